@@ -1,0 +1,40 @@
+# Two commands that do all their own set-up on a machine with only Python (3.11 or newer) and pip:
+#   make train    make test
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?= model=cnn reg=l2 reg.lam=0.01
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint types pytest clean
+
+help: ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+train: $(VENV)/.train ## Set up, then train the CNN with an L2 penalty (other overrides: make train ARGS="...")
+	$(BIN)/python scripts/train.py $(ARGS)
+
+test: lint types pytest ## Set up, then lint, type-check and test
+
+lint: $(VENV)/.dev ## Check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/basedpyright
+
+pytest: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "regtorch needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: an extra is installed again only when pyproject.toml changed.
+$(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
