@@ -21,7 +21,7 @@ lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff format --check
 
 types: $(VENV)/.dev ## Check types
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 pytest: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest

@@ -1,0 +1,43 @@
+"""Explicit regularization for PyTorch: exact, selectable penalties and constraints for any training loop.
+
+import regtorch as rt
+
+reg = rt.L2(0.01).on(model)                     # what, and where: all kernels
+loss = task_loss + reg()                        # way 1: in the graph
+reg.add_grad_()                                 # way 2: the same gradient in closed form, after backward
+handle = reg.attach(optimizer)                  # way 3: at every optimizer step, in any trainer
+rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
+"""
+
+from regtorch import constraints, penalties, select
+from regtorch.activity import Activity
+from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
+from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from regtorch.conventions import convert
+from regtorch.penalties import L1, L1L2, L2, GroupLasso, Orthogonal, Penalty
+from regtorch.select import SelectionError
+
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "Activity",
+    "BoundConstraint",
+    "BoundPenalty",
+    "BoundSum",
+    "Constraint",
+    "GroupLasso",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "Orthogonal",
+    "Penalty",
+    "SelectionError",
+    "UnitNorm",
+    "constraints",
+    "convert",
+    "penalties",
+    "select",
+]
+
+__version__ = "0.1.0"

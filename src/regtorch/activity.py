@@ -1,0 +1,169 @@
+"""The penalty of what modules put out, not of their weights (Keras's `activity_regularizer`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.penalties import Penalty
+from regtorch.rule import Rule
+from regtorch.select import choose_modules
+from regtorch.terms import Owned, Term
+from regtorch.weights import Weight
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["Activity", "BoundActivity"]
+
+
+@dataclass(frozen=True, repr=False)
+class Activity(Rule):
+    """The penalty of a module's output divided by the batch size, once per call and output, as Keras has it.
+
+    It depends on the data, so only way 1 exists: `loss + reg()` after the forward pass. `add_grad_` and `attach` raise.
+
+    Args:
+        penalty: the formula; its own `select` is not used.
+        select: which modules, by `type:`, `name:` (a module's dotted name) or `all` (those without submodules).
+
+    Raises:
+        TypeError: `penalty` is none.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> reg = rt.Activity(rt.L1(1e-5), select="type:ReLU").on(net)
+        >>> loss = net(torch.ones(8, 4)).square().mean() + reg()
+    """
+
+    penalty: Penalty
+    select: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.penalty, Penalty):
+            raise TypeError(
+                f"Activity: penalty must be one of regtorch's, such as rt.L1(1e-5), received {self.penalty!r}"
+            )
+
+    @property
+    def active(self) -> bool:
+        """Whether the penalty's strength is above 0."""
+        return self.penalty.active
+
+    def __call__(self, output: Float[Tensor, "batch *rest"]) -> Float[Tensor, ""]:
+        """The penalty of one output divided by its first dim."""
+        if not isinstance(output, Tensor) or output.ndim == 0:
+            raise TypeError(f"Activity: an output must be a tensor with a batch dim, received {output!r}")
+        return self.penalty(output) / max(1, output.shape[0])
+
+    def on(self, model: nn.Module) -> BoundActivity:
+        """Watch the outputs of the modules that `select` names.
+
+        Raises:
+            SelectionError: `select` is not understood, speaks of weights, or matches no module.
+        """
+        return BoundActivity(self, model)
+
+
+class BoundActivity(Term):
+    """An activity penalty on the modules of a net; its value is that of the forward passes since it was last read."""
+
+    def __init__(self, rule: Activity, model: nn.Module) -> None:
+        super().__init__()
+        self.rule = rule
+        self.model = model
+        self.modules = choose_modules(model, rule.select)
+        self._record: list[tuple[str, Tensor]] = []
+        self._read = False
+        self._mode = True
+        self._handles = [module.register_forward_hook(_Recorder(self, name)) for name, module in self.modules.items()]
+
+    def __repr__(self) -> str:
+        return f"{self.rule!r} on the outputs of {', '.join(self.modules)}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_record": []}  # values hang on a graph, which no copy can hold
+
+    def record(self, name: str, output: object) -> None:
+        """Keep the penalty of an output. What was read, or belongs to another grad mode, is over."""
+        mode = torch.is_grad_enabled()
+        if self._read or mode != self._mode:
+            self._record.clear()
+        self._read, self._mode = False, mode
+        if self.rule.active:
+            self._record += [(name, self.rule(tensor)) for tensor in _tensors(output)]
+
+    def remove(self) -> None:
+        """Stop watching."""
+        for handle in self._handles:
+            handle.remove()
+
+    def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
+        """None: it acts on outputs."""
+        return iter(())
+
+    def names(self) -> list[str]:
+        """The watched modules' names."""
+        return list(self.modules)
+
+    def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
+        """The value of each watched module, over the forward passes since the last reading.
+
+        Raises:
+            RuntimeError: there was no forward pass yet.
+        """
+        if not (self.rule.active and factor):
+            return {}
+        if not self._record:
+            raise RuntimeError(f"{self!r}: run the forward pass first; no watched module has been called yet")
+        self._read = True
+        total: dict[str, Tensor] = {}
+        for name, value in self._record:
+            total[name] = total[name] + factor * value if name in total else factor * value
+        return total
+
+    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
+        """Refuse: the gradient has no closed form in the weights.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self.rule!r} depends on the data; add reg() to the loss (way 1) instead")
+
+    def leaves(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Refuse, as an optimizer cannot act on outputs.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self.rule!r} depends on the data and cannot be attached; add reg() to the loss (way 1)")
+
+    def describe(self, factor: float) -> str:
+        """The receipt of this rule."""
+        lines = [f"    {name}  {type(module).__name__}" for name, module in self.modules.items()]
+        return "\n".join([f"{self.rule!r}: the outputs of {len(lines)} module{'s' * (len(lines) != 1)}", *lines])
+
+
+class _Recorder:
+    """A forward hook that can be copied together with the net."""
+
+    def __init__(self, bound: BoundActivity, name: str) -> None:
+        self.bound, self.name = bound, name
+
+    def __call__(self, module: nn.Module, args: object, output: object) -> None:
+        self.bound.record(self.name, output)
+
+
+def _tensors(output: object) -> Iterator[Tensor]:
+    """The floating-point tensors of an output, one level of tuple, list or dict deep."""
+    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, Sequence) else [output]
+    for part in parts:
+        if isinstance(part, Tensor) and part.is_floating_point():
+            yield part

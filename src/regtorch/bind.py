@@ -1,0 +1,190 @@
+"""A rule on a module: its value, its gradient, its projection, and the receipt of what was chosen.
+
+Three ways to the same gradient: (1) `loss + reg()`, (2) `reg.add_grad_()` after backward, (3) `reg.attach(optimizer)`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch import hooks
+from regtorch.constraints import Constraint
+from regtorch.gradients import accumulate_, add_many_
+from regtorch.penalties import Elementwise, Penalty
+from regtorch.receipt import receipt
+from regtorch.rule import Rule
+from regtorch.select import Selection, choose
+from regtorch.terms import BoundSum, BoundTerms, Owned, Term
+from regtorch.weights import Weight
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["Bound", "BoundConstraint", "BoundPenalty", "BoundSum", "BoundTerms"]
+
+
+class Bound(ABC):
+    """A rule on the weights of a module.
+
+    The module and the weights' names are kept, the tensors are read again at every use: loading a state dict with
+    `assign=True`, replacing a layer by one of the same name, or unfreezing is seen. A deep copy of the module needs a
+    binding of its own.
+    """
+
+    def __init__(self, rule: Rule, model: nn.Module) -> None:
+        self.rule = rule
+        self.model = model
+        self.selection: Selection = choose(model, rule.select)
+        for weight in self.selection.chosen:
+            tensor = weight.read(model)
+            if tensor.is_complex():
+                raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
+
+    def __repr__(self) -> str:
+        names = ", ".join(w.name for w in self.selection.chosen)
+        return f"{self.rule!r} on {names}"
+
+    def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
+        """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
+        for weight in self.selection.chosen:
+            tensor = weight.read(self.model)
+            if tensor.requires_grad and isinstance(tensor, nn.Parameter):
+                if owned is None or id(tensor) in owned:
+                    yield weight, tensor
+            elif any(owned is None or id(p) in owned for p in weight.leaves(self.model)):
+                yield weight, tensor
+
+    def leaves(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The trainable parameters behind the chosen weights, with the weights' names."""
+        for weight in self.selection.chosen:
+            for parameter in weight.leaves(self.model):
+                yield weight.name, parameter
+
+
+class BoundPenalty(Bound, Term):
+    """A penalty on the weights of a module; made by `penalty.on(model)`."""
+
+    rule: Penalty
+
+    def __init__(self, rule: Penalty, model: nn.Module) -> None:
+        Bound.__init__(self, rule, model)
+        Term.__init__(self)
+
+    def units(self, weight: Weight, tensor: Tensor) -> Tensor:
+        """Between a weight's own layout and units first, where the rule looks at units; its own inverse."""
+        return tensor if isinstance(self.rule, Elementwise) else weight.swap_units(tensor)
+
+    def names(self) -> list[str]:
+        """The chosen weights' names."""
+        return [weight.name for weight in self.selection.chosen]
+
+    def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
+        """The value of each weight on which it acts; none under a strength of 0."""
+        if not (self.rule.active and factor):
+            return {}
+        return {w.name: factor * self.rule(self.units(w, tensor)) for w, tensor in self.weights(owned)}
+
+    @torch.no_grad()
+    def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
+        """The closed-form gradient of one weight, in that weight's layout."""
+        return self.units(weight, self.rule.grad(self.units(weight, tensor)))
+
+    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
+        """Many weights at once where the rule is elementwise and the gradients are plain; one by one otherwise."""
+        if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
+            return True
+        at_once: list[nn.Parameter] = []
+        none = True
+        for weight, tensor in self.weights(owned):
+            none = False
+            plain = isinstance(tensor, nn.Parameter)
+            if plain and foreach is not False and self._fits_foreach(tensor, factor):
+                at_once.append(tensor)
+            elif plain:
+                accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
+            else:
+                with torch.enable_grad():
+                    computed = weight.read(self.model)
+                leaves = [p for p in weight.leaves(self.model) if owned is None or id(p) in owned]
+                outer = self.grad(weight, computed.detach()).mul_(factor)
+                for leaf, g in zip(
+                    leaves, torch.autograd.grad(computed, leaves, outer, allow_unused=True), strict=True
+                ):
+                    if g is not None:
+                        accumulate_(leaf, g)
+        if at_once and isinstance(self.rule, Elementwise) and not isinstance(factor, Tensor):
+            add_many_(at_once, *self.rule.coefficients, factor)
+        return not (none and any(True for _ in self.weights()))
+
+    def _fits_foreach(self, p: nn.Parameter, factor: float | Tensor) -> bool:
+        return (
+            isinstance(self.rule, Elementwise)
+            and not isinstance(factor, Tensor)
+            and p.grad is not None
+            and not p.grad.is_sparse
+        )
+
+    def describe(self, factor: float) -> str:
+        """The receipt of this rule."""
+        with torch.no_grad():
+            values = {name: value.item() for name, value in self.values(factor).items()}
+        total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
+        return receipt(repr(self.rule), self.selection, total, {k: f"{v:.4g}" for k, v in values.items()})
+
+
+class BoundConstraint(Bound):
+    """A constraint on the weights of a module; made by `constraint.on(model)`."""
+
+    rule: Constraint
+
+    def __init__(self, rule: Constraint, model: nn.Module) -> None:
+        super().__init__(rule, model)
+        for weight, tensor in self.weights():
+            if not isinstance(tensor, nn.Parameter):
+                raise TypeError(
+                    f"{rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
+                    f"projected; leave it out with -name:{weight.name} or remove the parametrization"
+                )
+
+    def _view(self, weight: Weight, tensor: Tensor) -> Tensor:
+        return weight.swap_units(tensor) if self.rule.by_unit else tensor
+
+    @torch.no_grad()
+    def project_(self, *, owned: Owned = None) -> None:
+        """Bring every chosen weight into the set, in place."""
+        for weight, tensor in self.weights(owned):
+            if self.rule.by_unit and weight.groups > 1:  # units first is a copy there
+                tensor.copy_(weight.swap_units(self.rule(weight.swap_units(tensor))))
+            else:
+                self.rule.project_(self._view(weight, tensor))
+
+    @torch.no_grad()
+    def by_weight(self) -> dict[str, Float[Tensor, ""]]:
+        """How far each chosen weight lies outside the set."""
+        return {w.name: self.rule.violation(self._view(w, tensor)) for w, tensor in self.weights()}
+
+    def violation(self) -> Float[Tensor, ""]:
+        """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
+        values = list(self.by_weight().values())
+        return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
+
+    def attach(self, optimizer: Optimizer) -> hooks.Handle:
+        """Project after every `optimizer.step()`, on the weights that this optimizer owns.
+
+        Raises:
+            TypeError: not a torch optimizer.
+            ValueError: the optimizer owns none of the weights, or has this rule already.
+        """
+        return hooks.attach(optimizer, self, "constraint", [self])
+
+    def receipt(self) -> str:
+        """What was chosen and how far it lies outside the set; what was not, and why."""
+        values = {name: value.item() for name, value in self.by_weight().items()}
+        total = f"outside by at most {max(values.values(), default=0.0):.4g}"
+        return receipt(repr(self.rule), self.selection, total, {k: f"{v:.4g}" for k, v in values.items()})

@@ -1,0 +1,150 @@
+"""L1, L2 and their sum: penalties that look at one number at a time."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from regtorch.penalties.base import Penalty, zero
+from regtorch.rule import check_real, nonnegative, wide
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["L1", "L1L2", "L2", "Elementwise"]
+
+
+class Elementwise(Penalty):
+    """l1 Σ|w| + l2 Σw²: what L1, L2 and L1L2 have in common, written once."""
+
+    @property
+    @abstractmethod
+    def coefficients(self) -> tuple[float, float]:
+        """The strengths (l1, l2)."""
+
+    @property
+    def active(self) -> bool:
+        """Whether l1 or l2 is above 0."""
+        return any(self.coefficients)
+
+    def __call__(self, w: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+        """The value; exactly 0, also of infinite weights, where both strengths are 0."""
+        check_real(self.name, w)
+        l1, l2 = self.coefficients
+        w = wide(w)
+        if not l1:
+            return l2 * w.square().sum() if l2 else zero(w)
+        value = l1 * w.abs().sum()
+        return value + l2 * w.square().sum() if l2 else value
+
+    def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """l1 sign(w) + 2·l2·w."""
+        l1, l2 = self.coefficients
+        v = wide(w.detach())
+        if not l1:
+            return (v * (2 * l2)).to(w.dtype)
+        g = v.sign().mul_(l1)
+        return (g.add_(v, alpha=2 * l2) if l2 else g).to(w.dtype)
+
+    def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Soft thresholding by step·l1, then division by 1 + 2·step·l2."""
+        l1, l2 = self.coefficients
+        v = wide(w.detach())
+        if l1:
+            v = v.sign() * (v.abs() - step * l1).clamp(min=0)
+        return (v / (1 + step * (2 * l2)) if l2 else v).to(w.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class L1(Elementwise):
+    """λ Σ|w|, as Keras's `L1`.
+
+    Args:
+        lam: the strength λ, in units of loss per unit of weight. Its gradient is λ sign(w), and 0 at 0.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.L1(0.1)(torch.tensor([1.0, -2.0]))
+        tensor(0.3000)
+    """
+
+    lam: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(lam=nonnegative("L1", "lam", self.lam))
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """(lam, 0)."""
+        return self.lam, 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class L2(Elementwise):
+    """λ Σw², without a ½, as Keras's `L2`; `regtorch.convert` turns other conventions into this one.
+
+    Args:
+        lam: the strength λ, in units of loss per squared unit of weight. Its gradient is 2λw.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.L2(0.1)(torch.tensor([1.0, -2.0]))
+        tensor(0.5000)
+    """
+
+    lam: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(lam=nonnegative("L2", "lam", self.lam))
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """(0, lam)."""
+        return 0.0, self.lam
+
+
+@dataclass(frozen=True, repr=False)
+class L1L2(Elementwise):
+    """l1 Σ|w| + l2 Σw², as Keras's `L1L2` (the elastic net).
+
+    Args:
+        l1: strength of Σ|w|.
+        l2: strength of Σw².
+        select: which weights.
+
+    Raises:
+        TypeError: a strength is not a number.
+        ValueError: a strength is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.L1L2(l1=0.1, l2=0.1)(torch.tensor([1.0, -2.0]))
+        tensor(0.8000)
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(l1=nonnegative("L1L2", "l1", self.l1), l2=nonnegative("L1L2", "l2", self.l2))
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """(l1, l2)."""
+        return self.l1, self.l2

@@ -1,0 +1,83 @@
+"""Orthogonality: the directions of a weight's units should not repeat each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from regtorch.penalties.base import Penalty, nonzero, rows, zero
+from regtorch.rule import check_real, nonnegative, wide
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["Orthogonal"]
+
+
+@dataclass(frozen=True, repr=False)
+class Orthogonal(Penalty):
+    """λ · the mean of |cos| between every two rows (or columns) of the 2-D view (unit, rest).
+
+    Keras's `OrthogonalRegularizer` on a (units, rest) matrix. One row has no pair and costs 0; a zero row is
+    orthogonal to all.
+
+    Args:
+        lam: the strength λ; the mean lies in [0, 1].
+        mode: "rows" (units orthogonal to each other) or "columns" (inputs orthogonal to each other).
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN, or `mode` is neither "rows" nor "columns".
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.Orthogonal(1.0)(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))  # one pair, cos 45°
+        tensor(0.7071)
+    """
+
+    lam: float = 0.01
+    mode: str = "rows"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(lam=nonnegative("Orthogonal", "lam", self.lam))
+        if self.mode not in ("rows", "columns"):
+            raise ValueError(f"Orthogonal: mode must be 'rows' or 'columns', received {self.mode!r}")
+
+    @property
+    def active(self) -> bool:
+        """Whether lam is above 0."""
+        return self.lam > 0
+
+    def _directions(self, w: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Unit vectors to compare, their norms (1 for zero), and λ over the number of ordered pairs."""
+        v = rows(wide(w))
+        v = v if self.mode == "rows" else v.T
+        norm = nonzero(torch.linalg.vector_norm(v, dim=1, keepdim=True))
+        n = v.shape[0]
+        return v / norm, norm, self.lam / (n * (n - 1)) if n > 1 else 0.0
+
+    @staticmethod
+    def _cosines(unit: Tensor) -> Tensor:
+        with torch.autocast(unit.device.type, enabled=False):  # a matrix product would drop to bf16 there
+            return (unit @ unit.T).fill_diagonal_(0)
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The value, computed in at least float32 even under autocast."""
+        check_real(self.name, w)
+        unit, _, strength = self._directions(w)
+        if not strength:
+            return zero(unit)
+        return strength * self._cosines(unit).abs().sum()
+
+    def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """Through cos = ŵ_i·ŵ_j: 2λ/(n(n-1)) · (S Ŵ minus its part along ŵ) / ‖w‖, S the signs of the cosines."""
+        unit, norm, strength = self._directions(w.detach())
+        with torch.autocast(unit.device.type, enabled=False):
+            pull = 2 * strength * (self._cosines(unit).sign() @ unit)
+        g = (pull - (pull * unit).sum(1, keepdim=True) * unit) / norm
+        return (g if self.mode == "rows" else g.T).reshape(w.shape).to(w.dtype)

@@ -1,0 +1,37 @@
+"""The text of a receipt: which weights a rule acts on, and which not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from regtorch.select import Selection
+from regtorch.weights import Weight
+
+__all__ = ["receipt"]
+
+
+def receipt(rule: str, selection: Selection, total: str, by_weight: Mapping[str, str]) -> str:
+    """A heading, a line for each chosen weight, and a line for each weight left out with the reason."""
+    chosen = selection.chosen
+    parameters = sum(w.shape.numel() for w in chosen)
+    head = f"{rule}, select {selection.select!r}: {_count(len(chosen), 'weight')}, {parameters:,} parameters, {total}"
+    lines = [(*_columns(w), by_weight.get(w.name, "")) for w in chosen]
+    left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
+    widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
+    text = [head, *_table(lines, widths)]
+    if left_out:
+        text += ["  left out:", *_table(left_out, widths)]
+    return "\n".join(text)
+
+
+def _columns(weight: Weight) -> tuple[str, str, str]:
+    name = " = ".join(weight.names)
+    return name, "×".join(map(str, weight.shape)) or "scalar", f"{weight.shape.numel():,}"
+
+
+def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:
+    return [f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
