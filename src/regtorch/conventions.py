@@ -52,4 +52,4 @@ def convert(strength: float, source: str, target: str) -> float:
         0.02
     """
     strength = nonnegative("convert", "strength", strength)
-    return strength * _factor("source", source) / _factor("target", target)
+    return strength * (_factor("source", source) / _factor("target", target))

@@ -153,9 +153,9 @@ _ATTACHED: WeakKeyDictionary[Optimizer, _Attached] = WeakKeyDictionary()
 
 def _bare(optimizer: object) -> Optimizer:
     """The torch optimizer inside wrappers such as Lightning's and Accelerate's."""
-    inner = optimizer
-    while isinstance(getattr(inner, "optimizer", None), Optimizer):
-        inner = inner.optimizer  # pyright: ignore[reportAttributeAccessIssue]
+    inner: Any = optimizer
+    while (deeper := getattr(inner, "optimizer", None)) is not None:
+        inner = deeper
     if not isinstance(inner, Optimizer):
         raise TypeError(f"attach: optimizer must be a torch.optim.Optimizer, received {type(optimizer).__name__}")
     return inner

@@ -14,7 +14,7 @@ def receipt(rule: str, selection: Selection, total: str, by_weight: Mapping[str,
     """A heading, a line for each chosen weight, and a line for each weight left out with the reason."""
     chosen = selection.chosen
     parameters = sum(w.shape.numel() for w in chosen)
-    head = f"{rule}, select {selection.select!r}: {_count(len(chosen), 'weight')}, {parameters:,} parameters, {total}"
+    head = f"{rule}: {len(chosen)} weight{'s' * (len(chosen) != 1)}, {parameters:,} parameters, {total}"
     lines = [(*_columns(w), by_weight.get(w.name, "")) for w in chosen]
     left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
@@ -32,6 +32,3 @@ def _columns(weight: Weight) -> tuple[str, str, str]:
 def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:
     return [f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
 
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"

@@ -71,7 +71,7 @@ class Orthogonal(Penalty):
         check_real(self.name, w)
         unit, _, strength = self._directions(w)
         if not strength:
-            return zero(unit)
+            return zero(wide(w))
         return strength * self._cosines(unit).abs().sum()
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:

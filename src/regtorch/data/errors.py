@@ -1,0 +1,57 @@
+"""What can be wrong with data, said so that the user knows what to do."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["DataError", "damaged", "missing", "reading"]
+
+
+class DataError(RuntimeError):
+    """Data that is absent, damaged or contradicts itself."""
+
+
+def missing(name: str, problem: str, why: str) -> DataError:
+    """Say that a data set is not there.
+
+    Args:
+        name: The data set.
+        problem: Which place was searched, and what is not in it.
+        why: Why it was not fetched.
+    """
+    return DataError(
+        f"{name} not found: {problem}; {why}.\n"
+        "Name the folder that holds it with data.dir=..., or use data=digits, which needs no network."
+    )
+
+
+def damaged(file: Path, why: str) -> DataError:
+    """Say that a file's bytes are not what they should be.
+
+    Args:
+        file: The file.
+        why: What is wrong with it.
+    """
+    return DataError(f"{file} is damaged or cut short ({why}); delete it and get a whole copy.")
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn whatever a reader says about damaged bytes into one error that names the file.
+
+    Args:
+        file: The file that the block reads.
+
+    Raises:
+        DataError: The block failed on the file's content.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The machine's own troubles (a full disk, no permission) are no fault of the file; gzip's complaint is.
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise
+        raise damaged(file, str(error).strip() or type(error).__name__) from error

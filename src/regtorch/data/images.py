@@ -1,0 +1,34 @@
+"""Images of one size and colour, adapted once when a data set is loaded."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["adapt"]
+
+_CHUNK = 4096  # images resized at a time: bounds the floats that exist beside the result
+
+
+def adapt(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Bring images to a net's input shape.
+
+    Resizing is bilinear with antialiasing; grey becomes RGB by repetition, RGB becomes grey by luminance.
+
+    Args:
+        images: (N, C, H, W), C = 1 or 3, uint8 or float.
+        shape: The wanted (C, H, W), C = 1 or 3.
+
+    Returns:
+        Images of that shape in the same dtype; the very same tensor where nothing changes.
+    """
+    if tuple(images.shape[1:]) == shape:
+        return images
+    from torchvision.transforms.v2 import functional as vision
+
+    channels, *size = shape
+    if images.shape[1] == 3 and channels == 1:
+        images = vision.rgb_to_grayscale(images)
+    if list(images.shape[2:]) != size:
+        images = torch.cat([vision.resize(chunk, size, antialias=True) for chunk in images.split(_CHUNK)])
+    if images.shape[1] == 1 and channels == 3:
+        images = images.repeat(1, 3, 1, 1)
+    return images

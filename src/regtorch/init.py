@@ -1,0 +1,87 @@
+"""Keras's default initialisation for a net made of PyTorch's layers."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["keras_init_"]
+
+_CONV_TRANSPOSE = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_KERNELS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_CONV_TRANSPOSE)
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_MOVING = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
+_NORMS = (*_MOVING, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_KNOWN = (*_KERNELS, *_EMBEDDINGS, *_NORMS)
+
+
+@torch.no_grad()
+def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
+    """Initialise a net in place as Keras does by default.
+
+    Kernels of linear, convolution and transposed convolution layers are glorot-uniform, embeddings uniform on
+    (-0.05, 0.05), biases zero; norm layers scale by one, shift by zero, and start from moving mean 0 and variance 1.
+    Numbers are drawn on the CPU, so that a seed gives the same weights on every device.
+
+    Args:
+        net: The net; nothing of it changes when an error is raised.
+        seed: Seed of a generator of its own. None draws from PyTorch's global one.
+
+    Returns:
+        The same net.
+
+    Raises:
+        TypeError: A module owns parameters for which no default is known here.
+
+    Example:
+        >>> net = keras_init_(nn.Linear(4, 2), seed=0)
+        >>> bool((net.weight.abs() <= 1.0).all()), net.bias.tolist()
+        (True, [0.0, 0.0])
+    """
+    for name, module in net.named_modules():
+        _refuse_unknown(name, module)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    drawn: set[int] = set()  # a tied weight is drawn once, by the first module that owns it
+    for module in net.modules():
+        weight = module.weight if isinstance(module, _KNOWN) else None
+        if isinstance(weight, Tensor) and id(weight) not in drawn:
+            drawn.add(id(weight))
+            if isinstance(module, _NORMS):
+                weight.fill_(1.0)
+            else:
+                _uniform_(weight, _limit(module, weight), generator)
+        bias = getattr(module, "bias", None)
+        if isinstance(module, _KNOWN) and isinstance(bias, Tensor):
+            bias.zero_()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            module.weight[module.padding_idx].zero_()  # torch's rule for the padding row; Keras has none
+        if isinstance(module, _MOVING):
+            module.reset_running_stats()
+    return net
+
+
+def _refuse_unknown(name: str, module: nn.Module) -> None:
+    names = {parameter for parameter, _ in module.named_parameters(recurse=False)}
+    unknown = sorted(names - {"weight", "bias"} if isinstance(module, _KNOWN) else names)
+    if unknown:
+        raise TypeError(
+            f"keras_init_: {name or 'the net itself'} ({type(module).__name__}) owns {', '.join(unknown)}, for which "
+            "no Keras default is known here; initialise it yourself and call keras_init_ on the modules around it."
+        )
+
+
+def _limit(module: nn.Module, weight: Tensor) -> float:
+    if isinstance(module, _EMBEDDINGS):
+        return 0.05
+    # Keras counts a fan per kernel position; the glorot limit only needs the two fans' sum, so their order,
+    # which a transposed convolution swaps, does not matter.
+    positions = math.prod(weight.shape[2:])
+    return math.sqrt(6.0 / ((weight.shape[0] + weight.shape[1]) * positions))
+
+
+def _uniform_(weight: Tensor, limit: float, generator: torch.Generator | None) -> None:
+    draw = torch.empty(weight.shape, dtype=weight.dtype, device="cpu")
+    weight.copy_(draw.uniform_(-limit, limit, generator=generator))

@@ -1,0 +1,110 @@
+"""The one table of penalties and constraints: every public rule has a row, and every test of properties walks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import regtorch as rt
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PenaltyCase:
+    """A penalty, its NumPy formula on a (units, rest) matrix, and how to make it with another strength."""
+
+    rule: rt.Penalty
+    formula: Callable[[Array], float]
+    of_strength: Callable[[float], rt.Penalty]
+    proximal: bool = True
+
+
+@dataclass(frozen=True)
+class ConstraintCase:
+    """A constraint, its NumPy formula on a (units, rest) matrix, and whether a weight lies inside the set."""
+
+    rule: rt.Constraint
+    formula: Callable[[Array], Array]
+    inside: Callable[[Array], bool]
+    idempotent: bool = True
+
+
+def row_norms(w: Array) -> Array:
+    return np.sqrt((w**2).sum(1, keepdims=True))
+
+
+def group_lasso(w: Array) -> float:
+    return 0.3 * float((np.sqrt(w.shape[1]) * row_norms(w)).sum())
+
+
+def mean_abs_cosine(w: Array) -> float:
+    n = len(w)
+    norms = row_norms(w)
+    unit = w / np.where(norms > 0, norms, 1)
+    cosines = np.abs(unit @ unit.T)
+    return 0.0 if n < 2 else 0.3 * float((cosines.sum() - np.diag(cosines).sum()) / (n * (n - 1)))
+
+
+def with_norms(new: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def scaled(w: Array) -> Array:
+        norms = row_norms(w)
+        return w * np.where(norms > 0, new(norms) / np.where(norms > 0, norms, 1), 1)
+
+    return scaled
+
+
+def live_norms(w: Array) -> Array:
+    """The norms of the rows that are not zero; a zero row has no direction and is left alone."""
+    norms = row_norms(w)
+    return norms[norms > 0]
+
+
+PENALTIES: dict[str, PenaltyCase] = {
+    "L1": PenaltyCase(rt.L1(0.3), lambda w: 0.3 * float(np.abs(w).sum()), rt.L1),
+    "L2": PenaltyCase(rt.L2(0.3), lambda w: 0.3 * float((w**2).sum()), rt.L2),
+    "L1L2": PenaltyCase(
+        rt.L1L2(l1=0.3, l2=0.2),
+        lambda w: 0.3 * float(np.abs(w).sum()) + 0.2 * float((w**2).sum()),
+        lambda s: rt.L1L2(l1=s, l2=s),
+    ),
+    "GroupLasso": PenaltyCase(rt.GroupLasso(0.3), group_lasso, rt.GroupLasso),
+    "Orthogonal": PenaltyCase(rt.Orthogonal(0.3), mean_abs_cosine, rt.Orthogonal, proximal=False),
+    "Orthogonal columns": PenaltyCase(
+        rt.Orthogonal(0.3, mode="columns"),
+        lambda w: mean_abs_cosine(w.T),
+        lambda s: rt.Orthogonal(s, mode="columns"),
+        proximal=False,
+    ),
+}
+
+CONSTRAINTS: dict[str, ConstraintCase] = {
+    "MaxNorm": ConstraintCase(
+        rt.MaxNorm(1.5), with_norms(lambda n: np.minimum(n, 1.5)), lambda w: bool((row_norms(w) <= 1.5 + 1e-12).all())
+    ),
+    "UnitNorm": ConstraintCase(
+        rt.UnitNorm(), with_norms(np.ones_like), lambda w: bool(np.allclose(live_norms(w), 1, rtol=1e-12))
+    ),
+    "NonNeg": ConstraintCase(rt.NonNeg(), lambda w: np.maximum(w, 0), lambda w: bool((w >= 0).all())),
+    "MinMaxNorm": ConstraintCase(
+        rt.MinMaxNorm(0.5, 1.5),
+        with_norms(lambda n: np.clip(n, 0.5, 1.5)),
+        lambda w: bool(((live_norms(w) >= 0.5 - 1e-12) & (live_norms(w) <= 1.5 + 1e-12)).all()),
+    ),
+    "MinMaxNorm rate": ConstraintCase(
+        rt.MinMaxNorm(0.5, 1.5, rate=0.25),
+        with_norms(lambda n: 0.25 * np.clip(n, 0.5, 1.5) + 0.75 * n),
+        lambda w: True,
+        idempotent=False,
+    ),
+}
+
+
+def every(table: dict[str, Any], argument: str = "case") -> pytest.MarkDecorator:
+    """Run a test for each row of a table."""
+    return pytest.mark.parametrize(argument, table.values(), ids=[name.replace(" ", "-") for name in table])

@@ -1,0 +1,12 @@
+"""Settings for all tests."""
+
+import os
+
+import torch
+from hypothesis import settings
+
+# No deadlines: the machines are noisy. CI draws the same examples every time, a laptop new ones.
+settings.register_profile("regtorch", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("regtorch")
+
+torch.set_num_threads(2)

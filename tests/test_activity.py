@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import regtorch as rt
+from regtorch.select import SelectionError
+
+close = torch.testing.assert_close
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+
+
+X = torch.randn(8, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def by_hand(model: nn.Sequential, x: Tensor = X) -> Tensor:
+    """0.1 Σ|output| of both activations, divided by the batch size."""
+    first = torch.relu(model[0](x))
+    second = torch.relu(model[2](first))
+    return 0.1 * (first.abs().sum() + second.abs().sum()) / len(x)
+
+
+def test_is_the_outputs_penalty_over_the_batch_size():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    model(X)
+    close(reg(), by_hand(model))
+    close(reg(), by_hand(model))  # reading twice changes nothing
+    assert list(reg.by_weight()) == ["1", "3"]
+    reg().backward()
+    gradient = model[0].weight.grad.clone()
+    model.zero_grad()
+    by_hand(model).backward()
+    close(gradient, model[0].weight.grad)
+
+
+def test_a_new_forward_pass_starts_anew_and_unread_ones_add_up():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    model(X)
+    reg()
+    model(X[:4])
+    close(reg(), by_hand(model, X[:4]))
+    model(X)
+    model(X[:4])  # two calls in one step, as siamese nets make them
+    close(reg(), by_hand(model) + by_hand(model, X[:4]))
+
+
+def test_validation_in_between_leaves_no_trace():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    with torch.no_grad():
+        model(X)
+        model(X)
+    model(X[:4])
+    close(reg(), by_hand(model, X[:4]))
+    with torch.no_grad():
+        model(X)
+        close(reg(), by_hand(model))
+
+
+def test_select_speaks_of_modules():
+    model = net()
+    assert list(rt.Activity(rt.L1(0.1), select="name:3").on(model).modules) == ["3"]
+    assert list(rt.Activity(rt.L1(0.1), select="all -type:Linear").on(model).modules) == ["1", "3"]
+    assert list(rt.Activity(rt.L1(0.1), select="all").on(nn.ReLU()).modules) == [""]
+    for select in ("kernel", "largest:2"):
+        with pytest.raises(SelectionError, match="is for modules here"):
+            rt.Activity(rt.L1(0.1), select=select).on(model)
+    with pytest.raises(SelectionError, match=r"matches no module; there are: \(the net\) \(Sequential\), 0 \(Linear\)"):
+        rt.Activity(rt.L1(0.1), select="type:GELU").on(model)
+    with pytest.raises(TypeError, match="select"):
+        rt.Activity(rt.L1(0.1))
+
+
+def test_only_way_1():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for call in (reg.add_grad_, lambda: reg.attach(optimizer), lambda: (rt.L2(0.1).on(model) + reg).attach(optimizer)):
+        with pytest.raises(TypeError, match="way 1"):
+            call()
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_in_a_sum():
+    model = net()
+    weights = rt.L2(0.1).on(model)
+    total = weights + rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    model(X)
+    close(total(), weights() + by_hand(model))
+    total.scale = 0.5
+    close(total(), 0.5 * (weights() + by_hand(model)))
+    assert "the outputs of 2 modules" in total.receipt()
+    assert total.sparsity() == weights.sparsity()
+
+
+def test_before_the_first_forward_pass():
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(net())
+    with pytest.raises(RuntimeError, match="run the forward pass first"):
+        reg()
+
+
+def test_strength_zero_and_removal():
+    model = net()
+    off = rt.Activity(rt.L1(0.0), select="type:ReLU").on(model)
+    model(X)
+    assert off() == 0
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    model(X)
+    reg.remove()
+    model(X[:2])
+    close(reg(), by_hand(model))
+
+
+def test_outputs_in_tuples_and_dicts():
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, dict[str, int]]:
+            return 2 * x, {}
+
+    model = Two()
+    reg = rt.Activity(rt.L2(1.0), select="all").on(model)
+    model(torch.ones(4, 3))
+    assert reg() == 12
+    recurrent = nn.LSTM(3, 2, batch_first=True)
+    reg = rt.Activity(rt.L1(1.0), select="all").on(recurrent)
+    output, _ = recurrent(torch.ones(4, 5, 3))
+    close(reg(), output.abs().sum() / 4)  # the first tensor; states inside the inner tuple are no outputs
+
+
+def test_a_copied_net_watches_itself():
+    model = net()
+    model.reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    model(X)
+    twin = copy.deepcopy(model)
+    twin(X[:2])
+    close(twin.reg(), by_hand(twin, X[:2]))
+    close(model.reg(), by_hand(model))
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match="penalty must be one of regtorch's"):
+        rt.Activity(0.1, select="all")
+    with pytest.raises(TypeError, match="an output must be a tensor with a batch dim"):
+        rt.Activity(rt.L1(0.1), select="all")(torch.tensor(1.0))

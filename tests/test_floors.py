@@ -1,0 +1,81 @@
+"""The house: a module imports only from its own floor or lower ones, and the core imports torch alone."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regtorch as rt
+
+SOURCE = Path(rt.__file__).parent
+FLOORS = [
+    {"rule", "penalties", "constraints", "conventions", "nn", "init"},
+    {"roles", "weights", "select"},
+    {"gradients", "receipt", "proximal", "hooks", "terms", "bind", "activity"},
+    {"keras", "doctor", "models"},
+    {"data", "training"},
+    {"sweep"},
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+# `penalty.on(model)` is a convenience that needs the floor above when it is called.
+STEPS_UP = {("penalties", "bind"), ("constraints", "bind")}
+FILES = [path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py"]
+
+
+def part(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """Every module imported anywhere in a file, blocks for type checkers apart."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "regtorch" else {module}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down(path: Path):
+    here = part(path)
+    for name in imported(path):
+        if name.startswith("regtorch."):
+            there = name.split(".")[1]
+            assert FLOOR[there] <= FLOOR[here] or (here, there) in STEPS_UP, f"{here} imports {there}"
+        elif FLOOR[here] <= 2:
+            assert name.split(".")[0] in {"torch", *sys.stdlib_module_names}, f"{here} imports {name}"
+
+
+def test_importing_regtorch_loads_torch_and_nothing_heavier():
+    code = "import sys, torch; before = set(sys.modules); import regtorch; print(*sorted(set(sys.modules) - before))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    new = {name.split(".")[0] for name in result.stdout.split()}
+    assert new <= {"regtorch", "torch", *sys.stdlib_module_names}
+    assert not {"lightning", "hydra", "torchvision", "numpy.random"} & set(result.stdout.split())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_stay_small(path: Path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("name", [n for n in rt.__all__ if not inspect.ismodule(getattr(rt, n))])
+def test_public_names_are_explained_and_shown(name: str):
+    thing = getattr(rt, name)
+    assert thing.__doc__, name
+    shown_elsewhere = {"Penalty", "Constraint", "BoundPenalty", "BoundConstraint", "BoundSum", "SelectionError"}
+    if name not in shown_elsewhere:
+        assert ">>>" in thing.__doc__, f"{name} has no runnable example"

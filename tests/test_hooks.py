@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+import regtorch as rt
+from nets import dense
+
+close = torch.testing.assert_close
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    return [p.grad.clone() for p in model.parameters()]
+
+
+def test_a_handle_takes_the_rule_off():
+    model, x, y = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    F.cross_entropy(model(x), y).backward()
+    plain = gradients(model)
+    handle = rt.L2(1.0).on(model).attach(optimizer)
+    handle.remove()
+    handle.remove()
+    optimizer.step()
+    close(gradients(model), plain, rtol=0, atol=0)
+    assert not optimizer._optimizer_step_pre_hooks
+    rt.L2(1.0).on(model).attach(optimizer)
+    optimizer.step()
+    close(model[0].weight.grad, plain[0] + 2 * model[0].weight)
+
+
+def run(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    return loss
+
+
+def test_a_closure_may_come_by_name_or_position():
+    for by_name in (True, False):
+        model, x, y = dense()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        rt.L2(0.1).on(model).attach(optimizer)
+        twin, *_ = dense()
+        other = torch.optim.SGD(twin.parameters(), lr=0.1)
+        reg = rt.L2(0.1).on(twin)
+
+        closure = partial(run, model, optimizer, x, y)
+        for _ in range(3):
+            loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+            other.zero_grad()
+            task = F.cross_entropy(twin(x), y)
+            (task + reg()).backward()
+            other.step()
+            close(loss, task)  # the closure's own loss comes back
+        close(list(model.parameters()), list(twin.parameters()), rtol=1e-14, atol=1e-14)
+
+
+def test_a_rule_acts_on_the_weights_of_each_optimizer_once():
+    model, x, y = dense()
+    first = torch.optim.SGD(model[0].parameters(), lr=0.0)
+    second = torch.optim.SGD([*model[2].parameters(), *model[4].parameters()], lr=0.0)
+    reg = rt.L2(1.0).on(model)
+    reg.attach(first)
+    reg.attach(second)
+    F.cross_entropy(model(x), y).backward()
+    plain = gradients(model)
+    first.step()
+    assert torch.equal(model[2].weight.grad, plain[2])
+    second.step()
+    for i, p in enumerate(model.parameters()):
+        close(p.grad, plain[i] + 2 * p if p.ndim == 2 else plain[i])
+
+
+def test_two_optimizers_share_a_weight_normed_layer_by_its_parameters():
+    model, x, y = dense()
+    parametrizations.weight_norm(model[0])
+    magnitude, direction = model[0].parametrizations.weight.parameters()
+    rule = rt.L2(1.0, select="name:0.weight")
+    (F.cross_entropy(model(x), y) + rule.on(model)()).backward()
+    expected = [magnitude.grad.clone(), direction.grad.clone()]
+    model.zero_grad()
+    optimizers = [torch.optim.SGD([p], lr=0.0) for p in (magnitude, direction)]
+    reg = rule.on(model)
+    for optimizer in optimizers:
+        reg.attach(optimizer)
+    F.cross_entropy(model(x), y).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    close([magnitude.grad, direction.grad], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_weights_added_to_the_optimizer_later_are_seen():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.5)
+    rt.L2(1.0).on(model).attach(optimizer)
+    optimizer.step()
+    assert model[0].weight.abs().max() < 1e-15  # w - 0.5 · 2w
+    assert model[2].weight.abs().max() > 0.1
+    optimizer.add_param_group({"params": list(model[2].parameters())})
+    optimizer.step()
+    assert model[2].weight.abs().max() < 1e-15
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradient_scaler(fused: bool):
+    """A scaled loss, unscaled before the step or, by a fused optimizer, inside it."""
+    results = []
+    for scaled in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 3)
+        x = torch.randn(8, 4)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaled)
+        rules = [rt.L2(0.1), rt.L1(0.2, select="bias"), rt.GroupLasso(0.05)]
+        for rule in rules:
+            rule.on(model).attach(optimizer)
+        for _ in range(5):
+            optimizer.zero_grad()
+            scaler.scale(model(x).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        results.append(list(model.parameters()))
+    close(results[0], results[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_skipped_for_infinite_gradients_shrinks_nothing():
+    for fused in (False, True):
+        model = nn.Linear(4, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        rt.L1(0.1).on(model).attach(optimizer, proximal=True)
+        rt.L2(0.1, select="bias").on(model).attach(optimizer)
+        before = [p.detach().clone() for p in model.parameters()]
+        scaler.scale(model(torch.full((2, 4), torch.inf)).sum()).backward()
+        scaler.step(optimizer)
+        close(list(model.parameters()), before, rtol=0, atol=0)
+
+
+def test_bf16_autocast():
+    model, x, y = dense()
+    model = model.float()
+    reg = rt.Orthogonal(0.1).on(model) + rt.L2(0.1).on(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = reg()
+        F.cross_entropy(model(x.float()), y).backward()
+        plain = gradients(model)
+        reg.add_grad_()
+    close(inside, reg())
+    assert inside.dtype == torch.float32
+    added = [a - b for a, b in zip(gradients(model), plain, strict=True)]
+    model.zero_grad()
+    reg().backward()
+    for a, p in zip(added, model.parameters(), strict=True):
+        close(a, torch.zeros_like(p) if p.grad is None else p.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_projections_come_after_the_step_and_after_proximal_steps():
+    model, x, y = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rt.UnitNorm().on(model).attach(optimizer)  # attached first, still last
+    rt.L1(0.5).on(model).attach(optimizer, proximal=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    norms = torch.cat([m.weight.norm(dim=1) for m in model if isinstance(m, nn.Linear)])
+    close(norms[norms > 0], torch.ones_like(norms[norms > 0]))
+    assert any((m.weight == 0).any() for m in model if isinstance(m, nn.Linear))
+
+
+def test_weight_decay_beside_a_penalty_warns_once():
+    model, *_ = dense()
+    adamw = torch.optim.AdamW(model.parameters())  # decays by 0.01 unless told otherwise
+    with pytest.warns(UserWarning, match="beside the AdamW's own weight_decay on 0.weight, 2.weight") as caught:
+        rt.L2(0.1).on(model).attach(adamw)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    rt.L2(0.1).on(model).attach(torch.optim.AdamW(model.parameters(), weight_decay=0.0))
+    groups = [{"params": list(model[0].parameters()), "weight_decay": 0.1}, {"params": list(model[2].parameters())}]
+    rt.L2(0.1, select="name:2.*").on(model).attach(torch.optim.SGD(groups, lr=0.1))
+    rt.L2(0.0).on(model).attach(adamw)
+
+
+def test_errors_leave_nothing_attached():
+    model, *_ = dense()
+    stranger = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    reg = rt.L2(0.1).on(model)
+    with pytest.raises(ValueError, match=r"this SGD owns none of the weights of L2\(lam=0.1\) on 0.weight"):
+        reg.attach(stranger)
+    with pytest.raises(ValueError, match="owns none of the weights of MaxNorm"):
+        rt.MaxNorm().on(model).attach(stranger)
+    with pytest.raises(TypeError, match="optimizer must be a torch.optim.Optimizer, received list"):
+        reg.attach([])
+    assert not stranger._optimizer_step_pre_hooks
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    reg.attach(optimizer)
+    with pytest.raises(ValueError, match="is attached to this SGD already"):
+        reg.attach(optimizer)
+
+
+def test_replaced_weights_are_not_forgotten_in_silence():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rt.L2(0.1).on(model).attach(optimizer)
+    model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
+    model.requires_grad_()
+    with pytest.raises(RuntimeError, match="finds none of its weights in this SGD any more"):
+        optimizer.step()
+
+
+def test_wrapped_optimizers_are_seen_through():
+    class Wrapper:
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    rt.L2(1.0).on(model).attach(Wrapper(Wrapper(optimizer)))
+    optimizer.step()
+    assert model[0].weight.abs().max() < 1e-15
+
+
+def test_a_copied_optimizer_has_no_rules_as_torch_has_it():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rt.L2(0.1).on(model).attach(optimizer)
+    assert not copy.deepcopy(optimizer)._optimizer_step_pre_hooks
+
+
+def test_an_attached_rule_keeps_no_optimizer_alive():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    handle = rt.L2(0.1).on(model).attach(optimizer)
+    gone = weakref.ref(optimizer)
+    del optimizer
+    gc.collect()
+    assert gone() is None
+    handle.remove()
+
+
+def test_schedules_by_scale():
+    model, *_ = dense()
+    start = model[0].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    reg = rt.L2(0.1).on(model)
+    reg.attach(optimizer)
+    for scale in (0.0, 0.5, 1.0):
+        reg.scale = scale
+        optimizer.zero_grad()
+        optimizer.step()
+    close(model[0].weight.detach(), start * (1 - 0.05) * (1 - 0.1))
