@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import regtorch as rt
 from regtorch.select import SelectionError
@@ -118,6 +119,34 @@ def test_strength_zero_and_removal():
     reg.remove()
     model(X[:2])
     close(reg(), by_hand(model))
+
+
+def test_warm_up_from_scale_zero():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    for scale in (0.0, 0.0, 1.0, 0.5):
+        reg.scale = scale
+        model.zero_grad()
+        (model(X).sum() + reg()).backward()
+        assert len(reg._record) == 2
+    model(X)
+    close(reg(), 0.5 * by_hand(model))
+
+
+def test_gradient_checkpointing():
+    for reentrant in (False, True):
+        model = net()
+        reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+        for _ in range(3):
+            model.zero_grad()
+            output = checkpoint(model, X.clone().requires_grad_(), use_reentrant=reentrant)
+            if reentrant:
+                with pytest.raises(RuntimeError, match="use_reentrant=False"):
+                    reg()
+                break
+            value = reg()
+            close(value, by_hand(model))
+            (output.sum() + value).backward()
 
 
 def test_outputs_in_tuples_and_dicts():

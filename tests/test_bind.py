@@ -336,6 +336,30 @@ def test_a_computed_weight_cannot_be_projected():
     rt.MaxNorm(1.0, select="kernel -name:0.weight").on(model).project_()
 
 
+def test_a_weight_parametrized_after_binding_is_not_projected_in_silence():
+    model = nn.Linear(3, 2)
+    bound = rt.MaxNorm(0.1).on(model)
+    parametrizations.weight_norm(model)
+    with pytest.raises(TypeError, match="computed by a parametrization"):
+        bound.project_()
+
+
+def test_dims_that_do_not_fit_show_at_binding():
+    with pytest.raises(ValueError, match=r"dim must name dims of the weight.*\(2, 3\)"):
+        rt.MaxNorm(1.0, dim=(1, 2, 3)).on(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(3, 2)))
+
+
+def test_a_weight_flattened_after_binding_is_refused():
+    model = nn.Linear(3, 2)
+    reg = rt.L2(0.1).on(model)
+    model.weight = nn.Parameter(model.weight.detach().flatten())
+    with pytest.raises(LookupError, match="'weight' was given another number of dims since L2"):
+        reg()
+    model.weight._fsdp_flattened = True
+    with pytest.raises(LookupError, match="'weight' was sharded by FSDP since L2"):
+        reg()
+
+
 def test_complex_weights_are_refused():
     with pytest.raises(TypeError, match="'weight' is complex"):
         rt.L2(0.1).on(nn.Linear(2, 2, dtype=torch.complex64))

@@ -100,6 +100,20 @@ def test_dim_names_the_reduced_dims(w: Tensor, dim: int | tuple[int, ...]):
     assert (norm <= 1 + 1e-12).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("rule", [rt.MaxNorm(1.5), rt.UnitNorm(), rt.MinMaxNorm(0.5, 1.5)])
+def test_a_second_application_changes_no_bit(rule: rt.Constraint, dtype: torch.dtype):
+    for width in (1, 2, 5, 1000):
+        w = torch.randn(500, width, generator=torch.Generator().manual_seed(width)).to(dtype)
+        once = rule(w)
+        assert torch.equal(rule(once), once)
+
+
+def test_a_row_whose_norm_overflows_comes_into_the_set():
+    w = torch.tensor([[1e25, 1e25], [3.0, 4.0]])
+    assert rt.MaxNorm(1.0).violation(rt.MaxNorm(1.0)(w)) <= 1e-6
+
+
 def test_keras_epsilon_shrinks_also_inside():
     w = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
     close(rt.MaxNorm(2.0, epsilon=1e-7)(w), w * (1 / (1 + 1e-7)), rtol=1e-15, atol=0)
@@ -121,7 +135,9 @@ def test_max_norm_agrees_with_renorm():
         (lambda: rt.MaxNorm(1.0, epsilon=float("nan")), ValueError, "MaxNorm: epsilon must be"),
         (lambda: rt.MinMaxNorm(2.0, 1.0), ValueError, "MinMaxNorm: min_value must not exceed max_value"),
         (lambda: rt.MinMaxNorm(0.0, 1.0, rate=1.5), ValueError, "MinMaxNorm: rate must lie between 0 and 1"),
-        (lambda: rt.MaxNorm(1.0, dim=4)(torch.ones(2, 2)), ValueError, "dim must name dims of the weight"),
+        (lambda: rt.MaxNorm(1.0, dim=True), TypeError, "MaxNorm: dim must be None, an int or several ints"),
+        (lambda: rt.MaxNorm(1.0, dim=4)(torch.ones(2, 2)), ValueError, "dim must name dims of the weight, each once"),
+        (lambda: rt.MaxNorm(1.0, dim=(0, -2))(torch.ones(2, 2)), ValueError, "dim must name dims of the weight"),
         (lambda: rt.NonNeg()(torch.ones(2, dtype=torch.int64)), TypeError, "NonNeg: w must hold real floating-point"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,7 +18,9 @@ def test_the_contract():
     assert rt.convert(0.01, "weight_decay", "tf.nn.l2_loss") == 0.01
 
 
-@given(s=st.floats(0, 1e6, allow_subnormal=False), source=st.sampled_from(CONVENTIONS), target=st.sampled_from(CONVENTIONS))
+@given(
+    s=st.floats(0, 1e6, allow_subnormal=False), source=st.sampled_from(CONVENTIONS), target=st.sampled_from(CONVENTIONS)
+)
 def test_there_and_back(s: float, source: str, target: str):
     assert rt.convert(rt.convert(s, source, target), target, source) == pytest.approx(s, rel=1e-15)
     assert rt.convert(s, source, source) == s
@@ -38,6 +42,6 @@ def test_the_penalties_are_equal():
         (lambda: rt.convert(1, "keras", "dB"), "target must be one of keras, .* received 'dB'$"),
     ],
 )  # fmt: skip
-def test_errors(call, message: str):
+def test_errors(call: Callable[[], float], message: str):
     with pytest.raises(ValueError, match=message):
         call()

@@ -37,6 +37,18 @@ def test_a_handle_takes_the_rule_off():
     close(model[0].weight.grad, plain[0] + 2 * model[0].weight)
 
 
+def test_a_stale_handle_leaves_a_later_attachment_alone():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    reg = rt.L2(1.0).on(model)
+    stale = reg.attach(optimizer)
+    stale.remove()
+    reg.attach(optimizer)
+    stale.remove()
+    optimizer.step()
+    assert model[0].weight.abs().max() < 1e-15
+
+
 def run(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
     optimizer.zero_grad()
     loss = F.cross_entropy(model(x), y)
@@ -172,9 +184,10 @@ def test_projections_come_after_the_step_and_after_proximal_steps():
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
-    norms = torch.cat([m.weight.norm(dim=1) for m in model if isinstance(m, nn.Linear)])
+    kernels = list(rt.select.weights(model, "kernel").values())
+    norms = torch.cat([w.norm(dim=1) for w in kernels])
     close(norms[norms > 0], torch.ones_like(norms[norms > 0]))
-    assert any((m.weight == 0).any() for m in model if isinstance(m, nn.Linear))
+    assert any((w == 0).any() for w in kernels)
 
 
 def test_weight_decay_beside_a_penalty_warns_once():
@@ -188,6 +201,8 @@ def test_weight_decay_beside_a_penalty_warns_once():
     groups = [{"params": list(model[0].parameters()), "weight_decay": 0.1}, {"params": list(model[2].parameters())}]
     rt.L2(0.1, select="name:2.*").on(model).attach(torch.optim.SGD(groups, lr=0.1))
     rt.L2(0.0).on(model).attach(adamw)
+    with pytest.warns(UserWarning, match="beside the AdamW's own weight_decay"):
+        rt.L1(0.1, select="bias").on(model).attach(adamw, proximal=True)
 
 
 def test_errors_leave_nothing_attached():
@@ -203,14 +218,23 @@ def test_errors_leave_nothing_attached():
     assert not stranger._optimizer_step_pre_hooks
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     reg.attach(optimizer)
-    with pytest.raises(ValueError, match="is attached to this SGD already"):
-        reg.attach(optimizer)
+    for again in (reg, reg + rt.L1(0.1, select="bias").on(model)):
+        with pytest.raises(ValueError, match="is attached to this SGD already"):
+            again.attach(optimizer)
+    with pytest.raises(ValueError, match="maximize=True and would make the penalty grow"):
+        reg.attach(torch.optim.Adam(model.parameters(), maximize=True))
+    with pytest.raises(TypeError, match="SparseAdam takes sparse gradients only"):
+        reg.attach(torch.optim.SparseAdam(model.parameters()))
 
 
-def test_replaced_weights_are_not_forgotten_in_silence():
+@pytest.mark.parametrize("how", ["gradient", "proximal", "constraint"])
+def test_replaced_weights_are_not_forgotten_in_silence(how: str):
     model, *_ = dense()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    rt.L2(0.1).on(model).attach(optimizer)
+    if how == "constraint":
+        rt.MaxNorm(0.1).on(model).attach(optimizer)
+    else:
+        rt.L2(0.1).on(model).attach(optimizer, proximal=how == "proximal")
     model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
     model.requires_grad_()
     with pytest.raises(RuntimeError, match="finds none of its weights in this SGD any more"):

@@ -154,6 +154,8 @@ def test_numpy_and_tensor_scalars_are_numbers():
     assert rt.L2(np.float32(0.5)).lam == 0.5
     assert rt.L2(torch.tensor(0.5)).lam == 0.5
     assert rt.L2(2).lam == 2.0
+    with pytest.raises(ValueError, match="must be a finite number"):
+        rt.L2(10**400)
 
 
 @every(PENALTIES)
@@ -184,3 +186,5 @@ def test_works_without_weights(case: PenaltyCase):
         w = torch.zeros(shape)
         assert case.rule(w) == 0
         assert case.rule.grad(w).shape == w.shape
+        if case.proximal:
+            assert case.rule.prox(w, torch.ones_like(w)).shape == w.shape

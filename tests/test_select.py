@@ -157,6 +157,7 @@ def test_frozen_weights_never_match_nor_count_as_the_largest():
         ("largest:0", "'largest' needs a count of at least 1, as in largest:3, not 'largest:0'"),
         ("largest:x", "'largest' needs a count"),
         ("largest", "'largest' needs a count"),
+        ("largest:" + "9" * 5000, "'largest' needs a count"),
         ("-largest:2", "'largest' is never negated"),
         ("name:nothing", "there are: scale (other), relative_position_bias_table (bias)"),
         ("kernel -kernel", "matches none of the net's weights"),
@@ -209,7 +210,7 @@ def test_sharded_weights_are_refused():
 
     model = nn.Linear(2, 2)
     model.weight = FlatParameter(torch.ones(2, 2))
-    with pytest.raises(TypeError, match="'weight' is sharded .*; bind rules before FSDP wraps"):
+    with pytest.raises(TypeError, match="'weight' is sharded, and rules need whole weights"):
         names("kernel", model)
 
 

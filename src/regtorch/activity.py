@@ -93,12 +93,14 @@ class BoundActivity(Term):
 
     def record(self, name: str, output: object) -> None:
         """Keep the penalty of an output. What was read, or belongs to another grad mode, is over."""
+        values = [(name, self.rule(tensor)) for tensor in _tensors(output)] if self.rule.active else []
+        if torch._C._current_graph_task_id() != -1:  # checkpointing runs the forward again, inside backward
+            return
         mode = torch.is_grad_enabled()
         if self._read or mode != self._mode:
             self._record.clear()
         self._read, self._mode = False, mode
-        if self.rule.active:
-            self._record += [(name, self.rule(tensor)) for tensor in _tensors(output)]
+        self._record += values
 
     def remove(self) -> None:
         """Stop watching."""
@@ -117,13 +119,18 @@ class BoundActivity(Term):
         """The value of each watched module, over the forward passes since the last reading.
 
         Raises:
-            RuntimeError: there was no forward pass yet.
+            RuntimeError: there was no forward pass yet, or only one without gradients where gradients are wanted.
         """
+        self._read = True
         if not (self.rule.active and factor):
             return {}
         if not self._record:
             raise RuntimeError(f"{self!r}: run the forward pass first; no watched module has been called yet")
-        self._read = True
+        if torch.is_grad_enabled() and not self._mode:
+            raise RuntimeError(
+                f"{self!r}: the forward pass ran without gradients, so the penalty has none; read it under "
+                "torch.no_grad() too, and use gradient checkpointing with use_reentrant=False"
+            )
         total: dict[str, Tensor] = {}
         for name, value in self._record:
             total[name] = total[name] + factor * value if name in total else factor * value

@@ -21,7 +21,7 @@ from regtorch.receipt import receipt
 from regtorch.rule import Rule
 from regtorch.select import Selection, choose
 from regtorch.terms import BoundSum, BoundTerms, Owned, Term
-from regtorch.weights import Weight
+from regtorch.weights import Weight, is_sharded
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,8 +33,8 @@ class Bound(ABC):
     """A rule on the weights of a module.
 
     The module and the weights' names are kept, the tensors are read again at every use: loading a state dict with
-    `assign=True`, replacing a layer by one of the same name, or unfreezing is seen. A deep copy of the module needs a
-    binding of its own.
+    `assign=True`, replacing a layer by one of the same name, or freezing one is seen. A weight that was frozen at
+    binding is never among the chosen. A deep copy of the module needs a binding of its own.
     """
 
     def __init__(self, rule: Rule, model: nn.Module) -> None:
@@ -54,6 +54,9 @@ class Bound(ABC):
         """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
         for weight in self.selection.chosen:
             tensor = weight.read(self.model)
+            if tensor.ndim != len(weight.shape):
+                sharded = "sharded by FSDP" if is_sharded(tensor) else "given another number of dims"
+                raise LookupError(f"the weight {weight.name!r} was {sharded} since {self.rule!r} was bound to it")
             if tensor.requires_grad and isinstance(tensor, nn.Parameter):
                 if owned is None or id(tensor) in owned:
                     yield weight, tensor
@@ -147,22 +150,35 @@ class BoundConstraint(Bound):
         super().__init__(rule, model)
         for weight, tensor in self.weights():
             if not isinstance(tensor, nn.Parameter):
-                raise TypeError(
-                    f"{rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
-                    f"projected; leave it out with -name:{weight.name} or remove the parametrization"
-                )
+                raise self._computed(weight)
+        self.violation()  # an argument that does not fit a weight shows here, not in the first step
 
     def _view(self, weight: Weight, tensor: Tensor) -> Tensor:
         return weight.swap_units(tensor) if self.rule.by_unit else tensor
 
-    @torch.no_grad()
-    def project_(self, *, owned: Owned = None) -> None:
+    def project_(self) -> None:
         """Bring every chosen weight into the set, in place."""
+        self.project_owned()
+
+    @torch.no_grad()
+    def project_owned(self, owned: Owned = None) -> bool:
+        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`."""
+        found = False
         for weight, tensor in self.weights(owned):
+            found = True
+            if not isinstance(tensor, nn.Parameter):
+                raise self._computed(weight)
             if self.rule.by_unit and weight.groups > 1:  # units first is a copy there
                 tensor.copy_(weight.swap_units(self.rule(weight.swap_units(tensor))))
             else:
                 self.rule.project_(self._view(weight, tensor))
+        return found or not any(True for _ in self.weights())
+
+    def _computed(self, weight: Weight) -> TypeError:
+        return TypeError(
+            f"{self.rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
+            f"projected; leave it out with -name:{weight.name} or remove the parametrization"
+        )
 
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:

@@ -81,8 +81,8 @@ class NormConstraint(Constraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(epsilon=nonnegative(self.name, "epsilon", self.epsilon))
-        if self.dim is not None and not isinstance(self.dim, int):
-            if isinstance(self.dim, str) or not self.dim or not all(isinstance(d, int) for d in self.dim):
+        if self.dim is not None and type(self.dim) is not int:
+            if isinstance(self.dim, str | int) or not self.dim or not all(type(d) is int for d in self.dim):
                 raise TypeError(f"{self.name}: dim must be None, an int or several ints, received {self.dim!r}")
             self._set(dim=tuple(self.dim))
 
@@ -104,9 +104,9 @@ class NormConstraint(Constraint):
         dim = tuple(range(1, w.ndim)) or None if self.dim is None else self.dim
         if isinstance(dim, int):
             dim = (dim,)
-        if dim is not None and not all(-w.ndim <= d < w.ndim for d in dim):
+        if dim and not (all(-w.ndim <= d < w.ndim for d in dim) and len({d % w.ndim for d in dim}) == len(dim)):
             raise ValueError(
-                f"{self.name}: dim must name dims of the weight, received dim={self.dim!r} "
+                f"{self.name}: dim must name dims of the weight, each once, received dim={self.dim!r} "
                 f"for a weight of shape {tuple(w.shape)}"
             )
         return torch.linalg.vector_norm(wide(w), dim=dim, keepdim=True)
@@ -117,8 +117,9 @@ class NormConstraint(Constraint):
         if self.epsilon:
             return target / (norm + self.epsilon)
         # Exactly 1 inside the set and within rounding of its edge, so that a second application changes nothing; a
-        # zero row is divided by 1 and stays zero.
-        inside = (target - norm).abs() <= _ROUNDING * torch.finfo(norm.dtype).eps * norm
+        # zero row is divided by 1 and stays zero; a row so large that its norm overflows becomes zero.
+        rounding = max(_ROUNDING * torch.finfo(norm.dtype).eps, torch.finfo(w.dtype).eps / 2)
+        inside = (target - norm).abs() <= rounding * norm.where(norm < torch.inf, 0.0)
         return torch.where(inside, 1.0, target / norm.where(norm > 0, 1.0))
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

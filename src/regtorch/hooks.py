@@ -7,13 +7,13 @@ the optimizer object: `copy.deepcopy(optimizer)` and pickling drop them, as they
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from regtorch import proximal
 
@@ -33,12 +33,14 @@ class Handle:
         self._attached = ref(attached)
         self._place: Place = place
         self._bound = bound
+        self._removed = False
 
     def remove(self) -> None:
         """Detach the rule; doing so twice changes nothing."""
         attached = self._attached()
-        if attached is not None:
+        if attached is not None and not self._removed:
             attached.remove(self._place, self._bound)
+        self._removed = True
 
 
 def attach(
@@ -48,22 +50,23 @@ def attach(
 
     Raises:
         TypeError: not a torch optimizer, a penalty that cannot act this way, or an optimizer without a known step size.
-        ValueError: the optimizer owns none of the weights, or has this rule already.
+        ValueError: the optimizer owns none of the weights, has this rule already, or maximises.
     """
     optimizer = _bare(optimizer)
     attached = _ATTACHED.get(optimizer) or _Attached()
-    if any(bound is other for others in attached.rules.values() for other in others):
-        raise ValueError(f"attach: {bound!r} is attached to this {type(optimizer).__name__} already")
     owned = _owned(optimizer)
     for part in parts:
+        if any(part is other for other in attached.parts()):
+            raise ValueError(f"attach: {part!r} is attached to this {type(optimizer).__name__} already")
         if not any(id(p) in owned for _, p in part.leaves()):
             raise ValueError(
                 f"attach: this {type(optimizer).__name__} owns none of the weights of {part!r}; "
-                "build the optimizer from the same model's parameters, after any replacement of its weights"
+                "build the optimizer from the same model's trainable parameters, after any replacement of its weights"
             )
-    if place == "proximal":
-        _check_proximal(optimizer, bound, attached)
-    elif place == "gradient":
+    if place != "constraint":
+        _check_penalty(optimizer)
+        if place == "proximal":
+            _check_proximal(optimizer, bound, attached)
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound)
     _ATTACHED[optimizer] = attached
@@ -76,6 +79,12 @@ class _Attached:
     def __init__(self) -> None:
         self.rules: dict[Place, list[Any]] = {"gradient": [], "proximal": [], "constraint": []}
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def parts(self) -> Iterator[Term | BoundConstraint]:
+        """Every single rule, sums taken apart."""
+        for bound in [*self.rules["gradient"], *self.rules["proximal"]]:
+            yield from (term for _, term in bound.terms())
+        yield from self.rules["constraint"]
 
     def add(self, optimizer: Optimizer, place: Place, bound: BoundTerms | BoundConstraint) -> None:
         self.rules[place].append(bound)
@@ -129,10 +138,7 @@ class _Attached:
                 if grad_scale is not None and factor:
                     factor = factor * grad_scale
                 if not term.add_grad_to(factor, owned):
-                    raise RuntimeError(
-                        f"{term!r} finds none of its weights in this {type(optimizer).__name__} any more: they were "
-                        "replaced (load_state_dict(assign=True)?); build the optimizer anew and attach again"
-                    )
+                    raise _lost(optimizer, term)
         return owned
 
     @torch.no_grad()
@@ -143,9 +149,18 @@ class _Attached:
         owned = _owned(optimizer)
         for bound in self.rules["proximal"]:
             for factor, term in bound.terms():
-                proximal.apply(optimizer, term, factor)
+                if not proximal.apply(optimizer, term, factor):
+                    raise _lost(optimizer, term)
         for bound in self.rules["constraint"]:
-            bound.project_(owned=owned)
+            if not bound.project_owned(owned):
+                raise _lost(optimizer, bound)
+
+
+def _lost(optimizer: Optimizer, part: Term | BoundConstraint) -> RuntimeError:
+    return RuntimeError(
+        f"{part!r} finds none of its weights in this {type(optimizer).__name__} any more: they were "
+        "replaced (load_state_dict(assign=True)?); build the optimizer anew and attach again"
+    )
 
 
 _ATTACHED: WeakKeyDictionary[Optimizer, _Attached] = WeakKeyDictionary()
@@ -163,6 +178,18 @@ def _bare(optimizer: object) -> Optimizer:
 
 def _owned(optimizer: Optimizer) -> set[int]:
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def _check_penalty(optimizer: Optimizer) -> None:
+    if isinstance(optimizer, SparseAdam):
+        raise TypeError(
+            "attach: SparseAdam takes sparse gradients only, and a penalty's gradient is dense; use SGD or Adagrad"
+        )
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise ValueError(
+            f"attach: this {type(optimizer).__name__} has maximize=True and would make the penalty grow; "
+            "minimise the negative instead"
+        )
 
 
 def _warn_of_weight_decay(optimizer: Optimizer, bound: Any) -> None:
@@ -184,8 +211,8 @@ def _check_proximal(optimizer: Optimizer, bound: Any, attached: _Attached) -> No
         for _, term in other.terms():
             taken |= {id(p): term for _, p in term.leaves()}
     for _, term in bound.terms():
+        proximal.check_term(term)
         for name, p in term.leaves():
-            proximal.check_term(term, name, p)
             if id(p) in taken:
                 raise ValueError(
                     f"attach: two proximal steps on {name!r} are not the proximal step of their sum; "

@@ -22,9 +22,9 @@ __all__ = ["apply", "check", "check_term", "step_size"]
 Step = float | Tensor
 
 
-def _steps(state: dict[str, Any]) -> Step:
-    step = state["step"]
-    return step if isinstance(step, Tensor) and step.is_cuda else float(step)  # no host sync
+def _steps(state: dict[str, Any]) -> Tensor:
+    """The number of steps made, left on its device: no host sync, no break in a compiled step."""
+    return torch.as_tensor(state["step"]).double()
 
 
 def _sgd(group: dict[str, Any], state: dict[str, Any]) -> Step:
@@ -75,7 +75,6 @@ def check(optimizer: Optimizer) -> None:
 
     Raises:
         TypeError: its type (a subclass may do anything) is not in the table.
-        ValueError: it maximises.
     """
     if type(optimizer) not in _STEP_SIZES:
         known = ", ".join(kind.__name__ for kind in _STEP_SIZES)
@@ -83,37 +82,41 @@ def check(optimizer: Optimizer) -> None:
             f"attach: proximal=True needs the optimizer's step size for each weight, which is not known for "
             f"{type(optimizer).__name__}; use one of {known}, or attach without proximal=True"
         )
-    if any(group.get("maximize") for group in optimizer.param_groups):
-        raise ValueError("attach: proximal=True with maximize=True has no meaning; minimise the negative instead")
 
 
-def check_term(term: Term, name: str, p: nn.Parameter) -> None:
+def check_term(term: Term) -> None:
     """Refuse a penalty without a proximal step, and a weight that is computed from others.
 
     Raises:
         TypeError: either of the two.
     """
     term.rule.prox(torch.zeros(1, 1), 1.0)  # raises by itself where there is none
-    if not any(p is tensor for _, tensor in term.weights()):
-        raise TypeError(f"attach: the weight {name!r} is computed by a parametrization and has no proximal step")
+    for weight, tensor in term.weights():
+        if not isinstance(tensor, nn.Parameter):
+            raise TypeError(
+                f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
+                f"leave it out with -name:{weight.name}, or attach without proximal=True"
+            )
 
 
 @torch.no_grad()
-def apply(optimizer: Optimizer, term: Any, factor: float) -> None:
+def apply(optimizer: Optimizer, term: Any, factor: float) -> bool:
     """The proximal step of factor · penalty on the weights that `optimizer` owns and has just stepped.
 
-    A weight without a gradient was not stepped and is left alone.
+    A weight without a gradient was not stepped and is left alone. False where there are weights, but none is owned.
     """
     if not (term.rule.active and factor):
-        return
+        return True
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # a fused optimizer skips such a step by itself
+    found = False
     for weight, p in term.weights(groups):
+        found = True
         if p.grad is None:
             continue
         step = step_size(optimizer, groups[id(p)], p) * factor
-        if found_inf is not None:
-            step = step * (found_inf.to(p.device) == 0)
         if isinstance(step, Tensor) and step.ndim:
             step = term.units(weight, step)
-        p.copy_(term.units(weight, term.rule.prox(term.units(weight, p), step)))
+        new = term.units(weight, term.rule.prox(term.units(weight, p), step))
+        p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
+    return found or not any(True for _ in term.weights())

@@ -31,4 +31,3 @@ def _columns(weight: Weight) -> tuple[str, str, str]:
 
 def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:
     return [f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
-

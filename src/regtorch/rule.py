@@ -57,7 +57,10 @@ def nonnegative(owner: str, argument: str, value: object) -> float:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{expected} of type {type(value).__name__}; give a plain number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond every float
+        number = math.inf
     if not math.isfinite(number) or number < 0:
         raise ValueError(f"{expected}; 0 switches it off")
     return number

@@ -14,6 +14,7 @@ tied ones count once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -158,7 +159,7 @@ def _atom(text: str, select: str) -> Atom:
     kind, colon, value = text.removeprefix("-").partition(":")
     if (not colon and kind in (*ROLES, "all")) or (colon and value and kind in ("name", "type")):
         return Atom(kind, value, negated)
-    if kind == "largest" and value.isascii() and value.isdigit() and int(value) > 0:
+    if kind == "largest" and re.fullmatch(r"0*[1-9]\d{0,17}", value, re.ASCII):
         if negated:
             raise SelectionError(f"select {select!r}: 'largest' is never negated; name the weights to leave out")
         return Atom(kind, value, negated)

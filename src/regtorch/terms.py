@@ -80,7 +80,8 @@ class BoundTerms(ABC):
         """Act at every `optimizer.step()` in any trainer (way 3), on the weights that this optimizer owns.
 
         The gradient is added after any clipping, as torch's own `weight_decay` is. With `proximal=True` the penalty
-        acts by its proximal step after the optimizer's instead, which makes exact zeros.
+        acts by its proximal step after the optimizer's instead, which makes exact zeros. What was added stays in
+        `.grad` until it is zeroed, as after any backward.
 
         Returns:
             A handle; `handle.remove()` takes the rule off again.
@@ -88,7 +89,7 @@ class BoundTerms(ABC):
         Raises:
             TypeError: not a torch optimizer, a penalty that cannot act this way, or (proximal) an optimizer whose step
                 size per weight is not known.
-            ValueError: the optimizer owns none of the weights, or has this rule already.
+            ValueError: the optimizer owns none of the weights, has this rule already, or maximises.
         """
         parts = [term for _, term in self.terms()]
         return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", parts)

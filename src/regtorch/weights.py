@@ -21,7 +21,7 @@ from regtorch.roles import ORDER, Role, role_of
 __all__ = ["Weight", "modules_of", "types_of", "weights_of"]
 
 # Containers that rename what they wrap.
-_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module"}
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -203,8 +203,16 @@ def types_of(module: nn.Module) -> frozenset[str]:
 def _check(name: str, parameter: nn.Parameter) -> None:
     if isinstance(parameter, UninitializedParameter):
         raise ValueError(f"the weight {name!r} has no shape yet; run one batch through the net before binding rules")
-    if type(parameter).__name__ == "FlatParameter" or type(parameter.data).__name__ == "DTensor":
-        raise TypeError(f"the weight {name!r} is sharded ({type(parameter).__name__}); bind rules before FSDP wraps")
+    if is_sharded(parameter):
+        raise TypeError(
+            f"the weight {name!r} is sharded, and rules need whole weights; use DDP, or bind rules before fully_shard"
+        )
+
+
+def is_sharded(p: Tensor) -> bool:
+    """Whether a parameter holds only this process's part of a weight."""
+    flat = type(p).__name__ == "FlatParameter" or getattr(p, "_fsdp_flattened", False)
+    return flat or type(p.data).__name__ == "DTensor"
 
 
 def _describe(
@@ -227,7 +235,7 @@ def _merge(first: Weight, second: Weight) -> Weight:
     """A tied weight: all its names and owners' types, the role that comes first in the order of roles."""
     return replace(
         first,
-        names=(*first.names, *second.names),
+        names=tuple(dict.fromkeys(first.names + second.names)),
         types=first.types | second.types,
         role=min(first.role, second.role, key=ORDER.index),
     )

@@ -152,8 +152,8 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     def _loader(self, part: Arrays, generator: torch.Generator, shuffle: bool = False) -> DataLoader[Batch]:
         # A loader without a generator of its own draws from the global one at each epoch, even in order: looking at
-        # the validation part would then change the training.
-        return DataLoader(part, self.batch_size, shuffle, collate_fn=_whole, generator=generator)
+        # the validation part would then change the training. All by keyword: Lightning rebuilds loaders for DDP.
+        return DataLoader(part, batch_size=self.batch_size, shuffle=shuffle, collate_fn=_whole, generator=generator)
 
 
 def checked(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Arrays:

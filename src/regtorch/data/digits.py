@@ -11,7 +11,7 @@ __all__ = ["Digits"]
 
 
 class Digits(ArraysDataModule):
-    """scikit-learn's 1,797 handwritten digits, split 60/20/20 with equal shares of each digit.
+    """scikit-learn's 1,797 handwritten digits, split 80/10/10 with equal shares of each digit.
 
     `dir` and `download` are there because every data set has them; the digits are part of scikit-learn.
     """
@@ -30,6 +30,6 @@ class Digits(ArraysDataModule):
         pixels, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).to(torch.float32).div_(16).view(-1, 1, 8, 8)
         everything = Arrays(images, torch.from_numpy(labels).to(torch.int64))
-        train, rest = train_test_split(range(len(labels)), test_size=0.4, stratify=labels, random_state=SPLIT_SEED)
+        train, rest = train_test_split(range(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
         val, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=SPLIT_SEED)
         return Splits(*(everything.take(torch.tensor(part)) for part in (train, val, test)))

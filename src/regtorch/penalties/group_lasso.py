@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupLasso"]
 
-_NEWTON_STEPS = 30
+_NEWTON_STEPS = 10  # settles to the last bit, also with steps that differ by 20 orders of magnitude in a unit
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,20 +71,25 @@ class GroupLasso(Penalty):
     ) -> Float[Tensor, "units *fan_in"]:
         """Shrink each unit's norm; with a step per coordinate the norm is the root of a scalar equation per unit."""
         v = rows(wide(w.detach()))
+        if not v.numel():
+            return w.clone()
         c = self._strength(v)
         norm = torch.linalg.vector_norm(v, dim=1, keepdim=True)
         if not isinstance(step, Tensor) or step.ndim == 0:
             shrunk = (1 - step * c / nonzero(norm)).clamp(min=0)
             return (v * shrunk).view(w.shape).to(w.dtype)
         # z = v·r/(r + t·c) with r = ‖z‖, so Σ v²/(r + t·c)² = 1. The root of 1/√Σ - 1 in r: that function is nearly
-        # linear and concave, so Newton's steps from r = 0 rise to it monotonically and very fast.
+        # linear and concave, so Newton's steps rise to it from any lower bound, monotonically and very fast. The bound
+        # |v| - t·c of each coordinate keeps every quotient below at most 1.
         threshold = rows(wide(step)) * c
-        # A coordinate with step 0 keeps its value and bounds r from below.
-        r = torch.linalg.vector_norm(v.where(threshold == 0, 0.0), dim=1, keepdim=True)
+        finite = norm.where(norm < torch.inf, 0.0)
+        r = torch.maximum((v.abs() - threshold).amax(1, keepdim=True), finite - threshold.amax(1, keepdim=True))
+        r = r.clamp(min=0)
         for _ in range(_NEWTON_STEPS):
             inside = nonzero(r + threshold)
-            total = nonzero((v / inside).square().sum(1, keepdim=True))
-            slope = (v.square() / inside.pow(3)).sum(1, keepdim=True)
+            parts = (v / inside).square()
+            total = nonzero(parts.sum(1, keepdim=True))
+            slope = (parts / inside).sum(1, keepdim=True)
             r = (r + (total.sqrt() - 1) * total / nonzero(slope)).clamp(min=0)
         z = v * (r / nonzero(r + threshold))
         return torch.where(threshold == 0, v, z).view(w.shape).to(w.dtype)

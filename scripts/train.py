@@ -1,0 +1,9 @@
+"""Train a net with explicit penalties and constraints; `python scripts/train.py --help` says what can be chosen."""
+
+import sys
+from pathlib import Path
+
+from regtorch.training.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parents[1] / "conf"))

@@ -1,0 +1,103 @@
+"""What happens once an epoch: a callback's hook for whole epochs, and means over their steps."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+__all__ = ["EpochCallback", "EpochRecord", "SampledMean", "WeightedMean", "logging_is_due"]
+
+
+class EpochCallback(Callback):
+    """Calls `on_epoch` when an epoch's metrics are complete.
+
+    That is after every callback's `on_train_epoch_end`, whatever their order: Lightning has no hook for it.
+    """
+
+    _ended: int | None = None
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Receive the epoch's number, from 1, and its metrics."""
+        raise NotImplementedError
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember that an epoch ended."""
+        self._ended = trainer.current_epoch + 1
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hand over the epoch before this one."""
+        self._hand_over(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hand over the last epoch."""
+        self._hand_over(trainer)
+
+    def _hand_over(self, trainer: Trainer) -> None:
+        epoch, self._ended = self._ended, None
+        if epoch is not None:
+            self.on_epoch(trainer, epoch, {name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+class EpochRecord(EpochCallback):
+    """Keeps every epoch's metrics of a fit in `epochs`, with the number under "epoch"."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.epochs = []
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Keep an epoch's metrics."""
+        self.epochs.append({"epoch": epoch, **metrics})
+
+
+class WeightedMean:
+    """The mean of tensors, kept on their device so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self._total: Tensor | None = None
+        self._weight = 0
+
+    def add(self, value: Tensor, weight: int) -> None:
+        """Take in one more value."""
+        value = value.detach().to(torch.promote_types(value.dtype, torch.float32)) * weight
+        self._total = value if self._total is None else self._total + value
+        self._weight += weight
+
+    def value(self) -> Tensor | None:
+        """The mean, or None where nothing was taken in."""
+        return None if self._total is None else self._total / self._weight
+
+
+class SampledMean:
+    """The mean over the steps of a quantity that is known only before some of them: on a line in between.
+
+    Exact where every step is known.
+
+    Args:
+        first: the quantity before the first step.
+    """
+
+    def __init__(self, first: Any) -> None:
+        self._last = first
+        self._at = 0
+        self._total = first * 0.0
+
+    def add(self, value: Any, at: int) -> None:
+        """Take in the quantity after `at` steps, which is that before step `at` counted from 0."""
+        gap = at - self._at
+        self._total = self._total + gap * self._last + (value - self._last) * ((gap - 1) / 2)
+        self._last, self._at = value, at
+
+    def value(self) -> Any:
+        """The mean over the steps so far."""
+        return self._total / self._at if self._at else self._last
+
+
+def logging_is_due(trainer: Trainer, step: int) -> bool:
+    """Whether step `step` of an epoch, counted from 1, is one of every `log_every_n_steps`."""
+    every: int = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue] (Lightning does not declare it)
+    return every > 0 and step % every == 0

@@ -1,0 +1,110 @@
+"""What went wrong, in a line or two for the one who started the run."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import torch
+from hydra.errors import (
+    CompactHydraException,
+    ConfigCompositionException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+__all__ = ["Diverged", "RunError", "is_out_of_memory", "is_told", "message", "nearest", "root_cause", "usage"]
+
+
+class RunError(Exception):
+    """A run that cannot go on, for a reason its user can mend; the message says how."""
+
+
+class Diverged(RunError):
+    """A loss that is no longer a finite number."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """'; did you mean ...?', or nothing where no name comes near."""
+    close = get_close_matches(str(name), list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error inside Hydra's wrapping of it."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or this machine, had no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    signs = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "out of memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def message(error: BaseException, cfg: DictConfig | None = None) -> str:
+    """Say an error of a run in one or two lines."""
+    error = root_cause(error)
+    if is_out_of_memory(error):
+        size = OmegaConf.select(cfg, "data.batch_size") if cfg is not None else None
+        now = f" (now {size})" if size is not None else ""
+        return f"out of memory: lower data.batch_size{now}, or choose a smaller model"
+    if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
+        return f"{error.name} is not installed; install what training needs: pip install 'regtorch[train]'"
+    text = _one_line(error)
+    return text if text and is_told(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether an error was made for its reader, so that its text stands alone without type and traceback."""
+    error = root_cause(error)
+    ours = isinstance(error, RunError) or type(error).__module__.startswith("regtorch")
+    ours |= type(error).__name__ == "MisconfigurationException"  # Lightning's word to its user; not imported for a name
+    return ours or (isinstance(error, ValueError | TypeError) and bool(str(error))) or is_out_of_memory(error)
+
+
+def usage(error: BaseException) -> str | None:
+    """Say what is wrong with the command line, or None where it is something else."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        return _unknown_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: {_one_line(error)}; expected group=option or key=value"
+    if isinstance(error, ConfigCompositionException) and isinstance(
+        error.__cause__, ConfigKeyError | ConfigAttributeError
+    ):
+        return _unknown_key(error.__cause__)
+    if isinstance(error, CompactHydraException) and not isinstance(error, InstantiationException):
+        if "Ambiguous value" in str(error):
+            return f"{_one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
+        cause = f" {_one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return f"{_one_line(error)}{cause}"
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    """The text without line breaks and without the pointers that Hydra and omegaconf add."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(" ".join(line.split()) for line in lines if line and not line.startswith(_NOISE))
+
+
+_NOISE = ("See https://", "full_key:", "object_type=", "reference_type=")
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    options = sorted(error.options or [])
+    if not group:
+        return f"there is no config {option!r}; the one of this script is train"
+    return f"{group}: expected one of {', '.join(options)}, received {option!r}{nearest(option, options)}"
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    full, parent = str(error.full_key), error.parent_node
+    above, _, last = full.rpartition(".")
+    keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
+    hint = nearest(last, keys) or f"; {above or 'the config'} has {', '.join(keys)}"
+    return f"unknown key {full!r}{hint} (a new one needs +{full}=...)"

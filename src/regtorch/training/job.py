@@ -1,0 +1,175 @@
+"""One run of the main job: from a config to a trained net and its files."""
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from regtorch.models import count
+from regtorch.training.diverged import StopWhenDiverged
+from regtorch.training.epochs import EpochRecord
+from regtorch.training.errors import RunError
+from regtorch.training.instantiate import instantiate
+from regtorch.training.module import RegularizedModule
+from regtorch.training.outputs import RECEIPT, write_summary, write_text
+from regtorch.training.preflight import preflight
+from regtorch.training.receipt import initial_penalty, receipt_of
+from regtorch.training.rules import rules_of
+from regtorch.training.table import print_metrics
+
+__all__ = ["train"]
+
+
+def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool) -> dict[str, Any]:
+    """Train as `cfg` says and write everything into `folder`.
+
+    Args:
+        cfg: the composed config.
+        folder: where the files go.
+        choices: the option chosen of each config group.
+        sweep: whether this is a job of a sweep.
+
+    Returns:
+        The summary.
+
+    Raises:
+        RunError: something that the user can mend.
+        KeyboardInterrupt: the user ended it.
+    """
+    started = perf_counter()
+    if cfg.seed is not None:
+        seed_everything(cfg.seed, workers=True, verbose=False)
+    net: nn.Module = instantiate(cfg.model.net)
+    rules = rules_of(cfg, net, choices)
+    data = instantiate(cfg.data)
+    data.prepare_data()
+    data.setup("fit")
+    loss = nn.CrossEntropyLoss()
+    checked = preflight(net, data, loss, OmegaConf.select(cfg, "model.input_shape"))
+    module = RegularizedModule(
+        net,
+        loss=loss,
+        optimizer=instantiate(cfg.optimizer),
+        num_classes=checked.outputs,
+        penalties=rules.penalties,
+        constraints=rules.constraints,
+        proximal=rules.proximal,
+    )
+    receipt = receipt_of(module, checked.task_loss, rules.remarks)
+    start_penalty = initial_penalty(module)
+    trainer, record = _trainer(cfg, sweep)
+    if trainer.is_global_zero:
+        write_text(folder / RECEIPT, receipt + "\n")
+        print(receipt, flush=True)
+        if choices.get("data") == "digits":
+            print("hint: data=digits is small and needs no network; data=cifar10 is more like real work")
+    if cfg.compile:
+        net.compile()
+
+    _fit(trainer, module, data)
+    final = _metrics(trainer)
+    final |= _test(trainer, module, data)
+    best = _best(record, folder)
+    if best is not None and best["checkpoint"] is not None:
+        if best["epoch"] == len(record.epochs):
+            best |= _only(final, "test/")
+        else:
+            saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
+            module.load_state_dict(saved["state_dict"])
+            best |= _test(trainer, module, data)
+    total, trainable = count(net)
+    regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
+    summary = {
+        "choices": dict(choices),
+        "config": OmegaConf.to_container(cfg, resolve=True),
+        "parameters": {"total": total, "trainable": trainable},
+        "regularized": {
+            "weights": list(regularized),
+            "parameters": sum(regularized.values()),
+            "initial_penalty": start_penalty,
+        },
+        "final": final,
+        "best": best,
+        "epochs": len(record.epochs),
+        "seconds": round(perf_counter() - started, 3),
+        "device": str(trainer.strategy.root_device),
+    }
+    if trainer.is_global_zero:
+        print_metrics(final, best)
+        write_summary(folder, summary)
+        _print_paths(folder, summary["seconds"])
+    return summary
+
+
+def _trainer(cfg: DictConfig, sweep: bool) -> tuple[Trainer, EpochRecord]:
+    callbacks: list[Callback] = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
+    # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
+    switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
+    callbacks = [
+        c for c in callbacks if not any(isinstance(c, kind) and not cfg.trainer[key] for key, kind in switches.items())
+    ]
+    record = EpochRecord()
+    trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
+        callbacks=[*callbacks, StopWhenDiverged(), record],
+        logger=[instantiate(node) for node in cfg.logger.values() if node is not None],
+        **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+    )
+    if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
+        raise RunError(
+            "trainer.strategy=ddp starts this script once more for each device, which a sweep (-m) cannot do; "
+            "use trainer.strategy=ddp_spawn, or start the runs one by one"
+        )
+    return trainer, record
+
+
+def _fit(trainer: Trainer, module: RegularizedModule, data: Any) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if handler is not None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, float]:
+    trainer.test(module, datamodule=data, verbose=False)
+    return _only(_metrics(trainer), "test/")
+
+
+def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name.startswith(stage)}
+
+
+def _metrics(trainer: Trainer) -> dict[str, float]:
+    """The metrics of whole epochs."""
+    return {k: float(v) for k, v in sorted(trainer.callback_metrics.items()) if not k.endswith("_step")}
+
+
+def _best(record: EpochRecord, folder: Path) -> dict[str, Any] | None:
+    """The epoch of the highest validation accuracy."""
+    epochs = [epoch for epoch in record.epochs if "val/accuracy" in epoch]
+    if not epochs:
+        return None
+    best = max(epochs, key=lambda epoch: epoch["val/accuracy"])
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    return {
+        **{k: v for k, v in best.items() if not k.endswith("_step")},
+        "checkpoint": str(checkpoint.relative_to(folder)) if checkpoint.is_file() else None,
+    }
+
+
+def _print_paths(folder: Path, seconds: float) -> None:
+    print(f"{seconds:.1f} s, written to {folder}:")
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.parts):
+        print(f"  {path.relative_to(folder)}")

@@ -1,0 +1,64 @@
+"""The files a run leaves beside what Lightning's loggers and checkpoints write."""
+
+import json
+import math
+import os
+import platform
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_summary", "write_error", "write_summary", "write_text"]
+
+SUMMARY, ERROR, RECEIPT = "summary.json", "error.txt", "receipt.txt"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
+    """Write summary.json, whose presence says that the run finished; a number that is none becomes null."""
+    path = folder / SUMMARY
+    versions = {"versions": _versions()}
+    write_text(path, json.dumps(_plain({**summary, **versions}), indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run, or None."""
+    path = folder / SUMMARY
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_error(folder: Path, message: str, error: BaseException) -> Path:
+    """Write error.txt: the message in the first line, the traceback below."""
+    path = folder / ERROR
+    write_text(path, f"{message}\n\n{''.join(traceback.format_exception(error))}")
+    return path
+
+
+def _versions() -> dict[str, str]:
+    import hydra
+    import lightning
+    import torch
+
+    import regtorch
+
+    packages = {m.__name__: str(m.__version__) for m in (regtorch, torch, lightning, hydra)}
+    return {"python": platform.python_version(), **packages}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,225 @@
+"""The callback that adds penalties and constraints to anyone's LightningModule."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from regtorch.activity import Activity, BoundActivity
+from regtorch.bind import BoundConstraint, BoundTerms
+from regtorch.constraints import Constraint
+from regtorch.hooks import Handle
+from regtorch.penalties import Penalty
+from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due
+
+__all__ = ["Regularize"]
+
+Bound = BoundTerms | BoundConstraint
+
+
+class Regularize(Callback):
+    """Acts on every `optimizer.step()` of a trainer and logs task loss, penalty and their sum apart.
+
+    Each rule acts once on each of its weights, in the optimizer that owns it, under automatic and manual optimization.
+    It logs `task_loss`, `penalty` and `loss`, their sum, under `train/`, `val/` and `test/`. The task loss is what
+    `training_step` (`validation_step`, `test_step`) returns, as a tensor or under "loss"; a step whose loss holds
+    penalties already says how much under "penalty". The penalty is computed every `trainer.log_every_n_steps` steps
+    and at an epoch's end; `train/penalty` is its mean over the epoch's steps, taken on a line in between. On those
+    steps the three are also logged as `train/loss_step` and so on.
+
+    Args:
+        rules: `rt.L2(1e-4)` and the like are bound to the LightningModule when fitting starts; bound ones, such as
+            `rt.L2(1e-4).on(module.encoder)`, are taken as they are.
+        proximal: let the penalties act by their proximal steps: exact zeros.
+
+    Raises:
+        TypeError: a rule is none, or is an `Activity`, which has to be part of the loss.
+
+    Example:
+        >>> import lightning, regtorch as rt
+        >>> trainer = lightning.Trainer(callbacks=[Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))])  # doctest: +SKIP
+    """
+
+    def __init__(self, *rules: Penalty | Constraint | Bound, proximal: bool = False) -> None:
+        for rule in rules:
+            _check(rule)
+        self.rules = rules
+        self.proximal = proximal
+        self.bound: tuple[Bound, ...] = ()
+        self._handles: list[Handle] = []
+
+    # -- acting
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bind the rules and attach each to the optimizers that own its weights."""
+        self._detach()
+        self._bind(pl_module)
+        for rule in self.bound:
+            owners = [optimizer for optimizer in trainer.optimizers if _owns(optimizer, rule)]
+            if not owners:
+                raise ValueError(
+                    f"Regularize: no optimizer of the trainer owns a weight of {rule!r}; "
+                    "give those parameters to an optimizer in configure_optimizers, or leave the rule out"
+                )
+            for optimizer in owners:
+                self._handles.append(
+                    rule.attach(optimizer)
+                    if isinstance(rule, BoundConstraint)
+                    else rule.attach(optimizer, proximal=self.proximal)
+                )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the rules off the optimizers."""
+        self._detach()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the rules off the optimizers."""
+        self._detach()
+
+    def _detach(self) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _bind(self, module: LightningModule) -> None:
+        self.bound = tuple(rule.on(module) if isinstance(rule, Penalty | Constraint) else rule for rule in self.rules)
+
+    # -- logging
+
+    @torch.no_grad()
+    def penalty(self, device: torch.device) -> Tensor:
+        """The sum of the penalties now."""
+        values = [rule().to(device) for rule in self.bound if isinstance(rule, BoundTerms)]
+        return torch.stack(values).sum() if values else torch.zeros((), device=device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's means."""
+        self._task_loss, self._held = WeightedMean(), WeightedMean()
+        self._penalty = SampledMean(self.penalty(pl_module.device))
+        self._steps = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take in the step's loss; log it with the penalty where logging is due."""
+        self._steps += 1
+        task_loss, held = _losses(outputs)
+        if task_loss is not None:
+            if pl_module.automatic_optimization:  # Lightning hands out the loss divided by this
+                task_loss = task_loss * trainer.accumulate_grad_batches
+            task_loss = task_loss - held
+            self._task_loss.add(task_loss, _size(batch))
+            self._held.add(held, _size(batch))
+        if logging_is_due(trainer, self._steps):
+            penalty = self.penalty(pl_module.device)
+            self._penalty.add(penalty, self._steps)
+            _log(pl_module, "train", task_loss, penalty + held, "_step", on_step=True, on_epoch=False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch's means."""
+        if self._steps and not logging_is_due(trainer, self._steps):
+            self._penalty.add(self.penalty(pl_module.device), self._steps)
+        penalty, held = self._penalty.value(), self._held.value()
+        _log(pl_module, "train", self._task_loss.value(), penalty if held is None else penalty + held, sync_dist=True)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute the penalty once for the whole validation."""
+        self._start_evaluation(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Log the batch's part."""
+        self._evaluated(pl_module, "val", outputs, batch)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute the penalty once for the whole test."""
+        self._start_evaluation(pl_module)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Log the batch's part."""
+        self._evaluated(pl_module, "test", outputs, batch)
+
+    def _start_evaluation(self, module: LightningModule) -> None:
+        if not self.bound:  # evaluated before any fit
+            self._bind(module)
+        self._now = self.penalty(module.device)
+
+    def _evaluated(self, module: LightningModule, stage: str, outputs: Any, batch: Any) -> None:
+        task_loss, held = _losses(outputs)
+        if task_loss is not None:
+            task_loss = task_loss - held
+        _log(module, stage, task_loss, self._now + held, on_epoch=True, batch_size=_size(batch), sync_dist=True)
+
+
+def _check(rule: object) -> None:
+    terms = [term for _, term in rule.terms()] if isinstance(rule, BoundTerms) else [rule]
+    if any(isinstance(term, Activity | BoundActivity) for term in terms):
+        raise TypeError(
+            "Regularize: an Activity penalty acts through the outputs' graph; add it to the loss in training_step, "
+            "or give it to RegularizedModule(penalties=...), which does"
+        )
+    if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
+        raise TypeError(f"Regularize: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
+
+
+def _owns(optimizer: Optimizer, rule: Bound) -> bool:
+    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
+    owns = [any(id(p) in owned for _, p in part.leaves()) for part in parts]
+    if any(owns) and not all(owns):
+        raise ValueError(
+            f"Regularize: the terms of {rule!r} belong to different optimizers; give them as rules of their own"
+        )
+    return any(owns)
+
+
+def _losses(outputs: Any) -> tuple[Tensor | None, Tensor]:
+    """A step's loss, and the part of it that is a penalty already."""
+    nothing = torch.zeros(())
+    if isinstance(outputs, Tensor):
+        return outputs.detach(), nothing
+    if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
+        return None, nothing
+    return outputs["loss"].detach(), torch.as_tensor(outputs.get("penalty", nothing)).detach()
+
+
+def _log(
+    module: LightningModule, stage: str, task_loss: Tensor | None, penalty: Tensor, suffix: str = "", **options: Any
+) -> None:
+    module.log(f"{stage}/penalty{suffix}", penalty, **options)
+    if task_loss is not None:
+        module.log(f"{stage}/task_loss{suffix}", task_loss, **options)
+        module.log(f"{stage}/loss{suffix}", task_loss + penalty, **options)
+
+
+def _size(batch: Any) -> int:
+    """The number of samples: the first dim of the first tensor."""
+    first = next(_tensors(batch), None)
+    return first.shape[0] if first is not None and first.ndim else 1
+
+
+def _tensors(batch: Any) -> Iterator[Tensor]:
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        yield from _tensors(list(batch.values()))
+    elif isinstance(batch, Iterable) and not isinstance(batch, str | bytes):
+        for part in batch:
+            yield from _tensors(part)

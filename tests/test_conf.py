@@ -1,0 +1,157 @@
+import inspect
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch import Trainer
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import regtorch as rt
+from regtorch.training.app import main
+from regtorch.training.instantiate import instantiate
+
+CONF = Path(__file__).parents[1] / "conf"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir()]
+EVERY = [f"{group}={option}" for group in GROUPS for option in options(group)]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config of some overrides, resolved."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*overrides, "out_dir=here"])
+    OmegaConf.resolve(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize("choice", EVERY)
+def test_every_option_composes(choice: str):
+    assert composed(choice).model.net._target_
+
+
+@pytest.mark.parametrize("reg", options("reg"))
+def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
+    assert set(composed("reg=base").reg) <= set(composed(f"reg={reg}").reg)
+    for lam in (0, 1e-3):
+        cfg = composed(f"reg={reg}", f"reg.lam={lam}").reg
+        rule = instantiate(cfg.penalty)
+        if rule is not None:
+            assert rule.active == bool(lam)
+            assert rule.select == composed().model.select
+
+
+@pytest.mark.parametrize("constraint", options("constraint"))
+def test_every_constraint_has_all_keys_so_that_any_pair_can_be_swept(constraint: str):
+    assert set(composed("constraint=base").constraint) <= set(composed(f"constraint={constraint}").constraint)
+    for bound in (2, 3):
+        rule = instantiate(composed(f"constraint={constraint}", f"constraint.max_value={bound}").constraint.projection)
+        assert rule is None or getattr(rule, "max_value", bound) == bound
+
+
+RULES = {
+    "reg=l1": rt.L1(0.01),
+    "reg=l2": rt.L2(0.01),
+    "reg=l1l2": rt.L1L2(0.01, 0.01),
+    "reg=group_lasso": rt.GroupLasso(0.01),
+    "reg=orthogonal": rt.Orthogonal(0.01),
+    "constraint=max_norm": rt.MaxNorm(2.0),
+    "constraint=unit_norm": rt.UnitNorm(),
+    "constraint=non_neg": rt.NonNeg(),
+    "constraint=min_max_norm": rt.MinMaxNorm(0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("choice", RULES)
+def test_an_option_is_the_rule_of_its_name_with_kerass_defaults(choice: str):
+    cfg = composed(choice, "reg.select=kernel", "constraint.select=kernel")
+    assert instantiate(cfg.reg.penalty if choice.startswith("reg") else cfg.constraint.projection) == RULES[choice]
+
+
+def test_each_rule_has_an_option():
+    assert {c.partition("=")[2] for c in RULES} == {*options("reg"), *options("constraint")} - {
+        *("base", "none", "dropout")
+    }
+
+
+def test_l1_and_l2_of_l1l2_can_be_given_apart():
+    cfg = composed("reg=l1l2", "reg.lam=0.5", "reg.l1=0.1", "reg.select=kernel")
+    assert instantiate(cfg.reg.penalty) == rt.L1L2(l1=0.1, l2=0.5)
+
+
+@pytest.mark.parametrize("optimizer", options("optimizer"))
+def test_optimizers_step_and_their_state_loads_with_weights_only(optimizer: str, tmp_path: Path):
+    made = instantiate(composed(f"optimizer={optimizer}").optimizer)
+    assert isinstance(made, partial)
+    weight = nn.Parameter(torch.ones(2, 2))
+    opt = made([weight])
+    weight.sum().backward()
+    opt.step()
+    torch.save(opt.state_dict(), tmp_path / "state")
+    assert torch.load(tmp_path / "state", weights_only=True)["param_groups"][0]["lr"] > 0
+
+
+KERAS = {
+    "adam": {"lr": 1e-3, "eps": 1e-7, "betas": [0.9, 0.999]},
+    "rmsprop": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7, "momentum": 0.0},
+    "sgd": {"lr": 0.01, "momentum": 0.0},
+    "adamw": {"lr": 1e-3, "eps": 1e-7, "weight_decay": 0.004},
+}
+
+
+@pytest.mark.parametrize("optimizer", KERAS)
+def test_optimizers_have_kerass_defaults(optimizer: str):
+    cfg = composed(f"optimizer={optimizer}").optimizer
+    assert {key: cfg[key] for key in KERAS[optimizer]} == KERAS[optimizer]
+
+
+def test_trainer_keys_are_lightnings_arguments():
+    assert set(composed().trainer) - {"_target_"} <= set(inspect.signature(Trainer.__init__).parameters)
+
+
+def test_lists_become_plain_ones():
+    assert type(instantiate(composed().optimizer).keywords["betas"]) is list
+
+
+def data_for(experiment: str) -> list[str]:
+    """Overrides that let an experiment run here: its own data where it is, the digits at its size where not."""
+    name = composed(f"experiment={experiment}").data._target_.rpartition(".")[2]
+    if name == "MNIST" and SHARED.is_dir():
+        return [f"data.dir={SHARED}"]
+    return ["data=digits"]
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_fast_runs(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    arguments = [f"experiment={experiment}", *data_for(experiment), "trainer=cpu"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments, "trainer.fast_dev_run=true"])
+    assert main(CONF) == 0, capfd.readouterr().err
+
+
+@pytest.mark.parametrize("choice", RULES)
+@pytest.mark.parametrize("model", options("model"))
+def test_a_rule_is_bound_where_the_models_document_says(choice: str, model: str):
+    cfg = composed(choice, f"model={model}")
+    net = instantiate(cfg.model.net)
+    rule = instantiate(cfg.reg.penalty if choice.startswith("reg") else cfg.constraint.projection)
+    assert list(rule.on(net).by_weight()) == list(rt.select.weights(net, cfg.model.select))
+
+
+def test_the_l2_experiment_is_the_documents():
+    cfg = composed("experiment=mnist_sigmoid_l2")
+    assert (cfg.data.batch_size, cfg.reg.lam, cfg.trainer.max_epochs) == (128, 1e-4, 100)
+    assert cfg.optimizer._target_ == "torch.optim.RMSprop"
+    assert cfg.reg.penalty._target_ == "regtorch.L2"
+    assert composed("experiment=mnist_sigmoid").reg.penalty is None

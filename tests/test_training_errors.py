@@ -1,0 +1,122 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from command_line import CommandLine
+from regtorch.models import MnistMLP
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+USAGE = {
+    "unknown reg": (("reg=l22",), r"reg: .*l1l2.*received 'l22'; did you mean l2\?"),
+    "unknown model": (("model=cn",), r"model: .*did you mean cnn\?"),
+    "unknown data": (("data=digit",), r"data: .*did you mean digits\?"),
+    "unknown key": (("reg.lamb=1",), r"unknown key 'reg\.lamb'; did you mean lam\?"),
+    "unknown top key": (("sed=1",), r"unknown key 'sed'; did you mean seed\?"),
+    "unknown group": (("regg=l1",), r"did you mean reg\?"),
+    "bad syntax": (("reg.lam=[1",), r"cannot read .reg\.lam=\[1"),
+    "no assignment": (("reg",), r"'reg'"),
+    "sweep without -m": (("reg=l1,l2",), r"-m"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_a_wrong_command_line_exits_with_2(train: CommandLine, tmp_path: Path, case: str):
+    arguments, expected = USAGE[case]
+    result = train(*arguments)
+    assert result.code == 2
+    assert re.search(expected, result.error)
+    assert not list(tmp_path.iterdir())
+
+
+ERRORS = {
+    "negative": (("reg=l2", "reg.lam=-1"), r"reg\.lam: expected a finite number of at least 0, received -1"),
+    "nan": (("reg=l1", "reg.lam=nan"), r"reg\.lam.*nan"),
+    "infinite": (("reg=l1", "reg.lam=inf"), r"reg\.lam.*inf"),
+    "no number": (("reg=l2", "reg.lam=much"), r"reg\.lam.*'much'"),
+    "ignored but wrong": (("reg=none", "reg.lam=-1"), r"reg\.lam.*-1"),
+    "l1 of l1l2": (("reg=l1l2", "reg.l1=-1"), r"reg\.l1.*-1"),
+    "select matches nothing": (("reg=l2", "reg.select=name:nothing"), r"name:nothing.*hidden\.weight"),
+    "unknown atom": (("reg=l2", "reg.select=kernels"), r"kernels.*kernel"),
+    "constraint's select": (("constraint=max_norm", "constraint.select=name:x"), r"name:x"),
+    "negative bound": (("constraint=max_norm", "constraint.max_value=-1"), r"max_value.*-1"),
+    "unknown convention": (("reg=l2", "reg.convention=kears"), r"reg\.convention.*did you mean keras\?"),
+    "convention of no L2": (("reg=l1", "reg.convention=tf"), r"reg\.convention=tf.*reg=l1"),
+    "rate": (("reg=dropout", "reg.rate=1.5"), r"reg\.rate.*1\.5"),
+    "no data": (("data=mnist", "data.dir=nowhere", "data.download=false"), r"MNIST.*nowhere"),
+    "too few outputs": (("model.net.num_classes=5",), r"5 classes.*labels have 10.*model\.net\.num_classes"),
+    "wrong input size": (("data.resize=null",), r"\[1, 8, 8\].*\[1, 28, 28\].*data\.resize='\$\{model\.input_shape\}'"),
+    "batch size": (("data.batch_size=0",), r"batch_size.*0"),
+    "no proximal step": (("reg=orthogonal", "reg.proximal=true"), r"Orthogonal.*proximal"),
+    "no gpu": (("trainer=gpu",), r"gpu"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_wrong_run_exits_with_1_and_does_not_look_finished(train: CommandLine, case: str):
+    if case == "no gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    arguments, expected = ERRORS[case]
+    result = train(*arguments)
+    assert result.code == 1
+    assert re.search(expected, result.error, re.IGNORECASE)
+    assert not (result.folder / "summary.json").exists()
+    written = (result.folder / "error.txt").read_text()
+    assert written.splitlines()[0] in result.err
+    assert "Traceback" in written
+
+
+def test_corrupted_data(train: CommandLine, tmp_path: Path):
+    raw = tmp_path / "broken" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (raw / f"{part}-{kind}-ubyte").write_bytes(b"\0\0\10\1 nothing")
+    result = train("data=mnist", "data.dir=broken", "data.download=false")
+    assert result.code == 1
+    assert "broken" in result.error
+
+
+def test_out_of_memory(train: CommandLine, monkeypatch: pytest.MonkeyPatch):
+    def exhausted(self: MnistMLP, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(MnistMLP, "forward", exhausted)
+    result = train("data.batch_size=64")
+    assert result.code == 1
+    assert "lower data.batch_size (now 64)" in result.error
+
+
+def test_a_net_without_dropout_has_no_rate(train: CommandLine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("regtorch.models.MnistMLP", lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)))
+    result = train("reg=dropout", "reg.select=kernel")
+    assert result.code == 1
+    assert "no dropout layer" in result.error
+
+
+@pytest.mark.parametrize(
+    "arguments", [("optimizer=sgd", "optimizer.lr=1e38"), ("reg=l2", "reg.lam=1e36", "optimizer=sgd")]
+)
+def test_divergence_stops_the_run(train: CommandLine, arguments: tuple[str, ...]):
+    result = train(*arguments, "trainer.max_epochs=5")
+    assert result.code == 1
+    assert re.search(r"became (nan|-?inf) in epoch \d.*optimizer\.lr", result.error)
+    assert not (result.folder / "summary.json").exists()
+
+
+@pytest.mark.parametrize("how", ["debug", "environment"])
+def test_a_full_traceback_on_demand(train: CommandLine, monkeypatch: pytest.MonkeyPatch, how: str):
+    if how == "environment":
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    result = train("reg=l2", "reg.lam=-1", *(["debug=true"] if how == "debug" else []))
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert os.environ.get("HYDRA_FULL_ERROR") == ("1" if how == "environment" else None)

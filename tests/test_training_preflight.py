@@ -1,0 +1,53 @@
+import copy
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from regtorch.data import Digits
+from regtorch.models import CNN
+from regtorch.training.errors import RunError
+from regtorch.training.preflight import preflight
+
+LOSS = nn.CrossEntropyLoss()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    data = Digits(resize=(3, 32, 32))
+    data.setup("fit")
+    return data
+
+
+def test_neither_the_net_nor_a_random_number_is_changed(digits: Digits):
+    net = CNN()
+    net.norm1.eval()
+    before, modes = copy.deepcopy(net.state_dict()), [m.training for m in net.modules()]
+    states = torch.get_rng_state(), random.getstate(), digits.state_dict()["shuffling"].clone()
+    found = preflight(net, digits, LOSS)
+    assert found.outputs == 10
+    assert 1 < found.task_loss < 4
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert [m.training for m in net.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert torch.equal(digits.state_dict()["shuffling"], states[2])
+
+
+BROKEN = {
+    "images out": (nn.Identity(), r"expected logits of shape \(N, classes\).*received \[32, 3, 32, 32\]"),
+    "too few classes": (nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)), "puts out 9 classes, the labels have 10"),
+    "wrong width": (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), r"cannot take a batch of shape \[32, 3, 32, 32\]"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_does_not_fit_is_told(digits: Digits, case: str):
+    net, expected = BROKEN[case]
+    with pytest.raises(RunError, match=expected):
+        preflight(net, digits, LOSS)
+
+
+def test_more_outputs_than_classes_are_no_error(digits: Digits):
+    assert preflight(CNN(num_classes=12), digits, LOSS).outputs == 12
