@@ -41,7 +41,7 @@ def test_every_option_composes(choice: str):
 
 @pytest.mark.parametrize("reg", options("reg"))
 def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
-    assert set(composed("reg=base").reg) <= set(composed(f"reg={reg}").reg)
+    assert set(composed("reg=none").reg) <= set(composed(f"reg={reg}").reg)
     for lam in (0, 1e-3):
         cfg = composed(f"reg={reg}", f"reg.lam={lam}").reg
         rule = instantiate(cfg.penalty)
@@ -52,7 +52,7 @@ def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
 
 @pytest.mark.parametrize("constraint", options("constraint"))
 def test_every_constraint_has_all_keys_so_that_any_pair_can_be_swept(constraint: str):
-    assert set(composed("constraint=base").constraint) <= set(composed(f"constraint={constraint}").constraint)
+    assert set(composed("constraint=none").constraint) <= set(composed(f"constraint={constraint}").constraint)
     for bound in (2, 3):
         rule = instantiate(composed(f"constraint={constraint}", f"constraint.max_value={bound}").constraint.projection)
         assert rule is None or getattr(rule, "max_value", bound) == bound
@@ -79,7 +79,7 @@ def test_an_option_is_the_rule_of_its_name_with_kerass_defaults(choice: str):
 
 def test_each_rule_has_an_option():
     assert {c.partition("=")[2] for c in RULES} == {*options("reg"), *options("constraint")} - {
-        *("base", "none", "dropout")
+        *("none", "dropout")
     }
 
 

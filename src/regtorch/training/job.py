@@ -69,7 +69,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
         if choices.get("data") == "digits":
-            print("hint: data=digits is small and needs no network; data=cifar10 is more like real work")
+            print(_digits_hint(cfg.data.dir))
     if cfg.compile:
         net.compile()
 
@@ -106,6 +106,12 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         write_summary(folder, summary)
         _print_paths(folder, summary["seconds"])
     return summary
+
+
+def _digits_hint(dir: str) -> str:
+    if dir != "data":
+        return f"hint: data=digits comes with scikit-learn and does not look into data.dir={dir}; data=mnist would"
+    return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
 
 
 def _trainer(cfg: DictConfig, sweep: bool) -> tuple[Trainer, EpochRecord]:
