@@ -36,5 +36,6 @@ $(BIN)/python:
 
 # Stamps: an extra is installed again only when pyproject.toml changed.
 $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@echo 'installing the packages of [$*] into $(VENV); PyTorch takes some minutes the first time'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@

@@ -78,9 +78,7 @@ def test_an_option_is_the_rule_of_its_name_with_kerass_defaults(choice: str):
 
 
 def test_each_rule_has_an_option():
-    assert {c.partition("=")[2] for c in RULES} == {*options("reg"), *options("constraint")} - {
-        *("none", "dropout")
-    }
+    assert {c.partition("=")[2] for c in RULES} == {*options("reg"), *options("constraint")} - {*("none", "dropout")}
 
 
 def test_l1_and_l2_of_l1l2_can_be_given_apart():

@@ -1,0 +1,35 @@
+"""What the README shows runs as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import nn
+
+import regtorch as rt
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+TRAINING = [line for line in COMMANDS if line.startswith("python scripts/train.py ")]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+def test_python_blocks(block: str):
+    exec(block, {"rt": rt, "torch": torch, "nn": nn})
+
+
+def test_every_form_of_the_command_is_shown():
+    assert len(TRAINING) >= 6
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_commands_compose(command: str):
+    overrides = [word for word in shlex.split(command)[2:] if word != "-m"]
+    first_of_sweeps = [word.split(",")[0] for word in overrides]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        compose("train", [*first_of_sweeps, "out_dir=here"])
