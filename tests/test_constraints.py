@@ -128,7 +128,7 @@ def test_max_norm_agrees_with_renorm():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: rt.MaxNorm(-1), ValueError, "MaxNorm: max_value must be a finite number of at least 0, received -1"),
+        (lambda: rt.MaxNorm(-1), ValueError, "at least 0, received -1; give the largest norm allowed, such as 3"),
         (lambda: rt.MaxNorm("2"), TypeError, "MaxNorm: max_value must be a finite number of at least 0, received '2'"),
         (lambda: rt.MaxNorm(1.0, dim="0"), TypeError, "MaxNorm: dim must be None, an int or several ints"),
         (lambda: rt.MaxNorm(1.0, dim=()), TypeError, "MaxNorm: dim must be None, an int or several ints"),

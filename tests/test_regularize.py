@@ -167,6 +167,11 @@ def test_several_optimizers_and_manual_optimization_act_once_on_each_weight():
     assert rt.MaxNorm(0.7).on(net).violation() < 1e-12
 
 
+def test_two_callbacks_would_log_over_each_other():
+    with pytest.raises(ValueError, match="give all rules to one, as in Regularize"):
+        fit(Plain(a_net()), Regularize(rt.L2(0.1)), Regularize(rt.L1(0.1)), epochs=1)
+
+
 def test_a_second_fit_acts_once_too():
     net, reference = a_net(), a_net()
     callback = Regularize(*RULES)

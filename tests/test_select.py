@@ -148,8 +148,13 @@ def test_frozen_weights_never_match_nor_count_as_the_largest():
 @pytest.mark.parametrize(
     ("select", "message"),
     [
-        ("kernal", "select 'kernal': unknown atom 'kernal'; did you mean 'kernel'?"),
-        ("nome:x", "unknown atom 'nome:x'; did you mean 'name:'?"),
+        ("kernal", "select 'kernal': unknown atom 'kernal' (did you mean 'kernel'?); known are kernel"),
+        ("nome:x", "unknown atom 'nome:x' (did you mean 'name:'?)"),
+        ("head.weight", "(did you mean 'name:head.weight'?)"),
+        ("head", "(did you mean 'name:head.*'?)"),
+        ("ReLU", "(did you mean 'type:ReLU'?)"),
+        ("kernel or bias", "unknown atom 'or' (write | for or, a space for and)"),
+        ("type:conv*", "their owners' types are: BatchNorm2d, Conv2d, ConvTranspose2d, Everything, LSTM"),
         ("kernel:", "unknown atom 'kernel:'"),
         ("name:", "unknown atom 'name:'"),
         ("", "has an empty alternative: ''"),
@@ -212,6 +217,19 @@ def test_sharded_weights_are_refused():
     model.weight = FlatParameter(torch.ones(2, 2))
     with pytest.raises(TypeError, match="'weight' is sharded, and rules need whole weights"):
         names("kernel", model)
+
+
+def test_an_exclusion_that_matches_nothing_shows_in_the_receipt():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    assert "matching no weight: -name:head" in rt.L2(0.1, select="kernel -name:head").on(model).receipt()
+    assert "matching no weight" not in rt.L2(0.1, select="kernel -name:1.*|name:0.*").on(model).receipt()
+
+
+@pytest.mark.parametrize("wrong", [nn.Linear(2, 2).parameters(), torch.ones(2), None])
+def test_rules_bind_to_modules(wrong: object):
+    for rule in (rt.L2(0.1), rt.MaxNorm()):
+        with pytest.raises(TypeError, match=f"on: model must be an nn.Module, received {type(wrong).__name__}"):
+            rule.on(wrong)
 
 
 def test_reading_gives_the_parameters_themselves():

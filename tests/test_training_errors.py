@@ -19,7 +19,10 @@ USAGE = {
     "unknown reg": (("reg=l22",), r"reg: .*l1l2.*received 'l22'; did you mean l2\?"),
     "unknown model": (("model=cn",), r"model: .*did you mean cnn\?"),
     "unknown data": (("data=digit",), r"data: .*did you mean digits\?"),
-    "unknown key": (("reg.lamb=1",), r"unknown key 'reg\.lamb'; did you mean lam\?"),
+    "unknown key": (("reg.lamb=1",), r"unknown key 'reg\.lamb'; did you mean lam\?$"),
+    "another word": (("reg.lambda=1",), r"unknown key 'reg\.lambda'; did you mean reg\.lam\?$"),
+    "without its group": (("lr=1",), r"unknown key 'lr'; did you mean optimizer\.lr\?$"),
+    "epochs": (("trainer.epochs=1",), r"did you mean trainer\.max_epochs\? \(a new argument needs \+trainer\.epochs"),
     "unknown top key": (("sed=1",), r"unknown key 'sed'; did you mean seed\?"),
     "unknown group": (("regg=l1",), r"did you mean reg\?"),
     "bad syntax": (("reg.lam=[1",), r"cannot read .reg\.lam=\[1"),
@@ -38,6 +41,7 @@ def test_a_wrong_command_line_exits_with_2(train: CommandLine, tmp_path: Path, c
 
 
 ERRORS = {
+    "new key that nobody reads": (("+reg.lambda=0.1",), r"\+reg\.lambda=0\.1: nobody reads a new key there"),
     "negative": (("reg=l2", "reg.lam=-1"), r"reg\.lam: expected a finite number of at least 0, received -1"),
     "nan": (("reg=l1", "reg.lam=nan"), r"reg\.lam.*nan"),
     "infinite": (("reg=l1", "reg.lam=inf"), r"reg\.lam.*inf"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,6 +50,10 @@ class Bound(ABC):
     def __repr__(self) -> str:
         names = ", ".join(w.name for w in self.selection.chosen)
         return f"{self.rule!r} on {names}"
+
+    def now(self) -> Selection:
+        """The selection with the chosen weights' shapes as they are now, without those frozen by now."""
+        return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in self.weights()))
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
@@ -138,7 +143,7 @@ class BoundPenalty(Bound, Term):
         with torch.no_grad():
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
-        return receipt(repr(self.rule), self.selection, total, {k: f"{v:.4g}" for k, v in values.items()})
+        return receipt(repr(self.rule), self.now(), total, {k: f"{v:.4g}" for k, v in values.items()})
 
 
 class BoundConstraint(Bound):
@@ -203,4 +208,4 @@ class BoundConstraint(Bound):
         """What was chosen and how far it lies outside the set; what was not, and why."""
         values = {name: value.item() for name, value in self.by_weight().items()}
         total = f"outside by at most {max(values.values(), default=0.0):.4g}"
-        return receipt(repr(self.rule), self.selection, total, {k: f"{v:.4g}" for k, v in values.items()})
+        return receipt(repr(self.rule), self.now(), total, {k: f"{v:.4g}" for k, v in values.items()})

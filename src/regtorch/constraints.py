@@ -80,7 +80,7 @@ class NormConstraint(Constraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(epsilon=nonnegative(self.name, "epsilon", self.epsilon))
+        self._set(epsilon=nonnegative(self.name, "epsilon", self.epsilon, "0 is the exact projection"))
         if self.dim is not None and type(self.dim) is not int:
             if isinstance(self.dim, str | int) or not self.dim or not all(type(d) is int for d in self.dim):
                 raise TypeError(f"{self.name}: dim must be None, an int or several ints, received {self.dim!r}")
@@ -163,7 +163,9 @@ class MaxNorm(NormConstraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(max_value=nonnegative("MaxNorm", "max_value", self.max_value))
+        self._set(
+            max_value=nonnegative("MaxNorm", "max_value", self.max_value, "give the largest norm allowed, such as 3")
+        )
 
     def nearest(self, norm: Tensor) -> Tensor:
         """min(norm, max_value)."""
@@ -220,7 +222,13 @@ class MinMaxNorm(NormConstraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         for argument in ("min_value", "max_value", "rate"):
-            self._set(**{argument: nonnegative("MinMaxNorm", argument, getattr(self, argument))})
+            self._set(
+                **{
+                    argument: nonnegative(
+                        "MinMaxNorm", argument, getattr(self, argument), "norms and rates are not negative"
+                    )
+                }
+            )
         if self.min_value > self.max_value:
             raise ValueError(
                 f"MinMaxNorm: min_value must not exceed max_value, received {self.min_value} and {self.max_value}"

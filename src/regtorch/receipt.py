@@ -19,6 +19,9 @@ def receipt(rule: str, selection: Selection, total: str, by_weight: Mapping[str,
     left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
     text = [head, *_table(lines, widths)]
+    if selection.idle:
+        idle = ", ".join(selection.idle)
+        text.append(f"  matching no weight: {idle} (names are whole: name:head.* or name:head.weight)")
     if left_out:
         text += ["  left out:", *_table(left_out, widths)]
     return "\n".join(text)

@@ -45,8 +45,8 @@ class Rule(ABC):
             object.__setattr__(self, key, value)
 
 
-def nonnegative(owner: str, argument: str, value: object) -> float:
-    """Check a strength or a bound: a finite number of at least 0.
+def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switches it off") -> float:
+    """Check a strength, a bound or a rate: a finite number of at least 0; `hint` says what to give instead.
 
     Raises:
         TypeError: `value` is not a real number.
@@ -62,7 +62,7 @@ def nonnegative(owner: str, argument: str, value: object) -> float:
     except OverflowError:  # an int beyond every float
         number = math.inf
     if not math.isfinite(number) or number < 0:
-        raise ValueError(f"{expected}; 0 switches it off")
+        raise ValueError(f"{expected}; {hint}")
     return number
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -60,11 +60,13 @@ class Selection:
         select: the text.
         chosen: the weights that match, in the net's order.
         left_out: the others, each with the reason.
+        idle: the `name:` and `type:` atoms that match no weight at all, perhaps by a slip.
     """
 
     select: str
     chosen: tuple[Weight, ...]
     left_out: tuple[tuple[Weight, str], ...]
+    idle: tuple[str, ...] = ()
 
 
 def weights(model: nn.Module, select: str) -> dict[str, Tensor]:
@@ -89,6 +91,8 @@ def choose(model: nn.Module, select: str) -> Selection:
     Raises:
         SelectionError: `select` is not understood or matches nothing.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"on: model must be an nn.Module, received {type(model).__name__}; rules bind to a whole net")
     alternatives = parse(select)
     found = weights_of(model)
     trainable = [w for w in found if w.trainable]
@@ -104,8 +108,8 @@ def choose(model: nn.Module, select: str) -> Selection:
         else:
             left_out.append((weight, "; ".join(dict.fromkeys(r for r in reasons if r))))
     if not chosen:
-        raise SelectionError(_nothing(select, left_out))
-    return Selection(select, tuple(chosen), tuple(left_out))
+        raise SelectionError(_nothing(select, alternatives, left_out))
+    return Selection(select, tuple(chosen), tuple(left_out), _idle(alternatives, trainable))
 
 
 def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:
@@ -166,9 +170,21 @@ def _atom(text: str, select: str) -> Atom:
     if kind == "largest":
         raise SelectionError(f"select {select!r}: 'largest' needs a count of at least 1, as in largest:3, not {text!r}")
     known = [*ROLES, "all", *(prefix + "…" for prefix in _PREFIXES)]
-    nearest = get_close_matches(kind + colon, [*ROLES, "all", *_PREFIXES], n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise SelectionError(f"select {select!r}: unknown atom {text!r}{hint} Known are {', '.join(known)}")
+    raise SelectionError(f"select {select!r}: unknown atom {text!r}{_hint(kind + colon)}; known are {', '.join(known)}")
+
+
+def _hint(text: str) -> str:
+    if text in ("or", "and"):
+        return " (write | for or, a space for and)"
+    nearest = get_close_matches(text, [*ROLES, "all", *_PREFIXES], n=1)
+    if not nearest and not text.endswith(":"):  # a bare weight's or class's name
+        nearest = [f"type:{text}" if text[:1].isupper() else f"name:{text}" if "." in text else f"name:{text}.*"]
+    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+
+
+def _idle(alternatives: list[list[Atom]], candidates: Sequence[Weight]) -> tuple[str, ...]:
+    atoms = {atom for alternative in alternatives for atom in alternative if atom.kind in ("name", "type")}
+    return tuple(sorted(str(a) for a in atoms if not any(holds(replace(a, negated=False), w) for w in candidates)))
 
 
 def _verdicts(alternative: Sequence[Atom], candidates: list[Weight]) -> dict[str, str]:
@@ -204,9 +220,13 @@ def matches(types: frozenset[str], glob: str) -> bool:
     return any(fnmatchcase(name, glob) for name in types)
 
 
-def _nothing(select: str, left_out: Sequence[tuple[Weight, str]]) -> str:
+def _nothing(select: str, alternatives: list[list[Atom]], left_out: Sequence[tuple[Weight, str]]) -> str:
     if not left_out:
         return f"select {select!r} matches nothing: the net has no weights"
+    kinds = [atom.kind for alternative in alternatives for atom in alternative if not atom.negated]
+    if "type" in kinds:
+        types = ", ".join(sorted({name for w, _ in left_out for name in w.types}))
+        return f"select {select!r} matches none of the net's weights; their owners' types are: {types}"
     names = [f"{w.name} ({'frozen' if reason == 'frozen' else w.role})" for w, reason in left_out]
     shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
     return f"select {select!r} matches none of the net's weights; there are: {shown}"

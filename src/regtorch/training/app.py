@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.errors import is_told, message, usage
+from regtorch.training.errors import check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import write_error
@@ -85,6 +85,7 @@ def run(cfg: DictConfig) -> float | None:
     if sweep:
         print(f"\njob {job.job.num}: {' '.join(job.overrides.task)}", flush=True)
     try:
+        check_new_keys(job.overrides.task)
         with quiet(not cfg.debug):
             summary = train(cfg, folder, dict(job.runtime.choices), sweep=sweep)
         return summary["final"].get("val/accuracy")

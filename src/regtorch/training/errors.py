@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from hydra.errors import (
@@ -14,7 +15,17 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-__all__ = ["Diverged", "RunError", "is_out_of_memory", "is_told", "message", "nearest", "root_cause", "usage"]
+__all__ = [
+    "Diverged",
+    "RunError",
+    "check_new_keys",
+    "is_out_of_memory",
+    "is_told",
+    "message",
+    "nearest",
+    "root_cause",
+    "usage",
+]
 
 
 class RunError(Exception):
@@ -106,5 +117,40 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     full, parent = str(error.full_key), error.parent_node
     above, _, last = full.rpartition(".")
     keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
-    hint = nearest(last, keys) or f"; {above or 'the config'} has {', '.join(keys)}"
-    return f"unknown key {full!r}{hint} (a new one needs +{full}=...)"
+    keys = [key for key in keys if not key.startswith("_")]
+    hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {above or 'the config'} has {', '.join(keys)}"
+    new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
+    return f"unknown key {full!r}{hint}{new}"
+
+
+OPEN = ("optimizer", "trainer", "model.net")
+"""Where a new key is an argument of somebody else's class; anywhere else nobody would read it."""
+_OTHER_WORDS = {
+    "lambda": "lam",
+    "strength": "lam",
+    "learning_rate": "lr",
+    "epochs": "max_epochs",
+    "num_epochs": "max_epochs",
+    "batch": "batch_size",
+}
+
+
+def _elsewhere(parent: Any, above: str, last: str) -> str:
+    """A key of that name, or of another word for it, in the same group or in another one."""
+    last = _OTHER_WORDS.get(last, last)
+    root: Any = OmegaConf.to_container(parent._get_root(), resolve=False) if isinstance(parent, DictConfig) else {}
+    groups = {name: node for name, node in root.items() if isinstance(node, dict)}
+    found = [f"{name}.{last}" for name, node in groups.items() if last in node and above in ("", name)]
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def check_new_keys(overrides: Iterable[str]) -> None:
+    """Refuse a `+key=value` that nobody would read.
+
+    Raises:
+        RunError: there is one.
+    """
+    for override in overrides:
+        key = override.removeprefix("+").removeprefix("+").partition("=")[0]
+        if override.startswith("+") and not key.startswith((*OPEN, "hydra", "callbacks.", "logger.")):
+            raise RunError(f"{override}: nobody reads a new key there; without + the known ones are named")

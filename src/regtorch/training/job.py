@@ -68,12 +68,14 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
-        if choices.get("data") == "digits":
+        if choices.get("data") == "digits" and not sweep:
             print(_digits_hint(cfg.data.dir))
     if cfg.compile:
         net.compile()
 
     _fit(trainer, module, data)
+    total, trainable = count(net)
+    zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     final = _metrics(trainer)
     final |= _test(trainer, module, data)
     best = _best(record, folder)
@@ -84,7 +86,6 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
             saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
-    total, trainable = count(net)
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     summary = {
         "choices": dict(choices),
@@ -94,6 +95,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
             "weights": list(regularized),
             "parameters": sum(regularized.values()),
             "initial_penalty": start_penalty,
+            "zeros": zeros,
         },
         "final": final,
         "best": best,
@@ -103,6 +105,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     }
     if trainer.is_global_zero:
         print_metrics(final, best)
+        if any(zeros.values()):
+            print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         write_summary(folder, summary)
         _print_paths(folder, summary["seconds"])
     return summary

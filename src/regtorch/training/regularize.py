@@ -55,6 +55,11 @@ class Regularize(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bind the rules and attach each to the optimizers that own its weights."""
+        if any(isinstance(c, Regularize) and c is not self for c in trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(
+                "Regularize: the trainer has two of these callbacks, which would log over each other; "
+                "give all rules to one, as in Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))"
+            )
         self._detach()
         self._bind(pl_module)
         for rule in self.bound:

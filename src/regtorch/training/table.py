@@ -28,7 +28,7 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
         column.justify = "right"
     rows = [(stage, stage, final) for stage in ("train", "val", "test")]
     if best is not None:
-        rows += [(f"{stage}, best epoch ({best['epoch']})", stage, best) for stage in ("val", "test")]
+        rows += [(f"{stage}, best val accuracy (epoch {best['epoch']})", stage, best) for stage in ("val", "test")]
     for label, stage, metrics in rows:
         values = [metrics.get(f"{stage}/{name}") for name in _METRICS]
         if any(value is not None for value in values):
