@@ -9,7 +9,7 @@ handle = reg.attach(optimizer)                  # way 3: at every optimizer step
 rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
 """
 
-from regtorch import constraints, penalties, select
+from regtorch import constraints, keras, nn, penalties, select
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
@@ -36,6 +36,8 @@ __all__ = [
     "UnitNorm",
     "constraints",
     "convert",
+    "keras",
+    "nn",
     "penalties",
     "select",
 ]

@@ -1,0 +1,90 @@
+"""Keras's Adam and AdamW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(KerasOptimizer):
+    """w ← w - α m / (√v + ε) with α = lr √(1-β₂ᵗ) / (1-β₁ᵗ).
+
+    ε is added to the uncorrected √v, where torch adds it to the corrected one; early steps differ by that.
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate (Keras's learning_rate).
+        betas: decay of the first and second moment.
+        eps: ε (Keras's epsilon).
+        amsgrad: divide by the largest v so far.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> w = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = rt.keras.Adam([w])
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad)
+
+    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
+        """One step."""
+        beta1, beta2 = group["betas"]
+        alpha = group["lr"] * (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+        m, v = state["m"], state["v"]
+        m.add_(g - m, alpha=1 - beta1)
+        v.add_(g.square() - v, alpha=1 - beta2)
+        if group["amsgrad"]:
+            v = state["v_hat"] = torch.maximum(state.get("v_hat", torch.zeros_like(v)), v)
+        p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-alpha)
+
+
+class AdamW(Adam):
+    """Adam after w ← w - lr·weight_decay·w: decoupled decay, which is no penalty.
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate (Keras's learning_rate).
+        weight_decay: the share of a weight taken off in each step, times lr.
+        betas: decay of the first and second moment.
+        eps: ε (Keras's epsilon).
+        amsgrad: divide by the largest v so far.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> w = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = rt.keras.AdamW([w], weight_decay=0.004)
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.001,
+        weight_decay: float = 0.004,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        amsgrad: bool = False,
+    ) -> None:
+        KerasOptimizer.__init__(
+            self, params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad, weight_decay=weight_decay
+        )
+
+    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
+        """One step."""
+        p.mul_(1 - group["weight_decay"] * group["lr"])
+        super().update(p, g, state, group, t)

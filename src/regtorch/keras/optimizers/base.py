@@ -1,0 +1,72 @@
+"""What Keras's optimizers share: a dense update of one parameter at a time, with state made at its first step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from regtorch.rule import nonnegative
+
+__all__ = ["KerasOptimizer", "Parameters"]
+
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class KerasOptimizer(Optimizer):
+    """A torch optimizer that follows Keras's formula to the last digit.
+
+    A subclass names its state in `slots` and gives `update`. Numbers are Python floats, so that float64 weights are
+    updated in float64 (Keras rounds its betas through float32 unless they are given as float64).
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, params: Parameters, **defaults: Any) -> None:
+        for name in ("lr", "eps", "momentum", "alpha", "rho", "weight_decay", "initial_accumulator_value"):
+            if defaults.get(name) is not None:
+                defaults[name] = nonnegative(type(self).__name__, name, defaults[name], "see the docstring")
+        betas = defaults.get("betas")
+        if betas is not None and not all(0 <= nonnegative(type(self).__name__, "betas", b) < 1 for b in betas):
+            raise ValueError(f"{type(self).__name__}: betas must lie in [0, 1), received {betas!r}")
+        super().__init__(params, defaults)
+
+    @abstractmethod
+    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
+        """Move `p` in place at step `t`, counted from 1."""
+
+    def slot(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
+        """A new state tensor; zeros unless a subclass says otherwise."""
+        return torch.zeros_like(p)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one step.
+
+        Args:
+            closure: runs the model again and returns the loss.
+
+        Raises:
+            TypeError: a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if p.grad.is_sparse:
+                    raise TypeError(f"{type(self).__name__}: sparse gradients are not supported; use sparse=False")
+                state = self.state[p]
+                if not state:
+                    state["step"] = 0
+                    state |= {name: self.slot(name, p, group) for name in self.slots}
+                state["step"] += 1
+                self.update(p, p.grad, state, group, state["step"])
+        return loss

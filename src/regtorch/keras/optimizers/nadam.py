@@ -1,0 +1,88 @@
+"""Keras's Nadam and Adamax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
+
+__all__ = ["Adamax", "Nadam"]
+
+_DECAY = 0.96  # of Nadam's momentum schedule, fixed in Keras
+
+
+class Nadam(KerasOptimizer):
+    """Adam with Nesterov's momentum and the schedule u_t = β₁ (1 - ½·0.96ᵗ).
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate (Keras's learning_rate).
+        betas: decay of the first and second moment.
+        eps: ε (Keras's epsilon).
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> w = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = rt.keras.Nadam([w])
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
+
+    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
+        """One step."""
+        beta1, beta2 = group["betas"]
+        now, after = (beta1 * (1 - 0.5 * _DECAY**s) for s in (t, t + 1))
+        product = state["u_product"] = state.get("u_product", 1.0) * now
+        m, v = state["m"], state["v"]
+        m.add_(g - m, alpha=1 - beta1)
+        v.add_(g.square() - v, alpha=1 - beta2)
+        m_hat = m * (after / (1 - product * after)) + g * ((1 - now) / (1 - product))
+        v_hat = v / (1 - beta2**t)
+        p.addcdiv_(m_hat, v_hat.sqrt_().add_(group["eps"]), value=-group["lr"])
+
+
+class Adamax(KerasOptimizer):
+    """u ← max(β₂u, |g|), w ← w - lr·m / ((1-β₁ᵗ)(u + ε)).
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate (Keras's learning_rate).
+        betas: decay of the first moment and of the infinity norm.
+        eps: ε (Keras's epsilon).
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> w = torch.nn.Parameter(torch.ones(1))
+        >>> optimizer = rt.keras.Adamax([w])
+    """
+
+    slots = ("m", "u")
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
+
+    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
+        """One step."""
+        beta1, beta2 = group["betas"]
+        m, u = state["m"], state["u"]
+        m.add_(g - m, alpha=1 - beta1)
+        torch.maximum(u * beta2, g.abs(), out=u)
+        p.addcdiv_(m, u + group["eps"], value=-group["lr"] / (1 - beta1**t))

@@ -1,0 +1,110 @@
+"""Every update rule against live Keras (its torch backend), number by number in float64."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import regtorch as rt
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras", reason="Keras is a development dependency")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
+    pytest.mark.filterwarnings("ignore:.*AdamW's own weight_decay"),  # meant here
+]
+
+Make = Callable[[Any], torch.optim.Optimizer]
+RULES: dict[str, tuple[Callable[[], Any], Make]] = {
+    "SGD": (lambda: keras.optimizers.SGD(0.05), lambda p: rt.keras.SGD(p, 0.05)),
+    "SGD momentum": (
+        lambda: keras.optimizers.SGD(0.05, momentum=0.9),
+        lambda p: rt.keras.SGD(p, 0.05, momentum=0.9),
+    ),
+    "SGD nesterov": (
+        lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+        lambda p: rt.keras.SGD(p, 0.05, momentum=0.9, nesterov=True),
+    ),
+    "Adam": (lambda: keras.optimizers.Adam(), rt.keras.Adam),
+    "Adam amsgrad": (lambda: keras.optimizers.Adam(amsgrad=True), lambda p: rt.keras.Adam(p, amsgrad=True)),
+    "AdamW": (lambda: keras.optimizers.AdamW(), rt.keras.AdamW),
+    "RMSprop": (lambda: keras.optimizers.RMSprop(), rt.keras.RMSprop),
+    "RMSprop centered momentum": (
+        lambda: keras.optimizers.RMSprop(centered=True, momentum=0.5),
+        lambda p: rt.keras.RMSprop(p, centered=True, momentum=0.5),
+    ),
+    "Adagrad": (lambda: keras.optimizers.Adagrad(), rt.keras.Adagrad),
+    "Adadelta": (lambda: keras.optimizers.Adadelta(1.0), lambda p: rt.keras.Adadelta(p, 1.0)),
+    "Nadam": (lambda: keras.optimizers.Nadam(), rt.keras.Nadam),
+    "Adamax": (lambda: keras.optimizers.Adamax(), rt.keras.Adamax),
+}
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_step_is_kerass(name: str):
+    theirs, make = RULES[name]
+    generator = np.random.default_rng(0)
+    start = generator.standard_normal((4, 3))
+    optimizer = theirs()
+    variable = keras.Variable(start, dtype="float64")
+    w = nn.Parameter(torch.from_numpy(start.copy()))
+    ours = make([w])
+    for _ in range(40):
+        g = generator.standard_normal((4, 3)) * 10.0 ** generator.integers(-4, 2)
+        optimizer.apply([keras.ops.convert_to_tensor(g)], [variable])
+        w.grad = torch.from_numpy(g)
+        ours.step()
+        np.testing.assert_allclose(w.detach().numpy(), keras.ops.convert_to_numpy(variable), rtol=1e-12, atol=1e-13)
+    assert np.abs(w.detach().numpy() - start).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_attach_and_state_dicts_continue(name: str):
+    _, make = RULES[name]
+    torch.manual_seed(0)
+    results = []
+    for interrupted in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3).double()
+        x = torch.randn(8, 5, dtype=torch.float64)
+        optimizer = make(model.parameters())
+        rt.L2(0.1).on(model).attach(optimizer)
+        for step in range(6):
+            if interrupted and step == 3:
+                saved = optimizer.state_dict()
+                optimizer = make(model.parameters())
+                optimizer.load_state_dict(saved)
+                rt.L2(0.1).on(model).attach(optimizer)
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+        results.append(list(model.parameters()))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
+def test_bad_input():
+    w = [nn.Parameter(torch.ones(2))]
+    with pytest.raises(ValueError, match="Adam: lr must be a finite number of at least 0, received -1"):
+        rt.keras.Adam(w, lr=-1)
+    with pytest.raises(ValueError, match=r"Adam: betas must lie in \[0, 1\), received \(0.9, 1.0\)"):
+        rt.keras.Adam(w, betas=(0.9, 1.0))
+    embedding = nn.Embedding(3, 2, sparse=True)
+    optimizer = rt.keras.SGD(embedding.parameters())
+    embedding(torch.tensor([0])).sum().backward()
+    with pytest.raises(TypeError, match="SGD: sparse gradients are not supported"):
+        optimizer.step()
