@@ -71,6 +71,18 @@ def test_data_is_asked_for_before_it_is_loaded() -> None:
         Digits().train_dataloader()
 
 
+def test_a_lone_last_training_sample_is_left_out() -> None:
+    module = digits(batch_size=4)  # 1437 = 359 · 4 + 1
+    assert [len(y) for _, y in module.train_dataloader()] == [4] * 359
+    assert sum(len(y) for _, y in module.val_dataloader()) == 180
+    assert sum(len(y) for _, y in digits(batch_size=50).train_dataloader()) == 1437
+
+
+def test_no_seed_shuffles_differently_each_time() -> None:
+    first, second = (epoch(digits(seed=None).train_dataloader())[1] for _ in range(2))
+    assert not torch.equal(first, second)
+
+
 def test_setup_loads_once() -> None:
     module = digits()
     splits = module.splits

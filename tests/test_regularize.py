@@ -167,6 +167,17 @@ def test_several_optimizers_and_manual_optimization_act_once_on_each_weight():
     assert rt.MaxNorm(0.7).on(net).violation() < 1e-12
 
 
+def test_validating_another_module_logs_its_own_penalty():
+    first, second = Plain(a_net()), Plain(nn.Sequential(*[nn.Linear(4, 3)]).double())
+    callback = Regularize(rt.L2(0.05))
+    fit(first, callback, epochs=1)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, callbacks=[callback])
+    with quiet():
+        trainer.validate(second, batches(), verbose=False)
+    expected = rt.L2(0.05).on(second.net)().item()
+    assert float(trainer.callback_metrics["val/penalty"]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_two_callbacks_would_log_over_each_other():
     with pytest.raises(ValueError, match="give all rules to one, as in Regularize"):
         fit(Plain(a_net()), Regularize(rt.L2(0.1)), Regularize(rt.L1(0.1)), epochs=1)

@@ -131,6 +131,11 @@ def test_a_failing_job_does_not_end_the_sweep(train: CommandLine, tmp_path: Path
         assert part in re.sub(r"\s+", " ", table)
 
 
+def test_a_failing_job_tells_also_from_nested_folders(train: CommandLine):
+    result = train("-m", "reg=l2", "reg.lam=-1,1e-3", "hydra.sweep.subdir=a/${hydra.job.num}", *FAST)
+    assert result.code == 1
+
+
 def test_a_sweep_without_failures_exits_with_0(train: CommandLine, tmp_path: Path):
     result = train("-m", "reg=none,dropout", "trainer.max_epochs=1")
     assert (result.code, result.err) == (0, "")

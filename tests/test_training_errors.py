@@ -18,6 +18,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
 USAGE = {
     "unknown reg": (("reg=l22",), r"reg: .*l1l2.*received 'l22'; did you mean l2\?"),
     "unknown model": (("model=cn",), r"model: .*did you mean cnn\?"),
+    "in capitals": (("reg=L2",), r"received 'L2'; did you mean l2\?"),
     "unknown data": (("data=digit",), r"data: .*did you mean digits\?"),
     "unknown key": (("reg.lamb=1",), r"unknown key 'reg\.lamb'; did you mean lam\?$"),
     "another word": (("reg.lambda=1",), r"unknown key 'reg\.lambda'; did you mean reg\.lam\?$"),
@@ -42,6 +43,7 @@ def test_a_wrong_command_line_exits_with_2(train: CommandLine, tmp_path: Path, c
 
 ERRORS = {
     "new key that nobody reads": (("+reg.lambda=0.1",), r"\+reg\.lambda=0\.1: nobody reads a new key there"),
+    "no switch": (("reg=l1", "reg.proximal=no"), r"reg\.proximal: expected true or false, received 'no'"),
     "negative": (("reg=l2", "reg.lam=-1"), r"reg\.lam: expected a finite number of at least 0, received -1"),
     "nan": (("reg=l1", "reg.lam=nan"), r"reg\.lam.*nan"),
     "infinite": (("reg=l1", "reg.lam=inf"), r"reg\.lam.*inf"),

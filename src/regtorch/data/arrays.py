@@ -70,7 +70,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         num_classes: The number of classes, which the data must have.
         batch_size: Samples a batch; the last batch of an epoch may be smaller.
         resize: The (channels, height, width) images are brought to when they are loaded; None leaves them.
-        seed: Seeds the shuffling.
+        seed: Seeds the shuffling; None shuffles differently each time.
         download: Whether absent files are fetched.
     """
 
@@ -84,7 +84,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         num_classes: int = 10,
         batch_size: int = 32,
         resize: Sequence[int] | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         download: bool = True,
     ) -> None:
         super().__init__()
@@ -99,7 +99,11 @@ class ArraysDataModule(LightningDataModule, ABC):
         self.seed = seed
         self.download = download
         self._splits: Splits | None = None
-        self._shuffling = torch.Generator().manual_seed(seed)
+        self._shuffling = torch.Generator()
+        if seed is None:
+            self._shuffling.seed()
+        else:
+            self._shuffling.manual_seed(seed)
 
     @abstractmethod
     def load(self) -> Splits:
@@ -131,8 +135,12 @@ class ArraysDataModule(LightningDataModule, ABC):
         return channels, height, width
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the training part, in another order each epoch."""
-        return self._loader(self.splits.train, self._shuffling, shuffle=True)
+        """Batches of the training part, in another order each epoch.
+
+        A last batch of one sample is left out, as batch norm cannot train on it.
+        """
+        lone = len(self.splits.train) % self.batch_size == 1 < self.batch_size
+        return self._loader(self.splits.train, self._shuffling, shuffle=True, drop_last=lone)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation part, in order."""
@@ -150,10 +158,19 @@ class ArraysDataModule(LightningDataModule, ABC):
         """Continue the shuffling where a checkpoint left it."""
         self._shuffling.set_state(state_dict["shuffling"].cpu())
 
-    def _loader(self, part: Arrays, generator: torch.Generator, shuffle: bool = False) -> DataLoader[Batch]:
+    def _loader(
+        self, part: Arrays, generator: torch.Generator, *, shuffle: bool = False, drop_last: bool = False
+    ) -> DataLoader[Batch]:
         # A loader without a generator of its own draws from the global one at each epoch, even in order: looking at
         # the validation part would then change the training. All by keyword: Lightning rebuilds loaders for DDP.
-        return DataLoader(part, batch_size=self.batch_size, shuffle=shuffle, collate_fn=_whole, generator=generator)
+        return DataLoader(
+            part,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            collate_fn=_whole,
+            generator=generator,
+        )
 
 
 def checked(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Arrays:

@@ -36,7 +36,7 @@ class MNIST(FilesDataModule):
         num_classes: int = 10,
         batch_size: int = 32,
         resize: Sequence[int] | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         download: bool = True,
         val_size: int = 10_000,
     ) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from regtorch.training.errors import check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
-from regtorch.training.outputs import write_error
+from regtorch.training.outputs import ERROR, write_error
 
 __all__ = ["main", "run"]
 
@@ -111,12 +111,11 @@ def _report_sweep() -> int:
     from regtorch.training.table import jobs_of, print_jobs
 
     jobs = jobs_of(folder)
-    if not jobs:
-        return 0
-    print()
-    print_jobs(jobs)
-    print(f"written to {folder.absolute()}")
-    return int(any(job.error for job in jobs))
+    if jobs:
+        print()
+        print_jobs(jobs)
+        print(f"written to {folder.absolute()}")
+    return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
 
 
 def _say(text: str) -> None:

@@ -38,8 +38,9 @@ class Diverged(RunError):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """'; did you mean ...?', or nothing where no name comes near."""
-    close = get_close_matches(str(name), list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    by_lower = {known.lower(): known for known in names}
+    close = get_close_matches(str(name).lower(), list(by_lower), n=1)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -1,7 +1,8 @@
 """One run of the main job: from a config to a trained net and its files."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,6 +23,7 @@ from regtorch.training.outputs import RECEIPT, write_summary, write_text
 from regtorch.training.preflight import preflight
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.rules import rules_of
+from regtorch.training.settings import check_settings
 from regtorch.training.table import print_metrics
 
 __all__ = ["train"]
@@ -44,6 +46,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         KeyboardInterrupt: the user ended it.
     """
     started = perf_counter()
+    check_settings(cfg)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     net: nn.Module = instantiate(cfg.model.net)
@@ -73,7 +76,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     if cfg.compile:
         net.compile()
 
-    _fit(trainer, module, data)
+    with _interruptible(trainer):
+        trainer.fit(module, datamodule=data)
     total, trainable = count(net)
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     final = _metrics(trainer)
@@ -134,17 +138,19 @@ def _trainer(cfg: DictConfig, sweep: bool) -> tuple[Trainer, EpochRecord]:
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
         raise RunError(
             "trainer.strategy=ddp starts this script once more for each device, which a sweep (-m) cannot do; "
-            "use trainer.strategy=ddp_spawn, or start the runs one by one"
+            "start the runs one by one"
         )
     return trainer, record
 
 
-def _fit(trainer: Trainer, module: RegularizedModule, data: Any) -> None:
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """Make Ctrl-C a KeyboardInterrupt again, of which Lightning makes an exit."""
     handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, datamodule=data)
+        yield
     except SystemExit as error:
-        if trainer.interrupted:  # Lightning makes an exit of Ctrl-C
+        if trainer.interrupted:
             raise KeyboardInterrupt from error
         raise
     finally:
@@ -153,7 +159,8 @@ def _fit(trainer: Trainer, module: RegularizedModule, data: Any) -> None:
 
 
 def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, float]:
-    trainer.test(module, datamodule=data, verbose=False)
+    with _interruptible(trainer):
+        trainer.test(module, datamodule=data, verbose=False)
     return _only(_metrics(trainer), "test/")
 
 

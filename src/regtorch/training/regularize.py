@@ -49,6 +49,7 @@ class Regularize(Callback):
         self.rules = rules
         self.proximal = proximal
         self.bound: tuple[Bound, ...] = ()
+        self._module: LightningModule | None = None
         self._handles: list[Handle] = []
 
     # -- acting
@@ -89,6 +90,7 @@ class Regularize(Callback):
             self._handles.pop().remove()
 
     def _bind(self, module: LightningModule) -> None:
+        self._module = module
         self.bound = tuple(rule.on(module) if isinstance(rule, Penalty | Constraint) else rule for rule in self.rules)
 
     # -- logging
@@ -162,7 +164,7 @@ class Regularize(Callback):
         self._evaluated(pl_module, "test", outputs, batch)
 
     def _start_evaluation(self, module: LightningModule) -> None:
-        if not self.bound:  # evaluated before any fit
+        if self._module is not module:  # evaluated before any fit, or after the fit of another module
             self._bind(module)
         self._now = self.penalty(module.device)
 

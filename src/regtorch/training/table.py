@@ -56,7 +56,7 @@ class Job:
 
 def jobs_of(sweep: Path) -> list[Job]:
     """The jobs of a sweep's folder, in their order."""
-    folders = [path.parents[1] for path in sweep.glob("*/.hydra/overrides.yaml")]
+    folders = [path.parents[1] for path in sweep.rglob(".hydra/overrides.yaml")]
     return [Job(folder) for folder in sorted(folders, key=lambda f: (len(f.name), f.name))]
 
 

@@ -1,0 +1,29 @@
+"""What a config must hold before anything is loaded or trained for nothing."""
+
+from importlib.util import find_spec
+
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.training.errors import RunError
+
+__all__ = ["check_settings"]
+
+_SWITCHES = ("compile", "debug", "reg.proximal", "data.download", "trainer.enable_checkpointing")
+# A package of the extra "train", and what in the config needs it.
+_NEEDS = {"rich": "", "matplotlib": "HistoryPicture", "tensorboard": "TensorBoardLogger"}
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse a switch that is neither true nor false, and a missing package that would only show after training.
+
+    Raises:
+        RunError: with what to give, or to install.
+    """
+    for key in _SWITCHES:
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not isinstance(value, bool):  # 'no' is a string, and as such true
+            raise RunError(f"{key}: expected true or false, received {value!r}")
+    used = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, ["callbacks", "logger"]))
+    for package, user in _NEEDS.items():
+        if user in used and find_spec(package) is None:
+            raise RunError(f"{package} is not installed; install what training needs: pip install 'regtorch[train]'")
