@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
     from regtorch.terms import BoundTerms, Term
 
-__all__ = ["Handle", "attach"]
+__all__ = ["Handle", "attach", "owned_by"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 
@@ -54,7 +54,7 @@ def attach(
     """
     optimizer = _bare(optimizer)
     attached = _ATTACHED.get(optimizer) or _Attached()
-    owned = _owned(optimizer)
+    owned = owned_by(optimizer)
     for part in parts:
         if any(part is other for other in attached.parts()):
             raise ValueError(f"attach: {part!r} is attached to this {type(optimizer).__name__} already")
@@ -132,7 +132,7 @@ class _Attached:
     def _add_gradients(self, optimizer: Optimizer) -> set[int]:
         # A fused optimizer unscales inside its step, so under a GradScaler gradients are still scaled here.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
-        owned = _owned(optimizer)
+        owned = owned_by(optimizer)
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
                 if grad_scale is not None and factor:
@@ -146,7 +146,7 @@ class _Attached:
         """Proximal steps first, then projections."""
         if not (self.rules["proximal"] or self.rules["constraint"]):
             return
-        owned = _owned(optimizer)
+        owned = owned_by(optimizer)
         for bound in self.rules["proximal"]:
             for factor, term in bound.terms():
                 if not proximal.apply(optimizer, term, factor):
@@ -176,7 +176,8 @@ def _bare(optimizer: object) -> Optimizer:
     return inner
 
 
-def _owned(optimizer: Optimizer) -> set[int]:
+def owned_by(optimizer: Optimizer) -> set[int]:
+    """The ids of the parameters that an optimizer steps."""
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 

@@ -65,8 +65,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         constraints=rules.constraints,
         proximal=rules.proximal,
     )
-    receipt = receipt_of(module, checked.task_loss, rules.remarks)
     start_penalty = initial_penalty(module)
+    receipt = receipt_of(module, checked.task_loss, start_penalty, rules.remarks)
     trainer, record = _trainer(cfg, sweep)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")

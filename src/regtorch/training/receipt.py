@@ -16,16 +16,16 @@ def initial_penalty(module: RegularizedModule) -> float:
     return sum(float(penalty()) for penalty in module.penalties)
 
 
-def receipt_of(module: RegularizedModule, task_loss: float, remarks: Sequence[str]) -> str:
+def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, remarks: Sequence[str]) -> str:
     """Say which weights each rule acts on and what it costs.
 
     Args:
         module: the module with its rules bound.
         task_loss: the untrained net's loss on a batch.
+        penalty: the untrained net's penalty.
         remarks: lines to add.
     """
     total, trainable = count(module.net)
-    penalty = initial_penalty(module)
     lines = [
         f"{type(module.net).__name__}: {total:,} parameters, {trainable:,} trainable",
         *(rule.receipt() for rule in (*module.penalties, *module.activities, *module.constraints)),

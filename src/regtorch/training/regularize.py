@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundTerms
 from regtorch.constraints import Constraint
-from regtorch.hooks import Handle
+from regtorch.hooks import Handle, owned_by
 from regtorch.penalties import Penalty
 from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due
 
@@ -187,7 +187,7 @@ def _check(rule: object) -> None:
 
 
 def _owns(optimizer: Optimizer, rule: Bound) -> bool:
-    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    owned = owned_by(optimizer)
     parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
     owns = [any(id(p) in owned for _, p in part.leaves()) for part in parts]
     if any(owns) and not all(owns):

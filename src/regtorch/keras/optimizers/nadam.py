@@ -14,7 +14,20 @@ __all__ = ["Adamax", "Nadam"]
 _DECAY = 0.96  # of Nadam's momentum schedule, fixed in Keras
 
 
-class Nadam(KerasOptimizer):
+class _Moments(KerasOptimizer):
+    """The arguments that both have."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
+
+
+class Nadam(_Moments):
     """Adam with Nesterov's momentum and the schedule u_t = β₁ (1 - ½·0.96ᵗ).
 
     Args:
@@ -31,15 +44,6 @@ class Nadam(KerasOptimizer):
 
     slots = ("m", "v")
 
-    def __init__(
-        self,
-        params: Parameters,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-7,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
-
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         beta1, beta2 = group["betas"]
@@ -53,7 +57,7 @@ class Nadam(KerasOptimizer):
         p.addcdiv_(m_hat, v_hat.sqrt_().add_(group["eps"]), value=-group["lr"])
 
 
-class Adamax(KerasOptimizer):
+class Adamax(_Moments):
     """u ← max(β₂u, |g|), w ← w - lr·m / ((1-β₁ᵗ)(u + ε)).
 
     Args:
@@ -69,15 +73,6 @@ class Adamax(KerasOptimizer):
     """
 
     slots = ("m", "u")
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-7,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
