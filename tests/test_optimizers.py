@@ -96,25 +96,6 @@ def test_lbfgs_sees_the_sum(name: str):
     assert largest_difference(one, train(LBFGS[name], rt.L2(0.01), way=3, steps=20, closure=True)) <= 1e-6
 
 
-@pytest.mark.parametrize("name", ["SGD momentum", "Adam", "RMSprop", "Adagrad"])
-def test_l2_is_coupled_weight_decay_of_twice_the_strength(name: str):
-    model, x, y = dense()
-    groups = [
-        {
-            "params": [p for p in model.parameters() if p.ndim == 2],
-            "weight_decay": rt.convert(0.01, "keras", "weight_decay"),
-        },
-        {"params": [p for p in model.parameters() if p.ndim == 1]},
-    ]
-    make, tolerance = OPTIMIZERS[name]
-    optimizer = make(groups)
-    for _ in range(20):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
-    assert largest_difference(model, train(make, rt.L2(0.01), way=3, steps=20, closure=False)) <= tolerance
-
-
 def test_every_dense_optimizer_of_torch_is_in_the_table():
     there = {name for name in optim.__all__ if isinstance(getattr(optim, name), type)}
     assert there - {"Optimizer", "SparseAdam", "LBFGS"} == {name.split()[0] for name in OPTIMIZERS}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import torch
+from comparing import Compare
 from torch import nn
 
 import regtorch as rt
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is a development dependency")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
@@ -47,16 +45,10 @@ RULES: dict[str, tuple[Callable[[], Any], Make]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
-
-
+@pytest.mark.parity("optimizers: weights after each of 40 steps", "Keras 3 (torch), float64")
 @pytest.mark.parametrize("name", RULES)
-def test_every_step_is_kerass(name: str):
+def test_every_step_is_kerass(name: str, compare: Compare, floatx: Callable[[str], None]):
+    floatx("float64")
     theirs, make = RULES[name]
     generator = np.random.default_rng(0)
     start = generator.standard_normal((4, 3))
@@ -69,7 +61,7 @@ def test_every_step_is_kerass(name: str):
         optimizer.apply([keras.ops.convert_to_tensor(g)], [variable])
         w.grad = torch.from_numpy(g)
         ours.step()
-        np.testing.assert_allclose(w.detach().numpy(), keras.ops.convert_to_numpy(variable), rtol=1e-12, atol=1e-13)
+        compare(w, keras.ops.convert_to_numpy(variable), within=1e-12)
     assert np.abs(w.detach().numpy() - start).max() > 1e-3
 
 

@@ -1,5 +1,28 @@
-"""Keras's update rules for PyTorch."""
+"""Keras in PyTorch: its identifiers and configs, weights, nets, update rules and batch norm, number by number."""
 
-from regtorch.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
+from regtorch.init import keras_init_ as init_
+from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.build import from_config
+from regtorch.keras.identifiers import constraint, penalty, serialize
+from regtorch.keras.load import get_weights, load_weights
+from regtorch.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, optimizer
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "BatchNorm",
+    "Nadam",
+    "RMSprop",
+    "constraint",
+    "from_config",
+    "get_weights",
+    "init_",
+    "load_weights",
+    "optimizer",
+    "penalty",
+    "serialize",
+]

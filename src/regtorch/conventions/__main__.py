@@ -1,0 +1,100 @@
+"""`python -m regtorch.conventions 0.01 keras --batch 32`: one strength in every convention."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from regtorch.conventions.conversion import convert
+from regtorch.conventions.table import CONVENTIONS
+
+__all__ = ["main", "table"]
+
+Strength = float | tuple[float, ...]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for an error, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def _strength(text: str) -> Strength:
+    try:
+        return tuple(float(part) for part in text.split(",")) if "," in text else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, or a pair such as 0.1,0.5, received {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m regtorch.conventions",
+        description="Say a penalty's strength in every convention, beside a task loss that is a mean over samples.",
+        epilog=f"conventions: {', '.join(CONVENTIONS)}. Example: python -m regtorch.conventions 0.01 keras --batch 32",
+    )
+    parser.add_argument(
+        "strength", type=_strength, help="a number, or a pair such as 0.1,0.5 (l1,l2 or alpha,l1_ratio)"
+    )
+    parser.add_argument("source", nargs="?", default="keras", help="the convention it is written in (default: keras)")
+    parser.add_argument("--batch", type=int, help="samples in a batch")
+    parser.add_argument("--samples", type=int, help="samples in the training set")
+    parser.add_argument("--lr", type=float, help="the learning rate")
+    parser.add_argument("--clipping", action="store_true", help="gradients are clipped")
+    return parser
+
+
+def table(strength: Strength, source: str, **options: Any) -> str:
+    """Every convention, its formula, and the strength there or why there is none.
+
+    Args:
+        strength: a number, or a pair.
+        source: the convention it is written in.
+        options: of `convert`.
+
+    Raises:
+        TypeError: as `convert`.
+        ValueError: as `convert`.
+    """
+    convert(strength, source, source, **options)  # what is wrong on this side is an error, not a row
+    rows = [("convention", "strength", "added to the mean loss")]
+    reasons: dict[str, list[str]] = {}
+    for name, convention in CONVENTIONS.items():
+        try:
+            there = convert(strength, source, name, **options)
+        except (TypeError, ValueError) as error:
+            reasons.setdefault(str(error).removeprefix("convert: ").split(";")[0], []).append(name)
+            rows.append((name, "-", convention.formula))
+        else:
+            numbers = there if isinstance(there, tuple) else (there,)
+            rows.append((name, ", ".join(f"{number:.6g}" for number in numbers), convention.formula))
+    first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
+    lines = [f"{name:{first}}  {there:{second}}  {formula}" for name, there, formula in rows]
+    return "\n".join([*lines, *(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items())])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table.
+
+    Args:
+        arguments: the command line; None reads `sys.argv`.
+
+    Returns:
+        0; a command line that is wrong exits with 2.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # Σ on a terminal that has none
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    try:
+        print(table(**given))
+    except (TypeError, ValueError) as error:
+        parser.error(str(error).removeprefix("convert: "))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

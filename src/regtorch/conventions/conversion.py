@@ -1,0 +1,233 @@
+"""`convert`: from a strength to the coefficient of a penalty, and from that to another strength."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Literal, overload
+
+from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, Convention, Option
+from regtorch.rule import nonnegative
+
+__all__ = ["convert"]
+
+Pair = tuple[float, float]
+_BOTH = "sklearn.ElasticNet"
+_L1_RATIO = 0.5  # scikit-learn's default
+
+
+@overload
+def convert(
+    strength: Sequence[float],
+    source: str,
+    target: str,
+    *,
+    batch: int | None = None,
+    samples: int | None = None,
+    lr: float | None = None,
+    clipping: bool = False,
+) -> Pair: ...
+@overload
+def convert(  # pyright: ignore[reportOverlappingOverload] - a literal is a str too, and the first that fits counts
+    strength: float,
+    source: Literal["sklearn.ElasticNet"],
+    target: str,
+    *,
+    batch: int | None = None,
+    samples: int | None = None,
+    lr: float | None = None,
+    clipping: bool = False,
+) -> Pair: ...
+@overload
+def convert(
+    strength: float,
+    source: str,
+    target: str,
+    *,
+    batch: int | None = None,
+    samples: int | None = None,
+    lr: float | None = None,
+    clipping: bool = False,
+) -> float: ...
+def convert(
+    strength: float | Sequence[float],
+    source: str,
+    target: str,
+    *,
+    batch: int | None = None,
+    samples: int | None = None,
+    lr: float | None = None,
+    clipping: bool = False,
+) -> float | Pair:
+    """Say a strength of one convention in another.
+
+    Everything is said beside a task loss that is a *mean* over samples, torch's default reduction. A strength s then
+    means:
+
+    | convention | added to the mean loss | acts |
+    |---|---|---|
+    | keras (regtorch) | s Σw², or s Σ|w|; of a pair l1 Σ|w| + l2 Σw² | in the loss |
+    | tf.nn.l2_loss | ½ s Σw² | in the loss |
+    | weight_decay (torch's, optax's `add_decayed_weights`: s·w joins the gradient) | ½ s Σw² | in the optimizer |
+    | caffe | ½ s Σw² | in the optimizer |
+    | darknet | ½ s Σw² | in the optimizer |
+    | nielsen (s/(2n) Σw² beside a mean) | s/(2·samples) Σw² | in the loss |
+    | sklearn.Ridge (‖y - Xw‖² + s‖w‖²) | s/samples Σw² | in the loss |
+    | sklearn.Lasso (‖y - Xw‖²/(2n) + s‖w‖₁) | 2 s Σ|w| | in the loss |
+    | sklearn.ElasticNet (Lasso's, s = (alpha, l1_ratio)) | 2 s·l1_ratio Σ|w| + s·(1 - l1_ratio) Σw² | in the loss |
+    | sklearn.LogisticRegression (s = C: C Σ logloss + ½‖w‖²) | 1/(2 s·samples) Σw² | in the loss |
+    | sklearn.MLP (s = alpha) | s/(2·batch) Σw² | in the loss |
+    | sgdw (w ← w - s·w at each step of plain SGD, not times lr) | s/(2·lr) Σw² | in the optimizer |
+    | adamw (torch.AdamW, keras.AdamW, optax.adamw) | none: w ← w - lr·s·w | in the optimizer |
+    | keras.decay (Keras 2's `decay=`) | none: lr ← lr/(1 + s·step) | in the optimizer |
+
+    The regressions of scikit-learn are said beside the mean squared error, which is twice Lasso's loss. MLPRegressor
+    has *half* the mean squared error: beside `F.mse_loss` its strength is twice what is returned here. MLP divides by
+    the size of each batch, so its penalty is stronger in a last, smaller one. LogisticRegression's C is infinite where
+    the strength is 0. `sgdw` has an equal beside plain SGD only: momentum would carry a penalty's gradient on.
+
+    In keras's convention a number stands for what the other convention penalises, the strength of `rt.L2` or of
+    `rt.L1`; beside ElasticNet it is the pair (l1, l2) of `rt.L1L2`. ElasticNet's strength is the pair
+    (alpha, l1_ratio); a number alone is alpha with an l1_ratio of 0.5.
+
+    Args:
+        strength: as the source writes it.
+        source: the convention it is written in.
+        target: the convention wanted.
+        batch: samples in a batch.
+        samples: samples in the training set.
+        lr: the learning rate.
+        clipping: whether gradients are clipped. Then what acts in the loss is clipped with it, what acts in the
+            optimizer is not, and neither has an equal in the other. A rule attached to an optimizer acts there.
+
+    Raises:
+        TypeError: a number is none, or a pair is given or missing where the convention has the other.
+        ValueError: a number is out of range, a convention is unknown, needs an option, or has no equal in the other.
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.convert(0.01, "keras", "weight_decay")
+        0.02
+        >>> rt.convert(1.0, "sklearn.Ridge", "keras", samples=200)
+        0.005
+        >>> rt.L1L2(*rt.convert((0.5, 0.25), "sklearn.ElasticNet", "keras"))
+        L1L2(l1=0.25, l2=0.375)
+    """
+    given: dict[Option, float | None] = {"batch": batch, "samples": samples, "lr": lr}
+    options: dict[Option, Fraction] = {name: _option(name, value) for name, value in given.items() if value is not None}
+    a, b = _find("source", source), _find("target", target)
+    is_pair = isinstance(strength, Sequence) and not isinstance(strength, str)
+    _check_equal_exists(a, b, is_pair, clipping)
+    if is_pair or _BOTH in (a.name, b.name):
+        return _from_l1l2(b, *_to_l1l2(a, strength))
+    value = _read(a, strength) * a.factor / b.factor
+    if a.per != b.per:  # where both count per sample, how many there are does not matter
+        value *= _divisor(b, options) / _divisor(a, options)
+    return _write(b, value)
+
+
+def _find(argument: str, name: object) -> Convention:
+    known = {**CONVENTIONS, **{alias: CONVENTIONS[name] for alias, name in ALIASES.items()}}
+    if isinstance(name, str) and name in known:
+        return known[name]
+    lower = {each.lower(): each for each in known}
+    nearest = get_close_matches(str(name).lower(), lower, n=1)
+    hint = f"; did you mean {lower[nearest[0]]!r}?" if nearest else ""
+    raise ValueError(f"convert: {argument} must be one of {', '.join(known)}, received {name!r}{hint}")
+
+
+def _check_equal_exists(a: Convention, b: Convention, is_pair: bool, clipping: bool) -> None:
+    """Each message says the reason before its semicolon, which the table of the command prints alone."""
+    if not a.kinds & b.kinds:
+        why = a.alone or b.alone
+        if why:
+            raise ValueError(f"convert: {why}; there is no equal from {a.name} to {b.name}, choose anew by validation")
+        raise ValueError(
+            f"convert: no multiple of {min(a.kinds)} is {min(b.kinds)}; from {a.name} there is no equal in {b.name}, "
+            "convert to keras and use rt.L1, rt.L2 or rt.L1L2"
+        )
+    if is_pair and PAIR not in a.kinds & b.kinds:
+        raise TypeError(
+            f"convert: strength must be one number, received a pair; from {a.name} to {b.name} give one number, "
+            "pairs are for keras and sklearn.ElasticNet"
+        )
+    if clipping and a.place != b.place:
+        first, second = sorted((a, b), key=lambda c: c.place)
+        raise ValueError(
+            "convert: no equal under clipping: a penalty in the loss is clipped, a decay in the optimizer comes after; "
+            f"so {first.name} has no equal in {second.name}. A rule attached to the optimizer comes after the clip "
+            "too: with one, leave clipping=True out"
+        )
+
+
+def _option(name: Option, value: object) -> Fraction:
+    hint = "give the learning rate, such as 0.1" if name == "lr" else f"give {DIVISORS[name]}, such as 32"
+    number = nonnegative("convert", name, value, hint)
+    if number == 0 or (name != "lr" and number != int(number)):
+        expected = "a number above 0" if name == "lr" else "a whole number of at least 1"
+        raise ValueError(f"convert: {name} must be {expected}, received {value!r}; {hint}")
+    return Fraction(number)
+
+
+def _divisor(convention: Convention, options: dict[Option, Fraction]) -> Fraction:
+    if convention.per is None:
+        return Fraction(1)
+    if convention.per not in options:
+        raise ValueError(
+            f"convert: {convention.per} must be given, {DIVISORS[convention.per]}; {convention.name} divides by it"
+        )
+    return options[convention.per]
+
+
+def _read(convention: Convention, strength: object) -> Fraction:
+    """The number that the coefficient is proportional to, exact: only the result is rounded."""
+    if not convention.inverse:
+        return Fraction(nonnegative("convert", "strength", strength))
+    if strength == math.inf:
+        return Fraction(0)
+    c = Fraction(nonnegative("convert", "strength", strength, "C = inf switches the penalty off"))
+    if not c:
+        raise ValueError(
+            f"convert: strength must be above 0 for {convention.name}, received C = 0, an infinite penalty"
+        )
+    return 1 / c
+
+
+def _write(convention: Convention, value: Fraction) -> float:
+    if convention.inverse:
+        if not value:
+            return math.inf
+        value = 1 / value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"convert: the strength in {convention.name} is larger than any float; give a smaller one"
+        ) from None
+
+
+def _to_l1l2(convention: Convention, strength: object) -> tuple[Fraction, Fraction]:
+    net = convention.name == _BOTH
+    if net and not isinstance(strength, Sequence):
+        strength = (strength, _L1_RATIO)
+    if isinstance(strength, str) or not isinstance(strength, Sequence) or len(strength) != 2:
+        names = "(alpha, l1_ratio)" if net else "(l1, l2)"
+        raise TypeError(f"convert: strength must be the pair {names} of {convention.name}, received {strength!r}")
+    arguments = ("alpha", "l1_ratio") if net else ("l1", "l2")
+    first, second = (Fraction(nonnegative("convert", *each)) for each in zip(arguments, strength, strict=True))
+    if not net:
+        return first, second
+    if second > 1:
+        raise ValueError(
+            f"convert: l1_ratio must lie between 0 and 1, received {strength[1]!r}; 1 is Lasso, 0 is Ridge"
+        )
+    return 2 * first * second, first * (1 - second)
+
+
+def _from_l1l2(convention: Convention, l1: Fraction, l2: Fraction) -> Pair:
+    if convention.name == _BOTH:
+        alpha = l1 / 2 + l2
+        return _write(convention, alpha), float(l1 / 2 / alpha) if alpha else _L1_RATIO
+    return _write(convention, l1), _write(convention, l2)

@@ -1,0 +1,83 @@
+"""The conventions as data: what a strength s adds to a task loss that is a mean over samples.
+
+Libraries write their loss as a sum, a mean, or half of either; dividing a whole objective by a number moves no minimum,
+and after it each of them is a mean loss plus a penalty with the coefficient factor · s / per.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+__all__ = ["ALIASES", "CONVENTIONS", "DIVISORS", "PAIR", "Convention", "Option", "Place"]
+
+Option = Literal["batch", "samples", "lr"]
+Place = Literal["loss", "optimizer"]
+
+L1, L2, PAIR = "Σ|w|", "Σw²", "l1 Σ|w| + l2 Σw²"
+DIVISORS: dict[Option, str] = {
+    "batch": "the number of samples in a batch",
+    "samples": "the number of training samples",
+    "lr": "the learning rate",
+}
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One way to say a strength s.
+
+    Attributes:
+        name: as given to `convert`.
+        formula: what s adds to a task loss that is a mean over samples, for people.
+        factor: of the coefficient factor · s / per.
+        kinds: what the coefficient may multiply; two conventions with none in common have no equal.
+        place: in the loss, or in the optimizer, after any clipping of gradients.
+        per: the option that the coefficient is divided by.
+        inverse: 1/s takes the place of s, as with scikit-learn's C.
+        alone: why no other convention has an equal.
+    """
+
+    name: str
+    formula: str
+    factor: Fraction = Fraction(1)
+    kinds: frozenset[str] = frozenset({L2})
+    place: Place = field(default="loss", kw_only=True)
+    per: Option | None = field(default=None, kw_only=True)
+    inverse: bool = field(default=False, kw_only=True)
+    alone: str = field(default="", kw_only=True)
+
+
+_HALF = Fraction(1, 2)
+_ADAMW = (
+    "a decoupled decay is no penalty: it bypasses the rate by which Adam scales a penalty's gradient, weight by weight"
+)
+_DECAY = "Keras 2's `decay=` is no penalty: it lowers the learning rate and decays no weight"
+
+CONVENTIONS: dict[str, Convention] = {
+    convention.name: convention
+    for convention in (
+        Convention("keras", "s Σw², or s Σ|w|; of a pair l1 Σ|w| + l2 Σw²", kinds=frozenset({L1, L2, PAIR})),
+        Convention("tf.nn.l2_loss", "½ s Σw²", _HALF),
+        Convention("weight_decay", "½ s Σw²", _HALF, place="optimizer"),
+        Convention("caffe", "½ s Σw²", _HALF, place="optimizer"),
+        Convention("darknet", "½ s Σw²", _HALF, place="optimizer"),
+        Convention("nielsen", "s/(2·samples) Σw²", _HALF, per="samples"),
+        Convention("sklearn.Ridge", "s/samples Σw²", per="samples"),
+        Convention("sklearn.Lasso", "2 s Σ|w|", Fraction(2), frozenset({L1})),
+        # Not one coefficient but two: `convert` has the formula.
+        Convention("sklearn.ElasticNet", "2 s·l1_ratio Σ|w| + s·(1 - l1_ratio) Σw²", kinds=frozenset({PAIR})),
+        Convention("sklearn.LogisticRegression", "1/(2 s·samples) Σw²", _HALF, per="samples", inverse=True),
+        Convention("sklearn.MLP", "s/(2·batch) Σw²", _HALF, per="batch"),
+        Convention("sgdw", "s/(2·lr) Σw²", _HALF, place="optimizer", per="lr"),
+        Convention(
+            "adamw", "none: w ← w - lr·s·w", kinds=frozenset({"decoupled decay"}), place="optimizer", alone=_ADAMW
+        ),
+        Convention(
+            "keras.decay",
+            "none: lr ← lr/(1 + s·step)",
+            kinds=frozenset({"learning-rate decay"}),
+            place="optimizer",
+            alone=_DECAY,
+        ),
+    )
+}
+ALIASES = {"regtorch": "keras", **dict.fromkeys(("torch.AdamW", "keras.AdamW", "optax.adamw"), "adamw")}

@@ -1,0 +1,109 @@
+"""Keras's activations as torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.rounding import through_float32
+
+__all__ = ["Elementwise", "activation", "leaky", "rectifier"]
+
+
+class Elementwise(nn.Module):
+    """A function without a module of torch's own."""
+
+    def __init__(self, name: str, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.name, self.function = name, function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        """Keras's name."""
+        return self.name
+
+
+def _hard_sigmoid_2(x: Tensor) -> Tensor:
+    return (0.2 * x + 0.5).clamp(0, 1)
+
+
+def _softplus() -> nn.Module:
+    return nn.Softplus(threshold=50)  # torch's own threshold of 20 leaves an error of 1e-10 in float64
+
+
+# Given the channels' dim; Keras's last axis.
+_ACTIVATIONS: Mapping[str, Callable[[int], nn.Module]] = {
+    "linear": lambda dim: nn.Identity(),
+    "relu": lambda dim: nn.ReLU(),
+    "sigmoid": lambda dim: nn.Sigmoid(),
+    "tanh": lambda dim: nn.Tanh(),
+    "softmax": lambda dim: nn.Softmax(dim),
+    "log_softmax": lambda dim: nn.LogSoftmax(dim),
+    "relu6": lambda dim: nn.ReLU6(),
+    "leaky_relu": lambda dim: nn.LeakyReLU(0.2),
+    "elu": lambda dim: nn.ELU(),
+    "selu": lambda dim: nn.SELU(),
+    "celu": lambda dim: nn.CELU(),
+    "gelu": lambda dim: nn.GELU(),
+    "silu": lambda dim: nn.SiLU(),
+    "swish": lambda dim: nn.SiLU(),
+    "mish": lambda dim: nn.Mish(),
+    "softplus": lambda dim: _softplus(),
+    "softsign": lambda dim: nn.Softsign(),
+    "log_sigmoid": lambda dim: nn.LogSigmoid(),
+    "hard_tanh": lambda dim: nn.Hardtanh(),
+    "hard_silu": lambda dim: nn.Hardswish(),
+    "hard_swish": lambda dim: nn.Hardswish(),
+    "hard_sigmoid": lambda dim: nn.Hardsigmoid(),
+    "tanh_shrink": lambda dim: nn.Tanhshrink(),
+    "exponential": lambda dim: Elementwise("exponential", torch.exp),
+}
+
+_ACTIVATIONS_2: Mapping[str, Callable[[], nn.Module]] = {
+    "hard_sigmoid": lambda: Elementwise("hard_sigmoid", _hard_sigmoid_2),
+    "leaky_relu": lambda: leaky(0.2, 2),
+}
+
+
+def leaky(slope: float, version: int) -> nn.LeakyReLU:
+    """A leaky relu, whose slope Keras 2 rounds through float32."""
+    return nn.LeakyReLU(through_float32(slope) if version == 2 else slope)
+
+
+def activation(identifier: Any, dim: int, version: int) -> nn.Module:
+    """The module for Keras's `activation=`, as Keras 2 or 3 computes it.
+
+    Raises:
+        ValueError: it is not supported.
+    """
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
+        identifier = identifier.get("config")
+    if identifier is None:
+        return nn.Identity()
+    if version == 2 and isinstance(identifier, str) and identifier in _ACTIVATIONS_2:
+        return _ACTIVATIONS_2[identifier]()
+    if not isinstance(identifier, str) or identifier not in _ACTIVATIONS:
+        raise ValueError(f"activation {identifier!r} is not supported; supported are {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[identifier](dim)
+
+
+def rectifier(slope: float, max_value: float | None, threshold: float, version: int) -> nn.Module:
+    """Keras's ReLU with all its settings: x from `threshold` on, slope · (x - threshold) below, at most `max_value`."""
+    if max_value is None and not threshold:
+        return leaky(slope, version) if slope else nn.ReLU()
+
+    function = partial(_rectify, slope=slope, max_value=max_value, threshold=threshold)
+    return Elementwise(f"relu(negative_slope={slope:g}, max_value={max_value}, threshold={threshold:g})", function)
+
+
+def _rectify(x: Tensor, slope: float, max_value: float | None, threshold: float) -> Tensor:
+    y = torch.where(x >= threshold, x, slope * (x - threshold)) if threshold else F.leaky_relu(x, slope)
+    return y if max_value is None else y.clamp(max=max_value)

@@ -1,0 +1,109 @@
+"""Batch norm with Keras's moving averages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from regtorch.keras.rounding import through_float32
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["BatchNorm"]
+
+_LEAST_FUSED_EPS = 1.001e-5  # TensorFlow's fused kernel takes no less
+
+
+class BatchNorm(_BatchNorm):
+    """Keras's `BatchNormalization` on inputs of any number of dims.
+
+    Outputs are torch's. The moving variance differs: torch keeps the unbiased one (Σ(x-x̄)² / (n-1)), Keras the biased
+    one (/ n), except that Keras 2 computes float32, float16 and bfloat16 images and volumes by a fused kernel, which
+    keeps the unbiased one. `version=2` follows Keras 2 in this and in rounding 1 - momentum through float32, so that
+    float64 runs agree to the last digits; `version=3` follows Keras 3.
+
+    Args:
+        num_features: channels.
+        eps: ε (Keras's epsilon).
+        momentum: the share of the new value, as torch has it: 1 - Keras's momentum.
+        dim: the channels' dim.
+        scale: whether there is a gamma (`weight`).
+        center: whether there is a beta (`bias`).
+        trainable: False is Keras's frozen layer: it uses and keeps the moving averages, also in training.
+        version: 2 or 3, the version of Keras that is followed.
+
+    Raises:
+        ValueError: `version` is neither 2 nor 3.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> norm = rt.keras.BatchNorm(1, momentum=1.0)
+        >>> _ = norm(torch.tensor([[1.0], [3.0]]))
+        >>> norm.running_var  # torch's own keeps 2
+        tensor([1.])
+    """
+
+    keras_order = False  # `from_config` says otherwise for the layers of its nets
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-3,
+        momentum: float = 0.01,
+        *,
+        dim: int = 1,
+        scale: bool = True,
+        center: bool = True,
+        trainable: bool = True,
+        version: int = 3,
+    ) -> None:
+        if version not in (2, 3):
+            raise ValueError(f"BatchNorm: version must be 2 or 3, the version of Keras, received {version!r}")
+        super().__init__(num_features, eps, momentum)
+        self.dim, self.trainable, self.version = dim, trainable, version
+        if not scale:
+            self.register_parameter("weight", None)
+        if not center:
+            self.register_parameter("bias", None)
+
+    def forward(self, input: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
+        """Normalise; in training keep the moving averages up to date."""
+        x = input.movedim(self.dim, 1)
+        fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
+        eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
+        if not (self.training and self.trainable):
+            y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
+            return y.movedim(1, self.dim)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        count = x.numel() // x.shape[1]
+        if count > 1:
+            # With a momentum of 1 the "running" statistics are this batch's, and cost no pass of their own.
+            y = F.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=eps)
+            if not fused:
+                var = var * ((count - 1) / count)  # not in place: the backward pass reads it
+        else:  # torch refuses a single value; in Keras it is its own mean, so that nothing is left, nor a gradient
+            y = F.batch_norm(x - x, mean, var, self.weight, self.bias, eps=eps)
+            mean = x.detach().reshape(-1).to(mean.dtype)
+        with torch.no_grad():
+            share = self._share()
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(var, share)
+        return y.movedim(1, self.dim)
+
+    def _share(self) -> float:
+        assert self.momentum is not None
+        return through_float32(self.momentum) if self.version == 2 else self.momentum
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dims."""
+
+    def extra_repr(self) -> str:
+        """What differs from torch's."""
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, version={self.version}"

@@ -1,0 +1,205 @@
+"""Keras's names and configs of regularizers and constraints, and the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
+from regtorch.keras.layout import Variable, variables
+from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
+
+__all__ = ["constraint", "constraint_on", "identify", "penalty", "serialize"]
+
+EPSILON = 1e-7  # Keras's backend epsilon, which its constraints add to the norm that divides
+
+# For each class of Keras: ours, and Keras's argument: (our argument, Keras's default).
+_PENALTIES: dict[str, tuple[Callable[..., Penalty], dict[str, tuple[str, Any]]]] = {
+    "L1": (L1, {"l1": ("lam", 0.01)}),
+    "L2": (L2, {"l2": ("lam", 0.01)}),
+    "L1L2": (L1L2, {"l1": ("l1", 0.0), "l2": ("l2", 0.0)}),
+    "OrthogonalRegularizer": (Orthogonal, {"factor": ("lam", 0.01), "mode": ("mode", "rows")}),
+}
+_CONSTRAINTS: dict[str, tuple[Callable[..., Constraint], dict[str, tuple[str, Any]]]] = {
+    "MaxNorm": (MaxNorm, {"max_value": ("max_value", 2.0)}),
+    "UnitNorm": (UnitNorm, {}),
+    "NonNeg": (NonNeg, {}),
+    "MinMaxNorm": (
+        MinMaxNorm,
+        {"min_value": ("min_value", 0.0), "max_value": ("max_value", 1.0), "rate": ("rate", 1.0)},
+    ),
+}
+_SWAPPED = {"rows": "columns", "columns": "rows"}
+
+
+def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True) -> Penalty | None:
+    """The penalty that Keras means by an identifier: `keras.regularizers.get`.
+
+    The two versions of Keras differ only where one of them refuses: the string "l1_l2" is Keras 2's alone and means
+    0.01 and 0.01, "l1l2" is Keras 3's alone and means 0 and 0, as "L1L2" does in both. Both are taken here.
+
+    Args:
+        identifier: a name ("l2", "L2", "l1_l2", "orthogonal_regularizer", …), a config ({"class_name": "L2", "config":
+            {"l2": 0.01}}, with or without Keras's further keys), an object of Keras's or ours, or None.
+        select: which weights.
+        transposed: whether the weight is stored transposed in torch, as a Dense kernel is: Keras's rows are then
+            our columns. False for embeddings and outputs.
+
+    Returns:
+        The penalty, None for None.
+
+    Raises:
+        ValueError: the identifier or one of its arguments is unknown.
+        TypeError: it is nothing of the above, or a number in it is none.
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.keras.penalty({"class_name": "L2", "config": {"l2": 0.05}})
+        L2(lam=0.05)
+    """
+    if identifier is None or isinstance(identifier, Penalty):
+        return identifier
+    name, config = identify("penalty", identifier, _PENALTIES)
+    if identifier == "l1_l2":
+        config = {"l1": 0.01, "l2": 0.01}
+    make, arguments = _PENALTIES[name]
+    ours = _ours("penalty", name, config, arguments)
+    if name == "OrthogonalRegularizer" and transposed:
+        ours["mode"] = _SWAPPED.get(ours["mode"], ours["mode"])
+    return make(**ours, select=select)
+
+
+def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str = "kernel") -> Constraint | None:
+    """The constraint that Keras means by an identifier: `keras.constraints.get`, with Keras's epsilon of 1e-7.
+
+    Args:
+        identifier: a name ("max_norm", "MaxNorm", "nonneg", …), a config, an object of Keras's or ours, or None.
+        layer: the layer whose kernel it is for; Keras's `axis` is mapped to that weight's dims in torch. Without one,
+            axis 0, [0, 1], [0, 1, 2] and [0, 1, 2, 3] are taken as what Keras advises for a Dense, Conv1D, Conv2D and
+            Conv3D kernel: all dims but the output unit's.
+        select: which weights.
+
+    Returns:
+        The constraint, None for None.
+
+    Raises:
+        ValueError: the identifier, an argument or an axis is unknown.
+        TypeError: it is nothing of the above, or a number in it is none.
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.keras.constraint({"class_name": "MaxNorm", "config": {"max_value": 3, "axis": 0}})
+        MaxNorm(max_value=3.0, epsilon=1e-07)
+    """
+    if layer is not None and not variables(layer):
+        raise ValueError(f"constraint: layer must be one with a kernel, received {type(layer).__name__}")
+    return constraint_on(identifier, None if layer is None else variables(layer)[0], select)
+
+
+def constraint_on(identifier: Any, variable: Variable | None, select: str) -> Constraint | None:
+    """The constraint on one variable of a layer; `variable` None leaves Keras's advice for kernels."""
+    if identifier is None or isinstance(identifier, Constraint):
+        return identifier
+    name, config = identify("constraint", identifier, _CONSTRAINTS)
+    config = dict(config)
+    make, arguments = _CONSTRAINTS[name]
+    axis = config.pop("axis", 0) if name != "NonNeg" else 0
+    ours = _ours("constraint", name, config, arguments)
+    if name == "NonNeg":
+        return make(**ours, select=select)
+    axes = [axis] if isinstance(axis, int) else axis
+    if not (isinstance(axes, list | tuple) and axes and all(type(a) is int for a in axes)):
+        raise ValueError(f"constraint: axis must be an int or several ints, received {axis!r}")
+    return make(**ours, epsilon=EPSILON, dim=_dim(axes, variable), select=select)
+
+
+def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
+    if variable is None:
+        if sorted(axes) == list(range(len(axes))):
+            return None
+        raise ValueError(
+            f"constraint: which weight axis={list(axes)} is meant for cannot be told; give layer=, the layer it acts on"
+        )
+    count = len(variable.shape)
+    if not all(-count <= axis < count for axis in axes):
+        raise ValueError(
+            f"constraint: axis must name dims of the {variable.name} of shape {variable.shape}, received {list(axes)}"
+        )
+    dims = variable.dims(axes)
+    if dims is None:
+        raise ValueError(
+            f"constraint: axis={list(axes)} of a depthwise kernel {variable.shape} has no dims of its own in torch; "
+            "name both of the last two axes or none"
+        )
+    return dims
+
+
+def serialize(rule: Penalty | Constraint | None, *, transposed: bool = True) -> dict[str, Any] | None:
+    """The config that Keras 2 and 3 read, and that `penalty` and `constraint` turn into the same rule again.
+
+    `select` is not part of it: in Keras a rule belongs to a layer.
+
+    Args:
+        rule: one that Keras has: L1, L2, L1L2, Orthogonal, MaxNorm, UnitNorm, MinMaxNorm, NonNeg, or None.
+        transposed: as in `penalty`.
+
+    Raises:
+        TypeError: Keras has no such rule.
+        ValueError: Keras has it only with other settings: an epsilon of 1e-7, and no `dim` (its `axis` depends on the
+            layer).
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.keras.serialize(rt.L2(0.05))["config"]
+        {'l2': 0.05}
+    """
+    if rule is None:
+        return None
+    table: Mapping[str, tuple[Any, dict[str, tuple[str, Any]]]] = _PENALTIES | _CONSTRAINTS
+    name = next((name for name, (ours, _) in table.items() if type(rule) is ours), None)
+    if name is None:
+        raise TypeError(f"serialize: Keras has no {type(rule).__name__}; it has {', '.join(table)}")
+    config = {theirs: getattr(rule, ours) for theirs, (ours, _) in table[name][1].items()}
+    if isinstance(rule, Orthogonal) and transposed:
+        config["mode"] = _SWAPPED[rule.mode]
+    if isinstance(rule, NormConstraint):
+        if rule.dim is not None or rule.epsilon != EPSILON:
+            raise ValueError(f"serialize: Keras's {name} has epsilon=1e-7 and an axis for dim=None, received {rule!r}")
+        config["axis"] = 0
+    module = "keras.constraints" if isinstance(rule, Constraint) else "keras.regularizers"
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[str, dict[str, Any]]:
+    """Keras's class name and config of an identifier, which may be a name, a config, or an object of Keras's."""
+    if isinstance(identifier, str):
+        name, config = identifier, {}
+    elif isinstance(identifier, Mapping):
+        name, config = identifier.get("class_name"), identifier.get("config") or {}
+        if not isinstance(name, str) or not isinstance(config, Mapping):
+            raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {identifier!r}")
+    elif hasattr(identifier, "get_config") and not isinstance(identifier, type):
+        name, config = type(identifier).__name__, identifier.get_config()
+    else:
+        raise TypeError(f"{what}: expected a name, a config or None, received {identifier!r}")
+    spellings = {_plain(k): k for k in known}
+    found = spellings.get(_plain(name))
+    if found is None:
+        raise ValueError(f"{what}: {name!r} is not supported; supported are {', '.join(known)}")
+    return found, dict(config)
+
+
+def _plain(name: str) -> str:
+    """MaxNorm, max_norm and maxnorm are one; so are keras.regularizers.L2 and L2."""
+    return re.sub(r"\W|_", "", name.rsplit(">", 1)[-1].rsplit(".", 1)[-1]).lower()
+
+
+def _ours(what: str, name: str, config: dict[str, Any], arguments: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+    unknown = sorted(config.keys() - arguments)
+    if unknown:
+        raise ValueError(f"{what}: {name} has no {', '.join(unknown)}; it has {', '.join(arguments) or 'no arguments'}")
+    given = {theirs: config.get(theirs) for theirs in arguments}
+    return {ours: default if given[k] is None else given[k] for k, (ours, default) in arguments.items()}

@@ -1,0 +1,124 @@
+"""Keras's initializers, drawn in Keras's layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.keras.identifiers import identify
+
+__all__ = ["initialize"]
+
+Shape = tuple[int, ...]
+Draw = Callable[[Shape, dict[str, Any], torch.Generator | None], Tensor]
+
+_TRUNCATED = 0.87962566103423978  # standard deviation of a normal cut at two of its own
+
+
+def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None) -> Tensor:
+    """A float64 tensor of a Keras variable's shape, drawn as the initializer says (numbers are not Keras's own).
+
+    Raises:
+        ValueError: the initializer or an argument is unknown.
+    """
+    if isinstance(identifier, str):
+        identifier = _SHORT.get(identifier, identifier)
+    name, config = identify("initializer", identifier, _INITIALIZERS)
+    draw, defaults = _INITIALIZERS[name]
+    config.pop("seed", None)
+    config.pop("dtype", None)
+    unknown = sorted(k for k, v in config.items() if k not in defaults and v is not None)
+    if unknown:
+        raise ValueError(f"initializer: {name} has no {', '.join(unknown)}; it has {', '.join(defaults) or 'none'}")
+    return draw(shape, {**defaults, **{k: v for k, v in config.items() if v is not None}}, generator)
+
+
+def _empty(shape: Shape) -> Tensor:
+    return torch.empty(shape, dtype=torch.float64, device="cpu")
+
+
+def _fans(shape: Shape) -> tuple[float, float]:
+    if len(shape) < 2:
+        size = shape[0] if shape else 1
+        return size, size
+    positions = math.prod(shape[:-2])
+    return shape[-2] * positions, shape[-1] * positions
+
+
+def _variance_scaling(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    fan_in, fan_out = _fans(shape)
+    modes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if c["mode"] not in modes:
+        raise ValueError(f"initializer: mode must be one of {', '.join(modes)}, received {c['mode']!r}")
+    deviation = math.sqrt(c["scale"] / max(1.0, modes[c["mode"]]))
+    kind = str(c["distribution"]).lower()
+    if kind in ("truncated_normal", "normal"):
+        c = {"mean": 0.0, "stddev": deviation / _TRUNCATED}
+        return _truncated_normal(shape, c, generator)
+    if kind == "untruncated_normal":
+        return _empty(shape).normal_(0.0, deviation, generator=generator)
+    if kind == "uniform":
+        limit = math.sqrt(3.0) * deviation
+        return _empty(shape).uniform_(-limit, limit, generator=generator)
+    raise ValueError(f"initializer: distribution must be truncated_normal, untruncated_normal or uniform, not {kind!r}")
+
+
+def _truncated_normal(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    mean, std = c["mean"], c["stddev"]
+    return nn.init.trunc_normal_(_empty(shape), mean, std, mean - 2 * std, mean + 2 * std, generator=generator)
+
+
+def _orthogonal(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    if len(shape) < 2:
+        raise ValueError(f"initializer: Orthogonal needs a variable of two dims or more, not of shape {shape}")
+    flat = _empty((math.prod(shape[:-1]), shape[-1]))
+    return nn.init.orthogonal_(flat, c["gain"], generator=generator).reshape(shape)
+
+
+def _identity(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    if len(shape) != 2:
+        raise ValueError(f"initializer: Identity needs a variable of two dims, not of shape {shape}")
+    return c["gain"] * torch.eye(*shape, dtype=torch.float64)
+
+
+def _constant(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    return torch.as_tensor(c["value"], dtype=torch.float64).expand(shape).clone()
+
+
+def _scaled(scale: float, mode: str, distribution: str) -> tuple[Draw, dict[str, Any]]:
+    fixed = {"scale": scale, "mode": mode, "distribution": distribution}
+    return lambda shape, c, generator: _variance_scaling(shape, fixed, generator), {}
+
+
+_INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {
+    "GlorotUniform": _scaled(1.0, "fan_avg", "uniform"),
+    "GlorotNormal": _scaled(1.0, "fan_avg", "truncated_normal"),
+    "HeUniform": _scaled(2.0, "fan_in", "uniform"),
+    "HeNormal": _scaled(2.0, "fan_in", "truncated_normal"),
+    "LecunUniform": _scaled(1.0, "fan_in", "uniform"),
+    "LecunNormal": _scaled(1.0, "fan_in", "truncated_normal"),
+    "VarianceScaling": (_variance_scaling, {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal"}),
+    "Zeros": (_constant, {"value": 0.0}),
+    "Ones": (_constant, {"value": 1.0}),
+    "Constant": (_constant, {"value": 0.0}),
+    "RandomNormal": (
+        lambda shape, c, g: _empty(shape).normal_(c["mean"], c["stddev"], generator=g),
+        {"mean": 0.0, "stddev": 0.05},
+    ),
+    "RandomUniform": (
+        lambda shape, c, g: _empty(shape).uniform_(c["minval"], c["maxval"], generator=g),
+        {"minval": -0.05, "maxval": 0.05},
+    ),
+    "TruncatedNormal": (_truncated_normal, {"mean": 0.0, "stddev": 0.05}),
+    "Orthogonal": (_orthogonal, {"gain": 1.0}),
+    "OrthogonalInitializer": (_orthogonal, {"gain": 1.0}),
+    "Identity": (_identity, {"gain": 1.0}),
+    "IdentityInitializer": (_identity, {"gain": 1.0}),
+}
+
+# Keras's short names that are not a class's name.
+_SHORT = {"uniform": "RandomUniform", "normal": "RandomNormal", "zero": "Zeros", "one": "Ones"}

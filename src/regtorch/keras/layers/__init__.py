@@ -1,0 +1,47 @@
+"""Keras's layers by class name: each a function of its config that gives a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from regtorch.keras.layers import activation, conv, conv_transpose, dense, merge, noise, norm, padding, pooling, shape
+from regtorch.keras.spec import Spec
+
+__all__ = ["LAYERS"]
+
+_CLASSES: list[type[nn.Module]] = [
+    *(dense.Dense, dense.Embedding),
+    *(conv.Conv1D, conv.Conv2D, conv.Conv3D),
+    *(conv.DepthwiseConv1D, conv.DepthwiseConv2D, conv.SeparableConv1D, conv.SeparableConv2D),
+    *(conv_transpose.Conv1DTranspose, conv_transpose.Conv2DTranspose, conv_transpose.Conv3DTranspose),
+    *(pooling.MaxPooling1D, pooling.MaxPooling2D, pooling.MaxPooling3D),
+    *(pooling.AveragePooling1D, pooling.AveragePooling2D, pooling.AveragePooling3D),
+    *(pooling.GlobalMaxPooling1D, pooling.GlobalMaxPooling2D, pooling.GlobalMaxPooling3D),
+    *(pooling.GlobalAveragePooling1D, pooling.GlobalAveragePooling2D, pooling.GlobalAveragePooling3D),
+    *(padding.ZeroPadding1D, padding.ZeroPadding2D, padding.ZeroPadding3D),
+    *(padding.Cropping1D, padding.Cropping2D, padding.Cropping3D),
+    *(shape.Flatten, shape.Reshape, shape.Permute, shape.RepeatVector, shape.UpSampling1D, shape.UpSampling2D),
+    *(norm.LayerNormalization, activation.PReLU, noise.Rescaling),
+    *(merge.Add, merge.Subtract, merge.Multiply, merge.Average, merge.Maximum, merge.Minimum, merge.Concatenate),
+]
+
+LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
+    **{layer.__name__: layer for layer in _CLASSES},
+    "BatchNormalization": norm.batch_normalization,
+    "Activation": activation.plain,
+    "ReLU": activation.relu,
+    "LeakyReLU": activation.leaky_relu,
+    "ELU": activation.elu,
+    "Softmax": activation.softmax,
+    "Dropout": noise.dropout,
+    "SpatialDropout1D": noise.SequenceDropout,
+    "SpatialDropout2D": noise.spatial2,
+    "SpatialDropout3D": noise.spatial3,
+    "GaussianDropout": noise.gaussian,
+    "GaussianNoise": noise.noise,
+    "AlphaDropout": noise.alpha,
+    "ActivityRegularization": noise.Identity,
+    "Identity": noise.Identity,
+}

@@ -1,0 +1,168 @@
+"""Convolutions with Keras's padding and settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.spec import Spec
+
+if TYPE_CHECKING:
+    from torch.nn.modules.conv import _ConvNd as _Base
+else:
+    _Base = object  # the mixins below come before one of torch's convolutions
+
+__all__ = ["Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"]
+
+_CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+class _Conv(_Base):
+    """Keras's settings, padding and layout of sequences, before one of torch's convolutions."""
+
+    n: int
+    activated = True
+
+    def __init__(self, spec: Spec) -> None:
+        spec.data_format()
+        n = self.n
+        self.sequences = n == 1 and spec.axes.channels_last
+        paddings = {"valid": "valid", "same": "same"} | ({"causal": "causal"} if n == 1 else {})
+        self.keras_padding = spec.one_of("padding", paddings, "valid")
+        channels = spec.channels(n + 2)
+        super().__init__(
+            channels,
+            kernel_size=spec.tuple_of("kernel_size", n),
+            stride=spec.tuple_of("strides", n, 1),
+            dilation=spec.tuple_of("dilation_rate", n, 1),
+            **self.widths(spec, channels),
+        )
+        self.activation = spec.activation(n + 2) if self.activated else nn.Identity()
+
+    def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
+        """Outputs, groups, and whether there is a bias."""
+        return {
+            "out_channels": spec.require("filters"),
+            "groups": spec.get("groups", 1),
+            "bias": spec.get("use_bias", True),
+        }
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad, convolve, activate."""
+        x = input.mT if self.sequences else input
+        padding: Any = 0
+        if self.keras_padding == "same":
+            x, padding = pad_same(x, self.kernel_size, self.stride, self.dilation)
+        elif self.keras_padding == "causal":
+            x = F.pad(x, (self.dilation[0] * (self.kernel_size[0] - 1), 0))
+        y = _CONV[self.n](x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return self.activation(y.mT if self.sequences else y)
+
+
+class Conv1D(_Conv, nn.Conv1d):
+    """Keras's Conv1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class Conv2D(_Conv, nn.Conv2d):
+    """Keras's Conv2D."""
+
+    n = 2
+
+
+class Conv3D(_Conv, nn.Conv3d):
+    """Keras's Conv3D."""
+
+    n = 3
+
+
+class _Depthwise(_Conv):
+    kernel_name = "depthwise"
+
+    def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
+        """Each channel by itself."""
+        spec.get("groups")  # Keras writes 1
+        return {
+            "out_channels": channels * spec.get("depth_multiplier", 1),
+            "groups": channels,
+            "bias": spec.get("use_bias", True),
+        }
+
+
+class DepthwiseConv1D(_Depthwise, nn.Conv1d):
+    """Keras's DepthwiseConv1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class DepthwiseConv2D(_Depthwise, nn.Conv2d):
+    """Keras's DepthwiseConv2D."""
+
+    n = 2
+
+
+class _FirstOfTwo(_Depthwise):
+    activated = False
+
+    def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
+        """Without a bias: that is the second kernel's."""
+        return super().widths(spec, channels) | {"bias": False}
+
+
+class Depthwise1D(_FirstOfTwo, nn.Conv1d):
+    """The first kernel of a SeparableConv1D."""
+
+    n = 1
+
+
+class Depthwise2D(_FirstOfTwo, nn.Conv2d):
+    """The first kernel of a SeparableConv2D."""
+
+    n = 2
+
+
+class Pointwise1D(nn.Conv1d):
+    """The second kernel of a SeparableConv1D."""
+
+    kernel_name = "pointwise"
+
+
+class Pointwise2D(nn.Conv2d):
+    """The second kernel of a SeparableConv2D."""
+
+    kernel_name = "pointwise"
+
+
+class _Separable(nn.Module):
+    depthwise_type: type[nn.Conv1d] | type[nn.Conv2d]
+    pointwise_type: type[nn.Conv1d] | type[nn.Conv2d]
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.depthwise: Any = self.depthwise_type(spec)  # pyright: ignore[reportCallIssue]  # made by _Conv
+        self.pointwise = self.pointwise_type(self.depthwise.out_channels, spec.require("filters"), 1)
+        if not spec.get("use_bias", True):
+            self.pointwise.register_parameter("bias", None)
+        self.activation = spec.activation(self.depthwise.n + 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each channel by itself, then all together."""
+        y = self.depthwise(x)
+        y = self.pointwise(y.mT).mT if self.depthwise.sequences else self.pointwise(y)
+        return self.activation(y)
+
+
+class SeparableConv1D(_Separable):
+    """Keras's SeparableConv1D, on (batch, steps, channels)."""
+
+    depthwise_type, pointwise_type = Depthwise1D, Pointwise1D
+
+
+class SeparableConv2D(_Separable):
+    """Keras's SeparableConv2D."""
+
+    depthwise_type, pointwise_type = Depthwise2D, Pointwise2D

@@ -1,0 +1,44 @@
+"""Layers that multiply by a matrix, and embeddings."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.spec import Spec
+
+__all__ = ["Dense", "Embedding"]
+
+
+class Dense(nn.Linear):
+    """Keras's Dense: over the last axis of Keras's layout, which is dim 1 of channels-first images."""
+
+    keras_order = True
+
+    def __init__(self, spec: Spec) -> None:
+        ndim = len(spec.shape)
+        if ndim < 2:
+            raise ValueError(f"it takes an input of two dims or more, received {spec.shape}")
+        self.dim = spec.axes.dim(-1, ndim)
+        super().__init__(spec.shape[self.dim], spec.require("units"), bias=spec.get("use_bias", True))
+        self.activation = spec.activation(ndim)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Multiply, add, activate."""
+        if self.dim in (-1, input.ndim - 1):
+            y = super().forward(input)
+        else:
+            y = F.linear(input.movedim(self.dim, -1), self.weight, self.bias).movedim(-1, self.dim)
+        return self.activation(y)
+
+
+class Embedding(nn.Embedding):
+    """Keras's Embedding; whole numbers may arrive as floats, as Keras lets them."""
+
+    def __init__(self, spec: Spec) -> None:
+        spec.get("input_length")
+        super().__init__(spec.require("input_dim"), spec.require("output_dim"))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Look up."""
+        return super().forward(input.long())

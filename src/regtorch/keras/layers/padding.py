@@ -1,0 +1,103 @@
+"""Keras's "same" padding: as many outputs as strides fit, the odd zero at the end; and layers that pad and crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.spec import Spec
+
+__all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "pad_same"]
+
+
+def same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """How much is padded before and after one dim."""
+    total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    return total // 2, total - total // 2
+
+
+def pad_same(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], value: float = 0.0
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Pad `x` where the two sides differ or `value` is not 0; else leave it and give the padding of each dim."""
+    pairs = [same(*numbers) for numbers in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
+    if value == 0 and all(before == after for before, after in pairs):
+        return x, tuple(before for before, _ in pairs)
+    flat = [amount for pair in reversed(pairs) for amount in pair]
+    return F.pad(x, flat, value=value) if any(flat) else x, (0,) * len(pairs)
+
+
+class _Frame(nn.Module):
+    """Adds or takes away a frame: one number, one for each dim, or a pair for each dim."""
+
+    n: int
+    key: str
+    sign: int
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.data_format()
+        spec.channels(self.n + 2)
+        self.pairs = _pairs(self.key, spec.require(self.key), self.n)
+        self.sequences = self.n == 1 and spec.axes.channels_last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad or crop."""
+        x = x.mT if self.sequences else x
+        x = F.pad(x, [self.sign * amount for pair in reversed(self.pairs) for amount in pair])
+        return x.mT if self.sequences else x
+
+    def extra_repr(self) -> str:
+        """The frame."""
+        return f"{self.key}={self.pairs}"
+
+
+def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
+    if isinstance(value, int):
+        return [(value, value)] * n
+    values = list(value)
+    if n == 1 and len(values) == 2 and all(type(v) is int for v in values):
+        return [(values[0], values[1])]
+    pairs = [(v, v) if type(v) is int else tuple(v) for v in values]
+    if len(pairs) != n or not all(len(p) == 2 and all(type(v) is int for v in p) for p in pairs):
+        raise ValueError(f"{key} must be a number, {n} numbers or {n} pairs, received {value!r}")
+    return [(before, after) for before, after in pairs]
+
+
+class ZeroPadding1D(_Frame):
+    """Keras's ZeroPadding1D."""
+
+    n, key, sign = 1, "padding", 1
+
+
+class ZeroPadding2D(_Frame):
+    """Keras's ZeroPadding2D."""
+
+    n, key, sign = 2, "padding", 1
+
+
+class ZeroPadding3D(_Frame):
+    """Keras's ZeroPadding3D."""
+
+    n, key, sign = 3, "padding", 1
+
+
+class Cropping1D(_Frame):
+    """Keras's Cropping1D."""
+
+    n, key, sign = 1, "cropping", -1
+
+
+class Cropping2D(_Frame):
+    """Keras's Cropping2D."""
+
+    n, key, sign = 2, "cropping", -1
+
+
+class Cropping3D(_Frame):
+    """Keras's Cropping3D."""
+
+    n, key, sign = 3, "cropping", -1

@@ -1,0 +1,173 @@
+"""Pooling with Keras's padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.spec import Spec
+
+__all__ = [
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+]
+
+_MAX: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_MEAN: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+class _Pooling(nn.Module):
+    n: int
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.data_format()
+        spec.channels(self.n + 2)
+        self.sequences = self.n == 1 and spec.axes.channels_last
+        self.size = spec.tuple_of("pool_size", self.n, 2)
+        self.strides = spec.tuple_of("strides", self.n, self.size)
+        self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool."""
+        x = x.mT if self.sequences else x
+        y = self.pool(x)
+        return y.mT if self.sequences else y
+
+    def pool(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def padded(self, x: Tensor, value: float) -> Tensor:
+        """`x` with Keras's "same" padding, where it is asked for."""
+        if not self.same:
+            return x
+        x, padding = pad_same(x, self.size, self.strides, (1,) * self.n, value)
+        return F.pad(x, [amount for p in reversed(padding) for amount in (p, p)], value=value) if any(padding) else x
+
+    def extra_repr(self) -> str:
+        """Size and strides."""
+        return f"{self.size}, strides={self.strides}{', same' * self.same}"
+
+
+class _Max(_Pooling):
+    def pool(self, x: Tensor) -> Tensor:
+        return _MAX[self.n](self.padded(x, -torch.inf), self.size, self.strides)
+
+
+class _Average(_Pooling):
+    def pool(self, x: Tensor) -> Tensor:
+        y = _MEAN[self.n](self.padded(x, 0.0), self.size, self.strides)
+        # Keras's mean is over what is there, not over the padding.
+        return (
+            y / _MEAN[self.n](self.padded(torch.ones_like(x[:1, :1]), 0.0), self.size, self.strides) if self.same else y
+        )
+
+
+class MaxPooling1D(_Max):
+    """Keras's MaxPooling1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class MaxPooling2D(_Max):
+    """Keras's MaxPooling2D."""
+
+    n = 2
+
+
+class MaxPooling3D(_Max):
+    """Keras's MaxPooling3D."""
+
+    n = 3
+
+
+class AveragePooling1D(_Average):
+    """Keras's AveragePooling1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class AveragePooling2D(_Average):
+    """Keras's AveragePooling2D."""
+
+    n = 2
+
+
+class AveragePooling3D(_Average):
+    """Keras's AveragePooling3D."""
+
+    n = 3
+
+
+class _Global(nn.Module):
+    n: int
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.data_format()
+        spec.channels(self.n + 2)
+        channels = spec.axes.channel_dim(self.n + 2)
+        self.dims = tuple(dim for dim in range(1, self.n + 2) if dim != channels)
+        self.keepdims = spec.get("keepdims", False)
+
+
+class _GlobalMax(_Global):
+    def forward(self, x: Tensor) -> Tensor:
+        """The largest value of each channel."""
+        return x.amax(self.dims, self.keepdims)
+
+
+class _GlobalAverage(_Global):
+    def forward(self, x: Tensor) -> Tensor:
+        """The mean of each channel."""
+        return x.mean(self.dims, self.keepdims)
+
+
+class GlobalMaxPooling1D(_GlobalMax):
+    """Keras's GlobalMaxPooling1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class GlobalMaxPooling2D(_GlobalMax):
+    """Keras's GlobalMaxPooling2D."""
+
+    n = 2
+
+
+class GlobalMaxPooling3D(_GlobalMax):
+    """Keras's GlobalMaxPooling3D."""
+
+    n = 3
+
+
+class GlobalAveragePooling1D(_GlobalAverage):
+    """Keras's GlobalAveragePooling1D, on (batch, steps, channels)."""
+
+    n = 1
+
+
+class GlobalAveragePooling2D(_GlobalAverage):
+    """Keras's GlobalAveragePooling2D."""
+
+    n = 2
+
+
+class GlobalAveragePooling3D(_GlobalAverage):
+    """Keras's GlobalAveragePooling3D."""
+
+    n = 3

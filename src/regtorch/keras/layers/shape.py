@@ -1,0 +1,109 @@
+"""Layers that only move numbers: always in Keras's order, so that no weight after them needs another one."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.keras.spec import Spec
+
+__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D"]
+
+
+class _Reorder(nn.Module):
+    keras_order = True  # what follows sees its inputs as in Keras
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.axes = spec.axes
+
+
+class Flatten(_Reorder):
+    """Keras's Flatten: positions first, then channels."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        spec.data_format()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Flatten; Keras moves the channels last also where they are first."""
+        return (x.movedim(1, -1) if x.ndim >= 4 or not self.axes.channels_last else x).flatten(1)
+
+
+class Reshape(_Reorder):
+    """Keras's Reshape."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.target = tuple(spec.require("target_shape"))
+        size, known = math.prod(spec.shape[1:]), math.prod(n for n in self.target if n != -1)
+        if self.target.count(-1) > 1 or known == 0 or size % known or (-1 not in self.target and size != known):
+            raise ValueError(f"target_shape={self.target} does not fit its input of shape {spec.keras_shape}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reshape in Keras's order."""
+        return self.axes.from_keras(self.axes.to_keras(x).reshape(x.shape[0], *self.target))
+
+    def extra_repr(self) -> str:
+        """The target."""
+        return str(self.target)
+
+
+class Permute(_Reorder):
+    """Keras's Permute; its dims count from 1."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.dims = tuple(spec.require("dims"))
+        if sorted(self.dims) != list(range(1, len(spec.shape))):
+            raise ValueError(f"dims must name the axes 1 to {len(spec.shape) - 1} once each, received {self.dims}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Permute in Keras's order."""
+        return self.axes.from_keras(self.axes.to_keras(x).permute(0, *self.dims))
+
+
+class RepeatVector(nn.Module):
+    """Keras's RepeatVector."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.n = spec.require("n")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, features) to (batch, n, features)."""
+        return x.unsqueeze(1).expand(-1, self.n, -1)
+
+
+class UpSampling1D(nn.Module):
+    """Keras's UpSampling1D, on (batch, steps, channels)."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.data_format()
+        self.size = spec.get("size", 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Repeat each step."""
+        return x.repeat_interleave(self.size, dim=1)
+
+
+class UpSampling2D(nn.Module):
+    """Keras's UpSampling2D, nearest or bilinear."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.data_format()
+        spec.channels(4)
+        self.size = spec.tuple_of("size", 2, 2)
+        self.mode = spec.one_of("interpolation", {"nearest": "nearest", "bilinear": "bilinear"}, "nearest")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge."""
+        return F.interpolate(x, scale_factor=[float(n) for n in self.size], mode=self.mode)
+
+    def extra_repr(self) -> str:
+        """Size and mode."""
+        return f"{self.size}, {self.mode}"

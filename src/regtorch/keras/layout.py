@@ -1,0 +1,113 @@
+"""Where a Keras variable lives in a torch layer, and how its dims are ordered there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+__all__ = ["Variable", "variables"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A Keras variable and the tensor that holds it.
+
+    Attributes:
+        name: Keras's name: kernel, bias, gamma, beta, moving_mean, moving_variance, embeddings, alpha, …
+        attribute: the tensor's name on its module.
+        shape: Keras's shape.
+        order: torch's dims, each told by Keras's.
+    """
+
+    name: str
+    attribute: str
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+
+    def read(self, module: nn.Module) -> Tensor:
+        """The tensor as it is now."""
+        return getattr(module, self.attribute)
+
+    def to_torch(self, value: Tensor, shape: Sequence[int]) -> Tensor:
+        """A value in Keras's layout, in torch's; `shape` is the torch tensor's."""
+        return value.permute(self.order).reshape(*shape)
+
+    def to_keras(self, value: Tensor) -> Tensor:
+        """A value in torch's layout, in Keras's."""
+        inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return value.reshape([self.shape[dim] for dim in self.order]).permute(inverse)
+
+    def dims(self, axes: Sequence[int]) -> tuple[int, ...] | None:
+        """Keras's axes of this variable as torch's dims; None where they are no dims of their own there."""
+        count = len(self.shape)
+        wanted = {axis % count for axis in axes}
+        if self.name != "depthwise":
+            return tuple(sorted(self.order.index(axis) for axis in wanted))
+        # torch's are (in · multiplier, 1, …), Keras's (…, in, multiplier)
+        channels, multiplier = count - 2, count - 1
+        if self.shape[multiplier] == 1:
+            mapped = {channels: 0, multiplier: 1}
+        elif self.shape[channels] == 1:
+            mapped = {channels: 1, multiplier: 0}
+        elif len(wanted & {channels, multiplier}) == 1:
+            return None
+        else:
+            mapped = {channels: 0, multiplier: 0}
+        mapped |= {axis: axis + 2 for axis in range(count - 2)}
+        return tuple(sorted({mapped[axis] for axis in wanted}))
+
+
+def variables(module: nn.Module) -> list[Variable]:
+    """The Keras variables that a layer itself holds, in Keras's order; [] for a layer without any.
+
+    Raises:
+        TypeError: the layer owns parameters, and which variables of Keras they are is not known here.
+    """
+    kernel = _kernel(module)
+    if hasattr(module, "keras_variables"):
+        return cast("list[Variable]", cast(Any, module).keras_variables())
+    if isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
+        names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+        found = [_same(name, attribute, module) for attribute, name in names.items()]
+    elif kernel is not None:
+        found = [kernel, _same("bias", "bias", module)]
+    elif isinstance(module, nn.Embedding):
+        found = [_same("embeddings", "weight", module)]
+    elif isinstance(module, nn.PReLU):
+        found = [_same("alpha", "weight", module)]
+    else:
+        own = [name for name, _ in module.named_parameters(recurse=False)]
+        if own:
+            raise TypeError(
+                f"{type(module).__name__} owns {', '.join(own)}, and which variables of Keras these are is not known "
+                "here; known are linear, convolution, embedding and norm layers"
+            )
+        found = []
+    return [variable for variable in found if variable is not None]
+
+
+def _same(name: str, attribute: str, module: nn.Module) -> Variable | None:
+    tensor = cast("Tensor | None", getattr(module, attribute, None))
+    return None if tensor is None else Variable(name, attribute, tuple(tensor.shape), tuple(range(tensor.ndim)))
+
+
+def _kernel(module: nn.Module) -> Variable | None:
+    if isinstance(module, nn.Linear):
+        return Variable("kernel", "weight", (module.in_features, module.out_features), (1, 0))
+    if not isinstance(module, _ConvNd):
+        return None
+    first, second, *size = module.weight.shape
+    n = len(size)
+    kind = getattr(module, "kernel_name", "kernel")  # Keras's separable layers have two kernels
+    if kind == "depthwise":
+        groups = module.groups
+        return Variable(kind, "weight", (*size, groups, first // groups), (n, n + 1, *range(n)))
+    if isinstance(module, _ConvTransposeNd) and module.groups > 1:
+        return None
+    # (…, in, out) of a convolution and (…, out, in) of a transposed one: torch has both the other way round.
+    return Variable(kind, "weight", (*size, second, first), (n + 1, n, *range(n)))

@@ -1,0 +1,173 @@
+"""Keras's weights into a torch net and back, with Keras's order and layout turned into torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.layout import Variable, variables
+from regtorch.weights import modules_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Place", "get_weights", "load_weights", "places"]
+
+
+class Place:
+    """A Keras variable in a net.
+
+    Attributes:
+        layer: the module's dotted name.
+        module: the module.
+        variable: which of its variables.
+        maps: channels of the flattened map that feeds the layer; 0 where the order of its inputs is Keras's already.
+    """
+
+    def __init__(self, layer: str, module: nn.Module, variable: Variable, maps: int) -> None:
+        self.layer, self.module, self.variable, self.maps = layer, module, variable, maps
+
+    def __str__(self) -> str:
+        return f"{self.layer or 'the net itself'} ({type(self.module).__name__})"
+
+    @property
+    def tensor(self) -> Tensor:
+        """The torch tensor."""
+        return self.variable.read(self.module)
+
+    def to_torch(self, value: Tensor) -> Tensor:
+        """A value in Keras's layout, in torch's. Keras flattens a map positions first, torch channels first."""
+        tensor = self.variable.to_torch(value, self.tensor.shape)
+        return tensor.unflatten(-1, (-1, self.maps)).mT.flatten(-2) if self.maps else tensor
+
+    def to_keras(self) -> Tensor:
+        """The tensor in Keras's layout."""
+        tensor = self.tensor.detach()
+        return self.variable.to_keras(tensor.unflatten(-1, (self.maps, -1)).mT.flatten(-2) if self.maps else tensor)
+
+
+def load_weights(model: nn.Module, arrays: Sequence[Any]) -> nn.Module:
+    """Load what Keras's `model.get_weights()` gives into a torch net with the same layers in the same order.
+
+    Turned are Dense kernels (in, out), convolution kernels (height, width, in, out), transposed and depthwise ones, and
+    the order of a flattened map, which Keras keeps channels last. BatchNorm takes gamma, beta, moving mean and moving
+    variance. In a net of your own, a Linear or BatchNorm1d that comes after a convolution in the order of modules and
+    takes k times its channels is read as fed by its flattened map; nets made by `from_config` keep Keras's order
+    themselves.
+
+    Args:
+        model: a net of linear, convolution, embedding and norm layers, in Keras's order.
+        arrays: one for each variable, layer by layer; NumPy arrays, tensors or nested lists.
+
+    Returns:
+        The same net.
+
+    Raises:
+        TypeError: a module owns parameters that Keras has no variables for.
+        ValueError: the number of arrays or a shape does not fit; the message names the layer. Nothing is loaded then.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(2, 1)
+        >>> _ = rt.keras.load_weights(net, [[[1.0], [2.0]], [3.0]])
+        >>> net(torch.tensor([[1.0, 1.0]])).item()
+        6.0
+    """
+    wanted = places(model)
+    values = []
+    for place, array in zip(wanted, arrays, strict=False):
+        value = torch.as_tensor(array)
+        place.variable = _fitting(place, tuple(value.shape))
+        values.append(place.to_torch(value))
+    if len(arrays) != len(wanted):
+        last = f"; the arrays end before the {wanted[len(arrays)].variable.name} of {wanted[len(arrays)]}"
+        raise ValueError(
+            f"load_weights: the net takes {len(wanted)} arrays, received {len(arrays)}"
+            + (last if len(arrays) < len(wanted) else "; has the net fewer layers than Keras's?")
+        )
+    with torch.no_grad():
+        for place, value in zip(wanted, values, strict=True):
+            place.tensor.copy_(value)
+    return model
+
+
+def get_weights(model: nn.Module) -> list[np.ndarray[Any, Any]]:
+    """The net's weights as Keras's `model.set_weights()` takes them: the way back of `load_weights`.
+
+    Raises:
+        TypeError: a module owns parameters that Keras has no variables for.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> [w.shape for w in rt.keras.get_weights(torch.nn.Linear(4, 3))]
+        [(4, 3), (3,)]
+    """
+    return [place.to_keras().contiguous().cpu().numpy().copy() for place in places(model)]
+
+
+def places(model: nn.Module) -> list[Place]:
+    """Every Keras variable of a net, in Keras's order.
+
+    Raises:
+        TypeError: a module owns parameters that Keras has no variables for.
+        ValueError: which inputs of a layer come from a flattened map cannot be told.
+    """
+    return list(_places(model))
+
+
+def _places(model: nn.Module) -> Iterator[Place]:
+    maps = 0  # channels of the map that torch's own flatten would leave channels first
+    for name, module in modules_of(model).items():
+        try:
+            found = variables(module)
+        except TypeError as error:
+            raise TypeError(f"load_weights: {name or 'the net itself'}: {error}") from None
+        inputs = _inputs(module)
+        flattened = bool(maps and inputs and inputs != maps)
+        if flattened and inputs % maps:
+            raise ValueError(
+                f"load_weights: {name} ({type(module).__name__}) takes {inputs} inputs, no multiple of the {maps} "
+                "channels of the convolution before it, so their order cannot be told; use rt.keras.from_config"
+            )
+        for variable in found:
+            fed = flattened and (variable.name == "kernel" or isinstance(module, _BatchNorm))
+            yield Place(name, module, variable, maps if fed else 0)
+        if isinstance(module, _ConvNd):
+            maps = module.out_channels
+        elif isinstance(module, nn.Linear) or getattr(module, "keras_order", False):
+            maps = 0
+
+
+def _inputs(module: nn.Module) -> int:
+    """How many inputs a layer has that a flattened map can feed; 0 for others, and for layers of `from_config`."""
+    if getattr(module, "keras_order", False):
+        return 0
+    if isinstance(module, nn.Linear):
+        return module.in_features
+    return module.num_features if isinstance(module, nn.BatchNorm1d | BatchNorm) else 0
+
+
+def _fitting(place: Place, shape: tuple[int, ...]) -> Variable:
+    """The variable as `shape` has it; a convolution of one channel a group may be Keras's depthwise one."""
+    variable = place.variable
+    if shape == variable.shape:
+        return variable
+    module = place.module
+    if isinstance(module, _ConvNd) and variable.name == "kernel" and module.groups == module.in_channels:
+        n = len(module.kernel_size)
+        depthwise = (*module.kernel_size, module.in_channels, module.out_channels // module.groups)
+        if shape == depthwise:
+            return replace(variable, name="depthwise", shape=depthwise, order=(n, n + 1, *range(n)))
+    hint = ""
+    if shape == tuple(place.tensor.shape):
+        hint = "; that is torch's own layout: give the arrays as Keras's get_weights() does"
+    raise ValueError(
+        f"load_weights: {place} expects a {variable.name} of shape {variable.shape}, received {shape}{hint}"
+    )

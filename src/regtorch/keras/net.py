@@ -1,0 +1,90 @@
+"""A net of Keras's layers, called in the order its graph tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+__all__ = ["Call", "KerasNet", "Key"]
+
+Key = tuple[str, int, int]  # a tensor of the graph: Keras's layer name, which of its calls, which of its outputs
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer.
+
+    Attributes:
+        module: the submodule's name.
+        layer: Keras's layer name.
+        node: which call of that layer it is.
+        inputs: the tensors it takes.
+        training: the mode it is always called in (Keras's `layer(x, training=False)`); None follows the net's.
+    """
+
+    module: str
+    layer: str
+    node: int
+    inputs: tuple[Key, ...]
+    training: bool | None = None
+
+
+class KerasNet(nn.Module):
+    """A net made by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
+
+    Images and volumes enter and leave channels first, everything else is laid out as in Keras. Several inputs are
+    given one after the other or as a list, several outputs come as a tuple.
+    """
+
+    def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.input_shapes = tuple(shapes)
+        self.calls: tuple[Call, ...] = ()
+        self.outputs: tuple[Key, ...] = ()
+
+    def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """Run the net.
+
+        Raises:
+            ValueError: an input has another shape than Keras's net was built for.
+        """
+        given = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Sequence) else inputs
+        tensors = [x for x in given if isinstance(x, Tensor)]
+        if len(tensors) != len(self.inputs):
+            raise ValueError(f"the net takes {len(self.inputs)} tensors, received {len(tensors)}")
+        for (name, _, _), shape, x in zip(self.inputs, self.input_shapes, tensors, strict=True):
+            self._check(name, shape, x)
+        values = dict(zip(self.inputs, tensors, strict=True))
+        for call in self.calls:
+            layer = self.get_submodule(call.module)
+            with _mode(layer, call.training):
+                output = layer(*(values[key] for key in call.inputs))
+            for index, tensor in enumerate(output if isinstance(output, tuple) else (output,)):
+                values[call.layer, call.node, index] = tensor
+        results = tuple(values[key] for key in self.outputs)
+        return results[0] if len(results) == 1 else results
+
+    def _check(self, name: str, shape: tuple[int | None, ...], x: Tensor) -> None:
+        fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
+        if not fits:
+            wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
+            first = " (channels first)" if len(shape) >= 4 else ""
+            raise ValueError(f"input {name!r} must have the shape (batch, {wanted}){first}, received {tuple(x.shape)}")
+
+
+@contextmanager
+def _mode(layer: nn.Module, training: bool | None) -> Iterator[None]:
+    if training is None:
+        yield
+        return
+    before = [(module, module.training) for module in layer.modules()]
+    try:
+        layer.train(training)
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode

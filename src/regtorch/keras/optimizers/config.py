@@ -1,0 +1,82 @@
+"""Keras's names and configs of optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from regtorch.keras.identifiers import identify
+from regtorch.keras.optimizers.adagrad import Adadelta, Adagrad
+from regtorch.keras.optimizers.adam import Adam, AdamW
+from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.nadam import Adamax, Nadam
+from regtorch.keras.optimizers.rmsprop import RMSprop
+from regtorch.keras.optimizers.sgd import SGD
+
+__all__ = ["optimizer"]
+
+# For each of Keras's classes, Keras's arguments under ours.
+_LR = {"learning_rate": "lr"}
+_MOMENTS = _LR | {"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "eps"}
+_OPTIMIZERS: Mapping[str, tuple[Callable[..., KerasOptimizer], dict[str, str]]] = {
+    "SGD": (SGD, _LR | {"momentum": "momentum", "nesterov": "nesterov"}),
+    "Adam": (Adam, _MOMENTS | {"amsgrad": "amsgrad"}),
+    "AdamW": (AdamW, _MOMENTS | {"amsgrad": "amsgrad", "weight_decay": "weight_decay"}),
+    "RMSprop": (
+        RMSprop,
+        _LR | {"rho": "alpha", "momentum": "momentum", "epsilon": "eps", "centered": "centered"},
+    ),
+    "Adagrad": (Adagrad, _LR | {"initial_accumulator_value": "initial_accumulator_value", "epsilon": "eps"}),
+    "Adadelta": (Adadelta, _LR | {"rho": "rho", "epsilon": "eps"}),
+    "Nadam": (Nadam, _MOMENTS),
+    "Adamax": (Adamax, _MOMENTS),
+}
+
+# Settings that say nothing while the one that switches them on is off.
+_ASIDE = {"name", "ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer", "jit_compile", "loss_scale_factor"}
+
+
+def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
+    """The optimizer that Keras means by an identifier, over torch parameters.
+
+    Args:
+        identifier: a name ("adam", "RMSprop", …), a config as `optimizer.get_config()` or a `.keras` file's
+            `compile_config` has it, or an object of Keras's.
+        params: parameters or groups of them.
+
+    Raises:
+        ValueError: the optimizer is unknown, or a setting is on that has no counterpart here: clipping, moving averages
+            of weights, learning rate schedules, decoupled `weight_decay` outside AdamW.
+        TypeError: it is nothing of the above.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(2, 1)
+        >>> config = {"class_name": "Adam", "config": {"learning_rate": 0.01, "beta_1": 0.8}}
+        >>> rt.keras.optimizer(config, net.parameters()).defaults["betas"]
+        (0.8, 0.999)
+    """
+    if isinstance(identifier, Mapping) and "class_name" not in identifier:  # get_config()
+        identifier = {"class_name": _spelled(identifier.get("name")), "config": identifier}
+    name, config = identify("optimizer", identifier, _OPTIMIZERS)
+    make, arguments = _OPTIMIZERS[name]
+    given = {k: v for k, v in config.items() if k not in _ASIDE and v not in (None, False)}
+    refused = sorted(given.keys() - arguments)
+    if refused:
+        raise ValueError(
+            f"optimizer: {name} with {', '.join(f'{k}={given[k]!r}' for k in refused)} is not supported; supported are "
+            f"{', '.join(arguments)}. Clip with torch.nn.utils.clip_grad_norm_, average with torch.optim.swa_utils"
+        )
+    if isinstance(given.get("learning_rate"), Mapping):
+        raise ValueError(f"optimizer: {name}'s learning rate schedule is not supported; use torch.optim.lr_scheduler")
+    ours = {arguments[k]: v for k, v in given.items()}
+    if {"beta_1", "beta_2"} & ours.keys():
+        ours["betas"] = (ours.pop("beta_1", 0.9), ours.pop("beta_2", 0.999))
+    return make(params, **ours)
+
+
+def _spelled(name: Any) -> str:
+    """Keras numbers the names of optimizers: Adam_1 is an Adam."""
+    text = str(name)
+    head, _, tail = text.rpartition("_")
+    return head if tail.isdigit() else text

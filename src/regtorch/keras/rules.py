@@ -1,0 +1,78 @@
+"""The regularizers and constraints in the configs of a net's layers, as rules."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from regtorch.activity import Activity
+from regtorch.keras.graph import LayerConfig
+from regtorch.keras.identifiers import constraint_on, penalty
+from regtorch.keras.layout import variables
+from regtorch.rule import Rule
+
+__all__ = ["Rules"]
+
+
+class Rules:
+    """Collects the rules of layers; equal ones become one, which names all its weights."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.penalties: dict[Rule, list[str]] = {}
+        self.activities: dict[Rule, list[str]] = {}
+        self.constraints: dict[Rule, list[str]] = {}
+
+    def add(self, name: str, module: nn.Module, layer: LayerConfig) -> None:
+        """The rules of one layer, whose module has the dotted name `name`.
+
+        Raises:
+            ValueError: a regularizer or constraint is not supported.
+        """
+        config = layer.config
+        for inner, part in module.named_modules():
+            for variable in variables(part):
+                weight = ".".join(filter(None, (name, inner, variable.attribute)))
+                transposed = variable.name == "kernel"
+                regularizer = config.get(f"{variable.name}_regularizer")
+                rule = penalty(regularizer, transposed=transposed, select="all")
+                limit = constraint_on(config.get(f"{variable.name}_constraint"), variable, "all")
+                if not config.get("trainable", True):
+                    self._frozen(rule, layer)
+                    continue
+                if rule is not None:
+                    self.penalties.setdefault(rule, []).append(weight)
+                if limit is not None:
+                    self.constraints.setdefault(limit, []).append(weight)
+        output = penalty(self._activity(layer), transposed=False, select="all")
+        if output is not None:
+            self.activities.setdefault(output, []).append(name)
+
+    def _activity(self, layer: LayerConfig) -> Any:
+        config = layer.config
+        if layer.class_name == "ActivityRegularization":
+            return {"class_name": "L1L2", "config": {"l1": config.get("l1", 0.0), "l2": config.get("l2", 0.0)}}
+        return config.get("activity_regularizer")
+
+    def _frozen(self, rule: Rule | None, layer: LayerConfig) -> None:
+        if rule is not None and self.version == 2:
+            warnings.warn(
+                f"from_config: layer {layer.name!r} is frozen, and Keras 2 adds its constant penalty to the loss; no "
+                "rule is made of it, as it changes no training",
+                stacklevel=2,
+            )
+
+    def all(self) -> list[Rule]:
+        """Penalties, activity penalties, constraints."""
+        return [
+            *(replace(rule, select=_select(names)) for rule, names in self.penalties.items()),
+            *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),  # pyright: ignore[reportArgumentType]
+            *(replace(rule, select=_select(names)) for rule, names in self.constraints.items()),
+        ]
+
+
+def _select(names: list[str]) -> str:
+    return "|".join(f"name:{name}" for name in names)

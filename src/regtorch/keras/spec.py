@@ -1,0 +1,166 @@
+"""A layer's config while it is turned into a module: every setting is either used or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.keras.activations import activation
+
+__all__ = ["Axes", "Spec"]
+
+T = TypeVar("T")
+
+# Settings that say nothing about what a layer computes, or that the net's builder reads itself.
+_ASIDE = ("name", "trainable", "dtype", "seed", "batch_input_shape", "batch_shape", "activity_regularizer")
+_OF_VARIABLES = ("_initializer", "_regularizer", "_constraint")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Keras's axes in torch: images and volumes (four dims and more) are channels first here, the rest as in Keras.
+
+    Attributes:
+        channels_last: Keras's data_format; a channels-first net needs no change at all.
+    """
+
+    channels_last: bool
+
+    def dim(self, axis: int, ndim: int) -> int:
+        """The torch dim of a Keras axis.
+
+        Raises:
+            ValueError: there is no such axis.
+        """
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"axis {axis} does not exist in {ndim} dims")
+        axis %= ndim
+        if not self.channels_last or ndim < 4 or axis == 0:
+            return axis
+        return 1 if axis == ndim - 1 else axis + 1
+
+    def to_keras(self, x: Tensor) -> Tensor:
+        """A tensor with Keras's order of dims."""
+        return x.movedim(1, -1) if self.channels_last and x.ndim >= 4 else x
+
+    def from_keras(self, x: Tensor) -> Tensor:
+        """The way back."""
+        return x.movedim(-1, 1) if self.channels_last and x.ndim >= 4 else x
+
+    def shape(self, keras: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A shape of Keras's, batch included, as torch has it."""
+        return (keras[0], keras[-1], *keras[1:-1]) if self.channels_last and len(keras) >= 4 else keras
+
+    def channel_dim(self, ndim: int) -> int:
+        """The channels' dim by the data format."""
+        return self.dim(-1, ndim) if self.channels_last else 1
+
+
+@dataclass
+class Spec:
+    """A layer's class name and config.
+
+    Attributes:
+        class_name: Keras's class.
+        config: its config.
+        axes: how Keras's axes lie in torch.
+        version: 2 or 3.
+        shapes: the shapes of its inputs, in torch's layout.
+    """
+
+    class_name: str
+    config: dict[str, Any]
+    axes: Axes
+    version: int
+    shapes: list[tuple[int, ...]]
+    used: set[str] = field(default_factory=set)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A setting; None where it is not given and there is no default."""
+        self.used.add(key)
+        value = self.config.get(key)
+        return default if value is None else value
+
+    def require(self, key: str) -> Any:
+        """A setting that must be there.
+
+        Raises:
+            ValueError: it is not.
+        """
+        value = self.get(key)
+        if value is None:
+            raise ValueError(f"the config has no {key}")
+        return value
+
+    def one_of(self, key: str, choices: Mapping[Any, T], default: Any) -> T:
+        """What a setting stands for.
+
+        Raises:
+            ValueError: it is not among the choices.
+        """
+        value = self.get(key, default)
+        if value not in choices:
+            raise ValueError(f"{key}={value!r} is not supported; supported are {', '.join(map(repr, choices))}")
+        return choices[value]
+
+    def tuple_of(self, key: str, n: int, default: Any = None) -> tuple[int, ...]:
+        """A setting of one or `n` whole numbers.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        value = self.get(key, default)
+        values = (value,) * n if isinstance(value, int) else tuple(value or ())
+        if len(values) != n or not all(type(v) is int for v in values):
+            raise ValueError(f"{key} must be one or {n} whole numbers, received {value!r}")
+        return values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its only input.
+
+        Raises:
+            ValueError: it has several.
+        """
+        if len(self.shapes) != 1:
+            raise ValueError(f"it takes one input, received {len(self.shapes)}")
+        return self.shapes[0]
+
+    @property
+    def keras_shape(self) -> tuple[int, ...]:
+        """The shape of its only input in Keras's layout."""
+        return tuple(self.axes.to_keras(torch.empty(self.shape, device="meta")).shape)
+
+    def channels(self, ndim: int | None = None) -> int:
+        """How many channels its input has.
+
+        Raises:
+            ValueError: the input has another number of dims than `ndim`.
+        """
+        if ndim is not None and len(self.shape) != ndim:
+            raise ValueError(f"it takes an input of {ndim} dims, batch included, received {self.shape}")
+        return self.shape[self.axes.channel_dim(len(self.shape))]
+
+    def activation(self, ndim: int) -> nn.Module:
+        """The module of its `activation` on outputs of `ndim` dims."""
+        dim = self.axes.dim(-1, ndim)
+        return activation(self.get("activation"), dim, self.version)
+
+    def data_format(self) -> None:
+        """Read `data_format`; the net's builder has made sure that all layers agree."""
+        self.get("data_format")
+
+    def refuse_unused(self) -> None:
+        """Every setting that was not read must be off.
+
+        Raises:
+            ValueError: one is not.
+        """
+        for key, value in self.config.items():
+            aside = key in _ASIDE or key.endswith(_OF_VARIABLES) or key in self.used
+            if not aside and value not in (None, False, [], {}, 0):
+                raise ValueError(f"{key}={value!r} is not supported")

@@ -1,0 +1,118 @@
+"""Whole nets of live Keras 3 (its torch backend), built from its own JSON."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from comparing import Compare
+from keras_nets import NETS
+
+import regtorch as rt
+from regtorch.keras.layers import LAYERS
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning",  # Keras's
+    "ignore:You are saving your model as an HDF5",
+)
+# Allowed difference and steps: float32 rounding grows from step to step, in Keras as here.
+ALLOWED = {"float64": (1e-12, 10), "float32": (1e-6, 2)}
+# Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as here.
+CANCELLING = {"strided": 1e-3}
+
+
+def build(name: str, dtype: str) -> tuple[Any, torch.nn.Module, list[Any]]:
+    """Keras's net with random weights, and ours with the same."""
+    keras.utils.set_random_seed(0)
+    theirs = NETS[name]()
+    rng = np.random.default_rng(1)
+    start = [w + 0.1 * abs(rng.standard_normal(w.shape)) for w in theirs.get_weights()]  # no zeros, variances positive
+    theirs.set_weights(start)
+    ours, rules = rt.keras.from_config(theirs.to_json())
+    rt.keras.load_weights(ours, theirs.get_weights())
+    assert all(p.dtype == getattr(torch, dtype) for p in ours.parameters())
+    return theirs, ours, rules
+
+
+def batch(theirs: Any, seed: int, dtype: str, last: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The inputs for Keras and for us; `last` says that Keras's images are channels last."""
+    rng = np.random.default_rng(seed)
+    shapes = [(6, *x.shape[1:]) for x in theirs.inputs]
+    whole = ["int" in x.dtype for x in theirs.inputs]
+    x = [
+        rng.integers(0, 11, s) if w else rng.standard_normal(s).astype(dtype)
+        for s, w in zip(shapes, whole, strict=True)
+    ]
+    given = [torch.from_numpy(a) for a in x]
+    return given, [a.movedim(-1, 1) if last and a.ndim >= 4 else a for a in given]
+
+
+def as_list(outputs: Any) -> list[torch.Tensor]:
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+@pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
+@pytest.mark.parametrize("dtype", ALLOWED)
+@pytest.mark.parametrize("name", NETS)
+def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[str], None]):
+    floatx(dtype)
+    theirs, ours, rules = build(name, dtype)
+    within, steps = ALLOWED[dtype]
+    if dtype == "float32":
+        within = CANCELLING.get(name, within)
+    last = name != "channels_first"
+    # Keras: its own update rule and constraints over gradients of torch's autograd.
+    rule = keras.optimizers.SGD(0.01, momentum=0.9)
+    optimizer = rt.keras.optimizer(rule, ours.parameters())
+    bound = [r.on(ours) for r in rules]
+    penalties = [b for b in bound if not isinstance(b, rt.BoundConstraint)]
+    for b in bound:
+        if isinstance(b, rt.BoundConstraint):
+            b.attach(optimizer)
+    for step in range(steps):
+        given, x = batch(theirs, step, dtype, last)
+        expected = as_list(theirs(given if len(given) > 1 else given[0], training=True))
+        outputs = as_list(ours(*x))
+        for a, b in zip(outputs, expected, strict=True):
+            compare(a, b, within=within)
+        their_penalty = sum(theirs.losses, torch.zeros(()))
+        our_penalty = sum((b() for b in penalties), torch.zeros(()))
+        compare(our_penalty, their_penalty, within=within)
+        (sum(b.square().mean() for b in expected) + their_penalty).backward()
+        variables = theirs.trainable_variables
+        rule.apply([v.value.grad for v in variables], variables)
+        theirs.zero_grad()
+        optimizer.zero_grad()
+        (sum(a.square().mean() for a in outputs) + our_penalty).backward()
+        optimizer.step()
+        for a, b in zip(rt.keras.get_weights(ours), theirs.get_weights(), strict=True):
+            compare(a, b, within=within)
+    given, x = batch(theirs, 99, dtype, last)
+    expected = as_list(theirs(given if len(given) > 1 else given[0], training=False))
+    for a, b in zip(as_list(ours.eval()(*x)), expected, strict=True):
+        compare(a, b, within=within)
+
+
+def test_between_them_the_nets_hold_every_layer_there_is():
+    used = {layer["class_name"] for net in NETS.values() for layer in json.loads(net().to_json())["config"]["layers"]}
+    tested_elsewhere = {"Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
+    assert LAYERS.keys() <= used | tested_elsewhere
+
+
+def test_a_keras_file(tmp_path: Path):
+    theirs = NETS["mlp"]()
+    path = tmp_path / "model.keras"
+    theirs.save(path)
+    with zipfile.ZipFile(path) as archive:
+        net, rules = rt.keras.from_config(archive.read("config.json"))
+    assert len(rules) == 4
+    rt.keras.load_weights(net, theirs.get_weights())
+    x = np.ones((2, 9), dtype="float32")
+    np.testing.assert_allclose(net(torch.from_numpy(x)).detach(), theirs(x).detach(), rtol=1e-6)
