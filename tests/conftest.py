@@ -10,3 +10,4 @@ settings.register_profile("regtorch", deadline=None, max_examples=50, derandomiz
 settings.load_profile("regtorch")
 
 torch.set_num_threads(2)
+os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from comparing import Compare
-
-os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras
 
 RECORDS = pytest.StashKey[dict[tuple[str, str], list[float]]]()
 
