@@ -87,11 +87,11 @@ def load_weights(model: nn.Module, arrays: Sequence[Any]) -> nn.Module:
         place.variable = _fitting(place, tuple(value.shape))
         values.append(place.to_torch(value))
     if len(arrays) != len(wanted):
-        last = f"; the arrays end before the {wanted[len(arrays)].variable.name} of {wanted[len(arrays)]}"
-        raise ValueError(
-            f"load_weights: the net takes {len(wanted)} arrays, received {len(arrays)}"
-            + (last if len(arrays) < len(wanted) else "; has the net fewer layers than Keras's?")
-        )
+        reason = "has the net fewer layers than Keras's?"
+        if len(arrays) < len(wanted):
+            first = wanted[len(arrays)]
+            reason = f"the arrays end before the {first.variable.name} of {first}"
+        raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(arrays)}; {reason}")
     with torch.no_grad():
         for place, value in zip(wanted, values, strict=True):
             place.tensor.copy_(value)

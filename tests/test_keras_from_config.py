@@ -1,0 +1,235 @@
+"""Nets from Keras's JSON: what is refused and how, and that the nets are modules like any other. Needs no Keras."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import regtorch as rt
+
+
+def layer(kind: str, name: str = "it", **config: Any) -> dict[str, Any]:
+    return {"class_name": kind, "config": {"name": name, **config}}
+
+
+def dense(**config: Any) -> dict[str, Any]:
+    return layer("Dense", units=3, **config)
+
+
+def sequential(*layers: dict[str, Any], shape: Any = (None, 4)) -> dict[str, Any]:
+    start = layer("InputLayer", "start", batch_shape=list(shape))
+    return {"class_name": "Sequential", "config": {"name": "net", "layers": [start, *layers]}}
+
+
+def build(*layers: dict[str, Any], shape: Any = (None, 4), **options: Any) -> tuple[nn.Module, list[Any]]:
+    return rt.keras.from_config(sequential(*layers, shape=shape), **options)
+
+
+IMAGE = (None, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "message"),
+    [
+        ([layer("LSTM", units=3)], (None, 5, 4), r"layer 'it' \(LSTM\) is not supported; supported are .*Dense.*nested"),
+        ([layer("Lambda")], (None, 4), r"layer 'it' \(Lambda\) is not supported"),
+        ([dense(activation="relux")], (None, 4), "'it' .Dense.: activation 'relux' is not supported; suppor"),
+        (
+            [dense(kernel_initializer={"class_name": "Mine", "config": {}})],
+            *((None, 4), "layer 'it' .Dense.: initializer: 'Mine' is not supported; supported are GlorotUniform"),
+        ),
+        ([dense(kernel_regularizer="l3")], (None, 4), "layer 'it' .Dense.: penalty: 'l3' is not supported; supp"),
+        ([dense(kernel_constraint="radial")], (None, 4), "layer 'it' .Dense.: constraint: 'radial' is not supported"),
+        ([dense(lora_rank=4)], (None, 4), "layer 'it' .Dense.: lora_rank=4 is not supported"),
+        ([layer("Dense")], (None, 4), "layer 'it' .Dense.: the config has no units"),
+        ([layer("Dropout", rate=0.5, noise_shape=[None, 1])], (None, 4), r"noise_shape=\[None, 1\] is not supported"),
+        ([layer("Dropout", rate=1.5)], (None, 4), "layer 'it' .Dropout.: dropout probability"),
+        ([layer("BatchNormalization", renorm=True)], (None, 4), "renorm=True is not supported"),
+        ([layer("Embedding", input_dim=3, output_dim=2, mask_zero=True)], (None, 4), "mask_zero=True is not supp"),
+        ([layer("Conv2D", filters=2, kernel_size=9)], IMAGE, "layer 'it' .Conv2D. does not fit its input of shape"),
+        ([layer("Conv2D", filters=2, kernel_size=[3, 3, 3])], IMAGE, "kernel_size must be one or 2 whole numbers"),
+        ([layer("Conv2D", filters=2, kernel_size=3, padding="reflect")], IMAGE, "padding='reflect' is not supported"),
+        ([layer("Conv2D", filters=2, kernel_size=3)], (None, 4), "takes an input of 4 dims, batch included, received"),
+        ([layer("Reshape", target_shape=[3, 2])], (None, 4), "does not fit its input of shape"),
+        ([layer("Add")], (None, 4), "it takes 2 inputs or more, received 1"),
+        ([dense(dtype="complex64")], (None, 4), "has the dtype 'complex64'; supported are float16"),
+        (
+            [layer("Conv2D", filters=2, kernel_size=3, data_format=f) for f in ("channels_last", "channels_first")],
+            *(IMAGE, "layers of different data_format are not supported"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_named_with_its_place(layers: Any, shape: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        build(*layers, shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "message"),
+    [
+        (3, TypeError, "expected JSON text or a dict, received int"),
+        ("{", ValueError, "the text is not JSON"),
+        ({"class_name": "MyModel", "config": {}}, ValueError, "received class_name='MyModel'; a subclassed"),
+        ({"class_name": "Sequential", "config": {}}, ValueError, "no list of layers"),
+        ({"class_name": "Sequential", "config": {"layers": [dense()]}}, ValueError, "has no input shape; build"),
+    ],
+)  # fmt: skip
+def test_what_is_no_config(config: Any, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        rt.keras.from_config(config)
+
+
+def functional(*calls: tuple[dict[str, Any], Any]) -> dict[str, Any]:
+    layers = [{**inner, "name": inner["config"]["name"], "inbound_nodes": nodes} for inner, nodes in calls]
+    last = [calls[-1][0]["config"]["name"], 0, 0]
+    first = [layers[0]["name"], 0, 0]
+    config = {"name": "net", "layers": layers, "input_layers": [first], "output_layers": [last]}
+    return {"class_name": "Functional", "config": config}
+
+
+START = (layer("InputLayer", "start", batch_input_shape=[None, 4]), [])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([[["start", 0, 0, {"mask": 1}]]], "layer 'it' is called with mask, which is not supported"),
+        ([[["start", 0, 0, {}], 2.0]], "layer 'it': an argument that is no tensor is not supported: 2.0"),
+        ([[["nowhere", 0, 0, {}]]], "the graph does not lead to 'it'"),
+    ],
+)
+def test_graphs_that_say_more_than_is_supported(nodes: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        rt.keras.from_config(functional(START, (dense(), nodes)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_called_in_a_fixed_mode(training: bool):
+    norm = layer("BatchNormalization", "norm", momentum=0.0)
+    net, _ = rt.keras.from_config(functional(START, (norm, [[["start", 0, 0, {"training": training}]]])))
+    net.train(not training)
+    x = 3 + torch.randn(50, 4)
+    y = net(x)
+    assert net.training is net.get_submodule("norm").training is not training
+    torch.testing.assert_close(y.mean(0).abs().max() < 1e-3, torch.tensor(training))
+
+
+def test_names_that_would_hide_a_modules_own():
+    net, rules = build(
+        dense(kernel_regularizer="l2") | {"config": {**dense(kernel_regularizer="l2")["config"], "name": "training"}},
+        layer("Dense", "a/b c.d", units=2, kernel_regularizer="l2"),
+        layer("Dense", "a_b_c_d", units=2, bias_regularizer="l1"),
+    )
+    assert list(dict(net.named_children())) == ["training_", "a_b_c_d", "a_b_c_d_"]
+    assert [r.select for r in rules] == ["name:training_.weight|name:a_b_c_d.weight", "name:a_b_c_d_.bias"]
+    assert [list(r.on(net).by_weight()) for r in rules] == [["training_.weight", "a_b_c_d.weight"], ["a_b_c_d_.bias"]]
+
+
+def test_roles():
+    net, _ = build(
+        layer("Conv2D", "conv", filters=2, kernel_size=3),
+        layer("BatchNormalization", "bn"),
+        layer("LayerNormalization", "ln"),
+        layer("Flatten", "flat"),
+        layer("Dense", "dense", units=2),
+        shape=IMAGE,
+    )
+    assert list(rt.select.weights(net, "kernel")) == ["conv.weight", "dense.weight"]
+    assert list(rt.select.weights(net, "norm")) == ["bn.weight", "bn.bias", "ln.weight", "ln.bias"]
+    assert list(rt.select.weights(net, "type:Conv2d bias")) == ["conv.bias"]
+
+
+def test_a_net_is_a_module_like_any_other():
+    net, _ = build(
+        layer("Conv2D", "conv", filters=2, kernel_size=3, activation="exponential", padding="same", strides=2),
+        layer("ReLU", "relu", max_value=1.0),
+        layer("BatchNormalization", "bn"),
+        layer("Flatten", "flat"),
+        dense(activation="softmax"),
+        shape=IMAGE,
+        seed=0,
+    )
+    x = torch.rand(4, 3, 8, 8)
+    net.eval()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), torch.compile(net, backend="eager")):
+        torch.testing.assert_close(other(x), net(x), rtol=0, atol=0)
+    torch.testing.assert_close(net.double()(x.double()), net.float()(x).double())
+
+
+def test_the_seed_decides_the_weights():
+    draws = [build(dense(), seed=seed)[0].get_submodule("it").weight for seed in (1, 1, 2)]
+    torch.testing.assert_close(draws[0], draws[1], rtol=0, atol=0)
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_inputs_of_another_shape_are_refused():
+    net, _ = build(layer("Flatten"), shape=IMAGE)
+    with pytest.raises(
+        ValueError, match=r"'start' must have the shape \(batch, 3, 8, 8\) \(channels first\), received"
+    ):
+        net(torch.rand(2, 8, 8, 3))
+    with pytest.raises(ValueError, match="takes 1 tensors, received 2"):
+        net(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+
+
+def test_the_version_is_read_from_the_json():
+    second = json.loads(json.dumps(sequential(layer("BatchNormalization"))).replace("batch_shape", "batch_input_shape"))
+    cases: list[tuple[Any, int]] = [(sequential(layer("BatchNormalization")), 3), (second, 2)]
+    cases += [({**second, "keras_version": "3.1.0"}, 3), ({**cases[0][0], "keras_version": "2.14.0"}, 2)]
+    for config, version in cases:
+        assert rt.keras.from_config(config)[0].get_submodule("it").version == version
+    assert rt.keras.from_config(second, version=3)[0].get_submodule("it").version == 3
+    with pytest.raises(ValueError, match="version must be 2 or 3, received 4"):
+        rt.keras.from_config(second, version=4)
+
+
+def test_a_frozen_layers_penalty_is_said_to_be_a_constant():
+    frozen = dense(kernel_regularizer="l2", kernel_constraint="max_norm", trainable=False)
+    with pytest.warns(UserWarning, match="layer 'it' is frozen, and Keras 2 adds its constant penalty to the loss"):
+        net, rules = build(frozen, version=2)
+    assert rules == []
+    assert not any(p.requires_grad for p in net.parameters())
+    assert build(frozen, version=3)[1] == []
+
+
+def test_mixed_precision_keeps_float32_weights_and_says_so():
+    policy = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    with pytest.warns(UserWarning, match=r"policy mixed_float16 .* run the net under torch.autocast"):
+        net, _ = build(dense(dtype=policy))
+    assert net.get_submodule("it").weight.dtype == torch.float32
+
+
+OPTIMIZERS: list[tuple[Any, Callable[[Any], bool]]] = [
+    ("adam", lambda o: type(o) is rt.keras.Adam and o.defaults["eps"] == 1e-7),
+    ({"class_name": "SGD", "config": {"learning_rate": 0.5, "momentum": 0.9}}, lambda o: o.defaults["momentum"] == 0.9),
+    ({"name": "RMSprop_1", "rho": 0.8, "weight_decay": None}, lambda o: o.defaults["alpha"] == 0.8),
+]
+
+
+@pytest.mark.parametrize(("identifier", "holds"), OPTIMIZERS)
+def test_optimizers(identifier: Any, holds: Callable[[Any], bool]):
+    assert holds(rt.keras.optimizer(identifier, [nn.Parameter(torch.ones(1))]))
+
+
+@pytest.mark.parametrize(
+    ("identifier", "message"),
+    [
+        ("lamb", "optimizer: 'lamb' is not supported; supported are SGD, Adam"),
+        ({"name": "Adam", "clipnorm": 1.0}, "Adam with clipnorm=1.0 is not supported"),
+        ({"name": "SGD", "weight_decay": 0.1}, "SGD with weight_decay=0.1 is not supported"),
+        (
+            {"name": "SGD", "learning_rate": {"class_name": "CosineDecay", "config": {}}},
+            "learning rate schedule is not",
+        ),
+    ],
+)
+def test_optimizers_that_are_not_supported(identifier: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        rt.keras.optimizer(identifier, [nn.Parameter(torch.ones(1))])
