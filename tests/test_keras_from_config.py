@@ -40,7 +40,7 @@ IMAGE = (None, 8, 8, 3)
     [
         ([layer("LSTM", units=3)], (None, 5, 4), r"layer 'it' \(LSTM\) is not supported; supported are .*Dense.*nested"),
         ([layer("Lambda")], (None, 4), r"layer 'it' \(Lambda\) is not supported"),
-        ([dense(activation="relux")], (None, 4), "'it' .Dense.: activation 'relux' is not supported; suppor"),
+        ([dense(activation="relux")], (None, 4), "'it' .Dense.: activation .relux. is not supported"),
         (
             [dense(kernel_initializer={"class_name": "Mine", "config": {}})],
             *((None, 4), "layer 'it' .Dense.: initializer: 'Mine' is not supported; supported are GlorotUniform"),
