@@ -282,3 +282,14 @@ def test_schedules_by_scale():
         optimizer.zero_grad()
         optimizer.step()
     close(model[0].weight.detach(), start * (1 - 0.05) * (1 - 0.1))
+
+
+def test_an_equal_rule_is_not_attached_twice():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    handle = rt.L2(0.1).on(model).attach(optimizer)
+    with pytest.raises(ValueError, match=r"attached to this SGD already; remove\(\) its handle first"):
+        rt.L2(0.1).on(model).attach(optimizer)
+    rt.L2(0.2).on(model).attach(optimizer)
+    handle.remove()
+    rt.L2(0.1).on(model).attach(optimizer)

@@ -163,6 +163,32 @@ def test_a_net_is_a_module_like_any_other():
     torch.testing.assert_close(net.double()(x.double()), net.float()(x).double())
 
 
+@pytest.mark.parametrize(
+    "head", [dense(activation="softmax"), layer("Softmax"), layer("Activation", activation="sigmoid")]
+)
+def test_logits_leave_out_the_last_activation(head: dict[str, Any]):
+    whole, bare = (build(head, shape=(None, 3), seed=0, logits=logits)[0] for logits in (False, True))
+    x = torch.randn(2, 3)
+    last = torch.sigmoid if "Activation" in head["class_name"] else lambda y: y.softmax(1)
+    torch.testing.assert_close(last(bare(x)), whole(x))
+    with pytest.raises(ValueError, match="logits=True: the output 'it' ends in no softmax or sigmoid"):
+        build(dense(activation="relu"), logits=True)
+
+
+def test_branches_of_unequal_depth_keep_kerass_order():
+    names = ["a1", "a2", "b1"]
+    square = {name: layer("Dense", name, units=4) for name in names}
+    config = functional(
+        START,
+        (square["a1"], [[["start", 0, 0, {}]]]),
+        (square["a2"], [[["a1", 0, 0, {}]]]),
+        (square["b1"], [[["start", 0, 0, {}]]]),
+        (layer("Add", "end"), [[["a2", 0, 0, {}], ["b1", 0, 0, {}]]]),
+    )
+    net, _ = rt.keras.from_config(config)
+    assert list(dict(net.named_children())) == [*names, "end"]
+
+
 def test_the_seed_decides_the_weights():
     draws = [build(dense(), seed=seed)[0].get_submodule("it").weight for seed in (1, 1, 2)]
     torch.testing.assert_close(draws[0], draws[1], rtol=0, atol=0)
@@ -172,11 +198,13 @@ def test_the_seed_decides_the_weights():
 def test_inputs_of_another_shape_are_refused():
     net, _ = build(layer("Flatten"), shape=IMAGE)
     with pytest.raises(
-        ValueError, match=r"'start' must have the shape \(batch, 3, 8, 8\) \(channels first\), received"
+        ValueError, match=r"'start' must have the shape \(batch, 3, 8, 8\) \(channels first: .*\), received"
     ):
         net(torch.rand(2, 8, 8, 3))
-    with pytest.raises(ValueError, match="takes 1 tensors, received 2"):
+    with pytest.raises(ValueError, match="takes 1 tensors, received Tensor, Tensor"):
         net(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    with pytest.raises(ValueError, match="takes 1 tensors, received ndarray"):
+        net(torch.rand(2, 3, 8, 8).numpy())
 
 
 def test_the_version_is_read_from_the_json():

@@ -128,3 +128,8 @@ def test_tests_without_a_fit():
     with quiet():
         trainer.test(module, loader(), verbose=False)
     assert float(trainer.callback_metrics["test/penalty"]) == pytest.approx(float(rt.L2(0.1).on(module.net)().detach()))
+
+
+def test_a_constraint_among_the_penalties_is_refused():
+    with pytest.raises(TypeError, match=r"penalties must be penalties, received MaxNorm.*; see constraints="):
+        RegularizedModule(nn.Linear(2, 2), optimizer=torch.optim.SGD, num_classes=2, penalties=[rt.MaxNorm(2.0)])

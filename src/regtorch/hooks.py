@@ -56,8 +56,11 @@ def attach(
     attached = _ATTACHED.get(optimizer) or _Attached()
     owned = owned_by(optimizer)
     for part in parts:
-        if any(part is other for other in attached.parts()):
-            raise ValueError(f"attach: {part!r} is attached to this {type(optimizer).__name__} already")
+        if any(part.rule == other.rule and part.model is other.model for other in attached.parts()):
+            raise ValueError(
+                f"attach: {part!r} is attached to this {type(optimizer).__name__} already; remove() its handle first, "
+                "or set its scale"
+            )
         if not any(id(p) in owned for _, p in part.leaves()):
             raise ValueError(
                 f"attach: this {type(optimizer).__name__} owns none of the weights of {part!r}; "

@@ -138,6 +138,7 @@ class Term(BoundTerms):
         return [(self.scale, self)]
 
     rule: Any
+    model: nn.Module
 
     @abstractmethod
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:

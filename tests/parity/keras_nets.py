@@ -72,6 +72,13 @@ def branches() -> Any:
     return keras.Model([a, b], [L.Dense(1, activation="sigmoid", name="head")(z), L.Dense(2)(z)])
 
 
+def unequal() -> Any:
+    """Keras's layers come in another order than their calls by depth."""
+    a, b = keras.Input((4,)), keras.Input((4,))
+    deep = L.Dense(4, name="deep2", activation="relu")(L.Dense(4, name="deep1", activation="tanh")(a))
+    return keras.Model([a, b], L.Dense(4)(L.Concatenate()([deep, L.Dense(4, name="flat")(b)])))
+
+
 def sequence() -> Any:
     x = inputs = keras.Input((13,), dtype="int32")
     x = L.Embedding(11, 6, embeddings_regularizer="l2", embeddings_constraint=C.MaxNorm(0.2, axis=1))(x)
@@ -106,5 +113,5 @@ def channels_first() -> Any:
 
 
 NETS: dict[str, Callable[[], Any]] = {
-    net.__name__: net for net in (mlp, deep_cnn, strided, branches, sequence, volume, channels_first)
+    net.__name__: net for net in (mlp, deep_cnn, strided, branches, unequal, sequence, volume, channels_first)
 }

@@ -32,13 +32,18 @@ _DEFAULTS = {"bias": "zeros", "beta": "zeros", "moving_mean": "zeros", "alpha": 
 
 
 def from_config(
-    config: str | bytes | Mapping[str, Any], *, version: int | None = None, seed: int | None = None
+    config: str | bytes | Mapping[str, Any],
+    *,
+    logits: bool = False,
+    version: int | None = None,
+    seed: int | None = None,
 ) -> tuple[KerasNet, list[Rule]]:
     """Build a Keras net from its JSON: `model.to_json()`, `model.get_config()`, or a `.keras` file's `config.json`.
 
     Images and volumes enter channels first. The last activation stays as Keras has it, so a softmax head gives
-    probabilities: their cross-entropy is `F.nll_loss(net(x).log(), y)`. Weights are drawn as the config's
-    initializers say; `load_weights` puts Keras's own in. Dropout draws other numbers than Keras's.
+    probabilities; `logits=True` leaves it out, for `F.cross_entropy`, which stays finite where a probability's
+    logarithm does not. Weights are drawn as the config's initializers say; `load_weights` puts Keras's own in. Dropout
+    draws other numbers than Keras's.
 
     The rules are the config's regularizers and constraints: `rule.on(net)` for each, as ever. An activity regularizer
     becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`).
@@ -49,6 +54,7 @@ def from_config(
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
+        logits: leave out the softmax or sigmoid at each output.
         version: 2 or 3; None takes what the JSON says.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
 
@@ -79,9 +85,25 @@ def from_config(
     builder = _Builder(version, _axes(config), None if seed is None else torch.Generator().manual_seed(seed))
     with torch.device("meta"):
         net = builder.net(parse(config), "", [])
+    if logits:
+        _drop_last_activation(net)
     net.to_empty(device="cpu")
     builder.initialize()
     return net, builder.rules.all()
+
+
+def _drop_last_activation(net: KerasNet) -> None:
+    for layer, node, _ in net.outputs:
+        name = next(call.module for call in net.calls if (call.layer, call.node) == (layer, node))
+        module = net.get_submodule(name)
+        if isinstance(module, KerasNet):
+            _drop_last_activation(module)
+        elif isinstance(module, nn.Softmax | nn.Sigmoid):
+            net._modules[name] = nn.Identity()
+        elif isinstance(getattr(module, "activation", None), nn.Softmax | nn.Sigmoid):
+            module.activation = nn.Identity()
+        else:
+            raise ValueError(f"from_config: logits=True: the output {layer!r} ends in no softmax or sigmoid")
 
 
 def _axes(config: Mapping[str, Any]) -> Axes:
@@ -138,6 +160,9 @@ class _Builder:
                     output = self._shapes(net.get_submodule(call.module), inputs, _place(path, layer))
                 values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
             pending = [entry for entry in pending if entry not in ready]
+        for layer in graph.layers:  # in Keras's order, not that of the calls: so are its weights
+            if layer.name in names:
+                net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
         lost = [key[0] for key in graph.outputs if key not in values]
         if lost:

@@ -60,7 +60,10 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         try:
             config = json.loads(config)
         except ValueError as error:
-            raise ValueError(f"from_config: the text is not JSON ({error}); give model.to_json() or a dict") from None
+            raise ValueError(
+                f"from_config: the text is not JSON ({error}); give model.to_json(), a dict, or what a file holds, not "
+                "its path"
+            ) from None
     if not isinstance(config, Mapping):
         raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
     if "class_name" not in config and "layers" in config:  # model.get_config()

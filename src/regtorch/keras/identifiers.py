@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
@@ -188,7 +189,9 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
     spellings = {_plain(k): k for k in known}
     found = spellings.get(_plain(name))
     if found is None:
-        raise ValueError(f"{what}: {name!r} is not supported; supported are {', '.join(known)}")
+        nearest = get_close_matches(_plain(name), spellings, n=1)
+        hint = f" (did you mean {spellings[nearest[0]]!r}?)" if nearest else ""
+        raise ValueError(f"{what}: {name!r} is not supported{hint}; supported are {', '.join(known)}")
     return found, dict(config)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +53,19 @@ class Place:
         return self.variable.to_keras(tensor.unflatten(-1, (self.maps, -1)).mT.flatten(-2) if self.maps else tensor)
 
 
-def load_weights(model: nn.Module, arrays: Sequence[Any]) -> nn.Module:
+def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) -> nn.Module:
     """Load what Keras's `model.get_weights()` gives into a torch net with the same layers in the same order.
 
     Turned are Dense kernels (in, out), convolution kernels (height, width, in, out), transposed and depthwise ones, and
     the order of a flattened map, which Keras keeps channels last. BatchNorm takes gamma, beta, moving mean and moving
-    variance. In a net of your own, a Linear or BatchNorm1d that comes after a convolution in the order of modules and
-    takes k times its channels is read as fed by its flattened map; nets made by `from_config` keep Keras's order
-    themselves.
+    variance. Weights carry no settings: a BatchNorm of your own needs Keras's eps=1e-3. In a net of your own, a Linear
+    or BatchNorm1d that comes after a convolution in the order of modules and takes k times its channels is read as fed
+    by its flattened map; nets made by `from_config` keep Keras's order themselves.
 
     Args:
-        model: a net of linear, convolution, embedding and norm layers, in Keras's order.
-        arrays: one for each variable, layer by layer; NumPy arrays, tensors or nested lists.
+        model: a net of linear, convolution, embedding and norm layers, assigned in Keras's order.
+        arrays: one for each variable, layer by layer: NumPy arrays, tensors or nested lists, or what `numpy.load` gives
+            of a file written by `numpy.savez(file, *model.get_weights())`.
 
     Returns:
         The same net.
@@ -81,17 +82,15 @@ def load_weights(model: nn.Module, arrays: Sequence[Any]) -> nn.Module:
         6.0
     """
     wanted = places(model)
+    given = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
+    if len(given) != len(wanted):
+        takes = ", ".join(f"{place.layer}.{place.variable.name} {place.variable.shape}" for place in wanted)
+        raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(given)}; it takes {takes}")
     values = []
-    for place, array in zip(wanted, arrays, strict=False):
+    for place, array in zip(wanted, given, strict=True):
         value = torch.as_tensor(array)
         place.variable = _fitting(place, tuple(value.shape))
         values.append(place.to_torch(value))
-    if len(arrays) != len(wanted):
-        reason = "has the net fewer layers than Keras's?"
-        if len(arrays) < len(wanted):
-            first = wanted[len(arrays)]
-            reason = f"the arrays end before the {first.variable.name} of {first}"
-        raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(arrays)}; {reason}")
     with torch.no_grad():
         for place, value in zip(wanted, values, strict=True):
             place.tensor.copy_(value)

@@ -54,8 +54,9 @@ class KerasNet(nn.Module):
         """
         given = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Sequence) else inputs
         tensors = [x for x in given if isinstance(x, Tensor)]
-        if len(tensors) != len(self.inputs):
-            raise ValueError(f"the net takes {len(self.inputs)} tensors, received {len(tensors)}")
+        if len(tensors) != len(self.inputs) or len(given) != len(tensors):
+            kinds = ", ".join(type(x).__name__ for x in given)
+            raise ValueError(f"the net takes {len(self.inputs)} tensors, received {kinds or 'nothing'}")
         for (name, _, _), shape, x in zip(self.inputs, self.input_shapes, tensors, strict=True):
             self._check(name, shape, x)
         values = dict(zip(self.inputs, tensors, strict=True))
@@ -72,7 +73,7 @@ class KerasNet(nn.Module):
         fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
         if not fits:
             wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
-            first = " (channels first)" if len(shape) >= 4 else ""
+            first = " (channels first: x.movedim(-1, 1))" if len(shape) >= 4 else ""
             raise ValueError(f"input {name!r} must have the shape (batch, {wanted}){first}, received {tuple(x.shape)}")
 
 

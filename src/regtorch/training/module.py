@@ -36,6 +36,7 @@ class RegularizedModule(LightningModule):
         proximal: let the penalties act by their proximal steps: exact zeros.
 
     Raises:
+        TypeError: `penalties` has something else among them.
         SelectionError: a rule's `select` matches nothing in `net`.
 
     Example:
@@ -69,6 +70,11 @@ class RegularizedModule(LightningModule):
                 for stage in ("train", "val", "test")
             }
         )
+        strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity)]
+        if strange:
+            raise TypeError(
+                f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
+            )
         bound = [penalty.on(net) for penalty in penalties]
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,8 +41,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
     """The optimizer that Keras means by an identifier, over torch parameters.
 
     Args:
-        identifier: a name ("adam", "RMSprop", …), a config as `optimizer.get_config()` or a `.keras` file's
-            `compile_config` has it, or an object of Keras's.
+        identifier: a name ("adam", "RMSprop", …), a config or its JSON, as `optimizer.get_config()` or the
+            `compile_config` of a `.keras` file's `config.json` has it, or an object of Keras's.
         params: parameters or groups of them.
 
     Raises:
@@ -56,6 +57,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
         >>> rt.keras.optimizer(config, net.parameters()).defaults["betas"]
         (0.8, 0.999)
     """
+    if isinstance(identifier, str) and identifier.lstrip().startswith("{"):
+        identifier = json.loads(identifier)
     if isinstance(identifier, Mapping) and "class_name" not in identifier:  # get_config()
         identifier = {"class_name": _spelled(identifier.get("name")), "config": identifier}
     name, config = identify("optimizer", identifier, _OPTIMIZERS)
@@ -65,7 +68,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
     if refused:
         raise ValueError(
             f"optimizer: {name} with {', '.join(f'{k}={given[k]!r}' for k in refused)} is not supported; supported are "
-            f"{', '.join(arguments)}. Clip with torch.nn.utils.clip_grad_norm_, average with torch.optim.swa_utils"
+            f"{', '.join(arguments)}. Clip with torch.nn.utils.clip_grad_norm_, average with torch.optim.swa_utils, "
+            "lower the learning rate (decay=) with torch.optim.lr_scheduler.LambdaLR"
         )
     if isinstance(given.get("learning_rate"), Mapping):
         raise ValueError(f"optimizer: {name}'s learning rate schedule is not supported; use torch.optim.lr_scheduler")
