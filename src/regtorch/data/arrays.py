@@ -10,6 +10,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from regtorch.data.augment import Augment
 from regtorch.data.errors import DataError
 from regtorch.data.images import adapt
 
@@ -72,6 +73,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         resize: The (channels, height, width) images are brought to when they are loaded; None leaves them.
         seed: Seeds the shuffling; None shuffles differently each time.
         download: Whether absent files are fetched.
+        augment: Changes training batches, on the device; validation and test batches stay as they are.
     """
 
     title: ClassVar[str]
@@ -86,6 +88,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         resize: Sequence[int] | None = None,
         seed: int | None = 0,
         download: bool = True,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__()
         if num_classes != len(self.class_names):
@@ -98,6 +101,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         self.resize = None if resize is None else _shape(resize)
         self.seed = seed
         self.download = download
+        self.augment = augment
         self._splits: Splits | None = None
         self._shuffling = torch.Generator()
         if seed is None:
@@ -149,6 +153,13 @@ class ArraysDataModule(LightningDataModule, ABC):
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test part, in order."""
         return self._loader(self.splits.test, torch.Generator())
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training batches; Lightning calls this once they are on the device."""
+        if self.augment is None or self.trainer is None or not self.trainer.training:
+            return batch
+        images, labels = batch
+        return self.augment(images), labels
 
     def state_dict(self) -> dict[str, Any]:
         """The shuffling's state, for Lightning's checkpoints."""

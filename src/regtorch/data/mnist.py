@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from regtorch.data.arrays import Arrays, Splits, checked
+from regtorch.data.augment import Augment
 from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
 
@@ -38,10 +39,17 @@ class MNIST(FilesDataModule):
         resize: Sequence[int] | None = None,
         seed: int | None = 0,
         download: bool = True,
+        augment: Augment | None = None,
         val_size: int = 10_000,
     ) -> None:
         super().__init__(
-            dir, num_classes=num_classes, batch_size=batch_size, resize=resize, seed=seed, download=download
+            dir,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            resize=resize,
+            seed=seed,
+            download=download,
+            augment=augment,
         )
         self.val_size = val_size
 

@@ -30,6 +30,9 @@ class _Moments(KerasOptimizer):
 class Nadam(_Moments):
     """Adam with Nesterov's momentum and the schedule u_t = β₁ (1 - ½·0.96ᵗ).
 
+    Keras 2.14 rounds 0.96 through float32, and its graph mode multiplies Πu once for nearly every variable instead of
+    once a step; neither is followed.
+
     Args:
         params: parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
