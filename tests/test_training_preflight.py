@@ -10,8 +10,6 @@ from regtorch.models import CNN
 from regtorch.training.errors import RunError
 from regtorch.training.preflight import preflight
 
-LOSS = nn.CrossEntropyLoss()
-
 
 @pytest.fixture(scope="module")
 def digits() -> Digits:
@@ -25,8 +23,8 @@ def test_neither_the_net_nor_a_random_number_is_changed(digits: Digits):
     net.norm1.eval()
     before, modes = copy.deepcopy(net.state_dict()), [m.training for m in net.modules()]
     states = torch.get_rng_state(), random.getstate(), digits.state_dict()["shuffling"].clone()
-    found = preflight(net, digits, LOSS)
-    assert found.outputs == 10
+    found = preflight(net, digits)
+    assert found.task.score == "accuracy"
     assert 1 < found.task_loss < 4
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert [m.training for m in net.modules()] == modes
@@ -36,7 +34,7 @@ def test_neither_the_net_nor_a_random_number_is_changed(digits: Digits):
 
 
 BROKEN = {
-    "images out": (nn.Identity(), r"expected logits of shape \(N, classes\).*received \[32, 3, 32, 32\]"),
+    "images out": (nn.Identity(), r"expected outputs of shape \(N, width\).*received \[32, 3, 32, 32\]"),
     "too few classes": (nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)), "puts out 9 classes, the labels have 10"),
     "wrong width": (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), r"cannot take a batch of shape \[32, 3, 32, 32\]"),
 }
@@ -46,8 +44,8 @@ BROKEN = {
 def test_what_does_not_fit_is_told(digits: Digits, case: str):
     net, expected = BROKEN[case]
     with pytest.raises(RunError, match=expected):
-        preflight(net, digits, LOSS)
+        preflight(net, digits)
 
 
 def test_more_outputs_than_classes_are_no_error(digits: Digits):
-    assert preflight(CNN(num_classes=12), digits, LOSS).outputs == 12
+    assert preflight(CNN(num_classes=12), digits).task.score == "accuracy"

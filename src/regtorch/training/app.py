@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from regtorch.training.errors import check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
-from regtorch.training.outputs import ERROR, write_error
+from regtorch.training.outputs import ERROR, score_of, write_error
 
 __all__ = ["main", "run"]
 
@@ -73,7 +73,7 @@ def run(cfg: DictConfig) -> float | None:
     """Do one job; Hydra calls this, in a sweep perhaps in another process.
 
     Returns:
-        The last validation accuracy, for sweepers that look for the best; NaN for a job of a sweep that failed.
+        The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
     # Here, not above: --help needs none of it.
     from regtorch.training.job import train
@@ -88,7 +88,7 @@ def run(cfg: DictConfig) -> float | None:
         check_new_keys(job.overrides.task)
         with quiet(not cfg.debug):
             summary = train(cfg, folder, dict(job.runtime.choices), sweep=sweep)
-        return summary["final"].get("val/accuracy")
+        return summary["final"].get(f"val/{score_of(summary['final'])}")
     except KeyboardInterrupt as error:
         write_error(folder, "interrupted", error)
         raise

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from regtorch.training.epochs import EpochRecord
+from regtorch.training.outputs import score_of
 
 __all__ = ["HistoryPicture", "draw"]
 
@@ -16,7 +17,7 @@ _TRAIN, _VAL = "#0072B2", "#D55E00"
 
 
 class HistoryPicture(EpochRecord):
-    """Draws loss and accuracy of every epoch when fitting ends, by an error too.
+    """Draws loss and score of every epoch when fitting ends, by an error too.
 
     Args:
         path: the .png to write.
@@ -41,7 +42,7 @@ class HistoryPicture(EpochRecord):
 
 
 def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw two panels, loss with task loss and accuracy, of train and val.
+    """Draw two panels, loss with task loss and score, of train and val.
 
     Args:
         epochs: one mapping an epoch, with "epoch" and metrics such as "train/loss".
@@ -52,16 +53,18 @@ def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 4.2), dpi=120, layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
+    loss, score = figure.subplots(1, 2)
+    name = score_of(epochs[-1])
     for stage, colour in (("train", _TRAIN), ("val", _VAL)):
         _line(loss, epochs, f"{stage}/loss", f"{stage} loss", color=colour, marker="o")
         _line(loss, epochs, f"{stage}/task_loss", f"{stage} task loss", color=colour, marker="o", style="--")
-        _line(accuracy, epochs, f"{stage}/accuracy", stage, color=colour, marker="o")
+        _line(score, epochs, f"{stage}/{name}", stage, color=colour, marker="o")
     loss.set(title="Loss (solid) and its part without penalty (dashed)", xlabel="epoch", ylabel="loss")
-    accuracy.set(title="Accuracy", xlabel="epoch", ylabel="accuracy")
+    label = "R²" if name == "r2" else name
+    score.set(title=label.capitalize(), xlabel="epoch", ylabel=label)
     if _spans_decades(epochs):
         loss.set_yscale("log")
-    for axes in (loss, accuracy):
+    for axes in (loss, score):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

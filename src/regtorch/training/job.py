@@ -54,20 +54,19 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     data = instantiate(cfg.data)
     data.prepare_data()
     data.setup("fit")
-    loss = nn.CrossEntropyLoss()
-    checked = preflight(net, data, loss, OmegaConf.select(cfg, "model.input_shape"))
+    checked = preflight(net, data, OmegaConf.select(cfg, "model.input_shape"))
     module = RegularizedModule(
         net,
-        loss=loss,
         optimizer=instantiate(cfg.optimizer),
-        num_classes=checked.outputs,
+        task=checked.task,
         penalties=rules.penalties,
         constraints=rules.constraints,
         proximal=rules.proximal,
     )
     start_penalty = initial_penalty(module)
-    receipt = receipt_of(module, checked.task_loss, start_penalty, rules.remarks)
-    trainer, record = _trainer(cfg, sweep)
+    remarks = [*rules.remarks, *(r for r in (getattr(source, "remark", None) for source in (data, net)) if r)]
+    receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
+    trainer, record = _trainer(cfg, sweep, checked.task.score)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
@@ -82,7 +81,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     final = _metrics(trainer)
     final |= _test(trainer, module, data)
-    best = _best(record, folder)
+    best = _best(record, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
         if best["epoch"] == len(record.epochs):
             best |= _only(final, "test/")
@@ -122,8 +121,12 @@ def _digits_hint(dir: str) -> str:
     return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
 
 
-def _trainer(cfg: DictConfig, sweep: bool) -> tuple[Trainer, EpochRecord]:
-    callbacks: list[Callback] = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
+def _trainer(cfg: DictConfig, sweep: bool, score: str) -> tuple[Trainer, EpochRecord]:
+    nodes = [node.copy() for node in cfg.callbacks.values() if node is not None]
+    for node in nodes:
+        if node.get("monitor") == "val/score":
+            node.monitor = f"val/{score}"
+    callbacks: list[Callback] = [instantiate(node) for node in nodes]
     # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
     switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
     callbacks = [
@@ -173,12 +176,12 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items()) if not k.endswith("_step")}
 
 
-def _best(record: EpochRecord, folder: Path) -> dict[str, Any] | None:
-    """The epoch of the highest validation accuracy."""
-    epochs = [epoch for epoch in record.epochs if "val/accuracy" in epoch]
+def _best(record: EpochRecord, folder: Path, score: str) -> dict[str, Any] | None:
+    """The epoch of the highest validation score."""
+    epochs = [epoch for epoch in record.epochs if f"val/{score}" in epoch]
     if not epochs:
         return None
-    best = max(epochs, key=lambda epoch: epoch["val/accuracy"])
+    best = max(epochs, key=lambda epoch: epoch[f"val/{score}"])
     checkpoint = folder / "checkpoints" / "best.ckpt"
     return {
         **{k: v for k, v in best.items() if not k.endswith("_step")},

@@ -1,4 +1,4 @@
-"""The project's LightningModule: any net, penalties on its weights and outputs, constraints, accuracy."""
+"""The project's LightningModule: any net, penalties on its weights and outputs, constraints, a score."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,36 +7,37 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.training.regularize import Regularize
+from regtorch.training.tasks import Task, classification
 
 __all__ = ["RegularizedModule"]
 
 
 class RegularizedModule(LightningModule):
-    """Trains a classifier with penalties and constraints.
+    """Trains a net with penalties and constraints.
 
     Rules are bound to `net` at once, so that `select` speaks of the net's own names and errors come early. `Regularize`
     lets them act and logs them; `Activity` penalties are added to the loss here, where the outputs' graph is. Logs
-    `accuracy`, `task_loss`, `penalty` and `loss` under `train/`, `val/` and `test/`. Neither rules nor hyper-parameters
-    enter checkpoints.
+    the score (`accuracy`, or `r2` in a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and
+    `test/`. Neither rules nor hyper-parameters enter checkpoints.
 
     Args:
-        net: maps a batch of inputs to logits (N, num_classes).
-        loss: of logits and labels; cross entropy unless given.
+        net: maps a batch of inputs to logits (N, num_classes), or what the task says.
+        loss: of outputs and targets; the task's unless given.
         optimizer: makes the optimizer from the parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
-        num_classes: width of the logits.
+        num_classes: width of the logits of a classifier; not needed beside a task.
+        task: what the outputs are for, such as `regtorch.training.tasks.regression()`; None is a classification.
         penalties: added to the loss, each on the weights its `select` names.
         constraints: projected onto after each step.
         proximal: let the penalties act by their proximal steps: exact zeros.
 
     Raises:
-        TypeError: `penalties` has something else among them.
+        TypeError: `penalties` has something else among them, or both num_classes and task are missing.
         SelectionError: a rule's `select` matches nothing in `net`.
 
     Example:
@@ -54,22 +55,22 @@ class RegularizedModule(LightningModule):
         *,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        num_classes: int,
+        num_classes: int | None = None,
+        task: Task | None = None,
         penalties: Sequence[Penalty | Activity] = (),
         constraints: Sequence[Constraint] = (),
         proximal: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
-        self.loss = loss if loss is not None else nn.CrossEntropyLoss()
+        if task is None:
+            if num_classes is None:
+                raise TypeError("RegularizedModule: give num_classes, the width of the logits, or a task")
+            task = classification(num_classes)
+        self.task = task
+        self.loss = loss if loss is not None else task.loss
         self.make_optimizer = optimizer
-        # No validation: it would wait for the device at every step.
-        self.accuracy = nn.ModuleDict(
-            {
-                f"{stage}_accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-                for stage in ("train", "val", "test")
-            }
-        )
+        self.scores = nn.ModuleDict({f"{stage}_score": task.metric() for stage in ("train", "val", "test")})
         strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity)]
         if strange:
             raise TypeError(
@@ -82,7 +83,7 @@ class RegularizedModule(LightningModule):
         self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The net's logits."""
+        """The net's outputs."""
         return self.net(x)
 
     def configure_optimizers(self) -> Optimizer:
@@ -115,36 +116,36 @@ class RegularizedModule(LightningModule):
         return self._step("test", batch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's accuracy."""
-        self._log_accuracy("train")
+        """Log the epoch's score."""
+        self._log_score("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation accuracy."""
-        self._log_accuracy("val")
+        """Log the validation score."""
+        self._log_score("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the test accuracy."""
-        self._log_accuracy("test")
+        """Log the test score."""
+        self._log_score("test")
 
-    def running_accuracy(self) -> float | None:
-        """The training accuracy of the epoch so far, for a progress bar; None where processes would have to meet."""
-        if self.trainer.world_size > 1:
-            return None
-        return float(self._accuracy("train").compute())
+    def running_score(self) -> dict[str, float]:
+        """The training score of the epoch so far, for a progress bar; empty where processes would have to meet."""
+        if self.trainer.world_size > 1 or not self._score("train").update_called:
+            return {}
+        return {f"train/{self.task.score}": float(self._score("train").compute())}
 
-    def _accuracy(self, stage: str) -> Metric:
-        metric = self.accuracy[f"{stage}_accuracy"]
+    def _score(self, stage: str) -> Metric:
+        metric = self.scores[f"{stage}_score"]
         assert isinstance(metric, Metric)
         return metric
 
-    def _log_accuracy(self, stage: str) -> None:
-        self.log(f"{stage}/accuracy", self._accuracy(stage))
+    def _log_score(self, stage: str) -> None:
+        self.log(f"{stage}/{self.task.score}", self._score(stage))
 
     def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
         x, y = batch
-        logits = self.net(x)
-        loss = self.loss(logits, y)
-        self._accuracy(stage).update(logits.detach(), y)
+        outputs = self.net(x)
+        loss = self.loss(outputs, y)
+        self._score(stage).update(self.task.predict(outputs.detach()), y)
         if not self.activities:
             return {"loss": loss}
         penalty = sum((activity() for activity in self.activities[1:]), self.activities[0]())

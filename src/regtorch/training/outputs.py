@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_summary", "write_error", "write_summary", "write_text"]
+__all__ = ["read_summary", "score_of", "write_error", "write_summary", "write_text"]
 
 SUMMARY, ERROR, RECEIPT = "summary.json", "error.txt", "receipt.txt"
 
@@ -34,6 +34,11 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished run, or None."""
     path = folder / SUMMARY
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def score_of(metrics: Mapping[str, Any]) -> str:
+    """The name of the score among a run's metrics: accuracy, or r2 in a regression."""
+    return "r2" if any(name.endswith("/r2") for name in metrics) else "accuracy"
 
 
 def write_error(folder: Path, message: str, error: BaseException) -> Path:

@@ -1,6 +1,6 @@
-"""One batch through the net before training: do data, net and labels fit?"""
+"""One batch through the net before training: do data and net fit, and what are the outputs for?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from regtorch.training.errors import RunError, is_out_of_memory
+from regtorch.training.tasks import Task, task_of
 
 __all__ = ["Preflight", "preflight"]
 
@@ -22,23 +23,20 @@ class Preflight:
     """What one batch showed.
 
     Attributes:
-        outputs: width of the logits.
+        task: what the net's outputs are for.
         task_loss: the loss of the untrained net.
     """
 
-    outputs: int
+    task: Task
     task_loss: float
 
 
-def preflight(
-    net: nn.Module, data: LightningDataModule, loss: Callable[[Tensor, Tensor], Tensor], input_shape: Any = None
-) -> Preflight:
+def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None) -> Preflight:
     """Run one validation batch; neither the net's state nor a random number generator is changed.
 
     Args:
         net: the net, on the CPU.
         data: a data module after `setup()`.
-        loss: of logits and labels.
         input_shape: the shape of a sample that the net is made for, for the message.
 
     Raises:
@@ -47,9 +45,9 @@ def preflight(
     with isolate_rng(), torch.no_grad(), _evaluating(net):
         x, y = next(iter(data.val_dataloader()))
         x, y = x[:_SAMPLES], y[:_SAMPLES]
-        logits = _forward(net, x, input_shape)
-        _check_logits(net, logits, y, getattr(data, "num_classes", None))
-        return Preflight(outputs=logits.shape[1], task_loss=loss(logits, y).item())
+        outputs = _forward(net, x, input_shape)
+        task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
+        return Preflight(task, task_loss=task.loss(outputs, y).item())
 
 
 def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
@@ -66,19 +64,6 @@ def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
             if input_shape is not None and got != list(input_shape)
             else f"{type(net).__name__} cannot take a batch of shape {list(x.shape)}: {' '.join(str(error).split())}"
         ) from error
-
-
-def _check_logits(net: nn.Module, logits: Any, y: Tensor, num_classes: int | None) -> None:
-    name = type(net).__name__
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(y):
-        what = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise RunError(f"{name}: expected logits of shape (N, classes) for {len(y)} samples, received {what}")
-    largest = max(int(y.max()) + 1, num_classes or 0)
-    if logits.shape[1] < largest:
-        raise RunError(
-            f"{name} puts out {logits.shape[1]} classes, the labels have {largest}; "
-            "set model.net.num_classes='${data.num_classes}'"
-        )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from regtorch.training.module import RegularizedModule
 
 __all__ = ["Progress"]
 
-_SHOWN = ("task_loss", "penalty", "accuracy")
+_SHOWN = ("task_loss", "penalty", "accuracy", "r2")
 _REFRESH = 10  # steps between two looks at the losses, as each waits for the device
 
 
@@ -113,8 +113,7 @@ def _latest(trainer: Trainer, module: LightningModule) -> dict[str, float]:
     """The newest value of each metric: of a step where there is one, of the epoch before otherwise."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     newest = metrics | {name.removesuffix("_step"): v for name, v in metrics.items() if name.endswith("_step")}
-    running = module.running_accuracy() if isinstance(module, RegularizedModule) else None
-    return newest if running is None else newest | {"train/accuracy": running}
+    return newest | module.running_score() if isinstance(module, RegularizedModule) else newest
 
 
 def _line(metrics: Mapping[str, float]) -> str:

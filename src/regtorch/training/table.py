@@ -6,15 +6,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from regtorch.training.outputs import ERROR, read_summary
+from regtorch.training.outputs import ERROR, read_summary, score_of
 
 __all__ = ["Job", "jobs_of", "print_jobs", "print_metrics"]
 
-_METRICS = ("task_loss", "penalty", "loss", "accuracy")
+_METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
-    """Print task loss, penalty, loss and accuracy of train, val and test, and of the best epoch's checkpoint.
+    """Print task loss, penalty, loss and score of train, val and test, and of the best epoch's checkpoint.
 
     Args:
         final: the metrics after the last epoch.
@@ -23,14 +23,15 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", *_METRICS)
+    names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
+    table = Table("", *names)
     for column in table.columns[1:]:
         column.justify = "right"
     rows = [(stage, stage, final) for stage in ("train", "val", "test")]
     if best is not None:
-        rows += [(f"{stage}, best val accuracy (epoch {best['epoch']})", stage, best) for stage in ("val", "test")]
+        rows += [(f"{stage}, best val {names[-1]} (epoch {best['epoch']})", stage, best) for stage in ("val", "test")]
     for label, stage, metrics in rows:
-        values = [metrics.get(f"{stage}/{name}") for name in _METRICS]
+        values = [metrics.get(f"{stage}/{name}") for name in names]
         if any(value is not None for value in values):
             table.add_row(label, *("" if value is None else f"{value:.4f}" for value in values))
     Console().print(table)
@@ -61,19 +62,20 @@ def jobs_of(sweep: Path) -> list[Job]:
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
-    """Print what each job overrides and the others do not, with its accuracy or its error."""
+    """Print what each job overrides and the others do not, with its score or its error."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("job", "overrides", "val accuracy", "test accuracy", "error")
+    scores = sorted({score_of(job.summary["final"]) for job in jobs if job.summary}) or ["accuracy"]
+    table = Table("job", "overrides", f"val {'/'.join(scores)}", f"test {'/'.join(scores)}", "error")
     for column in table.columns:
         column.overflow = "fold"
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     for job in jobs:
         own = " ".join(override for override in job.overrides if override not in shared)
         final = job.summary["final"] if job.summary else {}
-        accuracies = [final.get(f"{stage}/accuracy") for stage in ("val", "test")]
-        shown = ["" if value is None else f"{value:.4f}" for value in accuracies]
+        values = [final.get(f"{stage}/{score_of(final)}") for stage in ("val", "test")]
+        shown = ["" if value is None else f"{value:.4f}" for value in values]
         table.add_row(job.folder.name, Text(own), *shown, Text(job.error or ""))
     Console().print(table)

@@ -1,0 +1,101 @@
+"""What a net's outputs are for: its loss, its score, and whether outputs and targets fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
+from torchmetrics.regression import R2Score
+
+from regtorch.training.errors import RunError
+
+__all__ = ["Task", "binary", "classification", "regression", "task_of"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        score: the name of what is logged beside the loss; more is better.
+        loss: of outputs and targets, a mean over samples.
+        metric: makes what computes the score.
+        predict: from outputs to what the metric takes.
+    """
+
+    score: str
+    loss: Callable[[Tensor, Tensor], Tensor]
+    metric: Callable[[], Metric]
+    predict: Callable[[Tensor], Tensor]
+
+
+def classification(num_classes: int) -> Task:
+    """Logits (N, num_classes) against class numbers (N,): cross entropy and accuracy."""
+    return Task(
+        "accuracy",
+        F.cross_entropy,
+        # No validation: it would wait for the device at every step.
+        lambda: MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+        _same,
+    )
+
+
+def binary() -> Task:
+    """One logit (N, 1) against 0 and 1 (N,): binary cross entropy and accuracy."""
+    return Task("accuracy", _binary_cross_entropy, lambda: BinaryAccuracy(validate_args=False), _is_positive)
+
+
+def regression() -> Task:
+    """Numbers (N, k) against numbers (N, k): mean squared error and R²."""
+    return Task("r2", F.mse_loss, R2Score, _same)
+
+
+def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
+    """The task that outputs and targets speak of.
+
+    Args:
+        net: the net's name, for messages.
+        outputs: what it gave for a batch.
+        targets: the batch's targets: class numbers (N,), or numbers (N, k).
+        num_classes: how many classes the data has; None for a regression.
+
+    Raises:
+        RunError: outputs and targets do not fit.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(targets):
+        what = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise RunError(f"{net}: expected outputs of shape (N, width) for {len(targets)} samples, received {what}")
+    if targets.is_floating_point():
+        if outputs.shape != targets.shape:
+            raise RunError(
+                f"{net} puts out {outputs.shape[1]} numbers a sample, the targets have the shape "
+                f"{list(targets.shape)}; choose a net with that many outputs, or data with classes"
+            )
+        return regression()
+    classes = max(int(targets.max()) + 1, num_classes or 0)
+    if outputs.shape[1] == 1 and classes == 2:
+        return binary()
+    if outputs.shape[1] < classes:
+        raise RunError(
+            f"{net} puts out {outputs.shape[1]} classes, the labels have {classes}; "
+            "set model.net.num_classes='${data.num_classes}'"
+        )
+    return classification(outputs.shape[1])
+
+
+def _same(outputs: Tensor) -> Tensor:
+    return outputs
+
+
+def _is_positive(logits: Tensor) -> Tensor:
+    return (logits > 0).squeeze(1).to(torch.int64)
+
+
+def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype))
