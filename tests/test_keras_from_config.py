@@ -102,7 +102,7 @@ START = (layer("InputLayer", "start", batch_input_shape=[None, 4]), [])
     [
         ([[["start", 0, 0, {"mask": 1}]]], "layer 'it' is called with mask, which is not supported"),
         ([[["start", 0, 0, {}], 2.0]], "layer 'it': an argument that is no tensor is not supported: 2.0"),
-        ([[["nowhere", 0, 0, {}]]], "the graph does not lead to 'it'"),
+        ([[["nowhere", 0, 0, {}]]], "in the graph 'it' takes a tensor that nothing makes, of 'nowhere'"),
     ],
 )
 def test_graphs_that_say_more_than_is_supported(nodes: Any, message: str):
@@ -132,6 +132,40 @@ def test_names_that_would_hide_a_modules_own():
     assert [list(r.on(net).by_weight()) for r in rules] == [["training_.weight", "a_b_c_d.weight"], ["a_b_c_d_.bias"]]
 
 
+def test_a_nested_net_of_keras_2_whose_calls_are_counted_from_1():
+    inner = functional((layer("InputLayer", "in", batch_input_shape=[None, 4]), []), (dense(), [[["in", 0, 0, {}]]]))
+    nested = {"class_name": "Functional", "config": {**inner["config"], "name": "inner"}}
+    calls = [[["start", 0, 0, {}]], [["start", 0, 0, {"training": False}]]]
+    end = (layer("Add", "end"), [[["inner", 1, 0, {}], ["inner", 2, 0, {}]]])
+    net, _ = rt.keras.from_config(functional(START, (nested, calls), end))
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(net(x), 2 * net.get_submodule("inner")(x))
+
+
+def test_an_embedding_of_a_table_of_indices_is_channels_first():
+    net, _ = build(layer("Embedding", input_dim=7, output_dim=2), shape=(None, 3, 5))
+    x = torch.randint(0, 7, (2, 3, 5))
+    torch.testing.assert_close(net(x), nn.functional.embedding(x, net.get_submodule("it").weight).movedim(-1, 1))
+
+
+def test_a_class_of_someones_own_is_not_taken_for_kerass():
+    own = {**dense(), "registered_name": "mine>Dense"}
+    with pytest.raises(ValueError, match=r"layer 'it' \(Dense\) is not supported"):
+        build(own)
+
+
+def test_two_dtypes_are_refused():
+    with pytest.raises(
+        ValueError, match=r"weights of two dtypes in one net .* torch.float32 \(layer 'it'.*torch.float64"
+    ):
+        build(dense(), layer("Dense", "second", units=2, dtype="float64"))
+
+
+def test_sizes_that_keras_leaves_open_are_tried_larger():
+    net, _ = build(layer("Conv1D", filters=2, kernel_size=2, dilation_rate=128), shape=(None, None, 1))
+    assert net(torch.randn(1, 200, 1)).shape == (1, 72, 2)
+
+
 def test_roles():
     net, _ = build(
         layer("Conv2D", "conv", filters=2, kernel_size=3),
@@ -139,8 +173,10 @@ def test_roles():
         layer("LayerNormalization", "ln"),
         layer("Flatten", "flat"),
         layer("Dense", "dense", units=2),
+        layer("PReLU", "slopes"),
         shape=IMAGE,
     )
+    assert "slopes.alpha" not in rt.select.weights(net, "kernel|bias|norm")
     assert list(rt.select.weights(net, "kernel")) == ["conv.weight", "dense.weight"]
     assert list(rt.select.weights(net, "norm")) == ["bn.weight", "bn.bias", "ln.weight", "ln.bias"]
     assert list(rt.select.weights(net, "type:Conv2d bias")) == ["conv.bias"]
@@ -237,6 +273,12 @@ def test_mixed_precision_keeps_float32_weights_and_says_so():
 OPTIMIZERS: list[tuple[Any, Callable[[Any], bool]]] = [
     ("adam", lambda o: type(o) is rt.keras.Adam and o.defaults["eps"] == 1e-7),
     ({"class_name": "SGD", "config": {"learning_rate": 0.5, "momentum": 0.9}}, lambda o: o.defaults["momentum"] == 0.9),
+    (
+        {"class_name": "Adam", "config": {"beta_1": 0.0, "learning_rate": 0.0, "epsilon": 0.0}},
+        lambda o: o.defaults["betas"] == (0.0, 0.999) and o.defaults["lr"] == o.defaults["eps"] == 0,
+    ),
+    ('{"class_name": "AdamW", "config": {"weight_decay": 0.0}}', lambda o: o.defaults["weight_decay"] == 0),
+    ({"module": "keras.optimizers.legacy", "class_name": "SGD", "config": {"decay": 0.0}}, lambda o: True),
     ({"name": "RMSprop_1", "rho": 0.8, "weight_decay": None}, lambda o: o.defaults["alpha"] == 0.8),
 ]
 
@@ -251,6 +293,7 @@ def test_optimizers(identifier: Any, holds: Callable[[Any], bool]):
     [
         ("lamb", "optimizer: 'lamb' is not supported; supported are SGD, Adam"),
         ({"name": "Adam", "clipnorm": 1.0}, "Adam with clipnorm=1.0 is not supported"),
+        ({"name": "RMSprop", "decay": 0.0, "momentum": 0.0}, "Keras's legacy RMSprop adds epsilon outside the root"),
         ({"name": "SGD", "weight_decay": 0.1}, "SGD with weight_decay=0.1 is not supported"),
         (
             {"name": "SGD", "learning_rate": {"class_name": "CosineDecay", "config": {}}},

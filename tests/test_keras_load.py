@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 import regtorch as rt
 from regtorch.models import CNN
@@ -134,6 +135,42 @@ def test_modules_without_a_counterpart():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(10, 2))
     with pytest.raises(ValueError, match=r"2 \(Linear\) takes 10 inputs, no multiple of the 4 channels"):
         rt.keras.load_weights(net, [])
+
+
+def test_a_computed_weight_is_refused_before_anything_is_loaded():
+    for wrapped in (
+        nn.utils.parametrizations.weight_norm(nn.Linear(2, 3)),
+        prune.l1_unstructured(nn.Linear(2, 3), "weight", 1),
+    ):
+        net = nn.Sequential(nn.Linear(2, 2), wrapped)
+        before = snapshot(net)
+        with pytest.raises(
+            TypeError, match=r"the kernel of 1 \(.*Linear\) is computed by a parametrization or pruning"
+        ):
+            rt.keras.load_weights(net, arrays([(2, 2), (2,), (2, 3), (3,)]))
+        torch.testing.assert_close(snapshot(net), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("after", [nn.LayerNorm(8), nn.PReLU(8), nn.BatchNorm1d(8, affine=True)])
+def test_what_follows_a_flattened_map_is_reordered_too(after: nn.Module):
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), after)
+    count = len(rt.keras.get_weights(after))
+    rt.keras.load_weights(net, [*arrays([(1, 1, 1, 2), (2,)]), *[np.arange(8.0)] * count])
+    assert after.weight.tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    np.testing.assert_array_equal(rt.keras.get_weights(net)[2], np.arange(8.0))
+
+
+def test_lists_keep_float64_and_bfloat16_comes_back_as_float32():
+    net = nn.Linear(1, 1).double()
+    rt.keras.load_weights(net, [[[0.1]], [0.2]])
+    assert net.weight.item() == 0.1
+    assert rt.keras.get_weights(net.bfloat16())[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [None, "x", [[1], [1, 2]], np.ones((2, 3), dtype=complex)])
+def test_what_is_no_array(wrong: Any):
+    with pytest.raises(ValueError, match=r"load_weights: (for )?the kernel of the net itself \(Linear\)"):
+        rt.keras.load_weights(nn.Linear(2, 3), [wrong, np.ones(3)])
 
 
 def test_init_is_kerass_default():

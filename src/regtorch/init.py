@@ -4,17 +4,14 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 __all__ = ["keras_init_"]
 
 _CONV_TRANSPOSE = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KERNELS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_CONV_TRANSPOSE)
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_MOVING = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-)
-_NORMS = (*_MOVING, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _KNOWN = (*_KERNELS, *_EMBEDDINGS, *_NORMS)
 
 
@@ -58,7 +55,7 @@ def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
             bias.zero_()
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight[module.padding_idx].zero_()  # torch's rule for the padding row; Keras has none
-        if isinstance(module, _MOVING):
+        if isinstance(module, _NormBase):
             module.reset_running_stats()
     return net
 

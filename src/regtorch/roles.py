@@ -34,6 +34,8 @@ def role_of(owner: nn.Module, name: str, w: Tensor) -> Role:
         return "norm"
     if isinstance(owner, _EMBEDDINGS) or _EMBEDDING_NAME.search(kind):
         return "embedding"
+    if kind == "PReLU":  # its slopes may have the shape of a map
+        return "other"
     if _BIASES & set(_own_name(owner, name).split("_")):
         return "bias"
     return "kernel" if w.ndim >= 2 else "other"

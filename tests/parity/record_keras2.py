@@ -59,6 +59,16 @@ def sequence(k: Any, r: Any, c: Any, x: Any) -> Any:
     return k.Dense(2, kernel_regularizer=r.OrthogonalRegularizer(0.05, mode="columns"))(k.Flatten()(x))
 
 
+def nested(k: Any, r: Any, c: Any, x: Any) -> Any:
+    """A net within the net, called twice; a transposed convolution; constants that Keras 2 keeps in float32."""
+    start = k.Input((6, 6, 2))
+    inner = k.Conv2DTranspose(2, 3, strides=2, padding="same", activation="gelu", kernel_regularizer=r.L2(0.01))(start)
+    inner = importlib.import_module("tensorflow").keras.Model(start, k.BatchNormalization()(inner))
+    a = k.Rescaling(0.1, offset=-0.3)(inner(x))
+    b = k.Conv2D(2, 3, activation="selu")(k.ZeroPadding2D(4)(inner(k.Activation("tanh")(x), training=False)))
+    return k.Dense(2)(k.Flatten()(k.Concatenate()([a, k.Cropping2D(3)(b)])))
+
+
 CASES: dict[str, tuple[Net, tuple[int, ...], str, str, dict[str, Any]]] = {
     "deep/adam": (deep, (12, 10, 3), "categorical_crossentropy", "Adam", {}),
     "deep/sgd_momentum": (
@@ -74,6 +84,7 @@ CASES: dict[str, tuple[Net, tuple[int, ...], str, str, dict[str, Any]]] = {
     "branches/adagrad": (branches, (7,), "binary_crossentropy", "Adagrad", {"learning_rate": 0.05}),
     "branches/adamw": (branches, (7,), "binary_crossentropy", "AdamW", {"weight_decay": 0.1}),
     "sequence/nesterov": (sequence, (13, 3), "mse", "SGD", {"momentum": 0.9, "nesterov": True}),
+    "nested/adam_beta1_0": (nested, (6, 6, 2), "mse", "Adam", {"beta_1": 0.0}),
     "sequence/adadelta": (sequence, (13, 3), "mse", "Adadelta", {"learning_rate": 1.0}),
 }
 

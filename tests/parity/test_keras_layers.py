@@ -116,6 +116,30 @@ def test_a_single_value_per_channel_is_its_own_mean():
     torch.testing.assert_close(x.grad, torch.zeros(1, 3))
 
 
+def test_an_empty_batch_changes_nothing():
+    norm = rt.keras.BatchNorm(3)
+    assert norm(torch.zeros(0, 3)).shape == (0, 3)
+    torch.testing.assert_close(norm.running_var, torch.ones(3))
+
+
+def test_it_stays_itself_where_torchs_own_are_exchanged():
+    net = torch.nn.Sequential(rt.keras.BatchNorm(3, trainable=False), torch.nn.BatchNorm1d(3))
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert [type(m).__name__ for m in converted.children()] == ["BatchNorm", "SyncBatchNorm"]
+
+
+def test_selu_at_0_in_keras_2():
+    x = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    one_layer(keras.layers.Activation("selu"), (1,), version=2)[1](x).sum().backward()
+    assert x.grad.item() == pytest.approx(1.0507009873554805)
+
+
+@pytest.mark.parametrize("arguments", [{"momentum": 5.0}, {"eps": -1.0}, {"version": 4}])
+def test_bad_arguments(arguments: Any):
+    with pytest.raises(ValueError, match=f"BatchNorm: {next(iter(arguments))} must"):
+        rt.keras.BatchNorm(3, **arguments)
+
+
 def test_a_frozen_batch_norm_keeps_its_averages_in_training():
     theirs, ours = one_layer(keras.layers.BatchNormalization(trainable=False), (3,))
     x = np.random.default_rng(0).standard_normal((5, 3)).astype("float32") + 4

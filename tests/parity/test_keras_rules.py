@@ -100,6 +100,7 @@ def test_a_constraint_without_a_layer_is_keras_advice_for_kernels():
     ("identifier", "rule"),
     [
         *(("l1", rt.L1(0.01)), ("L1", rt.L1(0.01)), ("l2", rt.L2(0.01)), ("L2", rt.L2(0.01))),
+        *(("keras.regularizers.l1_l2", rt.L1L2(l1=0.01, l2=0.01)), ("keras.regularizers.L2", rt.L2(0.01))),
         *(("l1_l2", rt.L1L2(l1=0.01, l2=0.01)), ("L1L2", rt.L1L2()), ("l1l2", rt.L1L2()), (None, None)),
         ("orthogonal_regularizer", rt.Orthogonal(0.01, mode="columns")),
         ({"class_name": "OrthogonalRegularizer", "config": {"mode": "columns"}}, rt.Orthogonal(0.01, mode="rows")),
@@ -161,7 +162,7 @@ def test_configs_go_there_and_back(rule: Any):
             ValueError,
             "penalty: 'l3' is not supported; supported are L1, L2, L1L2",
         ),
-        (lambda: rt.keras.penalty(0.01), TypeError, "penalty: expected a name, a config or None, received 0.01"),
+        (lambda: rt.keras.penalty(0.01), TypeError, "penalty: expected a name or a config of Keras's, received 0.01"),
         (lambda: rt.keras.penalty({"config": {}}), ValueError, "a config needs a class_name"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l1": 1}}), ValueError, "L2 has no l1; it has l2"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l2": -1}}), ValueError, "L2: lam must be a finite"),
@@ -170,7 +171,19 @@ def test_configs_go_there_and_back(rule: Any):
             lambda: rt.keras.constraint({"class_name": "MaxNorm", "config": {"axis": 2}}, layer=torch.nn.Linear(2, 2)),
             *(ValueError, r"axis must name dims of the kernel of shape \(2, 2\), received \[2\]"),
         ),
-        (lambda: rt.keras.constraint("max_norm", layer=torch.nn.ReLU()), ValueError, "layer must be one with a kernel"),
+        (
+            lambda: rt.keras.constraint("max_norm", layer=torch.nn.ReLU()),
+            ValueError,
+            "layer must be a module with a kernel, received ReLU",
+        ),
+        (
+            lambda: rt.keras.penalty({"class_name": "L2", "config": {}, "registered_name": "mine>L2"}),
+            *(ValueError, "'L2' is a class of your own and not supported"),
+        ),
+        (
+            lambda: rt.keras.constraint({"class_name": "MaxNorm", "config": {}, "module": "mine"}),
+            *(ValueError, "'MaxNorm' is a class of your own and not supported"),
+        ),
         (lambda: rt.keras.serialize(rt.GroupLasso()), TypeError, "Keras has no GroupLasso; it has L1, L2"),
         (lambda: rt.keras.serialize(rt.MaxNorm()), ValueError, "Keras's MaxNorm has epsilon=1e-7"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -33,6 +34,15 @@ class Elementwise(nn.Module):
 
 def _hard_sigmoid_2(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0, 1)
+
+
+def _gelu_2(x: Tensor) -> Tensor:
+    return 0.5 * x * (1 + torch.erf(x / through_float32(math.sqrt(2))))
+
+
+def _selu_2(x: Tensor) -> Tensor:
+    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    return scale * torch.where(x < 0, alpha * torch.expm1(x.clamp(max=0)), x)  # its slope at 0 is that from above
 
 
 def _softplus() -> nn.Module:
@@ -67,7 +77,10 @@ _ACTIVATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "exponential": lambda dim: Elementwise("exponential", torch.exp),
 }
 
+# What Keras 2 computes otherwise, or with constants rounded through float32.
 _ACTIVATIONS_2: Mapping[str, Callable[[], nn.Module]] = {
+    "gelu": lambda: Elementwise("gelu", _gelu_2),
+    "selu": lambda: Elementwise("selu", _selu_2),
     "hard_sigmoid": lambda: Elementwise("hard_sigmoid", _hard_sigmoid_2),
     "leaky_relu": lambda: leaky(0.2, 2),
 }

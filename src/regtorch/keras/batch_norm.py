@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from regtorch.keras.rounding import through_float32
+from regtorch.rule import nonnegative
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -19,7 +20,7 @@ __all__ = ["BatchNorm"]
 _LEAST_FUSED_EPS = 1.001e-5  # TensorFlow's fused kernel takes no less
 
 
-class BatchNorm(_BatchNorm):
+class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace by torch's own
     """Keras's `BatchNormalization` on inputs of any number of dims.
 
     Outputs are torch's. The moving variance differs: torch keeps the unbiased one (Σ(x-x̄)² / (n-1)), Keras the biased
@@ -38,7 +39,8 @@ class BatchNorm(_BatchNorm):
         version: 2 or 3, the version of Keras that is followed.
 
     Raises:
-        ValueError: `version` is neither 2 nor 3.
+        TypeError: `eps` or `momentum` is not a number.
+        ValueError: `eps` is negative, `momentum` lies outside 0 to 1, or `version` is neither 2 nor 3.
 
     Example:
         >>> import torch, regtorch as rt
@@ -64,6 +66,11 @@ class BatchNorm(_BatchNorm):
     ) -> None:
         if version not in (2, 3):
             raise ValueError(f"BatchNorm: version must be 2 or 3, the version of Keras, received {version!r}")
+        eps, momentum = nonnegative("BatchNorm", "eps", eps), nonnegative("BatchNorm", "momentum", momentum)
+        if momentum > 1:
+            raise ValueError(
+                f"BatchNorm: momentum must be the share of the new value, from 0 to 1, received {momentum}"
+            )
         super().__init__(num_features, eps, momentum)
         self.dim, self.trainable, self.version = dim, trainable, version
         if not scale:
@@ -76,8 +83,10 @@ class BatchNorm(_BatchNorm):
         x = input.movedim(self.dim, 1)
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
-        if not (self.training and self.trainable):
-            y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=eps)
+        if not (self.training and self.trainable and x.numel()):
+            # Copies, as a call in training mode may move the averages before this one's backward pass reads them.
+            averages = self.running_mean.clone(), self.running_var.clone()
+            y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
         assert self.running_mean is not None
         assert self.running_var is not None

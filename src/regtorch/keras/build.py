@@ -17,13 +17,14 @@ from regtorch.keras.layers import LAYERS
 from regtorch.keras.layout import variables
 from regtorch.keras.net import Call, KerasNet, Key
 from regtorch.keras.rules import Rules
+from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import Axes, Spec
 from regtorch.rule import Rule
 
 __all__ = ["from_config"]
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
-_ANY = 64  # stands for a size that Keras leaves open, while shapes are worked out
+_ANY = (64, 256, 331)  # stand for a size that Keras leaves open, while shapes are worked out
 _DEFAULTS = {"bias": "zeros", "beta": "zeros", "moving_mean": "zeros", "alpha": "zeros"} | {
     "gamma": "ones",
     "moving_variance": "ones",
@@ -49,8 +50,11 @@ def from_config(
     becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`).
 
     Versions differ without a word in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
-    the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3); the penalty of a frozen layer, which
-    Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning says so here: it changes no training).
+    the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
+    as `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 does not; numbers that Keras 2 rounds
+    through float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty
+    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning says so here: it
+    changes no training).
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
@@ -82,14 +86,25 @@ def from_config(
         version = version_of(config)
     if version not in (2, 3):
         raise ValueError(f"from_config: version must be 2 or 3, received {version!r}")
-    builder = _Builder(version, _axes(config), None if seed is None else torch.Generator().manual_seed(seed))
-    with torch.device("meta"):
-        net = builder.net(parse(config), "", [])
+    builder, net = _build(config, version)
     if logits:
         _drop_last_activation(net)
     net.to_empty(device="cpu")
-    builder.initialize()
+    builder.initialize(None if seed is None else torch.Generator().manual_seed(seed))
     return net, builder.rules.all()
+
+
+def _build(config: Mapping[str, Any], version: int) -> tuple[_Builder, KerasNet]:
+    """Build on the meta device; a net whose sizes Keras leaves open is tried with larger ones until they suffice."""
+    for any_size in _ANY:
+        builder = _Builder(version, _axes(config), any_size)
+        try:
+            with torch.device("meta"):
+                return builder, builder.net(parse(config), "", [])
+        except _DoesNotFit:
+            if any_size == _ANY[-1] or not builder.open_sizes:
+                raise
+    raise AssertionError
 
 
 def _drop_last_activation(net: KerasNet) -> None:
@@ -124,11 +139,17 @@ def _data_formats(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
+class _DoesNotFit(ValueError):
+    """A layer cannot take its input."""
+
+
 class _Builder:
     """Builds nets on the meta device, and remembers what is still to be done with their variables."""
 
-    def __init__(self, version: int, axes: Axes, generator: torch.Generator | None) -> None:
-        self.version, self.axes, self.generator = version, axes, generator
+    def __init__(self, version: int, axes: Axes, any_size: int) -> None:
+        self.version, self.axes, self.any_size = version, axes, any_size
+        self.open_sizes = False
+        self.dtypes: dict[torch.dtype, str] = {}
         self.rules = Rules(version)
         self.built: list[tuple[str, nn.Module, LayerConfig]] = []
 
@@ -139,34 +160,26 @@ class _Builder:
         values: dict[Key, Tensor] = {}
         for i, (key, shape) in enumerate(zip(graph.inputs, shapes, strict=True)):
             layer = next(layer for layer in graph.layers if layer.name == key[0])
-            sizes = (2, *(n or _ANY for n in shape[1:]))
+            sizes = (2, *(n or self.any_size for n in shape[1:]))
+            self.open_sizes |= None in shape[1:]
             values[key] = given[i] if given else torch.empty(sizes, dtype=_dtype(layer, torch.float32), device="meta")
-        pending = [(layer, k) for layer in graph.layers for k in range(len(layer.nodes))]
         names: dict[str, str] = {}
         calls: list[Call] = []
-        while pending:
-            ready = [(layer, k) for layer, k in pending if all(key in values for key in layer.nodes[k].inputs)]
-            if not ready:
-                missing = ", ".join(repr(layer.name) for layer, _ in pending)
-                raise ValueError(f"from_config: the graph does not lead to {missing}")
-            for layer, k in ready:
-                inputs = [values[key] for key in layer.nodes[k].inputs]
-                if layer.name not in names:
-                    names[layer.name] = self._add(net, layer, path, inputs)
-                node = layer.nodes[k]
-                call = Call(names[layer.name], layer.name, k, node.inputs, node.training)
-                calls.append(call)
-                with torch.no_grad():
-                    output = self._shapes(net.get_submodule(call.module), inputs, _place(path, layer))
-                values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
-            pending = [entry for entry in pending if entry not in ready]
+        for layer, k in in_keras_order(graph):
+            node = layer.nodes[k]
+            inputs = [values[key] for key in node.inputs]
+            if layer.name not in names:
+                names[layer.name] = self._add(net, layer, path, inputs)
+            # Keras 3 overrides the mode that a layer was called in by that of the whole net.
+            training = node.training if self.version == 2 else None
+            calls.append(Call(names[layer.name], layer.name, k, node.inputs, training))
+            with torch.no_grad():
+                output = self._shapes(net.get_submodule(names[layer.name]), inputs, _place(path, layer))
+            values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
         for layer in graph.layers:  # in Keras's order, not that of the calls: so are its weights
             if layer.name in names:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
-        lost = [key[0] for key in graph.outputs if key not in values]
-        if lost:
-            raise ValueError(f"from_config: the graph does not lead to its output {lost[0]!r}")
         return net
 
     def _input_shape(self, graph: Graph, key: Key, i: int, given: list[Tensor]) -> tuple[int | None, ...]:
@@ -195,7 +208,7 @@ class _Builder:
         return name
 
     def _layer(self, layer: LayerConfig, name: str, place: str, inputs: list[Tensor]) -> nn.Module:
-        make = LAYERS.get(layer.class_name)
+        make = None if layer.custom else LAYERS.get(layer.class_name)
         if make is None:
             raise ValueError(
                 f"from_config: {place} is not supported; supported are {', '.join(sorted(LAYERS))} and nested models"
@@ -204,7 +217,13 @@ class _Builder:
         try:
             module = make(spec)
             spec.refuse_unused()
-            module.to(_dtype(layer, torch.float32))
+            dtype = _dtype(layer, torch.float32)
+            module.to(dtype)
+            if any(True for _ in module.parameters()):
+                self.dtypes.setdefault(dtype, place)
+            if len(self.dtypes) > 1:
+                kinds = " and ".join(f"{other} ({where})" for other, where in self.dtypes.items())
+                raise ValueError(f"weights of two dtypes in one net are not supported: {kinds}")
             self.rules.add(name, module, layer)
         except (TypeError, ValueError) as error:
             raise type(error)(f"from_config: {place}: {error}") from error
@@ -218,12 +237,12 @@ class _Builder:
             output = module.eval()(*inputs)
         except (RuntimeError, ValueError) as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
-            raise ValueError(f"from_config: {place} does not fit its input of shape {shapes}: {error}") from error
+            raise _DoesNotFit(f"from_config: {place} does not fit its input of shape {shapes}: {error}") from error
         finally:
             module.train(training)
         return output if isinstance(output, tuple) else (output,)
 
-    def initialize(self) -> None:
+    def initialize(self, generator: torch.Generator | None) -> None:
         """Draw every variable as its config says."""
         for name, module, layer in self.built:
             for part in module.modules():
@@ -234,7 +253,7 @@ class _Builder:
                     identifier = given or _DEFAULTS.get(variable.name, "glorot_uniform")
                     tensor = variable.read(part)
                     try:
-                        value = initialize(identifier, variable.shape, self.generator)
+                        value = initialize(identifier, variable.shape, generator)
                     except (TypeError, ValueError) as error:
                         raise type(error)(f"from_config: layer {name!r} ({layer.class_name}): {error}") from error
                     with torch.no_grad():

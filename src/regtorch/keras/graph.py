@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regtorch.keras.net import Key
 
-__all__ = ["MODELS", "Graph", "LayerConfig", "Node", "parse", "read", "version_of"]
+__all__ = ["MODELS", "Graph", "LayerConfig", "Node", "is_custom", "parse", "read", "version_of"]
 
 MODELS = ("Sequential", "Functional", "Model")
+_OWN = {"keras", "tf_keras", "tensorflow", "builtins"}  # packages that hold Keras's own classes
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,13 @@ class Node:
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """A layer as the JSON has it."""
+    """A layer as the JSON has it; `custom` says that its class is not one of Keras's own."""
 
     name: str
     class_name: str
     config: dict[str, Any]
     nodes: tuple[Node, ...] = ()
+    custom: bool = False
 
     @property
     def shape(self) -> tuple[int | None, ...] | None:
@@ -69,6 +71,8 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if "class_name" not in config and "layers" in config:  # model.get_config()
         kind = "Functional" if "output_layers" in config else "Sequential"
         config = {"class_name": kind, "config": dict(config)}
+    if config.get("class_name") == "Sequential" and isinstance(config.get("config"), list):  # before Keras 2.2.3
+        config = {**config, "config": {"layers": config["config"]}}
     if config.get("class_name") not in MODELS or not isinstance(config.get("config"), Mapping):
         raise ValueError(
             f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="
@@ -109,14 +113,44 @@ def parse(config: Mapping[str, Any]) -> Graph:
         own = dict(layer.get("config") or {})
         name = str(layer.get("name") or own.get("name") or f"{layer['class_name'].lower()}_{position}")
         nodes = tuple(_node(name, node) for node in layer.get("inbound_nodes") or ())
-        graph.layers.append(LayerConfig(name, layer["class_name"], own, nodes))
+        graph.layers.append(LayerConfig(name, layer["class_name"], own, nodes, is_custom(layer)))
     if config["class_name"] == "Sequential":
         _chain(graph, config)
     else:
-        graph.inputs, graph.outputs = _refs(inner.get("input_layers")), _refs(inner.get("output_layers"))
-        if not graph.inputs or not graph.outputs:
-            raise ValueError(f"from_config: {graph.name!r} has no input_layers or no output_layers")
+        for what, keys in (("input_layers", graph.inputs), ("output_layers", graph.outputs)):
+            try:
+                keys += _refs(inner.get(what) or [])
+            except ValueError as error:
+                raise ValueError(f"from_config: {what} of {graph.name!r}: {error}") from None
+            if not keys:
+                raise ValueError(f"from_config: {graph.name!r} has no {what}")
+        _count_calls_from_zero(graph)
     return graph
+
+
+def _count_calls_from_zero(graph: Graph) -> None:
+    """Keras 2 counts the calls of a nested net from 1, as its own inputs are call 0, which the JSON leaves out."""
+    keys = [*graph.outputs, *(key for layer in graph.layers for node in layer.nodes for key in node.inputs)]
+    late = {
+        layer.name
+        for layer in graph.layers
+        if layer.class_name in MODELS and any(k[0] == layer.name and k[1] >= len(layer.nodes) for k in keys)
+    }
+
+    def shifted(key: Key) -> Key:
+        return (key[0], key[1] - 1, key[2]) if key[0] in late else key
+
+    graph.outputs = [shifted(key) for key in graph.outputs]
+    for i, layer in enumerate(graph.layers):
+        nodes = tuple(replace(node, inputs=tuple(map(shifted, node.inputs))) for node in layer.nodes)
+        graph.layers[i] = replace(layer, nodes=nodes)
+
+
+def is_custom(config: Mapping[str, Any]) -> bool:
+    """Whether a serialized object's class is someone's own, whatever its name."""
+    name, registered, module = (config.get(key) for key in ("class_name", "registered_name", "module"))
+    root = str(module or "keras").split(".")[0]
+    return registered not in (None, name) or ">" in str(name) or root not in _OWN
 
 
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
@@ -132,7 +166,7 @@ def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
     before: Key = (graph.layers[0].name, 0, 0)
     graph.inputs = [before]
     for i, layer in enumerate(graph.layers[1:], 1):
-        graph.layers[i] = LayerConfig(layer.name, layer.class_name, layer.config, (Node((before,)),))
+        graph.layers[i] = replace(layer, nodes=(Node((before,)),))
         before = (layer.name, 0, 0)
     graph.outputs = [before]
 
@@ -144,13 +178,22 @@ def _node(layer: str, node: Any) -> Node:
         arguments = node
         keywords = {k: v for ref in node for k, v in (ref[3] if isinstance(ref, list) and len(ref) > 3 else {}).items()}
     training = keywords.pop("training", None)
-    given = sorted(k for k, v in keywords.items() if v is not None)
+    given = sorted(k for k, v in keywords.items() if any(True for _ in _somethings(v)))
     if given or training not in (None, True, False):
         raise ValueError(f"from_config: layer {layer!r} is called with {', '.join(given)}, which is not supported")
     try:
         return Node(tuple(_refs(arguments)), training)
     except ValueError as error:
         raise ValueError(f"from_config: layer {layer!r}: {error}") from None
+
+
+def _somethings(tree: Any) -> Iterator[Any]:
+    """What in a tree of lists is not null."""
+    if isinstance(tree, list | tuple):
+        for child in tree:
+            yield from _somethings(child)
+    elif tree is not None:
+        yield tree
 
 
 def _refs(tree: Any) -> list[Key]:

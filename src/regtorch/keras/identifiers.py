@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
+from regtorch.keras.graph import is_custom
 from regtorch.keras.layout import Variable, variables
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 
@@ -64,8 +65,9 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
     if identifier is None or isinstance(identifier, Penalty):
         return identifier
     name, config = identify("penalty", identifier, _PENALTIES)
-    if identifier == "l1_l2":
-        config = {"l1": 0.01, "l2": 0.01}
+    spelled = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
+    if name == "L1L2" and str(spelled).endswith("l1_l2"):
+        config = {"l1": 0.01, "l2": 0.01} | config
     make, arguments = _PENALTIES[name]
     ours = _ours("penalty", name, config, arguments)
     if name == "OrthogonalRegularizer" and transposed:
@@ -95,8 +97,8 @@ def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str =
         >>> rt.keras.constraint({"class_name": "MaxNorm", "config": {"max_value": 3, "axis": 0}})
         MaxNorm(max_value=3.0, epsilon=1e-07)
     """
-    if layer is not None and not variables(layer):
-        raise ValueError(f"constraint: layer must be one with a kernel, received {type(layer).__name__}")
+    if layer is not None and not (isinstance(layer, nn.Module) and variables(layer)):
+        raise ValueError(f"constraint: layer must be a module with a kernel, received {layer!r}")
     return constraint_on(identifier, None if layer is None else variables(layer)[0], select)
 
 
@@ -180,12 +182,20 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
         name, config = identifier, {}
     elif isinstance(identifier, Mapping):
         name, config = identifier.get("class_name"), identifier.get("config") or {}
+        if is_custom(identifier):
+            raise ValueError(
+                f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}"
+            )
         if not isinstance(name, str) or not isinstance(config, Mapping):
             raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {identifier!r}")
     elif hasattr(identifier, "get_config") and not isinstance(identifier, type):
         name, config = type(identifier).__name__, identifier.get_config()
+        if is_custom({"class_name": name, "module": type(identifier).__module__}):
+            raise ValueError(
+                f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}"
+            )
     else:
-        raise TypeError(f"{what}: expected a name, a config or None, received {identifier!r}")
+        raise TypeError(f"{what}: expected a name or a config of Keras's, received {identifier!r}")
     spellings = {_plain(k): k for k in known}
     found = spellings.get(_plain(name))
     if found is None:
@@ -197,7 +207,7 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
 
 def _plain(name: str) -> str:
     """MaxNorm, max_norm and maxnorm are one; so are keras.regularizers.L2 and L2."""
-    return re.sub(r"\W|_", "", name.rsplit(">", 1)[-1].rsplit(".", 1)[-1]).lower()
+    return re.sub(r"^(tf\.)?keras\.(\w+\.)*|_", "", name).lower()
 
 
 def _ours(what: str, name: str, config: dict[str, Any], arguments: dict[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.layout import Variable, variables
-from regtorch.weights import modules_of
+from regtorch.weights import derived, modules_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +40,12 @@ class Place:
     def tensor(self) -> Tensor:
         """The torch tensor."""
         return self.variable.read(self.module)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the module holds the tensor itself, and nothing makes it anew at each forward."""
+        own = self.module._parameters if self.variable.attribute in self.module._parameters else self.module._buffers
+        return self.variable.attribute in own and self.variable.attribute not in derived(self.module)
 
     def to_torch(self, value: Tensor) -> Tensor:
         """A value in Keras's layout, in torch's. Keras flattens a map positions first, torch channels first."""
@@ -71,7 +76,7 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) ->
         The same net.
 
     Raises:
-        TypeError: a module owns parameters that Keras has no variables for.
+        TypeError: a module owns parameters that Keras has no variables for, or computes a weight from others.
         ValueError: the number of arrays or a shape does not fit; the message names the layer. Nothing is loaded then.
 
     Example:
@@ -82,13 +87,19 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) ->
         6.0
     """
     wanted = places(model)
+    for place in wanted:
+        if place.tensor.is_meta or not place.stored:
+            raise TypeError(
+                f"load_weights: the {place.variable.name} of {place} is computed by a parametrization or pruning, "
+                "or has no memory yet; load before that"
+            )
     given = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
     if len(given) != len(wanted):
         takes = ", ".join(f"{place.layer}.{place.variable.name} {place.variable.shape}" for place in wanted)
         raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(given)}; it takes {takes}")
     values = []
     for place, array in zip(wanted, given, strict=True):
-        value = torch.as_tensor(array)
+        value = _tensor(place, array)
         place.variable = _fitting(place, tuple(value.shape))
         values.append(place.to_torch(value))
     with torch.no_grad():
@@ -108,7 +119,8 @@ def get_weights(model: nn.Module) -> list[np.ndarray[Any, Any]]:
         >>> [w.shape for w in rt.keras.get_weights(torch.nn.Linear(4, 3))]
         [(4, 3), (3,)]
     """
-    return [place.to_keras().contiguous().cpu().numpy().copy() for place in places(model)]
+    values = (place.to_keras().contiguous().cpu() for place in places(model))
+    return [(v.float() if v.dtype == torch.bfloat16 else v).numpy().copy() for v in values]
 
 
 def places(model: nn.Module) -> list[Place]:
@@ -136,7 +148,7 @@ def _places(model: nn.Module) -> Iterator[Place]:
                 "channels of the convolution before it, so their order cannot be told; use rt.keras.from_config"
             )
         for variable in found:
-            fed = flattened and (variable.name == "kernel" or isinstance(module, _BatchNorm))
+            fed = flattened and (variable.name == "kernel" or not isinstance(module, nn.Linear))
             yield Place(name, module, variable, maps if fed else 0)
         if isinstance(module, _ConvNd):
             maps = module.out_channels
@@ -150,7 +162,24 @@ def _inputs(module: nn.Module) -> int:
         return 0
     if isinstance(module, nn.Linear):
         return module.in_features
-    return module.num_features if isinstance(module, nn.BatchNorm1d | BatchNorm) else 0
+    if isinstance(module, nn.BatchNorm1d | BatchNorm):
+        return module.num_features
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
+        return module.normalized_shape[0]
+    return module.num_parameters if isinstance(module, nn.PReLU) and module.num_parameters > 1 else 0
+
+
+def _tensor(place: Place, array: Any) -> Tensor:
+    try:
+        value = torch.as_tensor(array, dtype=torch.float64 if isinstance(array, list | tuple) else None)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"load_weights: for the {place.variable.name} of {place} an array was expected, received "
+            f"{type(array).__name__}: {error}"
+        ) from None
+    if value.is_complex():
+        raise ValueError(f"load_weights: the {place.variable.name} of {place} is real, the array is {value.dtype}")
+    return value
 
 
 def _fitting(place: Place, shape: tuple[int, ...]) -> Variable:

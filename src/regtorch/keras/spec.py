@@ -17,7 +17,11 @@ T = TypeVar("T")
 
 # Settings that say nothing about what a layer computes, or that the net's builder reads itself.
 _ASIDE = ("name", "trainable", "dtype", "seed", "batch_input_shape", "batch_shape", "activity_regularizer")
-_OF_VARIABLES = ("_initializer", "_regularizer", "_constraint")
+_VARIABLES = (
+    *("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha"),
+    *("gamma", "beta", "moving_mean", "moving_variance"),
+)
+_OF_VARIABLES = {f"{v}_{what}" for v in _VARIABLES for what in ("initializer", "regularizer", "constraint")}
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,17 @@ class Spec:
             raise ValueError(f"the config has no {key}")
         return value
 
+    def size(self, key: str) -> int:
+        """A setting that must be a whole number above 0.
+
+        Raises:
+            ValueError: it is not.
+        """
+        value = self.require(key)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{key} must be a whole number of at least 1, received {value!r}")
+        return value
+
     def one_of(self, key: str, choices: Mapping[Any, T], default: Any) -> T:
         """What a setting stands for.
 
@@ -161,6 +176,6 @@ class Spec:
             ValueError: one is not.
         """
         for key, value in self.config.items():
-            aside = key in _ASIDE or key.endswith(_OF_VARIABLES) or key in self.used
+            aside = key in _ASIDE or key in _OF_VARIABLES or key in self.used
             if not aside and value not in (None, False, [], {}, 0):
                 raise ValueError(f"{key}={value!r} is not supported")

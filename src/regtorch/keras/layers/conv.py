@@ -45,7 +45,7 @@ class _Conv(_Base):
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
         """Outputs, groups, and whether there is a bias."""
         return {
-            "out_channels": spec.require("filters"),
+            "out_channels": spec.size("filters"),
             "groups": spec.get("groups", 1),
             "bias": spec.get("use_bias", True),
         }
@@ -85,7 +85,7 @@ class _Depthwise(_Conv):
 
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
         """Each channel by itself."""
-        spec.get("groups")  # Keras writes 1
+        spec.one_of("groups", {1: 1}, 1)  # Keras writes it
         return {
             "out_channels": channels * spec.get("depth_multiplier", 1),
             "groups": channels,
@@ -144,7 +144,7 @@ class _Separable(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.depthwise: Any = self.depthwise_type(spec)  # pyright: ignore[reportCallIssue]  # made by _Conv
-        self.pointwise = self.pointwise_type(self.depthwise.out_channels, spec.require("filters"), 1)
+        self.pointwise = self.pointwise_type(self.depthwise.out_channels, spec.size("filters"), 1)
         if not spec.get("use_bias", True):
             self.pointwise.register_parameter("bias", None)
         self.activation = spec.activation(self.depthwise.n + 2)

@@ -31,10 +31,11 @@ class _ConvTranspose(_Base):
         self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
         if spec.tuple_of("dilation_rate", n, 1) != (1,) * n:
             raise ValueError(f"dilation_rate={spec.get('dilation_rate')!r} is not supported")
+        spec.one_of("groups", {1: 1}, 1)  # Keras 2 writes it
         size: Any = spec.tuple_of("kernel_size", n)
         stride: Any = spec.tuple_of("strides", n, 1)
         bias = spec.get("use_bias", True)
-        super().__init__(spec.channels(n + 2), spec.require("filters"), size, stride, bias=bias)
+        super().__init__(spec.channels(n + 2), spec.size("filters"), size, stride, bias=bias)
         self.activation = spec.activation(n + 2)
 
     def forward(self, input: Tensor, output_size: None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -20,7 +20,7 @@ class Dense(nn.Linear):
         if ndim < 2:
             raise ValueError(f"it takes an input of two dims or more, received {spec.shape}")
         self.dim = spec.axes.dim(-1, ndim)
-        super().__init__(spec.shape[self.dim], spec.require("units"), bias=spec.get("use_bias", True))
+        super().__init__(spec.shape[self.dim], spec.size("units"), bias=spec.get("use_bias", True))
         self.activation = spec.activation(ndim)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -37,8 +37,9 @@ class Embedding(nn.Embedding):
 
     def __init__(self, spec: Spec) -> None:
         spec.get("input_length")
-        super().__init__(spec.require("input_dim"), spec.require("output_dim"))
+        self.axes = spec.axes
+        super().__init__(spec.size("input_dim"), spec.size("output_dim"))
 
     def forward(self, input: Tensor) -> Tensor:
         """Look up."""
-        return super().forward(input.long())
+        return self.axes.from_keras(super().forward(self.axes.to_keras(input).long()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from regtorch.keras.rounding import through_float32
 from regtorch.keras.spec import Spec
 from regtorch.nn import (
     AlphaDropout,
@@ -77,6 +78,8 @@ class Rescaling(nn.Module):
         self.scale, self.offset = spec.require("scale"), spec.get("offset", 0.0)
         if not all(isinstance(v, int | float) for v in (self.scale, self.offset)):
             raise ValueError(f"scale and offset must be numbers, received {self.scale!r} and {self.offset!r}")
+        if spec.version == 2:
+            self.scale, self.offset = through_float32(self.scale), through_float32(self.offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """X · scale + offset."""

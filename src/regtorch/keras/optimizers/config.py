@@ -63,8 +63,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
         identifier = {"class_name": _spelled(identifier.get("name")), "config": identifier}
     name, config = identify("optimizer", identifier, _OPTIMIZERS)
     make, arguments = _OPTIMIZERS[name]
-    given = {k: v for k, v in config.items() if k not in _ASIDE and v not in (None, False)}
-    refused = sorted(given.keys() - arguments)
+    given = {k: v for k, v in config.items() if k not in _ASIDE and v is not None and v is not False}
+    refused = sorted(k for k in given.keys() - arguments if given[k] != 0)
     if refused:
         raise ValueError(
             f"optimizer: {name} with {', '.join(f'{k}={given[k]!r}' for k in refused)} is not supported; supported are "
@@ -73,7 +73,14 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
         )
     if isinstance(given.get("learning_rate"), Mapping):
         raise ValueError(f"optimizer: {name}'s learning rate schedule is not supported; use torch.optim.lr_scheduler")
-    ours = {arguments[k]: v for k, v in given.items()}
+    module = identifier.get("module") if isinstance(identifier, Mapping) else type(identifier).__module__
+    legacy = "legacy" in str(module) or "decay" in config or config.get("is_legacy_optimizer") is True
+    if legacy and (name == "Adagrad" or (name == "RMSprop" and not config.get("momentum"))):
+        raise ValueError(
+            f"optimizer: Keras's legacy {name} adds epsilon outside the root and is not supported; say "
+            f'optimizer("{name}", …) and set its numbers for the one that followed it in Keras 2.11'
+        )
+    ours = {arguments[k]: v for k, v in given.items() if k in arguments}
     if {"beta_1", "beta_2"} & ours.keys():
         ours["betas"] = (ours.pop("beta_1", 0.9), ours.pop("beta_2", 0.999))
     return make(params, **ours)
