@@ -93,6 +93,7 @@ def penalties(model: Any) -> list[Any]:
     """Those of weights; a shared layer once."""
     found = []
     for layer in model.layers:
+        found += penalties(layer) if hasattr(layer, "layers") else []
         for name in ("kernel", "bias", "depthwise", "pointwise", "gamma", "beta"):
             regularizer = getattr(layer, f"{name}_regularizer", None)
             weight = getattr(layer, f"{name}_kernel", None) if name.endswith("wise") else getattr(layer, name, None)
