@@ -27,8 +27,8 @@ class Arrays(Dataset[Batch]):
     """Images and labels in memory.
 
     Args:
-        images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1.
-        labels: (N,), int64.
+        images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; or other inputs (N, ...), bool or float.
+        labels: (N,), int64; or numbers to predict (N, outputs), float.
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -48,6 +48,8 @@ class Arrays(Dataset[Batch]):
         images = self.images[chosen]
         if images.dtype == torch.uint8:
             images = images.to(torch.float32).div_(255)
+        elif images.dtype == torch.bool:
+            images = images.to(torch.float32)
         return images, self.labels[chosen]
 
     def take(self, which: slice | Tensor) -> "Arrays":
@@ -66,9 +68,11 @@ class Splits(NamedTuple):
 class ArraysDataModule(LightningDataModule, ABC):
     """Loads a data set once and serves (float32 images (N, C, H, W), int64 labels (N,)).
 
+    Data that is no images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
+
     Args:
         dir: Where the data's files are, or are downloaded to.
-        num_classes: The number of classes, which the data must have.
+        num_classes: The number of classes, which the data must have; None where it has none.
         batch_size: Samples a batch; the last batch of an epoch may be smaller.
         resize: The (channels, height, width) images are brought to when they are loaded; None leaves them.
         seed: Seeds the shuffling; None shuffles differently each time.
@@ -77,13 +81,16 @@ class ArraysDataModule(LightningDataModule, ABC):
     """
 
     title: ClassVar[str]
-    class_names: ClassVar[tuple[str, ...]]
+    class_names: tuple[str, ...] = ()
+    """Empty where there are no classes, and until the data is loaded where only the data tells their names."""
+    remark: str = ""
+    """What a run's receipt should say of the data, after `setup()`."""
 
     def __init__(
         self,
         dir: str = "data",
         *,
-        num_classes: int = 10,
+        num_classes: int | None = 10,
         batch_size: int = 32,
         resize: Sequence[int] | None = None,
         seed: int | None = 0,
@@ -91,7 +98,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         augment: Augment | None = None,
     ) -> None:
         super().__init__()
-        if num_classes != len(self.class_names):
+        if self.class_names and num_classes != len(self.class_names):
             raise ValueError(f"num_classes: {self.title} has {len(self.class_names)} classes, received {num_classes}")
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
@@ -122,6 +129,10 @@ class ArraysDataModule(LightningDataModule, ABC):
         if self._splits is None:
             splits = self.load()
             if self.resize is not None:
+                if splits.train.images.ndim != 4:
+                    raise ValueError(
+                        f"resize: {self.title} holds no images, received {list(self.resize)}; leave it null"
+                    )
                 splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels) for part in splits))
             self._splits = splits
 
@@ -133,10 +144,9 @@ class ArraysDataModule(LightningDataModule, ABC):
         return self._splits
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """One image's (channels, height, width), after `setup()`."""
-        channels, height, width = self.splits.train.images.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """One input's shape, (channels, height, width) of an image, after `setup()`."""
+        return tuple(self.splits.train.images.shape[1:])
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of the training part, in another order each epoch.
@@ -184,13 +194,13 @@ class ArraysDataModule(LightningDataModule, ABC):
         )
 
 
-def checked(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Arrays:
+def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str) -> Arrays:
     """Make sure that images and labels belong together.
 
     Args:
         images: The images.
         labels: Their labels.
-        num_classes: Labels run from 0 to one less.
+        num_classes: Labels run from 0 to one less; None where they are no classes.
         source: Where they come from, for the message.
 
     Raises:
@@ -201,9 +211,10 @@ def checked(images: Tensor, labels: Tensor, num_classes: int, source: str) -> Ar
         raise DataError(f"{source}: {len(images)} images but {len(labels)} labels; {advice}.")
     if len(labels) == 0:
         raise DataError(f"{source}: no images; {advice}.")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        raise DataError(f"{source}: expected labels from 0 to {num_classes - 1}, found {low} to {high}; {advice}.")
+    if num_classes is not None:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= num_classes:
+            raise DataError(f"{source}: expected labels from 0 to {num_classes - 1}, found {low} to {high}; {advice}.")
     return Arrays(images, labels)
 
 

@@ -1,15 +1,16 @@
-"""CIFAR-10: torchvision's batches, or one .npz of arrays."""
+"""CIFAR-10: torchvision's batches, one .npz of arrays, or a tar of JPEGs."""
 
 import warnings
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits, checked
-from regtorch.data.errors import damaged, missing, reading
+from regtorch.data.cifar10_jpeg import read_jpegs
+from regtorch.data.errors import damaged, missing
 from regtorch.data.files import FilesDataModule
+from regtorch.data.npz import read_npz
 
 __all__ = ["CIFAR10"]
 
@@ -20,20 +21,24 @@ class CIFAR10(FilesDataModule):
     """CIFAR-10: 32×32 RGB images; a random fifth of the training set, always the same, is for validation.
 
     `dir` holds `cifar-10-batches-py/`, or else `cifar10.npz` with the arrays x_train, y_train, x_test and y_test
-    (uint8 images (N, 32, 32, 3), integer labels), or is such an .npz itself.
+    (uint8 images (N, 32, 32, 3), integer labels), or is such an .npz itself; or else `cifar10-jpeg.tar.gz` with
+    train/CLASS/*.jpg and test/CLASS/*.jpg, which is decoded into memory each time: about ten seconds.
     """
 
     title = "CIFAR-10"
     folder = "cifar-10-batches-py"
-    class_names: ClassVar[tuple[str, ...]] = (
+    class_names = (
         *("airplane", "automobile", "bird", "cat", "deer"),
         *("dog", "frog", "horse", "ship", "truck"),
     )
 
     @property
     def archive(self) -> Path:
-        """The .npz that may hold the data."""
-        return self.dir if self.dir.suffix == ".npz" else self.dir / "cifar10.npz"
+        """The one file that may hold the data."""
+        if self.dir.suffix == ".npz":
+            return self.dir
+        files = [self.dir / name for name in ("cifar10.npz", "cifar10-jpeg.tar.gz")]
+        return next((file for file in files if file.is_file()), files[0])
 
     def fetch(self, root: str) -> object:
         """Download into `root` with torchvision."""
@@ -51,11 +56,11 @@ class CIFAR10(FilesDataModule):
             )
 
     def lacking(self) -> list[str]:
-        """Name the batches that are not there; none where an .npz stands in for them."""
+        """Name the batches that are not there; none where one file stands in for them."""
         return [] if self.archive.is_file() else self._absent_batches()
 
     def read(self) -> Splits:
-        """Read the batches where they are all there, the .npz otherwise."""
+        """Read the batches where they are all there, the one file otherwise."""
         train, test = self._read_archive() if self._absent_batches() else self._read_batches()
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
         val_size = max(1, round(_VAL_SHARE * len(train)))
@@ -66,8 +71,8 @@ class CIFAR10(FilesDataModule):
         return [name for name in names if not (self.place / name).is_file()]
 
     def _read_archive(self) -> tuple[Arrays, Arrays]:
-        with reading(self.archive), self.archive.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+        packed = self.archive.suffix == ".gz"
+        arrays = read_jpegs(self.archive, self.class_names) if packed else read_npz(self.archive)
         train, test = (self._arrays(arrays[f"x_{part}"], arrays[f"y_{part}"], part) for part in ("train", "test"))
         return train, test
 

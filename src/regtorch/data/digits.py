@@ -1,7 +1,5 @@
 """The 8×8 digits that come with scikit-learn: real data without a network."""
 
-from typing import ClassVar
-
 import torch
 
 from regtorch.data.arrays import SPLIT_SEED, Arrays, ArraysDataModule, Splits
@@ -17,7 +15,7 @@ class Digits(ArraysDataModule):
     """
 
     title = "digits"
-    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    class_names = tuple("0123456789")
 
     def load(self) -> Splits:
         """Read and split the digits; pixels of 0 to 16 become 0 to 1."""

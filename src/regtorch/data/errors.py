@@ -1,11 +1,10 @@
 """What can be wrong with data, said so that the user knows what to do."""
 
-import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["DataError", "damaged", "missing", "reading"]
+__all__ = ["DataError", "damaged", "is_of_the_machine", "missing", "reading"]
 
 
 class DataError(RuntimeError):
@@ -36,6 +35,15 @@ def damaged(file: Path, why: str) -> DataError:
     return DataError(f"{file} is damaged or cut short ({why}); delete it and get a whole copy.")
 
 
+def is_of_the_machine(error: Exception) -> bool:
+    """Tell the machine's own troubles (a full disk, no permission) from a reader's complaint about a file's content.
+
+    Args:
+        error: What was raised while a file was read.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
     """Turn whatever a reader says about damaged bytes into one error that names the file.
@@ -48,10 +56,7 @@ def reading(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
-        raise
     except Exception as error:
-        # The machine's own troubles (a full disk, no permission) are no fault of the file; gzip's complaint is.
-        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+        if is_of_the_machine(error) or isinstance(error, DataError):
             raise
         raise damaged(file, str(error).strip() or type(error).__name__) from error

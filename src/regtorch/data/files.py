@@ -16,6 +16,8 @@ class FilesDataModule(ArraysDataModule):
 
     folder: ClassVar[str]
     """The part of `dir` that holds it."""
+    elsewhere: ClassVar[str] = ""
+    """Why it cannot be fetched and where it is had, for a set that `fetch` cannot get."""
 
     @abstractmethod
     def fetch(self, root: str) -> object:
@@ -36,7 +38,7 @@ class FilesDataModule(ArraysDataModule):
 
     def prepare_data(self) -> None:
         """Download what is absent; Lightning calls this in one process a machine."""
-        if not self.lacking() or not self.download or self._begun():
+        if not self.lacking() or not self.download or self.elsewhere or self._begun():
             return
         try:
             download(self.fetch, self.dir, self.folder)
@@ -47,9 +49,10 @@ class FilesDataModule(ArraysDataModule):
         """Read the files, or say which are missing."""
         if not self.lacking():
             return self.read()
-        if self._begun():  # never mix what someone has put there with what is downloaded
+        if self._begun() and not self.elsewhere:  # never mix what someone has put there with what is downloaded
             raise self._missing("it holds other files; add these, or delete the folder to have all downloaded")
-        raise self._missing("call prepare_data() to download it" if self.download else "download is off")
+        why = self.elsewhere or ("call prepare_data() to download it" if self.download else "download is off")
+        raise self._missing(why)
 
     def _begun(self) -> bool:
         return self.place.is_dir() and any(self.place.iterdir())

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -28,7 +27,7 @@ class MNIST(FilesDataModule):
 
     title = "MNIST"
     folder = "MNIST/raw"
-    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    class_names = tuple("0123456789")
 
     def __init__(
         self,

@@ -80,6 +80,8 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
 
     def forward(self, input: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
         """Normalise; in training keep the moving averages up to date."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
         x = input.movedim(self.dim, 1)
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
@@ -88,8 +90,6 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
             averages = self.running_mean.clone(), self.running_var.clone()
             y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
-        assert self.running_mean is not None
-        assert self.running_var is not None
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = x.numel() // x.shape[1]
         if count > 1:

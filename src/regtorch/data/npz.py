@@ -1,0 +1,146 @@
+"""Keras-style .npz files: x_train, y_train, x_test and y_test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from regtorch.data.arrays import Arrays, ArraysDataModule, Splits, checked
+from regtorch.data.augment import Augment
+from regtorch.data.errors import DataError, reading
+from regtorch.data.split import check_share, split
+
+__all__ = ["Npz", "read_npz"]
+
+
+class Npz(ArraysDataModule):
+    """Arrays of one's own; a random share of the training ones, always the same, is for validation.
+
+    Inputs are images (N, height, width) or (N, height, width, channels) with 1 or 3 channels, or vectors (N, features);
+    uint8 stands for 0 to 1 in 255 steps, floats for themselves. Labels are integers (N,) or (N, 1), or one-hot
+    (N, num_classes). With `num_classes=None` the targets are numbers, (N,) or (N, outputs). `download` is there because
+    every data set has it.
+
+    Args:
+        dir: The .npz.
+        num_classes: Labels run from 0 to one less; None where the targets are numbers.
+        batch_size: Samples a batch.
+        val_share: The validation part's share of the training arrays, of each class.
+        resize: See `ArraysDataModule`.
+        seed: Seeds the shuffling, not the split.
+        download: Has no effect.
+        augment: Changes training batches.
+    """
+
+    title = "npz"
+
+    def __init__(
+        self,
+        dir: str = "data.npz",
+        *,
+        num_classes: int | None = 10,
+        batch_size: int = 32,
+        val_share: float = 0.2,
+        resize: Sequence[int] | None = None,
+        seed: int | None = 0,
+        download: bool = True,
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__(
+            dir,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            resize=resize,
+            seed=seed,
+            download=download,
+            augment=augment,
+        )
+        self.val_share = check_share("val_share", val_share)
+
+    def load(self) -> Splits:
+        """Read the arrays and cut off the validation part."""
+        if not self.dir.is_file():
+            raise DataError(f"there is no file {self.dir}; name the .npz itself with data.dir=...")
+        arrays = read_npz(self.dir)
+        train, test = (self._part(arrays, part) for part in ("train", "test"))
+        if train.images.shape[1:] != test.images.shape[1:]:
+            shapes = (f"x_{part} has {_shape(arrays[f'x_{part}'])}" for part in ("train", "test"))
+            raise DataError(f"{self.dir}: {' and '.join(shapes)}; samples of both must have one shape.")
+        labels = train.labels if self.num_classes is not None else torch.zeros(len(train), dtype=torch.int64)
+        rest, val = split(labels, [self.val_share], str(self.dir))
+        return Splits(train.take(rest), train.take(val), test)
+
+    def _part(self, arrays: dict[str, np.ndarray], part: str) -> Arrays:
+        inputs = self._inputs(arrays[f"x_{part}"], f"{self.dir}: x_{part}")
+        targets = self._targets(arrays[f"y_{part}"], f"{self.dir}: y_{part}")
+        return checked(torch.from_numpy(inputs), torch.from_numpy(targets), self.num_classes, f"{self.dir}, {part}")
+
+    def _inputs(self, array: np.ndarray, source: str) -> np.ndarray:
+        if array.dtype != np.uint8 and array.dtype.kind not in "fb":
+            raise DataError(f"{source}: expected uint8 or floats, found {_shape(array)}; convert it with astype.")
+        if array.ndim == 3:
+            array = array[..., None]
+        if array.ndim not in (2, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+            raise DataError(
+                f"{source}: expected vectors (N, features) or images (N, height, width[, channels]) with 1 or 3 "
+                f"channels last, found {_shape(array)}; transpose or reshape it."
+            )
+        _check_finite(array, source)
+        if array.ndim == 2:
+            return _plain(array)
+        if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() > 2:
+            raise DataError(
+                f"{source}: expected floats from 0 to 1, or standardized ones, found {array.min():g} to "
+                f"{array.max():g}; divide by 255 or save it as uint8."
+            )
+        return _plain(array.transpose(0, 3, 1, 2))
+
+    def _targets(self, array: np.ndarray, source: str) -> np.ndarray:
+        if array.dtype.kind not in "iufb":
+            raise DataError(f"{source}: expected numbers, found {_shape(array)}.")
+        _check_finite(array, source)
+        if self.num_classes is None:
+            if array.ndim not in (1, 2):
+                raise DataError(f"{source}: expected numbers (N,) or (N, outputs), found {_shape(array)}.")
+            return array.reshape(len(array), -1).astype(np.float32)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        elif array.ndim == 2 and array.shape[1] == self.num_classes:
+            if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+                raise DataError(f"{source}: its {len(array)} rows are not one-hot; expected one 1 a row and else 0.")
+            array = array.argmax(axis=1)
+        if array.ndim != 1 or (array.dtype.kind == "f" and (array != array.round()).any()):
+            raise DataError(
+                f"{source}: expected integers (N,) or (N, 1), or one-hot (N, {self.num_classes}), found "
+                f"{_shape(array)}; set data.num_classes to the number of classes, or to null for numbers."
+            )
+        return array.astype(np.int64)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the four arrays of a Keras-style .npz.
+
+    Raises:
+        DataError: The file is damaged or lacks an array.
+    """
+    names = ("x_train", "y_train", "x_test", "y_test")
+    with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+        lacks = [name for name in names if name not in found]
+        if lacks:
+            raise DataError(f"{path}: it lacks {', '.join(lacks)}; it holds {', '.join(found) or 'nothing'}.")
+        return {name: found[name] for name in names}
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """A copy that torch can take, with floats in float32."""
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype)
+
+
+def _check_finite(array: np.ndarray, source: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{source}: it holds {int((~np.isfinite(array)).sum())} numbers that are NaN or infinite.")
+
+
+def _shape(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"

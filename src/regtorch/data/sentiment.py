@@ -1,0 +1,105 @@
+"""Document 004's sentiment analysis: sentences of film reviews as bags of words."""
+
+import hashlib
+import io
+import tarfile
+import urllib.request
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from regtorch.data.arrays import Arrays, Splits
+from regtorch.data.bag_of_words import present, vocabulary
+from regtorch.data.download import DownloadError
+from regtorch.data.errors import damaged, reading
+from regtorch.data.files import FilesDataModule
+from regtorch.data.split import check_share, split
+
+__all__ = ["Sentiment"]
+
+_URL = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
+_SHA256 = "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"
+_FILES = ("rt-polarity.neg", "rt-polarity.pos")  # in the order of the classes
+
+
+class Sentiment(FilesDataModule):
+    """Pang and Lee's sentence polarity data: 5,331 negative (0) and as many positive (1) sentences.
+
+    `dir` holds `rt-polarity/` with rt-polarity.neg and rt-polarity.pos. A sentence is a vector of `max_words` numbers,
+    1 for each of the training part's `max_words - 1` most frequent words that it has; the first number is always 0, as
+    Keras's Tokenizer makes it. Validation and test are random shares, always the same, half of either class.
+
+    Args:
+        dir: Where the data's files are, or are downloaded to.
+        num_classes: 2.
+        batch_size: Samples a batch.
+        max_words: The vectors' length.
+        val_share: The validation part's share of all sentences.
+        test_share: The test part's.
+        seed: Seeds the shuffling, not the split.
+        download: Whether absent files are fetched.
+    """
+
+    title = "movie-review sentences"
+    folder = "rt-polarity"
+    class_names = ("negative", "positive")
+    lines: ClassVar[int] = 5331
+    """How many sentences each file has."""
+
+    def __init__(
+        self,
+        dir: str = "data",
+        *,
+        num_classes: int = 2,
+        batch_size: int = 32,
+        max_words: int = 10_000,
+        val_share: float = 0.1,
+        test_share: float = 0.1,
+        seed: int | None = 0,
+        download: bool = True,
+    ) -> None:
+        super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
+        if max_words < 2:
+            raise ValueError(f"max_words: expected at least 2, as the first number is nobody's, received {max_words}")
+        self.max_words = max_words
+        self.val_share = check_share("val_share", val_share)
+        self.test_share = check_share("test_share", test_share)
+
+    def fetch(self, root: str) -> object:
+        """Download the authors' archive and unpack its two files into `root`."""
+        with urllib.request.urlopen(_URL) as answer:
+            content = answer.read()
+        found = hashlib.sha256(content).hexdigest()
+        if found != _SHA256:
+            raise DownloadError(f"{_URL} has another checksum than the official file's: {found}")
+        place = Path(root) / self.folder
+        place.mkdir()
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                name = Path(member.name).name
+                source = tar.extractfile(member)
+                if name in _FILES and source is not None:
+                    (place / name).write_bytes(source.read())
+
+    def lacking(self) -> list[str]:
+        """Name the files that are not there."""
+        return [name for name in _FILES if not (self.place / name).is_file()]
+
+    def read(self) -> Splits:
+        """Read the sentences, part them, and count words in the training part alone."""
+        negative, positive = (self._sentences(self.place / name) for name in _FILES)
+        sentences = negative + positive
+        labels = torch.tensor([0] * len(negative) + [1] * len(positive))
+        parts = split(labels, [self.val_share, self.test_share], str(self.place))
+        numbers = vocabulary([sentences[i] for i in parts[0].tolist()], self.max_words)
+        bags = present(sentences, numbers, self.max_words)
+        return Splits(*(Arrays(bags[part], labels[part]) for part in parts))
+
+    def _sentences(self, file: Path) -> list[str]:
+        with reading(file):
+            # Not splitlines(): it takes more for line ends than the line feed.
+            *found, rest = file.read_bytes().decode("cp1252").split("\n")
+        if len(found) != self.lines or rest:
+            raise damaged(file, f"expected {self.lines:,} lines, a sentence each, found {len(found):,}")
+        return [sentence.strip() for sentence in found]

@@ -1,0 +1,103 @@
+"""Document 004's binary task on windows of 6 series, generated."""
+
+import math
+from statistics import NormalDist
+
+import torch
+
+from regtorch.data.arrays import SPLIT_SEED, Arrays, ArraysDataModule, Splits
+from regtorch.data.split import check_share
+
+__all__ = ["Windows"]
+
+_SERIES = 6
+
+
+class Windows(ArraysDataModule):
+    """Windows (N, 6, size) of 6 series with a label of 0 or 1; generated, as the document does not say what it had.
+
+    A window is white noise plus (label 1) or minus (label 0) a fixed pattern, a sine wave in each series whose norm is
+    `signal`, so that the best any rule can do is known: `best_accuracy`. Numbers are always the same.
+
+    As with Keras's `validation_split` the last share is for validation, in the order that the samples have: with
+    `sorted` all of label 0 come first, and the two parts then hold different labels. The test part has a fifth as many
+    further windows, never sorted. `dir` and `download` are there because every data set has them.
+
+    Args:
+        dir: Has no effect.
+        num_classes: 2.
+        batch_size: Samples a batch.
+        samples: How many windows there are to train on and to validate.
+        size: The windows' length.
+        balance: The share of label 1.
+        sorted: Whether samples are sorted by label instead of mixed.
+        signal: The pattern's norm in units of the noise's deviation.
+        val_share: The validation part's share of the samples.
+        seed: Seeds the shuffling, not the numbers.
+        download: Has no effect.
+    """
+
+    title = "windows"
+    class_names = ("negative", "positive")
+
+    def __init__(
+        self,
+        dir: str = "data",
+        *,
+        num_classes: int = 2,
+        batch_size: int = 40,
+        samples: int = 2000,
+        size: int = 20,
+        balance: float = 0.5,
+        sorted: bool = False,
+        signal: float = 2.0,
+        val_share: float = 0.2,
+        seed: int | None = 0,
+        download: bool = True,
+    ) -> None:
+        super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
+        if size < 2 or samples < 10:
+            raise ValueError(f"size and samples: expected at least 2 and 10, received {size} and {samples}")
+        if not 0 < balance < 1:
+            raise ValueError(f"balance: expected a share of label 1 above 0 and below 1, received {balance}")
+        if not signal > 0:
+            raise ValueError(f"signal: expected more than 0, received {signal}")
+        self.samples = samples
+        self.size = size
+        self.balance = balance
+        self.sorted = sorted
+        self.signal = signal
+        self.val_share = check_share("val_share", val_share)
+        self.remark = (
+            f"windows: generated, {balance:.1%} of label 1{', sorted by label' if sorted else ''}; "
+            f"no rule has an accuracy above {self.best_accuracy:.1%}"
+        )
+
+    @property
+    def best_accuracy(self) -> float:
+        """The expected accuracy of the best rule, which knows the pattern and the balance."""
+        normal, prior = NormalDist(), math.log((1 - self.balance) / self.balance) / (2 * self.signal)
+        hits = normal.cdf(self.signal - prior), normal.cdf(self.signal + prior)
+        return self.balance * hits[0] + (1 - self.balance) * hits[1]
+
+    def load(self) -> Splits:
+        """Draw the windows."""
+        everything = self._draw(self.samples, SPLIT_SEED, in_order=self.sorted)
+        val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 1)
+        return Splits(
+            everything.take(slice(-val_size)),
+            everything.take(slice(-val_size, None)),
+            self._draw(self.samples // 5, SPLIT_SEED + 1, in_order=False),
+        )
+
+    def _draw(self, count: int, seed: int, *, in_order: bool) -> Arrays:
+        numbers = torch.Generator().manual_seed(seed)
+        positives = min(max(1, round(self.balance * count)), count - 1)
+        labels = (torch.arange(count) >= count - positives).to(torch.int64)
+        if not in_order:
+            labels = labels[torch.randperm(count, generator=numbers)]
+        noise = torch.randn(count, _SERIES, self.size, generator=numbers)
+        time = torch.arange(self.size) / self.size
+        pattern = torch.stack([torch.sin(2 * torch.pi * (time + series / _SERIES)) for series in range(_SERIES)])
+        pattern *= self.signal / pattern.norm()
+        return Arrays(noise + (2 * labels - 1).view(-1, 1, 1) * pattern, labels)

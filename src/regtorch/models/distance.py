@@ -1,0 +1,40 @@
+"""Document 004's net for the distance on roads between two points."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.init import keras_init_
+from regtorch.models.inputs import check_input
+
+__all__ = ["Distance"]
+
+
+class Distance(nn.Module):
+    """4 - 100 relu - 100 relu - 1: 10,701 parameters.
+
+    Args:
+        head: "sigmoid", with which the document predicts one number for all inputs, or "linear", its answer's cure.
+
+    Example:
+        >>> Distance()(torch.zeros(2, 4)).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(self, head: Literal["linear", "sigmoid"] = "linear") -> None:
+        super().__init__()
+        if head not in ("linear", "sigmoid"):
+            raise ValueError(f"Distance: head must be 'linear' or 'sigmoid', received {head!r}.")
+        self.sigmoid = head == "sigmoid"
+        self.hidden1 = nn.Linear(4, 100)
+        self.hidden2 = nn.Linear(100, 100)
+        self.head = nn.Linear(100, 1)
+        keras_init_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map two points (N, 4), latitude and longitude of each, to distances (N, 1)."""
+        check_input("Distance", x, (4,))
+        x = self.head(F.relu(self.hidden2(F.relu(self.hidden1(x)))))
+        return torch.sigmoid(x) if self.sigmoid else x
