@@ -52,6 +52,12 @@ def test_the_task_follows_from_outputs_and_targets(name: str, expected, score: s
         assert float(metric.compute()) == (outputs.argmax(1) == targets).float().mean()
 
 
+def test_a_single_sample_has_no_r2():
+    metric = regression().metric()
+    metric.update(torch.ones(1, 1), torch.ones(1, 1))
+    assert metric.compute().isnan()
+
+
 @pytest.mark.parametrize(
     ("outputs", "targets", "num_classes", "message"),
     [

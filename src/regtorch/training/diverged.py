@@ -31,9 +31,9 @@ class StopWhenDiverged(EpochCallback):
             _stop("train/loss", float(loss), trainer.current_epoch + 1, f", step {step}")
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Look at the epoch's metrics."""
+        """Look at the epoch's losses; a score may be NaN by itself, as R² is of a single sample."""
         for name, value in metrics.items():
-            if not math.isfinite(value):
+            if not math.isfinite(value) and name.endswith(("loss", "penalty")):
                 _stop(name, value, epoch)
 
 

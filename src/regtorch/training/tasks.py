@@ -53,7 +53,7 @@ def binary() -> Task:
 
 def regression() -> Task:
     """Numbers (N, k) against numbers (N, k): mean squared error and R²."""
-    return Task("r2", F.mse_loss, R2Score, _same)
+    return Task("r2", F.mse_loss, _R2, _same)
 
 
 def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
@@ -87,6 +87,13 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
             "set model.net.num_classes='${data.num_classes}'"
         )
     return classification(outputs.shape[1])
+
+
+class _R2(R2Score):
+    """R², and NaN of a single sample, which has no spread to explain."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if self.total > 1 else torch.full((), torch.nan)
 
 
 def _same(outputs: Tensor) -> Tensor:
