@@ -175,6 +175,8 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As a terminal starts it: a test run in the background ignores Ctrl-C and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         deadline = time.monotonic() + 60
@@ -185,6 +187,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.strip().splitlines() == ["error: interrupted"]
