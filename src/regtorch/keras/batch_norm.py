@@ -110,9 +110,6 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
         assert self.momentum is not None
         return through_float32(self.momentum) if self.version == 2 else self.momentum
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dims."""
-
     def extra_repr(self) -> str:
         """What differs from torch's."""
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, version={self.version}"

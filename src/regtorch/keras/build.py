@@ -213,7 +213,7 @@ class _Builder:
             raise ValueError(
                 f"from_config: {place} is not supported; supported are {', '.join(sorted(LAYERS))} and nested models"
             )
-        spec = Spec(layer.class_name, layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs])
+        spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs])
         try:
             module = make(spec)
             spec.refuse_unused()

@@ -66,17 +66,15 @@ class Axes:
 
 @dataclass
 class Spec:
-    """A layer's class name and config.
+    """A layer's config.
 
     Attributes:
-        class_name: Keras's class.
-        config: its config.
+        config: Keras's.
         axes: how Keras's axes lie in torch.
         version: 2 or 3.
         shapes: the shapes of its inputs, in torch's layout.
     """
 
-    class_name: str
     config: dict[str, Any]
     axes: Axes
     version: int

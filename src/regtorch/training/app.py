@@ -76,6 +76,7 @@ def run(cfg: DictConfig) -> float | None:
         The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
     # Here, not above: --help needs none of it.
+    from regtorch.training.denormals import flushed_denormals
     from regtorch.training.job import train
     from regtorch.training.quiet import quiet
 
@@ -86,7 +87,7 @@ def run(cfg: DictConfig) -> float | None:
         print(f"\njob {job.job.num}: {' '.join(job.overrides.task)}", flush=True)
     try:
         check_new_keys(job.overrides.task)
-        with quiet(not cfg.debug):
+        with quiet(not cfg.debug), flushed_denormals():
             summary = train(cfg, folder, dict(job.runtime.choices), sweep=sweep)
         return summary["final"].get(f"val/{score_of(summary['final'])}")
     except KeyboardInterrupt as error:

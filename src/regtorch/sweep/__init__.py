@@ -1,0 +1,1 @@
+"""Many runs: reading what they left, and pages about them."""
