@@ -272,3 +272,11 @@ def test_the_real_cifar10_as_jpegs() -> None:
     assert distinct(*module.splits) == 60_000
     pixels = torch.cat([part.images.float().mean((0, 2, 3)) * len(part) for part in module.splits[:2]]).view(2, 3)
     torch.testing.assert_close(pixels.sum(0) / 50_000 / 255, torch.tensor([0.4913, 0.4821, 0.4465]), rtol=0, atol=2e-4)
+
+
+@real("notMNIST")
+@pytest.mark.parametrize("center", [True, False])
+def test_notmnists_pixels_lie_around_0_as_in_the_course(center: bool):
+    for part in loaded(NotMNIST(str(SHARED_DATA), limit=500, center=center)).splits:
+        images, _ = part.__getitems__(list(range(200)))
+        assert (float(images.min()), float(images.max())) == ((-0.5, 0.5) if center else (0.0, 1.0))

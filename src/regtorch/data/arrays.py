@@ -29,11 +29,13 @@ class Arrays(Dataset[Batch]):
     Args:
         images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; or other inputs (N, ...), bool or float.
         labels: (N,), int64; or numbers to predict (N, outputs), float.
+        offset: Taken off uint8 images when they have become 0 to 1.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, offset: float = 0.0) -> None:
         self.images = images
         self.labels = labels
+        self.offset = offset
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,14 +49,14 @@ class Arrays(Dataset[Batch]):
         chosen = torch.tensor(indices)
         images = self.images[chosen]
         if images.dtype == torch.uint8:
-            images = images.to(torch.float32).div_(255)
+            images = images.to(torch.float32).div_(255).sub_(self.offset)
         elif images.dtype == torch.bool:
             images = images.to(torch.float32)
         return images, self.labels[chosen]
 
     def take(self, which: slice | Tensor) -> "Arrays":
         """Choose a part of the samples."""
-        return Arrays(self.images[which], self.labels[which])
+        return Arrays(self.images[which], self.labels[which], self.offset)
 
 
 class Splits(NamedTuple):
@@ -133,7 +135,7 @@ class ArraysDataModule(LightningDataModule, ABC):
                     raise ValueError(
                         f"resize: {self.title} holds no images, received {list(self.resize)}; leave it null"
                     )
-                splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels) for part in splits))
+                splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels, part.offset) for part in splits))
             self._splits = splits
 
     @property

@@ -15,7 +15,8 @@ class NotMNIST(MNIST):
 
     `dir` holds `notMNIST/raw/` with four IDX files under MNIST's names. There is no official split, so figures compare
     only where the files are the same. Labels are wrong here and there by nature. `limit` keeps only that many of the
-    first training images: document 003 trains on 500. For the other arguments see `MNIST`.
+    first training images: document 003 trains on 500. `center` serves pixels from -½ to ½, as the course does whose
+    exercise document 003 is; MNIST's are 0 to 1. For the other arguments see `MNIST`.
     """
 
     title = "notMNIST"
@@ -38,6 +39,7 @@ class NotMNIST(MNIST):
         augment: Augment | None = None,
         val_size: int = 3_000,
         limit: int | None = None,
+        center: bool = True,
     ) -> None:
         super().__init__(
             dir,
@@ -50,6 +52,7 @@ class NotMNIST(MNIST):
             val_size=val_size,
         )
         self.limit = limit
+        self.center = center
 
     def fetch(self, root: str) -> object:
         """Refuse: MNIST's own download would bring MNIST."""
@@ -58,6 +61,8 @@ class NotMNIST(MNIST):
     def read(self) -> Splits:
         """Read the four files, cut off the validation part and keep `limit` of the rest."""
         train, val, test = super().read()
+        for part in (train, val, test):
+            part.offset = 0.5 if self.center else 0.0
         if self.limit is None:
             return Splits(train, val, test)
         if not 1 <= self.limit <= len(train):
