@@ -69,7 +69,9 @@ class RockPaperScissors(ImageFolders):
         """Find, part and decode the photographs."""
         train, val, test = super().load()
         if self.leak:
-            both = (torch.cat([getattr(part, name) for part in (train, val)]) for name in ("images", "labels"))
-            train = Arrays(*both)
+            images, labels = (
+                torch.cat([getattr(part, name) for part in (train, val)]) for name in ("images", "labels")
+            )
+            train = Arrays(images, labels)
             self.remark = f"{self.remark}; the validation images are trained on too (data.leak)".removeprefix("; ")
         return Splits(train, val, test)
