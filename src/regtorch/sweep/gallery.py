@@ -42,12 +42,12 @@ def train_missing(documents: Sequence[Document], runs: Path, script: Path, extra
 def page(documents: Sequence[Document], runs: Path, target: Path) -> list[str]:
     """Write the page and its pictures beside it; returns the claims whose runs are missing."""
     missing: list[str] = []
-    summary = ["| document | claim | verdict |", "|---|---|---|"]
+    summary = ["| question | said | verdict |", "|---|---|---|"]
     sections: list[str] = []
     for document in documents:
         sections += [f"## {document.title}", f"*{document.author}*", ""]
         for claim in document.claims:
-            summary.append(f"| {document.title} | [{claim.said}](#{claim.name.replace('_', '-')}) | {claim.verdict} |")
+            summary.append(f"| [{claim.question}](#{claim.name.replace('_', '-')}) | {claim.said} | {claim.verdict} |")
             found = {setting.label: _runs(runs, claim, setting) for setting in claim.settings}
             if any(not of_one for of_one in found.values()):
                 missing.append(claim.name)
