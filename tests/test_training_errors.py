@@ -59,6 +59,15 @@ ERRORS = {
     "rate": (("reg=dropout", "reg.rate=1.5"), r"reg\.rate.*1\.5"),
     "no data": (("data=mnist", "data.dir=nowhere", "data.download=false"), r"MNIST.*nowhere"),
     "too few outputs": (("model.net.num_classes=5",), r"5 classes.*labels have 10.*model\.net\.num_classes"),
+    "numbers for a classifier": (("data=distance",), "data=distance has numbers to predict .*choose model=distance"),
+    "images for a net of numbers": (
+        ("model=distance",),
+        r"model=distance takes samples of shape \[4\], and data=digits",
+    ),
+    "windows for a net of images": (
+        ("model=cnn", "data=windows"),
+        r"\[6, 20\] a sample, CNN .*choose the net that is made",
+    ),
     "wrong input size": (("data.resize=null",), r"\[1, 8, 8\].*\[1, 28, 28\].*data\.resize='\$\{model\.input_shape\}'"),
     "batch size": (("data.batch_size=0",), r"batch_size.*0"),
     "no proximal step": (("reg=orthogonal", "reg.proximal=true"), r"Orthogonal.*proximal"),

@@ -23,7 +23,7 @@ from regtorch.training.outputs import RECEIPT, write_summary, write_text
 from regtorch.training.preflight import preflight
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.rules import rules_of
-from regtorch.training.settings import check_settings
+from regtorch.training.settings import check_pair, check_settings
 from regtorch.training.table import print_metrics
 
 __all__ = ["train"]
@@ -47,6 +47,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     """
     started = perf_counter()
     check_settings(cfg)
+    check_pair(cfg, choices)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     net: nn.Module = instantiate(cfg.model.net)

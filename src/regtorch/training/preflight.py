@@ -60,7 +60,11 @@ def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
         wants = f" is made for {list(input_shape)}" if input_shape is not None else " cannot take it"
         raise RunError(
             f"wrong input size: the data gives {got} a sample, {type(net).__name__}{wants}; "
-            "adapt the images with data.resize='${model.input_shape}'"
+            + (
+                "adapt the images with data.resize='${model.input_shape}'"
+                if len(got) == len(input_shape) == 3
+                else "choose the net that is made for this data"
+            )
             if input_shape is not None and got != list(input_shape)
             else f"{type(net).__name__} cannot take a batch of shape {list(x.shape)}: {' '.join(str(error).split())}"
         ) from error

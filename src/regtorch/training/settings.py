@@ -1,12 +1,13 @@
 """What a config must hold before anything is loaded or trained for nothing."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from omegaconf import DictConfig, OmegaConf
 
 from regtorch.training.errors import RunError
 
-__all__ = ["check_settings"]
+__all__ = ["check_pair", "check_settings"]
 
 _SWITCHES = ("compile", "debug", "reg.proximal", "data.download", "trainer.enable_checkpointing")
 # A package of the extra "train", and what in the config needs it.
@@ -27,3 +28,20 @@ def check_settings(cfg: DictConfig) -> None:
     for package, user in _NEEDS.items():
         if user in used and find_spec(package) is None:
             raise RunError(f"{package} is not installed; install what training needs: pip install 'regtorch[train]'")
+
+
+def check_pair(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+    """Refuse a net and a data set that cannot go together, before either is made.
+
+    Raises:
+        RunError: with what to choose.
+    """
+    model, data = (f"{group}={choices.get(group)}" for group in ("model", "data"))
+    shape = OmegaConf.select(cfg, "model.input_shape")
+    if "num_classes" in cfg.model.net and OmegaConf.select(cfg, "data.num_classes") is None:
+        raise RunError(f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance")
+    if shape is not None and len(shape) != 3 and cfg.data.get("resize") is not None:
+        raise RunError(
+            f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, "
+            "as an experiment does (experiment=... in --help)"
+        )
