@@ -123,7 +123,7 @@ def record(keras: Any, case: tuple[Net, tuple[int, ...], str, str, dict[str, Any
         "weight_seed": 7,
         "batch_seed0": 1000,
         "eval_batch_seed": 999,
-        "model_json": model.to_json(),
+        "model_json": json.loads(model.to_json()),
     }
     model.set_weights(weights(result))
     outputs = model.output_shape[-1]
@@ -147,4 +147,6 @@ def record(keras: Any, case: tuple[Net, tuple[int, ...], str, str, dict[str, Any
 
 if __name__ == "__main__":
     keras = importlib.import_module("tensorflow").keras
-    Path(sys.argv[1]).write_text(json.dumps({name: record(keras, case) for name, case in CASES.items()}))
+    Path(sys.argv[1]).write_text(
+        json.dumps({name: record(keras, case) for name, case in CASES.items()}, separators=(",", ":"))
+    )
