@@ -23,7 +23,7 @@ def main() -> int:
     from regtorch.sweep.claims import read_documents
     from regtorch.sweep.gallery import page, train_missing
 
-    documents = read_documents(ROOT / "conf" / "documents")
+    documents = read_documents(ROOT / "docs" / "claims")
     runs = arguments.runs.absolute()
     failed = (
         train_missing(documents, runs, ROOT / "scripts" / "train.py", arguments.overrides) if arguments.train else 0

@@ -17,7 +17,7 @@ from regtorch.sweep.gallery import folder_of, page
 from regtorch.sweep.results import curve, read_run
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = read_documents(ROOT / "conf" / "documents")
+DOCUMENTS = read_documents(ROOT / "docs" / "claims")
 CLAIMS = [claim for document in DOCUMENTS for claim in document.claims]
 
 

@@ -179,23 +179,17 @@ def serialize(rule: Penalty | Constraint | None, *, transposed: bool = True) -> 
 def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[str, dict[str, Any]]:
     """Keras's class name and config of an identifier, which may be a name, a config, or an object of Keras's."""
     if isinstance(identifier, str):
-        name, config = identifier, {}
-    elif isinstance(identifier, Mapping):
-        name, config = identifier.get("class_name"), identifier.get("config") or {}
-        if is_custom(identifier):
-            raise ValueError(
-                f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}"
-            )
-        if not isinstance(name, str) or not isinstance(config, Mapping):
-            raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {identifier!r}")
+        identifier = {"class_name": identifier}
     elif hasattr(identifier, "get_config") and not isinstance(identifier, type):
-        name, config = type(identifier).__name__, identifier.get_config()
-        if is_custom({"class_name": name, "module": type(identifier).__module__}):
-            raise ValueError(
-                f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}"
-            )
-    else:
+        kind = type(identifier)
+        identifier = {"class_name": kind.__name__, "module": kind.__module__, "config": identifier.get_config()}
+    elif not isinstance(identifier, Mapping):
         raise TypeError(f"{what}: expected a name or a config of Keras's, received {identifier!r}")
+    name, config = identifier.get("class_name"), identifier.get("config") or {}
+    if not isinstance(name, str) or not isinstance(config, Mapping):
+        raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {identifier!r}")
+    if is_custom(identifier):
+        raise ValueError(f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}")
     spellings = {_plain(k): k for k in known}
     found = spellings.get(_plain(name))
     if found is None:

@@ -1,4 +1,4 @@
-"""The documents' claims: what is said, the runs that test it, and what we conclude. Their texts are conf/documents/."""
+"""The documents' claims: what is said, the runs that test it, and what we conclude. Their texts are docs/claims/."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Document:
 
 
 def read_documents(folder: Path) -> list[Document]:
-    """Read conf/documents/*.yaml.
+    """Read docs/claims/*.yaml.
 
     Raises:
         ValueError: a claim is not complete.
