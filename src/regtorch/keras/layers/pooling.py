@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -48,8 +49,9 @@ class _Pooling(nn.Module):
         y = self.pool(x)
         return y.mT if self.sequences else y
 
+    @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Pool channels-first numbers."""
 
     def padded(self, x: Tensor, value: float) -> Tensor:
         """`x` with Keras's "same" padding, where it is asked for."""
