@@ -49,6 +49,12 @@ def everything() -> tuple[nn.Module, Tensor, Tensor]:
     return Everything().double(), torch.randn(8, 3, 4, 4, dtype=torch.float64), torch.randint(0, 2, (8,))
 
 
+def channels_last() -> tuple[nn.Module, Tensor, Tensor]:
+    """The same net with its convolutions' weights in the other memory format."""
+    net, x, y = everything()
+    return net.to(memory_format=torch.channels_last), x, y
+
+
 def tied() -> tuple[nn.Module, Tensor, Tensor]:
     torch.manual_seed(0)
     return Tied().double(), torch.randint(0, 7, (8, 1)), torch.randint(0, 7, (8,))
@@ -68,4 +74,10 @@ def weight_normed() -> tuple[nn.Module, Tensor, Tensor]:
     return net, x, y
 
 
-NETS = {"everything": everything, "tied": tied, "dense": dense, "weight_normed": weight_normed}
+NETS = {
+    "everything": everything,
+    "channels last": channels_last,
+    "tied": tied,
+    "dense": dense,
+    "weight_normed": weight_normed,
+}

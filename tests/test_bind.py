@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, prune
 
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase, every
-from nets import NETS, dense, everything, tied, weight_normed
+from nets import NETS, channels_last, dense, everything, tied, weight_normed
 from regtorch.terms import BoundTerms
 
 Net = Callable[[], tuple[nn.Module, Tensor, Tensor]]
@@ -321,6 +321,14 @@ def test_projection_is_the_rule_on_each_weight(case: ConstraintCase):
     if case.idempotent:
         assert bound.violation() < 1e-12
     assert type(case.rule).__name__ in bound.receipt()
+
+
+@every(CONSTRAINTS)
+def test_projection_in_either_memory_format(case: ConstraintCase):
+    (model, *_), (other, *_) = everything(), channels_last()
+    for net in (model, other):
+        case.rule.on(net).project_()
+    close(dict(other.named_parameters()), dict(model.named_parameters()), rtol=1e-12, atol=1e-12, check_stride=False)
 
 
 def test_explicit_dims_are_torch_dims_also_when_transposed():

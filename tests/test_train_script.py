@@ -109,6 +109,21 @@ def test_the_convention_says_how_lam_is_meant(train: CommandLine, convention: st
     assert penalties[0] == pytest.approx(penalties[1])
 
 
+def test_channels_last_trains_the_same_net(train: CommandLine):
+    def trained(*arguments: str) -> tuple[dict[str, torch.Tensor], float]:
+        folder = train(
+            "model=cnn", "reg=l2", "constraint=max_norm", "optimizer=sgd", "trainer.max_epochs=1", *arguments
+        ).folder
+        weights = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        return weights, json.loads((folder / "summary.json").read_text())["final"]["train/loss"]
+
+    (weights, loss), (expected, expected_loss) = trained("channels_last=true"), trained()
+    name = next(n for n in weights if n.endswith("weight") and weights[n].dim() == 4)
+    assert weights[name].stride() != expected[name].stride()
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-5, check_stride=False)
+
+
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):
     assert train("hydra.run.dir=here", *BARE).code == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "here").rglob("*")}

@@ -51,6 +51,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     net: nn.Module = instantiate(cfg.model.net)
+    if cfg.channels_last:
+        net.to(memory_format=torch.channels_last)
     rules = rules_of(cfg, net, choices)
     data = instantiate(cfg.data)
     data.prepare_data()

@@ -9,7 +9,7 @@ from regtorch.training.errors import RunError
 
 __all__ = ["check_pair", "check_settings"]
 
-_SWITCHES = ("compile", "debug", "reg.proximal", "data.download", "trainer.enable_checkpointing")
+_SWITCHES = ("compile", "channels_last", "debug", "reg.proximal", "data.download", "trainer.enable_checkpointing")
 # A package of the extra "train", and what in the config needs it.
 _NEEDS = {"rich": "", "matplotlib": "HistoryPicture", "tensorboard": "TensorBoardLogger"}
 
