@@ -112,7 +112,12 @@ def test_the_convention_says_how_lam_is_meant(train: CommandLine, convention: st
 def test_channels_last_trains_the_same_net(train: CommandLine):
     def trained(*arguments: str) -> tuple[dict[str, torch.Tensor], float]:
         folder = train(
-            "model=cnn", "reg=l2", "constraint=max_norm", "optimizer=sgd", "trainer.max_epochs=1", *arguments
+            "model=cnn",
+            "reg=l2",
+            "constraint=max_norm",
+            "trainer.precision=64-true",
+            "trainer.max_epochs=1",
+            *arguments,
         ).folder
         weights = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         return weights, json.loads((folder / "summary.json").read_text())["final"]["train/loss"]
@@ -120,8 +125,8 @@ def test_channels_last_trains_the_same_net(train: CommandLine):
     (weights, loss), (expected, expected_loss) = trained("channels_last=true"), trained()
     name = next(n for n in weights if n.endswith("weight") and weights[n].dim() == 4)
     assert weights[name].stride() != expected[name].stride()
-    assert loss == pytest.approx(expected_loss, rel=1e-4)
-    torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-5, check_stride=False)
+    assert loss == pytest.approx(expected_loss, rel=1e-9)
+    torch.testing.assert_close(weights, expected, rtol=1e-6, atol=1e-8, check_stride=False)
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):
