@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,22 @@ def test_the_real_mnist() -> None:
     assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
     assert float(pixels.std()) == pytest.approx(0.3081, abs=1e-4)
     assert snapshot(SHARED_DATA / "MNIST") == before
+
+
+@pytest.mark.parametrize("divisor", [255.0, 65_025.0])
+def test_pixels_are_divided_as_told_in_every_part(tmp_path: Path, divisor: float) -> None:
+    write_mnist(tmp_path)
+    module = MNIST(str(tmp_path), val_size=10, divisor=divisor, batch_size=40, resize=(1, 14, 14))
+    module.setup()
+    for part in module.splits:
+        images, _ = part[0]
+        assert torch.equal(images, part.images[0].float() / divisor)
+
+
+@pytest.mark.parametrize("divisor", [0.0, -255.0, math.nan, math.inf])
+def test_a_divisor_that_leaves_no_pixels_is_refused(divisor: float) -> None:
+    with pytest.raises(ValueError, match=f"^divisor: expected a finite number above 0, received {divisor}"):
+        MNIST(divisor=divisor)
 
 
 @pytest.mark.parametrize("val_size", [0, -1, 40])

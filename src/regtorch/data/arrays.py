@@ -14,7 +14,7 @@ from regtorch.data.augment import Augment
 from regtorch.data.errors import DataError
 from regtorch.data.images import adapt
 
-__all__ = ["SPLIT_SEED", "Arrays", "ArraysDataModule", "Splits", "checked"]
+__all__ = ["SPLIT_SEED", "Arrays", "ArraysDataModule", "Pixels", "Splits", "checked"]
 
 Batch = tuple[Tensor, Tensor]
 SPLIT_SEED = 42
@@ -23,19 +23,33 @@ SPLIT_SEED = 42
 T = TypeVar("T")
 
 
+class Pixels(NamedTuple):
+    """How a batch of uint8 images becomes float32: divided, and then moved."""
+
+    divisor: float = 255.0
+    offset: float = 0.0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images of 0 to 255, as they lie in memory, to what a net gets."""
+        return images.to(torch.float32).div_(self.divisor).sub_(self.offset)
+
+
+_ZERO_TO_ONE = Pixels()
+
+
 class Arrays(Dataset[Batch]):
     """Images and labels in memory.
 
     Args:
         images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; or other inputs (N, ...), bool or float.
         labels: (N,), int64; or numbers to predict (N, outputs), float.
-        offset: Taken off uint8 images when they have become 0 to 1.
+        pixels: What uint8 images become in a batch; from 0 to 1 as it is.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, offset: float = 0.0) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, pixels: Pixels = _ZERO_TO_ONE) -> None:
         self.images = images
         self.labels = labels
-        self.offset = offset
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,14 +63,14 @@ class Arrays(Dataset[Batch]):
         chosen = torch.tensor(indices)
         images = self.images[chosen]
         if images.dtype == torch.uint8:
-            images = images.to(torch.float32).div_(255).sub_(self.offset)
+            images = self.pixels(images)
         elif images.dtype == torch.bool:
             images = images.to(torch.float32)
         return images, self.labels[chosen]
 
     def take(self, which: slice | Tensor) -> "Arrays":
         """Choose a part of the samples."""
-        return Arrays(self.images[which], self.labels[which], self.offset)
+        return Arrays(self.images[which], self.labels[which], self.pixels)
 
 
 class Splits(NamedTuple):
@@ -135,7 +149,7 @@ class ArraysDataModule(LightningDataModule, ABC):
                     raise ValueError(
                         f"resize: {self.title} holds no images, received {list(self.resize)}; leave it null"
                     )
-                splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels, part.offset) for part in splits))
+                splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels, part.pixels) for part in splits))
             self._splits = splits
 
     @property

@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST: IDX files, packed or not."""
 
 import gzip
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
-from regtorch.data.arrays import Arrays, Splits, checked
+from regtorch.data.arrays import Arrays, Pixels, Splits, checked
 from regtorch.data.augment import Augment
 from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
@@ -22,7 +23,8 @@ class MNIST(FilesDataModule):
     """MNIST: 28×28 grey digits; validation is the end of the official training set, test the official one.
 
     `dir` holds `MNIST/raw/` with the four IDX files, plain or as `.gz`; nothing is written beside them. `val_size` is
-    how many of the last training images are the validation part; for the other arguments see `ArraysDataModule`.
+    how many of the last training images are the validation part. Pixels are divided by `divisor`; another one than 255
+    shows what a wrong scale does. For the other arguments see `ArraysDataModule`.
     """
 
     title = "MNIST"
@@ -40,7 +42,10 @@ class MNIST(FilesDataModule):
         download: bool = True,
         augment: Augment | None = None,
         val_size: int = 10_000,
+        divisor: float = 255.0,
     ) -> None:
+        if not (math.isfinite(divisor) and divisor > 0):
+            raise ValueError(f"divisor: expected a finite number above 0, received {divisor}; 255 makes pixels 0 to 1")
         super().__init__(
             dir,
             num_classes=num_classes,
@@ -51,6 +56,7 @@ class MNIST(FilesDataModule):
             augment=augment,
         )
         self.val_size = val_size
+        self.divisor = divisor
 
     def fetch(self, root: str) -> object:
         """Download into `root` with torchvision."""
@@ -71,6 +77,8 @@ class MNIST(FilesDataModule):
                 f"val_size: expected 1 to {len(train) - 1} of the {len(train)} training images, "
                 f"received {self.val_size}"
             )
+        for part in (train, test):
+            part.pixels = Pixels(self.divisor)
         return Splits(train.take(slice(-self.val_size)), train.take(slice(-self.val_size, None)), test)
 
     def _read_part(self, part: str) -> Arrays:

@@ -62,7 +62,7 @@ class NotMNIST(MNIST):
         """Read the four files, cut off the validation part and keep `limit` of the rest."""
         train, val, test = super().read()
         for part in (train, val, test):
-            part.offset = 0.5 if self.center else 0.0
+            part.pixels = part.pixels._replace(offset=0.5 if self.center else 0.0)
         if self.limit is None:
             return Splits(train, val, test)
         if not 1 <= self.limit <= len(train):
