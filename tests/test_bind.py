@@ -62,6 +62,22 @@ def test_all_weights_and_biases(case: PenaltyCase):
     close(way_2(everything, rule), way_1(everything, rule), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("rule", [rt.L1(0.1), rt.L2(0.1), rt.L1L2(0.1, 0.2)], ids=repr)
+def test_weights_larger_than_a_block_beside_smaller_ones(rule: rt.Penalty, contiguous: bool):
+    torch.manual_seed(0)
+    shapes = [(3, 5), (700, 800), (1, 1), (600, 900), (0, 4)]
+    weights = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    model = nn.ParameterDict({f"weight{i}": nn.Parameter(w if contiguous else w.T) for i, w in enumerate(weights)})
+    start = {name: torch.randn_like(p) for name, p in model.items()}
+    for name, p in model.items():
+        p.grad = start[name].clone()
+    reg = type(rule)(**{**vars(rule), "select": "all"}).on(model)
+    reg.scale = 0.7
+    reg.add_grad_()
+    close(gradients(model), {n: start[n] + 0.7 * rule.grad(p) for n, p in model.items()}, rtol=1e-14, atol=1e-14)
+
+
 @every(PENALTIES)
 def test_a_weight_that_the_loss_does_not_use_gets_its_penalty(case: PenaltyCase):
     model = nn.ModuleDict({"used": nn.Linear(3, 2), "unused": nn.Linear(4, 3)}).double()

@@ -107,36 +107,35 @@ class BoundPenalty(Bound, Term):
         """Many weights at once where the rule is elementwise and the gradients are plain; one by one otherwise."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
             return True
-        at_once: list[nn.Parameter] = []
+        elementwise = self.rule if isinstance(self.rule, Elementwise) else None
+        at_once: tuple[list[Tensor], list[Tensor]] = ([], [])
         none = True
         for weight, tensor in self.weights(owned):
             none = False
-            plain = isinstance(tensor, nn.Parameter)
-            if plain and foreach is not False and self._fits_foreach(tensor, factor):
-                at_once.append(tensor)
-            elif plain:
+            if not isinstance(tensor, nn.Parameter):
+                self._add_behind(weight, factor, owned)
+            elif foreach is False or tensor.grad is None or tensor.grad.is_sparse:
+                accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
+            elif elementwise and not isinstance(factor, Tensor):
+                at_once[0].append(tensor)
+                at_once[1].append(tensor.grad)
+            elif weight.groups > 1:  # units first is a copy there, into which nothing can be added
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             else:
-                with torch.enable_grad():
-                    computed = weight.read(self.model)
-                leaves = [p for p in weight.leaves(self.model) if owned is None or id(p) in owned]
-                outer = self.grad(weight, computed.detach()).mul_(factor)
-                for leaf, g in zip(
-                    leaves, torch.autograd.grad(computed, leaves, outer, allow_unused=True), strict=True
-                ):
-                    if g is not None:
-                        accumulate_(leaf, g)
-        if at_once and isinstance(self.rule, Elementwise) and not isinstance(factor, Tensor):
-            add_many_(at_once, *self.rule.coefficients, factor)
+                self.rule.add_grad_(self.units(weight, tensor), self.units(weight, tensor.grad), factor)
+        if elementwise and not isinstance(factor, Tensor) and at_once[0]:
+            add_many_(*at_once, *elementwise.coefficients, factor)
         return not (none and any(True for _ in self.weights()))
 
-    def _fits_foreach(self, p: nn.Parameter, factor: float | Tensor) -> bool:
-        return (
-            isinstance(self.rule, Elementwise)
-            and not isinstance(factor, Tensor)
-            and p.grad is not None
-            and not p.grad.is_sparse
-        )
+    def _add_behind(self, weight: Weight, factor: float | Tensor, owned: Owned) -> None:
+        """Through the graph of a computed weight to the parameters behind it."""
+        with torch.enable_grad():
+            computed = weight.read(self.model)
+        leaves = [p for p in weight.leaves(self.model) if owned is None or id(p) in owned]
+        outer = self.grad(weight, computed.detach()).mul_(factor)
+        for leaf, g in zip(leaves, torch.autograd.grad(computed, leaves, outer, allow_unused=True), strict=True):
+            if g is not None:
+                accumulate_(leaf, g)
 
     def describe(self, factor: float) -> str:
         """The receipt of this rule."""

@@ -111,9 +111,7 @@ class NormConstraint(Constraint):
             )
         return torch.linalg.vector_norm(wide(w), dim=dim, keepdim=True)
 
-    def _factor(self, w: Tensor) -> Tensor:
-        norm = self._norm(w)
-        target = self.target(norm)
+    def _factor(self, w: Tensor, norm: Tensor, target: Tensor) -> Tensor:
         if self.epsilon:
             return target / (norm + self.epsilon)
         # Exactly 1 inside the set and within rounding of its edge, so that a second application changes nothing; a
@@ -124,11 +122,18 @@ class NormConstraint(Constraint):
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """`w` with each unit's norm mapped."""
-        return (w * self._factor(w)).to(w.dtype)
+        norm = self._norm(w)
+        return (w * self._factor(w, norm, self.target(norm))).to(w.dtype)
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """One norm and one multiplication in place, no copy of the weight."""
-        return w.mul_(self._factor(w))
+        norm = self._norm(w)
+        target = self.target(norm)
+        # On a CPU looking costs less than a needless multiplication; elsewhere it would wait for the device.
+        looks = norm.device.type == "cpu" and not torch.compiler.is_compiling()
+        if looks and not self.epsilon and torch.equal(target, norm):
+            return w
+        return w.mul_(self._factor(w, norm, target))
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The largest |norm - nearest norm in the set| over the units."""

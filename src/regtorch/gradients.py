@@ -14,6 +14,8 @@ _foreach_sign: Any = torch._foreach_sign  # pyright: ignore[reportPrivateImportU
 
 __all__ = ["accumulate_", "add_many_"]
 
+_BLOCK = 1 << 18  # numbers; 1 MiB of float32, which a core's cache holds beside its gradient
+
 
 @torch.no_grad()
 def accumulate_(p: nn.Parameter, g: Tensor) -> None:
@@ -30,26 +32,37 @@ def accumulate_(p: nn.Parameter, g: Tensor) -> None:
 
 
 @torch.no_grad()
-def add_many_(parameters: Sequence[nn.Parameter], l1: float, l2: float, factor: float) -> None:
-    """Add factor · (l1 sign(w) + 2·l2·w) to the dense gradients of `parameters`, in place.
+def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2: float, factor: float) -> None:
+    """Add factor · (l1 sign(w) + 2·l2·w) to `grads`, which are dense, in place.
 
-    The signs need memory for at most the largest weight (or a million numbers) at a time.
+    The signs need memory for one block of numbers at a time; on a CPU a block stays in its cache.
     """
-    if l2:
-        _foreach_add_([p.grad for p in parameters], list(parameters), alpha=2 * l2 * factor)
-    if l1:
-        for chunk in _chunks(parameters):
-            _foreach_add_([p.grad for p in chunk], _foreach_sign(chunk), alpha=l1 * factor)
+    if not l1:
+        _foreach_add_(grads, weights, alpha=2 * l2 * factor)
+        return
+    for chunk, into in _chunks(weights, grads):
+        if l2:
+            _foreach_add_(into, chunk, alpha=2 * l2 * factor)
+        _foreach_add_(into, _foreach_sign(chunk), alpha=l1 * factor)
 
 
-def _chunks(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    limit = max(1_000_000, *(p.numel() for p in parameters))
-    chunk: list[nn.Parameter] = []
+def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Weights and their gradients in groups of at most `_BLOCK` numbers; on a CPU larger ones are cut into blocks."""
+    pairs = [block for pair in zip(weights, grads, strict=True) for block in _blocks(*pair)]
+    chunk: tuple[list[Tensor], list[Tensor]] = ([], [])
     held = 0
-    for p in parameters:
-        if chunk and held + p.numel() > limit:
+    for w, g in pairs:
+        if held and held + w.numel() > _BLOCK:
             yield chunk
-            chunk, held = [], 0
-        chunk.append(p)
-        held += p.numel()
+            chunk, held = ([], []), 0
+        chunk[0].append(w)
+        chunk[1].append(g)
+        held += w.numel()
     yield chunk
+
+
+def _blocks(w: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    cut = w.numel() > _BLOCK and w.device.type == "cpu" and w.is_contiguous() and g.is_contiguous()
+    if cut and not torch.compiler.is_compiling():  # the compiler makes one loop of it anyway
+        return zip(w.view(-1).split(_BLOCK), g.view(-1).split(_BLOCK), strict=True)
+    return iter([(w, g)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from regtorch.rule import Rule
@@ -34,6 +35,13 @@ class Penalty(Rule):
     @abstractmethod
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """The gradient of `self(w)` in closed form, without a graph; 0 where the penalty has a kink."""
+
+    @torch.no_grad()
+    def add_grad_(
+        self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
+    ) -> None:
+        """Add factor · `self.grad(w)` to `into`, in place; overridden where that needs no copy of the weight."""
+        into.add_(self.grad(w).mul_(factor))
 
     @property
     @abstractmethod

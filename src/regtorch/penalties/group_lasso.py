@@ -62,9 +62,25 @@ class GroupLasso(Penalty):
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """λ √fan_in w_u / ‖w_u‖."""
-        v = rows(wide(w.detach()))
-        norm = torch.linalg.vector_norm(v, dim=1, keepdim=True)
-        return (v * (self._strength(v) / nonzero(norm))).view(w.shape).to(w.dtype)
+        w = w.detach()
+        return (wide(w) * self._pull(w)).to(w.dtype)
+
+    @torch.no_grad()
+    def add_grad_(
+        self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
+    ) -> None:
+        """One norm and one fused multiply-add, no copy of the weight."""
+        pull = self._pull(w).mul_(factor)
+        if pull.dtype == w.dtype == into.dtype:
+            into.addcmul_(w, pull)
+        else:
+            into.add_((wide(w) * pull).to(w.dtype))
+
+    def _pull(self, w: Tensor) -> Tensor:
+        """λ √fan_in / ‖w_u‖ of each unit."""
+        dim = tuple(range(1, w.ndim)) or None
+        norm = torch.linalg.vector_norm(wide(w), dim=dim, keepdim=True)
+        return self._strength(rows(w)) / nonzero(norm)
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
