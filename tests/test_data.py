@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
 
 import regtorch.data
 from regtorch.data import CIFAR10, MNIST, ArraysDataModule, Digits, FashionMNIST
 from regtorch.data.arrays import Arrays
+from regtorch.data.batches import Batches
 from regtorch.data.images import adapt
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ def digits(**options: Any) -> Digits:
     return module
 
 
-def epoch(loader: DataLoader[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def epoch(loader: Batches) -> tuple[Tensor, Tensor]:
     images, labels = zip(*loader, strict=True)
     return torch.cat(images), torch.cat(labels)
 
@@ -141,23 +142,49 @@ def test_val_and_test_keep_their_order_and_nothing_moves_the_global_numbers() ->
 def test_uint8_pixels_become_fractions_and_stay_untouched_in_memory() -> None:
     images = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
     arrays = Arrays(images, torch.arange(4))
-    batch, labels = arrays.__getitems__([3, 1])
+    batch, labels = arrays.batch(torch.tensor([3, 1]))
     assert torch.equal(batch, images[[3, 1]].float() / 255)
     assert labels.tolist() == [3, 1]
     assert torch.equal(arrays.images.flatten(), torch.arange(256, dtype=torch.uint8))
-    one, label = arrays[2]
-    assert torch.equal(one, images[2].float() / 255)
-    assert label == 2
 
 
-def test_a_distributed_sampler_shares_the_data_out() -> None:
-    train = digits().train_dataloader()
-    shares = [
-        DataLoader(train.dataset, 32, sampler=DistributedSampler(train.dataset, 2, rank), collate_fn=train.collate_fn)
-        for rank in range(2)
-    ]
-    images = torch.cat([epoch(share)[0] for share in shares])
-    assert torch.equal(sorted_rows(images), sorted_rows(epoch(train)[0]))
+def flat(lists: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
+
+
+def numbered(count: int) -> Arrays:
+    return Arrays(torch.zeros(count, 1), torch.arange(count))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [12, 13, 14, 17])
+def test_processes_share_the_data_out(count: int, world: int) -> None:
+    def shares(training: bool, shuffled: bool = False) -> list[list[int]]:
+        loaders = [
+            Batches(
+                numbered(count),
+                4,
+                torch.Generator().manual_seed(1) if shuffled else None,
+                training=training,
+                rank=rank,
+                world=world,
+            )
+            for rank in range(world)
+        ]
+        batches = [[labels.tolist() for _, labels in loader] for loader in loaders]
+        assert [len(of_one) for of_one in batches] == [len(loader) for loader in loaders]
+        return [flat(of_one) for of_one in batches]
+
+    assert sorted(flat(shares(training=False))) == list(range(count))  # each sample once
+    trained = shares(training=True, shuffled=True)
+    assert len({len(share) for share in trained}) == 1  # the same number of steps in every process
+    assert len(trained[0]) % 4 != 1  # batch norm cannot train on one sample
+    left_out = count - len(set(flat(trained)))
+    assert left_out <= (world if -(-count // world) % 4 == 1 else 0)
+
+
+def test_without_a_generator_the_order_is_the_samples_own() -> None:
+    assert flat([labels.tolist() for _, labels in Batches(numbered(10), 3, training=True)]) == list(range(9))
 
 
 def test_a_data_module_and_its_loaders_pickle() -> None:

@@ -89,8 +89,8 @@ def test_pixels_are_divided_as_told_in_every_part(tmp_path: Path, divisor: float
     module = MNIST(str(tmp_path), val_size=10, divisor=divisor, batch_size=40, resize=(1, 14, 14))
     module.setup()
     for part in module.splits:
-        images, _ = part[0]
-        assert torch.equal(images, part.images[0].float() / divisor)
+        images, _ = part.batch(torch.tensor([0]))
+        assert torch.equal(images, part.images[:1].float() / divisor)
 
 
 @pytest.mark.parametrize("divisor", [0.0, -255.0, math.nan, math.inf])

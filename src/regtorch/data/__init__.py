@@ -1,9 +1,9 @@
 """Data sets as LightningDataModules that keep their arrays in memory."""
 
-from regtorch.data.arrays import ArraysDataModule
 from regtorch.data.augment import Augment
 from regtorch.data.cats_dogs import CatsDogs
 from regtorch.data.cifar10 import CIFAR10
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.digits import Digits
 from regtorch.data.distance import Distance
 from regtorch.data.errors import DataError

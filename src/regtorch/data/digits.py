@@ -2,7 +2,8 @@
 
 import torch
 
-from regtorch.data.arrays import SPLIT_SEED, Arrays, ArraysDataModule, Splits
+from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.errors import DataError
 
 __all__ = ["Digits"]

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from regtorch.data.arrays import SPLIT_SEED, Arrays, ArraysDataModule, Splits
+from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.split import check_share
 
 __all__ = ["Distance", "great_circle"]

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from regtorch.data.arrays import ArraysDataModule, Splits
+from regtorch.data.arrays import Splits
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.download import DownloadError, download
 from regtorch.data.errors import DataError, missing
 

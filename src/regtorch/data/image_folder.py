@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import torch
 
-from regtorch.data.arrays import Arrays, ArraysDataModule, Splits, checked
+from regtorch.data.arrays import Arrays, Splits, checked
 from regtorch.data.augment import Augment
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.decode import Decoder
 from regtorch.data.errors import DataError, missing
 from regtorch.data.image_tree import Sample, Tree, find_images, opened

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regtorch.data.arrays import Arrays, ArraysDataModule, Splits, checked
+from regtorch.data.arrays import Arrays, Splits, checked
 from regtorch.data.augment import Augment
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.errors import DataError, reading
 from regtorch.data.split import check_share, split
 

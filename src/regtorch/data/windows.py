@@ -5,7 +5,8 @@ from statistics import NormalDist
 
 import torch
 
-from regtorch.data.arrays import SPLIT_SEED, Arrays, ArraysDataModule, Splits
+from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
+from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.split import check_share
 
 __all__ = ["Windows"]
