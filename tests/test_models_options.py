@@ -15,6 +15,7 @@ from regtorch.models import (
     RPS,
     Distance,
     PretrainedWeightsError,
+    Sentiment,
     SixClass,
     TwoClassMLP,
     VGG16Head,
@@ -46,6 +47,7 @@ def test_images_smaller_than_the_field_of_view_are_refused_when_the_net_is_made(
     [
         (lambda: RPS(blocks=5), "blocks must be 1, 2, 3 or 4, received 5"),
         (lambda: Distance(head="softmax"), "head must be 'linear' or 'sigmoid', received 'softmax'"),
+        (lambda: Sentiment(activation="tanh"), "activation must be 'sigmoid' or 'relu', received 'tanh'"),
         (lambda: WindowNet(rates=[0.2]), r"rates must be two, one a dropout layer, received \[0.2\]"),
         (lambda: VGG16Head(weights="places"), "weights must be 'imagenet' or null"),
         (lambda: VGG16Head(train_blocks=6), "train_blocks must be from 0 to 5, received 6"),
@@ -57,6 +59,18 @@ def test_images_smaller_than_the_field_of_view_are_refused_when_the_net_is_made(
 def test_a_wrong_option_is_refused(make: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_distance_is_a_net_for_any_regression_on_numbers() -> None:
+    assert Distance(inputs=7, outputs=2)(torch.zeros(3, 7)).shape == (3, 2)
+
+
+def test_the_second_layer_of_sentiment_can_be_a_relu_too() -> None:
+    torch.manual_seed(0)
+    net = Sentiment(max_words=5, activation="relu").eval()
+    x = torch.randn(3, 5)
+    layers = nn.Sequential(net.hidden1, nn.ReLU(), net.hidden2, nn.ReLU(), net.head)
+    torch.testing.assert_close(net(x), layers(x))
 
 
 def test_two_convolutions_leave_more_features_than_four() -> None:
@@ -106,6 +120,7 @@ def test_vgg16_takes_torchvisions_weights_where_they_are_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setattr("regtorch.models.vgg16_head._check", lambda path: None)  # the true file has 528 MB
     other = VGG16Head(**_SMALL)
     assert "random" in other.remark
     state = {f"features.{name}": w for name, w in other.features.state_dict().items()}
@@ -124,4 +139,19 @@ def test_vgg16_says_what_to_do_where_the_weights_cannot_be_had(tmp_path: Path, m
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(PretrainedWeightsError, match=r"(?s)vgg16-397923af\.pth cannot .*no network.*weights=null"):
+        VGG16Head(weights="imagenet", **_SMALL)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", None])
+def test_vgg16_takes_no_other_file_for_torchvisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    cached = tmp_path / "checkpoints" / "vgg16-397923af.pth"
+    cached.parent.mkdir()
+    if content is None:
+        torch.save(VGG16Head(**_SMALL).features.state_dict(), cached)
+    else:
+        cached.write_bytes(content)
+    with pytest.raises(PretrainedWeightsError, match=r"vgg16-397923af\.pth is not torchvision's file .*remove it"):
         VGG16Head(weights="imagenet", **_SMALL)

@@ -66,6 +66,31 @@ def test_the_best_epoch_is_tested_with_its_own_weights(train: CommandLine):
     assert weights["epoch"] + 1 == best["epoch"]
 
 
+def test_a_best_between_epochs_is_told_with_its_step_and_score(train: CommandLine):
+    arguments = ("trainer.val_check_interval=2", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=3000")
+    folder = train(*arguments, "trainer.limit_train_batches=7", "seed=3").folder
+    best = json.loads((folder / "summary.json").read_text())["best"]
+    saved = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert (best["epoch"], best["step"]) == (saved["epoch"] + 1, saved["global_step"])
+    assert best["step"] < 7
+    scores = [
+        callback["best_model_score"] for callback in saved["callbacks"].values() if "best_model_score" in callback
+    ]
+    assert best["val/accuracy"] in [float(score) for score in scores if score is not None]
+
+
+def test_a_callbacks_own_mode_says_what_is_best(train: CommandLine):
+    folder = train("callbacks.best.monitor=val/score", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
+    best = json.loads((folder / "summary.json").read_text())["best"]
+    assert best["epoch"] == torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] + 1
+
+
+def test_an_experiment_takes_other_callbacks(train: CommandLine):
+    # six_class gives the early stopping its patience; without that callback nobody reads it.
+    result = train("callbacks=none", "+callbacks.stop.patience=3", "logger=none")
+    assert (result.code, result.err) == (0, "")
+
+
 def test_without_a_terminal_an_epoch_is_one_plain_line(train: CommandLine):
     out = train("reg=l2").out
     epochs = [line for line in out.splitlines() if line.startswith("epoch ")]
@@ -109,6 +134,18 @@ def test_the_convention_says_how_lam_is_meant(train: CommandLine, convention: st
     assert penalties[0] == pytest.approx(penalties[1])
 
 
+def test_early_stopping_says_so(train: CommandLine):
+    result = train(
+        "callbacks=early_stopping",
+        "callbacks.stop.patience=2",
+        "trainer.max_epochs=9",
+        "optimizer=sgd",
+        "optimizer.lr=0",
+    )
+    assert json.loads((result.folder / "summary.json").read_text())["epochs"] == 3
+    assert "stopped early: val/loss has not improved for 2 epochs" in result.out
+
+
 def test_channels_last_trains_the_same_net(train: CommandLine):
     def trained(*arguments: str) -> tuple[dict[str, torch.Tensor], float]:
         folder = train(
@@ -127,6 +164,12 @@ def test_channels_last_trains_the_same_net(train: CommandLine):
     assert weights[name].stride() != expected[name].stride()
     assert loss == pytest.approx(expected_loss, rel=1e-9)
     torch.testing.assert_close(weights, expected, rtol=1e-6, atol=1e-8, check_stride=False)
+
+
+def test_a_convention_of_squares_is_no_error_for_other_penalties(train: CommandLine):
+    result = train("reg=l1", "reg.lam=1e-4", "reg.convention=tf", *BARE)
+    assert result.code == 0
+    assert "reg.convention=tf speaks of Σw², which reg=l1 has not: lam is taken as it is" in result.out
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):

@@ -55,7 +55,6 @@ ERRORS = {
     "constraint's select": (("constraint=max_norm", "constraint.select=name:x"), r"name:x"),
     "negative bound": (("constraint=max_norm", "constraint.max_value=-1"), r"max_value.*-1"),
     "unknown convention": (("reg=l2", "reg.convention=kears"), r"reg\.convention.*did you mean keras\?"),
-    "convention of no L2": (("reg=l1", "reg.convention=tf"), r"reg\.convention=tf.*reg=l1"),
     "rate": (("reg=dropout", "reg.rate=1.5"), r"reg\.rate.*1\.5"),
     "no data": (("data=mnist", "data.dir=nowhere", "data.download=false"), r"MNIST.*nowhere"),
     "too few outputs": (("model.net.num_classes=5",), r"5 classes.*labels have 10.*model\.net\.num_classes"),
@@ -72,6 +71,24 @@ ERRORS = {
     "batch size": (("data.batch_size=0",), r"batch_size.*0"),
     "no proximal step": (("reg=orthogonal", "reg.proximal=true"), r"Orthogonal.*proximal"),
     "no gpu": (("trainer=gpu",), r"gpu"),
+    "a word for a switch of a net": (
+        ("model=bn_mlp", "model.net.bn=no"),
+        r"BNMLP: bn must be true or false, received 'no'",
+    ),
+    "a word for a switch of the data": (
+        ("model=window_net", "data=windows", "data.sorted=maybe"),
+        r"sorted must be true or false, received 'maybe'",
+    ),
+    "a word for a switch of the optimizer": (("optimizer=sgd", "optimizer.nesterov=yes"), r"nesterov.*'yes'"),
+    "no such metric": (
+        ("callbacks=early_stopping", "callbacks.stop.monitor=val/los"),
+        r"monitor: expected one of .*received 'val/los'; did you mean val/loss\?",
+    ),
+    "nothing to monitor": (
+        ("callbacks=default", "trainer.limit_val_batches=0"),
+        r"monitor=val/accuracy needs a validation",
+    ),
+    "batch norm on one sample": (("model=cnn", "data.batch_size=1"), r"cannot train on a batch of one.*batch_size"),
 }
 
 

@@ -1,11 +1,13 @@
 import copy
+import math
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from regtorch.data import Digits
+from regtorch.data import Digits, Distance
 from regtorch.models import CNN
 from regtorch.training.errors import RunError
 from regtorch.training.preflight import preflight
@@ -49,3 +51,28 @@ def test_what_does_not_fit_is_told(digits: Digits, case: str):
 
 def test_more_outputs_than_classes_are_no_error(digits: Digits):
     assert preflight(CNN(num_classes=12), digits).task.score == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda x, y: x.fill_(math.nan), "^the data's inputs hold NaN"),
+        (lambda x, y: y.fill_(math.inf), "^the data's targets hold NaN or infinite"),
+        (lambda x, y: y.fill_(1e30), r"has a loss of inf .*scale the targets"),
+    ],
+)
+def test_what_is_not_finite_is_told_before_training(change: Callable[[Tensor, Tensor], Tensor], expected: str):
+    data = Distance(standardize=False)
+    data.setup("fit")
+    change(data.splits.val.images, data.splits.val.labels)
+    with pytest.raises(RunError, match=expected):
+        preflight(nn.Linear(4, 1), data)
+
+
+def test_weights_that_are_not_finite_are_told():
+    data = Distance()
+    data.setup("fit")
+    net = nn.Linear(4, 1)
+    nn.init.constant_(net.weight, math.nan)
+    with pytest.raises(RunError, match="^Linear's outputs hold NaN or infinite numbers before any training"):
+        preflight(net, data)

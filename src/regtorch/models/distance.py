@@ -13,9 +13,11 @@ __all__ = ["Distance"]
 
 
 class Distance(nn.Module):
-    """4 - 100 relu - 100 relu - 1: 10,701 parameters.
+    """4 - 100 relu - 100 relu - 1: 10,701 parameters; with other widths a net for any regression on numbers.
 
     Args:
+        inputs: Numbers a sample.
+        outputs: Numbers to predict.
         head: "sigmoid", with which the document predicts one number for all inputs, or "linear", its answer's cure.
 
     Example:
@@ -23,18 +25,19 @@ class Distance(nn.Module):
         torch.Size([2, 1])
     """
 
-    def __init__(self, head: Literal["linear", "sigmoid"] = "linear") -> None:
+    def __init__(self, inputs: int = 4, outputs: int = 1, head: Literal["linear", "sigmoid"] = "linear") -> None:
         super().__init__()
         if head not in ("linear", "sigmoid"):
             raise ValueError(f"Distance: head must be 'linear' or 'sigmoid', received {head!r}.")
+        self.inputs = inputs
         self.sigmoid = head == "sigmoid"
-        self.hidden1 = nn.Linear(4, 100)
+        self.hidden1 = nn.Linear(inputs, 100)
         self.hidden2 = nn.Linear(100, 100)
-        self.head = nn.Linear(100, 1)
+        self.head = nn.Linear(100, outputs)
         keras_init_(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map two points (N, 4), latitude and longitude of each, to distances (N, 1)."""
-        check_input("Distance", x, (4,))
+        """Map numbers (N, inputs), such as two points' coordinates, to (N, outputs), such as their distance."""
+        check_input("Distance", x, (self.inputs,))
         x = self.head(F.relu(self.hidden2(F.relu(self.hidden1(x)))))
         return torch.sigmoid(x) if self.sigmoid else x

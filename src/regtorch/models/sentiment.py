@@ -1,5 +1,7 @@
 """Document 004's net for sentiment from a bag of words."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,14 +19,24 @@ class Sentiment(nn.Module):
         num_classes: Width of the head.
         max_words: Size of the vocabulary; the document does not say it.
         dropout: Rate of both dropout layers.
+        activation: Of the second layer: "sigmoid", or "relu", which the document's answer would take.
 
     Example:
         >>> Sentiment(max_words=50)(torch.zeros(2, 50)).shape
         torch.Size([2, 2])
     """
 
-    def __init__(self, num_classes: int = 2, max_words: int = 10_000, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        num_classes: int = 2,
+        max_words: int = 10_000,
+        dropout: float = 0.5,
+        activation: Literal["sigmoid", "relu"] = "sigmoid",
+    ) -> None:
         super().__init__()
+        if activation not in ("sigmoid", "relu"):
+            raise ValueError(f"Sentiment: activation must be 'sigmoid' or 'relu', received {activation!r}.")
+        self.activation = torch.sigmoid if activation == "sigmoid" else F.relu
         self.max_words = max_words
         self.hidden1 = nn.Linear(max_words, 512)
         self.dropout1 = nn.Dropout(dropout)
@@ -37,4 +49,4 @@ class Sentiment(nn.Module):
         """Map bags of words (N, max_words) to logits (N, num_classes)."""
         check_input("Sentiment", x, (self.max_words,))
         x = self.dropout1(F.relu(self.hidden1(x)))
-        return self.head(self.dropout2(torch.sigmoid(self.hidden2(x))))
+        return self.head(self.dropout2(self.activation(self.hidden2(x))))

@@ -1,7 +1,9 @@
 """Document 004's transfer learning: VGG16's convolutions under a head of one's own."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import accumulate
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -72,7 +74,7 @@ class VGG16Head(nn.Module):
         keras_init_(self)
         self.remark = "weights=null: VGG16's features are random, not pretrained"
         if weights == "imagenet":
-            self.features.load_state_dict(_imagenet())
+            _load_imagenet(self.features)
             self.remark = ""
         # A pooling layer ends each block; a layer's block is the number of those before it.
         pools = accumulate((isinstance(layer, nn.MaxPool2d) for layer in self.features), initial=0)
@@ -98,15 +100,36 @@ def _features() -> nn.Sequential:
     return features.to_empty(device=device)
 
 
-def _imagenet() -> dict[str, Tensor]:
+def _load_imagenet(features: nn.Sequential) -> None:
+    """Fill VGG16's convolutions from torch's cache, or from torchvision's address."""
     from torchvision.models import VGG16_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1
+    name = weights.url.rpartition("/")[2]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if cached.is_file():
+        _check(cached)
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:  # no network, no place on the disk; a broken file
+        features.load_state_dict(
+            {k.removeprefix("features."): w for k, w in state.items() if k.startswith("features.")}
+        )
+    except (OSError, RuntimeError) as error:  # no network, no place on the disk
         raise PretrainedWeightsError(
-            f"weights='imagenet': {weights.url.rpartition('/')[2]} cannot be had from torch's cache or its address "
-            f"({error}); put it into {torch.hub.get_dir()}/checkpoints, or set weights=null for random weights"
+            f"weights='imagenet': {name} cannot be had from torch's cache or its address "
+            f"({error}); put it into {cached.parent}, or set weights=null for random weights"
         ) from error
-    return {name.removeprefix("features."): w for name, w in state.items() if name.startswith("features.")}
+
+
+def _check(path: Path) -> None:
+    """Make sure that a file that is there already is the one its name says; torch checks only what it downloads."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    promised = path.stem.rpartition("-")[2]
+    if not digest.hexdigest().startswith(promised):
+        raise PretrainedWeightsError(
+            f"weights='imagenet': {path} is not torchvision's file (its sha256 does not begin with {promised}); "
+            "remove it, or set weights=null for random weights"
+        )

@@ -64,7 +64,9 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
     if is_out_of_memory(error):
         size = OmegaConf.select(cfg, "data.batch_size") if cfg is not None else None
         now = f" (now {size})" if size is not None else ""
-        return f"out of memory: lower data.batch_size{now}, or choose a smaller model"
+        return f"out of memory: lower data.batch_size{now}, or choose a smaller model or smaller images"
+    if isinstance(error, ValueError) and "Expected more than 1 value per channel when training" in str(error):
+        return "batch norm cannot train on a batch of one sample; raise data.batch_size"
     if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
         return f"{error.name} is not installed; install what training needs: pip install 'regtorch[train]'"
     text = _one_line(error)
@@ -124,7 +126,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     return f"unknown key {full!r}{hint}{new}"
 
 
-OPEN = ("optimizer", "trainer", "model.net")
+OPEN = ("optimizer", "trainer", "model.net", "data.augment")
 """Where a new key is an argument of somebody else's class; anywhere else nobody would read it."""
 _OTHER_WORDS = {
     "lambda": "lam",

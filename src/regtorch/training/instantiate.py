@@ -1,6 +1,7 @@
 """The one door to Hydra's `instantiate`, and what differs between Hydra's versions."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import hydra
@@ -9,6 +10,7 @@ import hydra.utils
 __all__ = ["instantiate", "main_options"]
 
 # Hydra 1.4 and later call only what is listed.
+_SWITCH = (bool, bool | None, "bool", "bool | None")
 _TRUSTED = ["regtorch.*", "torch.*", "torchvision.*", "torchmetrics.*", "lightning.*"]
 
 
@@ -27,8 +29,23 @@ def instantiate(config: Any, **arguments: Any) -> Any:
     Args:
         config: a node with `_target_`, or None.
         arguments: further arguments, or such that replace the node's.
+
+    Raises:
+        ValueError: a word stands where true or false is meant; `no` is a string, and as such true.
     """
+    _check_switches(config)
     options: dict[str, Any] = {}
     if "_execution_whitelist_" in inspect.signature(hydra.utils.instantiate).parameters:
         options["_execution_whitelist_"] = _TRUSTED
     return hydra.utils.instantiate(config, _convert_="all", **options, **arguments)
+
+
+def _check_switches(config: Any) -> None:
+    if isinstance(config, Mapping):
+        if isinstance(target := config.get("_target_"), str):
+            for name, parameter in inspect.signature(hydra.utils.get_object(target)).parameters.items():
+                value = config.get(name)
+                if parameter.annotation in _SWITCH and not isinstance(value, bool | None):
+                    raise ValueError(f"{target.rpartition('.')[2]}: {name} must be true or false, received {value!r}")
+        for value in config.values():
+            _check_switches(value)

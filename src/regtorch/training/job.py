@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from regtorch.models import count
+from regtorch.training.best import best_of, monitored
 from regtorch.training.diverged import StopWhenDiverged
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.errors import RunError
@@ -84,9 +85,9 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     final = _metrics(trainer)
     final |= _test(trainer, module, data)
-    best = _best(record, folder, checked.task.score)
+    best = best_of(trainer, record.epochs, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
-        if best["epoch"] == len(record.epochs):
+        if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
             saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
@@ -110,6 +111,9 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         "device": str(trainer.strategy.root_device),
     }
     if trainer.is_global_zero:
+        for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
+            if stop.wait_count >= stop.patience:
+                print(f"stopped early: {stop.monitor} has not improved for {stop.patience} epochs")
         print_metrics(final, best)
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
@@ -125,10 +129,11 @@ def _digits_hint(dir: str) -> str:
 
 
 def _trainer(cfg: DictConfig, sweep: bool, score: str) -> tuple[Trainer, EpochRecord]:
-    nodes = [node.copy() for node in cfg.callbacks.values() if node is not None]
+    # An experiment may set a callback's argument that another choice of callbacks does not have.
+    nodes = [node.copy() for node in cfg.callbacks.values() if node is not None and "_target_" in node]
     for node in nodes:
-        if node.get("monitor") == "val/score":
-            node.monitor = f"val/{score}"
+        if "monitor" in node:
+            node.monitor = monitored(node.monitor, score, cfg.trainer.limit_val_batches)
     callbacks: list[Callback] = [instantiate(node) for node in nodes]
     # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
     switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
@@ -177,19 +182,6 @@ def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
 def _metrics(trainer: Trainer) -> dict[str, float]:
     """The metrics of whole epochs."""
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items()) if not k.endswith("_step")}
-
-
-def _best(record: EpochRecord, folder: Path, score: str) -> dict[str, Any] | None:
-    """The epoch of the highest validation score."""
-    epochs = [epoch for epoch in record.epochs if f"val/{score}" in epoch]
-    if not epochs:
-        return None
-    best = max(epochs, key=lambda epoch: epoch[f"val/{score}"])
-    checkpoint = folder / "checkpoints" / "best.ckpt"
-    return {
-        **{k: v for k, v in best.items() if not k.endswith("_step")},
-        "checkpoint": str(checkpoint.relative_to(folder)) if checkpoint.is_file() else None,
-    }
 
 
 def _print_paths(folder: Path, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """One batch through the net before training: do data and net fit, and what are the outputs for?"""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,20 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
         x, y = x[:_SAMPLES], y[:_SAMPLES]
         outputs = _forward(net, x, input_shape)
         task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
-        return Preflight(task, task_loss=task.loss(outputs, y).item())
+        task_loss = task.loss(outputs, y).item()
+        if not math.isfinite(task_loss):
+            raise RunError(_not_finite(type(net).__name__, x, y, outputs, task_loss))
+        return Preflight(task, task_loss)
+
+
+def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: float) -> str:
+    """Say where a loss that is no finite number comes from, before any training."""
+    for what, values in (("inputs", x), ("targets", y)):
+        if not values.isfinite().all():
+            return f"the data's {what} hold NaN or infinite numbers in the first validation batch; clean or scale them"
+    if not outputs.isfinite().all():
+        return f"{net}'s outputs hold NaN or infinite numbers before any training; look at its initial weights"
+    return f"the untrained {net} has a loss of {task_loss} on the first validation batch; scale the targets"
 
 
 def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
@@ -63,7 +77,7 @@ def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
             + (
                 "adapt the images with data.resize='${model.input_shape}'"
                 if len(got) == len(input_shape) == 3
-                else "choose the net that is made for this data"
+                else f"choose the net that is made for this data, or model.input_shape={got}"
             )
             if input_shape is not None and got != list(input_shape)
             else f"{type(net).__name__} cannot take a batch of shape {list(x.shape)}: {' '.join(str(error).split())}"

@@ -92,10 +92,8 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
     if field is None:
-        raise RunError(
-            f"reg.convention={convention} says how the strength of Σw² is meant, which reg={name} has not; "
-            "use reg.convention=keras, or reg=l2 or l1l2"
-        )
+        remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
+        return penalty
     given = getattr(penalty, field)
     converted = convert(given, _CONVENTIONS[convention], "keras")
     remarks.append(f"reg.convention={convention}: {field}={given:g} is {converted:g} Σw²")

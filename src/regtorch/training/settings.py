@@ -9,7 +9,7 @@ from regtorch.training.errors import RunError
 
 __all__ = ["check_pair", "check_settings"]
 
-_SWITCHES = ("compile", "channels_last", "debug", "reg.proximal", "data.download", "trainer.enable_checkpointing")
+_SWITCHES = ("compile", "channels_last", "debug", "reg.proximal", "trainer.enable_checkpointing")
 # A package of the extra "train", and what in the config needs it.
 _NEEDS = {"rich": "", "matplotlib": "HistoryPicture", "tensorboard": "TensorBoardLogger"}
 
@@ -38,8 +38,11 @@ def check_pair(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     """
     model, data = (f"{group}={choices.get(group)}" for group in ("model", "data"))
     shape = OmegaConf.select(cfg, "model.input_shape")
-    if "num_classes" in cfg.model.net and OmegaConf.select(cfg, "data.num_classes") is None:
-        raise RunError(f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance")
+    if OmegaConf.select(cfg, "model.net.num_classes", default=1) is None:  # the data's, which has none
+        raise RunError(
+            f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance, "
+            "or say how many numbers with model.net.num_classes=1"
+        )
     if shape is not None and len(shape) != 3 and cfg.data.get("resize") is not None:
         raise RunError(
             f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, "

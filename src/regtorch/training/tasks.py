@@ -84,7 +84,7 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
     if outputs.shape[1] < classes:
         raise RunError(
             f"{net} puts out {outputs.shape[1]} classes, the labels have {classes}; "
-            "set model.net.num_classes='${data.num_classes}'"
+            "choose a net with that many (model.net.num_classes='${data.num_classes}' where it has that argument)"
         )
     return classification(outputs.shape[1])
 
