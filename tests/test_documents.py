@@ -1,10 +1,11 @@
-"""What is asked inside the documents and answered by a test; and that the gallery's claims are whole."""
+"""What is asked inside the documents and answered by a test; and that the claims of docs/claims are whole."""
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,6 @@ from torch import nn
 
 import regtorch as rt
 from regtorch.sweep.claims import Claim, Setting, read_documents
-from regtorch.sweep.gallery import folder_of, page
-from regtorch.sweep.results import curve, read_run
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = read_documents(ROOT / "docs" / "claims")
@@ -49,7 +48,7 @@ def test_every_claim_is_whole_and_its_settings_compose(claim: Claim):
     assert len(claim.why) > 80
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for setting in claim.settings:
-            compose("train", [*setting.overrides.split(), "out_dir=here"])
+            compose("train", [*setting.words, "out_dir=here"])
     if claim.answered_by:
         file, _, name = claim.answered_by.partition(" -k ")
         assert f"def test_{name}" in (ROOT / file).read_text()
@@ -59,50 +58,87 @@ def test_names_are_unique():
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
 
 
-def a_run(folder: Path, accuracies: list[float]) -> None:
-    (folder / "csv").mkdir(parents=True)
-    rows = [{"epoch": e, "train/loss_step": 9, "val/accuracy": a} for e, a in enumerate(accuracies)]
-    with (folder / "csv" / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["epoch", "train/loss_step", "val/accuracy"])
-        writer.writeheader()
-        writer.writerows(rows)
-    (folder / "summary.json").write_text(json.dumps({"final": {"val/accuracy": accuracies[-1]}}))
+@pytest.mark.parametrize(
+    ("settings", "received"), [((), "neither"), ((Setting("a b", ""), Setting("a_b", "")), "twice")]
+)
+def test_a_claim_whose_parts_do_not_fit(settings: tuple[Setting, ...], received: str):
+    with pytest.raises(ValueError, match=f"^claim x: .*expected .*, received .*{received}"):
+        Claim("x", "?", "", "", verdict="holds", why="", settings=settings)
 
 
-def test_the_page_shows_what_ran_and_names_what_did_not(tmp_path: Path):
-    claim = Claim(
-        *("one", "Why?", "A net.", "It falls."),
-        verdict="holds",
-        why="Because.",
-        settings=(Setting("a", "experiment=a"), Setting("b b", "experiment=b", seeds=1)),
-        show=("val/accuracy@1", "val/accuracy"),
-        draw=("val/accuracy",),
-    )
-    for seed, accuracies in enumerate(([0.2, 0.5], [0.4, 0.7])):
-        a_run(folder_of(tmp_path / "runs", claim, claim.settings[0], seed), accuracies)
-    document = type(DOCUMENTS[0])("Title", "Author", (claim,))
-    target = tmp_path / "documents.md"
-    assert page([document], tmp_path / "runs", target) == ["one"]
-    text = target.read_text()
-    assert "| a | 2 | 0.300 ± 0.141 | 0.600 ± 0.141 |" in text
-    assert "| b b | not run |  |  |" in text
-    assert "python scripts/train.py experiment=b\n" in text
-    assert (tmp_path / "documents" / "one.png").stat().st_size > 1000
+WHOLE = {
+    **{"name": "one", "question": "Why?", "net": "A net.", "said": "It falls.", "verdict": "holds", "why": "Because."},
+    "settings": [{"label": "a", "overrides": "reg=l2", "seeds": 2}],
+    **{"show": ["train/loss@1", "val/accuracy"], "draw": ["val/accuracy"]},
+}
 
 
-def test_a_curve_is_over_seeds(tmp_path: Path):
-    for seed, accuracies in enumerate(([0.2, 0.5], [0.4])):
-        a_run(tmp_path / str(seed), accuracies)
-    runs = [run for seed in "01" if (run := read_run(tmp_path / seed)) is not None]
-    assert [(e, s.mean, s.count) for e, s in curve(runs, "val/accuracy").items()] == [
-        (1, pytest.approx(0.3), 2),
-        (2, 0.5, 1),
-    ]
+def a_file(folder: Path, node: Any) -> Path:
+    path = folder / "000.yaml"
+    path.write_text(node if isinstance(node, str) else json.dumps(node))  # JSON is YAML
+    return path
+
+
+def test_a_whole_claim_is_read(tmp_path: Path):
+    a_file(tmp_path, {"title": "T", "author": "A", "claims": [WHOLE]})
+    [document] = read_documents(tmp_path)
+    assert document.claims[0].settings == (Setting("a", "reg=l2", 2),)
+    assert document.claims[0].show == ["train/loss@1", "val/accuracy"]
+
+
+def setting(**change: Any) -> dict[str, Any]:
+    return {"settings": [{**WHOLE["settings"][0], **change}]}
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"verdict": "maybe"}, "verdict must be one of holds"), ({}, "needs settings")]
+    ("change", "message"),
+    [
+        ({"verdict": "maybe"}, "verdict: expected one of holds, .*, received 'maybe'"),
+        ({"verdct": "holds"}, "verdct: expected one of name, .*, received an unknown key"),
+        ({"why": None}, "why: expected a text, received None"),
+        ({"why": ...}, "why: expected a text, received nothing"),
+        ({"name": "../x"}, "name: expected .*, received '../x'"),
+        ({"said": 5}, "said: expected a text, received 5"),
+        ({"show": "val/accuracy"}, "show: expected a list of metrics.*, received 'val/accuracy'"),
+        ({"show": ["train/loss@x"]}, r"show: expected .*, received \['train/loss@x'\]"),
+        ({"draw": ["val/loss@2"]}, r"draw: expected .*, received \['val/loss@2'\]"),
+        ({"settings": []}, r"settings: expected a list that is not empty, received \[\]"),
+        ({"settings": ...}, "expected settings, or answered_by with a test's name, received neither"),
+        ({"answered_by": "tests/test_x.py"}, "expected .*, received both"),
+        ({"settings": ["reg=l2"]}, "setting: expected label, overrides, seeds, received 'reg=l2'"),
+        (setting(seeds="two"), "setting a: seeds: expected a whole number of 1 or more, received 'two'"),
+        (setting(seeds=True), "setting a: seeds: expected .*, received True"),
+        (setting(sed=1), "setting a: sed: expected one of label, .*, received an unknown key"),
+        (setting(overrides="reg"), "setting a: overrides: expected group=option or key=value, received 'reg'"),
+        (setting(overrides="'reg=l2"), "setting a: overrides: expected .*, received .*No closing quotation.*"),
+        (setting(label="a/b"), "setting a/b: label: expected .*, received 'a/b'"),
+    ],
 )
-def test_a_claim_that_is_not_whole(change: dict[str, str], message: str):
-    with pytest.raises(ValueError, match=message):
-        Claim(**{"name": "x", "question": "?", "net": "", "said": "", "verdict": "holds", "why": "", **change})
+def test_a_claim_that_is_not_whole(tmp_path: Path, change: dict[str, Any], message: str):
+    claim = {key: value for key, value in {**WHOLE, **change}.items() if value is not ...}
+    path = a_file(tmp_path, {"title": "T", "author": "A", "claims": [claim]})
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: claim {claim['name']}: {message}$"):
+        read_documents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ("", "document: title: expected a text, received nothing"),
+        ("[1]", r"document: expected title, author, claims, url, received \[1\]"),
+        ("5", "expected a list or a mapping in YAML: .*"),
+        ("{", "expected a list or a mapping in YAML: .*"),
+        ("title: T\nauthor: A\nclaims:\n", "document: claims: expected a list that is not empty, received None"),
+        ({"title": "T", "author": "A", "claims": [5]}, "claim 1: expected name, .*, received 5"),
+        ({"title": "T", "author": "A", "claims": [WHOLE, WHOLE]}, "claim one: name: expected .*, received .*"),
+    ],
+)
+def test_a_file_that_is_no_document(tmp_path: Path, node: Any, message: str):
+    path = a_file(tmp_path, node)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {message}$"):
+        read_documents(tmp_path)
+
+
+def test_a_folder_without_claims(tmp_path: Path):
+    with pytest.raises(ValueError, match="expected claims in .*yaml files, received none"):
+        read_documents(tmp_path)

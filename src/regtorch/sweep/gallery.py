@@ -2,77 +2,75 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from regtorch.sweep.claims import Claim, Document, Setting
-from regtorch.sweep.results import Run, Spread, curve, read_run, spread
+from regtorch.sweep.claims import Claim, Document
+from regtorch.sweep.drawing import draw
+from regtorch.sweep.finding import Found
+from regtorch.sweep.results import Run, Spread, curve, spread
 from regtorch.training.outputs import write_text
 
-__all__ = ["folder_of", "page", "train_missing"]
-
-# Okabe and Ito's colours, which the colour-blind tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+__all__ = ["page"]
 
 
-def folder_of(runs: Path, claim: Claim, setting: Setting, seed: int) -> Path:
-    """Where the run of one seed lies."""
-    return runs / claim.name / setting.label.replace(" ", "_") / str(seed)
+def page(documents: Sequence[Document], found: Mapping[str, Sequence[Found]], target: Path) -> None:
+    """Write the page, and its pictures beside it.
 
-
-def train_missing(documents: Sequence[Document], runs: Path, script: Path, extra: Sequence[str]) -> int:
-    """Train what has not finished yet, one run after the other; returns how many failed."""
-    failed = 0
-    for claim in (claim for document in documents for claim in document.claims):
-        for setting in claim.settings:
-            for seed in range(setting.seeds):
-                folder = folder_of(runs, claim, setting, seed)
-                if read_run(folder) is None:
-                    words = [*shlex.split(setting.overrides), f"seed={seed}", f"hydra.run.dir={folder}", *extra]
-                    print(f"\n{claim.name}, {setting.label}, seed {seed}", flush=True)
-                    failed += subprocess.run([sys.executable, script, *words], check=False).returncode != 0
-    return failed
-
-
-def page(documents: Sequence[Document], runs: Path, target: Path) -> list[str]:
-    """Write the page and its pictures beside it; returns the claims whose runs are missing."""
-    missing: list[str] = []
+    Args:
+        documents: the documents.
+        found: the runs of each claim.
+        target: the page's file.
+    """
     summary = ["| question | said | verdict |", "|---|---|---|"]
     sections: list[str] = []
     for document in documents:
-        sections += [f"## {document.title}", f"*{document.author}*", ""]
+        title = f"[{document.title}]({document.url})" if document.url else document.title
+        sections += [f"## {title}", f"*{document.author}*", ""]
         for claim in document.claims:
-            summary.append(f"| [{claim.question}](#{claim.name.replace('_', '-')}) | {claim.said} | {claim.verdict} |")
-            found = {setting.label: _runs(runs, claim, setting) for setting in claim.settings}
-            if any(not of_one for of_one in found.values()):
-                missing.append(claim.name)
-            sections += _section(claim, found, target)
+            link = f"[{_cell(claim.question)}](#{_anchor(claim)})"
+            summary.append(f"| {link} | {_cell(claim.said)} | {claim.verdict} |")
+            sections += _section(claim, found[claim.name], target)
     head = [
         "# The documents, run",
         "",
         "Each claim of the documents beside what was measured: means ± standard deviations over seeds, of the last",
         "epoch unless an epoch is named. Written by `python scripts/report.py --documents`.",
+        *_machines([run for of_claim in found.values() for of_one in of_claim for run in of_one.runs]),
         "",
     ]
     write_text(target, "\n".join([*head, *summary, "", *sections]).rstrip() + "\n")
-    return missing
 
 
-def _runs(runs: Path, claim: Claim, setting: Setting) -> list[Run]:
-    found = (read_run(folder_of(runs, claim, setting, seed)) for seed in range(setting.seeds))
-    return [run for run in found if run is not None]
+def _anchor(claim: Claim) -> str:
+    return claim.name.replace("_", "-")
 
 
-def _section(claim: Claim, found: dict[str, list[Run]], target: Path) -> list[str]:
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _machines(runs: Sequence[Run]) -> list[str]:
+    """On what the runs ran, as far as their summaries say."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        versions = run.summary.get("versions")
+        torch = versions.get("torch") if isinstance(versions, dict) else None
+        parts = [run.summary.get("device"), f"torch {torch}" if torch else None]
+        counts[" with ".join(str(part) for part in parts if part)] += 1
+    named = [f"{machine} ({count} run{'s' * (count > 1)})" for machine, count in counts.most_common() if machine]
+    if len(counts) == 1 and named:
+        named = list(counts)
+    return [f"Run on {', '.join(named)}."] if named else []
+
+
+def _section(claim: Claim, found: Sequence[Found], target: Path) -> list[str]:
     lines = [
-        f'<a id="{claim.name.replace("_", "-")}"></a>',
+        f'<a id="{_anchor(claim)}"></a>',
         f"### {claim.question}",
         "",
+        *([f"*From the question “{claim.source}”.*", ""] if claim.source else []),
         f"**The net.** {claim.net}",
         "",
         f"**Said.** {claim.said}",
@@ -83,56 +81,37 @@ def _section(claim: Claim, found: dict[str, list[Run]], target: Path) -> list[st
     if claim.answered_by:
         return [*lines, f"Answered by a test: `pytest {claim.answered_by}`", ""]
     lines += _table(claim, found)
-    if claim.draw and any(found.values()):
+    if claim.draw and any(of_one.runs for of_one in found):
         picture = target.with_name("documents") / f"{claim.name}.png"
-        draw(claim.draw, found, picture)
+        draw(claim.draw, {of_one.setting.label: of_one.runs for of_one in found}, picture)
         lines += [f"![{claim.question}]({picture.relative_to(target.parent).as_posix()})", ""]
     commands = [f"python scripts/train.py {setting.overrides}" for setting in claim.settings]
     return [*lines, "```sh", *commands, "```", ""]
 
 
-def _table(claim: Claim, found: dict[str, list[Run]]) -> list[str]:
+def _table(claim: Claim, found: Sequence[Found]) -> list[str]:
     lines = [f"| setting | seeds | {' | '.join(claim.show)} |", "|---" * (2 + len(claim.show)) + "|"]
-    for label, runs in found.items():
-        cells = [str(value) if (value := _value(runs, metric)) is not None else "" for metric in claim.show]
-        lines.append(f"| {label} | {len(runs) or 'not run'} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    for of_one in found:
+        values = [_value(of_one.runs, metric) for metric in claim.show]
+        cells = [_cell(of_one.setting.label), of_one.count, *("" if value is None else str(value) for value in values)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", *_notes(found)]
+
+
+def _notes(found: Sequence[Found]) -> list[str]:
+    """Which settings ran with overrides that the commands below do not have."""
+    labels: dict[str, list[str]] = {}
+    for of_one in found:
+        for said, count in Counter(of_one.said).items():
+            if said:
+                some = f" ({count} of {len(of_one.runs)} runs)" if count < len(of_one.runs) else ""
+                labels.setdefault(said, []).append(of_one.setting.label + some)
+    notes = [f"{', '.join(those)}: run with `{said}`." for said, those in labels.items()]
+    return [line for note in notes for line in (note, "")]
 
 
 def _value(runs: Sequence[Run], metric: str) -> Spread | None:
     name, _, epoch = metric.partition("@")
     if epoch:
         return curve(runs, name).get(int(epoch))
-    return spread(run.summary["final"].get(name) for run in runs)
-
-
-def draw(metrics: Sequence[str], found: dict[str, list[Run]], path: Path) -> None:
-    """Draw each metric by epoch, a line a setting: the mean over seeds in a band of one standard deviation."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(5.2 * len(metrics), 3.8), dpi=110, layout="constrained")
-    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    for axes, metric in zip(panels, metrics, strict=True):
-        for (label, runs), colour in zip(found.items(), _COLOURS, strict=False):
-            _line(axes, label, curve(runs, metric), colour)
-        axes.set(title=metric, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    FigureCanvasAgg(figure).print_png(temporary)
-    os.replace(temporary, path)
-
-
-def _line(axes: Any, label: str, points: dict[int, Spread], colour: str) -> None:
-    epochs = list(points)
-    means = [points[epoch].mean for epoch in epochs]
-    marker = "o" if len(epochs) < 40 else ""
-    axes.plot(epochs, means, label=label, color=colour, marker=marker, markersize=3)
-    wide = [0.0 if points[epoch].count < 2 else points[epoch].deviation for epoch in epochs]
-    low, high = ([m + sign * w for m, w in zip(means, wide, strict=True)] for sign in (-1, 1))
-    axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+    return spread(run.final(name) for run in runs)

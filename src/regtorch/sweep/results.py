@@ -10,9 +10,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from regtorch.sweep.overrides import parse
+from regtorch.sweep.yaml_file import read_yaml
 from regtorch.training.outputs import read_summary
 
-__all__ = ["Run", "Spread", "curve", "read_run", "spread"]
+__all__ = ["BrokenRun", "Run", "Spread", "curve", "read_run", "spread"]
+
+
+class BrokenRun(ValueError):
+    """A finished run whose files cannot be read; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -21,52 +27,116 @@ class Run:
 
     Attributes:
         folder: where it lies.
-        summary: its summary.json.
+        overrides: what it was started with.
+        summary: its summary.json; None among the metrics of "final" is a number that was not finite.
         epochs: by metric, such as "val/loss", the value of each epoch counted from 1.
     """
 
     folder: Path
+    overrides: Sequence[str]
     summary: Mapping[str, Any]
     epochs: Mapping[str, Mapping[int, float]]
+
+    def final(self, metric: str) -> float | None:
+        """A metric after the last epoch, NaN where it was not finite; None where the run has no such metric."""
+        final = self.summary["final"]
+        return math.nan if metric in final and final[metric] is None else final.get(metric)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds: its mean, its standard deviation (NaN of a single one), and how many there were."""
+    """A number over seeds.
+
+    Attributes:
+        mean: of the finite ones.
+        deviation: their standard deviation; NaN of a single one.
+        count: how many were finite.
+        lost: how many were not.
+    """
 
     mean: float
     deviation: float
     count: int
+    lost: int = 0
 
     def __str__(self) -> str:
-        digits = 3 if abs(self.mean) < 100 else 1
-        many = self.count > 1 and math.isfinite(self.deviation)
-        return f"{self.mean:.{digits}f}" + (f" ± {self.deviation:.{digits}f}" if many else "")
+        digits = ".3f" if abs(self.mean) < 100 else ".1f" if abs(self.mean) < 1e6 else ".3g"
+        text = format(self.mean, digits) if self.count else ""
+        if self.count > 1:
+            text += f" ± {format(self.deviation, digits)}"
+        if self.lost:
+            text += f" (nan in {self.lost} of {self.count + self.lost})"
+        return text.strip()
 
 
 def read_run(folder: Path) -> Run | None:
-    """The run in a folder, or None where none has finished."""
-    summary = read_summary(folder)
-    if summary is None:
-        return None
-    metrics = folder / "csv" / "metrics.csv"
+    """The run in a folder, or None where none has finished.
+
+    Raises:
+        BrokenRun: one has, and its files cannot be read.
+    """
+    try:
+        summary = read_summary(folder)
+        if summary is None:
+            return None
+        return Run(folder, _overrides(folder / ".hydra" / "overrides.yaml"), summary, _epochs(folder))
+    except ValueError as error:
+        raise BrokenRun(str(error)) from None
+
+
+def _overrides(path: Path) -> list[str]:
+    overrides = read_yaml(path) or []
+    if not isinstance(overrides, list):
+        raise ValueError(f"{path}: expected a list of overrides, received {overrides!r}")
+    overrides = [str(override) for override in overrides]
+    try:
+        parse(overrides)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return overrides
+
+
+def _epochs(folder: Path) -> dict[str, dict[int, float]]:
+    path = folder / "csv" / "metrics.csv"
+    if not path.is_file():
+        return {}
     epochs: dict[str, dict[int, float]] = {}
-    if metrics.is_file():
-        with metrics.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                for name, value in row.items():
+    number = 1
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            # A last line without its end was cut, and so may be its last number.
+            rows = csv.reader(line for line in file if line.endswith("\n"))
+            header = next(rows, [])
+            if "epoch" not in header:
+                raise ValueError("expected a column 'epoch'")
+            for row in rows:
+                number = rows.line_num
+                if len(row) != len(header):
+                    raise ValueError(f"expected {len(header)} columns, received {len(row)}")
+                for name, value in zip(header, row, strict=True):
                     # A later row of the epoch is its mean; those of steps come before it.
                     if value and name.split("/")[0] in ("train", "val") and not name.endswith("_step"):
-                        epochs.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
-    return Run(folder, summary, epochs)
+                        epochs.setdefault(name, {})[_epoch(row[header.index("epoch")])] = float(value)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: line {number}: {error}") from None
+    return epochs
+
+
+def _epoch(text: str) -> int:
+    value = float(text) if text else math.nan
+    if not value.is_integer() or value < 0:
+        raise ValueError(f"epoch: expected 0, 1, …, received {text!r}")
+    return int(value) + 1
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
     """The spread of the values that are there; None where there is none."""
-    found = [value for value in values if value is not None]
-    if not found:
+    there = [value for value in values if value is not None]
+    finite = [value for value in there if math.isfinite(value)]
+    if not there:
         return None
-    return Spread(fmean(found), stdev(found) if len(found) > 1 else math.nan, len(found))
+    mean = fmean(finite) if finite else math.nan
+    return Spread(mean, stdev(finite) if len(finite) > 1 else math.nan, len(finite), len(there) - len(finite))
 
 
 def curve(runs: Sequence[Run], metric: str) -> dict[int, Spread]:

@@ -31,9 +31,22 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished run, or None."""
+    """The summary of a finished run, or None.
+
+    Raises:
+        ValueError: summary.json is not one; with the file's name.
+    """
     path = folder / SUMMARY
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON: {error}") from None
+    final = summary.get("final") if isinstance(summary, dict) else None
+    if not isinstance(final, dict) or not all(isinstance(v, int | float | None) for v in final.values()):
+        raise ValueError(f"{path}: expected the summary of a run, with the metrics' numbers in 'final'")
+    return summary
 
 
 def score_of(metrics: Mapping[str, Any]) -> str:

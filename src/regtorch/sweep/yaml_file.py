@@ -1,0 +1,23 @@
+"""Reading a YAML file, with errors that name it."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+__all__ = ["read_yaml"]
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; an empty one holds {}.
+
+    Raises:
+        ValueError: it cannot be read, or is no YAML; in one line, with the file's name.
+    """
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise ValueError(f"{path}: expected a list or a mapping in YAML: {reason}") from None
