@@ -187,6 +187,14 @@ def test_without_a_generator_the_order_is_the_samples_own() -> None:
     assert flat([labels.tolist() for _, labels in Batches(numbered(10), 3, training=True)]) == list(range(9))
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_an_only_sample_is_trained_on(world: int) -> None:
+    for rank in range(world):
+        loader = Batches(numbered(1), 4, training=True, rank=rank, world=world)
+        assert [labels.tolist() for _, labels in loader] == [[0]]
+        assert len(loader) == 1
+
+
 def test_a_data_module_and_its_loaders_pickle() -> None:
     module = digits()
     copy = pickle.loads(pickle.dumps(module))
@@ -227,10 +235,10 @@ def test_adapt_is_the_same_whole_or_in_chunks(monkeypatch: pytest.MonkeyPatch) -
     ("option", "value", "message"),
     [
         ("num_classes", 5, "num_classes: digits has 10 classes, received 5"),
-        ("batch_size", 0, "batch_size: expected at least 1, received 0"),
-        ("resize", (2, 8, 8), "resize: expected (channels, height, width) with 1 or 3 channels, received (2, 8, 8)"),
-        ("resize", (784,), "resize: expected (channels, height, width) with 1 or 3 channels, received (784,)"),
-        ("resize", (1, 0, 8), "resize: expected (channels, height, width) with 1 or 3 channels, received (1, 0, 8)"),
+        ("batch_size", 0, "batch_size: expected an integer of at least 1, received 0"),
+        ("resize", (2, 8, 8), "resize: expected 1 or 3 channels, received (2, 8, 8)"),
+        ("resize", (784,), "resize: expected (channels, height, width), integers of at least 1, received (784,)"),
+        ("resize", (1, 0, 8), "resize: expected (channels, height, width), integers of at least 1, received (1, 0, 8)"),
     ],
 )
 def test_wrong_options_are_refused(option: str, value: object, message: str) -> None:

@@ -242,3 +242,9 @@ def test_a_config_switches_it_on(name: str):
     augment = instantiate(conf.data).augment
     assert isinstance(augment, Augment)
     assert (augment.rotation, augment.zoom) == (15, (0.8, 1.1))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 3, 0, 8)])
+def test_a_batch_without_pixels_stays_as_it_is(shape: tuple[int, ...]) -> None:
+    x = torch.empty(shape)
+    assert Augment(rotation=9, channel_shift=0.1, zoom=0.1, horizontal_flip=True)(x) is x

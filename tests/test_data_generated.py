@@ -94,6 +94,16 @@ def test_sorted_windows_leave_the_last_labels_to_validation() -> None:
     )
 
 
+@pytest.mark.parametrize("options", [{"balance": 0.001, "samples": 10}, {"balance": 0.99, "samples": 20}])
+def test_every_part_of_mixed_windows_has_both_labels(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^balance and samples: the \w+ part has no window of label [01]; .* larger"):
+        loaded(Windows, **options)
+
+
+def test_the_remark_tells_the_share_that_was_drawn() -> None:
+    assert "54.5% of label 1" in loaded(Windows, samples=11, val_share=0.4).remark
+
+
 def best_rule(windows: Windows, part: Arrays) -> Tensor:
     """The likelihood's own rule, with the pattern as the difference of a large sample's means tells it."""
     train = windows.splits.train
@@ -115,11 +125,11 @@ def test_windows_can_be_learnt_up_to_the_accuracy_that_is_said(balance: float) -
     ("kind", "option", "value", "message"),
     [
         (Distance, "num_classes", 10, "num_classes: road distances are numbers, expected null, received 10"),
-        (Distance, "samples", 2, "samples: expected at least 3, received 2"),
+        (Distance, "samples", 2, "samples: expected an integer of at least 3, received 2"),
         (Distance, "val_share", 0, "val_share: expected a share above 0 and below 1, received 0"),
-        (Windows, "balance", 1.0, "balance: expected a share of label 1 above 0 and below 1, received 1.0"),
-        (Windows, "signal", 0, "signal: expected more than 0, received 0"),
-        (Windows, "size", 1, "size and samples: expected at least 2 and 10, received 1 and 2000"),
+        (Windows, "balance", 1.0, "balance: expected a share above 0 and below 1, received 1.0"),
+        (Windows, "signal", 0, "signal: expected a finite number above 0, received 0"),
+        (Windows, "size", 1, "size: expected an integer of at least 2, received 1"),
         (Windows, "num_classes", 3, "num_classes: windows has 2 classes, received 3"),
     ],
 )

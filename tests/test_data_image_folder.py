@@ -56,7 +56,7 @@ def test_every_image_is_in_one_part_with_its_label(tmp_path: Path, zipped: bool,
     assert [torch.bincount(part.labels).tolist() for part in module.splits] == [[16, 8], [2, 1], [2, 1]]
     assert module.splits.train.images.dtype == torch.uint8
     assert rows(*module.splits) == expected(files)
-    assert module.remark == ""
+    assert module.remark == "image folder: classes cats, dogs"
     assert snapshot(tmp_path) == before
 
 
@@ -79,7 +79,7 @@ def test_a_part_without_a_folder_is_cut_from_the_training_images(tmp_path: Path)
 def test_without_a_test_share_the_test_part_is_the_validation_part(tmp_path: Path) -> None:
     module = folders(write(tmp_path, tree(TWO)), test_share=0)
     assert module.splits.test is module.splits.val
-    assert module.remark == "image folder: the test part is the validation part"
+    assert module.remark == "image folder: classes cats, dogs; the test part is the validation part"
 
 
 def test_the_split_is_the_same_for_every_seed_and_for_a_zip(tmp_path: Path) -> None:
@@ -121,7 +121,8 @@ def test_interpolation(tmp_path: Path, interpolation: str, distinct: int) -> Non
 
 def test_what_is_no_image_of_a_class_is_counted(tmp_path: Path) -> None:
     files = tree(TWO) | {"readme.txt": b"", "cats/notes.txt": b"", "cats/.hidden.png": b"", "__MACOSX/cats/0.png": b""}
-    assert folders(write(tmp_path, files)).remark == "image folder: ignored 2 files that are no images of a class"
+    remark = folders(write(tmp_path, files)).remark
+    assert remark == "image folder: classes cats, dogs; ignored 2 files that are no images of a class"
 
 
 def test_broken_images_stop_and_are_named(tmp_path: Path) -> None:
@@ -224,8 +225,8 @@ def test_a_place_that_is_not_there_and_a_zip_that_is_none(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("size", [150], "size: expected (height, width) of at least 1, received (150,)"),
-        ("min_size", [0, 9], "min_size: expected (height, width) of at least 1, received (0, 9)"),
+        ("size", [150], "size: expected (height, width), integers of at least 1, received [150]"),
+        ("min_size", [0, 9], "min_size: expected (height, width), integers of at least 1, received [0, 9]"),
         ("interpolation", "cubic", "interpolation: expected nearest or bilinear, received cubic"),
         ("on_error", "go", "on_error: expected stop or skip, received go"),
         ("val_share", 0, "val_share: expected a share above 0 and below 1, received 0"),

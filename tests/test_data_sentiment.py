@@ -72,6 +72,15 @@ def test_words_of_the_training_part_alone_are_counted(tmp_path: Path) -> None:
     assert int(train.sum()) < 4 + 2 + 40  # numbers that only the other parts have are unknown
 
 
+def test_other_texts_are_told_in_the_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    sums = {f"rt-polarity.{n}": hashlib.sha256(sentences(k)).hexdigest() for n, k in (("neg", "bad"), ("pos", "good"))}
+    monkeypatch.setattr("regtorch.data.sentiment._FILES", sums)
+    assert loaded(tmp_path).remark == ""
+    (tmp_path / "rt-polarity/rt-polarity.pos").write_bytes(sentences("good").decode("cp1252").encode())
+    assert loaded(tmp_path).remark == "movie-review sentences: other texts than the official ones in rt-polarity.pos"
+
+
 def test_the_split_is_the_same_for_every_seed(tmp_path: Path) -> None:
     write(tmp_path)
     one, other = (loaded(tmp_path, seed=seed, max_words=50).splits for seed in (1, 2))
@@ -79,7 +88,17 @@ def test_the_split_is_the_same_for_every_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [sentences("good", 39), sentences("good")[:-20], b"", sentences("\u2014") + b"\x81\n"]
+    "content",
+    [
+        sentences("good", 39),
+        sentences("good")[:-20],
+        b"",
+        sentences("good", 39) + b"\x81\n",
+        b"\xef\xbb\xbf" + sentences("good"),
+        sentences("good").decode("cp1252").encode("utf-16"),
+        sentences("good", 39) + b" \n",
+    ],
+    ids=["line less", "cut", "empty", "undecodable", "byte-order mark", "UTF-16", "empty sentence"],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     folder = write(tmp_path, pos=content)
@@ -90,7 +109,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("max_words", 1, "max_words: expected at least 2, as the first number is nobody's, received 1"),
+        ("max_words", 1, "max_words: expected an integer of at least 2, received 1"),
         ("val_share", 1.5, "val_share: expected a share above 0 and below 1, received 1.5"),
         ("num_classes", 3, "num_classes: movie-review sentences has 2 classes, received 3"),
     ],
@@ -140,6 +159,7 @@ def test_another_archive_than_the_official_one_is_refused(
 def test_the_real_sentences() -> None:
     before = snapshot(SHARED_DATA)
     module = loaded(SHARED_DATA, Sentiment)
+    assert module.remark == ""
     counts = torch.stack([torch.bincount(part.labels) for part in module.splits])
     assert counts.sum(0).tolist() == [5_331, 5_331]
     assert counts.tolist() == [[4265, 4265], [533, 533], [533, 533]]

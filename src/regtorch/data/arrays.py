@@ -1,5 +1,6 @@
 """Whole data sets in memory; a batch is taken out by one indexing call."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from regtorch.data.errors import DataError
 
-__all__ = ["SPLIT_SEED", "Arrays", "Batch", "Pixels", "Splits", "checked"]
+__all__ = ["SPLIT_SEED", "Arrays", "Batch", "Pixels", "Splits", "check_alike", "checked", "named_classes"]
 
 Batch = tuple[Tensor, Tensor]
 SPLIT_SEED = 42
@@ -71,7 +72,7 @@ class Splits(NamedTuple):
     test: Arrays
 
 
-def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str) -> Arrays:
+def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str, *, own: bool = False) -> Arrays:
     """Make sure that images and labels belong together.
 
     Args:
@@ -79,17 +80,50 @@ def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str
         labels: Their labels.
         num_classes: Labels run from 0 to one less; None where they are no classes.
         source: Where they come from, for the message.
+        own: Whether they are the user's own, for which there are no other copies to get.
 
     Raises:
         DataError: They do not.
     """
-    advice = "delete the files and get whole copies"
+
+    def wrong(problem: str, advice: str) -> DataError:
+        return DataError(f"{source}: {problem}; {advice if own else 'delete the files and get whole copies'}.")
+
+    samples = "samples" if own else "images"
     if len(images) != len(labels):
-        raise DataError(f"{source}: {len(images)} images but {len(labels)} labels; {advice}.")
+        raise wrong(f"{len(images)} {samples} but {len(labels)} labels", "give each sample one label")
     if len(labels) == 0:
-        raise DataError(f"{source}: no images; {advice}.")
+        raise wrong(f"no {samples}", "add some")
     if num_classes is not None:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
-            raise DataError(f"{source}: expected labels from 0 to {num_classes - 1}, found {low} to {high}; {advice}.")
+            advice = "number the classes from 0" if low else f"set data.num_classes={high + 1}"
+            raise wrong(f"expected labels from 0 to {num_classes - 1}, found {low} to {high}", advice)
     return Arrays(images, labels)
+
+
+def check_alike(splits: Splits, source: str) -> None:
+    """Make sure that what can be trained on can be tested.
+
+    Args:
+        splits: The parts.
+        source: Where they come from, for the message.
+
+    Raises:
+        DataError: Inputs or targets of the parts have unlike shapes.
+    """
+    for kind, name in (("inputs", "images"), ("targets", "labels")):
+        shapes = {part: tuple(getattr(arrays, name).shape[1:]) for part, arrays in splits._asdict().items()}
+        if len({*shapes.values()}) > 1:
+            found = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
+            raise DataError(f"{source}: {kind} of {found}; expected one shape in all parts.")
+
+
+def named_classes(names: Sequence[str]) -> str:
+    """Name the classes that only the data tells, or count them where that would be long.
+
+    >>> named_classes(["cats", "dogs"])
+    'classes cats, dogs'
+    """
+    everything = ", ".join(names)
+    return f"classes {everything}" if len(everything) <= 60 else f"{len(names)} classes, {names[0]} to {names[-1]}"

@@ -93,7 +93,7 @@ class Augment(nn.Module):
             raise TypeError(f"Augment: x must hold floats of 0 to 1, received {x.dtype}; divide pixels by 255 first")
         if x.ndim != 4:
             raise ValueError(f"Augment: x must be (batch, channels, height, width), received {tuple(x.shape)}")
-        if not self.training:
+        if not self.training or x.numel() == 0:
             return x
         wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot tell pixels apart
         return self.change(wide, self.draw(wide)).to(x.dtype)

@@ -18,7 +18,7 @@ class Batches:
         batch_size: Samples a batch of one process; the last batch may be smaller.
         shuffling: Draws a new order each epoch; None keeps the samples' own.
         training: Give every process the same number of samples, the first ones again where they do not divide, and
-            leave out a last batch of one sample, as batch norm cannot train on it.
+            leave out a last batch of one sample beside others, as batch norm cannot train on it.
         rank: This process's number.
         world: How many processes there are; their generators must agree.
     """
@@ -48,7 +48,8 @@ class Batches:
         count = len(self.part)
         order = torch.arange(count) if self.shuffling is None else torch.randperm(count, generator=self.shuffling)
         if self.training and count % self.world:
-            order = torch.cat([order, order[: self.world - count % self.world]])
+            whole = count + self.world - count % self.world
+            order = order.repeat(-(-whole // count))[:whole]
         order = order[self.rank :: self.world][: self._count()].to(self.part.images.device)
         return (self.part.batch(chosen) for chosen in order.split(self.batch_size))
 
@@ -56,7 +57,8 @@ class Batches:
         """How many samples this process gets."""
         count = len(self.part)
         share = -(-count // self.world) if self.training else len(range(self.rank, count, self.world))
-        return share - 1 if self.training and share % self.batch_size == 1 < self.batch_size else share
+        lone = share % self.batch_size == 1 and 1 < self.batch_size < share
+        return share - 1 if self.training and lone else share
 
 
 def fits(part: Arrays, device: torch.device) -> bool:

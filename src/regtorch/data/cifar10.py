@@ -15,6 +15,7 @@ from regtorch.data.npz import read_npz
 __all__ = ["CIFAR10"]
 
 _VAL_SHARE = 0.2
+_OFFICIAL = 50_000, 10_000
 
 
 class CIFAR10(FilesDataModule):
@@ -62,6 +63,11 @@ class CIFAR10(FilesDataModule):
     def read(self) -> Splits:
         """Read the batches where they are all there, the one file otherwise."""
         train, test = self._read_archive() if self._absent_batches() else self._read_batches()
+        if (len(train), len(test)) != _OFFICIAL:
+            self.remark = (
+                f"{self.title}: {len(train):,} training and {len(test):,} test images; "
+                f"officially there are {_OFFICIAL[0]:,} and {_OFFICIAL[1]:,}"
+            )
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
         val_size = max(1, round(_VAL_SHARE * len(train)))
         return Splits(train.take(order[val_size:]), train.take(order[:val_size]), test)

@@ -31,11 +31,11 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
     """
     numbers = {name: number for number, name in enumerate(class_names)}
     found: dict[str, dict[str, tuple[int, np.ndarray]]] = {"train": {}, "test": {}}
-    with reading(path), tarfile.open(path, "r|*") as tar:
+    with reading(path), tarfile.open(path) as tar:
         for member in tar:
             name = PurePosixPath(member.name)
-            file = tar.extractfile(member) if name.suffix == ".jpg" else None
-            if file is None:
+            file = tar.extractfile(member)
+            if file is None or name.suffix.lower() != ".jpg" or name.name.startswith("."):
                 continue
             part, class_name = name.parts[-3:-1] if len(name.parts) > 2 else ("", "")
             if part not in found or class_name not in numbers:
@@ -46,6 +46,10 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
             if image.shape != (32, 32, 3):
                 raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
             found[part][str(name)] = numbers[class_name], image
+        # tarfile takes a broken or absent header for the end, which is two blocks of zeros: it has read the first.
+        rest = tar.fileobj.read(-1) if tar.fileobj else b""
+        if not rest or any(rest):
+            raise tarfile.ReadError("it has no end")
     arrays = {}
     for part, samples in found.items():
         absent = [name for name in class_names if numbers[name] not in {label for label, _ in samples.values()}]

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import torch
 from lightning import LightningDataModule
 
-from regtorch.data.arrays import Arrays, Batch, Splits
+from regtorch.data.arrays import Arrays, Batch, Splits, check_alike
 from regtorch.data.augment import Augment
 from regtorch.data.batches import Batches, fits
 from regtorch.data.images import adapt
+from regtorch.data.options import integer, sizes
 
 __all__ = ["ArraysDataModule"]
 
@@ -51,11 +52,14 @@ class ArraysDataModule(LightningDataModule, ABC):
         super().__init__()
         if self.class_names and num_classes != len(self.class_names):
             raise ValueError(f"num_classes: {self.title} has {len(self.class_names)} classes, received {num_classes}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
+        if augment is not None and not callable(augment):
+            raise ValueError(
+                "augment: expected an object such as {_target_: regtorch.data.Augment, rotation: 15}, "
+                f"received {augment!r}"
+            )
         self.dir = Path(dir).expanduser().absolute()
-        self.num_classes = num_classes
-        self.batch_size = batch_size
+        self.num_classes = None if num_classes is None else integer("num_classes", num_classes, 1)
+        self.batch_size = integer("batch_size", batch_size, 1)
         self.resize = None if resize is None else _shape(resize)
         self.seed = seed
         self.download = download
@@ -80,6 +84,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         """
         if self._splits is None:
             splits = self.load()
+            check_alike(splits, f"{self.title}, {self.dir}")
             if self.resize is not None:
                 if splits.train.images.ndim != 4:
                     raise ValueError(
@@ -103,7 +108,7 @@ class ArraysDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> Batches:
         """Batches of the training part, in another order each epoch.
 
-        A last batch of one sample is left out, as batch norm cannot train on it.
+        A last batch of one sample beside others is left out, as batch norm cannot train on it.
         """
         # Overfitting on purpose needs the same batches again and again.
         overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
@@ -154,7 +159,7 @@ class ArraysDataModule(LightningDataModule, ABC):
 
 
 def _shape(resize: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(resize)
-    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
-        raise ValueError(f"resize: expected (channels, height, width) with 1 or 3 channels, received {shape}")
-    return shape[0], shape[1], shape[2]
+    channels, height, width = sizes("resize", resize, "channels, height, width")
+    if channels not in (1, 3):
+        raise ValueError(f"resize: expected 1 or 3 channels, received {resize!r}")
+    return channels, height, width

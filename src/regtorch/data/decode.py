@@ -1,23 +1,26 @@
 """Encoded images to arrays: Pillow decodes, as it does for Keras."""
 
+import errno
 import io
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import NamedTuple
-from zipfile import Path as ZippedPath
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from regtorch.data.errors import DataError, is_of_the_machine
+from regtorch.data.listing import File
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Decoded", "Decoder", "decode"]
 
-File = Path | ZippedPath
 Size = tuple[int, int]
+_OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
 
 
 class Decoded(NamedTuple):
@@ -55,10 +58,25 @@ def decode(
             raise ValueError(
                 f"it is {image.height}×{image.width} pixels (height×width), the least is data.min_size={list(min_size)}"
             )
-        rgb = image.convert("RGB")
+        rgb = _eight_bits(image).convert("RGB")
     if size is not None and (rgb.height, rgb.width) != size:
         rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
     return np.asarray(rgb)
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """Bring grey of more bits to 8; Pillow's own conversion cuts the numbers off at 255 instead."""
+    from PIL import Image
+
+    advice = "save it with 8 or 16 bits"
+    if image.mode == "F":
+        raise ValueError(f"its pixels are floats, of no known range; {advice}")
+    if not image.mode.startswith("I"):
+        return image
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65_535:
+        raise ValueError(f"its pixels are integers of {grey.min()} to {grey.max()}; {advice}")
+    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
 
 
 class Decoder(NamedTuple):
@@ -92,7 +110,7 @@ class Decoder(NamedTuple):
                     content = file.read_bytes()
                 image = decode(content, self.size, self.interpolation, self.min_size)
             except Exception as error:
-                if is_of_the_machine(error):
+                if is_of_the_machine(error) and getattr(error, "errno", None) not in _OF_THE_FILE:
                     raise
                 problem = f"{file}: {_reason(error)}"
                 if self.skip:
@@ -115,4 +133,6 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory
         return "not an image, or damaged"
+    if isinstance(error, OSError) and error.strerror:  # the rest repeats the file's name
+        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

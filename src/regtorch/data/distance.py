@@ -5,7 +5,7 @@ from torch import Tensor
 
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
-from regtorch.data.split import check_share
+from regtorch.data.options import integer, share
 
 __all__ = ["Distance", "great_circle"]
 
@@ -53,10 +53,8 @@ class Distance(ArraysDataModule):
         super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
         if num_classes is not None:
             raise ValueError(f"num_classes: {self.title} are numbers, expected null, received {num_classes}")
-        if samples < 3:
-            raise ValueError(f"samples: expected at least 3, received {samples}")
-        self.samples = samples
-        self.val_share = check_share("val_share", val_share)
+        self.samples = integer("samples", samples, 3)
+        self.val_share = share("val_share", val_share)
         self.standardize = standardize
         self._offset, self._scale = 0.0, 1e5
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["DataError", "damaged", "is_of_the_machine", "missing", "reading"]
+__all__ = ["DataError", "check_zip", "damaged", "is_of_the_machine", "missing", "reading"]
 
 
 class DataError(RuntimeError):
@@ -35,6 +35,18 @@ def damaged(file: Path, why: str) -> DataError:
     return DataError(f"{file} is damaged or cut short ({why}); delete it and get a whole copy.")
 
 
+def check_zip(file: Path, kind: str) -> None:
+    """Refuse a file of another kind by its first bytes; one that is cut short passes here.
+
+    Args:
+        file: The file.
+        kind: The ending of what is expected, which is a zip file.
+    """
+    with file.open("rb") as opened:
+        if not b"PK".startswith(opened.read(2)):
+            raise DataError(f"{file} is not a {kind} file; name one with data.dir=...")
+
+
 def is_of_the_machine(error: Exception) -> bool:
     """Tell the machine's own troubles (a full disk, no permission) from a reader's complaint about a file's content.
 
@@ -59,4 +71,5 @@ def reading(file: Path) -> Iterator[None]:
     except Exception as error:
         if is_of_the_machine(error) or isinstance(error, DataError):
             raise
-        raise damaged(file, str(error).strip() or type(error).__name__) from error
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise damaged(file, first.rstrip(":")) from error

@@ -7,15 +7,19 @@ from typing import ClassVar
 
 import torch
 
-from regtorch.data.arrays import Arrays, Splits, checked
+from regtorch.data.arrays import Arrays, Splits, checked, named_classes
 from regtorch.data.augment import Augment
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.decode import Decoder
 from regtorch.data.errors import DataError, missing
-from regtorch.data.image_tree import Sample, Tree, find_images, opened
-from regtorch.data.split import check_share, split
+from regtorch.data.image_tree import Sample, Tree, find_images
+from regtorch.data.listing import listed
+from regtorch.data.options import share, sizes
+from regtorch.data.split import split
 
 __all__ = ["ImageFolders"]
+
+_NAMED = 5  # of many broken images, that many are named
 
 
 class ImageFolders(ArraysDataModule):
@@ -80,13 +84,13 @@ class ImageFolders(ArraysDataModule):
             if value not in known:
                 raise ValueError(f"{name}: expected {' or '.join(known)}, received {value}")
         self.decoder = Decoder(
-            size=_pixels("size", size),
+            size=_height_width("size", size),
             interpolation=interpolation,
-            min_size=(1, 1) if min_size is None else _pixels("min_size", min_size),
+            min_size=(1, 1) if min_size is None else _height_width("min_size", min_size),
             skip=on_error == "skip",
         )
-        self.val_share = check_share("val_share", val_share)
-        self.test_share = check_share("test_share", test_share, zero=True)
+        self.val_share = share("val_share", val_share)
+        self.test_share = share("test_share", test_share, zero=True)
 
     @property
     def place(self) -> Path:
@@ -105,7 +109,7 @@ class ImageFolders(ArraysDataModule):
     def load(self) -> Splits:
         """Find, part and decode the images."""
         self.prepare_data()
-        with opened(self.place) as root:
+        with listed(self.place) as root:
             tree = find_images(root, self.class_names)
             if len(tree.classes) != self.num_classes:
                 raise DataError(
@@ -137,13 +141,15 @@ class ImageFolders(ArraysDataModule):
         if lost:
             names = ", ".join(self.class_names[label] for label in sorted(lost))
             raise DataError(f"{self.place}: no image of {names} in one part can be used; the first: {broken[0]}.")
-        return checked(images, labels[kept], self.num_classes, str(self.place))
+        return checked(images, labels[kept], self.num_classes, str(self.place), own=True)
 
     def _remark(self, tree: Tree, problems: list[str], found: int) -> None:
-        remarks = []
+        remarks = [] if type(self).class_names else [named_classes(tree.classes)]
         if problems:
-            remarks.append(f"left out {len(problems)} of {found} images that cannot be used: {'; '.join(problems)}")
-            warnings.warn(f"{self.title}: {remarks[0]}", stacklevel=2)
+            more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+            named = "; ".join(problems[:_NAMED] + more)
+            remarks.append(f"left out {len(problems)} of {found} images that cannot be used: {named}")
+            warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
             remarks.append(f"ignored {tree.ignored} files that are no images of a class")
         if tree.others:
@@ -153,8 +159,6 @@ class ImageFolders(ArraysDataModule):
         self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""
 
 
-def _pixels(name: str, value: Sequence[int]) -> tuple[int, int]:
-    pixels = tuple(value)
-    if len(pixels) != 2 or min(pixels) < 1:
-        raise ValueError(f"{name}: expected (height, width) of at least 1, received {pixels}")
-    return pixels[0], pixels[1]
+def _height_width(name: str, value: Sequence[int]) -> tuple[int, int]:
+    height, width = sizes(name, value, "height, width")
+    return height, width

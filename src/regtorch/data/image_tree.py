@@ -1,18 +1,17 @@
 """Where the images of a folder or a zip file are, by part and class; nothing is decoded."""
 
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-from regtorch.data.errors import DataError, reading
+from regtorch.data.errors import DataError
+from regtorch.data.listing import File, Folder
 
-__all__ = ["PARTS", "Sample", "Tree", "find_images", "opened"]
+__all__ = ["PARTS", "Sample", "Tree", "find_images"]
 
-Node = Path | zipfile.Path
-Sample = tuple[Node, int]
+Sample = tuple[File, int]
 PARTS = ("train", "val", "test")
+_PART_LIKE = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_LAYOUT = "expected CLASS/*.jpg or {train,val,test}/CLASS/*.jpg, in lower case"
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -32,56 +31,44 @@ class Tree(NamedTuple):
     others: tuple[str, ...]
 
 
-@contextmanager
-def opened(place: Path) -> Iterator[Node]:
-    """Open a folder, or a zip file to read in place."""
-    if not place.is_file():
-        yield place
-        return
-    with reading(place):
-        archive = zipfile.ZipFile(place)
-    with archive:
-        yield zipfile.Path(archive)
-
-
-def find_images(root: Node, class_names: tuple[str, ...] = ()) -> Tree:
+def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
     """Find the images of `root/CLASS/` or `root/{train,val,test}/CLASS/`, at any depth below a class.
 
-    Folders that hold nothing but one folder are gone through, and hidden files are passed over.
+    Folders that hold nothing but one folder are gone through.
 
     Args:
-        root: From `opened`.
+        root: From `listed`.
         class_names: The classes, where they are known; otherwise every folder is one.
 
     Raises:
-        DataError: There are no images, a class has none, or the parts' classes differ.
+        DataError: There are no images, a class has none, the parts' classes differ, or parts stand where they should
+            not.
     """
     top = _top(root)
-    folders, loose = _children(top)
-    parted = any(folder.name == "train" and _children(folder)[0] for folder in folders)
-    if parted and (strange := sorted({folder.name for folder in folders} - {*PARTS})):
+    parted = any(folder.name == "train" and folder.folders for folder in top.folders)
+    if parted and (strange := sorted({folder.name for folder in top.folders} - {*PARTS})):
         raise DataError(
             f"{top}: beside train only val and test are parts, found {', '.join(strange)}; rename or remove it."
         )
-    homes = {folder.name: folder for folder in folders} if parted else {"train": top}
-    train, _ = _children(homes["train"])
-    classes = class_names or tuple(folder.name for folder in train)
+    homes = {folder.name: folder for folder in top.folders} if parted else {"train": top}
+    classes = class_names or tuple(folder.name for folder in homes["train"].folders)
     if len(classes) < 2:
         raise DataError(
             f"{root}: no images in class folders; expected CLASS/*.jpg or train/CLASS/*.jpg with two classes or more, "
             f"found {f'only {classes[0]}' if classes else 'no folder'} in {homes['train']}."
         )
+    if all(name.lower() in _PART_LIKE for name in classes):
+        raise DataError(f"{homes['train']}: found {', '.join(classes)} where classes should be; {_LAYOUT}.")
     parts: dict[str, list[Sample]] = {}
-    ignored, others = len(loose) * parted, set[str]()
+    ignored, others = len(top.files) * parted, set[str]()
     for part, home in homes.items():
-        within, strays = _children(home)
-        names = {folder.name for folder in within}
-        _check_classes(home, names, classes, known=bool(class_names))
-        others |= names - {*classes}
-        ignored += len(strays)
+        within = {folder.name: folder for folder in home.folders}
+        _check_classes(home, {*within}, classes, known=bool(class_names))
+        others |= {*within} - {*classes}
+        ignored += len(home.files)
         parts[part] = []
         for label, name in enumerate(classes):
-            files = [file for folder in within if folder.name == name for file in _files(folder)]
+            files = [*_files(within[name])]
             images = [file for file in files if file.name.lower().endswith(_ENDINGS)]
             if not images:
                 raise DataError(
@@ -93,7 +80,7 @@ def find_images(root: Node, class_names: tuple[str, ...] = ()) -> Tree:
     return Tree(classes, parts, ignored, tuple(sorted(others)))
 
 
-def _check_classes(home: Node, found: set[str], classes: tuple[str, ...], *, known: bool) -> None:
+def _check_classes(home: Folder, found: set[str], classes: tuple[str, ...], *, known: bool) -> None:
     lacks = [name for name in classes if name not in found]
     besides = [] if known else sorted(found - {*classes})
     if lacks or besides:
@@ -105,20 +92,21 @@ def _check_classes(home: Node, found: set[str], classes: tuple[str, ...], *, kno
         )
 
 
-def _top(root: Node) -> Node:
-    folders, _ = _children(root)
-    if len(folders) == 1 and folders[0].name != "train" and _children(folders[0])[0]:
-        return _top(folders[0])
-    return root
+def _top(root: Folder) -> Folder:
+    folders = root.folders
+    return _top(folders[0]) if len(folders) == 1 and folders[0].name != "train" and folders[0].folders else root
 
 
-def _children(folder: Node) -> tuple[list[Node], list[Node]]:
-    """The folders and the files in a folder, by name."""
-    visible = [child for child in folder.iterdir() if not child.name.startswith((".", "__MACOSX"))]
-    visible.sort(key=lambda child: child.name)
-    return [child for child in visible if child.is_dir()], [child for child in visible if not child.is_dir()]
-
-
-def _files(folder: Node) -> list[Node]:
-    folders, files = _children(folder)
-    return files + [file for below in folders for file in _files(below)]
+def _files(class_folder: Folder) -> Iterator[File]:
+    """The files of a class, each folder once, however many links lead to it."""
+    seen, waiting = set[str](), [class_folder]
+    while waiting:
+        folder = waiting.pop()
+        if folder.real in seen:
+            continue
+        seen.add(folder.real)
+        yield from folder.files
+        for below in folder.folders:
+            if below.name.lower() in _PART_LIKE:
+                raise DataError(f"{below}: a part below the class {class_folder.name}; {_LAYOUT}.")
+        waiting += reversed(folder.folders)

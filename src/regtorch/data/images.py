@@ -14,16 +14,18 @@ def adapt(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     Resizing is bilinear with antialiasing; grey becomes RGB by repetition, RGB becomes grey by luminance.
 
     Args:
-        images: (N, C, H, W), C = 1 or 3, uint8 or float.
+        images: (N, C, H, W), C = 1 or 3, uint8, float or bool.
         shape: The wanted (C, H, W), C = 1 or 3.
 
     Returns:
-        Images of that shape in the same dtype; the very same tensor where nothing changes.
+        Images of that shape in the same dtype, where it is bool in uint8; the very same tensor where nothing changes.
     """
     if tuple(images.shape[1:]) == shape:
         return images
     from torchvision.transforms.v2 import functional as vision
 
+    if images.dtype == torch.bool:  # interpolation would round to one of two
+        images = images.to(torch.uint8).mul_(255)
     channels, *size = shape
     if images.shape[1] == 3 and channels == 1:
         images = vision.rgb_to_grayscale(images)

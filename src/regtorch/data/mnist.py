@@ -1,7 +1,6 @@
 """MNIST and Fashion-MNIST: IDX files, packed or not."""
 
 import gzip
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from regtorch.data.arrays import Arrays, Pixels, Splits, checked
 from regtorch.data.augment import Augment
 from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
+from regtorch.data.options import integer, positive
 
 __all__ = ["MNIST", "FashionMNIST"]
 
@@ -44,8 +44,6 @@ class MNIST(FilesDataModule):
         val_size: int = 10_000,
         divisor: float = 255.0,
     ) -> None:
-        if not (math.isfinite(divisor) and divisor > 0):
-            raise ValueError(f"divisor: expected a finite number above 0, received {divisor}; 255 makes pixels 0 to 1")
         super().__init__(
             dir,
             num_classes=num_classes,
@@ -55,8 +53,8 @@ class MNIST(FilesDataModule):
             download=download,
             augment=augment,
         )
-        self.val_size = val_size
-        self.divisor = divisor
+        self.val_size = integer("val_size", val_size, 1)
+        self.divisor = positive("divisor", divisor)
 
     def fetch(self, root: str) -> object:
         """Download into `root` with torchvision."""
@@ -72,11 +70,7 @@ class MNIST(FilesDataModule):
     def read(self) -> Splits:
         """Read the four files and cut off the validation part."""
         train, test = (self._read_part(part) for part in _PARTS)
-        if not 1 <= self.val_size < len(train):
-            raise ValueError(
-                f"val_size: expected 1 to {len(train) - 1} of the {len(train)} training images, "
-                f"received {self.val_size}"
-            )
+        integer("val_size", self.val_size, 1, len(train) - 1)
         for part in (train, test):
             part.pixels = Pixels(self.divisor)
         return Splits(train.take(slice(-self.val_size)), train.take(slice(-self.val_size, None)), test)

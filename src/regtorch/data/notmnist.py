@@ -6,6 +6,7 @@ from regtorch.data.arrays import Splits
 from regtorch.data.augment import Augment
 from regtorch.data.download import DownloadError
 from regtorch.data.mnist import MNIST
+from regtorch.data.options import integer
 
 __all__ = ["NotMNIST"]
 
@@ -51,7 +52,7 @@ class NotMNIST(MNIST):
             augment=augment,
             val_size=val_size,
         )
-        self.limit = limit
+        self.limit = None if limit is None else integer("limit", limit, 1)
         self.center = center
 
     def fetch(self, root: str) -> object:
@@ -65,9 +66,5 @@ class NotMNIST(MNIST):
             part.pixels = part.pixels._replace(offset=0.5 if self.center else 0.0)
         if self.limit is None:
             return Splits(train, val, test)
-        if not 1 <= self.limit <= len(train):
-            raise ValueError(
-                f"limit: expected 1 to {len(train)}, the training images without the validation part, or null for all, "
-                f"received {self.limit}"
-            )
-        return Splits(train.take(slice(self.limit)), val, test)
+        limit = integer("limit", self.limit, 1, len(train))
+        return Splits(train.take(slice(limit)), val, test)

@@ -1,16 +1,17 @@
 """Keras-style .npz files: x_train, y_train, x_test and y_test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from regtorch.data.arrays import Arrays, Splits, checked
+from regtorch.data.arrays import Arrays, Splits, checked, named_classes
 from regtorch.data.augment import Augment
 from regtorch.data.datamodule import ArraysDataModule
-from regtorch.data.errors import DataError, reading
-from regtorch.data.split import check_share, split
+from regtorch.data.errors import DataError, check_zip, reading
+from regtorch.data.options import share
+from regtorch.data.split import split
 
 __all__ = ["Npz", "read_npz"]
 
@@ -57,7 +58,7 @@ class Npz(ArraysDataModule):
             download=download,
             augment=augment,
         )
-        self.val_share = check_share("val_share", val_share)
+        self.val_share = share("val_share", val_share)
 
     def load(self) -> Splits:
         """Read the arrays and cut off the validation part."""
@@ -65,46 +66,53 @@ class Npz(ArraysDataModule):
             raise DataError(f"there is no file {self.dir}; name the .npz itself with data.dir=...")
         arrays = read_npz(self.dir)
         train, test = (self._part(arrays, part) for part in ("train", "test"))
-        if train.images.shape[1:] != test.images.shape[1:]:
-            shapes = (f"x_{part} has {_shape(arrays[f'x_{part}'])}" for part in ("train", "test"))
-            raise DataError(f"{self.dir}: {' and '.join(shapes)}; samples of both must have one shape.")
+        kinds = {part: arrays[f"x_{part}"] for part in ("train", "test")}
+        if kinds["train"].dtype.kind != kinds["test"].dtype.kind:
+            found = " and ".join(f"x_{part} has {_shape(array)}" for part, array in kinds.items())
+            raise DataError(f"{self.dir}: {found}; save both as uint8, or both as floats of one scale.")
+        if self.num_classes is not None:
+            self.remark = f"npz: {named_classes([str(label) for label in train.labels.unique().tolist()])}"
         labels = train.labels if self.num_classes is not None else torch.zeros(len(train), dtype=torch.int64)
         rest, val = split(labels, [self.val_share], str(self.dir))
         return Splits(train.take(rest), train.take(val), test)
 
     def _part(self, arrays: dict[str, np.ndarray], part: str) -> Arrays:
+        for name in (f"x_{part}", f"y_{part}"):
+            if 0 in arrays[name].shape[1:]:
+                raise DataError(f"{self.dir}: {name}: its samples hold no numbers, found {_shape(arrays[name])}.")
         inputs = self._inputs(arrays[f"x_{part}"], f"{self.dir}: x_{part}")
         targets = self._targets(arrays[f"y_{part}"], f"{self.dir}: y_{part}")
-        return checked(torch.from_numpy(inputs), torch.from_numpy(targets), self.num_classes, f"{self.dir}, {part}")
+        source = f"{self.dir}, {part}"
+        return checked(torch.from_numpy(inputs), torch.from_numpy(targets), self.num_classes, source, own=True)
 
     def _inputs(self, array: np.ndarray, source: str) -> np.ndarray:
+        found = _shape(array)
         if array.dtype != np.uint8 and array.dtype.kind not in "fb":
-            raise DataError(f"{source}: expected uint8 or floats, found {_shape(array)}; convert it with astype.")
+            raise DataError(f"{source}: expected uint8 or floats, found {found}; convert it with astype.")
         if array.ndim == 3:
             array = array[..., None]
         if array.ndim not in (2, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
             raise DataError(
                 f"{source}: expected vectors (N, features) or images (N, height, width[, channels]) with 1 or 3 "
-                f"channels last, found {_shape(array)}; transpose or reshape it."
+                f"channels last, found {found}; transpose or reshape it."
             )
-        _check_finite(array, source)
-        if array.ndim == 2:
-            return _plain(array)
-        if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() > 2:
+        images = array.ndim == 4
+        array = _plain(array.transpose(0, 3, 1, 2) if images else array, source)
+        if images and array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() > 2:
             raise DataError(
                 f"{source}: expected floats from 0 to 1, or standardized ones, found {array.min():g} to "
                 f"{array.max():g}; divide by 255 or save it as uint8."
             )
-        return _plain(array.transpose(0, 3, 1, 2))
+        return array
 
     def _targets(self, array: np.ndarray, source: str) -> np.ndarray:
         if array.dtype.kind not in "iufb":
             raise DataError(f"{source}: expected numbers, found {_shape(array)}.")
-        _check_finite(array, source)
+        plain = _plain(array, source)
         if self.num_classes is None:
             if array.ndim not in (1, 2):
                 raise DataError(f"{source}: expected numbers (N,) or (N, outputs), found {_shape(array)}.")
-            return array.reshape(len(array), -1).astype(np.float32)
+            return plain.reshape(len(plain), -1).astype(np.float32)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         elif array.ndim == 2 and array.shape[1] == self.num_classes:
@@ -123,24 +131,40 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read the four arrays of a Keras-style .npz.
 
     Raises:
-        DataError: The file is damaged or lacks an array.
+        DataError: The file is no .npz, is damaged, lacks an array or holds something else than numbers.
     """
     names = ("x_train", "y_train", "x_test", "y_test")
+    check_zip(path, ".npz")
     with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         lacks = [name for name in names if name not in found]
         if lacks:
             raise DataError(f"{path}: it lacks {', '.join(lacks)}; it holds {', '.join(found) or 'nothing'}.")
-        return {name: found[name] for name in names}
+        return {name: _read(found, name, path) for name in names}
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """A copy that torch can take, with floats in float32."""
-    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype)
+def _read(found: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+    try:
+        return found[name]
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path}: {name} holds Python objects, which are not read; save it as numbers.") from error
+        raise
 
 
-def _check_finite(array: np.ndarray, source: str) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{source}: it holds {int((~np.isfinite(array)).sum())} numbers that are NaN or infinite.")
+def _plain(array: np.ndarray, source: str) -> np.ndarray:
+    """A copy that torch can take, with floats in float32.
+
+    Raises:
+        DataError: Numbers are not finite.
+    """
+    if array.dtype.kind != "f":
+        return np.ascontiguousarray(array)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    infinite = array.size - int(np.isfinite(array).sum())
+    if infinite:
+        raise DataError(f"{source}: it holds {infinite} numbers that are NaN or infinite in float32.")
+    return array
 
 
 def _shape(array: np.ndarray) -> str:

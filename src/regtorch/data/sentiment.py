@@ -1,5 +1,6 @@
 """Document 004's sentiment analysis: sentences of film reviews as bags of words."""
 
+import codecs
 import hashlib
 import io
 import tarfile
@@ -12,15 +13,19 @@ import torch
 from regtorch.data.arrays import Arrays, Splits
 from regtorch.data.bag_of_words import present, vocabulary
 from regtorch.data.download import DownloadError
-from regtorch.data.errors import damaged, reading
+from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
-from regtorch.data.split import check_share, split
+from regtorch.data.options import integer, share
+from regtorch.data.split import split
 
 __all__ = ["Sentiment"]
 
 _URL = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
 _SHA256 = "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"
-_FILES = ("rt-polarity.neg", "rt-polarity.pos")  # in the order of the classes
+_FILES = {  # in the order of the classes, with the official ones' SHA-256
+    "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
+    "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
+}
 
 
 class Sentiment(FilesDataModule):
@@ -60,11 +65,9 @@ class Sentiment(FilesDataModule):
         download: bool = True,
     ) -> None:
         super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
-        if max_words < 2:
-            raise ValueError(f"max_words: expected at least 2, as the first number is nobody's, received {max_words}")
-        self.max_words = max_words
-        self.val_share = check_share("val_share", val_share)
-        self.test_share = check_share("test_share", test_share)
+        self.max_words = integer("max_words", max_words, 2)
+        self.val_share = share("val_share", val_share)
+        self.test_share = share("test_share", test_share)
 
     def fetch(self, root: str) -> object:
         """Download the authors' archive and unpack its two files into `root`."""
@@ -88,7 +91,11 @@ class Sentiment(FilesDataModule):
 
     def read(self) -> Splits:
         """Read the sentences, part them, and count words in the training part alone."""
-        negative, positive = (self._sentences(self.place / name) for name in _FILES)
+        contents = {name: (self.place / name).read_bytes() for name in _FILES}
+        others = [name for name in _FILES if hashlib.sha256(contents[name]).hexdigest() != _FILES[name]]
+        if others:
+            self.remark = f"{self.title}: other texts than the official ones in {' and '.join(others)}"
+        negative, positive = (self._sentences(self.place / name, content) for name, content in contents.items())
         sentences = negative + positive
         labels = torch.tensor([0] * len(negative) + [1] * len(positive))
         parts = split(labels, [self.val_share, self.test_share], str(self.place))
@@ -96,10 +103,15 @@ class Sentiment(FilesDataModule):
         bags = present(sentences, numbers, self.max_words)
         return Splits(*(Arrays(bags[part], labels[part]) for part in parts))
 
-    def _sentences(self, file: Path) -> list[str]:
+    def _sentences(self, file: Path, content: bytes) -> list[str]:
         with reading(file):
+            if content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise ValueError("it begins with a byte-order mark; expected Windows-1252, as in the official copy")
             # Not splitlines(): it takes more for line ends than the line feed.
-            *found, rest = file.read_bytes().decode("cp1252").split("\n")
-        if len(found) != self.lines or rest:
-            raise damaged(file, f"expected {self.lines:,} lines, a sentence each, found {len(found):,}")
-        return [sentence.strip() for sentence in found]
+            *found, rest = content.decode("cp1252").split("\n")
+            if len(found) != self.lines or rest:
+                raise ValueError(f"expected {self.lines:,} lines, a sentence each, found {len(found):,}")
+            sentences = [sentence.strip() for sentence in found]
+            if "" in sentences:
+                raise ValueError(f"line {sentences.index('') + 1} is empty")
+        return sentences

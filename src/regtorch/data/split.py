@@ -8,7 +8,7 @@ from torch import Tensor
 from regtorch.data.arrays import SPLIT_SEED
 from regtorch.data.errors import DataError
 
-__all__ = ["check_share", "split"]
+__all__ = ["split"]
 
 
 def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
@@ -43,17 +43,3 @@ def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
             part_of[members[start : start + size]] = part
             start += size
     return [order[part_of[order] == part] for part in range(len(shares) + 1)]
-
-
-def check_share(name: str, share: float, *, zero: bool = False) -> float:
-    """Make sure that a share leaves something on both sides.
-
-    Args:
-        name: The argument, for the message.
-        share: Its value.
-        zero: Whether 0, which takes nothing, is fine.
-    """
-    if not (0 < share < 1 or (zero and share == 0)):
-        least = "from 0" if zero else "above 0"
-        raise ValueError(f"{name}: expected a share {least} and below 1, received {share}")
-    return share

@@ -7,7 +7,7 @@ import torch
 
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
-from regtorch.data.split import check_share
+from regtorch.data.options import integer, positive, share
 
 __all__ = ["Windows"]
 
@@ -57,22 +57,12 @@ class Windows(ArraysDataModule):
         download: bool = True,
     ) -> None:
         super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
-        if size < 2 or samples < 10:
-            raise ValueError(f"size and samples: expected at least 2 and 10, received {size} and {samples}")
-        if not 0 < balance < 1:
-            raise ValueError(f"balance: expected a share of label 1 above 0 and below 1, received {balance}")
-        if not signal > 0:
-            raise ValueError(f"signal: expected more than 0, received {signal}")
-        self.samples = samples
-        self.size = size
-        self.balance = balance
+        self.samples = integer("samples", samples, 10)
+        self.size = integer("size", size, 2)
+        self.balance = share("balance", balance)
         self.sorted = sorted
-        self.signal = signal
-        self.val_share = check_share("val_share", val_share)
-        self.remark = (
-            f"windows: generated, {balance:.1%} of label 1{', sorted by label' if sorted else ''}; "
-            f"no rule has an accuracy above {self.best_accuracy:.1%}"
-        )
+        self.signal = positive("signal", signal)
+        self.val_share = share("val_share", val_share)
 
     @property
     def best_accuracy(self) -> float:
@@ -85,11 +75,23 @@ class Windows(ArraysDataModule):
         """Draw the windows."""
         everything = self._draw(self.samples, SPLIT_SEED, in_order=self.sorted)
         val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 1)
-        return Splits(
+        splits = Splits(
             everything.take(slice(-val_size)),
             everything.take(slice(-val_size, None)),
             self._draw(self.samples // 5, SPLIT_SEED + 1, in_order=False),
         )
+        for name, part in splits._asdict().items():
+            lacking = {0, 1} - {*part.labels.tolist()}
+            if lacking and not self.sorted:
+                raise ValueError(
+                    f"balance and samples: the {name} part has no window of label {lacking.pop()}; take more samples, "
+                    f"a balance nearer to 0.5 or a larger part, received {self.balance} and {self.samples}"
+                )
+        self.remark = (
+            f"windows: generated, {float(everything.labels.float().mean()):.1%} of label 1"
+            f"{', sorted by label' if self.sorted else ''}; no rule has an accuracy above {self.best_accuracy:.1%}"
+        )
+        return splits
 
     def _draw(self, count: int, seed: int, *, in_order: bool) -> Arrays:
         numbers = torch.Generator().manual_seed(seed)
