@@ -19,7 +19,7 @@ FLOORS = [
     {"gradients", "receipt", "proximal", "hooks", "terms", "bind", "activity"},
     {"keras", "doctor", "models"},
     {"data", "training"},
-    {"sweep"},
+    {"sweep", "bench"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `penalty.on(model)` is a convenience that needs the floor above when it is called.
