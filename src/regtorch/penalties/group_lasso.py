@@ -49,8 +49,8 @@ class GroupLasso(Penalty):
         """Whether lam is above 0."""
         return self.lam > 0
 
-    def _strength(self, unit_rows: Tensor) -> float:
-        return self.lam * math.sqrt(unit_rows.shape[1])
+    def _strength(self, w: Tensor) -> float:
+        return self.lam * math.sqrt(math.prod(w.shape[1:]) if w.ndim >= 2 else w.numel())
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value; its gradient at a zero unit is 0."""
@@ -77,10 +77,9 @@ class GroupLasso(Penalty):
             into.add_((wide(w) * pull).to(w.dtype))
 
     def _pull(self, w: Tensor) -> Tensor:
-        """λ √fan_in / ‖w_u‖ of each unit."""
-        dim = tuple(range(1, w.ndim)) or None
-        norm = torch.linalg.vector_norm(wide(w), dim=dim, keepdim=True)
-        return self._strength(rows(w)) / nonzero(norm)
+        """λ √fan_in / ‖w_u‖ of each unit, 0 of a zero unit."""
+        norm = torch.linalg.vector_norm(wide(w), dim=tuple(range(1, w.ndim)) or None, keepdim=True)
+        return torch.where(norm > 0, self._strength(w) / norm, 0.0)
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
