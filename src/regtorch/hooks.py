@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
     from regtorch.terms import BoundTerms, Term
 
-__all__ = ["Handle", "attach", "owned_by"]
+__all__ = ["Handle", "attach", "bare", "owned_by"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 
@@ -52,7 +52,7 @@ def attach(
         TypeError: not a torch optimizer, a penalty that cannot act this way, or an optimizer without a known step size.
         ValueError: the optimizer owns none of the weights, has this rule already, or maximises.
     """
-    optimizer = _bare(optimizer)
+    optimizer = bare(optimizer, "attach")
     attached = _ATTACHED.get(optimizer) or _Attached()
     owned = owned_by(optimizer)
     for part in parts:
@@ -169,13 +169,17 @@ def _lost(optimizer: Optimizer, part: Term | BoundConstraint) -> RuntimeError:
 _ATTACHED: WeakKeyDictionary[Optimizer, _Attached] = WeakKeyDictionary()
 
 
-def _bare(optimizer: object) -> Optimizer:
-    """The torch optimizer inside wrappers such as Lightning's and Accelerate's."""
+def bare(optimizer: object, who: str) -> Optimizer:
+    """The torch optimizer inside wrappers such as Lightning's and Accelerate's.
+
+    Raises:
+        TypeError: there is none; `who` asked.
+    """
     inner: Any = optimizer
     while (deeper := getattr(inner, "optimizer", None)) is not None:
         inner = deeper
     if not isinstance(inner, Optimizer):
-        raise TypeError(f"attach: optimizer must be a torch.optim.Optimizer, received {type(optimizer).__name__}")
+        raise TypeError(f"{who}: optimizer must be a torch.optim.Optimizer, received {type(optimizer).__name__}")
     return inner
 
 

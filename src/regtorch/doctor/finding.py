@@ -1,0 +1,51 @@
+"""What the doctor says: one cause, the numbers that show it, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["SEVERITIES", "Finding", "Severity"]
+
+Severity = Literal["severe", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
+"""The gravest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause.
+
+    Attributes:
+        cause: a stable identifier, such as "penalty_dominates".
+        where: the weight, layer, input, label or optimizer setting it is about.
+        severity: "severe" where training cannot go well, "warning" where it goes worse, "info" otherwise.
+        numbers: what was measured.
+        why: one sentence.
+        change: one sentence: what to change.
+        override: the change as an override of `scripts/train.py`, or empty.
+        blame: orders findings of one severity, the larger the earlier.
+
+    Example:
+        >>> Finding("bias_penalised", "head.bias", "warning", why="...", change="...").cause
+        'bias_penalised'
+    """
+
+    cause: str
+    where: str
+    severity: Severity
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    why: str = field(kw_only=True)
+    change: str = field(kw_only=True)
+    override: str = field(default="", kw_only=True)
+    blame: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"Finding: severity must be one of {', '.join(SEVERITIES)}, received {self.severity!r}")
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the most to blame first."""
+        return SEVERITIES.index(self.severity), -self.blame
