@@ -7,6 +7,7 @@ loss = task_loss + reg()                        # way 1: in the graph
 reg.add_grad_()                                 # way 2: the same gradient in closed form, after backward
 handle = reg.attach(optimizer)                  # way 3: at every optimizer step, in any trainer
 rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
+rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it hurt?
 """
 
 from regtorch import constraints, keras, nn, penalties, select
@@ -14,6 +15,7 @@ from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from regtorch.conventions import convert
+from regtorch.doctor import Finding, diagnose
 from regtorch.penalties import L1, L1L2, L2, GroupLasso, Orthogonal, Penalty
 from regtorch.select import SelectionError
 
@@ -26,6 +28,7 @@ __all__ = [
     "BoundPenalty",
     "BoundSum",
     "Constraint",
+    "Finding",
     "GroupLasso",
     "MaxNorm",
     "MinMaxNorm",
@@ -36,6 +39,7 @@ __all__ = [
     "UnitNorm",
     "constraints",
     "convert",
+    "diagnose",
     "keras",
     "nn",
     "penalties",

@@ -1,5 +1,6 @@
-"""Why a regularizer hurts: what is examined, how it is left as it was found, and what a few steps show."""
+"""Why does my regularizer hurt? Measurements on a net, a few batches, its optimizer and its rules; no trainer."""
 
+from regtorch.doctor.diagnose import diagnose
 from regtorch.doctor.finding import Finding
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "diagnose"]

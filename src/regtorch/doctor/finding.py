@@ -25,7 +25,7 @@ class Finding:
         why: one sentence.
         change: one sentence: what to change.
         override: the change as an override of `scripts/train.py`, or empty.
-        blame: orders findings of one severity, the larger the earlier.
+        blame: orders one measurement's findings of one severity, the larger the earlier.
 
     Example:
         >>> Finding("bias_penalised", "head.bias", "warning", why="...", change="...").cause
@@ -44,8 +44,3 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"Finding: severity must be one of {', '.join(SEVERITIES)}, received {self.severity!r}")
-
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Sorts the most to blame first."""
-        return SEVERITIES.index(self.severity), -self.blame

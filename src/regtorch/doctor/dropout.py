@@ -1,0 +1,214 @@
+"""Dropout: too few units left, too strong, or its noise before a batch norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.norms import inputs_of
+from regtorch.doctor.restored import restored
+from regtorch.weights import modules_of
+
+__all__ = ["find"]
+
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_NORM = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm)
+_NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
+_STRONG, _LEAST_KEPT = 0.7, 0.2
+_SHIFTED = 2.0, 1.5  # severe, warning; 0.2 in front of a batch norm, which does little harm, gives 1.4
+_MASKS = 64
+_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the modules take in, dropout on and off; by name, in the order of the calls."""
+
+    on: dict[str, Tensor]
+    off: dict[str, Tensor]
+    modules: dict[str, nn.Module] = field(repr=False)
+
+    def dropouts(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self.modules.items() if _drops(module)}
+
+
+def find(exam: Exam) -> Iterator[Finding]:
+    """What is wrong with dropout layers."""
+    if not any(_drops(module) for module in exam.patient.model.modules()):
+        return
+    seen = _look(exam, 0)
+    yield from _few_units(exam, seen)
+    yield from _too_strong(seen)
+    yield from _before_batch_norm(exam, seen)
+
+
+def _drops(module: nn.Module) -> bool:
+    return _rate(module) > 0
+
+
+def _rate(module: nn.Module) -> float:
+    return float(module.p) if isinstance(module, _DROPOUT) else 0.0
+
+
+def _mixes(module: nn.Module) -> bool:
+    """Whether a module holds a weight that mixes units; containers such as attention may hold one of their own."""
+    return not isinstance(module, _NORM) and any(p.ndim > 1 for p in module.parameters(recurse=False))
+
+
+def _look(exam: Exam, number: int) -> _Seen:
+    """One batch in training mode, with dropout and without; all else, batch norms included, stays in that mode."""
+    model, (x, _) = exam.patient.model, exam.patient.batch(number)
+
+    def chosen(module: nn.Module) -> bool:
+        return isinstance(module, _NORM) or _drops(module) or _mixes(module)
+
+    seen: list[dict[str, Tensor]] = []
+    for dropping in (True, False):
+        with restored(model):
+            torch.manual_seed(0)
+            model.train()
+            for module in model.modules():
+                if isinstance(module, _DROPOUT):
+                    module.train(dropping)
+            seen.append(inputs_of(model, chosen, x))
+    modules = modules_of(model)
+    return _Seen(seen[0], seen[1], {name: modules[name] for name in seen[0]})
+
+
+def _few_units(exam: Exam, seen: _Seen) -> Iterator[Finding]:
+    for name, module in seen.dropouts().items():
+        x, p = seen.off[name], _rate(module)
+        elementwise = not isinstance(module, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)  # (N, width) is no batch there
+        if not elementwise or x.ndim != 2 or x.shape[1] > _NARROW or (1 - p) * x.shape[1] >= _FEW:
+            continue
+        width, left = x.shape[1], (1 - p) * x.shape[1]
+        silenced, noise = _silenced(x, p), _noise(exam, module, x)
+        yield Finding(
+            "dropout_leaves_few_units",
+            name,
+            "severe" if left < _TOO_FEW else "warning",
+            {"units": width, "rate": p, "units_left": left, "samples_silenced": silenced, "noise_to_signal": noise},
+            why=f"Of {width} units dropout at {p:g} leaves {left:.1f} on average and none of the active ones for "
+            f"{silenced:.1%} of the samples, and its noise has {noise:.2g} times the variance of the signal.",
+            change="Leave out dropout on so few units, or give the layer more of them.",
+            override="reg.rate=0",
+            blame=max(silenced, noise / (1 + noise)),
+        )
+
+
+def _silenced(x: Tensor, p: float) -> float:
+    """The expected share of samples all of whose active units are dropped; samples without any do not count."""
+    active = (x != 0).sum(1)
+    return float((p ** active[active > 0].double()).mean()) if (active > 0).any() else 0.0
+
+
+def _noise(exam: Exam, module: nn.Module, x: Tensor) -> float:
+    """The variance of the layer's output over masks, relative to that of its input over samples."""
+    with restored(exam.patient.model), torch.no_grad():
+        torch.manual_seed(0)
+        module.train()
+        outputs = torch.stack([module(x.clone()).double() for _ in range(_MASKS)])
+    noise = float(outputs.var(0).mean(0).sum())
+    signal = float(outputs.mean(0).var(0).sum()) if x.shape[0] > 1 else 0.0
+    signal -= noise / _MASKS  # what of the noise is left in the mean over masks
+    return noise / signal if signal > 0 else 0.0
+
+
+def _too_strong(seen: _Seen) -> Iterator[Finding]:
+    for run in _runs(seen.modules):
+        rates = [_rate(seen.modules[name]) for name in run]
+        kept = prod(1 - p for p in rates)
+        if len(run) > 1 and kept < _LEAST_KEPT:
+            yield _strong(", ".join(run), "severe", rates, kept)
+            continue
+        for name, p in zip(run, rates, strict=True):
+            if p >= _STRONG:
+                yield _strong(name, "severe" if p == 1 else "warning", [p], 1 - p)
+
+
+def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
+    """Dropout layers with no weight layer between them."""
+    run: list[str] = []
+    for name, module in modules.items():
+        if _drops(module):
+            run.append(name)
+        elif _mixes(module):
+            yield run
+            run = []
+    yield run
+
+
+def _strong(where: str, severity: Severity, rates: Sequence[float], kept: float) -> Finding:
+    numbers = {f"rate{number}" if len(rates) > 1 else "rate": p for number, p in enumerate(rates, 1)}
+    together = " and ".join(f"{p:g}" for p in rates)
+    return Finding(
+        "dropout_too_strong",
+        where,
+        severity,
+        {**numbers, "kept": kept},
+        why=f"Dropout at {together} lets {kept:.0%} of the activations through, scaled by {_times(kept)}, so that "
+        "the next layer sees mostly noise.",
+        change="Drop once, at a rate of 0.1 to 0.3, or 0.5 on wide layers.",
+        override="reg.rate=0.2",
+        blame=1 - kept,
+    )
+
+
+def _times(kept: float) -> str:
+    return f"{1 / kept:.1f}" if kept else "nothing"
+
+
+def _before_batch_norm(exam: Exam, seen: _Seen) -> Iterator[Finding]:
+    """The shift of variance of Li et al. 2018: batch norm learns the variance with dropout and is used without."""
+    pairs: dict[str, list[str]] = {}
+    before: list[str] = []
+    for name, module in seen.modules.items():
+        if _drops(module):
+            before.append(name)
+        elif isinstance(module, _NORM):
+            if isinstance(module, _BatchNorm) and before:
+                pairs[name] = before
+            before = []
+    if not pairs:
+        return
+    looks = [seen, *(_look(exam, number) for number in range(1, min(_BATCHES, len(exam.patient.batches))))]
+    for name, dropouts in pairs.items():
+        ratio = _ratio([look.on[name] for look in looks], [look.off[name] for look in looks])
+        if ratio is None:
+            continue
+        yield Finding(
+            "dropout_before_batch_norm",
+            name,
+            _shift_severity(ratio),
+            {"variance_ratio": ratio, "channels": seen.on[name].shape[1]},
+            why=f"The dropout before it ({', '.join(dropouts)}) makes the variance that batch norm sees in training "
+            f"{ratio:.2f} times that of evaluation, where its running variance is then wrong.",
+            change="Put dropout behind the last batch norm, or lower its rate.",
+            override="reg.rate=0.2" if max(_rate(seen.modules[d]) for d in dropouts) > 0.2 else "",
+            blame=1 - min(ratio, 1 / ratio),
+        )
+
+
+def _ratio(on: Sequence[Tensor], off: Sequence[Tensor]) -> float | None:
+    """The geometric mean over channels, which takes 2 and ½ for equally far; channels that never vary are left out."""
+    variances = [torch.stack([_variance(t) for t in tensors]).mean(0) for tensors in (on, off)]
+    alive = (variances[0] > 0) & (variances[1] > 1e-6 * variances[1].max())
+    if not alive.any():
+        return None
+    return float((variances[0][alive] / variances[1][alive]).log().mean().exp())
+
+
+def _variance(t: Tensor) -> Tensor:
+    return t.double().transpose(0, 1).flatten(1).var(1, correction=0)
+
+
+def _shift_severity(ratio: float) -> Severity:
+    shift = max(ratio, 1 / ratio)
+    return "severe" if shift > _SHIFTED[0] else "warning" if shift > _SHIFTED[1] else "info"

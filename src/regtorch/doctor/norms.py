@@ -1,0 +1,236 @@
+"""Batch norm: batches too small for it, what it makes useless, and which weights it hides the scale of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from statistics import mode
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.patient import Patient
+from regtorch.doctor.restored import restored
+from regtorch.weights import modules_of
+
+__all__ = ["batch_norms", "find", "inputs_of", "scale_invariant"]
+
+_SMALL_BATCH = 4
+_FEW_FEATURES = 8
+_SAME = 1e-2  # relative change of the outputs below which the scale counts as hidden; eps keeps it from being 0
+_LOOKED_AT = 16  # batches
+
+
+def find(exam: Exam) -> Iterator[Finding]:
+    """What is wrong with batch norms, or about them."""
+    norms = batch_norms(exam.patient.model)
+    if norms:
+        small = list(_small_batches(exam.patient, norms))
+        yield from small
+        if any(finding.numbers.get("refused") for finding in small):  # there is no forward pass in training mode
+            return
+        yield from _useless_biases(exam)
+        yield from _idle(exam)
+    yield from _hidden_scale(exam)
+
+
+def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """The batch norms of a net, by name."""
+    return {name: module for name, module in modules_of(model).items() if isinstance(module, _BatchNorm)}
+
+
+def inputs_of(model: nn.Module, chosen: Callable[[nn.Module], bool], x: Any) -> dict[str, Tensor]:
+    """The first input of each chosen module in one forward pass, by name, in the order of the calls.
+
+    The caller chooses the mode and brings the net back. Where a batch norm refuses a batch of one sample, what came
+    before is given.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Any:
+        def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+            first = next((a for a in arguments if isinstance(a, Tensor)), None)
+            if first is not None and name not in seen:
+                seen[name] = first.detach().clone()
+
+        return keep
+
+    modules = {name: module for name, module in modules_of(model).items() if chosen(module)}
+    handles = [module.register_forward_pre_hook(keeper(name)) for name, module in modules.items()]
+    try:
+        with torch.no_grad():
+            model(x)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm)
+
+
+def _small_batches(patient: Patient, norms: dict[str, _BatchNorm]) -> Iterator[Finding]:
+    sizes = [y.shape[0] if y.ndim else 0 for _, y in patient.batches]
+    usual = mode(sizes)
+    if 1 in sizes:
+        x = patient.batches[sizes.index(1)][0]
+        with restored(patient.model):
+            patient.model.eval()
+            seen = inputs_of(patient.model, _is_batch_norm, x)
+        refusing = [name for name, t in seen.items() if t.ndim > 1 and t.numel() == t.shape[1]]
+        if refusing or usual == 1:
+            yield _batch_of_one(refusing, list(seen), sizes)
+            return
+    if 1 < usual <= _SMALL_BATCH:
+        yield Finding(
+            "small_batch_norm",
+            ", ".join(norms),
+            "warning",
+            {"batch_size": usual},
+            why=f"Batch norm takes mean and variance from only {usual} samples, so each sample's output depends on "
+            "the few others that it happens to come with, and evaluation uses other statistics.",
+            change="Use batches of at least 16, or a norm that looks at one sample (LayerNorm, GroupNorm).",
+            override="data.batch_size=32",
+            blame=1 / usual,
+        )
+
+
+def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[int]) -> Finding:
+    ones = sizes.count(1)
+    numbers = {"batch_size": 1, "batches_of_one": ones, "batches": len(sizes), "refused": len(refusing)}
+    if refusing:
+        why = "Batch norm has one value a unit in a batch of one sample, and torch refuses to train on it."
+    else:
+        why = "In batches of one sample batch norm normalises each image alone, which removes its brightness and "
+        why += "contrast in training, while evaluation uses running statistics."
+    last = ones == 1 and len(sizes) > 1
+    return Finding(
+        "batch_of_one",
+        ", ".join(refusing or seen),
+        "severe",
+        numbers,
+        why=why,
+        change="Drop the incomplete last batch (drop_last=True)." if last else "Use batches of at least 16 samples.",
+        override="" if last else "data.batch_size=32",
+        blame=ones / len(sizes),
+    )
+
+
+def _useless_biases(exam: Exam) -> Iterator[Finding]:
+    """A bias is useless where what its layer puts out is, untouched, what a batch norm takes in."""
+    useless: dict[str, int] = {}
+    for before, layer in zip(exam.layers, exam.layers[1:], strict=False):
+        if isinstance(layer.module, _BatchNorm) and isinstance(before.module, nn.Linear | _ConvNd):
+            bias = before.module.bias
+            if bias is not None and before.output.shape == layer.input.shape and before.output.equal(layer.input):
+                useless[f"{before.name}.bias".removeprefix(".")] = bias.numel()
+    if useless:
+        yield Finding(
+            "bias_before_norm",
+            ", ".join(useless),
+            "info",
+            {"layers": len(useless), "parameters": sum(useless.values())},
+            why="The batch norm behind the layer subtracts the mean, and the bias with it, so the bias learns nothing.",
+            change="Build the layer with bias=False, and penalise no bias there.",
+        )
+
+
+def _idle(exam: Exam) -> Iterator[Finding]:
+    """Batch norms on a few units, by the noise that the batches' statistics put on them."""
+    few = {layer.module for layer in exam.layers if _is_batch_norm(layer.module) and _is_narrow(layer.input)}
+    if not few:
+        return
+    seen: dict[str, list[Tensor]] = {}
+    model = exam.patient.model
+    for x, y in exam.patient.batches[:_LOOKED_AT]:
+        if y.ndim and y.shape[0] > 1:
+            with restored(model):
+                torch.manual_seed(0)
+                model.train()
+                for name, t in inputs_of(model, few.__contains__, x).items():
+                    seen.setdefault(name, []).append(t.double())
+    for name, parts in seen.items():
+        if len(parts) < 2:
+            continue
+        spread = torch.cat(parts).std(0)
+        alive = spread > 0
+        noise = torch.stack([part.mean(0) for part in parts]).std(0)[alive] / spread[alive]
+        numbers = {"units": parts[0].shape[1], "noise": float(noise.mean()) if alive.any() else 0.0}
+        yield Finding(
+            "norm_idle",
+            name,
+            "info",
+            numbers,
+            why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
+            f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
+            change="Leave out the batch norm and standardise the inputs instead.",
+            blame=numbers["noise"],
+        )
+
+
+def _is_narrow(t: Tensor) -> bool:
+    return t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
+
+
+def scale_invariant(exam: Exam) -> dict[str, float]:
+    """By how much, relatively, the outputs change when a penalised weight is doubled: about 0 behind a norm.
+
+    In training mode, on the first batch, with the same random numbers. Weights that the outputs do not depend on are
+    left out; it is empty where the outputs are no tensor, or 0.
+    """
+    model, (x, _) = exam.patient.model, exam.patient.batches[0]
+    changes: dict[str, float] = {}
+    with restored(model), torch.no_grad():
+        model.train()
+        base = _output(model, x)
+        size = float(torch.linalg.vector_norm(base)) if base is not None else 0.0
+        if base is None or not 0 < size < inf:
+            return {}
+
+        def change(p: nn.Parameter, factor: float) -> float:
+            before = p.clone()
+            p.mul_(factor)
+            output = _output(model, x)
+            p.copy_(before)
+            assert output is not None
+            return float(torch.linalg.vector_norm(output - base)) / size
+
+        for name, p in exam.patient.penalised.items():
+            doubled = change(p, 2.0)
+            if doubled >= _SAME or change(p, -1.0) >= _SAME:  # no norm hides the sign
+                changes[name] = doubled
+    return changes
+
+
+def _output(model: nn.Module, x: Any) -> Tensor | None:
+    torch.manual_seed(0)
+    output = model(x)
+    return output.double() if isinstance(output, Tensor) else None
+
+
+def _hidden_scale(exam: Exam) -> Iterator[Finding]:
+    changes = scale_invariant(exam)
+    hidden = {name: change for name, change in changes.items() if change < _SAME}
+    if not hidden:
+        return
+    sizes = {name: p.numel() for name, p in exam.patient.penalised.items()}
+    share = sum(sizes[name] for name in hidden) / sum(sizes.values())
+    yield Finding(
+        "scale_hidden_by_norm",
+        ", ".join(hidden),
+        "info",
+        {"change_when_doubled": max(hidden.values()), "share_of_penalised": share},
+        why="The norm behind these weights divides by their scale, so a penalty on them cannot simplify what the net "
+        "computes: smaller weights only mean a larger effective learning rate.",
+        change="Read the penalty there as a learning-rate schedule, or select only weights without a norm behind them.",
+        blame=share,
+    )

@@ -1,0 +1,122 @@
+"""What the doctor says of the rules themselves: too strong, on the wrong weights, or twice."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import regtorch as rt
+from regtorch.doctor import penalty, scope
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.patient import Patient
+
+
+def net(norm: bool = False) -> nn.Sequential:
+    torch.manual_seed(0)
+    middle = [nn.BatchNorm1d(32)] if norm else []
+    return nn.Sequential(nn.Linear(20, 32), *middle, nn.ReLU(), nn.Linear(32, 4))
+
+
+def batches(count: int = 4) -> list[tuple[Tensor, Tensor]]:
+    torch.manual_seed(1)
+    x = torch.randn(count, 32, 20)
+    return [(part, (part[:, :4] * 3).argmax(1)) for part in x]
+
+
+def exam(model: nn.Module, *rules: Any, optimizer: torch.optim.Optimizer | None = None) -> Exam:
+    return Exam(Patient.admit(model, F.cross_entropy, batches(), optimizer, rules))
+
+
+def _value(rule: rt.Penalty, model: nn.Module) -> float:
+    with torch.no_grad():
+        return float(rule.on(model)())
+
+
+def only(found: list[Finding]) -> Finding:
+    (finding,) = found
+    return finding
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_weak_penalty_is_no_finding(make: Any, norm: bool):
+    model = net(norm)
+    assert list(penalty.find(exam(model, rt.L2(1e-5), optimizer=make(model.parameters(), lr=1e-3)))) == []
+
+
+def test_a_penalty_that_outweighs_the_task():
+    model = net()
+    finding = only(list(penalty.find(exam(model, rt.L2(0.3), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    assert (finding.cause, finding.severity) == ("penalty_dominates", "severe")
+    with torch.no_grad():
+        share = rt.L2(0.3).on(model)()
+        loss = F.cross_entropy(model(batches()[0][0]), batches()[0][1])
+    assert finding.numbers["share_of_loss_at_start"] == pytest.approx(float(share / (share + loss)), rel=1e-4)
+    # SGD takes the share 2·lr·λ of the norm in a step, so it is halved in ln ½ / ln(1 - 0.006) steps.
+    assert finding.numbers["half_life_in_steps"] == pytest.approx(math.log(0.5) / math.log(1 - 0.006), rel=0.1)
+    assert finding.override.startswith("reg.lam=")
+    weaker = float(finding.override.removeprefix("reg.lam="))
+    assert 0.3 > weaker > 1e-5
+    assert list(penalty.find(exam(model, rt.L2(weaker), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))) == []
+
+
+def test_l1_under_adam_empties_the_weights():
+    model = net()
+    finding = only(list(penalty.find(exam(model, rt.L1(1.0), optimizer=torch.optim.Adam(model.parameters(), lr=0.02)))))
+    assert (finding.cause, finding.severity) == ("collapse", "severe")
+    assert finding.numbers["norm_after"] < 0.5 * finding.numbers["norm_without_penalty"]
+
+
+def test_weights_before_a_norm_layer_are_counted():
+    model = net(norm=True)
+    model[1].requires_grad_(False)
+    rule = rt.L2(1.0, select="name:0.weight")
+    finding = only(list(penalty.find(exam(model, rule, optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    assert finding.numbers["share_hidden_by_norm"] == 1.0
+
+
+def test_the_equilibrium_is_where_growth_meets_shrinking():
+    model = nn.Sequential(nn.Linear(20, 4, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    pull = penalty.pulls(exam(model, rt.L2(0.2), optimizer=optimizer))["0.weight"]
+    assert pull.without > pull.after
+    assert pull.equilibrium == pytest.approx((pull.without - pull.norm) / 20 / pull.shrink)
+
+
+def test_a_net_that_diverges_at_once_has_nothing_to_say_of_the_penalty():
+    model = net()
+    with torch.no_grad():
+        model[0].weight.fill_(math.nan)
+    assert list(penalty.find(exam(model, rt.L2(1.0)))) == []
+
+
+def test_biases_and_norms_should_not_be_penalised():
+    model = net(norm=True)
+    found = {finding.cause: finding for finding in scope.find(exam(model, rt.L2(0.1, select="all")))}
+    assert set(found) == {"bias_penalised", "norm_penalised"}
+    assert found["bias_penalised"].where == "0.bias, 3.bias"
+    assert found["norm_penalised"].where == "1.weight, 1.bias"
+    assert found["norm_penalised"].numbers["share_of_penalty"] == pytest.approx(
+        _value(rt.L2(0.1, select="norm"), model) / _value(rt.L2(0.1, select="all"), model), rel=1e-5
+    )
+    assert all(finding.severity == "warning" for finding in found.values())
+    assert found["bias_penalised"].override == "reg.select=kernel"
+    assert list(scope.find(exam(model, rt.L2(0.1)))) == []
+    assert list(scope.find(exam(model, rt.L2(0.0, select="all")))) == []
+
+
+def test_weight_decay_beside_l2_is_told_and_beside_l1_not():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.02)
+    finding = only(list(scope.find(exam(model, rt.L2(0.03), optimizer=optimizer))))
+    assert finding.cause == "decay_twice"
+    assert finding.numbers == {"weight_decay": 0.02, "penalty_as_weight_decay": pytest.approx(0.06)}
+    assert finding.where == "0.weight, 2.weight"
+    assert list(scope.find(exam(model, rt.L1(0.03), optimizer=optimizer))) == []
+    assert list(scope.find(exam(model, rt.L2(0.03), optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))) == []
