@@ -16,7 +16,7 @@ from regtorch.doctor.restored import restored
 from regtorch.doctor.trial import Trial, trial
 from regtorch.weights import modules_of
 
-__all__ = ["Exam", "Layer", "Task"]
+__all__ = ["Exam", "Layer", "Task", "joined"]
 
 Task = Literal["classes", "binary", "numbers", "other"]
 STEPS = 20
@@ -70,12 +70,12 @@ class Exam:
     @cached_property
     def inputs(self) -> Tensor | None:
         """The batches' inputs beside each other; None where they are no tensors of one shape."""
-        return _joined([x for x, _ in self.patient.batches])
+        return joined([x for x, _ in self.patient.batches])
 
     @cached_property
     def targets(self) -> Tensor | None:
         """The batches' targets beside each other; None where they are of unlike shapes."""
-        return _joined([y for _, y in self.patient.batches])
+        return joined([y for _, y in self.patient.batches])
 
     @cached_property
     def outputs(self) -> Sequence[Any]:
@@ -136,7 +136,8 @@ class Exam:
                 return False
 
 
-def _joined(parts: Sequence[Any]) -> Tensor | None:
+def joined(parts: Sequence[Any]) -> Tensor | None:
+    """Tensors of one shape and dtype beside each other along their first dim; None where they are not."""
     tensors = [part for part in parts if isinstance(part, Tensor) and part.ndim]
     if len(tensors) < len(parts) or len({(t.shape[1:], t.dtype) for t in tensors}) > 1:
         return None

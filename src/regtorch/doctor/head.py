@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
-from regtorch.doctor.exam import Exam
+from regtorch.doctor.exam import Exam, joined
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.restored import restored
 
@@ -27,8 +27,8 @@ _DRAWS = 4  # of such weights: one could keep a head without bounds inside by ch
 
 def find(exam: Exam) -> Iterator[Finding]:
     """Findings about the head; none where the outputs are no one floating point tensor a batch."""
-    outputs, targets = _joined(exam.outputs), exam.targets
-    if outputs is None or targets is None or not bool(torch.isfinite(outputs).all()):
+    outputs, targets = joined(exam.outputs), exam.targets
+    if outputs is None or targets is None or not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
         return
     bounds = _bounds(exam)
     if exam.task == "classes":
@@ -39,13 +39,6 @@ def find(exam: Exam) -> Iterator[Finding]:
     elif exam.task == "numbers" and bounds:
         yield _of_numbers(targets, bounds)
     yield from _constant(exam, outputs, targets)
-
-
-def _joined(outputs: Any) -> Tensor | None:
-    tensors = [o for o in outputs if isinstance(o, Tensor) and o.is_floating_point() and o.ndim]
-    if len(tensors) < len(outputs) or len({t.shape[1:] for t in tensors}) > 1:
-        return None
-    return torch.cat(tensors)
 
 
 # Bounds
@@ -65,7 +58,7 @@ def _bounds(exam: Exam) -> tuple[float, float] | None:
         torch.manual_seed(0)
         model.eval()
         drawn = [_with_wild_weights(model, head, x) for _ in range(_DRAWS)]
-    wild = _joined(drawn)
+    wild = joined(drawn)
     if wild is None or not bool(torch.isfinite(wild).all()) or not bool(wild.any()):
         return None
     smallest, largest = float(wild.min()), float(wild.max())

@@ -65,13 +65,6 @@ class Trial:
         """The mean task loss of some of the steps."""
         return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
 
-    def shrink(self, name: str) -> float:
-        """The share of its norm that a weight lost in a step, on average; negative where it grew."""
-        before = self.steps[0].forces[name].norm if self.steps else 0.0
-        if not before:
-            return 0.0
-        return 1 - (self.norms[name] / before) ** (1 / len(self.steps)) if self.norms[name] else 1.0
-
 
 def trial(patient: Patient, steps: int, *, penalties: bool = True) -> Trial:
     """Train for `steps` steps and put everything back.
