@@ -352,7 +352,7 @@ def test_batch_norm_on_a_handful_of_units(batch: int):
 def test_a_norm_hides_the_scale_of_the_weights_before_it(norm: nn.Module):
     model = net(nn.Linear(6, 8, bias=False), norm, nn.Dropout(0.4), nn.Linear(8, 3, bias=False))
     looked = exam(model, inputs(64, 6), rt.L2(0.1))
-    changes = norms.scale_invariant(looked)
+    changes = looked.scale_changes
     assert changes["0.weight"] < 1e-3
     assert changes["3.weight"] == pytest.approx(1.0)  # the outputs are doubled
     (found,) = said(norms.find(looked), "scale_hidden_by_norm")
@@ -369,7 +369,7 @@ def test_no_scale_is_hidden_where_none_is_penalised(rules: tuple[Any, ...]):
 def test_a_weight_that_nothing_depends_on_is_not_scale_invariant():
     model = net(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     nn.init.constant_(model[1].bias, -100.0)  # all ReLUs are dead
-    assert norms.scale_invariant(exam(model, inputs(64, 6), rt.L2(0.1))) == {}
+    assert exam(model, inputs(64, 6), rt.L2(0.1)).scale_changes == {}
 
 
 # all of them

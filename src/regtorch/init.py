@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-__all__ = ["keras_init_"]
+__all__ = ["NORMS", "keras_init_"]
 
 _CONV_TRANSPOSE = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KERNELS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_CONV_TRANSPOSE)
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-_KNOWN = (*_KERNELS, *_EMBEDDINGS, *_NORMS)
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_KNOWN = (*_KERNELS, *_EMBEDDINGS, *NORMS)
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
         weight = module.weight if isinstance(module, _KNOWN) else None
         if isinstance(weight, Tensor) and id(weight) not in drawn:
             drawn.add(id(weight))
-            if isinstance(module, _NORMS):
+            if isinstance(module, NORMS):
                 weight.fill_(1.0)
             else:
                 _uniform_(weight, _limit(module, weight), generator)

@@ -15,10 +15,9 @@ from regtorch.doctor.patient import Patient, Rule
 
 __all__ = ["diagnose"]
 
-# What is wrong first comes before what follows from it: the order of findings of one severity.
+# After those of inputs and labels. What is wrong first comes before what follows from it: so findings of one severity
+# are ordered.
 _MEASUREMENTS: Sequence[Callable[[Exam], Iterator[Finding]]] = (
-    inputs.find,
-    labels.find,
     head.find,
     rate.find,
     penalty.find,
@@ -63,9 +62,11 @@ def diagnose(
         True
     """
     exam = Exam(Patient.admit(model, loss_fn, batches, optimizer, rules))
-    refused = [f for f in labels.find(exam) if f.severity == "severe" and f.cause in ("label_range", "one_hot_labels")]
+    labelled = list(labels.find(exam))
+    refused = [f for f in labelled if f.severity == "severe" and f.cause in ("label_range", "one_hot_labels")]
     normed = [] if refused else list(norms.find(exam))
     if refused or any(finding.numbers.get("refused") for finding in normed):  # no step can be made on such batches
         return refused or normed
-    found = [f for measure in _MEASUREMENTS for f in sorted(measure(exam), key=lambda f: -f.blame)]
+    parts = (inputs.find(exam), labelled, *(measure(exam) for measure in _MEASUREMENTS))
+    found = [f for part in parts for f in sorted(part, key=lambda f: -f.blame)]
     return sorted([*found, *normed], key=lambda f: SEVERITIES.index(f.severity))

@@ -16,9 +16,9 @@ from regtorch.doctor.norms import inputs_of
 from regtorch.doctor.restored import restored
 from regtorch.weights import modules_of
 
-__all__ = ["find"]
+__all__ = ["DROPOUTS", "find"]
 
-_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _NORM = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm)
 _NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
 _STRONG, _LEAST_KEPT = 0.7, 0.2
@@ -54,7 +54,7 @@ def _drops(module: nn.Module) -> bool:
 
 
 def _rate(module: nn.Module) -> float:
-    return float(module.p) if isinstance(module, _DROPOUT) else 0.0
+    return float(module.p) if isinstance(module, DROPOUTS) else 0.0
 
 
 def _mixes(module: nn.Module) -> bool:
@@ -75,7 +75,7 @@ def _look(exam: Exam, number: int) -> _Seen:
             torch.manual_seed(0)
             model.train()
             for module in model.modules():
-                if isinstance(module, _DROPOUT):
+                if isinstance(module, DROPOUTS):
                     module.train(dropping)
             seen.append(inputs_of(model, chosen, x))
     modules = modules_of(model)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import restored
+from regtorch.doctor.scale import scale_changes
 from regtorch.doctor.trial import Trial, trial
 from regtorch.weights import modules_of
 
@@ -66,6 +67,11 @@ class Exam:
                 for name, value in term.values(factor).items():
                     total[name] = total.get(name, 0.0) + float(value)
         return total
+
+    @cached_property
+    def scale_changes(self) -> dict[str, float]:
+        """By how much the outputs change, relatively, when a penalised weight is doubled."""
+        return scale_changes(self.patient)
 
     @cached_property
     def inputs(self) -> Tensor | None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
+from regtorch.init import NORMS
 
 __all__ = ["find"]
 
@@ -18,7 +18,7 @@ _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning")
 _FLAT = 0.02  # of a feature's mean: less spread than that drowns in the part that all samples share
 _ENOUGH = 32  # samples from which a feature that never changes says something
 _PASSED = nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
-_NORMS = _NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm
+_RESCALING = *NORMS, nn.LocalResponseNorm
 
 
 def find(exam: Exam) -> Iterator[Finding]:
@@ -47,7 +47,7 @@ def find(exam: Exam) -> Iterator[Finding]:
 def _rescaled(exam: Exam) -> bool:
     """Whether a norm layer is the first to see the inputs: it takes scale and offset away."""
     first = next((layer.module for layer in exam.layers if not isinstance(layer.module, _PASSED)), None)
-    return isinstance(first, _NORMS)
+    return isinstance(first, _RESCALING)
 
 
 def _scale(x: Tensor) -> Iterator[Finding]:

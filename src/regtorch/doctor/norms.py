@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
 from statistics import mode
 from typing import Any
 
@@ -16,13 +15,13 @@ from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import restored
+from regtorch.doctor.scale import HIDDEN
 from regtorch.weights import modules_of
 
-__all__ = ["batch_norms", "find", "inputs_of", "scale_invariant"]
+__all__ = ["batch_norms", "find", "inputs_of"]
 
 _SMALL_BATCH = 4
 _FEW_FEATURES = 8
-_SAME = 1e-2  # relative change of the outputs below which the scale counts as hidden; eps keeps it from being 0
 _LOOKED_AT = 16  # batches
 
 
@@ -181,45 +180,8 @@ def _is_narrow(t: Tensor) -> bool:
     return t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
 
 
-def scale_invariant(exam: Exam) -> dict[str, float]:
-    """By how much, relatively, the outputs change when a penalised weight is doubled: about 0 behind a norm.
-
-    In training mode, on the first batch, with the same random numbers. Weights that the outputs do not depend on are
-    left out; it is empty where the outputs are no tensor, or 0.
-    """
-    model, (x, _) = exam.patient.model, exam.patient.batches[0]
-    changes: dict[str, float] = {}
-    with restored(model), torch.no_grad():
-        model.train()
-        base = _output(model, x)
-        size = float(torch.linalg.vector_norm(base)) if base is not None else 0.0
-        if base is None or not 0 < size < inf:
-            return {}
-
-        def change(p: nn.Parameter, factor: float) -> float:
-            before = p.clone()
-            p.mul_(factor)
-            output = _output(model, x)
-            p.copy_(before)
-            assert output is not None
-            return float(torch.linalg.vector_norm(output - base)) / size
-
-        for name, p in exam.patient.penalised.items():
-            doubled = change(p, 2.0)
-            if doubled >= _SAME or change(p, -1.0) >= _SAME:  # no norm hides the sign
-                changes[name] = doubled
-    return changes
-
-
-def _output(model: nn.Module, x: Any) -> Tensor | None:
-    torch.manual_seed(0)
-    output = model(x)
-    return output.double() if isinstance(output, Tensor) else None
-
-
 def _hidden_scale(exam: Exam) -> Iterator[Finding]:
-    changes = scale_invariant(exam)
-    hidden = {name: change for name, change in changes.items() if change < _SAME}
+    hidden = {name: change for name, change in exam.scale_changes.items() if change < HIDDEN}
     if not hidden:
         return
     sizes = {name: p.numel() for name, p in exam.patient.penalised.items()}

@@ -9,14 +9,13 @@ from statistics import fmean
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.norms import scale_invariant
+from regtorch.doctor.scale import HIDDEN
 from regtorch.doctor.trial import Trial
 
 __all__ = ["Pull", "find", "pulls"]
 
 _COLLAPSED = 0.5  # of the norm it would have without the penalty, after the few watched steps
 _HEALTHY = 0.05  # share of loss and gradient that the advised strength aims at
-_HIDDEN = 0.01  # relative change of the outputs when a weight is doubled
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ def find(exam: Exam) -> Iterator[Finding]:
     }
     ratio = total["penalty"] / total["task"] if total["task"] else math.inf
     worst = max(found, key=lambda name: sum(step.forces[name].penalty for step in steps))
-    hidden = scale_invariant(exam)
     sizes = {name: p.numel() for name, p in exam.patient.penalised.items()}
     numbers = {
         "share_of_loss_at_start": shares[0],
@@ -99,7 +97,7 @@ def find(exam: Exam) -> Iterator[Finding]:
         "norm_after": found[worst].after,
         "norm_without_penalty": found[worst].without,
         "norm_at_equilibrium": found[worst].equilibrium,
-        "share_hidden_by_norm": sum(n for name, n in sizes.items() if hidden.get(name, 1.0) < _HIDDEN)
+        "share_hidden_by_norm": sum(n for name, n in sizes.items() if exam.scale_changes.get(name, 1.0) < HIDDEN)
         / sum(sizes.values()),
     }
     emptied = [name for name, pull in found.items() if pull.after < _COLLAPSED * pull.without]

@@ -10,6 +10,7 @@ from torch import nn
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
+from regtorch.doctor.dropout import DROPOUTS
 from regtorch.penalties import L1L2, L2, Penalty
 from regtorch.rule import nonnegative
 from regtorch.select import choose
@@ -19,7 +20,6 @@ from regtorch.training.instantiate import instantiate
 __all__ = ["Rules", "rules_of", "set_dropout"]
 
 _CONVENTIONS = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
-_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def set_dropout(net: nn.Module, rate: Any) -> str:
     """
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise RunError(f"reg.rate: expected the share to drop, from 0 to 1, received {rate!r}")
-    layers = {n: m for n, m in net.named_modules() if isinstance(m, _DROPOUT)}
+    layers = {n: m for n, m in net.named_modules() if isinstance(m, DROPOUTS)}
     if not layers:
         raise RunError(
             f"reg.rate={rate:g}: {type(net).__name__} has no dropout layer; add an nn.Dropout to it, "
