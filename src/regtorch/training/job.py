@@ -8,10 +8,9 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from regtorch.models import count
 from regtorch.training.best import best_of, monitored
@@ -21,10 +20,8 @@ from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.module import RegularizedModule
 from regtorch.training.outputs import RECEIPT, write_summary, write_text
-from regtorch.training.preflight import preflight
 from regtorch.training.receipt import initial_penalty, receipt_of
-from regtorch.training.rules import rules_of
-from regtorch.training.settings import check_pair, check_settings
+from regtorch.training.setup import set_up
 from regtorch.training.table import print_metrics
 
 __all__ = ["train"]
@@ -47,18 +44,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         KeyboardInterrupt: the user ended it.
     """
     started = perf_counter()
-    check_settings(cfg)
-    check_pair(cfg, choices)
-    if cfg.seed is not None:
-        seed_everything(cfg.seed, workers=True, verbose=False)
-    net: nn.Module = instantiate(cfg.model.net)
-    if cfg.channels_last:
-        net.to(memory_format=torch.channels_last)
-    rules = rules_of(cfg, net, choices)
-    data = instantiate(cfg.data)
-    data.prepare_data()
-    data.setup("fit")
-    checked = preflight(net, data, OmegaConf.select(cfg, "model.input_shape"))
+    made = set_up(cfg, choices)
+    net, rules, data, checked = made.net, made.rules, made.data, made.checked
     module = RegularizedModule(
         net,
         optimizer=instantiate(cfg.optimizer),
