@@ -78,6 +78,7 @@ def train_py(net_name: str, steps: int, out: int, device: torch.device, conf: Pa
     """Train by what `scripts/train.py experiment=...` calls, on random images, without validation, logs and files."""
     from hydra import compose, initialize_config_dir
 
+    from regtorch.training.cuda_check import cheap_cuda_check
     from regtorch.training.denormals import flushed_denormals
     from regtorch.training.job import train
     from regtorch.training.quiet import quiet
@@ -101,7 +102,7 @@ def train_py(net_name: str, steps: int, out: int, device: torch.device, conf: Pa
     ]
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf.absolute()), version_base="1.3"):
         cfg = compose("train", [*overrides, f"out_dir={folder}"])
-        with quiet(), flushed_denormals():
+        with quiet(), flushed_denormals(), cheap_cuda_check():
             train(cfg, Path(folder), {}, sweep=False)
 
 

@@ -122,6 +122,11 @@ class ArraysDataModule(LightningDataModule, ABC):
         """Batches of the test part, in order."""
         return self._batches("test")
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch; one that is there already is left alone."""
+        images, labels = batch
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches; Lightning calls this once they are on the device."""
         if self.augment is None or self.trainer is None or not self.trainer.training:

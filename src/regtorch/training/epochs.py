@@ -62,9 +62,14 @@ class WeightedMean:
         self._weight = 0
 
     def add(self, value: Tensor, weight: int) -> None:
-        """Take in one more value."""
-        value = value.detach().to(torch.promote_types(value.dtype, torch.float32)) * weight
-        self._total = value if self._total is None else self._total + value
+        """Take in one more value, by one operation: steps of small nets take no longer than a few of them."""
+        if self._total is None:
+            self._total = torch.zeros((), dtype=torch.promote_types(value.dtype, torch.float32), device=value.device)
+        self._total.add_(value.detach(), alpha=weight)
+        self._weight += weight
+
+    def add_zero(self, weight: int) -> None:
+        """Take in a 0."""
         self._weight += weight
 
     def value(self) -> Tensor | None:

@@ -6,13 +6,13 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric
 
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.training.regularize import Regularize
+from regtorch.training.scores import Score
 from regtorch.training.tasks import Task, classification
 
 __all__ = ["RegularizedModule"]
@@ -70,7 +70,9 @@ class RegularizedModule(LightningModule):
         self.task = task
         self.loss = loss if loss is not None else task.loss
         self.make_optimizer = optimizer
-        self.scores = nn.ModuleDict({f"{stage}_score": task.metric() for stage in ("train", "val", "test")})
+        metrics = {stage: task.metric() for stage in ("train", "val", "test")}
+        self.metrics = nn.ModuleDict({f"{stage}_score": metric for stage, metric in metrics.items()})
+        self.scores = {stage: Score(metric, task.predict) for stage, metric in metrics.items()}
         strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity)]
         if strange:
             raise TypeError(
@@ -103,15 +105,15 @@ class RegularizedModule(LightningModule):
             )
         return [self._regularize]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Any]:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
         """The loss of a batch."""
         return self._step("train", batch)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Any]:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
         """The loss of a batch."""
         return self._step("val", batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Any]:
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
         """The loss of a batch."""
         return self._step("test", batch)
 
@@ -129,24 +131,20 @@ class RegularizedModule(LightningModule):
 
     def running_score(self) -> dict[str, float]:
         """The training score of the epoch so far, for a progress bar; empty where processes would have to meet."""
-        if self.trainer.world_size > 1 or not self._score("train").update_called:
+        metric = self.scores["train"].metric()
+        if self.trainer.world_size > 1 or not metric.update_called:
             return {}
-        return {f"train/{self.task.score}": float(self._score("train").compute())}
-
-    def _score(self, stage: str) -> Metric:
-        metric = self.scores[f"{stage}_score"]
-        assert isinstance(metric, Metric)
-        return metric
+        return {f"train/{self.task.score}": float(metric.compute())}
 
     def _log_score(self, stage: str) -> None:
-        self.log(f"{stage}/{self.task.score}", self._score(stage))
+        self.log(f"{stage}/{self.task.score}", self.scores[stage].metric())
 
-    def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor | dict[str, Any]:
         x, y = batch
         outputs = self.net(x)
         loss = self.loss(outputs, y)
-        self._score(stage).update(self.task.predict(outputs.detach()), y)
+        self.scores[stage].add(outputs, y)
         if not self.activities:
-            return {"loss": loss}
+            return loss
         penalty = sum((activity() for activity in self.activities[1:]), self.activities[0]())
         return {"loss": loss + penalty, "penalty": penalty.detach()}

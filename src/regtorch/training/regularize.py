@@ -114,22 +114,25 @@ class Regularize(Callback):
         self._steps += 1
         task_loss, held = _losses(outputs)
         if task_loss is not None:
-            if pl_module.automatic_optimization:  # Lightning hands out the loss divided by this
-                task_loss = task_loss * trainer.accumulate_grad_batches
-            task_loss = task_loss - held
+            if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
+                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
+            if held is None:
+                self._held.add_zero(_size(batch))
+            else:
+                task_loss = task_loss - held
+                self._held.add(held, _size(batch))
             self._task_loss.add(task_loss, _size(batch))
-            self._held.add(held, _size(batch))
         if logging_is_due(trainer, self._steps):
             penalty = self.penalty(pl_module.device)
             self._penalty.add(penalty, self._steps)
-            _log(pl_module, "train", task_loss, penalty + held, "_step", on_step=True, on_epoch=False)
+            _log(pl_module, "train", task_loss, _sum(penalty, held), "_step", on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's means."""
         if self._steps and not logging_is_due(trainer, self._steps):
             self._penalty.add(self.penalty(pl_module.device), self._steps)
-        penalty, held = self._penalty.value(), self._held.value()
-        _log(pl_module, "train", self._task_loss.value(), penalty if held is None else penalty + held, sync_dist=True)
+        penalty = _sum(self._penalty.value(), self._held.value())
+        _log(pl_module, "train", self._task_loss.value(), penalty, sync_dist=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the penalty once for the whole validation."""
@@ -170,9 +173,10 @@ class Regularize(Callback):
 
     def _evaluated(self, module: LightningModule, stage: str, outputs: Any, batch: Any) -> None:
         task_loss, held = _losses(outputs)
-        if task_loss is not None:
+        if task_loss is not None and held is not None:
             task_loss = task_loss - held
-        _log(module, stage, task_loss, self._now + held, on_epoch=True, batch_size=_size(batch), sync_dist=True)
+        penalty = _sum(self._now, held)
+        _log(module, stage, task_loss, penalty, on_epoch=True, batch_size=_size(batch), sync_dist=True)
 
 
 def _check(rule: object) -> None:
@@ -197,14 +201,18 @@ def _owns(optimizer: Optimizer, rule: Bound) -> bool:
     return any(owns)
 
 
-def _losses(outputs: Any) -> tuple[Tensor | None, Tensor]:
-    """A step's loss, and the part of it that is a penalty already."""
-    nothing = torch.zeros(())
+def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
+    """A step's loss, and the part of it that is a penalty already; None for either that it does not say."""
     if isinstance(outputs, Tensor):
-        return outputs.detach(), nothing
+        return outputs.detach(), None
     if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
-        return None, nothing
-    return outputs["loss"].detach(), torch.as_tensor(outputs.get("penalty", nothing)).detach()
+        return None, None
+    held = outputs.get("penalty")
+    return outputs["loss"].detach(), None if held is None else torch.as_tensor(held).detach()
+
+
+def _sum(penalty: Tensor, held: Tensor | None) -> Tensor:
+    return penalty if held is None else penalty + held
 
 
 def _log(
