@@ -1,0 +1,68 @@
+"""`scripts/search.py`: begin a search or go on with it, or work for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from regtorch.training.app import command_line, telling
+from regtorch.training.errors import RunError
+
+__all__ = ["main"]
+
+
+def main(conf: Path) -> int:
+    """Search as the command line in `sys.argv` says.
+
+    Args:
+        conf: the folder of the configs.
+
+    Returns:
+        The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C.
+    """
+    return command_line(conf, "search", lambda cfg: _run(cfg, conf))
+
+
+def _run(cfg: DictConfig, conf: Path) -> None:
+    from regtorch.sweep.search.book import Book  # here, not above: --help needs none of it
+    from regtorch.sweep.search.plan import Plan
+    from regtorch.sweep.search.run import search
+    from regtorch.sweep.search.storage import open_store
+    from regtorch.sweep.search.worker import Ended, train_trial, work
+
+    job = HydraConfig.get()
+    folder = Path(job.runtime.output_dir)
+    with telling(cfg, folder):
+        if job.mode == RunMode.MULTIRUN:
+            raise RunError("-m: a search chooses its trials itself; give search.workers=N for more than one at a time")
+        try:
+            import optuna  # noqa: F401 (that it is there)
+        except ModuleNotFoundError:
+            raise RunError(
+                "optuna is not installed; install what searches need: pip install 'regtorch[search]'"
+            ) from None
+        settings = cfg.search
+        if not isinstance(settings.worker, bool):
+            raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
+        store = open_store(settings.storage, folder)
+        if settings.worker:
+            book = Book.join(store, settings.name)
+            try:
+                work(book, lambda trial: train_trial(trial, book.plan, conf))
+            except Ended:
+                raise SystemExit(143) from None
+            return
+        plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
+        trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
+        done = search(Book.start(store, settings.name, plan, trials), settings.name, workers, folder)
+    if not done:
+        raise SystemExit(1)
+
+
+def _count(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RunError(f"{key}: expected a whole number of at least 1, received {value!r}")
+    return value

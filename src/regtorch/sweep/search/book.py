@@ -1,0 +1,153 @@
+"""The trials of a search: how many there are to be, who takes the next one, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from regtorch.sweep.search.plan import Plan
+from regtorch.sweep.search.space import distributions
+from regtorch.sweep.search.storage import Store
+from regtorch.training.errors import RunError
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+__all__ = ["REASON", "Book"]
+
+_PLAN, REASON = "regtorch", "reason"  # attributes of the study, and of a failed trial
+
+
+class Book:
+    """A search's trials.
+
+    Every trial that is to be is in the storage from the start, waiting. Taking one is a single step that only one
+    worker can win, so that none is done twice, and one whose worker died goes back into the queue.
+
+    Attributes:
+        plan: what the search does.
+        study: Optuna's.
+    """
+
+    def __init__(self, store: Store, study: Study, plan: Plan) -> None:
+        self.store = store
+        self.study = study
+        self.plan = plan
+
+    @staticmethod
+    def start(store: Store, name: str, plan: Plan, trials: int) -> Book:
+        """Begin a search, or go on with it; afterwards there are `trials` in all, done or to be done.
+
+        Raises:
+            RunError: the name belongs to a search for something else.
+        """
+        import optuna
+
+        direction = "maximize" if plan.maximize else "minimize"
+        study = optuna.create_study(study_name=name, storage=store.storage, direction=direction, load_if_exists=True)
+        kept = study.user_attrs.get(_PLAN)
+        wanted = plan.plain()
+        if kept is None:
+            study.set_user_attr(_PLAN, wanted)
+        elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in ("seed", "folder")]:
+            key = differing[0]
+            raise RunError(
+                f"search.name={name}: there is such a search already, with {key} {kept.get(key)} and not "
+                f"{wanted[key]}; go on with the same settings, or begin another one with search.name="
+            )
+        book = Book(store, study, plan)
+        book.reclaim()
+        for _ in range(trials - sum(book.counts().values())):
+            study.enqueue_trial({})
+        return book
+
+    @staticmethod
+    def join(store: Store, name: str) -> Book:
+        """Work on a search that somebody began.
+
+        Raises:
+            RunError: there is none of that name.
+        """
+        import optuna
+
+        try:
+            study = optuna.load_study(study_name=name, storage=store.storage)
+        except KeyError:
+            names = ", ".join(s.study_name for s in store.storage.get_all_studies()) or "none"
+            raise RunError(f"search.name={name}: {store.url} has no such search; it has {names}") from None
+        kept = study.user_attrs.get(_PLAN)
+        if kept is None:
+            raise RunError(f"search.name={name}: that study of {store.url} was not begun by search.py")
+        plan = Plan(**kept)
+        study.pruner = plan.make_pruner()
+        return Book(store, study, plan)
+
+    @contextmanager
+    def take(self) -> Iterator[Trial | None]:
+        """The next trial, with its parameters chosen and held until the block ends; None where none waits."""
+        import optuna
+        from optuna.trial import TrialState
+
+        for waiting in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            with self.store.lease(waiting) as free:
+                if free and self._won(waiting):
+                    self.study.sampler = self.plan.make_sampler(waiting.number)
+                    trial = optuna.Trial(self.study, waiting._trial_id)
+                    for key, distribution in distributions(self.plan.space).items():
+                        trial._suggest(key, distribution)
+                    yield trial
+                    return
+        yield None
+
+    def _won(self, waiting: FrozenTrial) -> bool:
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        try:
+            return self.store.storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+        except UpdateFinishedTrialError:
+            return False
+
+    def hand_back(self, trial: Trial) -> None:
+        """Let somebody else do a trial that is not finished."""
+        from optuna.trial import TrialState
+
+        # A death between the two is a trial too few, which the next start adds.
+        self.study.tell(trial, state=TrialState.FAIL)
+        self.study.enqueue_trial(trial.params)
+
+    def fail(self, trial: Trial, reason: str) -> None:
+        """A trial is over without a value, and not to be done again."""
+        from optuna.trial import TrialState
+
+        trial.set_user_attr(REASON, reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def reclaim(self) -> None:
+        """Put trials whose workers are gone back into the queue."""
+        self.store.reclaim(self.study, lambda study, trial: study.enqueue_trial(trial.params))
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state, by its name in small letters."""
+        counts: dict[str, int] = {}
+        for trial in self.trials():
+            name = trial.state.name.lower()
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials but those that lost their worker: they failed without a reason, and others do them again."""
+        from optuna.trial import TrialState
+
+        every = self.study.get_trials(deepcopy=False)
+        return [t for t in every if t.state != TrialState.FAIL or REASON in t.user_attrs]
+
+    def best(self) -> FrozenTrial | None:
+        """The best complete trial."""
+        from optuna.trial import TrialState
+
+        done = [t for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
+        sign = -1 if self.plan.maximize else 1
+        return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)

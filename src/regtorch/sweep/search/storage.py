@@ -1,0 +1,156 @@
+"""Where a search's trials are kept, and who works on which: a journal file with leases, or any database by its URL."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from regtorch.training.errors import RunError
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+__all__ = ["JOURNAL", "Requeue", "Store", "open_store"]
+
+JOURNAL = "journal.log"
+_BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
+
+Requeue = Callable[["Study", "FrozenTrial"], None]
+
+
+class Store(ABC):
+    """An Optuna storage that can tell which running trials have lost their worker.
+
+    Attributes:
+        url: what a worker elsewhere gives as search.storage.
+    """
+
+    url: str
+
+    @property
+    @abstractmethod
+    def storage(self) -> BaseStorage:
+        """Optuna's."""
+
+    @abstractmethod
+    def lease(self, trial: FrozenTrial) -> AbstractContextManager[bool]:
+        """Hold a trial until the block, or this process, ends; gives whether it could be had."""
+
+    @abstractmethod
+    def reclaim(self, study: Study, requeue: Requeue) -> None:
+        """Fail every running trial that nobody holds and hand it to `requeue`, each once however many ask."""
+
+
+class _Journal(Store):
+    """Leases are locks on files, which the system drops with the process that holds them, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        if path.is_file():
+            with path.open(encoding="utf-8") as lines:
+                json.loads(lines.readline() or "{}")  # Optuna would pass over what is no journal, and write into it
+        self.leases = path.with_suffix(".leases")
+        self.leases.mkdir(parents=True, exist_ok=True)
+        self.url = str(path.absolute())
+        self._storage = JournalStorage(JournalFileBackend(str(path)))
+
+    @property
+    def storage(self) -> BaseStorage:
+        return self._storage
+
+    @contextmanager
+    def lease(self, trial: FrozenTrial) -> Iterator[bool]:
+        try:
+            with FileLock(self.leases / str(trial.number), blocking=False):
+                yield True
+        except Timeout:
+            yield False
+
+    def reclaim(self, study: Study, requeue: Requeue) -> None:
+        from optuna.trial import TrialState
+
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            with self.lease(trial) as free:
+                # Under its lease: two that ask at once find it running once.
+                if free and self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                    requeue(study, trial)
+
+
+class _Database(Store):
+    """Leases are signs of life in the database: its workers need share nothing else."""
+
+    def __init__(self, url: str) -> None:
+        from optuna.storages import RDBStorage
+
+        self.url = url
+        self._storage = RDBStorage(url, heartbeat_interval=_BEAT, grace_period=_GRACE)
+
+    @property
+    def storage(self) -> BaseStorage:
+        return self._storage
+
+    @contextmanager
+    def lease(self, trial: FrozenTrial) -> Iterator[bool]:
+        ended = threading.Event()
+        self._storage.record_heartbeat(trial._trial_id)
+
+        def beat() -> None:
+            while not ended.wait(_BEAT):
+                self._storage.record_heartbeat(trial._trial_id)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield True
+        finally:
+            ended.set()
+            thread.join()
+
+    def reclaim(self, study: Study, requeue: Requeue) -> None:
+        from optuna.storages import fail_stale_trials
+
+        self._storage.failed_trial_callback = requeue
+        fail_stale_trials(study)
+
+
+def open_store(given: str | None, folder: Path) -> Store:
+    """The storage of a search.
+
+    Args:
+        given: a database's URL, a journal's path, or None for the journal in `folder`.
+        folder: the search's.
+
+    Raises:
+        RunError: it cannot be opened.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # for as long as it is used
+    path = folder / JOURNAL if given is None else Path(given)
+    try:
+        if given is not None and "://" in given:
+            return _Database(given)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store = _Journal(path)
+        store.storage.get_all_studies()
+        return store
+    except Exception as error:  # whatever a database's driver raises
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"search.storage={given or path} cannot be opened; expected a journal's path or a database's URL such as "
+            f"sqlite:///search.db: {reason}"
+        ) from error

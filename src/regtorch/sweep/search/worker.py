@@ -1,0 +1,136 @@
+"""A worker: takes trials, trains them, says how they went, until none is left."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Trainer
+
+from regtorch.sweep.checkup.compose import composed
+from regtorch.sweep.search.book import Book
+from regtorch.sweep.search.plan import Plan
+from regtorch.sweep.search.space import overrides_of
+from regtorch.training.epochs import EpochCallback
+from regtorch.training.errors import RunError, message
+from regtorch.training.job import train
+from regtorch.training.outputs import write_error
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+__all__ = ["Ended", "train_trial", "work"]
+
+_LEFT_OUT = ("best", "last", "progress", "history")  # what a trial has no use for: the winner is trained again
+
+
+class Ended(BaseException):
+    """Somebody asked this process to end."""
+
+
+class Report(EpochCallback):
+    """Tells a trial's epochs to its search, and ends it where the pruner says so.
+
+    Attributes:
+        best: the best value so far; None before the first.
+    """
+
+    def __init__(self, trial: Trial, monitor: str, maximize: bool) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.pick: Callable[..., float] = max if maximize else min
+        self.best: float | None = None
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Take in an epoch."""
+        from optuna import TrialPruned
+
+        if self.monitor not in metrics:
+            known = ", ".join(sorted(name for name in metrics if not name.endswith("_step")))
+            raise RunError(f"search.monitor={self.monitor}: a run logs {known}")
+        value = metrics[self.monitor]
+        self.best = value if self.best is None else self.pick(self.best, value)
+        self.trial.report(self.best, epoch)
+        if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
+            raise TrialPruned
+
+
+def work(book: Book, do: Callable[[Trial], float]) -> None:
+    """Do trials until none waits.
+
+    Args:
+        book: the trials.
+        do: trains one and gives its value; may raise `optuna.TrialPruned`, or any error, which fails the trial.
+
+    Raises:
+        Ended: the process was asked to end; the trial in hand went back to the queue.
+        KeyboardInterrupt: likewise.
+    """
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
+    with _asked_to_end():
+        while True:
+            book.reclaim()
+            with book.take() as trial:
+                if trial is None:
+                    return
+                try:
+                    value = do(trial)
+                except TrialPruned:
+                    book.study.tell(trial, state=TrialState.PRUNED)
+                except Exception as error:
+                    book.fail(trial, message(error))
+                except (Ended, KeyboardInterrupt):
+                    book.hand_back(trial)
+                    raise
+                else:
+                    if math.isfinite(value):
+                        book.study.tell(trial, value)
+                    else:
+                        book.fail(trial, f"{book.plan.monitor} became {value}")
+
+
+def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
+    """Train a trial's setting in a folder of its own; the value of its best epoch.
+
+    Raises:
+        TrialPruned: it was behind.
+        Exception: it failed; error.txt in its folder has the traceback.
+    """
+    from optuna import TrialPruned
+
+    folder = Path(plan.folder) / "trials" / str(trial.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    trial.set_user_attr("folder", str(folder))
+    report = Report(trial, plan.monitor, plan.maximize)
+    chosen = [*overrides_of(trial.params), *(f"++callbacks.{name}=null" for name in _LEFT_OUT), f"out_dir={folder}"]
+    try:
+        with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
+            cfg, choices = composed(conf, [*plan.overrides, *chosen])
+            train(cfg, folder, choices, sweep=True, callbacks=[report])
+    except TrialPruned:
+        raise
+    except Exception as error:
+        write_error(folder, message(error), error)
+        raise
+    assert report.best is not None
+    return report.best
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[None]:
+    """Make SIGTERM an exception, so that a trial can be handed back."""
+
+    def end(*_: Any) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

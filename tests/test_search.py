@@ -1,0 +1,177 @@
+"""Trials that are shared: each is done once, whoever dies; and what a search may be asked for."""
+
+import multiprocessing
+import multiprocessing.process
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from regtorch.sweep.search.book import Book
+from regtorch.sweep.search.plan import Plan
+from regtorch.sweep.search.space import distributions, overrides_of, read_space
+from regtorch.sweep.search.storage import open_store
+from regtorch.sweep.search.worker import Ended, work
+from regtorch.training.errors import RunError
+
+PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
+STORAGES = ["journal", "sqlite"]
+
+
+def storage(kind: str, folder: Path) -> str | None:
+    return f"sqlite:///{folder / 'search.db'}" if kind == "sqlite" else None
+
+
+def begun(folder: Path, trials: int, kind: str = "journal", plan: Plan = PLAN) -> Book:
+    return Book.start(open_store(storage(kind, folder), folder), "search", plan, trials)
+
+
+def joined(folder: Path, kind: str = "journal") -> Book:
+    return Book.join(open_store(storage(kind, folder), folder), "search")
+
+
+def bowl(trial: Any) -> float:
+    return abs(trial.params["reg.lam"] - 1e-3)
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_trials_is_a_total_that_a_second_start_completes(tmp_path: Path, kind: str) -> None:
+    begun(tmp_path, 3, kind)
+    work(joined(tmp_path, kind), bowl)
+    assert begun(tmp_path, 3, kind).counts() == {"complete": 3}
+    assert begun(tmp_path, 5, kind).counts() == {"complete": 3, "waiting": 2}
+    work(joined(tmp_path, kind), bowl)
+    values = [trial.params["reg.lam"] for trial in joined(tmp_path, kind).trials()]
+    assert len(set(values)) == 5, "a second start draws new numbers"
+
+
+def test_what_is_best(tmp_path: Path) -> None:
+    begun(tmp_path, 12)
+    work(joined(tmp_path), bowl)
+    book = joined(tmp_path)
+    best = book.best()
+    assert best is not None
+    assert best.value == min(t.value or 0.0 for t in book.trials())
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_a_failed_trial_is_recorded_and_ends_nothing(tmp_path: Path, kind: str) -> None:
+    begun(tmp_path, 4, kind)
+
+    def do(trial: Any) -> float:
+        if trial.number == 1:
+            raise RunError("train/loss became nan in epoch 1")
+        return float("nan") if trial.number == 2 else 1.0
+
+    work(joined(tmp_path, kind), do)
+    book = joined(tmp_path, kind)
+    assert book.counts() == {"complete": 2, "fail": 2}
+    assert [t.user_attrs["reason"] for t in book.trials() if t.state.name == "FAIL"] == [
+        "train/loss became nan in epoch 1",
+        "val/task_loss became nan",
+    ]
+
+
+@pytest.mark.parametrize("error", [Ended, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", STORAGES)
+def test_a_worker_that_is_asked_to_end_hands_its_trial_back(
+    tmp_path: Path, kind: str, error: type[BaseException]
+) -> None:
+    begun(tmp_path, 2, kind)
+    given: list[dict[str, Any]] = []
+
+    def stop(trial: Any) -> float:
+        given.append(dict(trial.params))
+        raise error
+
+    with pytest.raises(error):
+        work(joined(tmp_path, kind), stop)
+    assert joined(tmp_path, kind).counts() == {"waiting": 2}
+    work(joined(tmp_path, kind), bowl)
+    book = joined(tmp_path, kind)
+    assert book.counts() == {"complete": 2}
+    assert given[0] in [trial.params for trial in book.trials()], "the same setting is tried by the next one"
+
+
+def nap(trial: Any) -> float:
+    time.sleep(0.02)
+    return trial.params["reg.lam"]
+
+
+def test_workers_killed_at_random_complete_exactly_the_total(tmp_path: Path) -> None:
+    begun(tmp_path, 16)
+    dice, kills = random.Random(0), 0
+    deadline = time.monotonic() + 120
+    forking = multiprocessing.get_context("fork")  # starts at once, where importing torch takes seconds
+    workers: list[multiprocessing.process.BaseProcess] = []
+    while joined(tmp_path).counts() != {"complete": 16}:
+        assert time.monotonic() < deadline, joined(tmp_path).counts()
+        workers = [worker for worker in workers if worker.is_alive()]
+        while len(workers) < 3:
+            workers.append(forking.Process(target=lambda: work(joined(tmp_path), nap)))
+            workers[-1].start()
+        time.sleep(dice.uniform(0.0, 0.1))
+        if kills < 6 and joined(tmp_path).counts().get("running"):
+            dice.choice(workers).kill()
+            kills += 1
+    for worker in workers:
+        worker.join()
+    begun(tmp_path, 16)
+    trials = joined(tmp_path).trials()
+    assert len(trials) == 16
+    assert len({trial.params["reg.lam"] for trial in trials}) == 16, "none twice"
+    assert kills > 0
+
+
+def test_a_name_belongs_to_one_search(tmp_path: Path) -> None:
+    begun(tmp_path, 1)
+    other = Plan(["reg=l1"], PLAN.space, PLAN.monitor, False, "tpe", "median", 0, 5, "unused")
+    with pytest.raises(RunError, match="search.name=search: there is such a search already, with overrides"):
+        begun(tmp_path, 1, plan=other)
+    with pytest.raises(RunError, match="has no such search; it has search"):
+        Book.join(open_store(None, tmp_path), "another")
+
+
+def test_a_storage_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"search.storage=.* cannot be opened; expected a journal's path or"):
+        open_store(f"sqlite:///{tmp_path}/no/such/folder/a.db", tmp_path)
+    (tmp_path / "broken.log").write_text("not a journal\n")
+    with pytest.raises(RunError, match="cannot be opened"):
+        open_store(str(tmp_path / "broken.log"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lam": "log:0:1"}, "search.lam: .*begins above 0"),
+        ({"lam": "log:1:1e-3"}, "search.lam: .*LOW must be below HIGH"),
+        ({"lam": "1e-3"}, "search.lam: expected log:LOW:HIGH, lin:LOW:HIGH or a list of choices, received '1e-3'"),
+        ({"lam": "lin:0:inf"}, "be finite"),
+        ({"lam": 0.1}, "search.lam: expected"),
+        ({"select": ["kernel"]}, "search.select: expected a list of at least two different choices"),
+        ({"select": ["kernel", "kernel"]}, "different choices"),
+        ({"also": {"optimizer.lr": "log:a:b"}}, "search.also.optimizer.lr: expected"),
+        ({}, "nothing is searched"),
+    ],
+)
+def test_ranges_that_are_none(given: dict[str, Any], message: str) -> None:
+    search = {"lam": None, "select": None, "rate": None, "max_value": None, "also": {}, **given}
+    with pytest.raises(RunError, match=message):
+        read_space(OmegaConf.create(search))
+
+
+def test_ranges() -> None:
+    search = {"lam": "log:1e-6:1", "select": ["kernel", "all"], "rate": "lin:0:0.8", "max_value": None, "also": {}}
+    space = read_space(OmegaConf.create(search))
+    made = distributions(space)
+    assert set(made) == {"reg.lam", "reg.select", "reg.rate"}
+    assert overrides_of({"reg.lam": 0.00123456, "reg.select": "kernel", "reg.rate": 0.5, "a": None, "b": True}) == [
+        "reg.lam=0.001235",
+        "reg.select=kernel",
+        "reg.rate=0.5",
+        "a=null",
+        "b=true",
+    ]
