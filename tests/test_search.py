@@ -19,6 +19,7 @@ from regtorch.training.errors import RunError
 
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
 STORAGES = ["journal", "sqlite"]
+TOTAL, SEEDS = 30, 3
 
 
 def storage(kind: str, folder: Path) -> str | None:
@@ -101,28 +102,29 @@ def nap(trial: Any) -> float:
     return trial.params["reg.lam"]
 
 
-def test_workers_killed_at_random_complete_exactly_the_total(tmp_path: Path) -> None:
-    begun(tmp_path, 16)
-    dice, kills = random.Random(0), 0
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_workers_killed_at_random_complete_exactly_the_total(tmp_path: Path, seed: int) -> None:
+    begun(tmp_path, TOTAL)
+    dice, kills = random.Random(seed), 0
     deadline = time.monotonic() + 120
     forking = multiprocessing.get_context("fork")  # starts at once, where importing torch takes seconds
     workers: list[multiprocessing.process.BaseProcess] = []
-    while joined(tmp_path).counts() != {"complete": 16}:
+    while joined(tmp_path).counts() != {"complete": TOTAL}:
         assert time.monotonic() < deadline, joined(tmp_path).counts()
         workers = [worker for worker in workers if worker.is_alive()]
-        while len(workers) < 3:
+        while len(workers) < 4:
             workers.append(forking.Process(target=lambda: work(joined(tmp_path), nap)))
             workers[-1].start()
         time.sleep(dice.uniform(0.0, 0.1))
-        if kills < 6 and joined(tmp_path).counts().get("running"):
+        if kills < 12 and joined(tmp_path).counts().get("running"):
             dice.choice(workers).kill()
             kills += 1
     for worker in workers:
         worker.join()
-    begun(tmp_path, 16)
+    begun(tmp_path, TOTAL)
     trials = joined(tmp_path).trials()
-    assert len(trials) == 16
-    assert len({trial.params["reg.lam"] for trial in trials}) == 16, "none twice"
+    assert len(trials) == TOTAL
+    assert len({trial.params["reg.lam"] for trial in trials}) == TOTAL, "none twice"
     assert kills > 0
 
 
