@@ -66,7 +66,10 @@ def test_an_npz_comes_before_jpegs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train/cat/0001.jpg": b"no"}, r"cifar10-jpeg\.tar\.gz/train/cat/0001\.jpg is damaged or cut short"),
+        (
+            {"train/cat/0001.jpg": b"no"},
+            r"cifar10-jpeg\.tar\.gz/train/cat/0001\.jpg is damaged or cut short \(not an image, or damaged\)",
+        ),
         ({"train/cow/0001.jpg": b"no"}, r"found train/cow/0001\.jpg; expected train/CLASS"),
         ({"test/cat/9.jpg": encoded(1, 8, 32, "JPEG")}, r"test/cat/9\.jpg: expected 32×32 pixels, found 8×32"),
     ],

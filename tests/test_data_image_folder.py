@@ -1,6 +1,7 @@
 """Image folders and zips of one's own: reading, parting, and every way in which they can be wrong."""
 
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,13 @@ def test_broken_images_stop_and_are_named(tmp_path: Path) -> None:
         text = re.escape(f"{place}/dogs/x.png: ") + ".+; mend or delete the image, or leave such images out with "
         assert re.fullmatch(text + r"data\.on_error=skip\.", str(error.value))
         assert "0x" not in str(error.value)
+
+
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+    place = write(tmp_path / "my", tree(TWO))
+    os.mkfifo(place / "cats/pipe.png")
+    with pytest.raises(DataError, match=r"cats/pipe\.png: not a regular file; mend or delete the image"):
+        folders(place)
 
 
 def test_broken_images_are_skipped_counted_and_named(tmp_path: Path) -> None:

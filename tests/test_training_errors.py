@@ -43,6 +43,11 @@ def test_a_wrong_command_line_exits_with_2(train: CommandLine, tmp_path: Path, c
 
 ERRORS = {
     "new key that nobody reads": (("+reg.lambda=0.1",), r"\+reg\.lambda=0\.1: nobody reads a new key there"),
+    "a range of seeds": (
+        ("seed=0..2",),
+        r"seed: expected a whole number from 0 to \d+ or null, received '0\.\.2'; several",
+    ),
+    "a seed below 0": (("seed=-1",), r"seed: expected a whole number"),
     "no switch": (("reg=l1", "reg.proximal=no"), r"reg\.proximal: expected true or false, received 'no'"),
     "negative": (("reg=l2", "reg.lam=-1"), r"reg\.lam: expected a finite number of at least 0, received -1"),
     "nan": (("reg=l1", "reg.lam=nan"), r"reg\.lam.*nan"),

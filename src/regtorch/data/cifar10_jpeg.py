@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from regtorch.data.decode import decode
-from regtorch.data.errors import DataError, reading
+from regtorch.data.decode import decode, reason
+from regtorch.data.errors import DataError, damaged, reading
 
 __all__ = ["read_jpegs"]
 
@@ -41,8 +41,10 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
             if part not in found or class_name not in numbers:
                 raise DataError(f"{path}: found {name}; expected train/CLASS/*.jpg and test/CLASS/*.jpg of CIFAR-10.")
             content = file.read()
-            with reading(path / name):
+            try:
                 image = decode(content)
+            except (OSError, ValueError) as error:
+                raise damaged(path / name, reason(error)) from error
             if image.shape != (32, 32, 3):
                 raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
             found[part][str(name)] = numbers[class_name], image

@@ -17,7 +17,7 @@ from regtorch.data.listing import File
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "Decoder", "decode"]
+__all__ = ["Decoded", "Decoder", "decode", "reason"]
 
 Size = tuple[int, int]
 _OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
@@ -106,13 +106,15 @@ class Decoder(NamedTuple):
         def place(index: int) -> str:
             file = files[index]
             try:
+                if not file.is_file() and file.exists():  # a pipe would be waited for without end
+                    raise ValueError("not a regular file")
                 with lock:
                     content = file.read_bytes()
                 image = decode(content, self.size, self.interpolation, self.min_size)
             except Exception as error:
                 if is_of_the_machine(error) and getattr(error, "errno", None) not in _OF_THE_FILE:
                     raise
-                problem = f"{file}: {_reason(error)}"
+                problem = f"{file}: {reason(error)}"
                 if self.skip:
                     return problem
                 raise DataError(
@@ -128,7 +130,8 @@ class Decoder(NamedTuple):
         return Decoded(found if len(kept) == len(files) else found[kept], kept, [p for p in problems if p])
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What the reader of an image says, without the name of the file."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory

@@ -9,7 +9,17 @@ from regtorch.training.errors import RunError
 
 __all__ = ["check_pair", "check_settings"]
 
-_SWITCHES = ("compile", "channels_last", "debug", "reg.proximal", "trainer.enable_checkpointing")
+_SWITCHES = (
+    "compile",
+    "channels_last",
+    "debug",
+    "doctor",
+    "cure",
+    "strength",
+    "reg.proximal",
+    "trainer.enable_checkpointing",
+)
+_MOST_SEED = 2**32 - 1  # NumPy's
 # A package of the extra "train", and what in the config needs it.
 _NEEDS = {"rich": "", "matplotlib": "HistoryPicture", "tensorboard": "TensorBoardLogger"}
 
@@ -24,6 +34,11 @@ def check_settings(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and not isinstance(value, bool):  # 'no' is a string, and as such true
             raise RunError(f"{key}: expected true or false, received {value!r}")
+    seed = cfg.seed
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _MOST_SEED):
+        raise RunError(
+            f"seed: expected a whole number from 0 to {_MOST_SEED} or null, received {seed!r}; several: -m seed=0,1,2"
+        )
     used = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, ["callbacks", "logger"]))
     for package, user in _NEEDS.items():
         if user in used and find_spec(package) is None:
