@@ -1,6 +1,7 @@
 """The main job's command line, run in the tests' own process."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +32,25 @@ class Result:
 
 
 class CommandLine:
-    """Calls `train.py` in an empty folder, with a few steps of a small net unless `fast` is False."""
+    """Calls `train.py`, or another script, in an empty folder, with a small net unless `fast` is False."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        main: Callable[[Path], int] = main,
+        runs: str = "runs",
+    ) -> None:
         self.folder, self.monkeypatch, self.capfd = folder, monkeypatch, capfd
+        self.main, self.runs = main, runs
         monkeypatch.chdir(folder)
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def __call__(self, *arguments: str, fast: bool = True) -> Result:
         self.monkeypatch.setattr(sys, "argv", ["train.py", *(FAST if fast else ()), *arguments])
         self.capfd.readouterr()
-        code = main(ROOT / "conf")
+        code = self.main(ROOT / "conf")
         out, err = self.capfd.readouterr()
-        folders = sorted(self.folder.glob("runs/*/*"), key=lambda f: f.name) or [self.folder]
+        folders = sorted(self.folder.glob(f"{self.runs}/*/*"), key=lambda f: f.name) or [self.folder]
         return Result(code, out, err, folders[-1])

@@ -84,3 +84,59 @@ def test_nothing_is_left_behind():
     assert [m.training for m in model] == [False, True, True, True]
     assert all(p.grad is None for p in model.parameters())
     assert not any(m._forward_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("proximal", [False, True])
+def test_rules_that_are_attached_act_once_and_stay_attached(proximal: bool, fails: bool):
+    found: list[list[rt.Finding]] = []
+    for attached in (False, True):
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for x, y in batches(2):  # an optimizer with a state, gradients that are there
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        penalty, bound = rt.L1(0.02).on(model), rt.MaxNorm(2.0).on(model)
+        handles = [penalty.attach(optimizer, proximal=proximal), bound.attach(optimizer)] if attached else []
+        before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()]))
+        hooks = len(optimizer._optimizer_step_pre_hooks), len(optimizer._optimizer_step_post_hooks)
+        examined = [(x[:, :7] if fails else x, y) for x, y in batches()]
+        found.append(rt.diagnose(model, F.cross_entropy, examined, optimizer, [penalty, bound]))
+        torch.testing.assert_close(
+            (model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()]), before, rtol=0, atol=0
+        )
+        assert (len(optimizer._optimizer_step_pre_hooks), len(optimizer._optimizer_step_post_hooks)) == hooks
+        assert hooks == ((1, 1) if attached else (0, 0))
+        for handle in handles:
+            handle.remove()
+    assert found[0] == found[1]
+    assert causes(found[1])[0] == ("model_fails" if fails else "collapse")
+
+
+def test_where_a_net_fails_is_named():
+    model = nn.Sequential(nn.Linear(20, 8), nn.Sequential(nn.ReLU(), nn.Linear(9, 4)))
+    (found,) = rt.diagnose(model, F.cross_entropy, batches())
+    assert (found.cause, found.where, found.numbers) == ("model_fails", "1.1", {"batch": 0})
+    assert "mat1 and mat2" in found.why
+
+
+WRONG = {
+    "LBFGS": (lambda m: (torch.optim.LBFGS(m.parameters()), batches()), ValueError, "LBFGS makes several passes"),
+    "a dict": (lambda m: (None, [{"x": 1}]), TypeError, "must be a pair .* received a dict"),
+    "a list of targets": (lambda m: (None, [(torch.zeros(2, 20), [0, 1])]), TypeError, "pair .* of tensors"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_examined_is_an_error(case: str):
+    make, kind, message = WRONG[case]
+    model = net()
+    optimizer, given = make(model)
+    with pytest.raises(kind, match=message):
+        rt.diagnose(model, F.cross_entropy, given, optimizer)
+
+
+def test_lazy_weights_are_to_be_made_first():
+    with pytest.raises(ValueError, match="lazy weights; call it on a batch first"):
+        rt.diagnose(nn.LazyLinear(4), F.cross_entropy, batches())

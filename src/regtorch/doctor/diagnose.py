@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.doctor import activations, dropout, head, inputs, labels, norms, penalty, rate, scope
+from regtorch.doctor import (
+    activations,
+    constraint,
+    dropout,
+    head,
+    inputs,
+    labels,
+    norms,
+    penalty,
+    rate,
+    scope,
+    symmetry,
+    vitals,
+)
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.doctor.finding import SEVERITIES, Finding, Unfit
 from regtorch.doctor.patient import Patient, Rule
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "findings_of"]
 
-# After those of inputs and labels. What is wrong first comes before what follows from it: so findings of one severity
-# are ordered.
-_MEASUREMENTS: Sequence[Callable[[Exam], Iterator[Finding]]] = (
+# What is wrong first comes before what follows from it: so findings of one severity are ordered.
+_BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
+    vitals.find,
+    inputs.find,
+    labels.find,
     head.find,
+    symmetry.find,
+    constraint.find,
     rate.find,
     penalty.find,
     scope.find,
     dropout.find,
     activations.find,
+    norms.find,
+    head.chance,
 )
+# What makes a step impossible is looked for before steps are made.
+_ORDER = (
+    vitals.find,
+    labels.find,
+    norms.find,
+    *(part for part in _BLAME if part not in (vitals.find, labels.find, norms.find)),
+)
+_NO_STEP = {
+    "no_parameters",
+    "nothing_trainable",
+    "weights_not_finite",
+    "empty_batch",
+    "label_range",
+    "label_form",
+    "batch_of_one",
+}
 
 
 def diagnose(
@@ -61,12 +97,34 @@ def diagnose(
         >>> "penalty_dominates" in [finding.cause for finding in found]
         True
     """
-    exam = Exam(Patient.admit(model, loss_fn, batches, optimizer, rules))
-    labelled = list(labels.find(exam))
-    refused = [f for f in labelled if f.severity == "severe" and f.cause in ("label_range", "one_hot_labels")]
-    normed = [] if refused else list(norms.find(exam))
-    if refused or any(finding.numbers.get("refused") for finding in normed):  # no step can be made on such batches
-        return refused or normed
-    parts = (inputs.find(exam), labelled, *(measure(exam) for measure in _MEASUREMENTS))
-    found = [f for part in parts for f in sorted(part, key=lambda f: -f.blame)]
-    return sorted([*found, *normed], key=lambda f: SEVERITIES.index(f.severity))
+    return findings_of(Exam(Patient.admit(model, loss_fn, batches, optimizer, rules)))
+
+
+def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Make all measurements.
+
+    Args:
+        exam: what is examined.
+        tell: called with what is measured next.
+
+    Returns:
+        The findings, the most to blame first.
+    """
+    found: dict[Callable[[Exam], Iterator[Finding]], list[Finding]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the net warns of here it warns of in training, once
+        for part in _ORDER:
+            tell(part.__module__.rpartition(".")[2])
+            try:
+                found[part] = sorted(part(exam), key=lambda f: -f.blame)
+            except Unfit as unfit:
+                found[part] = [unfit.finding]
+                break
+            if any(_prevents_steps(f) for f in found[part]):
+                break
+    parts = (found.get(part, ()) for part in _BLAME)
+    return sorted((f for part in parts for f in part), key=lambda f: SEVERITIES.index(f.severity))
+
+
+def _prevents_steps(finding: Finding) -> bool:
+    return finding.severity == "severe" and finding.cause in _NO_STEP and bool(finding.numbers.get("refused", 1))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from regtorch.doctor.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.norms import inputs_of
 from regtorch.doctor.restored import restored
-from regtorch.weights import modules_of
+from regtorch.init import NORMS
 
 __all__ = ["DROPOUTS", "find"]
 
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_NORM = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.instancenorm._InstanceNorm)
 _NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
 _STRONG, _LEAST_KEPT = 0.7, 0.2
 _SHIFTED = 2.0, 1.5  # severe, warning; 0.2 in front of a batch norm, which does little harm, gives 1.4
@@ -35,13 +33,11 @@ class _Seen:
     off: dict[str, Tensor]
     modules: dict[str, nn.Module] = field(repr=False)
 
-    def dropouts(self) -> dict[str, nn.Module]:
-        return {name: module for name, module in self.modules.items() if _drops(module)}
-
 
 def find(exam: Exam) -> Iterator[Finding]:
     """What is wrong with dropout layers."""
-    if not any(_drops(module) for module in exam.patient.model.modules()):
+    yield from _always_on(exam)
+    if not any(_rate(module) > 0 for module in exam.patient.model.modules()):
         return
     seen = _look(exam, 0)
     yield from _few_units(exam, seen)
@@ -49,8 +45,27 @@ def find(exam: Exam) -> Iterator[Finding]:
     yield from _before_batch_norm(exam, seen)
 
 
-def _drops(module: nn.Module) -> bool:
-    return _rate(module) > 0
+def _always_on(exam: Exam) -> Iterator[Finding]:
+    """Randomness that evaluation mode does not switch off, such as F.dropout without `training=`."""
+    with restored(exam.patient.model), torch.no_grad():
+        exam.patient.model.eval()
+        outputs: list[Tensor] = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            output = exam.patient.output(0)
+            if not isinstance(output, Tensor) or not output.is_floating_point():
+                return
+            outputs.append(output.double())
+    spread, size = float((outputs[1] - outputs[0]).std(correction=0)), float(outputs[0].std(correction=0))
+    if spread > 1e-3 * size:
+        yield Finding(
+            "random_in_evaluation",
+            type(exam.patient.model).__name__,
+            "warning",
+            {"difference_over_spread": spread / size if size else inf},
+            why="In evaluation mode two passes over one batch differ: something random is never switched off.",
+            change="Use nn.Dropout, or give F.dropout `training=self.training`.",
+        )
 
 
 def _rate(module: nn.Module) -> float:
@@ -59,32 +74,26 @@ def _rate(module: nn.Module) -> float:
 
 def _mixes(module: nn.Module) -> bool:
     """Whether a module holds a weight that mixes units; containers such as attention may hold one of their own."""
-    return not isinstance(module, _NORM) and any(p.ndim > 1 for p in module.parameters(recurse=False))
+    return not isinstance(module, NORMS) and any(p.ndim > 1 for p in module.parameters(recurse=False))
 
 
 def _look(exam: Exam, number: int) -> _Seen:
     """One batch in training mode, with dropout and without; all else, batch norms included, stays in that mode."""
-    model, (x, _) = exam.patient.model, exam.patient.batch(number)
-
-    def chosen(module: nn.Module) -> bool:
-        return isinstance(module, _NORM) or _drops(module) or _mixes(module)
-
-    seen: list[dict[str, Tensor]] = []
-    for dropping in (True, False):
-        with restored(model):
-            torch.manual_seed(0)
-            model.train()
-            for module in model.modules():
-                if isinstance(module, DROPOUTS):
-                    module.train(dropping)
-            seen.append(inputs_of(model, chosen, x))
-    modules = modules_of(model)
-    return _Seen(seen[0], seen[1], {name: modules[name] for name in seen[0]})
+    on, off = exam.calls(number), exam.calls(number, dropping=False)
+    modules = {
+        call.name: call.module
+        for call in on
+        if isinstance(call.module, NORMS) or _rate(call.module) or _mixes(call.module)
+    }
+    return _Seen(kept_inputs(on), kept_inputs(off), modules)
 
 
 def _few_units(exam: Exam, seen: _Seen) -> Iterator[Finding]:
-    for name, module in seen.dropouts().items():
-        x, p = seen.off[name], _rate(module)
+    for name, module in seen.modules.items():
+        p = _rate(module)
+        if not p:
+            continue
+        x = seen.off[name]
         elementwise = not isinstance(module, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)  # (N, width) is no batch there
         if not elementwise or x.ndim != 2 or x.shape[1] > _NARROW or (1 - p) * x.shape[1] >= _FEW:
             continue
@@ -137,7 +146,7 @@ def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
     """Dropout layers with no weight layer between them."""
     run: list[str] = []
     for name, module in modules.items():
-        if _drops(module):
+        if _rate(module):
             run.append(name)
         elif _mixes(module):
             yield run
@@ -170,9 +179,9 @@ def _before_batch_norm(exam: Exam, seen: _Seen) -> Iterator[Finding]:
     pairs: dict[str, list[str]] = {}
     before: list[str] = []
     for name, module in seen.modules.items():
-        if _drops(module):
+        if _rate(module):
             before.append(name)
-        elif isinstance(module, _NORM):
+        elif isinstance(module, NORMS):
             if isinstance(module, _BatchNorm) and before:
                 pairs[name] = before
             before = []

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
+from math import log
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from regtorch.doctor.calls import Call, calls
+from regtorch.doctor.finding import Unfit
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import restored
 from regtorch.doctor.scale import scale_changes
 from regtorch.doctor.trial import Trial, trial
-from regtorch.weights import modules_of
+from regtorch.doctor.uses import look
 
-__all__ = ["Exam", "Layer", "Task", "joined"]
+__all__ = ["Exam", "Task", "joined", "spread_and_mean"]
 
 Task = Literal["classes", "binary", "numbers", "other"]
 STEPS = 20
 """Of a watched training; two of them and a few forward passes are all that the doctor's cheap part costs."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A module without submodules, in the order of the forward pass, and what it saw of one batch in training mode.
-
-    Attributes:
-        name: its dotted name; the root's is empty.
-        module: the module.
-        input: its first input, detached.
-        output: its output, detached.
-    """
-
-    name: str
-    module: nn.Module
-    input: Tensor
-    output: Tensor
+_OUTPUTS = 16  # batches whose outputs are looked at
+_SAMPLES, _NUMBERS = 1024, 2**25  # inputs that are looked at, and how many numbers they are at most
 
 
 class Exam:
@@ -47,16 +34,23 @@ class Exam:
     def __init__(self, patient: Patient, steps: int = STEPS) -> None:
         self.patient = patient
         self.steps = steps
+        self.calls = cache(self._calls)
 
     @cached_property
     def with_rules(self) -> Trial:
-        """Watched steps as they are."""
-        return trial(self.patient, self.steps)
+        """Watched steps as they are, with looks at the activations."""
+        return trial(self.patient, self.steps, look=look)
 
     @cached_property
     def without_penalties(self) -> Trial:
         """The same steps without the penalties."""
+        if not self.patient.penalised and not self.patient.activities:
+            return self.with_rules
         return trial(self.patient, self.steps, penalties=False)
+
+    def _calls(self, number: int = 0, dropping: bool = True) -> Sequence[Call]:
+        """The modules' calls on a batch in training mode, in their order."""
+        return calls(self.patient, number, dropping=dropping)
 
     @cached_property
     def penalty_now(self) -> dict[str, float]:
@@ -75,8 +69,13 @@ class Exam:
 
     @cached_property
     def inputs(self) -> Tensor | None:
-        """The batches' inputs beside each other; None where they are no tensors of one shape."""
-        return joined([x for x, _ in self.patient.batches])
+        """The first batches' inputs beside each other; None where they are no tensors of one shape."""
+        parts = [x for x, _ in self.patient.batches]
+        whole = joined(parts[:1])
+        if whole is None or not len(whole):
+            return whole if whole is None else joined(parts)
+        samples = min(_SAMPLES, max(1, _NUMBERS * len(whole) // max(1, whole.numel())))
+        return joined(parts[: -(-samples // len(whole))])
 
     @cached_property
     def targets(self) -> Tensor | None:
@@ -85,33 +84,10 @@ class Exam:
 
     @cached_property
     def outputs(self) -> Sequence[Any]:
-        """The net's output of each batch, in evaluation mode, without gradients."""
+        """The net's output of the first batches, in evaluation mode, without gradients."""
         with restored(self.patient.model), torch.no_grad():
             self.patient.model.eval()
-            return [self.patient.model(x) for x, _ in self.patient.batches]
-
-    @cached_property
-    def layers(self) -> Sequence[Layer]:
-        """Every leaf module's first call on the first batch, in training mode."""
-        found: dict[int, Layer] = {}
-        names = {id(module): name for name, module in modules_of(self.patient.model).items()}
-
-        def keep(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            first = next((a for a in arguments if isinstance(a, Tensor)), None)
-            if first is not None and isinstance(output, Tensor) and id(module) not in found:
-                found[id(module)] = Layer(names[id(module)], module, first.detach().clone(), output.detach().clone())
-
-        leaves = [m for m in self.patient.model.modules() if not any(True for _ in m.children())]
-        handles = [module.register_forward_hook(keep) for module in leaves if id(module) in names]
-        try:
-            with restored(self.patient.model), torch.no_grad():
-                torch.manual_seed(0)
-                self.patient.model.train()
-                self.patient.model(self.patient.batches[0][0])
-        finally:
-            for handle in handles:
-                handle.remove()
-        return list(found.values())
+            return [self.patient.output(number) for number in range(min(_OUTPUTS, len(self.patient.batches)))]
 
     @cached_property
     def task(self) -> Task:
@@ -121,34 +97,79 @@ class Exam:
             return "other"
         if self.is_cross_entropy:
             return "classes"
-        if target.is_floating_point() and not _is_binary(target):
-            return "numbers" if output.shape == target.shape or output.numel() == target.numel() else "other"
+        alike = output.shape == target.shape or output.numel() == target.numel()
+        if not alike:
+            return "numbers" if target.is_floating_point() and self.broadcasts else "other"
+        if not bool(((target == 0) | (target == 1)).all()):
+            return "numbers" if target.is_floating_point() else "other"
         one_column = output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1)
-        return "binary" if one_column and _is_binary(target) else "other"
+        return "binary" if one_column or self.takes_logits else "other"
 
     @cached_property
     def is_cross_entropy(self) -> bool:
-        """Whether the loss applies a log-softmax of its own to the outputs and takes class numbers."""
+        """Whether the loss applies a log-softmax of its own to outputs of dim 1.
+
+        Then a number added to all outputs of a sample changes nothing, and equal outputs cost ln C.
+        """
         output, target = self.outputs[0], self.patient.batches[0][1]
-        if not isinstance(output, Tensor) or output.ndim != 2 or target.is_floating_point() or target.ndim != 1:
+        if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
             return False
-        if not ((target >= 0) & (target < output.shape[1])).all():  # on CUDA a wrong one would end the process
+        if target.is_floating_point():
+            fits = target.shape == output.shape and torch.allclose(target.sum(1), torch.ones_like(target[:, 0]))
+        else:
+            fits = target.shape == output.shape[:1] + output.shape[2:]
+            output, target = output.cpu(), target.cpu()  # on CUDA a wrong class would end the process
+        if not fits:
             return False
+        shift = torch.linspace(-1, 1, len(output), dtype=output.dtype, device=output.device)
+        moved = output + shift.view(-1, *[1] * (output.ndim - 1))
+        losses = self._losses(target, output, moved, torch.zeros_like(output))
+        if losses is None:
+            return False
+        return (
+            abs(losses[1] - losses[0]) <= 1e-3 * abs(losses[0]) + 1e-5
+            and abs(losses[2] / log(output.shape[1]) - 1) < 1e-2
+        )
+
+    @cached_property
+    def takes_logits(self) -> bool:
+        """Whether the loss applies a sigmoid of its own: logits of ±20 cost next to nothing, or much where wrong."""
+        output, target = self.outputs[0], self.patient.batches[0][1]
+        if not isinstance(output, Tensor) or output.numel() != target.numel():
+            return False
+        right = (40 * target.to(output) - 20).reshape(output.shape)
+        losses = self._losses(target, right, -right)
+        return losses is not None and abs(losses[0]) < 1e-3 and losses[1] > 5
+
+    @cached_property
+    def broadcasts(self) -> bool:
+        """Whether outputs and targets of unlike shapes are set against each other crosswise."""
+        output, target = self.outputs[0], self.patient.batches[0][1]
+        if not isinstance(output, Tensor) or output.shape == target.shape or output.numel() != target.numel():
+            return False
+        losses = self._losses(target, output), self._losses(target.reshape(output.shape), output)
+        if losses[0] is None or losses[1] is None:
+            return False
+        return abs(losses[0][0] - losses[1][0]) > 1e-3 * abs(losses[1][0])
+
+    def _losses(self, target: Tensor, *outputs: Tensor) -> list[float] | None:
+        """The loss of the first target with some outputs; None where it refuses one."""
         with torch.no_grad():
             try:
-                loss = self.patient.task_loss(output, target)
-                return bool(torch.isclose(loss.float(), F.cross_entropy(output.float(), target), rtol=1e-3))
-            except (RuntimeError, IndexError):
-                return False
+                return [float(self.patient.task_loss(output, target)) for output in outputs]
+            except Unfit:
+                return None
 
 
 def joined(parts: Sequence[Any]) -> Tensor | None:
     """Tensors of one shape and dtype beside each other along their first dim; None where they are not."""
     tensors = [part for part in parts if isinstance(part, Tensor) and part.ndim]
-    if len(tensors) < len(parts) or len({(t.shape[1:], t.dtype) for t in tensors}) > 1:
+    if len(tensors) < len(parts) or any((a.shape[1:], a.dtype) != (b.shape[1:], b.dtype) for a, b in pairwise(tensors)):
         return None
-    return torch.cat([t.detach() for t in tensors])
+    return torch.cat([t.detach() for t in tensors]) if tensors else None
 
 
-def _is_binary(target: Tensor) -> bool:
-    return bool(((target == 0) | (target == 1)).all())
+def spread_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every feature over the samples; `torch.std_mean` along dim 0 takes many times as long."""
+    mean = x.mean(0)
+    return (x - mean).square_().mean(0).sqrt(), mean

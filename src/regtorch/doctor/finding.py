@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["SEVERITIES", "Finding", "Severity"]
+__all__ = ["SEVERITIES", "Finding", "Severity", "Unfit", "listed"]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
@@ -44,3 +44,16 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"Finding: severity must be one of {', '.join(SEVERITIES)}, received {self.severity!r}")
+
+
+class Unfit(Exception):
+    """Model, loss or optimizer fail on what was given: its finding says so, and nothing more can be measured."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"{finding.where}: {finding.why}")
+        self.finding = finding
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

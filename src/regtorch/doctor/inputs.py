@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.exam import Exam
+from regtorch.doctor.exam import Exam, spread_and_mean
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.init import NORMS
 
@@ -26,14 +26,15 @@ def find(exam: Exam) -> Iterator[Finding]:
     x = exam.inputs
     if x is None or not x.is_floating_point() or not x.numel():
         return
-    bad = int((~torch.isfinite(x)).sum())
-    if bad:
+    bad = [int((~torch.isfinite(x)).sum()) for x, _ in exam.patient.batches if not bool(torch.isfinite(x.sum()))]
+    if sum(bad):
+        whole = sum(x.numel() for x, _ in exam.patient.batches)
         yield Finding(
             "input_not_finite",
             "inputs",
             "severe",
-            {"not_finite": bad, "share": bad / x.numel()},
-            why=f"{bad} of {x.numel()} input numbers are NaN or infinite: loss and weights become so too.",
+            {"not_finite": sum(bad), "share": sum(bad) / whole},
+            why=f"{sum(bad)} of {whole} input numbers are NaN or infinite: loss and weights become so too.",
             change="Replace or leave out what is missing, and look for divisions by 0, before the net sees it.",
             blame=1e6,
         )
@@ -46,7 +47,7 @@ def find(exam: Exam) -> Iterator[Finding]:
 
 def _rescaled(exam: Exam) -> bool:
     """Whether a norm layer is the first to see the inputs: it takes scale and offset away."""
-    first = next((layer.module for layer in exam.layers if not isinstance(layer.module, _PASSED)), None)
+    first = next((c.module for c in exam.calls() if c.is_leaf and not isinstance(c.module, _PASSED)), None)
     return isinstance(first, _RESCALING)
 
 
@@ -86,7 +87,7 @@ def _scale(x: Tensor) -> Iterator[Finding]:
 def _offset(x: Tensor) -> Iterator[Finding]:
     if len(x) < 2:
         return
-    spread, mean = (part.flatten() for part in torch.std_mean(x.double() if x.ndim < 3 else x.float(), 0))
+    spread, mean = (part.flatten() for part in spread_and_mean(x.double() if x.ndim < 3 else x.float()))
     moving = spread > 1e-7 * mean.abs()  # what is above rounding
     flat = moving & (spread < _FLAT * mean.abs())
     if not bool(moving.any()) or not bool(flat.any()):

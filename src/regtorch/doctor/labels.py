@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 
 import torch
 from torch import Tensor
 
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding
+from regtorch.doctor.exam import Exam, joined, spread_and_mean
+from regtorch.doctor.finding import Finding, Unfit
 
 __all__ = ["find"]
 
 _ENOUGH = 32  # samples from which one class says something
 _MOST = 0.9  # share of one class from which accuracy says little
+_FAR = 1e3  # of the outputs' size, from which targets are hard to reach
 _IGNORED = -100  # the number that torch's losses leave out
 
 # The probe
-_PROBED = 200, 1024  # samples, at least and at most
+_PROBED = 200, 1024  # samples: at least, and at most where it should find what there is
 _FLAT = 1000  # features up to which a small probe should find what there is
 _WIDTH = 256  # features of the probe
-_SPLITS, _SHUFFLES = 3, 20
+_SHUFFLES = 20
+_RARE = 40  # samples outside the most frequent class
+_COLUMNS = 16  # numbers in a target up to which it is asked for them
 _LEVEL = 0.9  # the share of shuffled labels that true ones have to beat
 
 
 def find(exam: Exam) -> Iterator[Finding]:
-    """Findings about the labels; none where the targets are numbers."""
-    target, output = exam.targets, exam.outputs[0]
-    if target is None or not isinstance(output, Tensor) or not output.is_floating_point():
+    """Findings about the targets; none where they, or the outputs, are no tensors of one form."""
+    targets, output = exam.targets, exam.outputs[0]
+    if targets is None or not isinstance(output, Tensor) or not output.is_floating_point():
         return
-    if _is_one_hot(target, output):
-        yield _one_hot(exam)
+    if targets.is_floating_point() and (bad := int((~torch.isfinite(targets)).sum())):
+        yield _not_finite(bad, targets)
         return
-    if target.is_floating_point() and exam.task != "binary":
+    if _is_one_hot(targets, output):
+        yield from _one_hot(exam)
         return
-    labels = target.long().flatten() if exam.task == "binary" else target
-    if labels.ndim != 1 or output.ndim > 2:
+    is_index = not targets.is_floating_point() and output.ndim > 1 and targets.shape[1:] == output.shape[2:]
+    wrong = list(_range(exam, targets, output.shape[1])) if is_index and output.shape[1] > 1 else []
+    yield from wrong or _form(exam)
+    if wrong:
         return
-    if output.ndim == 2 and output.shape[1] > 1:
-        wrong = list(_range(exam, labels, output.shape[1]))
-        yield from wrong
-        if wrong:
-            return
-    if exam.task in ("classes", "binary"):
+    if exam.task == "classes" or (exam.task == "binary" and targets.numel() == len(targets)):
+        labels = targets.long().flatten()
         yield from _shares(labels[labels != _IGNORED])
-        yield from _unrelated(exam, labels)
+        if labels.numel() == len(targets):
+            yield from _unrelated(exam, labels, _one_column_a_class(labels), "labels")
+    elif exam.task == "numbers":
+        yield from _scale(exam, targets)
+        if targets[:1].numel() <= _COLUMNS:
+            yield from _unrelated(exam, targets, _standardised(targets.reshape(len(targets), -1).float()), "targets")
 
 
 # Form
@@ -56,9 +64,11 @@ def _is_one_hot(target: Tensor, output: Tensor) -> bool:
     return bool(((target == 0) | (target == 1)).all() and (target.sum(1) == 1).all())
 
 
-def _one_hot(exam: Exam) -> Finding:
+def _one_hot(exam: Exam) -> Iterator[Finding]:
     taken = _takes(exam, exam.outputs[0], exam.patient.batches[0][1])
-    return Finding(
+    if taken and not exam.is_cross_entropy:  # rows with several 1 may come, and the loss is made for them
+        return
+    yield Finding(
         "one_hot_labels",
         "labels",
         "info" if taken else "severe",
@@ -70,13 +80,75 @@ def _one_hot(exam: Exam) -> Finding:
     )
 
 
+def _form(exam: Exam) -> Iterator[Finding]:
+    """Targets that the loss refuses, where it takes them in another dtype or shape."""
+    output, target = exam.outputs[0], exam.patient.batches[0][1]
+    if _takes(exam, output, target):
+        return
+    cures: dict[str, Callable[[], Tensor]] = {
+        "long()": target.long,
+        "flatten()": target.flatten,
+        "flatten().long()": lambda: target.flatten().long(),
+        "to(output.dtype)": lambda: target.to(output.dtype),
+        "to(output.dtype).view_as(output)": lambda: target.to(output.dtype).reshape(output.shape),
+    }
+    is_index = [name for name in cures if "output" not in name] if output.ndim > 1 and output.shape[1] > 1 else []
+    for name in [*is_index, *(name for name in cures if name not in is_index)]:
+        try:
+            other = cures[name]()
+        except RuntimeError:
+            continue
+        in_range = other.is_floating_point() or bool(((other >= 0) & (other < output.shape[-1])).all())
+        if in_range and _takes(exam, output, other):
+            yield Finding(
+                "label_form",
+                "labels",
+                "severe",
+                {"dims": target.ndim},
+                why=f"The loss refuses targets of {target.dtype} {list(target.shape)} with outputs of "
+                f"{output.dtype} {list(output.shape)}.",
+                change=f"Give it `target.{name}`, which it takes.",
+                blame=100,
+            )
+            return
+
+
 def _takes(exam: Exam, output: Tensor, target: Tensor) -> bool:
     try:
         with torch.no_grad():
             exam.patient.task_loss(output, target)
-    except (RuntimeError, IndexError, ValueError):
+    except Unfit:
         return False
     return True
+
+
+def _not_finite(bad: int, targets: Tensor) -> Finding:
+    return Finding(
+        "target_not_finite",
+        "targets",
+        "severe",
+        {"not_finite": bad, "share": bad / targets.numel()},
+        why=f"{bad} of {targets.numel()} target numbers are NaN or infinite: the loss and then all weights become "
+        "so too.",
+        change="Leave samples without a target out, and look for divisions by 0 and logarithms of 0.",
+        blame=1e6,
+    )
+
+
+def _scale(exam: Exam, targets: Tensor) -> Iterator[Finding]:
+    outputs = joined(exam.outputs)
+    sizes = [float(t.float().square().mean().sqrt()) for t in (outputs, targets) if t is not None]
+    if len(sizes) == 2 and sizes[1] > _FAR * max(sizes[0], 1.0):
+        yield Finding(
+            "target_scale",
+            "targets",
+            "warning",
+            {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
+            why=f"The targets' root mean square is {sizes[1]:.3g} and the outputs' {sizes[0]:.3g}: gradients are "
+            "as large, or, where the optimizer divides by their size, the way there takes very many steps.",
+            change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end.",
+            blame=sizes[1],
+        )
 
 
 def _range(exam: Exam, labels: Tensor, width: int) -> Iterator[Finding]:
@@ -85,9 +157,11 @@ def _range(exam: Exam, labels: Tensor, width: int) -> Iterator[Finding]:
     if not bool(outside.any()):
         return
     # Some other number may be one that this loss ignores. On the CPU, as a GPU does not survive a wrong label.
-    for output, (_, y) in zip(exam.outputs, exam.patient.batches, strict=True):
-        output, y = output.cpu(), y.cpu()
-        if _takes(exam, output, y.clamp(0, width - 1)) and not _takes(exam, output, y):
+    output = exam.outputs[0].cpu()
+    for _, y in exam.patient.batches:
+        some = output[:1].expand(len(y), *output.shape[1:])
+        y = y.cpu()
+        if _takes(exam, some, y.clamp(0, width - 1)) and not _takes(exam, some, y):
             break
     else:
         return
@@ -139,22 +213,29 @@ def _shares(labels: Tensor) -> Iterator[Finding]:
 # Relation to the inputs
 
 
-def _unrelated(exam: Exam, labels: Tensor) -> Iterator[Finding]:
+def _one_column_a_class(labels: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).float()
+
+
+def _unrelated(exam: Exam, targets: Tensor, columns: Tensor, where: str) -> Iterator[Finding]:
     x = exam.inputs
-    if x is None or not x.is_floating_point() or x.ndim < 2 or len(x) != len(labels):
+    if x is None or not x.is_floating_point() or x.ndim < 2:
         return
-    kept = (labels != _IGNORED).nonzero().flatten()[: _PROBED[1]]
-    x, labels = x[kept].flatten(1), labels[kept]
-    if len(x) < _PROBED[0] or len(labels.unique()) < 2 or not bool(torch.isfinite(x).all()):
+    flat = x.ndim == 2 and x.shape[1] <= _FLAT
+    most = min(len(x), len(targets), _PROBED[1] if flat else _PROBED[0])
+    kept = (targets[:most].reshape(most, -1)[:, 0] != _IGNORED).nonzero().flatten()
+    x, columns = x[kept].flatten(1), columns[kept]
+    # Of two classes of which one is rare a few samples say nothing.
+    rare = len(x) - float(columns.sum(0).max()) if where == "labels" else inf
+    if len(x) < _PROBED[0] or rare < _RARE or not bool(columns.std(0).any()) or not bool(torch.isfinite(x).all()):
         return
-    true, level = _probe(x.cpu(), labels.cpu())
+    true, level = _probe(x.cpu(), columns.cpu())
     if true > level:
         return
-    flat = exam.inputs is not None and exam.inputs.ndim == 2 and x.shape[1] <= _FLAT
     yield Finding(
         "labels_unrelated",
-        "labels",
-        "severe" if flat else "info",
+        where,
+        ("severe" if where == "labels" else "warning") if flat else "info",  # a curve is hard to see in few samples
         {"correlation": true, "correlation_of_shuffled": level, "samples": len(x)},
         why=f"A small probe finds nothing in the inputs that tells of the labels: on held-out samples its correlation "
         f"is {true:.3f}, and with shuffled labels up to {level:.3f}."
@@ -165,7 +246,7 @@ def _unrelated(exam: Exam, labels: Tensor) -> Iterator[Finding]:
     )
 
 
-def _probe(x: Tensor, labels: Tensor) -> tuple[float, float]:
+def _probe(x: Tensor, columns: Tensor) -> tuple[float, float]:
     """A ridge regression's correlation with held-out labels, and the level that shuffled ones stay below.
 
     Half of its features are linear in the inputs, half are ReLUs of random projections, so that it sees more than
@@ -173,13 +254,12 @@ def _probe(x: Tensor, labels: Tensor) -> tuple[float, float]:
     """
     own = torch.Generator().manual_seed(0)
     features = _features(x, own)
-    wanted = torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).double()
-    wanted = wanted - wanted.mean(0)
+    wanted = columns - columns.mean(0)
     orders = [torch.arange(len(x)), *(torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES))]
     columns = torch.stack([wanted[order] for order in orders], 1)  # samples, orders, classes
-    scores = torch.zeros(len(orders), dtype=torch.float64)
-    for _ in range(_SPLITS):
-        fit, held = torch.randperm(len(x), generator=own).chunk(2)
+    scores = torch.zeros(len(orders))
+    halves = torch.randperm(len(x), generator=own).chunk(2)
+    for fit, held in (halves, halves[::-1]):
         a, mean = features[fit], features[fit].mean(0)
         a = a - mean
         ridge = a.T @ a + len(fit) * torch.eye(a.shape[1], dtype=a.dtype)
@@ -187,7 +267,7 @@ def _probe(x: Tensor, labels: Tensor) -> tuple[float, float]:
         guessed = ((features[held] - mean) @ weights).view(len(held), len(orders), -1)
         true = columns[held]
         scores += (guessed * true).sum((0, 2)) / (guessed.norm(dim=(0, 2)) * true.norm(dim=(0, 2)) + 1e-12)
-    scores /= _SPLITS
+    scores /= 2
     return float(scores[0]), float(scores[1:].quantile(_LEVEL))
 
 
@@ -198,9 +278,9 @@ def _features(x: Tensor, own: torch.Generator) -> Tensor:
     x = x.float()
     linear = x if width <= half else x @ torch.randn(width, half, generator=own)
     bent = (x @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)).relu()
-    return _standardised(torch.cat([_standardised(linear), bent], 1)).double()
+    return _standardised(torch.cat([_standardised(linear), bent], 1))
 
 
 def _standardised(x: Tensor) -> Tensor:
-    spread, mean = torch.std_mean(x, 0)
+    spread, mean = spread_and_mean(x)
     return (x - mean) / spread.where(spread > 0, torch.ones_like(spread))

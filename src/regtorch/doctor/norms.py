@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from statistics import mode
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from regtorch.doctor.calls import calls, kept_inputs
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.patient import Patient
-from regtorch.doctor.restored import restored
 from regtorch.doctor.scale import HIDDEN
 from regtorch.weights import modules_of
 
-__all__ = ["batch_norms", "find", "inputs_of"]
+__all__ = ["find"]
 
 _SMALL_BATCH = 4
 _FEW_FEATURES = 8
@@ -27,7 +27,7 @@ _LOOKED_AT = 16  # batches
 
 def find(exam: Exam) -> Iterator[Finding]:
     """What is wrong with batch norms, or about them."""
-    norms = batch_norms(exam.patient.model)
+    norms = _batch_norms(exam.patient.model)
     if norms:
         small = list(_small_batches(exam.patient, norms))
         yield from small
@@ -38,39 +38,9 @@ def find(exam: Exam) -> Iterator[Finding]:
     yield from _hidden_scale(exam)
 
 
-def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+def _batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     """The batch norms of a net, by name."""
     return {name: module for name, module in modules_of(model).items() if isinstance(module, _BatchNorm)}
-
-
-def inputs_of(model: nn.Module, chosen: Callable[[nn.Module], bool], x: Any) -> dict[str, Tensor]:
-    """The first input of each chosen module in one forward pass, by name, in the order of the calls.
-
-    The caller chooses the mode and brings the net back. Where a batch norm refuses a batch of one sample, what came
-    before is given.
-    """
-    seen: dict[str, Tensor] = {}
-
-    def keeper(name: str) -> Any:
-        def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            first = next((a for a in arguments if isinstance(a, Tensor)), None)
-            if first is not None and name not in seen:
-                seen[name] = first.detach().clone()
-
-        return keep
-
-    modules = {name: module for name, module in modules_of(model).items() if chosen(module)}
-    handles = [module.register_forward_pre_hook(keeper(name)) for name, module in modules.items()]
-    try:
-        with torch.no_grad():
-            model(x)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
@@ -81,13 +51,10 @@ def _small_batches(patient: Patient, norms: dict[str, _BatchNorm]) -> Iterator[F
     sizes = [y.shape[0] if y.ndim else 0 for _, y in patient.batches]
     usual = mode(sizes)
     if 1 in sizes:
-        x = patient.batches[sizes.index(1)][0]
-        with restored(patient.model):
-            patient.model.eval()
-            seen = inputs_of(patient.model, _is_batch_norm, x)
-        refusing = [name for name, t in seen.items() if t.ndim > 1 and t.numel() == t.shape[1]]
+        seen = [call for call in calls(patient, sizes.index(1), training=False) if _is_batch_norm(call.module)]
+        refusing = [c.name for c in seen if c.input is not None and c.input.numel() == prod(c.input.shape[1:2])]
         if refusing or usual == 1:
-            yield _batch_of_one(refusing, list(seen), sizes)
+            yield _batch_of_one(refusing, [call.name for call in seen], sizes)
             return
     if 1 < usual <= _SMALL_BATCH:
         yield Finding(
@@ -127,11 +94,11 @@ def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[
 def _useless_biases(exam: Exam) -> Iterator[Finding]:
     """A bias is useless where what its layer puts out is, untouched, what a batch norm takes in."""
     useless: dict[str, int] = {}
-    for before, layer in zip(exam.layers, exam.layers[1:], strict=False):
-        if isinstance(layer.module, _BatchNorm) and isinstance(before.module, nn.Linear | _ConvNd):
-            bias = before.module.bias
-            if bias is not None and before.output.shape == layer.input.shape and before.output.equal(layer.input):
-                useless[f"{before.name}.bias".removeprefix(".")] = bias.numel()
+    modules = {call.name: call.module for call in exam.calls()}
+    for call in exam.calls():
+        before = modules.get(call.source) if call.source is not None else None
+        if _is_batch_norm(call.module) and isinstance(before, nn.Linear | _ConvNd) and before.bias is not None:
+            useless[f"{call.source}.bias"] = before.bias.numel()
     if useless:
         yield Finding(
             "bias_before_norm",
@@ -145,17 +112,14 @@ def _useless_biases(exam: Exam) -> Iterator[Finding]:
 
 def _idle(exam: Exam) -> Iterator[Finding]:
     """Batch norms on a few units, by the noise that the batches' statistics put on them."""
-    few = {layer.module for layer in exam.layers if _is_batch_norm(layer.module) and _is_narrow(layer.input)}
+    few = {call.name for call in exam.calls() if _is_batch_norm(call.module) and _is_narrow(call.input)}
     if not few:
         return
     seen: dict[str, list[Tensor]] = {}
-    model = exam.patient.model
-    for x, y in exam.patient.batches[:_LOOKED_AT]:
+    for number, (_, y) in enumerate(exam.patient.batches[:_LOOKED_AT]):
         if y.ndim and y.shape[0] > 1:
-            with restored(model):
-                torch.manual_seed(0)
-                model.train()
-                for name, t in inputs_of(model, few.__contains__, x).items():
+            for name, t in kept_inputs(exam.calls(number)).items():
+                if name in few:
                     seen.setdefault(name, []).append(t.double())
     for name, parts in seen.items():
         if len(parts) < 2:
@@ -176,8 +140,8 @@ def _idle(exam: Exam) -> Iterator[Finding]:
         )
 
 
-def _is_narrow(t: Tensor) -> bool:
-    return t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
+def _is_narrow(t: Tensor | None) -> bool:
+    return t is not None and t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
 
 
 def _hidden_scale(exam: Exam) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,12 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundTerms
 from regtorch.constraints import Constraint
-from regtorch.hooks import bare
+from regtorch.doctor.finding import Finding, Unfit
+from regtorch.hooks import bare, owned_by
 from regtorch.penalties import Penalty
+from regtorch.weights import modules_of
 
-__all__ = ["Batch", "Patient", "Rule"]
+__all__ = ["Batch", "Patient", "Rule", "said"]
 
 Batch = tuple[Any, Tensor]
 Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
@@ -64,6 +67,10 @@ class Patient:
         """
         if not isinstance(model, nn.Module):
             raise TypeError(f"diagnose: model must be a torch.nn.Module, received {type(model).__name__}")
+        if any(nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
+            raise ValueError(
+                "diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then"
+            )
         if not callable(loss_fn):
             raise TypeError(f"diagnose: loss_fn must be a function of output and target, received {loss_fn!r}")
         pairs = [_pair(batch) for batch in islice(iter(batches), _MOST)]
@@ -71,8 +78,9 @@ class Patient:
             raise ValueError("diagnose: batches is empty; give a list or loader of (input, target)")
         own = None if optimizer is None else bare(optimizer, "diagnose")
         if own is not None:
-            mine = {id(p) for p in model.parameters()}
-            if not any(id(p) in mine for group in own.param_groups for p in group["params"]):
+            if isinstance(own, torch.optim.LBFGS):
+                raise ValueError("diagnose: LBFGS makes several passes a step; give another optimizer, or None")
+            if owned_by(own).isdisjoint(id(p) for p in model.parameters()):
                 raise ValueError(
                     "diagnose: the optimizer owns none of the model's parameters; build it from this model"
                 )
@@ -104,24 +112,73 @@ class Patient:
         """Batch `number`, from the first again after the last."""
         return self.batches[number % len(self.batches)]
 
+    @cached_property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that the optimizer moves, by name; the trainable ones where none was given."""
+        owned = None if self.optimizer is None else owned_by(self.optimizer)
+        parameters = self.model.named_parameters()
+        return {n: p for n, p in parameters if p.requires_grad and (owned is None or id(p) in owned)}
+
+    def output(self, number: int) -> Any:
+        """The net's output of batch `number`.
+
+        Raises:
+            Unfit: the net raises an error.
+        """
+        try:
+            return self.model(self.batch(number)[0])
+        except Exception as error:
+            names = {id(module): name for name, module in modules_of(self.model).items()}
+            frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+            where = next((names[id(m)] for m in reversed(frames) if id(m) in names), "")
+            raise Unfit(
+                Finding(
+                    "model_fails",
+                    where or type(self.model).__name__,
+                    "severe",
+                    {"batch": number % len(self.batches)},
+                    why=f"The net raises an error on batch {number % len(self.batches)}: {said(error)}.",
+                    change="Look at the shape, dtype and device of the inputs, and at what this module expects.",
+                )
+            ) from error
+
     def task_loss(self, output: Any, target: Tensor) -> Tensor:
         """The loss without penalties on weights.
 
         Raises:
+            Unfit: the loss raises an error.
             ValueError: it is not one number.
         """
-        loss = self.loss_fn(output, target)
+        try:
+            loss = self.loss_fn(output, target)
+        except Exception as error:
+            raise Unfit(
+                Finding(
+                    "loss_fails",
+                    "loss",
+                    "severe",
+                    why=f"The loss raises an error on {_form(output)} and a target of {_form(target)}: {said(error)}.",
+                    change="Give the loss outputs and targets of the shapes and dtypes that it is made for.",
+                )
+            ) from error
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"diagnose: loss_fn must give one number, received {what}; take the mean over the batch")
         return loss.reshape(())
 
-    def optimizer_like(self) -> Optimizer:
-        """An optimizer of the same kind, settings and state on the same parameters, without the original's hooks."""
+    def optimizer_like(self, factor: float = 1.0) -> Optimizer:
+        """An optimizer of the same kind, settings and state on the same parameters, without the original's hooks.
+
+        Args:
+            factor: multiplies the learning rate.
+        """
         if self.optimizer is None:
-            return torch.optim.Adam([p for p in self.model.parameters() if p.requires_grad], lr=1e-3)
+            return torch.optim.Adam(self.trained.values(), lr=1e-3 * factor)
         own = [p for group in self.optimizer.param_groups for p in group["params"]]
-        return copy.deepcopy(self.optimizer, {id(p): p for p in own})
+        alike = copy.deepcopy(self.optimizer, {id(p): p for p in own})
+        for group in alike.param_groups if factor != 1 else ():
+            group["lr"] = group["lr"] * factor
+        return alike
 
 
 def _pair(batch: Any) -> Batch:
@@ -129,3 +186,13 @@ def _pair(batch: Any) -> Batch:
         what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
         raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
     return batch[0], batch[1]
+
+
+def said(error: Exception) -> str:
+    """An error in one line, not too long."""
+    text = " ".join(str(error).split()).rstrip(".") or "no message"
+    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
+
+
+def _form(thing: Any) -> str:
+    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"

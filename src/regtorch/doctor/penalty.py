@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.finding import Finding, Severity, listed
 from regtorch.doctor.scale import HIDDEN
 from regtorch.doctor.trial import Trial
 
@@ -105,11 +105,11 @@ def find(exam: Exam) -> Iterator[Finding]:
     if emptied:
         yield Finding(
             "collapse",
-            ", ".join(emptied[:4]),
+            listed(emptied),
             "severe",
             numbers,
-            why=f"in {len(steps)} steps the penalty takes more than half of the norm of {len(emptied)} of "
-            f"{len(found)} weights, so that hardly anything of the input gets through them",
+            why=f"In {len(steps)} steps the penalty takes more than half of the norm of {len(emptied)} of "
+            f"{len(found)} weights, so that hardly anything of the input gets through them.",
             change=change,
             override=override,
             blame=2.0,
@@ -121,8 +121,8 @@ def find(exam: Exam) -> Iterator[Finding]:
             worst,
             severity,
             numbers,
-            why=f"the penalty is {fmean(shares):.2g} of the loss and its gradient {ratio:.2g} times the task's; "
-            f"by itself it halves the norm of {worst} in {found[worst].half_life:.3g} steps",
+            why=f"The penalty is {fmean(shares):.2g} of the loss and its gradient {ratio:.2g} times the task's; "
+            f"by itself it halves the norm of {worst} in {found[worst].half_life:.3g} steps.",
             change=change,
             override=override,
             blame=1.0,
@@ -139,7 +139,7 @@ def _weaker(exam: Exam, share: float, ratio: float) -> tuple[str, str]:
     """A strength under which the penalty would be a small part of the loss and of the gradient, as a power of ten."""
     strengths = [factor * getattr(term.rule, "lam", 0.0) for factor, term in exam.patient.terms if term.rule.active]
     if len(strengths) != 1 or not strengths[0]:
-        return "take much smaller strengths", ""
+        return "Take much smaller strengths.", ""
     part = min(1.0, _HEALTHY / share if share else 1.0, _HEALTHY / ratio if ratio else 1.0)
     lam = 10.0 ** math.floor(math.log10(strengths[0] * part)) if part < 1 else strengths[0]
-    return f"take a smaller strength, such as {lam:.0e} in place of {strengths[0]:g}", f"reg.lam={lam:.0e}"
+    return f"Take a smaller strength, such as {lam:.0e} in place of {strengths[0]:g}.", f"reg.lam={lam:.0e}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +22,11 @@ def scale_changes(patient: Patient) -> dict[str, float]:
     In training mode, on the first batch, with the same random numbers. Weights that the outputs do not depend on are
     left out; it is empty where the outputs are no tensor, or 0.
     """
-    model, (x, _) = patient.model, patient.batches[0]
+    model = patient.model
     changes: dict[str, float] = {}
     with restored(model), torch.no_grad():
         model.train()
-        base = _output(model, x)
+        base = _output(patient)
         size = float(torch.linalg.vector_norm(base)) if base is not None else 0.0
         if base is None or not 0 < size < inf:
             return {}
@@ -35,7 +34,7 @@ def scale_changes(patient: Patient) -> dict[str, float]:
         def change(p: nn.Parameter, factor: float) -> float:
             before = p.clone()
             p.mul_(factor)
-            output = _output(model, x)
+            output = _output(patient)
             p.copy_(before)
             assert output is not None
             return float(torch.linalg.vector_norm(output - base)) / size
@@ -47,7 +46,7 @@ def scale_changes(patient: Patient) -> dict[str, float]:
     return changes
 
 
-def _output(model: nn.Module, x: Any) -> Tensor | None:
+def _output(patient: Patient) -> Tensor | None:
     torch.manual_seed(0)
-    output = model(x)
+    output = patient.output(0)
     return output.double() if isinstance(output, Tensor) else None

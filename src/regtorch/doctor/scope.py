@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding
+from regtorch.doctor.finding import Finding, listed
 from regtorch.penalties import Elementwise
 
 __all__ = ["find"]
@@ -25,12 +25,12 @@ def _roles(exam: Exam) -> Iterator[Finding]:
         (
             "bias",
             "bias_penalised",
-            "a bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data",
+            "A bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data.",
         ),
         (
             "norm",
             "norm_penalised",
-            "scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off",
+            "Scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off.",
         ),
     ):
         names = [
@@ -44,11 +44,11 @@ def _roles(exam: Exam) -> Iterator[Finding]:
             share = sum(exam.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
             yield Finding(
                 cause,
-                _listed(names),
+                listed(names),
                 "warning",
                 {"weights": len(names), "share_of_penalty": share},
                 why=why,
-                change="penalise kernels alone: select='kernel'",
+                change="Penalise kernels alone: select='kernel'.",
                 override="reg.select=kernel",
                 blame=share,
             )
@@ -70,14 +70,10 @@ def _decay(exam: Exam) -> Iterator[Finding]:
     if twice:
         yield Finding(
             "decay_twice",
-            _listed(list(twice)),
+            listed(list(twice)),
             "warning",
             {"weight_decay": max(twice.values()), "penalty_as_weight_decay": strongest},
-            why="the optimizer's own weight_decay and the penalty shrink the same weights, so neither is the strength",
-            change="set the optimizer's weight_decay to 0, or leave the penalty out",
+            why="The optimizer's own weight_decay and the penalty shrink the same weights, so neither is the strength.",
+            change="Set the optimizer's weight_decay to 0, or leave the penalty out.",
             override="optimizer.weight_decay=0",
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

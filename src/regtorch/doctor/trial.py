@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite, nan
 from statistics import fmean
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
-from regtorch.doctor.patient import Patient
+from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.patient import Patient, said
 from regtorch.doctor.restored import restored
+from regtorch.doctor.uses import Look
 
-__all__ = ["Forces", "Step", "Trial", "trial"]
+__all__ = ["Forces", "Step", "Trial", "equal_rows", "trial"]
+
+
+_COMPARED = 2**16  # coordinates of a weight, about, that are compared one by one
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,20 @@ class Forces:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the task's loss, the penalties' sum, and the forces on each penalised weight."""
+    """One step.
+
+    Attributes:
+        task_loss: the task's loss before it.
+        penalty: the penalties' sum before it.
+        forces: on each penalised weight; none where the penalties are left out.
+        updates: the optimizer's step over the norm, of each weight of two or more dims that has a gradient; in some
+            of the steps, as it takes several passes over all weights.
+    """
 
     task_loss: float
     penalty: float
     forces: Mapping[str, Forces]
+    updates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,61 +70,126 @@ class Trial:
         steps: the steps made; fewer than asked for where the loss stopped being finite.
         norms: each penalised weight's norm after them.
         diverged: whether the loss stopped being finite.
+        looks: at the net before, after the first and after the last step, as far as the loss was finite.
+        symmetric: the weights whose units are all the same after them.
     """
 
     steps: Sequence[Step]
     norms: Mapping[str, float]
     diverged: bool
+    looks: Sequence[Look] = ()
+    symmetric: Collection[str] = ()
 
     def mean_task_loss(self, part: slice = slice(None)) -> float:
         """The mean task loss of some of the steps."""
         return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
 
 
-def trial(patient: Patient, steps: int, *, penalties: bool = True) -> Trial:
+def trial(
+    patient: Patient,
+    steps: int,
+    *,
+    penalties: bool = True,
+    factor: float = 1.0,
+    look: Callable[[Patient], Look] | None = None,
+) -> Trial:
     """Train for `steps` steps and put everything back.
 
     Args:
         patient: what is examined.
         steps: how many; the batches are taken in turn.
         penalties: False leaves the penalties out, and changes nothing else, random numbers included.
+        factor: multiplies the learning rate.
+        look: at the net, before, after the first and after the last step; it has to leave the net as it was.
+
+    Raises:
+        Unfit: model, loss or optimizer raise an error, or the loss has no gradient.
     """
+    looks: list[Look] = []
     with restored(patient.model):
         torch.manual_seed(0)
         patient.model.train()
-        optimizer = patient.optimizer_like()
+        optimizer = patient.optimizer_like(factor)
         made: list[Step] = []
         for number in range(steps):
+            if look is not None and number < 2:
+                looks.append(look(patient))
             step = _step(patient, optimizer, number, penalties)
             if step is None:
                 break
             made.append(step)
+        if look is not None and len(made) == steps:
+            looks.append(look(patient))
         norms = {name: _norm(p) for name, p in patient.penalised.items()}
-    return Trial(made, norms, diverged=len(made) < steps)
+        symmetric = [name for name, p in patient.trained.items() if equal_rows(p)]
+    return Trial(made, norms, diverged=len(made) < steps, looks=looks, symmetric=symmetric)
 
 
-def _step(patient: Patient, optimizer: torch.optim.Optimizer, number: int, penalties: bool) -> Step | None:
-    x, y = patient.batch(number)
+@torch.no_grad()
+def equal_rows(t: Tensor) -> bool:
+    """Whether a weight of two or more dims has several units, and all are the same but for rounding."""
+    return t.ndim > 1 and t.shape[0] > 1 and bool((t - t[:1]).abs().amax() <= 1e-5 * t[0].abs().amax())
+
+
+def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) -> Step | None:
     patient.model.zero_grad()
-    loss = patient.task_loss(patient.model(x), y)
+    loss = patient.task_loss(patient.output(number), patient.batch(number)[1])
     if not isfinite(loss.item()):
         return None
     total = loss
-    for factor, activity in patient.activities if penalties else ():
-        total = total + factor * activity()
-    total.backward()
-    task = {name: None if p.grad is None else p.grad.detach().clone() for name, p in patient.penalised.items()}
+    for weight, activity in patient.activities if penalties else ():
+        total = total + weight * activity()
+    _backward(total)
     value = _penalty(patient)
-    before = {name: p.detach().clone() for name, p in patient.penalised.items()}
-    pulls = _pulls(patient)
-    if penalties:
-        for factor, term in patient.terms:
-            term.add_grad_to(factor)
-    optimizer.step()
+    forces = _forces(patient) if penalties else {}
+    watched = {
+        name: (p, p.detach().clone())
+        for name, p in {**patient.penalised, **patient.trained}.items()
+        if name in forces or ((number < 3 or number % 4 == 3) and p.ndim > 1 and p.grad is not None and _norm(p.grad))
+    }
+    for weight, term in patient.terms if penalties else ():
+        term.add_grad_to(weight)
+    _advance(optimizer)
     for constraint in patient.constraints:
         constraint.project_()
-    forces = {name: _forces(before[name], task[name], pulls[name], p.detach()) for name, p in patient.penalised.items()}
-    return Step(loss.item(), value, forces)
+    moved = {name: _norm(p.detach() - before) for name, (p, before) in watched.items()}
+    sizes = {name: forces[name]["norm"] if name in forces else _norm(before) for name, (_, before) in watched.items()}
+    return Step(
+        loss.item(),
+        value,
+        {name: Forces(**found, moved=moved[name]) for name, found in forces.items()},
+        {name: moved[name] / size for name, size in sizes.items() if size and watched[name][0].ndim > 1},
+    )
+
+
+def _backward(total: Tensor) -> None:
+    try:
+        total.backward()
+    except Exception as error:
+        raise Unfit(
+            Finding(
+                "no_gradient",
+                "loss",
+                "severe",
+                why=f"There is no way back from the loss to the weights: {said(error)}.",
+                change="Look for detach(), .item(), numpy, argmax or torch.no_grad() between the weights and the loss.",
+            )
+        ) from error
+
+
+def _advance(optimizer: Optimizer) -> None:
+    try:
+        optimizer.step()
+    except Exception as error:
+        raise Unfit(
+            Finding(
+                "optimizer_fails",
+                "optimizer",
+                "severe",
+                why=f"A copy of {type(optimizer).__name__} raises an error in its step: {said(error)}.",
+                change="Give an optimizer that steps without a closure and whose settings lie in its param_groups.",
+            )
+        ) from error
 
 
 @torch.no_grad()
@@ -118,29 +198,31 @@ def _penalty(patient: Patient) -> float:
 
 
 @torch.no_grad()
-def _pulls(patient: Patient) -> dict[str, Tensor]:
-    """The penalties' gradient of each weight, by itself."""
-    pulls = {name: torch.zeros_like(p) for name, p in patient.penalised.items()}
+def _forces(patient: Patient) -> dict[str, dict[str, float]]:
+    """All of `Forces` but the step, while gradients are the task's alone."""
+    pulls: dict[str, Tensor] = {}
     for factor, term in patient.terms:
         for weight, p in term.weights():
-            if weight.name in pulls and term.rule.active:
-                pulls[weight.name] += factor * term.grad(weight, p)
-    return pulls
+            if weight.name in patient.penalised and term.rule.active:
+                pull = term.grad(weight, p).mul_(factor)
+                pulls[weight.name] = pulls[weight.name].add_(pull) if weight.name in pulls else pull
+    return {name: _compared(p, pulls[name]) for name, p in patient.penalised.items() if name in pulls}
 
 
-def _forces(before: Tensor, task: Tensor | None, pull: Tensor, after: Tensor) -> Forces:
-    task = torch.zeros_like(pull) if task is None else task
+def _compared(p: Tensor, pull: Tensor) -> dict[str, float]:
+    task = torch.zeros_like(pull) if p.grad is None else p.grad.to_dense() if p.grad.is_sparse else p.grad
     sizes = _norm(task), _norm(pull)
-    product = float((task.double() * pull.double()).sum())
-    return Forces(
-        norm=_norm(before),
-        task=sizes[0],
-        penalty=sizes[1],
-        cosine=product / (sizes[0] * sizes[1]) if all(sizes) else nan,
-        ruled=float((pull.abs() > task.abs()).double().mean()) if pull.numel() else 0.0,
-        moved=_norm(after - before),
-    )
+    task, pull = task.flatten(), pull.flatten()
+    some = slice(None, None, pull.numel() // _COMPARED | 1)
+    return {
+        "norm": _norm(p),
+        "task": sizes[0],
+        "penalty": sizes[1],
+        "cosine": float(torch.dot(task, pull)) / (sizes[0] * sizes[1]) if all(sizes) else nan,
+        "ruled": float((pull[some].abs() > task[some].abs()).double().mean()) if pull.numel() else 0.0,
+    }
 
 
-def _norm(t: Tensor | nn.Parameter) -> float:
-    return float(torch.linalg.vector_norm(t.detach(), dtype=torch.promote_types(t.dtype, torch.float32)))
+def _norm(t: Tensor) -> float:
+    t = t.detach().coalesce().values() if t.is_sparse else t.detach()
+    return float(torch.linalg.vector_norm(t, dtype=torch.promote_types(t.dtype, torch.float32)))

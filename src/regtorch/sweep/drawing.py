@@ -1,4 +1,4 @@
-"""The pictures of the documents' page."""
+"""How pictures look and are written, and those of the documents' page."""
 
 from __future__ import annotations
 
@@ -10,44 +10,63 @@ from typing import Any
 
 from regtorch.sweep.results import Run, Spread, curve
 
-__all__ = ["draw"]
+__all__ = ["COLOURS", "draw", "line", "tidy", "write_png"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of lines."""
+_MANY = 40  # points, from which on a line has no markers
 
 
 def draw(metrics: Sequence[str], found: Mapping[str, Sequence[Run]], path: Path) -> None:
     """Draw each metric by epoch, a line a setting: the mean over seeds in a band of one standard deviation."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.2 * len(metrics), 3.8), dpi=110, layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        for (label, runs), colour in zip(found.items(), cycle(_COLOURS), strict=False):
-            _line(axes, label, curve(runs, metric), colour)
+        for (label, runs), colour in zip(found.items(), cycle(COLOURS), strict=False):
+            line(axes, label, curve(runs, metric), colour)
         axes.set(title=metric, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes, whole_x=True)
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=min(4, 2 * len(metrics)),
         frameon=False,
     )
+    write_png(figure, path)
+
+
+def line(
+    axes: Any, label: str | None, points: Mapping[Any, Spread], colour: str, style: str = "-", marker: str = "o"
+) -> None:
+    """Draw means in a band of one standard deviation; a point without a finite value is left out."""
+    places = [place for place, point in points.items() if point.count]
+    means = [points[place].mean for place in places]
+    shown = marker if len(places) < _MANY else ""
+    axes.plot(places, means, style, label=label, color=colour, marker=shown, markersize=3.5)
+    if any(points[place].count > 1 for place in places):
+        wide = [0.0 if points[place].count < 2 else points[place].deviation for place in places]
+        low, high = ([m + sign * w for m, w in zip(means, wide, strict=True)] for sign in (-1, 1))
+        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def tidy(axes: Any, *, whole_x: bool = False) -> None:
+    """Give a panel its grid, and an axis of whole numbers where `whole_x` asks for one."""
+    from matplotlib.ticker import MaxNLocator
+
+    if whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def write_png(figure: Any, path: Path) -> None:
+    """Write a figure whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     FigureCanvasAgg(figure).print_png(temporary)
     os.replace(temporary, path)
-
-
-def _line(axes: Any, label: str, points: dict[int, Spread], colour: str) -> None:
-    epochs = [epoch for epoch, point in points.items() if point.count]
-    means = [points[epoch].mean for epoch in epochs]
-    marker = "o" if len(epochs) < 40 else ""
-    axes.plot(epochs, means, label=label, color=colour, marker=marker, markersize=3)
-    wide = [0.0 if points[epoch].count < 2 else points[epoch].deviation for epoch in epochs]
-    low, high = ([m + sign * w for m, w in zip(means, wide, strict=True)] for sign in (-1, 1))
-    axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

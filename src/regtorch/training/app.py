@@ -1,10 +1,12 @@
-"""The main job's command line: Hydra around `train`, and what becomes of its errors."""
+"""A command line: Hydra around a job, of which `train` is the main one, and what becomes of its errors."""
 
 import io
 import math
 import os
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -17,14 +19,18 @@ from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import ERROR, score_of, write_error
 
-__all__ = ["main", "run"]
+__all__ = ["JobFailed", "command_line", "main", "run", "say", "telling"]
 
 # Set for Hydra, so that its errors reach us; what the user asked for is kept beside it for jobs in other processes.
 _HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
 
 
+class JobFailed(SystemExit):
+    """A job has failed and its user knows why."""
+
+
 def main(conf: Path) -> int:
-    """Run the command line in `sys.argv`.
+    """Train as the command line in `sys.argv` says.
 
     Args:
         conf: the folder of the configs.
@@ -32,16 +38,30 @@ def main(conf: Path) -> int:
     Returns:
         The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 130 after Ctrl-C.
     """
+    Folders.sweep = None
+    code = command_line(conf, "train", run)
+    return max(code, _report_sweep())
+
+
+def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
+    """Run what `sys.argv` says.
+
+    Args:
+        conf: the folder of the configs.
+        config: the name of the first one.
+        job: what Hydra calls with it; its `SystemExit` is the exit code.
+
+    Returns:
+        The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 130 after Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # λ on a terminal that has none
     before = {name: os.environ.get(name) for name in (_HYDRA_FULL, _FULL)}
     os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # a process that Lightning started has it already
     os.environ[_HYDRA_FULL] = "1"
-    Folders.sweep = None
     try:
-        code = _hydra(conf)
-        return max(code, _report_sweep())
+        return _hydra(conf, config, job)
     finally:
         for name, value in before.items():
             if value is None:
@@ -50,13 +70,13 @@ def main(conf: Path) -> int:
                 os.environ[name] = value
 
 
-def _hydra(conf: Path) -> int:
+def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
     # Hydra's parser takes the flag for a sweep before or after all overrides, not among them.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     try:
-        hydra.main(config_path=str(conf), config_name="train", **main_options())(run)()
+        hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return 130
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -64,7 +84,7 @@ def _hydra(conf: Path) -> int:
         if os.environ[_FULL] == "1" or any(argument in ("debug=true", "debug=True") for argument in sys.argv[1:]):
             traceback.print_exc()
         text = usage(error)
-        _say(message(error) if text is None else text)
+        say(message(error) if text is None else text)
         return 1 if text is None else 2
     return 0
 
@@ -75,10 +95,7 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
-    # Here, not above: --help needs none of it.
-    from regtorch.training.denormals import flushed_denormals
-    from regtorch.training.job import train
-    from regtorch.training.quiet import quiet
+    from regtorch.training.job import train  # here, not above: --help needs none of it
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
@@ -86,10 +103,34 @@ def run(cfg: DictConfig) -> float | None:
     if sweep:
         print(f"\njob {job.job.num}: {' '.join(job.overrides.task)}", flush=True)
     try:
-        check_new_keys(job.overrides.task)
-        with quiet(not cfg.debug), flushed_denormals():
+        with telling(cfg, folder):
             summary = train(cfg, folder, dict(job.runtime.choices), sweep=sweep)
-        return summary["final"].get(f"val/{score_of(summary['final'])}")
+    except JobFailed:
+        if sweep:
+            return math.nan
+        raise
+    return summary["final"].get(f"val/{score_of(summary['final'])}")
+
+
+@contextmanager
+def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Tell an error of a job in a line, and whole in a file.
+
+    Args:
+        cfg: the job's config.
+        folder: where error.txt goes.
+
+    Raises:
+        JobFailed: in place of any error.
+    """
+    from regtorch.training.cuda_check import cheap_cuda_check
+    from regtorch.training.denormals import flushed_denormals
+    from regtorch.training.quiet import quiet
+
+    try:
+        check_new_keys(HydraConfig.get().overrides.task)
+        with quiet(not cfg.debug), flushed_denormals(), cheap_cuda_check():
+            yield
     except KeyboardInterrupt as error:
         write_error(folder, "interrupted", error)
         raise
@@ -98,10 +139,8 @@ def run(cfg: DictConfig) -> float | None:
         path = write_error(folder, text, error)
         if cfg.debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
-        _say(text if is_told(error) else f"{text} (the full traceback is in {path})")
-        if sweep:
-            return math.nan
-        raise SystemExit(1) from error
+        say(text if is_told(error) else f"{text} (the full traceback is in {path})")
+        raise JobFailed(1) from error
 
 
 def _report_sweep() -> int:
@@ -119,6 +158,7 @@ def _report_sweep() -> int:
     return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
 
 
-def _say(text: str) -> None:
+def say(text: str, kind: str = "error") -> None:
+    """Write a line to stderr, after what has been printed."""
     sys.stdout.flush()
-    sys.stderr.write(f"error: {text}\n")
+    sys.stderr.write(f"{kind}: {text}\n")

@@ -24,6 +24,7 @@ __all__ = [
     "message",
     "nearest",
     "root_cause",
+    "sentence",
     "usage",
 ]
 
@@ -41,6 +42,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     by_lower = {known.lower(): known for known in names}
     close = get_close_matches(str(name).lower(), list(by_lower), n=1)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital and ends with a full stop."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + "." * (bool(text) and not text.endswith((".", "!", "?")))
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -112,7 +119,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
     if not group:
-        return f"there is no config {option!r}; the one of this script is train"
+        return f"there is no config {option!r}; each script has its own, so leave --config-name out"
     return f"{group}: expected one of {', '.join(options)}, received {option!r}{nearest(option, options)}"
 
 

@@ -1,7 +1,7 @@
 """One run of the main job: from a config to a trained net and its files."""
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -23,11 +23,14 @@ from regtorch.training.outputs import RECEIPT, write_summary, write_text
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.setup import set_up
 from regtorch.training.table import print_metrics
+from regtorch.training.warned import warn
 
 __all__ = ["train"]
 
 
-def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool) -> dict[str, Any]:
+def train(
+    cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool, callbacks: Sequence[Callback] = ()
+) -> dict[str, Any]:
     """Train as `cfg` says and write everything into `folder`.
 
     Args:
@@ -35,6 +38,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
         folder: where the files go.
         choices: the option chosen of each config group.
         sweep: whether this is a job of a sweep.
+        callbacks: further ones beside the config's.
 
     Returns:
         The summary.
@@ -57,12 +61,14 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: b
     start_penalty = initial_penalty(module)
     remarks = [*rules.remarks, *(r for r in (getattr(source, "remark", None) for source in (data, net)) if r)]
     receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
-    trainer, record = _trainer(cfg, sweep, checked.task.score)
+    trainer, record = _trainer(cfg, sweep, checked.task.score, callbacks)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
         if choices.get("data") == "digits" and not sweep:
             print(_digits_hint(cfg.data.dir))
+        if cfg.doctor:
+            warn(made, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
         net.compile()
 
@@ -115,7 +121,7 @@ def _digits_hint(dir: str) -> str:
     return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
 
 
-def _trainer(cfg: DictConfig, sweep: bool, score: str) -> tuple[Trainer, EpochRecord]:
+def _trainer(cfg: DictConfig, sweep: bool, score: str, further: Sequence[Callback]) -> tuple[Trainer, EpochRecord]:
     # An experiment may set a callback's argument that another choice of callbacks does not have.
     nodes = [node.copy() for node in cfg.callbacks.values() if node is not None and "_target_" in node]
     for node in nodes:
@@ -129,7 +135,7 @@ def _trainer(cfg: DictConfig, sweep: bool, score: str) -> tuple[Trainer, EpochRe
     ]
     record = EpochRecord()
     trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
-        callbacks=[*callbacks, StopWhenDiverged(), record],
+        callbacks=[*callbacks, StopWhenDiverged(), record, *further],
         logger=[instantiate(node) for node in cfg.logger.values() if node is not None],
         **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
     )

@@ -5,13 +5,16 @@ import math
 import os
 import platform
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_summary", "score_of", "write_error", "write_summary", "write_text"]
+from regtorch.doctor.finding import SEVERITIES, Finding
 
-SUMMARY, ERROR, RECEIPT = "summary.json", "error.txt", "receipt.txt"
+__all__ = ["read_summary", "score_of", "write_diagnosis", "write_error", "write_summary", "write_text"]
+
+SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,6 +61,42 @@ def write_error(folder: Path, message: str, error: BaseException) -> Path:
     """Write error.txt: the message in the first line, the traceback below."""
     path = folder / ERROR
     write_text(path, f"{message}\n\n{''.join(traceback.format_exception(error))}")
+    return path
+
+
+def write_diagnosis(
+    folder: Path,
+    overrides: Sequence[str],
+    findings: Sequence[Finding],
+    seconds: float,
+    *,
+    withdrawn: Collection[Finding] = (),
+    proofs: Sequence[Any] = (),
+    strength: Any = None,
+) -> Path:
+    """Write doctor.json; a number that is none, or infinite, becomes null.
+
+    Args:
+        folder: where it goes.
+        overrides: of train.py, what was examined.
+        findings: the most to blame first.
+        seconds: what the examination took.
+        withdrawn: those of the findings that an experiment refuted.
+        proofs: experiments, as dataclasses.
+        strength: the advised range of the penalty's strength, a dataclass, or None.
+    """
+    path = folder / DIAGNOSIS
+    standing = {finding.severity for finding in findings if finding not in withdrawn}
+    record = {
+        "version": 1,
+        "overrides": list(overrides),
+        "verdict": next((severity for severity in SEVERITIES if severity in standing), "info"),
+        "findings": [asdict(finding) | {"withdrawn": finding in withdrawn} for finding in findings],
+        "proofs": [asdict(proof) for proof in proofs],
+        "strength": None if strength is None else asdict(strength),
+        "seconds": round(seconds, 3),
+    }
+    write_text(path, json.dumps(_plain(record), indent=2, allow_nan=False) + "\n")
     return path
 
 

@@ -33,12 +33,13 @@ class SetUp:
     checked: Preflight
 
 
-def set_up(cfg: DictConfig, choices: Mapping[str, str]) -> SetUp:
+def set_up(cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None) -> SetUp:
     """Build what `cfg` describes, from its seed.
 
     Args:
         cfg: the composed config.
         choices: the option chosen of each config group.
+        data: what `cfg.data` describes, where it is loaded already.
 
     Raises:
         RunError: something that the user can mend.
@@ -51,7 +52,10 @@ def set_up(cfg: DictConfig, choices: Mapping[str, str]) -> SetUp:
     if cfg.channels_last:
         net.to(memory_format=torch.channels_last)
     rules = rules_of(cfg, net, choices)
-    data = instantiate(cfg.data)
-    data.prepare_data()
-    data.setup("fit")
-    return SetUp(net, rules, data, preflight(net, data, OmegaConf.select(cfg, "model.input_shape")))
+    if data is None:
+        made = instantiate(cfg.data)
+        made.prepare_data()
+        made.setup("fit")
+    else:
+        made = data
+    return SetUp(net, rules, made, preflight(net, made, OmegaConf.select(cfg, "model.input_shape")))

@@ -1,0 +1,120 @@
+"""Constraints that leave the net no room: what they take from its outputs, and how far the head reaches under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log
+
+import torch
+from torch import Tensor
+
+from regtorch.bind import BoundConstraint
+from regtorch.doctor.calls import hooked
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Finding, Severity, listed
+from regtorch.doctor.head import floor, last_with_weights
+from regtorch.doctor.restored import restored
+from regtorch.weights import modules_of
+
+__all__ = ["find"]
+
+_CUT = 0.05  # of the outputs' spread that is left by the first projection
+_FLOOR = 0.9, 0.6  # severe, warning: the least loss that the head can reach, of that of guessing
+_REACH = 0.1, 0.5  # severe, warning: the spread that the head can reach, of the targets'
+_LARGE = 1e4  # times the weights, to see where a constraint stops them
+
+
+def find(exam: Exam) -> Iterator[Finding]:
+    """`constraint_too_tight` where a projection takes the outputs' differences, or keeps the head from its targets."""
+    for bound in exam.patient.constraints:
+        cut = list(_cut(exam, bound))
+        yield from cut or _short(exam, bound)
+
+
+def _cut(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
+    model = exam.patient.model
+    with restored(model), torch.no_grad():
+        before = _spread(exam)
+        norms = {w.name: float(p.norm()) for w, p in bound.weights()}
+        bound.project_()
+        after = _spread(exam)
+        left = {w.name: float(p.norm()) / norms[w.name] for w, p in bound.weights() if norms[w.name]}
+    if before and left and after < _CUT * before:
+        worst = sorted(left, key=lambda name: left[name])
+        yield Finding(
+            "constraint_too_tight",
+            listed([name for name in worst if left[name] < 0.5] or worst),
+            "severe",
+            {"spread_left": after / before, "least_norm_left": left[worst[0]]},
+            why=f"{bound.rule!r} leaves {left[worst[0]]:.1%} of the norm of {worst[0]}: outputs spread over samples "
+            f"by {after / before:.1e} of what they did, and gradients shrink by as much.",
+            change="Take a larger norm (3 or 4 is usual for MaxNorm), or leave the constraint out.",
+            blame=1 - after / before,
+        )
+
+
+def _spread(exam: Exam) -> float:
+    torch.manual_seed(0)
+    exam.patient.model.train()
+    output = exam.patient.output(0)
+    if not isinstance(output, Tensor) or not output.is_floating_point() or not output.ndim or len(output) < 2:
+        return 0.0
+    return float(output.float().std(0).norm())
+
+
+def _short(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
+    """By the largest norm that the constraint allows the head's units, and the features that the head sees."""
+    head = last_with_weights(exam)
+    name = next((n for n, m in modules_of(exam.patient.model).items() if m is head), "")
+    weight = next(((w, p) for w, p in bound.weights() if w.owner(exam.patient.model) is head and p.ndim == 2), None)
+    if weight is None or exam.task not in ("classes", "numbers"):
+        return
+    features = _features(exam, name)
+    with restored(exam.patient.model), torch.no_grad():
+        weight[1].mul_(_LARGE)
+        bound.project_()
+        cap = float(weight[1].float().norm(dim=1).max())
+    reach = cap * float((features - features.mean(0)).square().sum(1).mean().sqrt()) if len(features) > 1 else 0.0
+    if not reach:
+        return
+    numbers = {"largest_norm": cap, "reach": reach}
+    if exam.task == "classes":
+        classes = exam.outputs[0].shape[1]
+        least = floor(classes, 2 * reach) / log(classes)
+        severity = _severity(least > _FLOOR[0], least > _FLOOR[1])
+        numbers |= {"least_loss_over_chance": least}
+        why = f"logits differ by at most {2 * reach:.2g} at the features as they are, so that the loss stays above "
+        why += f"{least:.0%} of that of guessing"
+    else:
+        assert exam.targets is not None
+        wanted = float(exam.targets.float().std(0).max()) if len(exam.targets) > 1 else 0.0
+        severity = _severity(reach < _REACH[0] * wanted, reach < _REACH[1] * wanted)
+        numbers |= {"targets_spread": wanted}
+        why = f"outputs spread by at most {reach:.2g} at the features as they are, and the targets by {wanted:.2g}"
+    if severity:
+        yield Finding(
+            "constraint_too_tight",
+            weight[0].name,
+            severity,
+            numbers,
+            why=f"{bound.rule!r} keeps the head's units at a norm of {cap:.2g}: {why}.",
+            change=f"Leave the head out of the constraint: select='kernel -name:{weight[0].name}'.",
+            blame=0.5,
+        )
+
+
+def _severity(severe: bool, warning: bool) -> Severity | None:
+    return "severe" if severe else "warning" if warning else None
+
+
+def _features(exam: Exam, name: str) -> Tensor:
+    seen: list[Tensor] = []
+
+    def keep(entered: str, _: object, arguments: tuple[object, ...]) -> None:
+        if entered == name and arguments and isinstance(arguments[0], Tensor):
+            seen.append(arguments[0].detach().float().flatten(0, -2))
+
+    with restored(exam.patient.model), torch.no_grad(), hooked(exam.patient.model, keep, lambda *_: None):
+        exam.patient.model.eval()
+        exam.patient.output(0)
+    return seen[0] if seen else torch.zeros(0, 1)

@@ -1,0 +1,82 @@
+"""A check-up from a config to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from omegaconf import DictConfig
+
+from regtorch.sweep.checkup.page import write_page
+from regtorch.sweep.checkup.printed import announce, print_checkup, progress
+from regtorch.sweep.checkup.result import Checkup, own_overrides, told_apart
+from regtorch.training.examination import examine
+from regtorch.training.outputs import write_diagnosis
+from regtorch.training.setup import set_up
+
+__all__ = ["check"]
+
+_PROVING = "short trainings as it is, without the suspect, and with the change (up to two minutes)"
+_SEARCHING = "short trainings at several strengths (up to two minutes)"
+
+
+def check(
+    cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str], conf: Path, folder: Path, started: float
+) -> bool:
+    """Examine, prove, print and write.
+
+    Args:
+        cfg: the composed config.
+        choices: the option chosen of each config group.
+        overrides: what was given on the command line.
+        conf: the folder of the configs.
+        folder: where the files go.
+        started: when the check-up began.
+
+    Returns:
+        Whether something is severe.
+
+    Raises:
+        RunError: something that the user can mend.
+    """
+    overrides = own_overrides(overrides)
+    with progress() as tell:
+        tell("reading the data")
+        made = set_up(cfg, choices)
+        rules = [*made.rules.penalties, *made.rules.constraints]
+        found = examine(made, cfg, rules, _device(cfg), tell)
+        proofs, strength = [], None
+        if cfg.cure and any(finding.severity != "info" for finding in found.findings):
+            from regtorch.sweep.checkup.cure import prove
+
+            tell(_PROVING)
+            announce(_PROVING)
+            proofs = prove(overrides, found.findings, conf)
+        if cfg.strength:
+            from regtorch.sweep.checkup.strength import find_strength
+
+            tell(_SEARCHING)
+            announce(_SEARCHING)
+            strength = find_strength(overrides, conf)
+    standing, withdrawn = told_apart(found.findings, proofs)
+    checkup = Checkup(overrides, found, standing, withdrawn, proofs, strength, perf_counter() - started)
+    write_diagnosis(
+        folder,
+        overrides,
+        [*standing, *withdrawn],
+        checkup.seconds,
+        withdrawn=withdrawn,
+        proofs=proofs,
+        strength=strength,
+    )
+    write_page(folder, checkup)
+    print_checkup(checkup, folder)
+    return checkup.severity == "severe"
+
+
+def _device(cfg: DictConfig) -> torch.device | None:
+    """A GPU where training would take one; None is the CPU."""
+    wanted = cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+    return torch.device("cuda") if wanted and torch.cuda.is_available() else None

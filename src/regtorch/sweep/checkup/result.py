@@ -1,0 +1,125 @@
+"""What a check-up found: what stands after the experiments, the verdict in a line, and the command to run next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from regtorch.doctor.finding import SEVERITIES, Finding, Severity
+from regtorch.sweep.checkup.words import in_words
+from regtorch.sweep.overrides import parse
+from regtorch.training.errors import sentence
+from regtorch.training.examination import Examination
+
+if TYPE_CHECKING:
+    from regtorch.sweep.checkup.cure import Proof
+    from regtorch.sweep.checkup.strength import Strength
+
+__all__ = ["EXAMINED", "Checkup", "own_overrides", "told_apart"]
+
+_STRUCTURAL = ("bias_penalised", "norm_penalised", "decay_twice", "target_outside_head", "nonnegative_logits")
+_AGAINST_THE_LOSS = ("_before_cross_entropy", "_before_bce_with_logits")  # a softmax, a sigmoid, a tanh
+EXAMINED = (
+    "inputs, labels, the head against the loss, the learning rate, the penalty's share of loss and gradient, what it "
+    "is applied to, dropout, activations, batch norm, and the validation part"
+)
+_OWN = ("cure", "strength", "doctor")  # keys that train.py has not, or need not have once they have been heeded
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """All of it.
+
+    Attributes:
+        overrides: of train.py, what was examined.
+        examination: the cheap part.
+        findings: those that stand, the most to blame first.
+        withdrawn: those that an experiment refuted.
+        proofs: the experiments.
+        strength: the advised range of the penalty's strength, where it was asked for.
+        seconds: what all of it took.
+    """
+
+    overrides: Sequence[str]
+    examination: Examination
+    findings: Sequence[Finding]
+    withdrawn: Sequence[Finding]
+    proofs: Sequence[Proof]
+    strength: Strength | None
+    seconds: float
+
+    @property
+    def severity(self) -> Severity:
+        """The gravest of what stands."""
+        found = {finding.severity for finding in self.findings}
+        return "severe" if "severe" in found else "warning" if "warning" in found else "info"
+
+    @property
+    def blamed(self) -> Finding | None:
+        """The first that needs a change."""
+        return next((finding for finding in self.findings if finding.severity != "info"), None)
+
+    def proof(self, finding: Finding) -> Proof | None:
+        """The experiment about a finding's cause."""
+        return next((proof for proof in self.proofs if proof.cause == finding.cause), None)
+
+    @property
+    def verdict(self) -> str:
+        """The whole in a line."""
+        blamed = self.blamed
+        if blamed is None:
+            return f"Healthy: nothing to change. Examined were {EXAMINED}."
+        count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
+        counted = [_counted(count["severe"], "severe finding"), _counted(count["warning"], "warning")]
+        healthy = "" if count["severe"] else "Nothing severe, "
+        return (
+            f"{healthy}{' and '.join(part for part in counted if part)}. First: {in_words(blamed.cause).lower()} "
+            f"({blamed.where}). {sentence(blamed.change)}"
+        )
+
+    @property
+    def command(self) -> str | None:
+        """How to train with the first change, the one that was tried where one was; None where it is no override."""
+        blamed = self.blamed
+        if blamed is None:
+            return None
+        proof = self.proof(blamed)
+        tried = proof.cured if proof is not None and proof.verdict == "proved" else None
+        change = (tried.overrides if tried is not None else ()) or blamed.override.split()
+        if not change:
+            return None
+        return "python scripts/train.py " + shlex.join(_changed(self.overrides, change))
+
+
+def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:
+    """What stands after the experiments, and what they withdraw.
+
+    A refuted fault of how the set-up is built stays, as a warning: a longer training may suffer from it.
+    """
+    refuted = {proof.cause for proof in proofs if proof.verdict == "refuted"}
+    standing, withdrawn = [], []
+    for finding in findings:
+        if finding.cause not in refuted:
+            standing.append(finding)
+        elif finding.cause in _STRUCTURAL or finding.cause.endswith(_AGAINST_THE_LOSS):
+            standing.append(replace(finding, severity="warning"))
+        else:
+            withdrawn.append(finding)
+    return sorted(standing, key=lambda finding: SEVERITIES.index(finding.severity)), withdrawn
+
+
+def own_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that speak of the set-up: without the check-up's own keys."""
+    return [text for text in overrides if next(iter(parse([text]))) not in _OWN]
+
+
+def _changed(overrides: Sequence[str], change: Sequence[str]) -> list[str]:
+    """Overrides of a set-up, with a change in place of what they said on the same keys."""
+    said = parse(change)
+    return [*(text for text in overrides if next(iter(parse([text]))) not in said), *change]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count > 1)}" if count else ""

@@ -1,0 +1,192 @@
+"""Which strengths of a penalty matter and which are too much, by few short trainings.
+
+All trainings have the same seed, batches and steps, and differ in reg.lam alone. What is asked of a strength is the
+share of what is learnt without the penalty that is still learnt with it: 1 at strength 0, 0 where the held-out task
+loss is that of the best constant output. It falls as the strength grows: the strengths at which it crosses a level are
+found by bisection over log λ and interpolation, from where the penalty's gradient is as large as the task's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+
+from regtorch.doctor.patient import Patient
+from regtorch.doctor.trial import trial
+from regtorch.sweep.checkup.budget import plan
+from regtorch.sweep.checkup.short_run import Outcome, ShortRun, Trainings
+from regtorch.sweep.checkup.verdict import SURE, gain
+from regtorch.training.errors import RunError
+from regtorch.training.instantiate import instantiate
+from regtorch.training.setup import SetUp
+
+__all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "find_strength"]
+
+KEPT, COLLAPSED = 0.9, 0.1
+"""Shares of what is learnt without it: strengths above the first are advised, those under the second collapse."""
+MOVED = 0.03
+"""Of the task loss without the penalty: a strength that moves it by more, and by more than noise, matters."""
+
+_STEPS, _TINY = 10, 1e-9  # watched, and the strength they are watched under: too small to move anything
+_RUNS, _WIDE, _NEAR = (
+    14,
+    30.0,
+    5.0,
+)  # at most; factor of a search outwards; between strengths near enough to interpolate
+_BOUNDS = 1e-15, 1e9  # of strengths
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Strengths of a penalty, as reg.lam takes them.
+
+    Attributes:
+        begins: where it moves the task loss by more than noise.
+        collapses: where the net learns hardly more than a constant; infinite where it did so under no strength tried.
+        low: the advised range's lower end.
+        high: its upper end.
+        tried: the short trainings, the weakest first.
+        numbers: what was measured.
+        why: one sentence.
+    """
+
+    begins: float
+    collapses: float
+    low: float
+    high: float
+    tried: Sequence[Outcome]
+    numbers: Mapping[str, float]
+    why: str
+
+
+def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.0) -> Strength:
+    """Find where a penalty begins to matter, where the net collapses, and what lies between.
+
+    Args:
+        overrides: of train.py, with a penalty (reg=l2, l1, group_lasso, …); the strength in them does not matter.
+        conf: the folder of the configs.
+        seconds: for all of it.
+
+    Raises:
+        RunError: the set-up has no penalty, or learns nothing in that time without it.
+    """
+    started = perf_counter()
+    trainings = Trainings(conf, overrides)
+    equal = _equal_pull(trainings)
+    made = plan(trainings, _RUNS, 0.0, started + seconds, seeds=1)
+    search = _Search(
+        lambda lam: trainings.run(
+            f"λ = {lam:.3g}", [*made.overrides, f"reg.lam={lam!r}"], steps=made.steps, seed=made.seed
+        ),
+        started + seconds - made.seconds_a_run,
+    )
+    without = search.at(0.0)
+    if without.held.loss > 0.97 * without.constant:
+        raise RunError(
+            f"strength: without the penalty the net learns nothing in {made.described} (validation loss "
+            f"{without.held.loss:.3g}, a constant's is {without.constant:.3g}); cure that first, or give it more time"
+        )
+    begins = search.crossing(search.moved, 1.0, equal)
+    high = search.crossing(search.lost, 1 - KEPT, equal)
+    collapses = search.crossing(search.lost, 1 - COLLAPSED, equal)
+    low = min(begins, high)
+    numbers = {
+        "equal_gradients": equal,
+        "loss_without": without.held.loss,
+        "loss_of_constant": without.constant,
+        "steps": float(without.steps),
+        "runs": float(len(search.runs)),
+        "seconds": perf_counter() - started,
+    }
+    told = (
+        "no strength that was tried makes the net collapse"
+        if math.isinf(collapses)
+        else f"collapses at {collapses:.1g}"
+    )
+    return Strength(
+        begins,
+        collapses,
+        low,
+        high,
+        [search.runs[lam].outcome for lam in sorted(search.runs)],
+        numbers,
+        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the "
+        f"net {told} (one seed, {made.described}, {len(search.runs)} trainings); longer trainings shift all three down",
+    )
+
+
+def _equal_pull(trainings: Trainings) -> float:
+    """The strength at which the penalty's gradient is as large as the task's, over the first steps without it."""
+    found: list[float] = []
+    cfg, choices = trainings.config()
+    if cfg.reg.penalty is None:
+        raise RunError(f"strength: reg={choices.get('reg')} has no penalty; choose reg=l2, l1, l1l2 or group_lasso")
+
+    def measure(made: SetUp) -> None:
+        augment = getattr(made.data, "augment", None)
+        batches = [(x if augment is None else augment(x), y) for x, y in islice(made.data.train_dataloader(), _STEPS)]
+        optimizer = instantiate(cfg.optimizer)(made.net.parameters())
+        patient = Patient.admit(made.net, made.checked.task.loss, batches, optimizer, made.rules.penalties)
+        steps = trial(patient, _STEPS).steps
+        forces = [one for step in steps for one in step.forces.values()]
+        penalty, task = (math.hypot(*(getattr(one, what) for one in forces)) for what in ("penalty", "task"))
+        found.append(_TINY * task / penalty if penalty and task else 1.0)
+
+    trainings.run("trial", [f"reg.lam={_TINY}"], steps=1, prepare=measure)
+    return found[0]
+
+
+@dataclass
+class _Search:
+    """Trains at strengths, each once."""
+
+    train: Callable[[float], ShortRun]
+    deadline: float
+    runs: dict[float, ShortRun] = field(default_factory=dict)
+
+    def at(self, lam: float) -> ShortRun:
+        if lam not in self.runs:
+            self.runs[lam] = self.train(lam)
+        return self.runs[lam]
+
+    def lost(self, lam: float) -> float:
+        """The share of what is learnt without the penalty that is not learnt with it."""
+        zero = self.at(0.0)
+        return (self.at(lam).held.loss - zero.held.loss) / (zero.constant - zero.held.loss)
+
+    def moved(self, lam: float) -> float:
+        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts."""
+        zero, run = self.at(0.0), self.at(lam)
+        trained = run.outcome.train_loss / zero.outcome.train_loss - 1
+        held = gain([zero], [run]).loss
+        return max(abs(trained) / MOVED, abs(held.mean) / max(SURE * held.noise, MOVED * zero.held.loss))
+
+    def crossing(self, value: Callable[[float], float], level: float, start: float) -> float:
+        """The strength at which `value` rises above a level; infinite where it does so under none that was tried."""
+
+        def beyond(lam: float) -> bool:
+            return not value(lam) <= level  # NaN is of a training that diverged
+
+        known = sorted(lam for lam in self.runs if lam)
+        above = min((lam for lam in known if beyond(lam)), default=math.inf)
+        below = max((lam for lam in known if lam < above), default=0.0)
+        while self._may() and (math.isinf(above) or not below):
+            guess = (start if math.isinf(above) else above / _WIDE) if not below else below * _WIDE
+            if not _BOUNDS[0] < guess < _BOUNDS[1]:
+                break
+            above, below = (guess, below) if beyond(guess) else (above, guess)
+        if math.isinf(above) or not below:
+            return above
+        while self._may() and above / below > _NEAR:
+            middle = math.sqrt(above * below)
+            above, below = (middle, below) if beyond(middle) else (above, middle)
+        low, high = value(below), value(above)
+        part = (level - low) / (high - low) if math.isfinite(high) else 0.5
+        return below * (above / below) ** part
+
+    def _may(self) -> bool:
+        return len(self.runs) < _RUNS and perf_counter() < self.deadline

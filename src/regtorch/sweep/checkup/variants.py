@@ -1,0 +1,166 @@
+"""What to train to prove a cause: the set-up without the suspect, and with the cure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from regtorch.data import ArraysDataModule
+from regtorch.doctor.finding import Finding
+from regtorch.sweep.checkup.short_run import Prepare
+from regtorch.training.errors import RunError
+from regtorch.training.setup import SetUp
+
+__all__ = ["Change", "Proposal", "proposal"]
+
+_SAMPLES, _BATCHES = 2000, 64  # that mean and deviation are taken of
+_HEADS = {"sigmoid", "special_expit", "softmax", "tanh"}  # by the names of torch's functions
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of a set-up.
+
+    Attributes:
+        label: in words, or the overrides.
+        overrides: of train.py.
+        prepares: changes that no override makes.
+    """
+
+    label: str
+    overrides: tuple[str, ...] = ()
+    prepares: tuple[Prepare, ...] = ()
+
+    @staticmethod
+    def by(overrides: str) -> Change:
+        """A change by overrides, separated by blanks."""
+        return Change(overrides, tuple(overrides.split()))
+
+    def prepare(self, made: SetUp) -> None:
+        """Make the changes that no override makes."""
+        for change in self.prepares:
+            change(made)
+
+    def touches(self, other: Change) -> bool:
+        """Whether both change the same thing."""
+        keys, others = ({text.partition("=")[0] for text in one.overrides} for one in (self, other))
+        return bool(keys & others or {*self.prepares} & {*other.prepares})
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What to try for a cause.
+
+    Attributes:
+        cause: the finding's.
+        without: leaves the suspect out; None where that is the cure, or makes no sense.
+        cured: what the finding advises; None where it advises nothing that can be tried.
+        horizon: the steps after which the suspect has shown what it does.
+    """
+
+    cause: str
+    without: Change | None
+    cured: Change | None
+    horizon: float = field(default=0.0, kw_only=True)
+
+    def changes(self) -> Sequence[Change]:
+        """Those there are, each once."""
+        return list(dict.fromkeys(change for change in (self.without, self.cured) if change is not None))
+
+
+def proposal(finding: Finding) -> Proposal:
+    """What to try for a finding; no changes where no short training could tell."""
+    cause, cured = finding.cause, Change.by(finding.override) if finding.override else None
+    without = None
+    if cause in ("penalty_dominates", "collapse") or (cause == "diverges" and finding.where == "penalties"):
+        without = Change.by("reg=none")
+    elif cause.startswith("dropout_"):
+        without = Change.by("reg.rate=0")
+    elif cause in ("input_scale", "input_offset", "dead_relus", "saturated_sigmoids") and cured is None:
+        cured = Change("inputs standardised", prepares=(_standardise,))
+    elif cause in ("bounded_head", "target_outside_head") or ("_before_" in cause and cured is None):
+        cured = Change("without the activation behind the last layer", prepares=(_leave_last_activation_out,))
+    half_life = finding.numbers.get("half_life_in_steps", 0.0)
+    return Proposal(cause, without, cured, horizon=1.5 * half_life if math.isfinite(half_life) else 0.0)
+
+
+# Inputs
+
+
+def _standardise(made: SetUp) -> None:
+    """Mean 0 and deviation 1 of each feature, or of each channel of images, in front of the net."""
+    x = _training_inputs(made)
+    dims = [0, *range(2, x.ndim)] if x.ndim > 2 else [0]
+    spread, mean = torch.std_mean(x.double(), dims, keepdim=True)
+    spread = torch.where(spread > 0, spread, 1.0).float()[0]
+    mean = mean.float()[0]
+
+    def standardised(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        given = arguments[0]
+        return (given - mean.to(given.device)) / spread.to(given.device), *arguments[1:]
+
+    made.net.register_forward_pre_hook(standardised)
+
+
+def _training_inputs(made: SetUp) -> Tensor:
+    if isinstance(made.data, ArraysDataModule):  # its loader would draw from the shuffling
+        part = made.data.splits.train
+        return part.batch(torch.arange(min(len(part), _SAMPLES)))[0]
+    return torch.cat([x for x, _ in islice(made.data.train_dataloader(), _BATCHES)])
+
+
+# Heads
+
+
+def _leave_last_activation_out(made: SetUp) -> None:
+    """What a sigmoid, tanh or softmax that ends the net takes in becomes the net's output.
+
+    Raises:
+        RunError: none ends it.
+    """
+    modes: list[_LastActivation] = []
+
+    def enter(*_: Any) -> None:
+        modes.append(_LastActivation())
+        modes[-1].__enter__()
+
+    def leave(_: nn.Module, __: Any, output: Any) -> Any:
+        mode = modes.pop()
+        mode.__exit__(None, None, None)
+        return mode.undone(output)
+
+    made.net.register_forward_pre_hook(enter)
+    made.net.register_forward_hook(leave, always_call=True)
+    x, _ = next(iter(made.data.val_dataloader()))
+    made.net.eval()
+    with torch.no_grad():
+        found = not torch.equal(made.net(x[:2]), made.net.forward(x[:2]))
+    made.net.train()
+    if not found:
+        raise RunError("no activation behind the last layer was found that could be left out")
+
+
+class _LastActivation(TorchFunctionMode):
+    """Remembers what the last activation took in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair: tuple[Tensor, Tensor] | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in _HEADS and args and isinstance(args[0], Tensor):
+            self.pair = args[0], output
+        return output
+
+    def undone(self, output: Any) -> Any:
+        if self.pair is None or not isinstance(output, Tensor) or output.data_ptr() != self.pair[1].data_ptr():
+            return output
+        return self.pair[0].reshape(output.shape)

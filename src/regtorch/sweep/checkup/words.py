@@ -1,0 +1,39 @@
+"""Causes in words."""
+
+from __future__ import annotations
+
+__all__ = ["in_words"]
+
+# Of the identifiers that do not say it themselves.
+_TITLES = {
+    "bias_before_norm": "A bias before a norm does nothing",
+    "bias_penalised": "Biases are penalised",
+    "collapse": "The penalty empties weights",
+    "dead_relus": "ReLUs are dead",
+    "decay_twice": "Weights decay twice",
+    "diverges": "Training diverges",
+    "first_step_too_large": "The first step is too large",
+    "input_not_finite": "Inputs are not finite",
+    "input_scale": "The inputs' scale",
+    "labels_unrelated": "Labels unrelated to the inputs",
+    "loss_at_chance": "The loss is what guessing gives",
+    "nonnegative_logits": "Logits that cannot be negative",
+    "norm_idle": "A batch norm with nothing to do",
+    "norm_little_to_do": "A batch norm with little to do",
+    "norm_penalised": "Norm weights are penalised",
+    "one_class": "All labels are of one class",
+    "penalty_dominates": "The penalty outweighs the task",
+    "rate_too_large": "The learning rate is too large",
+    "rate_too_small": "The learning rate moves nothing",
+    "saturated_sigmoids": "Sigmoids are saturated",
+    "scale_hidden_by_norm": "A norm hides the scale of penalised weights",
+    "softmax_before_cross_entropy": "A softmax before cross entropy",
+    "target_outside_head": "Targets outside the head's range",
+    "validation_leak": "Validation samples are trained on",
+    "validation_noise": "Few validation samples",
+}
+
+
+def in_words(cause: str) -> str:
+    """A cause's identifier as a title."""
+    return _TITLES.get(cause) or cause.replace("_", " ").capitalize()

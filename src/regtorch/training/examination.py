@@ -1,0 +1,120 @@
+"""The doctor's cheap part on what a run is set up with: findings, and the steps that were watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.seed import isolate_rng
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from regtorch.doctor import validation
+from regtorch.doctor.diagnose import findings_of
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.doctor.patient import Patient, Rule
+from regtorch.doctor.trial import Trial
+from regtorch.training.instantiate import instantiate
+from regtorch.training.setup import SetUp
+
+__all__ = ["Examination", "examine"]
+
+_BATCHES, _BYTES = 32, 2**29  # that are looked at
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the cheap part found.
+
+    Attributes:
+        findings: the most to blame first.
+        with_rules: the watched steps as they are; None where no step could be made.
+        without_penalties: the same without the penalties; None where there are none to leave out.
+        batches: how many were looked at.
+        seconds: what it took.
+    """
+
+    findings: Sequence[Finding]
+    with_rules: Trial | None
+    without_penalties: Trial | None
+    batches: int
+    seconds: float
+
+
+def examine(
+    made: SetUp,
+    cfg: DictConfig,
+    rules: Sequence[Rule],
+    device: torch.device | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Examination:
+    """Examine a set-up and leave everything as it was: weights, random numbers, and the data's order.
+
+    Args:
+        made: the set-up.
+        cfg: its config.
+        rules: its penalties and constraints, bound or not.
+        device: where to compute; None is the CPU.
+        tell: called with what is measured next.
+
+    Raises:
+        ValueError: the net or the loss cannot be examined.
+    """
+    started = perf_counter()
+    net, data = made.net, made.data
+    device = torch.device("cpu") if device is None else device
+    with isolate_rng(), _undisturbed(data):
+        tell("reading batches")
+        batches = _batches(data, device)
+        net.to(device)
+        try:
+            optimizer = instantiate(cfg.optimizer)(net.parameters())
+            exam = Exam(Patient.admit(net, made.checked.task.loss, batches, optimizer, rules))
+            findings = findings_of(exam, tell)
+        finally:
+            net.to("cpu")
+        tell("validation")
+        classes = made.checked.task.score == "accuracy"
+        for finding in validation.find(data.train_dataloader(), data.val_dataloader(), classes=classes):
+            findings.append(_with_override(finding, cfg))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    # A cached property is there once a measurement has asked for it; where no step can be made none has.
+    watched = {name: vars(exam).get(name) for name in ("with_rules", "without_penalties")}
+    if not exam.patient.penalised and not exam.patient.activities:
+        watched["without_penalties"] = None
+    return Examination(findings, **watched, batches=len(batches), seconds=perf_counter() - started)
+
+
+@contextmanager
+def _undisturbed(data: LightningDataModule) -> Iterator[None]:
+    """Bring the data's shuffling back."""
+    state = data.state_dict()
+    try:
+        yield
+    finally:
+        data.load_state_dict(state)
+
+
+def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """The first training batches as the net gets them, as many as memory takes well."""
+    loader: Iterable[Any] = data.train_dataloader()
+    augment, batches, size = getattr(data, "augment", None), [], 0
+    for x, y in islice(iter(loader), _BATCHES):
+        x, y = x.to(device), y.to(device)
+        batches.append((x if augment is None else augment(x), y))
+        size += x.nbytes
+        if size >= _BYTES:
+            break
+    return batches
+
+
+def _with_override(finding: Finding, cfg: DictConfig) -> Finding:
+    leaks = finding.cause == "validation_leak" and OmegaConf.select(cfg, "data.leak") is True
+    return replace(finding, override="data.leak=false") if leaks else finding

@@ -1,0 +1,43 @@
+"""`train.py doctor=true`: what the doctor says before a training, which goes on whatever that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from regtorch.training.app import say
+from regtorch.training.errors import message, sentence
+from regtorch.training.examination import examine
+from regtorch.training.module import RegularizedModule
+from regtorch.training.outputs import write_diagnosis
+from regtorch.training.setup import SetUp
+
+__all__ = ["warn"]
+
+
+def warn(made: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.device, folder: Path) -> None:
+    """Examine what is to be trained; print what is severe or a warning, a line each, and write doctor.json.
+
+    Args:
+        made: the set-up.
+        cfg: its config.
+        module: with the set-up's rules bound.
+        device: where the training will compute.
+        folder: the run's.
+    """
+    rules = [*module.penalties, *module.activities, *module.constraints]
+    try:
+        found = examine(made, cfg, rules, device if device.type == "cuda" else None)
+    except Exception as error:  # advice that fails is no reason not to train
+        say(f"the doctor could not examine this: {message(error, cfg)}", "warning")
+        return
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    write_diagnosis(folder, list(overrides), found.findings, found.seconds)
+    for finding in found.findings:
+        if finding.severity != "info":
+            override = f" {finding.override}" if finding.override else ""
+            said = f"{finding.cause}, {finding.where}: {sentence(finding.why)} {sentence(finding.change)}{override}"
+            say(said, "warning")

@@ -1,0 +1,57 @@
+"""The strength finder against a grid of strengths."""
+
+from __future__ import annotations
+
+from math import inf, log10
+from pathlib import Path
+
+import pytest
+
+from regtorch.sweep.checkup import strength
+from regtorch.sweep.checkup.budget import Plan
+from regtorch.sweep.checkup.short_run import Trainings
+from regtorch.sweep.checkup.strength import COLLAPSED, KEPT, find_strength
+from regtorch.training.errors import RunError
+
+CONF = Path(__file__).parent.parent / "conf"
+DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
+FACTOR = 3.0  # within which finder and grid have to agree; the grid's steps are as wide
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is none that a machine's load changes."""
+    monkeypatch.setattr(strength, "plan", lambda *_, **__: Plan(steps=150, seeds=1, seed=0, seconds_a_run=1.0))
+
+
+@pytest.mark.parametrize("reg", ["l2", "l1"])
+def test_it_agrees_with_a_grid(reg: str):
+    overrides = [*DIGITS, f"reg={reg}"]
+    found = find_strength(overrides, CONF, seconds=1000.0)
+    assert found.low <= found.high < found.collapses < inf
+    trainings = Trainings(CONF, overrides)
+    steps = int(found.numbers["steps"])
+    grid = [10 ** (n / 2) for n in range(-7, 2)]
+    zero = trainings.run("0", ["reg.lam=0"], steps=steps)
+    learnt = {
+        lam: (zero.constant - trainings.run("", [f"reg.lam={lam}"], steps=steps).held.loss)
+        / (zero.constant - zero.held.loss)
+        for lam in grid
+    }
+    for level, value in ((KEPT, found.high), (COLLAPSED, found.collapses)):
+        first = next(n for n, lam in enumerate(grid) if learnt[lam] < level)
+        assert grid[first - 1] / FACTOR < value < grid[first] * FACTOR
+    assert len(found.tried) <= 14
+    labels = [float(outcome.label.removeprefix("λ = ")) for outcome in found.tried]
+    assert labels == sorted(labels)
+    assert abs(log10(found.numbers["equal_gradients"])) < 6
+
+
+def test_a_set_up_without_a_penalty_is_refused():
+    with pytest.raises(RunError, match=r"reg=none has no penalty; choose reg=l2"):
+        find_strength(DIGITS, CONF, seconds=1000.0)
+
+
+def test_a_net_that_learns_nothing_anyway_has_no_strength():
+    with pytest.raises(RunError, match="learns nothing"):
+        find_strength([*DIGITS, "reg=l2", "optimizer.lr=1e-9"], CONF, seconds=1000.0)

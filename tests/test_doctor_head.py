@@ -1,0 +1,100 @@
+"""What the doctor says of heads: what stands before the loss, by what it does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from doctor_cases import (
+    CLASSES,
+    WIDTH,
+    exam,
+    grave,
+    logits_loss,
+    net,
+    samples,
+)
+from regtorch.doctor import (
+    head,
+)
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.patient import Patient
+
+
+@pytest.mark.parametrize(
+    ("activation", "cause"),
+    [
+        (nn.Softmax(1), "softmax_before_cross_entropy"),
+        (nn.Sigmoid(), "sigmoid_before_cross_entropy"),
+        (nn.Tanh(), "tanh_before_cross_entropy"),
+        (nn.LogSoftmax(1), None),
+        (nn.ReLU(), "nonnegative_logits"),
+        (nn.Identity(), None),
+    ],
+    ids=str,
+)
+def test_what_stands_before_cross_entropy(activation: nn.Module, cause: str | None):
+    severity = "warning" if cause == "nonnegative_logits" else "severe"
+    assert grave(head.find(exam(model=net(activation)))) == ({} if cause is None else {cause: severity})
+
+
+def test_small_outputs_are_no_bounds():
+    model = net()
+    with torch.no_grad():
+        model[2].weight.mul_(1e-2)
+        model[2].bias.fill_(0.5)
+    assert grave(head.find(exam(model=model))) == {}
+    hidden = nn.Sequential(nn.Linear(WIDTH, 8), nn.Sigmoid(), nn.utils.parametrizations.weight_norm(nn.Linear(8, 3)))
+    assert grave(head.find(exam(model=hidden))) == {}
+
+
+def test_a_sigmoid_before_the_loss_that_takes_one():
+    y = (samples()[0][:, 0] > 0).long()
+    assert grave(head.find(exam(y=y, model=net(nn.Sigmoid(), out=1), loss=logits_loss))) == {
+        "sigmoid_before_bce_with_logits": "severe"
+    }
+    proper = exam(y=y, model=net(nn.Sigmoid(), out=1), loss=lambda p, y: F.binary_cross_entropy(p[:, 0], y.float()))
+    assert grave(head.find(proper)) == {}
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "cause"),
+    [
+        (nn.Sigmoid(), 1.0, "target_outside_head"),
+        (nn.Tanh(), 0.2, "bounded_head"),
+        (nn.Tanh(), 2.0, "target_outside_head"),
+    ],
+)
+def test_bounded_heads_for_numbers(activation: nn.Module, scale: float, cause: str):
+    y = samples()[0][:, :1] * scale
+    found = grave(head.find(exam(y=y, model=net(activation, out=1), loss=F.mse_loss)))
+    assert found == {cause: "severe" if cause == "target_outside_head" else "warning"}
+
+
+def test_one_sample_a_step_is_enough_to_see_bounds():
+    x, y = samples()[0], torch.rand(320, 1, generator=torch.Generator().manual_seed(0))
+    batches = list(zip(x[:20].split(1), y[:20].split(1), strict=True))
+    patient = Patient.admit(net(nn.Sigmoid(), out=1), F.mse_loss, batches, None, ())
+    assert grave(head.find(Exam(patient))) == {"bounded_head": "warning"}
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_the_same_output_for_all_inputs(numbers: bool):
+    model = net(out=1 if numbers else CLASSES)
+    with torch.no_grad():
+        model[0].bias.fill_(-1e3)  # all units are off
+    y = samples()[0][:, :1] if numbers else None
+    found = grave(head.find(exam(y=y, model=model, loss=F.mse_loss if numbers else F.cross_entropy)))
+    assert found == {"constant_predictions": "warning"}
+
+
+def test_a_loss_at_chance_is_no_fault():
+    model = net()
+    with torch.no_grad():
+        model[2].weight.mul_(1e-2)
+        model[2].bias.zero_()
+    found = list(head.chance(exam(model=model)))
+    assert [f.severity for f in found] == ["info"]
+    assert found[0].numbers["chance"] == pytest.approx(1.0986, rel=1e-4)
