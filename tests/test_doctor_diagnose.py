@@ -140,3 +140,17 @@ def test_what_cannot_be_examined_is_an_error(case: str):
 def test_lazy_weights_are_to_be_made_first():
     with pytest.raises(ValueError, match="lazy weights; call it on a batch first"):
         rt.diagnose(nn.LazyLinear(4), F.cross_entropy, batches())
+
+
+def test_rules_that_are_attached_need_not_be_given():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 3))
+    x = torch.randn(4, 32, 20)
+    batches = [(batch, batch[:, :3].argmax(1)) for batch in x]
+    optimizer = torch.optim.Adam(net.parameters())
+    penalty, bound = rt.L2(1.0), rt.MaxNorm(3.0)
+    penalty.on(net).attach(optimizer)
+    bound.on(net).attach(optimizer)
+    alone = rt.diagnose(net, F.cross_entropy, batches, optimizer)
+    assert alone[0].cause in ("penalty_dominates", "collapse")
+    assert rt.diagnose(net, F.cross_entropy, batches, optimizer, [penalty, bound]) == alone, "none counts twice"

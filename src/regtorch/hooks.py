@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
     from regtorch.terms import BoundTerms, Term
 
-__all__ = ["Handle", "attach", "bare", "owned_by"]
+__all__ = ["Handle", "attach", "attached_to", "bare", "owned_by"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 
@@ -167,6 +167,12 @@ def _lost(optimizer: Optimizer, part: Term | BoundConstraint) -> RuntimeError:
 
 
 _ATTACHED: WeakKeyDictionary[Optimizer, _Attached] = WeakKeyDictionary()
+
+
+def attached_to(optimizer: Optimizer) -> list[BoundTerms | BoundConstraint]:
+    """The rules that act at an optimizer's steps, in the order in which they do."""
+    attached = _ATTACHED.get(bare(optimizer, "attached_to"))
+    return [bound for place in attached.rules.values() for bound in place] if attached else []
 
 
 def bare(optimizer: object, who: str) -> Optimizer:

@@ -80,7 +80,7 @@ def diagnose(
         loss_fn: of the net's output and the target, a mean over the batch, without penalties on weights.
         batches: a list or loader of (input, target); the first 64 are looked at.
         optimizer: what trains the net; None watches Adam with a rate of 0.001.
-        rules: penalties and constraints, bound or not; those attached to the optimizer are to be given here too.
+        rules: penalties and constraints, bound or not, beside those that are attached to the optimizer.
 
     Returns:
         The findings; empty where nothing was found.

@@ -18,7 +18,7 @@ from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Finding, Unfit
-from regtorch.hooks import bare, owned_by
+from regtorch.hooks import attached_to, bare, owned_by
 from regtorch.penalties import Penalty
 from regtorch.weights import modules_of
 
@@ -88,6 +88,9 @@ class Patient:
         strange = [rule for rule in bound if not isinstance(rule, BoundTerms | BoundConstraint)]
         if strange:
             raise TypeError(f"diagnose: rules must be penalties or constraints, received {strange[0]!r}")
+        if own is not None:
+            given = [part for rule in bound for part in _parts(rule)]
+            bound += [rule for rule in attached_to(own) if not any(_alike(p, g) for p in _parts(rule) for g in given)]
         terms = [pair for rule in bound if isinstance(rule, BoundTerms) for pair in rule.terms()]
         return Patient(
             model,
@@ -179,6 +182,14 @@ class Patient:
         for group in alike.param_groups if factor != 1 else ():
             group["lr"] = group["lr"] * factor
         return alike
+
+
+def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:
+    return [term for _, term in rule.terms()] if isinstance(rule, BoundTerms) else [rule]
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return one.rule == other.rule and one.model is other.model
 
 
 def _pair(batch: Any) -> Batch:
