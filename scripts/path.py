@@ -1,0 +1,9 @@
+"""Train many strengths of one net side by side; `python scripts/path.py --help` says what can be chosen."""
+
+import sys
+from pathlib import Path
+
+from regtorch.sweep.path.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parents[1] / "conf"))

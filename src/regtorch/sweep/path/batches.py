@@ -1,0 +1,90 @@
+"""The batches of a path's members: the same for members of one seed, gathered where seeds lie side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from regtorch.data import ArraysDataModule
+from regtorch.data.arrays import Arrays
+from regtorch.data.batches import Batches, fits
+from regtorch.sweep.path.draws import Draws
+from regtorch.sweep.path.settings import Settings, limited
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """The data of a path.
+
+    Args:
+        data: the data module, set up.
+        settings: the path's.
+    """
+
+    def __init__(self, data: ArraysDataModule, settings: Settings) -> None:
+        self._data = data
+        self._settings = settings
+        self._held: dict[str, Arrays] = {}
+
+    def _part(self, stage: str) -> Arrays:
+        """A part of the data, on the device where it fits; once for all chunks."""
+        if stage not in self._held:
+            part: Arrays = getattr(self._data.splits, stage)
+            device = self._settings.device
+            self._held[stage] = part.to(device) if device.type == "cuda" and fits(part, device) else part
+        return self._held[stage]
+
+    def count(self, stage: str) -> int:
+        """Batches an epoch."""
+        whole = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
+        return limited(stage, whole, self._settings.limits[stage])
+
+    def shuffled(self, seeds: Sequence[int | None]) -> list[Batches]:
+        """Training batches for each seed, in the order that a run of this seed sees; a new one each epoch."""
+        part = self._part("train")
+        batches = [Batches(part, self._data.batch_size, _generator(seed), training=True) for seed in seeds]
+        for of_seed in batches:
+            iter(of_seed)  # Lightning begins twice before the first epoch, and each beginning draws an order
+        return batches
+
+    def train(self, batches: Sequence[Batches], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
+        """An epoch's batches: of all members, or with a dim of members before them where there are several seeds."""
+        for parts in islice(zip(*batches, strict=True), self.count("train")):
+            moved = [self._moved(*part) for part in parts]
+            if self._data.augment is not None:
+                changed = draws.each(lambda seed, moved=moved: self._augmented(moved[seed][0]))
+                moved = [(x, y) for x, (_, y) in zip(changed, moved, strict=True)]
+            if len(moved) == 1:
+                yield moved[0]
+            else:
+                xs, ys = (torch.stack(tensors)[draws.of_member] for tensors in zip(*moved, strict=True))
+                yield xs, ys
+
+    def evaluate(self, stage: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of "val" or "test"."""
+        batches = Batches(self._part(stage), self._data.batch_size)
+        return (self._moved(*batch) for batch in islice(batches, self.count(stage)))
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        assert self._data.augment is not None
+        return self._data.augment(images)
+
+    def _moved(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        device, dtype = self._settings.device, self._settings.dtype
+        return _as(x, device, dtype), _as(y, device, dtype)
+
+
+def _as(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+
+def _generator(seed: int | None) -> torch.Generator:
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+        return generator
+    return generator.manual_seed(seed)

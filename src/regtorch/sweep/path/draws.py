@@ -1,0 +1,75 @@
+"""Random numbers of members that share a net's forward pass: each gets those that its own run would draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["Draws"]
+
+
+class Draws:
+    """The random number generators of the members of one stack, one for each seed among them.
+
+    A member draws what a run of its seed alone would draw at that place, so members of one seed draw the same. With a
+    single seed its state is the global generator's, so that layers which draw by themselves are in step as well.
+
+    Args:
+        states: the generator's state of each seed, on `device`.
+        of_member: which of them each member uses.
+        device: where numbers are drawn.
+    """
+
+    def __init__(self, states: Sequence[Tensor], of_member: Sequence[int], device: torch.device) -> None:
+        self.of_member = list(of_member)
+        self.device = device
+        self._states = [state.clone() for state in states]
+        if len(self._states) == 1:
+            self.restore(self._states[0])
+
+    @property
+    def count(self) -> int:
+        """How many seeds there are."""
+        return len(self._states)
+
+    def state(self) -> Tensor:
+        """The global generator's state."""
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+
+    def restore(self, state: Tensor) -> None:
+        """Set the global generator's state."""
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state, self.device)
+        else:
+            torch.set_rng_state(state)
+
+    def each(self, draw: Callable[[int], Tensor]) -> list[Tensor]:
+        """What `draw`, called with a seed's number, gives with each seed's generator."""
+        if self.count == 1:
+            return [draw(0)]
+        drawn = []
+        for number, state in enumerate(self._states):
+            self.restore(state)
+            drawn.append(draw(number))
+            self._states[number] = self.state()
+        return drawn
+
+    def alike(self, draws: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
+        """What each of several draws gives from the same state; the state goes on after the one that draws most."""
+        if len(draws) == 1:
+            return [draws[0]()]
+        before = after = self.state()
+        drawn = []
+        for draw in draws:
+            self.restore(before)
+            drawn.append(draw())
+            now = self.state()
+            after = now if not torch.equal(now, before) else after
+        self.restore(after)
+        return drawn
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the members."""
+        self.of_member = [self.of_member[row] for row in rows]

@@ -1,0 +1,81 @@
+"""The files that a path leaves: path.csv and summary.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from regtorch.sweep.path.members import AXES
+from regtorch.sweep.path.ranking import best_epoch, best_of, command
+from regtorch.sweep.path.train import Outcome
+from regtorch.training.outputs import write_text
+
+__all__ = ["CSV", "summary_of", "write_csv"]
+
+CSV = "path.csv"
+
+
+def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
+    """Write a row for each member and epoch; a value that the path does not give is left empty."""
+    metrics = dict.fromkeys(name for outcome in outcomes for epoch in outcome.epochs for name in epoch)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    names = sorted(name for name in metrics if name != "epoch")
+    writer.writerow(["member", *AXES, "epoch", *names])
+    for outcome in outcomes:
+        values = [outcome.member.values.get(axis, "") for axis in AXES]
+        for epoch in outcome.epochs:
+            writer.writerow([outcome.member.number, *values, epoch["epoch"], *(epoch.get(name, "") for name in names)])
+    path = folder / CSV
+    write_text(path, text.getvalue())
+    return path
+
+
+def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What summary.json tells of the members.
+
+    Args:
+        outcomes: every member's.
+        score: the task's.
+        overrides: the path's.
+
+    Returns:
+        "final" and "best", the best member's metrics as train.py's summary has them, and "path": all members.
+    """
+    best = best_of(outcomes, score)
+    return {
+        "final": {} if best is None else _final(best),
+        "best": None if best is None else best_epoch(best, score),
+        "path": {
+            "best": None
+            if best is None
+            else {"member": best.member.number, **best.member.values, "command": command(best.member, overrides)},
+            "diverged": sum(outcome.diverged is not None for outcome in outcomes),
+            "members": [_member(outcome, score) for outcome in outcomes],
+        },
+    }
+
+
+def _final(outcome: Outcome) -> dict[str, float]:
+    last = outcome.epochs[-1] if outcome.epochs else {}
+    return {name: value for name, value in sorted({**last, **outcome.test}.items()) if name != "epoch"}
+
+
+def _member(outcome: Outcome, score: str) -> dict[str, Any]:
+    diverged = outcome.diverged
+    return {
+        "member": outcome.member.number,
+        **outcome.member.values,
+        "overrides": outcome.member.overrides,
+        "final": _final(outcome),
+        "best": best_epoch(outcome, score),
+        "weights": outcome.weights,
+        "norm": outcome.norm,
+        "zeros": outcome.zeros,
+        "diverged": None
+        if diverged is None
+        else {"epoch": diverged.epoch, "step": diverged.step, "reason": diverged.reason},
+    }

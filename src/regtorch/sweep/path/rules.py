@@ -1,0 +1,201 @@
+"""Penalties and constraints of stacked members, each with its own strength, by the rules' own formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+from torch.optim import Optimizer
+
+from regtorch import proximal
+from regtorch.activity import Activity
+from regtorch.constraints import Constraint
+from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.sweep.path.optimizer import Block
+from regtorch.training.errors import RunError
+from regtorch.weights import Weight
+
+__all__ = ["MemberConstraints", "MemberPenalties"]
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A rule of strength 1 and the members' strengths: every penalty is its strength times a formula."""
+
+    rule: Penalty
+    strengths: Tensor
+
+
+class MemberPenalties:
+    """The penalty of each member.
+
+    Args:
+        penalties: each member's, alike but for their strengths; None where there is none.
+        net: a net with the weights they select.
+        like: a parameter of the stack, for device and dtype.
+
+    Attributes:
+        weights: what is regularized, by the parameter's name.
+
+    Raises:
+        RunError: a penalty, or a weight, that cannot be had for each member.
+    """
+
+    def __init__(self, penalties: Sequence[Any], net: nn.Module, like: Tensor) -> None:
+        self.weights: dict[str, Weight] = {}
+        self._terms: list[_Term] = []
+        first = penalties[0]
+        if first is None:
+            return
+        if isinstance(first, Activity):
+            raise RunError("a path has no Activity penalties, which act through each net's outputs; use train.py -m")
+        self.weights = weights_of(first, net)
+        parts = [_parts(penalty) for penalty in penalties]
+        for column in zip(*parts, strict=True):
+            strengths = [strength for _, strength in column]
+            if any(strengths):
+                self._terms.append(_Term(column[0][0], torch.tensor(strengths, dtype=like.dtype, device=like.device)))
+
+    def values(self, params: dict[str, Tensor]) -> Tensor:
+        """The penalty of every member."""
+        first = next(iter(params.values()))
+        total = torch.zeros(len(first), dtype=torch.promote_types(first.dtype, torch.float32), device=first.device)
+        for term in self._terms:
+            for name, weight in self.weights.items():
+                total = total + term.strengths * vmap(lambda w, t=term, v=weight: t.rule(_units(t, v, w)))(params[name])
+        return total
+
+    def add_grad_(self, blocks: Sequence[Block]) -> None:
+        """Add every member's gradient to its `.grad`."""
+        for term, weight, block, grad in self._places(blocks):
+            strengths = term.strengths[block.rows]
+            if isinstance(term.rule, Elementwise):  # the formula of one number does not ask whose it is
+                term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
+            else:
+                grad.add_(vmap(self._grad(term, weight))(block.param, strengths))
+
+    def _places(self, blocks: Sequence[Block]) -> Iterator[tuple[_Term, Weight, Block, Tensor]]:
+        """Each term with each block it acts on, that block's weight and gradient."""
+        for block in blocks:
+            weight, grad = self.weights.get(block.name), block.param.grad
+            if weight is not None and grad is not None:
+                for term in self._terms:
+                    yield term, weight, block, grad
+
+    @staticmethod
+    def _grad(term: _Term, weight: Weight) -> Any:
+        return lambda w, strength: _units(term, weight, term.rule.grad(_units(term, weight, w)) * strength)
+
+    @torch.no_grad()
+    def prox_(self, optimizer: Optimizer, blocks: Sequence[Block]) -> None:
+        """The proximal step of every member, after the optimizer's."""
+        for term, weight, block, _ in self._places(blocks):
+            param = block.param
+            step = proximal.step_size(optimizer, optimizer.param_groups[0], param)
+            step = step * _beside(term.strengths[block.rows], param)
+            step = torch.as_tensor(step, device=param.device).to(param.dtype)
+            step = step.expand_as(param) if step.numel() > len(step) else step.flatten()
+            param.copy_(vmap(self._prox(term, weight))(param, step))
+
+    @staticmethod
+    def _prox(term: _Term, weight: Weight) -> Any:
+        def one(w: Tensor, step: Tensor) -> Tensor:
+            step = _units(term, weight, step) if step.ndim else step
+            return _units(term, weight, term.rule.prox(_units(term, weight, w), step))
+
+        return one
+
+    def check_proximal(self) -> None:
+        """Refuse a penalty without a proximal step.
+
+        Raises:
+            TypeError: it has none.
+        """
+        for term in self._terms:
+            term.rule.prox(torch.zeros(1, 1), 1.0)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the members."""
+        self._terms = [replace(term, strengths=term.strengths[list(rows)]) for term in self._terms]
+
+
+class MemberConstraints:
+    """The constraint of each member.
+
+    Args:
+        constraints: each member's, alike but for their numbers; None where there is none.
+        net: a net with the weights they select.
+    """
+
+    def __init__(self, constraints: Sequence[Constraint | None], net: nn.Module) -> None:
+        first = constraints[0]
+        self.weights = {} if first is None else weights_of(first, net)
+        self._of_member = list(constraints)
+
+    @torch.no_grad()
+    def project_(self, blocks: Sequence[Block]) -> None:
+        """Bring every member's weights into its set."""
+        for block in blocks:
+            weight = self.weights.get(block.name)
+            if weight is None:
+                continue
+            mine = self._of_member[block.rows]
+            for rule in dict.fromkeys(mine):
+                assert rule is not None
+                which = [row for row, other in enumerate(mine) if other == rule]
+                project = vmap(lambda w, r=rule, v=weight: _view(r, v, r(_view(r, v, w))))
+                if len(which) == len(mine):
+                    block.param.copy_(project(block.param))
+                else:
+                    index = torch.tensor(which, device=block.param.device)
+                    block.param.index_copy_(0, index, project(block.param[index]))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the members."""
+        self._of_member = [self._of_member[row] for row in rows]
+
+
+def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
+    """The weights that a rule selects, by the names of their parameters.
+
+    Raises:
+        RunError: one of them is computed from others.
+    """
+    names = {id(p): name for name, p in net.named_parameters()}
+    found: dict[str, Weight] = {}
+    for weight, tensor in rule.on(net).weights():
+        if id(tensor) not in names:
+            raise RunError(
+                f"a path cannot regularize {weight.name}, which a parametrization computes; "
+                f"leave it out with -name:{weight.name}, or use train.py -m"
+            )
+        found[names[id(tensor)]] = weight
+    return found
+
+
+def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
+    """A penalty as rules of strength 1 with their strengths; they follow from one another also in a proximal step."""
+    if isinstance(penalty, Elementwise):
+        l1, l2 = penalty.coefficients
+        return [(L1(1.0), l1), (L2(1.0), l2)]
+    strength = getattr(penalty, "lam", None)
+    if strength is None:
+        raise RunError(f"a path varies the strength lam, which {penalty.name} has not; use train.py -m")
+    return [(replace(penalty, lam=1.0), strength)]
+
+
+def _units(term: _Term, weight: Weight, w: Tensor) -> Tensor:
+    return w if isinstance(term.rule, Elementwise) else weight.swap_units(w)
+
+
+def _view(rule: Constraint, weight: Weight, w: Tensor) -> Tensor:
+    return weight.swap_units(w) if rule.by_unit else w
+
+
+def _beside(strengths: Tensor, param: Tensor) -> Tensor:
+    """One number a member, to be multiplied with a stacked tensor."""
+    return strengths.view(-1, *[1] * (param.ndim - 1))

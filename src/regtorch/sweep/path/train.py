@@ -1,0 +1,290 @@
+"""Training of the members of a chunk, side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch import proximal
+from regtorch.sweep.path.batches import Feed
+from regtorch.sweep.path.clip import clip_
+from regtorch.sweep.path.draws import Draws
+from regtorch.sweep.path.members import Member
+from regtorch.sweep.path.optimizer import StackOptimizer
+from regtorch.sweep.path.rules import MemberConstraints, MemberPenalties
+from regtorch.sweep.path.scores import score_for
+from regtorch.sweep.path.stacked import Stack
+from regtorch.sweep.path.start import Prepared
+from regtorch.training.epochs import SampledMean
+
+__all__ = ["Divergence", "Outcome", "Trainer", "train_chunk"]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """When a member's loss ceased to be a number.
+
+    Attributes:
+        epoch: counted from 1.
+        step: of the epoch, counted from 1; None where the epoch's own metrics show it.
+        reason: in words.
+    """
+
+    epoch: int
+    step: int | None
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of a member.
+
+    Attributes:
+        member: which.
+        epochs: each epoch's metrics under train.py's names, with its number under "epoch".
+        test: the test metrics after the last epoch.
+        weights: by weight, its norm and its share of exact zeros after the last epoch.
+        norm: of these weights together; None before the end.
+        zeros: the share of exact zeros in all of them.
+        diverged: when it did; None where it went through.
+    """
+
+    member: Member
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    test: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    norm: float | None = None
+    zeros: float | None = None
+    diverged: Divergence | None = None
+
+
+OnEpoch = Callable[[int, Sequence[Outcome]], None]
+
+
+class Trainer:
+    """The members of one chunk.
+
+    Args:
+        start: the path before training.
+        chunk: the members to train; of one seed, or of several whose nets draw no numbers but for dropout.
+        feed: the data.
+
+    Attributes:
+        outcomes: each member's.
+    """
+
+    def __init__(self, start: Prepared, chunk: Sequence[Member], feed: Feed) -> None:
+        self.start, self.feed, self.settings = start, feed, start.settings
+        self.outcomes = [Outcome(member) for member in chunk]
+        self.alive = list(range(len(chunk)))
+        numbers = [member.number for member in chunk]
+        seeds = list(dict.fromkeys(start.seeds[n] for n in numbers))
+        origins = [start.origins[seed] for seed in seeds]
+        of_member = [seeds.index(start.seeds[n]) for n in numbers]
+        self.draws = Draws([origin.state for origin in origins], of_member, self.settings.device)
+        nets = [origin.net for origin in origins]
+        rates = [start.rates[n] for n in numbers]
+        self.stack = Stack(nets, rates, self.draws, device=self.settings.device, dtype=self.settings.dtype)
+        like = next(iter(self.stack.params.values()))
+        self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
+        self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
+        self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
+        if start.proximal and self.penalties.weights:
+            proximal.check(self.optimizer.optimizer)
+            self.penalties.check_proximal()
+        self.batches = feed.shuffled([origin.data_seed for origin in origins])
+        self._score, self._score_of = score_for(start.task)
+
+    # -- training
+
+    def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> None:
+        """Train and validate once; `number` counts from 1."""
+        sums = _Sums()
+        penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
+        count = self.feed.count("train")
+        for step, (x, y) in enumerate(self.feed.train(self.batches, self.draws), 1):
+            # In sums, not in numbers: nothing here waits for the device.
+            losses, scores = self._backward(x, y)
+            due = step % self.settings.log_every == 0
+            if due or step in (1, count):
+                rows = self._drop_diverged(losses, number, step)
+                if not self.alive:
+                    return
+                losses, scores = losses[rows], scores[rows]
+            self._step()
+            sums.add(self._spread(losses), self._spread(scores), self._samples(y))
+            if due or step == count:
+                penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
+            on_step()
+        # In the order in which a run logs them, so that the first bad one is the one that a run would name.
+        self._record(number, self.evaluate("val") | self._metrics("train", sums, penalty.value()))
+
+    def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        self.optimizer.zero_grad()
+        losses, scores = self.stack(self._measures, x, y, training=True, apart=len(self.batches) > 1)
+        losses.sum().backward()
+        return losses.detach(), scores
+
+    def _measures(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.start.task.loss(outputs, targets), self._score(outputs.detach(), targets)
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        self.optimizer.take_grads()
+        blocks = self.optimizer.blocks
+        if self.settings.clip is not None:
+            clip_(self.stack.params, self.settings.clip, self.settings.clip_by)
+        if not self.start.proximal:
+            self.penalties.add_grad_(blocks)
+        self.optimizer.step()
+        if self.start.proximal:
+            self.penalties.prox_(self.optimizer.optimizer, blocks)
+        self.constraints.project_(blocks)
+
+    def _samples(self, y: Tensor) -> int:
+        return y.shape[1] if len(self.batches) > 1 else len(y)
+
+    # -- members that diverge
+
+    def _drop_diverged(self, losses: Tensor, epoch: int, step: int) -> list[int]:
+        """Take members whose loss is no number out of the stack, their gradients too; the rows of those that stay."""
+        stay = []
+        for row, value in enumerate(losses.tolist()):
+            if math.isfinite(value):
+                stay.append(row)
+            else:
+                reason = f"train/loss became {value} in epoch {epoch}, step {step}"
+                self.outcomes[self.alive[row]].diverged = Divergence(epoch, step, reason)
+        if len(stay) < len(losses):
+            self._keep(stay)
+        return stay
+
+    def _keep(self, rows: list[int]) -> None:
+        self.alive = [self.alive[row] for row in rows]
+        if not rows:
+            return
+        grads = {name: p.grad for name, p in self.stack.params.items()}
+        self.stack.keep(rows)
+        for name, p in self.stack.params.items():
+            old = grads[name]
+            p.grad = None if old is None else old[rows]
+        self.optimizer.keep(rows, self.stack.params)
+        self.penalties.keep(rows)
+        self.constraints.keep(rows)
+
+    # -- measuring
+
+    @torch.no_grad()
+    def evaluate(self, stage: str) -> dict[str, Tensor]:
+        """The metrics of "val" or "test", a number for each member of the chunk; none where there is no batch."""
+        sums = _Sums()
+        for x, y in self.feed.evaluate(stage):
+            losses, scores = self.stack(self._measures, x, y, training=False, apart=False)
+            sums.add(self._spread(losses), self._spread(scores), len(y))
+        if not sums.samples:
+            return {}
+        return self._metrics(stage, sums, self._spread(self.penalties.values(self.stack.params)))
+
+    def _metrics(self, stage: str, sums: _Sums, penalty: Tensor) -> dict[str, Tensor]:
+        task_loss = sums.losses / sums.samples
+        named = {"penalty": penalty, "task_loss": task_loss, "loss": task_loss + penalty}
+        named[self.start.task.score] = self._score_of(sums.scores)
+        return {f"{stage}/{name}": value for name, value in named.items()}
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """From the members that are left to all of the chunk, NaN for the others."""
+        if len(self.alive) == len(self.outcomes):
+            return values
+        all_of = values.new_full((len(self.outcomes), *values.shape[1:]), torch.nan)
+        all_of[self.alive] = values
+        return all_of
+
+    def _record(self, epoch: int, metrics: dict[str, Tensor]) -> None:
+        columns = {name: values.tolist() for name, values in metrics.items()}
+        stay = []
+        for row, index in enumerate(self.alive):
+            of_one = {name: values[index] for name, values in columns.items()}
+            bad = [n for n, v in of_one.items() if not math.isfinite(v) and n.endswith(("loss", "penalty"))]
+            if bad:
+                reason = f"{bad[0]} became {of_one[bad[0]]} in epoch {epoch}"
+                self.outcomes[index].diverged = Divergence(epoch, None, reason)
+            else:
+                stay.append(row)
+                self.outcomes[index].epochs.append({"epoch": epoch, **of_one})
+        if len(stay) < len(self.alive):
+            self._keep(stay)
+
+    @torch.no_grad()
+    def finish(self, watched: Sequence[str]) -> None:
+        """Test the members and look at their weights.
+
+        Args:
+            watched: the parameters whose norms and zeros are told.
+        """
+        if not self.alive:
+            return
+        test = {name: values.tolist() for name, values in self.evaluate("test").items()}
+        params = {name: self.stack.params[name] for name in watched}
+        norms = torch.stack([torch.linalg.vector_norm(p.flatten(1), dim=1) for p in params.values()], 1)
+        zeros = torch.stack([(p == 0).flatten(1).sum(1) for p in params.values()], 1).double()
+        sizes = torch.tensor([p[0].numel() for p in params.values()], device=zeros.device)
+        shares, all_zeros = (zeros / sizes).tolist(), (zeros.sum(1) / sizes.sum()).tolist()
+        all_norms, norms = torch.linalg.vector_norm(norms, dim=1).tolist(), norms.tolist()
+        for row, index in enumerate(self.alive):
+            outcome = self.outcomes[index]
+            outcome.test = {name: values[index] for name, values in test.items()}
+            outcome.weights = {
+                name: {"norm": norm, "zeros": share}
+                for name, norm, share in zip(params, norms[row], shares[row], strict=True)
+            }
+            outcome.norm, outcome.zeros = all_norms[row], all_zeros[row]
+
+
+class _Sums:
+    """Losses and scores of an epoch's batches, added up for each member."""
+
+    def __init__(self) -> None:
+        self.losses: Any = 0.0
+        self.scores: Any = 0.0
+        self.samples = 0
+
+    def add(self, losses: Tensor, scores: Tensor, samples: int) -> None:
+        self.losses = self.losses + losses * samples
+        self.scores = self.scores + scores
+        self.samples += samples
+
+
+def train_chunk(
+    trainer: Trainer,
+    watched: Sequence[str],
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: OnEpoch = lambda epoch, outcomes: None,
+) -> list[Outcome]:
+    """Train a chunk to the end.
+
+    Args:
+        trainer: of the chunk.
+        watched: the parameters whose norms and zeros are told.
+        on_step: called after each step.
+        on_epoch: called after each epoch with its number and the members' outcomes so far.
+
+    Returns:
+        What became of each member.
+    """
+    with warnings.catch_warnings():
+        # A few operations run member by member inside vmap; they are right, and no one can mend it here.
+        warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
+        for epoch in range(1, trainer.settings.epochs + 1):
+            trainer.epoch(epoch, on_step)
+            on_epoch(epoch, trainer.outcomes)
+            if not trainer.alive:
+                break
+        trainer.finish(watched)
+    return trainer.outcomes
