@@ -65,8 +65,10 @@ def test_variants_differ_in_what_was_changed_alone():
 
 def test_the_losses_that_outcomes_are_measured_by():
     run = Trainings(CONF, DIGITS).run("as is", steps=200)
-    assert run.constant == pytest.approx(torch.tensor(10.0).log().item(), abs=0.02)  # the digits are equally frequent
-    assert run.held.loss < run.constant < run.untrained + 0.5
+    assert run.constant.loss == pytest.approx(torch.tensor(10.0).log().item(), abs=0.02)  # all digits are as frequent
+    assert run.constant.score < 0.2
+    assert run.held.loss < run.constant.loss < run.untrained + 0.5
+    assert run.learnt
     assert run.outcome.score > 0.7
     assert len(run.held.losses) == 20
     assert min(run.held.losses) < run.held.loss < max(run.held.losses)
@@ -186,10 +188,11 @@ def run(losses: list[float], score: float = 0.5) -> ShortRun:
     """With a held-out loss, and those without each group."""
     mean = sum(losses) / len(losses)
     outcome = Outcome("", (), mean, mean, score, "accuracy", (mean,), 0.0)
-    return ShortRun(outcome, Held(mean, score, losses, [score] * len(losses)), 3.0, 2.3, 0.0, 0.0, 0.0, cut=False)
+    return ShortRun(outcome, Held(mean, score, losses, [score] * len(losses)), 3.0, CONSTANT, 0.0, 0.0, 0.0, cut=False)
 
 
 EVEN = [1.0] * 20
+CONSTANT = Held(2.3, 0.1, [2.3], [0.1])
 
 
 def test_only_a_difference_beyond_noise_and_margin_counts():

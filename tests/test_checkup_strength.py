@@ -32,14 +32,16 @@ def test_it_agrees_with_a_grid(reg: str):
     trainings = Trainings(CONF, overrides)
     steps = int(found.numbers["steps"])
     grid = [10 ** (n / 2) for n in range(-7, 2)]
-    zero = trainings.run("0", ["reg.lam=0"], steps=steps)
-    learnt = {
-        lam: (zero.constant - trainings.run("", [f"reg.lam={lam}"], steps=steps).held.loss)
-        / (zero.constant - zero.held.loss)
-        for lam in grid
-    }
+    zero, *runs = (trainings.run("", [f"reg.lam={lam}"], steps=steps) for lam in (0, *grid))
+    learnt = [
+        min(
+            (zero.constant.loss - run.held.loss) / (zero.constant.loss - zero.held.loss),
+            (run.held.score - zero.constant.score) / (zero.held.score - zero.constant.score),
+        )
+        for run in runs
+    ]
     for level, value in ((KEPT, found.high), (COLLAPSED, found.collapses)):
-        first = next(n for n, lam in enumerate(grid) if learnt[lam] < level)
+        first = next(n for n, share in enumerate(learnt) if share < level)
         assert grid[first - 1] / FACTOR < value < grid[first] * FACTOR
     assert len(found.tried) <= 14
     labels = [float(outcome.label.removeprefix("λ = ")) for outcome in found.tried]

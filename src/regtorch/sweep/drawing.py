@@ -53,9 +53,13 @@ def line(
 
 
 def tidy(axes: Any, *, whole_x: bool = False) -> None:
-    """Give a panel its grid, and an axis of whole numbers where `whole_x` asks for one."""
-    from matplotlib.ticker import MaxNLocator
+    """Give a panel its grid, decades as they are typed, and whole numbers below where `whole_x` asks for them."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(lambda value, _: f"{value:g}")  # far faster than a formula each
+            axis.set_minor_locator(NullLocator())
     if whole_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)

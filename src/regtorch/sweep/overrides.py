@@ -1,14 +1,15 @@
-"""Whether a run was made by a setting: their overrides compared."""
+"""What overrides say: whether a run was made by a setting, and which setting a run was made by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-__all__ = ["compare", "parse"]
+__all__ = ["compare", "measured", "parse"]
 
 # What says where a run ran, what it showed and where it wrote, and nothing about what was measured.
 _FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir")
@@ -23,15 +24,34 @@ def parse(overrides: Sequence[str]) -> dict[str, tuple[Any, str]]:
     Raises:
         ValueError: one is no override.
     """
-    parser = OverridesParser.create()
     parsed: dict[str, tuple[Any, str]] = {}
     for text in overrides:
-        try:
-            override = parser.parse_override(text)
-        except HydraException:
-            raise ValueError(f"expected group=option or key=value, received {text!r}") from None
-        parsed[override.get_key_element().lstrip("+")] = (override.value(), text)
+        key, value = _parse(text)
+        parsed[key] = (value, text)
     return parsed
+
+
+@lru_cache(maxsize=4096)  # the runs of a sweep share most of theirs, and Hydra's parser takes a millisecond for one
+def _parse(text: str) -> tuple[str, Any]:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise ValueError(f"expected group=option or key=value, received {text!r}") from None
+    return override.get_key_element().lstrip("+"), override.value()
+
+
+def measured(overrides: Sequence[str]) -> dict[str, str]:
+    """What a run measured: the value of each key as a text, without the seed and what says how and where it ran.
+
+    Numbers are written one way, so that 1e-4 and 0.0001 are one setting.
+
+    Raises:
+        ValueError: one is no override.
+    """
+    kept = {key: given for key, given in parse(overrides).items() if not _is_free(key, given[0])}
+    return {
+        key: f"{value:g}" if isinstance(value, float) else text.partition("=")[2] for key, (value, text) in kept.items()
+    }
 
 
 def compare(wanted: Sequence[str], received: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from regtorch.sweep.overrides import parse
 from regtorch.sweep.yaml_file import read_yaml
 from regtorch.training.outputs import read_summary
 
-__all__ = ["BrokenRun", "Run", "Spread", "curve", "read_run", "spread"]
+__all__ = ["BrokenRun", "Run", "Spread", "curve", "read_overrides", "read_run", "spread"]
 
 
 class BrokenRun(ValueError):
@@ -60,7 +60,7 @@ class Spread:
     lost: int = 0
 
     def __str__(self) -> str:
-        digits = ".3f" if abs(self.mean) < 100 else ".1f" if abs(self.mean) < 1e6 else ".3g"
+        digits = "z.3f" if abs(self.mean) < 100 else "z.1f" if abs(self.mean) < 1e6 else "z.3g"
         text = format(self.mean, digits) if self.count else ""
         if self.count > 1:
             text += f" ± {format(self.deviation, digits)}"
@@ -69,8 +69,12 @@ class Spread:
         return text.strip()
 
 
-def read_run(folder: Path) -> Run | None:
+def read_run(folder: Path, overrides: Sequence[str] | None = None) -> Run | None:
     """The run in a folder, or None where none has finished.
+
+    Args:
+        folder: where it lies.
+        overrides: what it was started with, where its own files do not say it.
 
     Raises:
         BrokenRun: one has, and its files cannot be read.
@@ -79,13 +83,19 @@ def read_run(folder: Path) -> Run | None:
         summary = read_summary(folder)
         if summary is None:
             return None
-        return Run(folder, _overrides(folder / ".hydra" / "overrides.yaml"), summary, _epochs(folder))
+        return Run(folder, read_overrides(folder) if overrides is None else overrides, summary, _epochs(folder))
     except ValueError as error:
         raise BrokenRun(str(error)) from None
 
 
-def _overrides(path: Path) -> list[str]:
-    overrides = read_yaml(path) or []
+def read_overrides(folder: Path) -> list[str]:
+    """What the run in a folder was started with.
+
+    Raises:
+        ValueError: its file cannot be read; with the file's name.
+    """
+    path = folder / ".hydra" / "overrides.yaml"
+    overrides = read_yaml(path, texts=True) or []
     if not isinstance(overrides, list):
         raise ValueError(f"{path}: expected a list of overrides, received {overrides!r}")
     overrides = [str(override) for override in overrides]
@@ -109,17 +119,23 @@ def _epochs(folder: Path) -> dict[str, dict[int, float]]:
             header = next(rows, [])
             if "epoch" not in header:
                 raise ValueError("expected a column 'epoch'")
+            of_epoch = header.index("epoch")
+            kept = [(place, name) for place, name in enumerate(header) if _is_of_epochs(name)]
             for row in rows:
                 number = rows.line_num
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} columns, received {len(row)}")
-                for name, value in zip(header, row, strict=True):
+                for place, name in kept:
                     # A later row of the epoch is its mean; those of steps come before it.
-                    if value and name.split("/")[0] in ("train", "val") and not name.endswith("_step"):
-                        epochs.setdefault(name, {})[_epoch(row[header.index("epoch")])] = float(value)
+                    if value := row[place]:
+                        epochs.setdefault(name, {})[_epoch(row[of_epoch])] = float(value)
     except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"{path}: line {number}: {error}") from None
     return epochs
+
+
+def _is_of_epochs(name: str) -> bool:
+    return name.startswith(("train/", "val/")) and not name.endswith("_step")
 
 
 def _epoch(text: str) -> int:

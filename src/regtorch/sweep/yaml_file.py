@@ -3,20 +3,29 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 __all__ = ["read_yaml"]
 
+_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-def read_yaml(path: Path) -> Any:
+
+def read_yaml(path: Path, *, texts: bool = False) -> Any:
     """What a YAML file holds; an empty one holds {}.
+
+    Args:
+        path: the file.
+        texts: whether it holds texts alone, which are read ten times as fast.
 
     Raises:
         ValueError: it cannot be read, or is no YAML; in one line, with the file's name.
     """
     try:
+        if texts:
+            return yaml.load(path.read_text(encoding="utf-8"), _FAST) or {}
         return OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())

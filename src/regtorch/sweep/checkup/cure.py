@@ -27,7 +27,6 @@ _MORE_SEEDS = 10  # where there is time for them and the noise leaves it open
 _NOTHING_YET = "; none has learnt anything yet"
 _NOISY = "; the difference is within the noise"
 _FEWEST = 10  # steps
-_LEARNT = 0.97  # of the loss of a constant output: where no setting gets below it, nothing can be refuted
 
 
 @dataclass(frozen=True)
@@ -228,6 +227,8 @@ class _Bench:
             return "undecided", "; ".join(failures)
         if len(gains) < len(tried):
             return "undecided", "; no time for more" if gains else "no time"
+        if all(one.worse for one in gains.values()):
+            return "refuted", "; it does worse so"
         if first[0].steps < p.horizon:
             return "undecided", f"; what it does needs {p.horizon:.0f} steps to show"
         if not any(map(self._learns, (AS_IS, *gains))):
@@ -237,9 +238,9 @@ class _Bench:
         return "undecided", _NOISY
 
     def _learns(self, change: Change) -> bool:
-        """Whether a setting does better than a constant output."""
+        """Whether a setting does better than a constant output, under most seeds."""
         runs = self.runs.get(change, [])
-        return bool(runs) and fmean(run.held.loss / min(run.constant, run.untrained) for run in runs) < _LEARNT
+        return 2 * sum(run.learnt for run in runs) > len(runs)
 
     # Words
 
@@ -282,4 +283,5 @@ def _number(value: float) -> str:
 
 def _impossible(reason: str) -> ShortRun:
     outcome = Outcome(f"as is: {reason}", (), nan, inf, nan, "score", (), 0.0)
-    return ShortRun(outcome, Held(inf, nan, [], []), inf, inf, 0.0, 0.0, 0.0, cut=False)
+    lost = Held(inf, nan, [], [])
+    return ShortRun(outcome, lost, inf, lost, 0.0, 0.0, 0.0, cut=False)

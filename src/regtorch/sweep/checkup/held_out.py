@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from regtorch.training.tasks import Task
 
-__all__ = ["Held", "HeldOut", "constant_loss", "evaluate", "held_out", "outputs_of"]
+__all__ = ["Held", "HeldOut", "best_constant", "evaluate", "held_out", "outputs_of"]
 
 _TOGETHER = 64  # samples in a forward pass, whatever the training's batches are
 _GROUPS = 20  # of held-out samples, each left out once
@@ -75,8 +75,8 @@ def evaluate(task: Task, outputs: Tensor, y: Tensor) -> Held:
     return Held(*whole, [loss for loss, _ in without], [score for _, score in without])
 
 
-def constant_loss(task: Task, width: int, y: Tensor) -> float:
-    """The loss of the best output of so many numbers that is the same for all samples."""
+def best_constant(task: Task, width: int, y: Tensor) -> Held:
+    """Loss and score of the best output of so many numbers that is the same for all samples."""
     output = torch.zeros(1, width, requires_grad=True)
     search = torch.optim.LBFGS([output], max_iter=50, line_search_fn="strong_wolfe")
 
@@ -87,4 +87,4 @@ def constant_loss(task: Task, width: int, y: Tensor) -> float:
         return value
 
     search.step(loss)
-    return float(loss().detach())
+    return evaluate(task, output.detach().expand(len(y), -1), y)

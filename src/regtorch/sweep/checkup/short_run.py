@@ -20,7 +20,7 @@ from torch.optim.swa_utils import update_bn
 
 from regtorch.data import ArraysDataModule
 from regtorch.sweep.checkup.compose import composed
-from regtorch.sweep.checkup.held_out import Held, HeldOut, constant_loss, evaluate, held_out, outputs_of
+from regtorch.sweep.checkup.held_out import Held, HeldOut, best_constant, evaluate, held_out, outputs_of
 from regtorch.training.denormals import flushed_denormals
 from regtorch.training.instantiate import instantiate
 from regtorch.training.module import RegularizedModule
@@ -31,6 +31,7 @@ __all__ = ["Outcome", "Prepare", "ShortRun", "Trainings"]
 
 _LAST = 0.1  # share of the steps over which the training loss is averaged
 _SETTLING = 4, 16  # batches
+_BETTER, _BETTER_SCORE = 0.03, 0.05  # than a constant
 _UNTIMED = 2  # the first steps are slower
 
 Prepare = Callable[[SetUp], None]
@@ -70,7 +71,7 @@ class ShortRun:
         outcome: of the training.
         held: on held-out samples.
         untrained: the task's loss on them before training.
-        constant: the task's loss on them of the best output that is the same for all.
+        constant: loss and score on them of the best output that is the same for all.
         step_time: seconds a step, the median.
         sample_time: seconds a held-out sample, over all looks at it.
         overhead: seconds for what is neither, without loading the data.
@@ -80,11 +81,19 @@ class ShortRun:
     outcome: Outcome
     held: Held
     untrained: float
-    constant: float
+    constant: Held
     step_time: float
     sample_time: float
     overhead: float
     cut: bool
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it does better than a constant output, by loss or, as a sure net may be wrong at high cost, score."""
+        constant = self.constant
+        return self.held.loss < (1 - _BETTER) * min(constant.loss, self.untrained) or self.held.score > (
+            constant.score + _BETTER_SCORE
+        )
 
     @property
     def steps(self) -> int:
@@ -157,7 +166,7 @@ class Trainings:
             outputs = outputs_of(made.net, kept)
             untrained = evaluate(task, outputs, kept.targets).loss
             evaluation = perf_counter() - begun
-            constant = constant_loss(task, outputs.shape[1], kept.targets)
+            constant = best_constant(task, outputs.shape[1], kept.targets)
             watch = _Watch(perf_counter() + seconds)
             torch.manual_seed(cfg.seed or 0)  # variants draw the same masks and augmentations
             trainer = _trainer(cfg, steps, watch)

@@ -1,8 +1,8 @@
 """Which strengths of a penalty matter and which are too much, by few short trainings.
 
 All trainings have the same seed, batches and steps, and differ in reg.lam alone. What is asked of a strength is the
-share of what is learnt without the penalty that is still learnt with it: 1 at strength 0, 0 where the held-out task
-loss is that of the best constant output. It falls as the strength grows: the strengths at which it crosses a level are
+share of what is learnt without the penalty that is still learnt with it: 1 at strength 0, 0 where held-out loss or
+score are those of the best constant output. It falls as the strength grows: where it crosses a level is
 found by bisection over log λ and interpolation, from where the penalty's gradient is as large as the task's.
 """
 
@@ -37,7 +37,7 @@ _RUNS, _WIDE, _NEAR = (
     30.0,
     5.0,
 )  # at most; factor of a search outwards; between strengths near enough to interpolate
-_BOUNDS = 1e-15, 1e9  # of strengths
+_BOUNDS = 1e-6, 1e4  # of the strengths that are tried, times the one of equal gradients
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,12 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
         started + seconds - made.seconds_a_run,
     )
     without = search.at(0.0)
-    if without.held.loss > 0.97 * without.constant:
+    if not without.learnt:
         raise RunError(
             f"strength: without the penalty the net learns nothing in {made.described} (validation loss "
-            f"{without.held.loss:.3g}, a constant's is {without.constant:.3g}); cure that first, or give it more time"
+            f"{without.held.loss:.3g}, a constant's is {without.constant.loss:.3g}); cure that first, or give more time"
         )
+    search.twin = search.at(equal * _BOUNDS[0])
     begins = search.crossing(search.moved, 1.0, equal)
     high = search.crossing(search.lost, 1 - KEPT, equal)
     collapses = search.crossing(search.lost, 1 - COLLAPSED, equal)
@@ -97,7 +98,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
     numbers = {
         "equal_gradients": equal,
         "loss_without": without.held.loss,
-        "loss_of_constant": without.constant,
+        "loss_of_constant": without.constant.loss,
         "steps": float(without.steps),
         "runs": float(len(search.runs)),
         "seconds": perf_counter() - started,
@@ -142,11 +143,12 @@ def _equal_pull(trainings: Trainings) -> float:
 
 @dataclass
 class _Search:
-    """Trains at strengths, each once."""
+    """Trains at strengths, each once; `twin` is a run under one that does nothing."""
 
     train: Callable[[float], ShortRun]
     deadline: float
     runs: dict[float, ShortRun] = field(default_factory=dict)
+    twin: ShortRun | None = None
 
     def at(self, lam: float) -> ShortRun:
         if lam not in self.runs:
@@ -154,16 +156,26 @@ class _Search:
         return self.runs[lam]
 
     def lost(self, lam: float) -> float:
-        """The share of what is learnt without the penalty that is not learnt with it."""
-        zero = self.at(0.0)
-        return (self.at(lam).held.loss - zero.held.loss) / (zero.constant - zero.held.loss)
+        """The share of what is learnt without the penalty that is not learnt with it, by loss or score."""
+        zero, run = self.at(0.0), self.at(lam)
+        learnt = zero.held.score - zero.constant.score, zero.constant.loss - zero.held.loss
+        lost = zero.held.score - run.held.score, run.held.loss - zero.held.loss
+        return max(a / b if b > 0 else 0.0 for a, b in zip(lost, learnt, strict=True))
 
     def moved(self, lam: float) -> float:
-        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts."""
+        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts.
+
+        What a strength that does nothing changes, through rounding alone, is noise.
+        """
         zero, run = self.at(0.0), self.at(lam)
-        trained = run.outcome.train_loss / zero.outcome.train_loss - 1
-        held = gain([zero], [run]).loss
-        return max(abs(trained) / MOVED, abs(held.mean) / max(SURE * held.noise, MOVED * zero.held.loss))
+        chaos = (0.0, 0.0) if self.twin is None or run is self.twin else self._changes(zero, self.twin)
+        noise = SURE * chaos[0], SURE * max(chaos[1], gain([zero], [run]).loss.noise)
+        least = MOVED * zero.outcome.train_loss, MOVED * zero.held.loss
+        return max(c / max(n, m) for c, n, m in zip(self._changes(zero, run), noise, least, strict=True))
+
+    @staticmethod
+    def _changes(a: ShortRun, b: ShortRun) -> tuple[float, float]:
+        return abs(b.outcome.train_loss - a.outcome.train_loss), abs(b.held.loss - a.held.loss)
 
     def crossing(self, value: Callable[[float], float], level: float, start: float) -> float:
         """The strength at which `value` rises above a level; infinite where it does so under none that was tried."""
@@ -176,7 +188,7 @@ class _Search:
         below = max((lam for lam in known if lam < above), default=0.0)
         while self._may() and (math.isinf(above) or not below):
             guess = (start if math.isinf(above) else above / _WIDE) if not below else below * _WIDE
-            if not _BOUNDS[0] < guess < _BOUNDS[1]:
+            if not _BOUNDS[0] <= guess / start <= _BOUNDS[1]:
                 break
             above, below = (guess, below) if beyond(guess) else (above, guess)
         if math.isinf(above) or not below:

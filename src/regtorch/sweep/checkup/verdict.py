@@ -65,6 +65,11 @@ class Gain:
         return (self.loss.better and not self.score.worse) or (self.score.better and not self.loss.worse)
 
     @property
+    def worse(self) -> bool:
+        """By one of the two, and not better by the other."""
+        return (self.loss.worse and not self.score.better) or (self.score.worse and not self.loss.better)
+
+    @property
     def not_better(self) -> bool:
         """By neither."""
         return (self.loss.not_better and self.score.not_better) or self.loss.worse
