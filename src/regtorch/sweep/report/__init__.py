@@ -1,0 +1,1 @@
+"""The report: one page about whatever runs, grids, paths and searches lie in a folder."""

@@ -1,0 +1,140 @@
+"""What was compared: runs of one net on one data set, by their settings, each over its seeds."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from regtorch.sweep.overrides import measured, parse
+from regtorch.sweep.report.entry import Entry, telling
+from regtorch.sweep.results import Run, Spread, spread
+from regtorch.training.outputs import score_of
+
+__all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        label: how it differs from the experiment's other settings.
+        entries: a run of each seed.
+        score: the metric by which settings are ranked, such as "val/accuracy".
+    """
+
+    label: str
+    entries: Sequence[Entry]
+    score: str
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs' files."""
+        return [entry.run for entry in self.entries]
+
+    @cached_property
+    def ranked_by(self) -> Spread | None:
+        """The score after each run's best epoch."""
+        return spread(entry.best(self.score) for entry in self.entries)
+
+    def last(self, metric: str) -> Spread | None:
+        """A metric after the last epoch."""
+        return spread(run.final(metric) for run in self.runs)
+
+    @cached_property
+    def gap(self) -> Spread | None:
+        """By how much the score of training is above that of validation, after the last epoch."""
+        name = self.score.partition("/")[2]
+        pairs = ([run.final(f"{stage}/{name}") for stage in ("train", "val")] for run in self.runs)
+        return spread(None if train is None or val is None else train - val for train, val in pairs)
+
+    @cached_property
+    def command(self) -> str:
+        """What runs it again, with all its seeds."""
+        first = self.entries[0]
+        left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # of no effect without a penalty
+        own = [text for text in telling(first.run.overrides) if next(iter(parse([text]))) not in left_out]
+        seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
+        several = ["-m"] if len(seeds) > 1 else []
+        return shlex.join(
+            ["python", "scripts/train.py", *several, *own, *([f"seed={','.join(seeds)}"] if seeds else [])]
+        )
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """The best first; one without a score last."""
+        found = self.ranked_by
+        return (-found.mean if found is not None and found.count else math.inf), self.label
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The settings of one net on one data set, the best first.
+
+    Attributes:
+        net: the option of `model`.
+        data: the option of `data`.
+        score: what ranks them, such as "val/accuracy".
+        settings: all of them.
+        repeats: how many runs have the setting and the seed of another one, and are left out for it.
+    """
+
+    net: str
+    data: str
+    score: str
+    settings: Sequence[Setting]
+    repeats: int
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return f"{self.net} on {self.data}"
+
+    @property
+    def score_name(self) -> str:
+        """The score for the eye: R² and not r2."""
+        stage, _, name = self.score.partition("/")
+        return f"{stage} {'R²' if name == 'r2' else name}"
+
+
+def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
+    """Sort entries into experiments, that with the most runs first."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.choice("model"), entry.choice("data")), []).append(entry)
+    order = sorted(found, key=lambda key: (-len(found[key]), key))
+    return [_experiment(*key, found[key]) for key in order]
+
+
+def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
+    names = {name for entry in entries for name in entry.run.summary["final"]}
+    name = score_of(dict.fromkeys(names))
+    score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
+    groups: dict[tuple[tuple[str, str], ...], dict[object, Entry]] = {}
+    for entry in entries:
+        # Of runs with the same setting and seed the newest counts; one without a seed is not the same as another.
+        key = entry.name if entry.seed is None else entry.seed
+        group = groups.setdefault(tuple(sorted(entry.values.items())), {})
+        if key not in group or group[key].ended < entry.ended:
+            group[key] = entry
+    keys = sorted({key for values in groups for key, _ in values})
+    differing = [key for key in keys if len({dict(values).get(key) for values in groups}) > 1]
+    settings = []
+    for values, group in groups.items():
+        ordered = sorted(group.values(), key=lambda e: (e.seed or 0, e.name))
+        label = (
+            label_of(dict(values), differing)
+            if differing
+            else label_of(given := measured(ordered[0].run.overrides), list(given))
+        )
+        settings.append(Setting(label, ordered, score))
+    kept = sum(len(setting.entries) for setting in settings)
+    return Experiment(net, data, score, sorted(settings, key=lambda s: s.order), len(entries) - kept)
+
+
+def label_of(values: Mapping[str, str], keys: Sequence[str]) -> str:
+    """The values of some keys, in words."""
+    return " ".join(f"{key}={values[key]}" for key in keys if key in values) or "as it comes"

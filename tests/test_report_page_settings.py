@@ -1,0 +1,130 @@
+"""How the report sorts runs: by what differs between them, each seed once, the best first."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from regtorch.sweep.overrides import measured
+from regtorch.sweep.report.collect import collect
+from regtorch.sweep.report.settings import Experiment, experiments_of
+from regtorch.sweep.report.strengths import strengths_of
+from report_runs import a_grid, a_path, a_run, a_search
+
+
+def the_experiment(folder: Path) -> Experiment:
+    [experiment] = experiments_of(collect(folder).entries)
+    return experiment
+
+
+def labels(experiment: Experiment) -> dict[str, int]:
+    return {setting.label: len(setting.entries) for setting in experiment.settings}
+
+
+def test_runs_are_grouped_by_what_differs_over_their_seeds(tmp_path: Path):
+    a_grid(tmp_path, ["l1", "l2"], [1e-3, 1.0], [0, 1, 2], extra="trainer.max_epochs=9 data.dir=x")
+    experiment = the_experiment(tmp_path)
+    assert labels(experiment) == {f"reg={r} reg.lam={lam}": 3 for lam in ("0.001", "1") for r in ("l1", "l2")}
+    assert (experiment.title, experiment.score, experiment.repeats) == ("mnist_mlp on digits", "val/accuracy", 0)
+
+
+def test_a_strength_without_a_penalty_is_no_difference(tmp_path: Path):
+    a_grid(tmp_path, ["none", "l2"], [1e-3, 1.0], [0, 1])
+    experiment = the_experiment(tmp_path)
+    assert labels(experiment) == {"reg=l2 reg.lam=0.001": 2, "reg=none": 2, "reg=l2 reg.lam=1": 2}
+    assert experiment.repeats == 2
+    [none] = [setting for setting in experiment.settings if setting.label == "reg=none"]
+    assert none.command == "python scripts/train.py -m model=mnist_mlp reg=none seed=0,1"
+
+
+def test_what_is_left_to_the_defaults_and_how_a_number_is_written_are_no_difference(tmp_path: Path):
+    a_run(tmp_path / "0", "reg=l2", lam=1e-4, seed=0)
+    a_run(tmp_path / "1", "reg=l2", "reg.lam=1e-4", "optimizer=adam", lam=1e-4, seed=1)
+    a_run(tmp_path / "2", "reg=l2", "reg.lam=0.0001", "seed=2", "model=mnist_mlp", lam=1e-4, seed=2)
+    assert list(labels(the_experiment(tmp_path)).values()) == [3]
+
+
+def test_of_runs_with_the_same_setting_and_seed_the_newest_counts(tmp_path: Path):
+    for name, time in (("old", 1000), ("new", 2000), ("older", 500)):
+        summary = a_run(tmp_path / name, "reg=l2", "seed=3", seed=3) / "summary.json"
+        os.utime(summary, (time, time))
+    experiment = the_experiment(tmp_path)
+    assert [entry.name for entry in experiment.settings[0].entries] == ["new"]
+    assert experiment.repeats == 2
+
+
+def test_a_run_without_a_seed_is_no_repetition(tmp_path: Path):
+    for name in "ab":
+        a_run(tmp_path / name, "reg=l2", "seed=null", seed=None)
+    assert list(labels(the_experiment(tmp_path)).values()) == [2]
+
+
+def test_what_is_not_finite_comes_last_and_is_said(tmp_path: Path):
+    nothing = {"final": {"val/accuracy": None}, "best": None}
+    a_run(tmp_path / "0", "reg.lam=1", lam=1.0, **nothing)
+    a_run(tmp_path / "1", "reg.lam=2", lam=2.0, seed=0)
+    a_run(tmp_path / "2", "reg.lam=2", "seed=1", lam=2.0, seed=1, **nothing)
+    first, last = the_experiment(tmp_path).settings
+    assert str(first.ranked_by).endswith(" (nan in 1 of 2)")
+    assert (first.label, last.label) == ("reg.lam=2", "reg.lam=1")
+    assert str(last.ranked_by) == "(nan in 1 of 1)"
+
+
+def test_nets_and_data_sets_are_kept_apart(tmp_path: Path):
+    a_run(tmp_path / "0", "reg=l2")
+    choices = {"model": "cnn", "data": "cifar10", "reg": "l2"}
+    for number in (1, 2):
+        a_run(tmp_path / str(number), "reg=l2", f"seed={number}", seed=number, choices=choices)
+    assert [e.title for e in experiments_of(collect(tmp_path).entries)] == ["cnn on cifar10", "mnist_mlp on digits"]
+
+
+def test_the_command_runs_the_setting_again(tmp_path: Path):
+    overrides = ["'reg.select=kernel|bias'", "callbacks.progress=null", "hydra.job.num=1", "model.net.rates=[0.1,0.2]"]
+    for seed in (0, 1):
+        a_run(tmp_path / str(seed), "reg.select='kernel|bias'", *overrides[1:], f"seed={seed}", seed=seed)
+    command = the_experiment(tmp_path).settings[0].command
+    words = shlex.split(command)
+    assert words[:3] == ["python", "scripts/train.py", "-m"]
+    assert words[3:] == ["reg.select='kernel|bias'", "model.net.rates=[0.1,0.2]", "seed=0,1"]
+
+
+def test_trials_and_members_are_settings_beside_runs(tmp_path: Path):
+    a_grid(tmp_path / "grid", ["l1"], [1e-3], [0, 1])
+    a_path(tmp_path / "path", [1e-3, 1e-2], [2])
+    a_search(tmp_path / "search", 3)
+    found = labels(the_experiment(tmp_path))
+    assert found["reg=l1 reg.lam=0.001"] == 3
+    assert found["reg=l1 reg.lam=0.01"] == 1
+    assert len(found) == 2 + 3
+
+
+def test_the_path_has_a_line_a_penalty_and_runs_without_one_across(tmp_path: Path):
+    a_grid(tmp_path / "grid", ["none", "l1", "l2"], [1e-4, 1e-3, 1e-2], [0, 1])
+    a_search(tmp_path / "search", 3)
+    [strengths] = strengths_of(the_experiment(tmp_path))
+    assert strengths.axis == "reg.lam"
+    assert strengths.lines == ["reg=l1", "reg=l2", "reg=none"]
+    accuracy, gap, norm, zeros = strengths.panels
+    assert "reg=l1: highest at 0.001 with 0.88" in accuracy.text
+    assert "reg=l1: highest at 0.01 with 5.000" in zeros.text
+
+
+@pytest.mark.parametrize(("axis", "value"), [("reg.rate", "0.1"), ("constraint.max_value", "2")])
+def test_rates_and_bounds_have_paths_too(tmp_path: Path, axis: str, value: str):
+    for number, given in enumerate((value, "0.5", "0.7")):
+        a_run(tmp_path / str(number), f"{axis}={given}")
+    [strengths] = strengths_of(the_experiment(tmp_path))
+    assert (strengths.axis, strengths.lines) == (axis, ["all"])
+
+
+def test_one_strength_is_no_path(tmp_path: Path):
+    a_grid(tmp_path, ["l1", "l2"], [1e-3], [0, 1])
+    assert not list(strengths_of(the_experiment(tmp_path)))
+
+
+def test_what_a_run_measured():
+    given = ["reg.lam=1e-4", "seed=1", "trainer=cpu", "data.dir=x", "trainer=ddp", "logger=csv", "+optimizer.lr=0.5"]
+    assert measured(given) == {"reg.lam": "0.0001", "trainer": "ddp", "optimizer.lr": "0.5"}
