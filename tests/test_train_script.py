@@ -33,6 +33,8 @@ def test_a_run_leaves_what_was_promised(train: CommandLine):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["parameters"] == {"total": 28_630, "trainable": 28_630}
     assert summary["regularized"]["weights"] == ["hidden.weight"]
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert summary["regularized"]["norm"] == pytest.approx(float(last["net.hidden.weight"].norm()), rel=1e-6)
     assert summary["choices"]["reg"] == "l2"
     assert summary["epochs"] == 2
     final = summary["final"]

@@ -11,8 +11,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from regtorch.models import count
+from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
 from regtorch.training.diverged import StopWhenDiverged
 from regtorch.training.epochs import EpochRecord
@@ -76,6 +78,7 @@ def train(
         trainer.fit(module, datamodule=data)
     total, trainable = count(net)
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
+    norm = _norm(net, cfg.reg.select)
     final = _metrics(trainer)
     final |= _test(trainer, module, data)
     best = best_of(trainer, record.epochs, folder, checked.task.score)
@@ -96,6 +99,7 @@ def train(
             "parameters": sum(regularized.values()),
             "initial_penalty": start_penalty,
             "zeros": zeros,
+            "norm": norm,
         },
         "final": final,
         "best": best,
@@ -160,6 +164,15 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
     finally:
         if handler is not None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, handler)
+
+
+def _norm(net: nn.Module, select: str) -> float | None:
+    """The 2-norm of the weights that `reg.select` names, also where nothing acts on them; None where there are none."""
+    try:
+        norms = [torch.linalg.vector_norm(w.detach().double()) for w in weights(net, select).values()]
+    except SelectionError:
+        return None
+    return float(torch.linalg.vector_norm(torch.stack(norms)))
 
 
 def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, float]:
