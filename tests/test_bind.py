@@ -385,6 +385,16 @@ def test_a_weight_flattened_after_binding_is_refused():
         reg()
 
 
+@pytest.mark.parametrize("lam", [1e-8, 1e-6, 1e-2])
+def test_half_precision_keeps_small_strengths(lam: float):
+    model = nn.Linear(3, 2, bias=False).half()
+    nn.init.constant_(model.weight, 100.0)
+    model.weight.grad = torch.zeros_like(model.weight)
+    rt.L2(lam).on(model).add_grad_()
+    expected = torch.full((2, 3), 200.0 * lam, dtype=torch.float64)
+    torch.testing.assert_close(model.weight.grad.double(), expected, rtol=2e-2, atol=0)
+
+
 def test_complex_weights_are_refused():
     with pytest.raises(TypeError, match="'weight' is complex"):
         rt.L2(0.1).on(nn.Linear(2, 2, dtype=torch.complex64))

@@ -151,6 +151,7 @@ def test_a_step_skipped_for_infinite_gradients_shrinks_nothing():
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
         rt.L1(0.1).on(model).attach(optimizer, proximal=True)
         rt.L2(0.1, select="bias").on(model).attach(optimizer)
+        rt.MinMaxNorm(2.0, 3.0, rate=0.5).on(model).attach(optimizer)  # moves weights at each step
         before = [p.detach().clone() for p in model.parameters()]
         scaler.scale(model(torch.full((2, 4), torch.inf)).sum()).backward()
         scaler.step(optimizer)

@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from regtorch.training.epochs import SampledMean
+from regtorch.training.epochs import SampledMean, WeightedMean
 from regtorch.training.history import draw
 
 VALUES = st.lists(st.floats(-10, 10), min_size=2, max_size=30)
@@ -37,3 +40,18 @@ def test_a_picture_also_of_one_epoch_and_without_validation(tmp_path: Path, epoc
     draw([{"epoch": e, **metrics} for e in range(1, 1 + epochs)], tmp_path / "deep" / "history.png")
     assert (tmp_path / "deep" / "history.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["history.png"]
+
+
+def test_a_mean_over_processes_weighs_each_by_its_samples() -> None:
+    class Two(SingleDeviceStrategy):
+        """Another process has a total of 6 from 1 sample."""
+
+        def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+            return tensor + (6.0 if tensor.dtype == torch.float32 else 1.0)
+
+    mean = WeightedMean()
+    mean.add(torch.tensor(2.0), 2)
+    assert mean.value() == 2.0
+    assert mean.value(Two("cpu")) == (2 * 2 + 6) / 3
+    mean.add_zero(2)
+    assert mean.value() == 1.0

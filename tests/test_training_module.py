@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import regtorch as rt
@@ -133,3 +133,28 @@ def test_tests_without_a_fit():
 def test_a_constraint_among_the_penalties_is_refused():
     with pytest.raises(TypeError, match=r"penalties must be penalties, received MaxNorm.*; see constraints="):
         RegularizedModule(nn.Linear(2, 2), optimizer=torch.optim.SGD, num_classes=2, penalties=[rt.MaxNorm(2.0)])
+
+
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_an_epoch_that_an_error_ended_leaves_nothing_in_the_next_score(stage: str):
+    failing = stage
+
+    class Fails(RegularizedModule):
+        fails = True
+
+        def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Any:
+            result = super()._step(stage, batch)
+            if self.fails and stage == failing:
+                raise KeyError
+            return result
+
+    def module() -> Fails:
+        return Fails(a_net(), optimizer=partial(torch.optim.SGD, lr=0.0), num_classes=3)
+
+    broken, whole = module(), module()
+    with pytest.raises(KeyError):
+        fit(broken)
+    broken.fails = whole.fails = False
+    broken.train()
+    scores = [fit(one, trainer_for(max_epochs=1)).callback_metrics[f"{stage}/accuracy"] for one in (broken, whole)]
+    assert scores[0] == scores[1]

@@ -114,7 +114,8 @@ class BoundPenalty(Bound, Term):
             none = False
             if not isinstance(tensor, nn.Parameter):
                 self._add_behind(weight, factor, owned)
-            elif foreach is False or tensor.grad is None or tensor.grad.is_sparse:
+            elif foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
+                # In half precision operations on lists round the strength itself, a small one to 0.
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             elif elementwise and not isinstance(factor, Tensor):
                 at_once[0].append(tensor)
@@ -165,17 +166,24 @@ class BoundConstraint(Bound):
         self.project_owned()
 
     @torch.no_grad()
-    def project_owned(self, owned: Owned = None) -> bool:
-        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`."""
+    def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> bool:
+        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`.
+
+        Where `found_inf`, which a fused optimizer has under a GradScaler, is not 0, the step was left out by the
+        optimizer itself, and weights stay.
+        """
         found = False
         for weight, tensor in self.weights(owned):
             found = True
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
+            before = None if found_inf is None else tensor.clone()
             if self.rule.by_unit and weight.groups > 1:  # units first is a copy there
                 tensor.copy_(weight.swap_units(self.rule(weight.swap_units(tensor))))
             else:
                 self.rule.project_(self._view(weight, tensor))
+            if found_inf is not None and before is not None:
+                tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
         return found or not any(True for _ in self.weights())
 
     def _computed(self, weight: Weight) -> TypeError:

@@ -155,7 +155,7 @@ class _Attached:
                 if not proximal.apply(optimizer, term, factor):
                     raise _lost(optimizer, term)
         for bound in self.rules["constraint"]:
-            if not bound.project_owned(owned):
+            if not bound.project_owned(owned, getattr(optimizer, "found_inf", None)):
                 raise _lost(optimizer, bound)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 __all__ = ["EpochCallback", "EpochRecord", "SampledMean", "WeightedMean", "logging_is_due"]
@@ -72,9 +73,18 @@ class WeightedMean:
         """Take in a 0."""
         self._weight += weight
 
-    def value(self) -> Tensor | None:
-        """The mean, or None where nothing was taken in."""
-        return None if self._total is None else self._total / self._weight
+    def value(self, strategy: Strategy | None = None) -> Tensor | None:
+        """The mean, or None where nothing was taken in.
+
+        Args:
+            strategy: the trainer's, for the mean over all its processes; None is this process's.
+        """
+        if self._total is None:
+            return None
+        total, weight = self._total, torch.full_like(self._total, self._weight, dtype=torch.float64)
+        if strategy is not None:
+            total, weight = (strategy.reduce(part, reduce_op="sum") for part in (total, weight))
+        return (total / weight).to(self._total.dtype)
 
 
 class SampledMean:

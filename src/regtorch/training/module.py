@@ -105,6 +105,18 @@ class RegularizedModule(LightningModule):
             )
         return [self._regularize]
 
+    def on_train_epoch_start(self) -> None:
+        """Begin the score anew, also after an epoch that an error ended."""
+        self.scores["train"].reset()
+
+    def on_validation_epoch_start(self) -> None:
+        """Likewise."""
+        self.scores["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Likewise."""
+        self.scores["test"].reset()
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
         """The loss of a batch."""
         return self._step("train", batch)

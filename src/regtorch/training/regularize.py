@@ -147,8 +147,12 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Log the batch's part."""
-        self._evaluated(pl_module, "val", outputs, batch)
+        """Take in the batch's loss."""
+        self._evaluated(outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the validation's means."""
+        self._log_evaluation(trainer, pl_module, "val")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the penalty once for the whole test."""
@@ -163,20 +167,35 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Log the batch's part."""
-        self._evaluated(pl_module, "test", outputs, batch)
+        """Take in the batch's loss."""
+        self._evaluated(outputs, batch, dataloader_idx)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the test's means."""
+        self._log_evaluation(trainer, pl_module, "test")
 
     def _start_evaluation(self, module: LightningModule) -> None:
         if self._module is not module:  # evaluated before any fit, or after the fit of another module
             self._bind(module)
         self._now = self.penalty(module.device)
+        self._evaluation: dict[int, tuple[WeightedMean, WeightedMean]] = {}  # of each loader: task loss, held penalty
 
-    def _evaluated(self, module: LightningModule, stage: str, outputs: Any, batch: Any) -> None:
+    def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
+        task, of_held = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
         task_loss, held = _losses(outputs)
-        if task_loss is not None and held is not None:
-            task_loss = task_loss - held
-        penalty = _sum(self._now, held)
-        _log(module, stage, task_loss, penalty, on_epoch=True, batch_size=_size(batch), sync_dist=True)
+        if held is None:
+            of_held.add_zero(_size(batch))
+        else:
+            of_held.add(held, _size(batch))
+        if task_loss is not None:
+            task.add(task_loss if held is None else task_loss - held, _size(batch))
+
+    def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        for loader, means in self._evaluation.items():
+            # Not by the trainer's own mean over processes, which rounds the number of samples of each.
+            task_loss, held = (mean.value(trainer.strategy) for mean in means)
+            name = f"/dataloader_idx_{loader}" if len(self._evaluation) > 1 else ""
+            _log(module, stage, task_loss, _sum(self._now, held), name, add_dataloader_idx=False)
 
 
 def _check(rule: object) -> None:
@@ -204,11 +223,11 @@ def _owns(optimizer: Optimizer, rule: Bound) -> bool:
 def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
     """A step's loss, and the part of it that is a penalty already; None for either that it does not say."""
     if isinstance(outputs, Tensor):
-        return outputs.detach(), None
+        return outputs.detach().reshape(()), None
     if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
         return None, None
     held = outputs.get("penalty")
-    return outputs["loss"].detach(), None if held is None else torch.as_tensor(held).detach()
+    return outputs["loss"].detach().reshape(()), None if held is None else torch.as_tensor(held).detach().reshape(())
 
 
 def _sum(penalty: Tensor, held: Tensor | None) -> Tensor:

@@ -32,6 +32,11 @@ class Score:
         if self._size >= _MOST:
             self.metric()
 
+    def reset(self) -> None:
+        """Forget everything."""
+        self._waiting, self._size = [], 0
+        self._metric.reset()
+
     def metric(self) -> Metric:
         """The metric, once it has seen every batch."""
         if self._waiting:
