@@ -77,7 +77,7 @@ def test_the_page_tells_everything(mixed: Path):
     text = " ".join(Tree((mixed / "report.html").read_text()).texts)
     for said in (
         *("mnist_mlp on digits", "Best settings", "Along the strength λ", "Learning curves", "Search in search"),
-        *("Importance of the parameters", "reg.lam decides 70%", "The penalty outweighs the task", "Lower reg.lam."),
+        *("Importance of the parameters", "reg.lam decides 70%", "The penalty is strong", "Lower reg.lam."),
         *("out of memory: lower data.batch_size", "diverged: train/loss became nan", "Could not be read"),
         *("bad/1/summary.json: expected JSON", "l1 on hidden.weight", "regtorch 0.1.0, torch 2.9.0, python 3.11.7"),
         "python scripts/train.py -m model=mnist_mlp reg=l1 reg.lam=0.001 seed=0,1",

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import restored
 from regtorch.init import NORMS
 from regtorch.weights import modules_of
 
-__all__ = ["DROPOUTS", "Call", "calls", "hooked", "kept_inputs"]
+__all__ = ["DROPOUTS", "Call", "calls", "hooked", "kept_inputs", "with_weights"]
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _KEPT = (*NORMS, *DROPOUTS)  # whose inputs are kept
@@ -96,6 +97,14 @@ def hooked(
                 handles.callback(module.register_forward_pre_hook(on_enter(name), prepend=True).remove)
             handles.callback(module.register_forward_hook(on_leave(name)).remove)
         yield
+
+
+def with_weights(found: Sequence[Call]) -> list[nn.Module]:
+    """The modules with weights of their own, in the order in which they are entered."""
+    owners = [c.module for c in found if is_parametrized(c.module) or any(True for _ in c.module.parameters(False))]
+    # What computes a weight is entered in the midst of its layer.
+    computing = {id(part) for m in owners if is_parametrized(m) for part in m.modules() if part is not m}
+    return [m for m in owners if id(m) not in computing]
 
 
 def kept_inputs(found: Sequence[Call]) -> dict[str, Tensor]:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from regtorch.bind import BoundConstraint
+from regtorch.doctor.bounds import last_with_weights
 from regtorch.doctor.calls import hooked
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity, listed
-from regtorch.doctor.head import floor, last_with_weights
+from regtorch.doctor.head import floor
 from regtorch.doctor.restored import restored
 from regtorch.weights import modules_of
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,6 +23,7 @@ from regtorch.doctor import (
     norms,
     penalty,
     rate,
+    reach,
     scope,
     symmetry,
     vitals,
@@ -26,6 +31,7 @@ from regtorch.doctor import (
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import SEVERITIES, Finding, Unfit
 from regtorch.doctor.patient import Patient, Rule
+from regtorch.doctor.restored import random_numbers_restored
 
 __all__ = ["diagnose", "findings_of"]
 
@@ -36,6 +42,7 @@ _BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
     labels.find,
     head.find,
     symmetry.find,
+    reach.find,
     constraint.find,
     rate.find,
     penalty.find,
@@ -72,8 +79,11 @@ def diagnose(
 ) -> list[Finding]:
     """Say why a net does not learn, or learns worse, under its rules: the most to blame first.
 
-    A few steps are made on the model itself and taken back: weights, buffers, gradients, modes, the optimizer and
-    random numbers are left as they were, to the bit.
+    A few steps are made on the model itself and taken back: weights, buffers, gradients and modes of the model, of a
+    loss that is a module and of all that the optimizer owns, the optimizer and random numbers are left as they were,
+    to the bit. What cannot be seen from here is not brought back: plain attributes that a forward sets, generators of
+    one's own, and other nets that the loss calls, such as a GAN's discriminator, whose buffers move and whose
+    gradients are filled: put those in evaluation mode, and call zero_grad() afterwards.
 
     Args:
         model: the net.
@@ -97,7 +107,9 @@ def diagnose(
         >>> "penalty_dominates" in [finding.cause for finding in found]
         True
     """
-    return findings_of(Exam(Patient.admit(model, loss_fn, batches, optimizer, rules)))
+    generators = (getattr(batches, "generator", None), getattr(getattr(batches, "sampler", None), "generator", None))
+    with random_numbers_restored(*(g for g in generators if isinstance(g, torch.Generator))):
+        return findings_of(Exam(Patient.admit(model, loss_fn, batches, optimizer, rules)))
 
 
 def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
@@ -110,20 +122,46 @@ def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> lis
     Returns:
         The findings, the most to blame first.
     """
+    # What the loss changes outside the steps, too; what the net warns of here it warns of in training, once.
+    with exam.patient.restored(), _as_in_training(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = _measured(exam, tell)
+        refused = next((f for f in found if f.cause == "optimizer_fails" and f.severity == "info"), None)
+        if refused is not None:
+            found = [*_measured(Exam(replace(exam.patient, optimizer=None), exam.steps), tell), _replaced(refused)]
+    return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+
+
+@contextmanager
+def _as_in_training() -> Iterator[None]:
+    """With gradients whatever surrounds the call, and with compiled nets as they were before."""
+    dynamo = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), dynamo:
+        yield
+
+
+def _measured(exam: Exam, tell: Callable[[str], None]) -> list[Finding]:
     found: dict[Callable[[Exam], Iterator[Finding]], list[Finding]] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the net warns of here it warns of in training, once
-        for part in _ORDER:
-            tell(part.__module__.rpartition(".")[2])
-            try:
-                found[part] = sorted(part(exam), key=lambda f: -f.blame)
-            except Unfit as unfit:
-                found[part] = [unfit.finding]
-                break
-            if any(_prevents_steps(f) for f in found[part]):
-                break
-    parts = (found.get(part, ()) for part in _BLAME)
-    return sorted((f for part in parts for f in part), key=lambda f: SEVERITIES.index(f.severity))
+    for part in _ORDER:
+        tell(part.__module__.rpartition(".")[2])
+        try:
+            found[part] = sorted(part(exam), key=lambda f: -f.blame)
+        except Unfit as unfit:
+            found[part] = [unfit.finding]
+            break
+        if any(_prevents_steps(f) for f in found[part]):
+            break
+    return [f for part in _BLAME for f in found.get(part, ())]
+
+
+def _replaced(refused: Finding) -> Finding:
+    return replace(
+        refused,
+        cause="optimizer_not_watched",
+        why=f"The steps were watched with Adam at a rate of 0.001: a copy of the optimizer cannot be stepped by itself "
+        f"({refused.why.rstrip('.')}).",
+        change="Nothing; to have the optimizer itself watched, give one that steps without a closure.",
+    )
 
 
 def _prevents_steps(finding: Finding) -> bool:

@@ -47,15 +47,15 @@ def find(exam: Exam) -> Iterator[Finding]:
 
 def _always_on(exam: Exam) -> Iterator[Finding]:
     """Randomness that evaluation mode does not switch off, such as F.dropout without `training=`."""
-    with restored(exam.patient.model), torch.no_grad():
-        exam.patient.model.eval()
-        outputs: list[Tensor] = []
-        for seed in (0, 1):
+    outputs: list[Tensor] = []
+    for seed in (0, 1):
+        with restored(exam.patient.model), torch.no_grad():  # for each, as a buffer may hold a running mean
+            exam.patient.model.eval()
             torch.manual_seed(seed)
             output = exam.patient.output(0)
-            if not isinstance(output, Tensor) or not output.is_floating_point():
-                return
-            outputs.append(output.double())
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return
+        outputs.append(output.double())
     spread, size = float((outputs[1] - outputs[0]).std(correction=0)), float(outputs[0].std(correction=0))
     if spread > 1e-3 * size:
         yield Finding(

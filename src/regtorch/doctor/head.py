@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import e, inf, log
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
+from torch import Tensor
 
+from regtorch.doctor.bounds import Bounds, bounds_of
+from regtorch.doctor.constant import same_for_all
 from regtorch.doctor.exam import Exam, joined
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.restored import restored
 
-__all__ = ["chance", "find", "floor", "last_with_weights"]
+__all__ = ["chance", "find", "floor"]
 
 _SUM = 1e-3  # a softmax's rows sum to 1 within this
 _OUTSIDE = 0.01  # share of targets that a bounded head may miss, as outliers
-_SAME = 1e-3  # spread of outputs, of the targets' spread, or (of numbers) of their own size
 _CHANCE = 0.02  # relative distance of a loss from ln C
-_WILD = 1e3  # the size of the weights that show whether a head has bounds
-_DRAWS = 2  # of such weights, each with either sign: one could keep a head without bounds inside by chance
 
 
 def find(exam: Exam) -> Iterator[Finding]:
@@ -29,63 +25,24 @@ def find(exam: Exam) -> Iterator[Finding]:
     outputs, targets = joined(exam.outputs), exam.targets
     if outputs is None or targets is None or not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
         return
-    bounds = _bounds(exam)
+    yield from _of_likelihoods(exam, outputs)
+    yield from _sign(exam)
+    bounds = bounds_of(exam)
     if exam.task == "classes":
         yield from _of_classes(exam, outputs, bounds)
     elif exam.task == "binary":
         yield from _of_binary(exam, bounds)
     elif exam.task == "numbers" and bounds:
-        yield from _of_numbers(targets, bounds)
+        yield from _of_numbers(exam, targets, bounds)
     if exam.broadcasts:
         yield _broadcast(outputs, targets)
-    yield from _constant(exam, outputs, targets)
-
-
-# Bounds
-
-
-def _bounds(exam: Exam) -> tuple[float, float] | None:
-    """(0, 1), (-1, 1) or (0, inf) where no weights of the last layer could bring the outputs out of it; else None.
-
-    That outputs lie there now may be chance: the last layer gets weights, both very large and of both signs, that take
-    a head without bounds far away.
-    """
-    head = last_with_weights(exam)
-    if head is None:
-        return None
-    with restored(exam.patient.model), torch.no_grad():
-        torch.manual_seed(0)
-        exam.patient.model.eval()
-        drawn: list[Any] = []
-        for _ in range(_DRAWS):
-            for p in head.parameters():
-                p.normal_(std=_WILD)
-            drawn.append(exam.patient.output(0))
-            for p in head.parameters():
-                p.neg_()
-            drawn.append(exam.patient.output(0))
-    wild = joined(drawn)
-    if wild is None or not bool(torch.isfinite(wild).all()) or not bool(wild.any()):
-        return None
-    smallest, largest = float(wild.min()), float(wild.max())
-    if smallest >= -1 and largest <= 1:
-        return (0.0 if smallest >= 0 else -1.0), 1.0
-    return (0.0, inf) if smallest >= 0 else None
-
-
-def last_with_weights(exam: Exam) -> nn.Module | None:
-    """The module with weights of its own that the forward pass enters last."""
-    entered = [call.module for call in exam.calls()]
-    owners = [m for m in entered if is_parametrized(m) or any(True for _ in m.parameters(recurse=False))]
-    # What computes a weight is entered in the midst of its layer.
-    computing = {id(part) for m in owners if is_parametrized(m) for part in m.modules() if part is not m}
-    return next((m for m in reversed(owners) if id(m) not in computing), None)
+    yield from same_for_all(exam, outputs, targets)
 
 
 # Classes
 
 
-def _of_classes(exam: Exam, outputs: Tensor, bounds: tuple[float, float] | None) -> Iterator[Finding]:
+def _of_classes(exam: Exam, outputs: Tensor, bounds: Bounds | None) -> Iterator[Finding]:
     rows = outputs.float().sum(1)
     off = float((rows - 1).abs().max())
     of_logs = float((outputs.float().exp().sum(1) - 1).abs().max())
@@ -115,6 +72,17 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: tuple[float, float] | None)
         yield _without_sign(
             "warning", "half of what tells classes apart is cut off, and a unit that is off gets no gradient"
         )
+    elif bounds and (dims := _softmax_dims(exam.outputs[0])):
+        yield Finding(
+            "softmax_over_wrong_dim",
+            "head",
+            "severe",
+            {"dim": dims[0]},
+            why=f"The outputs sum to 1 over dim {dims[0]}, where classes are not: a softmax sets "
+            f"{'samples' if dims[0] == 0 else 'places'} against each other, and the loss takes its own over dim 1.",
+            change="Let the net return logits: leave the softmax out.",
+            blame=100,
+        )
     elif bounds:
         low, high = bounds
         name = "sigmoid" if low == 0 else "tanh"
@@ -127,6 +95,53 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: tuple[float, float] | None)
             f"them for logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
             change=f"Let the net return logits: leave the {name} behind the last layer out.",
             blame=100,
+        )
+
+
+def _softmax_dims(output: Tensor) -> list[int]:
+    """The dims but that of the classes over which the outputs are positive and sum to 1."""
+    off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
+    return [dim for dim in off if off[dim] < _SUM and output.shape[dim] > 1 and bool((output >= 0).all())]
+
+
+def _of_likelihoods(exam: Exam, outputs: Tensor) -> Iterator[Finding]:
+    """Outputs of which the loss expects that they are log-probabilities, and that are not."""
+    if not exam.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
+        return
+    off = float((outputs.float().sum(1) - 1).abs().max())
+    probabilities = off < _SUM and bool((outputs >= 0).all())
+    yield Finding(
+        "nll_without_log_softmax",
+        "head",
+        "warning" if probabilities else "severe",
+        {"smallest": float(outputs.min()), "largest": float(outputs.max())},
+        why="The loss is minus the output of the right class, which is made for log-probabilities: "
+        + (
+            "of probabilities it gives hardly a gradient where the net is wrong."
+            if probabilities
+            else "of other numbers it falls without end, whatever the other classes get."
+        ),
+        change="Give the outputs to cross entropy as logits, or return their log-softmax over dim 1."
+        if not probabilities
+        else "Return the log-softmax over dim 1 in place of the softmax.",
+        blame=100,
+    )
+
+
+def _sign(exam: Exam) -> Iterator[Finding]:
+    groups = () if exam.patient.optimizer is None else exam.patient.optimizer.param_groups
+    maximized = any(group.get("maximize") for group in groups)
+    if exam.cross_entropy_sign == (1 if maximized else -1):
+        yield Finding(
+            "loss_sign",
+            "optimizer" if maximized else "loss",
+            "severe",
+            {"sign": exam.cross_entropy_sign},
+            why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
+            if maximized
+            else "The loss is minus the cross entropy: every step makes the right class less likely.",
+            change="Leave `maximize` out." if maximized else "Leave the minus out.",
+            blame=1000,
         )
 
 
@@ -174,7 +189,7 @@ def _without_sign(severity: Severity, harm: str) -> Finding:
 # Logits of yes or no, and numbers
 
 
-def _of_binary(exam: Exam, bounds: tuple[float, float] | None) -> Iterator[Finding]:
+def _of_binary(exam: Exam, bounds: Bounds | None) -> Iterator[Finding]:
     if bounds is None or not exam.takes_logits:
         return
     low, high = bounds
@@ -208,7 +223,7 @@ def _broadcast(outputs: Tensor, targets: Tensor) -> Finding:
     )
 
 
-def _of_numbers(targets: Tensor, bounds: tuple[float, float]) -> Iterator[Finding]:
+def _of_numbers(exam: Exam, targets: Tensor, bounds: Bounds) -> Iterator[Finding]:
     low, high = bounds
     outside = float(((targets < low) | (targets > high)).float().mean())
     numbers = {
@@ -229,7 +244,7 @@ def _of_numbers(targets: Tensor, bounds: tuple[float, float]) -> Iterator[Findin
             change="Take a linear head, or scale the targets into the head's range.",
             blame=100 * outside,
         )
-    elif high < inf:
+    elif high < inf and not exam.needs_probabilities:
         yield Finding(
             "bounded_head",
             "head",
@@ -238,35 +253,4 @@ def _of_numbers(targets: Tensor, bounds: tuple[float, float]) -> Iterator[Findin
             why=f"The head keeps the outputs in [{low:g}, {high:g}]: the targets lie there, but its gradient fades "
             "towards both ends.",
             change="Take a linear head, as is usual for a regression.",
-        )
-
-
-# The same output for everything
-
-
-def _constant(exam: Exam, outputs: Tensor, targets: Tensor) -> Iterator[Finding]:
-    if len(outputs) < 2 or outputs.ndim > 2:
-        return
-    columns = outputs.double().reshape(len(outputs), -1)
-    spread = float(columns.std(0).max())
-    numbers = {"outputs_spread": spread, "samples": len(outputs)}
-    if exam.task == "numbers":
-        wanted = float(targets.double().reshape(len(targets), -1).std(0).max())
-        numbers |= {"targets_spread": wanted}
-        # The size of the outputs too: those of an untrained net are small beside targets that are not standardised.
-        same = wanted > 0 and spread < _SAME * min(wanted, float(columns.square().mean().sqrt()) or wanted)
-    elif exam.task == "classes":
-        same = len(columns.argmax(1).unique()) == 1 and spread < 1e-4
-    else:
-        same = exam.task == "binary" and spread < 1e-4
-    if same:
-        yield Finding(
-            "constant_predictions",
-            "outputs",
-            "warning",
-            numbers,
-            why=f"The net gives (nearly) the same output for all {len(outputs)} inputs: it spreads by {spread:.1e}.",
-            change="Look for inputs without spread, units that are off for all inputs, weights at 0 and a penalty that "
-            "rules the task.",
-            blame=1,
         )

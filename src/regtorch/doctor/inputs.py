@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.exam import Exam, spread_and_mean
+from regtorch.doctor.exam import NOT_FINITE, Exam, spread_and_mean
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.init import NORMS
 
@@ -26,23 +26,37 @@ def find(exam: Exam) -> Iterator[Finding]:
     x = exam.inputs
     if x is None or not x.is_floating_point() or not x.numel():
         return
-    bad = [int((~torch.isfinite(x)).sum()) for x, _ in exam.patient.batches if not bool(torch.isfinite(x.sum()))]
-    if sum(bad):
-        whole = sum(x.numel() for x, _ in exam.patient.batches)
-        yield Finding(
-            "input_not_finite",
-            "inputs",
-            "severe",
-            {"not_finite": sum(bad), "share": sum(bad) / whole},
-            why=f"{sum(bad)} of {whole} input numbers are NaN or infinite: loss and weights become so too.",
-            change="Replace or leave out what is missing, and look for divisions by 0, before the net sees it.",
-            blame=1e6,
-        )
-        return
-    if not _rescaled(exam):
-        yield from _scale(x)
-        yield from _offset(x)
+    bad = {
+        number: int((~torch.isfinite(x)).sum())
+        for number, (x, _) in enumerate(exam.patient.batches)
+        if not bool(torch.isfinite(x.sum()))
+    }
+    bad = {number: count for number, count in bad.items() if count}
+    if bad:
+        harmless = all(exam.is_finite_on(number) for number in list(bad)[:NOT_FINITE])
+        yield _not_finite(sum(bad.values()), sum(x.numel() for x, _ in exam.patient.batches), harmless)
+        if not harmless:
+            return
+    taken = x if exam.taken_in is None else exam.taken_in
+    if taken.is_floating_point() and bool(torch.isfinite(taken).all()) and not _rescaled(exam):
+        yield from _scale(taken)
+        yield from _offset(taken)
     yield from _constant(x)
+
+
+def _not_finite(bad: int, whole: int, harmless: bool) -> Finding:
+    return Finding(
+        "input_not_finite",
+        "inputs",
+        "info" if harmless else "severe",
+        {"not_finite": bad, "share": bad / whole},
+        why=f"{bad} of {whole} input numbers are NaN or infinite: "
+        + ("the net replaces them, loss and gradients are finite." if harmless else "loss and weights become so too."),
+        change="Nothing where they stand for what is missing."
+        if harmless
+        else "Replace or leave out what is missing, and look for divisions by 0, before the net sees it.",
+        blame=1e6,
+    )
 
 
 def _rescaled(exam: Exam) -> bool:

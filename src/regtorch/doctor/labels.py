@@ -8,8 +8,9 @@ from math import inf
 import torch
 from torch import Tensor
 
-from regtorch.doctor.exam import Exam, joined, spread_and_mean
+from regtorch.doctor.exam import NOT_FINITE, Exam, joined
 from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.probe import FLAT, correlation, standardised
 
 __all__ = ["find"]
 
@@ -20,21 +21,17 @@ _IGNORED = -100  # the number that torch's losses leave out
 
 # The probe
 _PROBED = 200, 1024  # samples: at least, and at most where it should find what there is
-_FLAT = 1000  # features up to which a small probe should find what there is
-_WIDTH = 256  # features of the probe
-_SHUFFLES = 20
 _RARE = 40  # samples outside the most frequent class
 _COLUMNS = 16  # numbers in a target up to which it is asked for them
-_LEVEL = 0.9  # the share of shuffled labels that true ones have to beat
 
 
 def find(exam: Exam) -> Iterator[Finding]:
     """Findings about the targets; none where they, or the outputs, are no tensors of one form."""
     targets, output = exam.targets, exam.outputs[0]
-    if targets is None or not isinstance(output, Tensor) or not output.is_floating_point():
+    if targets is None or not isinstance(output, Tensor) or not output.is_floating_point() or not exam.uses_targets:
         return
     if targets.is_floating_point() and (bad := int((~torch.isfinite(targets)).sum())):
-        yield _not_finite(bad, targets)
+        yield _not_finite(exam, bad, targets)
         return
     if _is_one_hot(targets, output):
         yield from _one_hot(exam)
@@ -45,6 +42,9 @@ def find(exam: Exam) -> Iterator[Finding]:
     if wrong:
         return
     if exam.task == "classes" or (exam.task == "binary" and targets.numel() == len(targets)):
+        if targets.is_floating_point() and targets.ndim == output.ndim and exam.task == "classes":
+            yield from _of_probabilities(exam, targets)
+            return
         labels = targets.long().flatten()
         yield from _shares(labels[labels != _IGNORED])
         if labels.numel() == len(targets):
@@ -52,7 +52,16 @@ def find(exam: Exam) -> Iterator[Finding]:
     elif exam.task == "numbers":
         yield from _scale(exam, targets)
         if targets[:1].numel() <= _COLUMNS:
-            yield from _unrelated(exam, targets, _standardised(targets.reshape(len(targets), -1).float()), "targets")
+            yield from _unrelated(exam, targets, standardised(targets.reshape(len(targets), -1).float()), "targets")
+
+
+def _of_probabilities(exam: Exam, targets: Tensor) -> Iterator[Finding]:
+    """Labels given as probabilities of the classes: smoothed, mixed, or another net's."""
+    if targets.ndim > 2:
+        return
+    if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed classes, of which each has its row
+        yield from _shares(targets.argmax(1))
+    yield from _unrelated(exam, targets, targets.float(), "labels")
 
 
 # Form
@@ -122,15 +131,21 @@ def _takes(exam: Exam, output: Tensor, target: Tensor) -> bool:
     return True
 
 
-def _not_finite(bad: int, targets: Tensor) -> Finding:
+def _not_finite(exam: Exam, bad: int, targets: Tensor) -> Finding:
+    finite = [bool(torch.isfinite(y).all()) for _, y in exam.patient.batches]
+    harmless = all(
+        exam.is_finite_on(n) for n in [n for n, is_finite in enumerate(finite) if not is_finite][:NOT_FINITE]
+    )
     return Finding(
         "target_not_finite",
         "targets",
-        "severe",
+        "info" if harmless else "severe",
         {"not_finite": bad, "share": bad / targets.numel()},
-        why=f"{bad} of {targets.numel()} target numbers are NaN or infinite: the loss and then all weights become "
-        "so too.",
-        change="Leave samples without a target out, and look for divisions by 0 and logarithms of 0.",
+        why=f"{bad} of {targets.numel()} target numbers are NaN or infinite: "
+        + ("the loss leaves them out." if harmless else "the loss and then all weights become so too."),
+        change="Nothing where they stand for what is missing."
+        if harmless
+        else "Leave samples without a target out, and look for divisions by 0 and logarithms of 0.",
         blame=1e6,
     )
 
@@ -219,17 +234,21 @@ def _one_column_a_class(labels: Tensor) -> Tensor:
 
 def _unrelated(exam: Exam, targets: Tensor, columns: Tensor, where: str) -> Iterator[Finding]:
     x = exam.inputs
-    if x is None or not x.is_floating_point() or x.ndim < 2:
-        return
-    flat = x.ndim == 2 and x.shape[1] <= _FLAT
+    taken = exam.taken_in
+    if x is None or not x.is_floating_point() or x.ndim < 2 or (taken is not None and not taken.is_floating_point()):
+        return  # numbers of words or the like, however they are written
+    flat = x.ndim == 2 and x.shape[1] <= FLAT
     most = min(len(x), len(targets), _PROBED[1] if flat else _PROBED[0])
     kept = (targets[:most].reshape(most, -1)[:, 0] != _IGNORED).nonzero().flatten()
     x, columns = x[kept].flatten(1), columns[kept]
+    if where == "labels":  # of a class that has one sample nothing can be held out
+        several = columns[:, columns.sum(0) > 1].any(1)
+        x, columns = x[several], columns[several]
     # Of two classes of which one is rare a few samples say nothing.
     rare = len(x) - float(columns.sum(0).max()) if where == "labels" else inf
     if len(x) < _PROBED[0] or rare < _RARE or not bool(columns.std(0).any()) or not bool(torch.isfinite(x).all()):
         return
-    true, level = _probe(x.cpu(), columns.cpu())
+    true, level = correlation(x.cpu(), columns.cpu())
     if true > level:
         return
     yield Finding(
@@ -244,43 +263,3 @@ def _unrelated(exam: Exam, targets: Tensor, columns: Tensor, where: str) -> Iter
         + (" and whether the inputs hold what is asked for." if flat else "; otherwise nothing."),
         blame=10,
     )
-
-
-def _probe(x: Tensor, columns: Tensor) -> tuple[float, float]:
-    """A ridge regression's correlation with held-out labels, and the level that shuffled ones stay below.
-
-    Half of its features are linear in the inputs, half are ReLUs of random projections, so that it sees more than
-    lines. Correlation and not accuracy, which says nothing where one class is frequent.
-    """
-    own = torch.Generator().manual_seed(0)
-    features = _features(x, own)
-    wanted = columns - columns.mean(0)
-    orders = [torch.arange(len(x)), *(torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES))]
-    columns = torch.stack([wanted[order] for order in orders], 1)  # samples, orders, classes
-    scores = torch.zeros(len(orders))
-    halves = torch.randperm(len(x), generator=own).chunk(2)
-    for fit, held in (halves, halves[::-1]):
-        a, mean = features[fit], features[fit].mean(0)
-        a = a - mean
-        ridge = a.T @ a + len(fit) * torch.eye(a.shape[1], dtype=a.dtype)
-        weights = torch.linalg.solve(ridge, a.T @ columns[fit].flatten(1))
-        guessed = ((features[held] - mean) @ weights).view(len(held), len(orders), -1)
-        true = columns[held]
-        scores += (guessed * true).sum((0, 2)) / (guessed.norm(dim=(0, 2)) * true.norm(dim=(0, 2)) + 1e-12)
-    scores /= 2
-    return float(scores[0]), float(scores[1:].quantile(_LEVEL))
-
-
-def _features(x: Tensor, own: torch.Generator) -> Tensor:
-    half, width = _WIDTH // 2, x.shape[1]
-    if width <= _FLAT:
-        x = _standardised(x)
-    x = x.float()
-    linear = x if width <= half else x @ torch.randn(width, half, generator=own)
-    bent = (x @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)).relu()
-    return _standardised(torch.cat([_standardised(linear), bent], 1))
-
-
-def _standardised(x: Tensor) -> Tensor:
-    spread, mean = spread_and_mean(x)
-    return (x - mean) / spread.where(spread > 0, torch.ones_like(spread))

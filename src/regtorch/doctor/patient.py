@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -18,11 +19,13 @@ from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.optimizer_copy import copied, rate_of
+from regtorch.doctor.restored import restored
 from regtorch.hooks import attached_to, bare, owned_by
 from regtorch.penalties import Penalty
 from regtorch.weights import modules_of
 
-__all__ = ["Batch", "Patient", "Rule", "said"]
+__all__ = ["Batch", "Patient", "Rule", "fresh", "said"]
 
 Batch = tuple[Any, Tensor]
 Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
@@ -70,6 +73,10 @@ class Patient:
         if any(nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
             raise ValueError(
                 "diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then"
+            )
+        if any(p.is_inference() for p in (*model.parameters(), *model.buffers())):
+            raise ValueError(
+                "diagnose: the model was made under torch.inference_mode() and cannot be trained; make it outside"
             )
         if not callable(loss_fn):
             raise TypeError(f"diagnose: loss_fn must be a function of output and target, received {loss_fn!r}")
@@ -129,7 +136,7 @@ class Patient:
             Unfit: the net raises an error.
         """
         try:
-            return self.model(self.batch(number)[0])
+            return self.model(fresh(self.batch(number)[0]))  # some nets work in place
         except Exception as error:
             names = {id(module): name for name, module in modules_of(self.model).items()}
             frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -153,7 +160,7 @@ class Patient:
             ValueError: it is not one number.
         """
         try:
-            loss = self.loss_fn(output, target)
+            loss = self.loss_fn(output, fresh(target))
         except Exception as error:
             raise Unfit(
                 Finding(
@@ -166,7 +173,13 @@ class Patient:
             ) from error
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"diagnose: loss_fn must give one number, received {what}; take the mean over the batch")
+            if isinstance(loss, Tensor):
+                change = "take the mean over the batch"
+            elif isinstance(loss, tuple | list | Mapping):
+                change = "return the loss alone"
+            else:
+                change = "return the tensor itself, without .item() or float()"
+            raise ValueError(f"diagnose: loss_fn must give one number, received {what}; {change}")
         return loss.reshape(())
 
     def optimizer_like(self, factor: float = 1.0) -> Optimizer:
@@ -177,11 +190,31 @@ class Patient:
         """
         if self.optimizer is None:
             return torch.optim.Adam(self.trained.values(), lr=1e-3 * factor)
-        own = [p for group in self.optimizer.param_groups for p in group["params"]]
-        alike = copy.deepcopy(self.optimizer, {id(p): p for p in own})
-        for group in alike.param_groups if factor != 1 else ():
-            group["lr"] = group["lr"] * factor
+        alike = copied(self.optimizer)
+        for group in alike.param_groups:
+            if "lr" in group and factor * rate_of(group) != float(group["lr"]):
+                group["lr"] = factor * rate_of(group)
         return alike
+
+    @cached_property
+    def beside(self) -> Sequence[nn.Module | nn.Parameter]:
+        """What training changes beside the model: a loss with weights or buffers, and what else the optimizer owns."""
+        modules = [self.model, *([self.loss_fn] if isinstance(self.loss_fn, nn.Module) else [])]
+        known = {id(p) for module in modules for p in module.parameters()}
+        groups = self.optimizer.param_groups if self.optimizer else ()
+        return [*modules[1:], *(p for group in groups for p in group["params"] if id(p) not in known)]
+
+    def restored(self) -> AbstractContextManager[None]:
+        """Bring the model and what is trained beside it back."""
+        return restored(self.model, *self.beside)
+
+    def zero_grad(self) -> None:
+        """Of all that is trained."""
+        for thing in (self.model, *self.beside):
+            if isinstance(thing, nn.Module):
+                thing.zero_grad()
+            else:
+                thing.grad = None
 
 
 def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:
@@ -197,6 +230,23 @@ def _pair(batch: Any) -> Batch:
         what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
         raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
     return batch[0], batch[1]
+
+
+def fresh(thing: Any) -> Any:
+    """The same with tensors of its own, in sequences and mappings too."""
+    if isinstance(thing, Tensor):
+        return thing.detach().clone().requires_grad_(thing.requires_grad)
+    if isinstance(thing, tuple):
+        parts = [fresh(part) for part in thing]
+        return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
+    if type(thing) is list:
+        return [fresh(part) for part in thing]
+    if isinstance(thing, MutableMapping):
+        alike = copy.copy(thing)
+        for key in thing:
+            alike[key] = fresh(thing[key])
+        return alike
+    return thing
 
 
 def said(error: Exception) -> str:

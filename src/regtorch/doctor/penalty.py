@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, Severity, listed
+from regtorch.doctor.finding import Finding, Severity, Unfit, listed
+from regtorch.doctor.reach import unreached
 from regtorch.doctor.scale import HIDDEN
-from regtorch.doctor.trial import Trial
+from regtorch.doctor.trial import Step, Trial
 
 __all__ = ["Pull", "find", "pulls"]
 
 _COLLAPSED = 0.5  # of the norm it would have without the penalty, after the few watched steps
+_SOON, _LATE = 300, 10_000  # steps to half the norm: within a training's first epochs, and hardly within a training
+_STAYS = 0.8  # of its norm, for a weight that is near its equilibrium
+_LEARNT, _HARM = 0.5, 0.05  # of the loss of outputs with other samples' targets: a loss that is learnt, a harm
 _HEALTHY = 0.05  # share of loss and gradient that the advised strength aims at
 
 
@@ -49,10 +56,12 @@ class Pull:
 
 
 def pulls(exam: Exam) -> dict[str, Pull]:
-    """What the penalties do to each penalised weight; none where the loss is no finite number at once."""
+    """What the penalties do to each penalised weight that the loss reaches; none where it is not finite at once."""
     if not exam.with_rules.steps or not exam.without_penalties.steps:
         return {}
-    return {name: _pull(exam.with_rules, exam.without_penalties, name) for name in exam.patient.penalised}
+    alone = unreached(exam)
+    names = (name for name in exam.patient.penalised if name not in alone)
+    return {name: _pull(exam.with_rules, exam.without_penalties, name) for name in names}
 
 
 def _pull(with_rules: Trial, without: Trial, name: str) -> Pull:
@@ -80,14 +89,14 @@ def find(exam: Exam) -> Iterator[Finding]:
     if not found:
         return
     steps = exam.with_rules.steps
-    shares = [step.penalty / total if (total := step.penalty + abs(step.task_loss)) else 0.0 for step in steps]
+    shares = [_share(step, found) for step in steps]
     total = {
         what: math.sqrt(sum(getattr(step.forces[name], what) ** 2 for step in steps for name in found))
         for what in ("penalty", "task")
     }
     ratio = total["penalty"] / total["task"] if total["task"] else math.inf
     worst = max(found, key=lambda name: sum(step.forces[name].penalty for step in steps))
-    sizes = {name: p.numel() for name, p in exam.patient.penalised.items()}
+    sizes = {name: p.numel() for name, p in exam.patient.penalised.items() if name in found}
     numbers = {
         "share_of_loss_at_start": shares[0],
         "share_of_loss": fmean(shares),
@@ -115,7 +124,7 @@ def find(exam: Exam) -> Iterator[Finding]:
             blame=2.0,
         )
     severity = _severity(fmean(shares), ratio, found[worst].half_life)
-    if severity is not None and not emptied:
+    if severity is not None and not emptied and not _is_borne(exam, found[worst]):
         yield Finding(
             "penalty_dominates",
             worst,
@@ -129,10 +138,43 @@ def find(exam: Exam) -> Iterator[Finding]:
         )
 
 
+def _share(step: Step, names: Collection[str]) -> float:
+    penalty = sum(step.penalties.get(name, 0.0) for name in names)
+    return penalty / total if (total := penalty + abs(step.task_loss)) else 0.0
+
+
 def _severity(share: float, ratio: float, half_life: float) -> Severity | None:
-    if ratio >= 0.3 or (share >= 0.5 and half_life <= 300):
+    if ratio >= 0.3 or (share >= 0.5 and half_life <= _SOON):
         return "severe"
-    return "warning" if share >= 0.2 or ratio >= 0.1 else None
+    return "warning" if max(ratio / 0.1, share / 0.2) >= 1 and half_life <= _LATE else None
+
+
+def _is_borne(exam: Exam, pull: Pull) -> bool:
+    """Whether a net that has learnt keeps what it has learnt under its penalties.
+
+    Its task loss and gradient are next to 0, so that any penalty is large beside them. What tells is whether the
+    weights stay: they grow without the penalties by as much as those take, or are hardly taken from.
+    """
+    if pull.half_life <= _LATE and pull.equilibrium < _STAYS * pull.norm:
+        return False
+    paired, unrelated = _losses(exam)
+    quarter = slice(-max(1, exam.steps // 4), None)
+    harm = exam.with_rules.mean_task_loss(quarter) - exam.without_penalties.mean_task_loss(quarter)
+    return 0 <= paired < _LEARNT * unrelated and harm < _HARM * unrelated
+
+
+def _losses(exam: Exam) -> tuple[float, float]:
+    """The loss of the outputs with their targets, and with those of other samples."""
+    found: list[tuple[float, float]] = []
+    with torch.no_grad():
+        for output, (_, y) in zip(exam.outputs, exam.patient.batches, strict=False):
+            if isinstance(output, Tensor) and output.ndim and len(output) > 1:
+                other = output.roll(1 + len(output) // 2, 0)
+                try:
+                    found.append((float(exam.patient.task_loss(output, y)), float(exam.patient.task_loss(other, y))))
+                except Unfit:
+                    continue
+    return (fmean(a for a, _ in found), fmean(b for _, b in found)) if found else (math.nan, math.nan)
 
 
 def _weaker(exam: Exam, share: float, ratio: float) -> tuple[str, str]:

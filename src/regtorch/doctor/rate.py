@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import floor, inf, log10
 from statistics import median
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.optimizer_copy import rate_of
 from regtorch.doctor.trial import Trial, trial
 from regtorch.doctor.uses import RELUS, Use
 
@@ -29,6 +30,7 @@ def find(exam: Exam) -> Iterator[Finding]:
         return
     yield from _size(exam)
     yield from _first_step(exam)
+    yield from _scheduled(exam)
 
 
 # Divergence
@@ -98,8 +100,11 @@ def _size(exam: Exam) -> Iterator[Finding]:
             override=_fitting(exam, max, largest),
             blame=_GOOD / max(largest, 1e-12),
         )
-    # Of the first steps: later the weights themselves have become too large.
+    else:
+        yield from _still_groups(exam, medians)
+    # Of the first steps: later the weights themselves have become too large. What starts at 0 has no scale.
     at_first = _medians(exam.without_penalties, _TRIED)
+    at_first = {name: ratio for name, ratio in at_first.items() if name not in exam.without_penalties.from_zero}
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > _LARGE:
         quarter = max(1, exam.steps // 4)
@@ -122,10 +127,46 @@ def _size(exam: Exam) -> Iterator[Finding]:
         )
 
 
+def _still_groups(exam: Exam, medians: Mapping[str, float]) -> Iterator[Finding]:
+    """Parameter groups that stand still beside others that move."""
+    assert exam.patient.optimizer is not None
+    names = {id(p): name for name, p in exam.patient.trained.items()}
+    for number, group in enumerate(exam.patient.optimizer.param_groups):
+        own = [name for p in group["params"] if (name := names.get(id(p), "")) in medians]
+        largest = max((medians[name] for name in own), default=inf)
+        if largest < _TINY:
+            lr = rate_of(group)
+            yield Finding(
+                "rate_too_small",
+                listed(own),
+                "warning",
+                {"largest_update_over_weight": largest, "lr": lr, "group": number},
+                why=f"Parameter group {number} has a learning rate of {lr:g}: none of its weights moves by more than "
+                f"{largest:.1e} of its norm a step, while others move by {max(medians.values()):.1e}.",
+                change="Take a larger rate for the group, or freeze its weights where they are not to be trained.",
+                blame=1.0,
+            )
+
+
+def _scheduled(exam: Exam) -> Iterator[Finding]:
+    groups = exam.patient.optimizer.param_groups if exam.patient.optimizer else []
+    now, watched = ([rate(group) for group in groups] for rate in (lambda g: float(g.get("lr", 0.0)), rate_of))
+    if now != watched:
+        yield Finding(
+            "rate_scheduled",
+            "optimizer.lr",
+            "info",
+            {"lr": max(now), "lr_watched": max(watched)},
+            why=f"A schedule has the learning rate at {max(now):g} now, as in a warm-up; the steps were watched at "
+            f"{max(watched):g}, which it was built with.",
+            change="Nothing, where the schedule raises the rate again.",
+        )
+
+
 def _rate(exam: Exam) -> float | None:
     """The learning rate, where it is one."""
     groups = exam.patient.optimizer.param_groups if exam.patient.optimizer else []
-    rates = {float(group["lr"]) for group in groups if "lr" in group}
+    rates = {rate_of(group) for group in groups if "lr" in group}
     return rates.pop() if len(rates) == 1 else None
 
 

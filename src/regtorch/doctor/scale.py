@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.patient import Patient
-from regtorch.doctor.restored import restored
 
 __all__ = ["HIDDEN", "scale_changes"]
 
@@ -24,7 +23,7 @@ def scale_changes(patient: Patient) -> dict[str, float]:
     """
     model = patient.model
     changes: dict[str, float] = {}
-    with restored(model), torch.no_grad():
+    with patient.restored(), torch.no_grad():
         model.train()
         base = _output(patient)
         size = float(torch.linalg.vector_norm(base)) if base is not None else 0.0

@@ -8,17 +8,19 @@ from math import isfinite, nan
 from statistics import fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.optimizer_copy import is_torchs
 from regtorch.doctor.patient import Patient, said
-from regtorch.doctor.restored import restored
 from regtorch.doctor.uses import Look
 
 __all__ = ["Forces", "Step", "Trial", "equal_rows", "trial"]
 
 
+_NOTHING = 1e-6  # root mean square of weights that start at 0
 _COMPARED = 2**16  # coordinates of a weight, about, that are compared one by one
 
 
@@ -54,12 +56,14 @@ class Step:
         forces: on each penalised weight; none where the penalties are left out.
         updates: the optimizer's step over the norm, of each weight of two or more dims that has a gradient; in some
             of the steps, as it takes several passes over all weights.
+        penalties: what they are of each weight.
     """
 
     task_loss: float
     penalty: float
     forces: Mapping[str, Forces]
     updates: Mapping[str, float] = field(default_factory=dict)
+    penalties: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Trial:
         diverged: whether the loss stopped being finite.
         looks: at the net before, after the first and after the last step, as far as the loss was finite.
         symmetric: the weights whose units are all the same after them.
+        reached: the weights that the loss has given a gradient in some step, with whether it was ever another than 0.
+        from_zero: the weights that were next to 0 before the first step.
     """
 
     steps: Sequence[Step]
@@ -79,6 +85,8 @@ class Trial:
     diverged: bool
     looks: Sequence[Look] = ()
     symmetric: Collection[str] = ()
+    reached: Mapping[str, bool] = field(default_factory=dict)
+    from_zero: Collection[str] = ()
 
     def mean_task_loss(self, part: slice = slice(None)) -> float:
         """The mean task loss of some of the steps."""
@@ -106,15 +114,18 @@ def trial(
         Unfit: model, loss or optimizer raise an error, or the loss has no gradient.
     """
     looks: list[Look] = []
-    with restored(patient.model):
+    reach = _Reach(patient.trained)
+    with patient.restored(), reach:
         torch.manual_seed(0)
         patient.model.train()
         optimizer = patient.optimizer_like(factor)
+        from_zero = [name for name, p in patient.trained.items() if _norm(p) <= _NOTHING * p.numel() ** 0.5]
         made: list[Step] = []
         for number in range(steps):
             if look is not None and number < 2:
                 looks.append(look(patient))
             step = _step(patient, optimizer, number, penalties)
+            reach.leave_out_what_is_reached()
             if step is None:
                 break
             made.append(step)
@@ -122,7 +133,43 @@ def trial(
             looks.append(look(patient))
         norms = {name: _norm(p) for name, p in patient.penalised.items()}
         symmetric = [name for name, p in patient.trained.items() if equal_rows(p)]
-    return Trial(made, norms, diverged=len(made) < steps, looks=looks, symmetric=symmetric)
+    return Trial(
+        made,
+        norms,
+        diverged=len(made) < steps,
+        looks=looks,
+        symmetric=symmetric,
+        reached=reach.found,
+        from_zero=from_zero,
+    )
+
+
+class _Reach:
+    """Which weights backward passes reach, told by hooks: some training loops take gradients away at once."""
+
+    def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
+        self.weights = weights
+        self.found: dict[str, bool] = {}
+        self._handles: dict[str, RemovableHandle] = {}
+
+    def __enter__(self) -> None:
+        self._handles = {name: p.register_hook(self._note(name)) for name, p in self.weights.items()}
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles.values():
+            handle.remove()
+
+    def _note(self, name: str) -> Callable[[Tensor | None], None]:
+        def note(grad: Tensor | None) -> None:
+            if grad is not None and not self.found.get(name):
+                self.found[name] = _norm(grad) != 0
+
+        return note
+
+    def leave_out_what_is_reached(self) -> None:
+        """Looked at once, a weight costs nothing any more."""
+        for name in [name for name in self._handles if self.found.get(name)]:
+            self._handles.pop(name).remove()
 
 
 @torch.no_grad()
@@ -132,7 +179,7 @@ def equal_rows(t: Tensor) -> bool:
 
 
 def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) -> Step | None:
-    patient.model.zero_grad()
+    patient.zero_grad()
     loss = patient.task_loss(patient.output(number), patient.batch(number)[1])
     if not isfinite(loss.item()):
         return None
@@ -140,7 +187,7 @@ def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) 
     for weight, activity in patient.activities if penalties else ():
         total = total + weight * activity()
     _backward(total)
-    value = _penalty(patient)
+    values = _penalties(patient)
     forces = _forces(patient) if penalties else {}
     watched = {
         name: (p, p.detach().clone())
@@ -156,9 +203,10 @@ def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) 
     sizes = {name: forces[name]["norm"] if name in forces else _norm(before) for name, (_, before) in watched.items()}
     return Step(
         loss.item(),
-        value,
+        sum(values.values()),
         {name: Forces(**found, moved=moved[name]) for name, found in forces.items()},
         {name: moved[name] / size for name, size in sizes.items() if size and watched[name][0].ndim > 1},
+        values,
     )
 
 
@@ -185,16 +233,20 @@ def _advance(optimizer: Optimizer) -> None:
             Finding(
                 "optimizer_fails",
                 "optimizer",
-                "severe",
-                why=f"A copy of {type(optimizer).__name__} raises an error in its step: {said(error)}.",
-                change="Give an optimizer that steps without a closure and whose settings lie in its param_groups.",
+                "severe" if is_torchs(optimizer) else "info",
+                why=f"{type(optimizer).__name__} raises an error in its step: {said(error)}.",
+                change="Change the optimizer or its settings as the error says.",
             )
         ) from error
 
 
 @torch.no_grad()
-def _penalty(patient: Patient) -> float:
-    return sum(float(v) for factor, term in patient.terms for v in term.values(factor).values())
+def _penalties(patient: Patient) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for factor, term in patient.terms:
+        for name, value in term.values(factor).items():
+            total[name] = total.get(name, 0.0) + float(value)
+    return total
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from torch.overrides import TorchFunctionMode
 
 from regtorch.doctor.calls import hooked
 from regtorch.doctor.patient import Patient
-from regtorch.doctor.restored import restored
 
 __all__ = ["NEAR", "RELUS", "Look", "Use", "look"]
 
@@ -84,7 +83,7 @@ def look(patient: Patient) -> Look:
     enough = ceil(_SAMPLES / max(1, target.shape[0] if target.ndim else 1))
     uses: dict[tuple[str, str], Use] = {}
     losses: list[float] = []
-    with restored(patient.model), torch.no_grad():
+    with patient.restored(), torch.no_grad():
         torch.manual_seed(0)
         patient.model.train()
         for number in range(min(enough, _MOST, len(patient.batches))):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, listed
-from regtorch.doctor.restored import restored
 
 __all__ = ["find"]
 
@@ -75,7 +74,7 @@ def _blocking(exam: Exam) -> Finding | None:
 
 def _try_every_form(exam: Exam) -> None:
     tried: set[object] = set()
-    with restored(exam.patient.model), torch.no_grad():
+    with exam.patient.restored(), torch.no_grad():
         exam.patient.model.eval()
         for number, (x, _) in enumerate(exam.patient.batches):
             form = (x.shape[1:], x.dtype) if isinstance(x, Tensor) else type(x)
