@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
@@ -28,6 +28,15 @@ DISTANCE = ["model=distance", "data=distance", "optimizer=adam", "data.standardi
 
 def finding(cause: str, override: str = "", severity: Severity = "severe", **numbers: float) -> Finding:
     return Finding(cause, "weight", severity, numbers, why="", change="", override=override)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads gain nothing on nets this small, and wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

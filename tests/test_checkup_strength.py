@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf, log10
 from pathlib import Path
 
 import pytest
+import torch
 
 from regtorch.sweep.checkup import strength
 from regtorch.sweep.checkup.budget import Plan
@@ -16,6 +18,15 @@ from regtorch.training.errors import RunError
 CONF = Path(__file__).parent.parent / "conf"
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 FACTOR = 3.0  # within which finder and grid have to agree; the grid's steps are as wide
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads gain nothing on nets this small, and wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ from regtorch.training.setup import SetUp
 
 __all__ = ["Plan", "plan"]
 
-_PROBE = 8  # steps
+_PROBE = 8, 16  # steps, held-out samples
 _SEEDS, _ENOUGH, _MOST = 3, 200, 1500  # steps are better spent on one seed until there are enough of them
 _LEAST = 40  # steps: with fewer, batches are made smaller
 _SMALLEST_BATCH = 8, 16  # and with batch norm
-_HELD_OUT = 100, 2000
+_HELD_OUT = 32, 2000
 _EVALUATION = 0.2  # share of a run's time
 _SAFETY = 0.8
 
@@ -62,7 +62,7 @@ def plan(trainings: Trainings, settings: int, horizon: float, deadline: float, s
     left = deadline - perf_counter()
     cfg, _ = trainings.config()
     seed = cfg.seed if cfg.seed is not None else 0
-    trainings.held_out = _HELD_OUT[0]
+    trainings.held_out = _PROBE[1]
     batch_size, has_norm = int(cfg.data.batch_size), False
 
     def look(made: SetUp) -> None:
@@ -70,7 +70,7 @@ def plan(trainings: Trainings, settings: int, horizon: float, deadline: float, s
         has_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in made.net.modules())
 
     try:
-        tried = trainings.run("trial", steps=_PROBE, seconds=left / 20, prepare=look)
+        tried = trainings.run("trial", steps=_PROBE[0], seconds=left / 20, prepare=look)
     except (RunError, ValueError, RuntimeError):  # which the runs will tell
         return Plan(_ENOUGH, 1, seed, left / (2 * settings))
     step, sample = max(tried.step_time, 1e-4), tried.sample_time

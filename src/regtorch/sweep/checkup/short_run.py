@@ -224,7 +224,7 @@ def _settle(net: nn.Module, data: LightningDataModule, watch: _Watch) -> None:
 
     Dropout stays on, as it does in training.
     """
-    count = min(_SETTLING[1], max(_SETTLING[0], len(watch.losses) // 8))
+    count = min(_SETTLING[1], max(_SETTLING[0], len(watch.losses) // 16))
     device, augment = next(net.parameters()).device, getattr(data, "augment", None)
     batches = (x.to(device) for x, _ in islice(data.train_dataloader(), count))
     update_bn((x if augment is None else augment(x) for x in batches), net)
@@ -260,8 +260,11 @@ class _Watch(Callback):
     @property
     def step_time(self) -> float:
         """Seconds a step, the median."""
-        ends = self._times[min(_UNTIMED, max(0, len(self._times) - 2)) :]
-        return median([b - a for a, b in pairwise(ends)]) if len(ends) > 1 else 0.0
+        steps = [b - a for a, b in pairwise(self._times)]
+        return median(steps[min(_UNTIMED, len(steps) - 1) :]) if steps else 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._times.append(perf_counter())
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -32,11 +32,8 @@ MOVED = 0.03
 """Of the task loss without the penalty: a strength that moves it by more, and by more than noise, matters."""
 
 _STEPS, _TINY = 10, 1e-9  # watched, and the strength they are watched under: too small to move anything
-_RUNS, _WIDE, _NEAR = (
-    14,
-    30.0,
-    5.0,
-)  # at most; factor of a search outwards; between strengths near enough to interpolate
+_RUNS = 14  # at most
+_WIDE, _NEAR = 30.0, 5.0  # ratios of strengths: of a search outwards, and near enough to interpolate between
 _BOUNDS = 1e-6, 1e4  # of the strengths that are tried, times the one of equal gradients
 
 
@@ -103,11 +100,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
         "runs": float(len(search.runs)),
         "seconds": perf_counter() - started,
     }
-    told = (
-        "no strength that was tried makes the net collapse"
-        if math.isinf(collapses)
-        else f"collapses at {collapses:.1g}"
-    )
+    told = "does not collapse under any that was tried" if math.isinf(collapses) else f"collapses at {collapses:.1g}"
     return Strength(
         begins,
         collapses,
