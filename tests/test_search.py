@@ -2,7 +2,9 @@
 
 import multiprocessing
 import multiprocessing.process
+import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import regtorch.sweep.search.storage as search_storage
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
 from regtorch.sweep.search.space import distributions, overrides_of, read_space
@@ -95,6 +98,30 @@ def test_a_worker_that_is_asked_to_end_hands_its_trial_back(
     book = joined(tmp_path, kind)
     assert book.counts() == {"complete": 2}
     assert given[0] in [trial.params for trial in book.trials()], "the same setting is tried by the next one"
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_a_trial_whose_worker_is_gone_goes_back(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_storage, "_BEAT", 1)
+    monkeypatch.setattr(search_storage, "_GRACE", 2)
+    begun(tmp_path, 2, kind)
+    forking = multiprocessing.get_context("fork")
+
+    def vanish(trial: Any) -> float:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    worker = forking.Process(target=lambda: work(joined(tmp_path, kind), vanish))
+    worker.start()
+    worker.join()
+    assert joined(tmp_path, kind).counts() == {"running": 1, "waiting": 1}
+    lost = next(trial.params for trial in joined(tmp_path, kind).trials() if trial.state.name == "RUNNING")
+    if kind == "sqlite":
+        time.sleep(3.5)  # until signs of life are overdue
+    work(joined(tmp_path, kind), bowl)
+    book = joined(tmp_path, kind)
+    assert book.counts() == {"complete": 2}
+    assert lost in [trial.params for trial in book.trials()]
 
 
 def nap(trial: Any) -> float:

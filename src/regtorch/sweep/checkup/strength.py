@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import stdev
 from time import perf_counter
 
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.trial import trial
 from regtorch.sweep.checkup.budget import plan
 from regtorch.sweep.checkup.short_run import Outcome, ShortRun, Trainings
-from regtorch.sweep.checkup.verdict import SURE, gain
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.setup import SetUp
@@ -29,8 +29,9 @@ __all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "find_strength"]
 KEPT, COLLAPSED = 0.9, 0.1
 """Shares of what is learnt without it: strengths above the first are advised, those under the second collapse."""
 MOVED = 0.03
-"""Of the task loss without the penalty: a strength that moves it by more, and by more than noise, matters."""
+"""Of the task loss without the penalty: a strength that moves it by more, and by more than seeds do, matters."""
 
+_SURE, _SEEDS = 2.0, 3  # times the spread over so many seeds
 _STEPS, _TINY = 10, 1e-9  # watched, and the strength they are watched under: too small to move anything
 _RUNS = 14  # at most
 _WIDE, _NEAR = 30.0, 5.0  # ratios of strengths: of a search outwards, and near enough to interpolate between
@@ -42,7 +43,7 @@ class Strength:
     """Strengths of a penalty, as reg.lam takes them.
 
     Attributes:
-        begins: where it moves the task loss by more than noise.
+        begins: where it moves the task loss by more than another seed does.
         collapses: where the net learns hardly more than a constant; infinite where it did so under no strength tried.
         low: the advised range's lower end.
         high: its upper end.
@@ -75,19 +76,18 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
     trainings = Trainings(conf, overrides)
     equal = _equal_pull(trainings)
     made = plan(trainings, _RUNS, 0.0, started + seconds, seeds=1)
-    search = _Search(
-        lambda lam: trainings.run(
-            f"λ = {lam:.3g}", [*made.overrides, f"reg.lam={lam!r}"], steps=made.steps, seed=made.seed
-        ),
-        started + seconds - made.seconds_a_run,
-    )
+
+    def train(lam: float, seed: int = made.seed) -> ShortRun:
+        return trainings.run(f"λ = {lam:.3g}", [*made.overrides, f"reg.lam={lam!r}"], steps=made.steps, seed=seed)
+
+    search = _Search(train, started + seconds - made.seconds_a_run)
     without = search.at(0.0)
     if not without.learnt:
         raise RunError(
             f"strength: without the penalty the net learns nothing in {made.described} (validation loss "
             f"{without.held.loss:.3g}, a constant's is {without.constant.loss:.3g}); cure that first, or give more time"
         )
-    search.twin = search.at(equal * _BOUNDS[0])
+    search.zeros += [train(0.0, made.seed + number) for number in range(1, _SEEDS)]
     begins = search.crossing(search.moved, 1.0, equal)
     high = search.crossing(search.lost, 1 - KEPT, equal)
     collapses = search.crossing(search.lost, 1 - COLLAPSED, equal)
@@ -97,7 +97,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
         "loss_without": without.held.loss,
         "loss_of_constant": without.constant.loss,
         "steps": float(without.steps),
-        "runs": float(len(search.runs)),
+        "runs": float(len(search.runs) + len(search.zeros)),
         "seconds": perf_counter() - started,
     }
     told = "does not collapse under any that was tried" if math.isinf(collapses) else f"collapses at {collapses:.1g}"
@@ -109,7 +109,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
         [search.runs[lam].outcome for lam in sorted(search.runs)],
         numbers,
         f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the "
-        f"net {told} (one seed, {made.described}, {len(search.runs)} trainings); longer trainings shift all three down",
+        f"net {told} (one seed, {made.described}, {len(search.runs) + len(search.zeros)} trainings); longer trainings shift all three down",
     )
 
 
@@ -136,12 +136,12 @@ def _equal_pull(trainings: Trainings) -> float:
 
 @dataclass
 class _Search:
-    """Trains at strengths, each once; `twin` is a run under one that does nothing."""
+    """Trains at strengths, each once; `zeros` are runs at 0 with other seeds."""
 
     train: Callable[[float], ShortRun]
     deadline: float
     runs: dict[float, ShortRun] = field(default_factory=dict)
-    twin: ShortRun | None = None
+    zeros: list[ShortRun] = field(default_factory=list)
 
     def at(self, lam: float) -> ShortRun:
         if lam not in self.runs:
@@ -156,19 +156,15 @@ class _Search:
         return max(a / b if b > 0 else 0.0 for a, b in zip(lost, learnt, strict=True))
 
     def moved(self, lam: float) -> float:
-        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts.
-
-        What a strength that does nothing changes, through rounding alone, is noise.
-        """
+        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts."""
         zero, run = self.at(0.0), self.at(lam)
-        chaos = (0.0, 0.0) if self.twin is None or run is self.twin else self._changes(zero, self.twin)
-        noise = SURE * chaos[0], SURE * max(chaos[1], gain([zero], [run]).loss.noise)
-        least = MOVED * zero.outcome.train_loss, MOVED * zero.held.loss
-        return max(c / max(n, m) for c, n, m in zip(self._changes(zero, run), noise, least, strict=True))
+        pairs = [(zero.outcome.train_loss, run.outcome.train_loss), (zero.held.loss, run.held.loss)]
+        return max(abs(b - a) / max(_SURE * n, MOVED * a) for (a, b), n in zip(pairs, self._noise(), strict=True))
 
-    @staticmethod
-    def _changes(a: ShortRun, b: ShortRun) -> tuple[float, float]:
-        return abs(b.outcome.train_loss - a.outcome.train_loss), abs(b.held.loss - a.held.loss)
+    def _noise(self) -> tuple[float, float]:
+        """The spread over seeds of both losses without the penalty."""
+        zeros = [self.at(0.0), *self.zeros]
+        return stdev(run.outcome.train_loss for run in zeros), stdev(run.held.loss for run in zeros)
 
     def crossing(self, value: Callable[[float], float], level: float, start: float) -> float:
         """The strength at which `value` rises above a level; infinite where it does so under none that was tried."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from regtorch.sweep.search.plan import Plan
 from regtorch.sweep.search.space import distributions
-from regtorch.sweep.search.storage import Store
+from regtorch.sweep.search.storage import Store, requeue
 from regtorch.training.errors import RunError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Book:
 
         # A death between the two is a trial too few, which the next start adds.
         self.study.tell(trial, state=TrialState.FAIL)
-        self.study.enqueue_trial(trial.params)
+        requeue(self.study, self.study.trials[trial.number])
 
     def fail(self, trial: Trial, reason: str) -> None:
         """A trial is over without a value, and not to be done again."""
@@ -127,7 +127,7 @@ class Book:
 
     def reclaim(self) -> None:
         """Put trials whose workers are gone back into the queue."""
-        self.store.reclaim(self.study, lambda study, trial: study.enqueue_trial(trial.params))
+        self.store.reclaim(self.study)
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state, by its name in small letters."""

@@ -6,7 +6,7 @@ import json
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["JOURNAL", "Requeue", "Store", "open_store"]
+__all__ = ["JOURNAL", "Store", "open_store", "requeue"]
 
 JOURNAL = "journal.log"
 _BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
 
-Requeue = Callable[["Study", "FrozenTrial"], None]
+
+def requeue(study: Study, trial: FrozenTrial) -> None:
+    """Let somebody else do a trial that failed because its worker ended: the same setting, under a new number."""
+    study.enqueue_trial(trial.params)
 
 
 class Store(ABC):
@@ -47,8 +50,8 @@ class Store(ABC):
         """Hold a trial until the block, or this process, ends; gives whether it could be had."""
 
     @abstractmethod
-    def reclaim(self, study: Study, requeue: Requeue) -> None:
-        """Fail every running trial that nobody holds and hand it to `requeue`, each once however many ask."""
+    def reclaim(self, study: Study) -> None:
+        """Put every running trial that nobody holds back into the queue, each once however many ask."""
 
 
 class _Lock:
@@ -93,7 +96,7 @@ class _Journal(Store):
         except Timeout:
             yield False
 
-    def reclaim(self, study: Study, requeue: Requeue) -> None:
+    def reclaim(self, study: Study) -> None:
         from optuna.trial import TrialState
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -111,7 +114,9 @@ class _Database(Store):
         from optuna.storages import RDBStorage
 
         self.url = url
-        self._storage = RDBStorage(url, heartbeat_interval=_BEAT, grace_period=_GRACE)
+        self._storage = RDBStorage(
+            url, heartbeat_interval=_BEAT, grace_period=_GRACE, heartbeat_stale_trial_callback=requeue
+        )
 
     @property
     def storage(self) -> BaseStorage:
@@ -134,10 +139,9 @@ class _Database(Store):
             ended.set()
             thread.join()
 
-    def reclaim(self, study: Study, requeue: Requeue) -> None:
+    def reclaim(self, study: Study) -> None:
         from optuna.storages import fail_stale_trials
 
-        self._storage.failed_trial_callback = requeue
         fail_stale_trials(study)
 
 
