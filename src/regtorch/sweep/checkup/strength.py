@@ -109,7 +109,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
         [search.runs[lam].outcome for lam in sorted(search.runs)],
         numbers,
         f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the "
-        f"net {told} (one seed, {made.described}, {len(search.runs) + len(search.zeros)} trainings); longer trainings shift all three down",
+        f"net {told} (one seed, {made.described}, {numbers['runs']:.0f} trainings); longer ones shift all three down",
     )
 
 
