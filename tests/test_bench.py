@@ -259,6 +259,8 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["--json", "."], "--json: expected a file, received the folder ."),
+        (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
         (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, received 'steps'"),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
         (["--repeats", "0"], "expected at least 1, received 0"),

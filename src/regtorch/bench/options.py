@@ -64,6 +64,10 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
 
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this torch sees no CUDA device; give --device cpu")
+    if options.json is not None and options.json.is_dir():
+        parser.error(f"--json: expected a file, received the folder {options.json}")
+    if not options.seconds > 0:
+        parser.error(f"--seconds: expected a number above 0, received {options.seconds:g}")
     if options.threads:
         torch.set_num_threads(options.threads)
     parts = _known(parser, "--parts", options.parts, PARTS)

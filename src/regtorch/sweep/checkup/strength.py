@@ -91,13 +91,13 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
     begins = search.crossing(search.moved, 1.0, equal)
     high = search.crossing(search.lost, 1 - KEPT, equal)
     collapses = search.crossing(search.lost, 1 - COLLAPSED, equal)
-    low = min(begins, high)
+    low, count = min(begins, high), len(search.runs) + len(search.zeros)
     numbers = {
         "equal_gradients": equal,
         "loss_without": without.held.loss,
         "loss_of_constant": without.constant.loss,
         "steps": float(without.steps),
-        "runs": float(len(search.runs) + len(search.zeros)),
+        "runs": float(count),
         "seconds": perf_counter() - started,
     }
     told = "does not collapse under any that was tried" if math.isinf(collapses) else f"collapses at {collapses:.1g}"
