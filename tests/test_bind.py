@@ -395,6 +395,15 @@ def test_half_precision_keeps_small_strengths(lam: float):
     torch.testing.assert_close(model.weight.grad.double(), expected, rtol=2e-2, atol=0)
 
 
+@every(PENALTIES)
+def test_a_gradient_that_is_one_number_for_all(case: PenaltyCase):
+    model = nn.Linear(3, 2, bias=False).double()
+    model.weight.grad = torch.ones((), dtype=torch.float64).expand(2, 3)
+    case.rule.on(model).add_grad_()
+    (pull,) = torch.autograd.grad(case.rule(model.weight), [model.weight])
+    torch.testing.assert_close(model.weight.grad, 1 + pull, rtol=1e-12, atol=1e-12)
+
+
 def test_complex_weights_are_refused():
     with pytest.raises(TypeError, match="'weight' is complex"):
         rt.L2(0.1).on(nn.Linear(2, 2, dtype=torch.complex64))

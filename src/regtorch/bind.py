@@ -114,7 +114,10 @@ class BoundPenalty(Bound, Term):
             none = False
             if not isinstance(tensor, nn.Parameter):
                 self._add_behind(weight, factor, owned)
-            elif foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
+                continue
+            if tensor.grad is not None and not tensor.grad.is_sparse and 0 in tensor.grad.stride():
+                tensor.grad = tensor.grad.contiguous()  # one number that stands for many cannot be added to
+            if foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
                 # In half precision operations on lists round the strength itself, a small one to 0.
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             elif elementwise and not isinstance(factor, Tensor):
