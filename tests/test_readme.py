@@ -36,7 +36,7 @@ def test_every_form_of_the_command_is_shown():
 
 @pytest.mark.parametrize("command", TRAINING)
 def test_commands_compose(command: str):
-    overrides = [word for word in shlex.split(command)[2:] if word != "-m"]
+    overrides = [word for word in shlex.split(command, comments=True)[2:] if word != "-m"]
     first_of_sweeps = [word.split(",")[0] for word in overrides]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         compose("train", [*first_of_sweeps, "out_dir=here"])

@@ -20,7 +20,7 @@ _LEAST = 40  # steps: with fewer, batches are made smaller
 _SMALLEST_BATCH = 8, 16  # and with batch norm
 _HELD_OUT = 32, 2000
 _EVALUATION = 0.2  # share of a run's time
-_SAFETY = 0.8
+_SAFETY = 0.9
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,17 @@ class _Bench:
         """For what the noise leaves open, while there is time."""
         for number in range(self.plan.seeds, _MORE_SEEDS if self.plan.seeds > 1 else 0):
             noisy = [p for p in self.proposals if proofs[p.cause].why.endswith(_NOISY)]
-            changes = list(dict.fromkeys([AS_IS, *(change for p in noisy for change in p.changes())]))
+            changes = list(dict.fromkeys([AS_IS, *map(self._most_telling, noisy)]))
             took = fmean(run.outcome.seconds for runs in self.runs.values() for run in runs)
             if not noisy or self.deadline - perf_counter() < len(changes) * took:
                 break
             for change in changes:
                 self._run(change, number)
             proofs |= {p.cause: self._alone(p) for p in noisy}
+
+    def _most_telling(self, p: Proposal) -> Change:
+        """The change that does most for the loss so far."""
+        return max(p.changes(), key=lambda change: gain(self.runs[AS_IS], self.runs[change]).loss.mean)
 
     def _longer(self, slow: Sequence[Proposal]) -> _Bench | None:
         """One seed for what had not learnt yet, with the time that is left; None where that is no more steps."""
