@@ -16,7 +16,7 @@ SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {"rule", "penalties", "constraints", "conventions", "nn", "init"},
     {"roles", "weights", "select"},
-    {"gradients", "receipt", "proximal", "hooks", "terms", "bind", "activity"},
+    {"gradients", "receipt", "proximal", "lending", "hooks", "terms", "bind", "activity"},
     {"keras", "doctor", "models"},
     {"data", "training"},
     {"sweep", "bench"},

@@ -131,6 +131,14 @@ class BoundPenalty(Bound, Term):
             add_many_(*at_once, *elementwise.coefficients, factor)
         return not (none and any(True for _ in self.weights()))
 
+    def decays(self, factor: float, owned: Owned) -> dict[int, float]:
+        """Of L2 alone, and of weights that have a dense gradient: an optimizer leaves others out."""
+        if not isinstance(self.rule, Elementwise) or self.rule.coefficients[0] or not (self.rule.active and factor):
+            return {}
+        decay = 2 * self.rule.coefficients[1] * factor
+        weights = (w for _, w in self.weights(owned) if isinstance(w, nn.Parameter))
+        return {id(w): decay for w in weights if _plain(w.grad)}
+
     def _add_behind(self, weight: Weight, factor: float | Tensor, owned: Owned) -> None:
         """Through the graph of a computed weight to the parameters behind it."""
         with torch.enable_grad():
@@ -219,3 +227,8 @@ class BoundConstraint(Bound):
         values = {name: value.item() for name, value in self.by_weight().items()}
         total = f"outside by at most {max(values.values(), default=0.0):.4g}"
         return receipt(repr(self.rule), self.now(), total, {k: f"{v:.4g}" for k, v in values.items()})
+
+
+def _plain(grad: Tensor | None) -> bool:
+    """Whether there is a gradient, dense, with memory of its own for each number."""
+    return grad is not None and not grad.is_sparse and 0 not in grad.stride()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from regtorch import proximal
+from regtorch.lending import Lender
 
 if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
@@ -82,6 +83,7 @@ class _Attached:
     def __init__(self) -> None:
         self.rules: dict[Place, list[Any]] = {"gradient": [], "proximal": [], "constraint": []}
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._lender = Lender()
 
     def parts(self) -> Iterator[Term | BoundConstraint]:
         """Every single rule, sums taken apart."""
@@ -95,9 +97,12 @@ class _Attached:
             self._hooks = [
                 optimizer.register_step_pre_hook(self.before_step),
                 optimizer.register_step_post_hook(self.after_step),
+                # A step that raises has no post-hook.
+                optimizer.register_state_dict_pre_hook(lambda _: self._lender.take_back()),
             ]
 
     def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
+        self._lender.take_back()
         self.rules[place] = [other for other in self.rules[place] if other is not bound]
         if not any(self.rules.values()):
             for hook in self._hooks:
@@ -108,6 +113,7 @@ class _Attached:
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Add the gradients: now, or after each run of the closure, which makes new ones."""
+        self._lender.take_back()
         if not self.rules["gradient"]:
             return None
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
@@ -136,17 +142,25 @@ class _Attached:
         # A fused optimizer unscales inside its step, so under a GradScaler gradients are still scaled here.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         owned = owned_by(optimizer)
+        suits = self._lender.suits(optimizer)
+        lent: dict[int, float] = {}
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
+                decays = term.decays(factor, owned) if suits else {}
+                for key, decay in decays.items():
+                    lent[key] = lent.get(key, 0.0) + decay
                 if grad_scale is not None and factor:
                     factor = factor * grad_scale
-                if not term.add_grad_to(factor, owned):
+                if not (term.add_grad_to(factor, owned - decays.keys()) or decays):
                     raise _lost(optimizer, term)
+        if lent:
+            self._lender.lend(optimizer, lent)
         return owned
 
     @torch.no_grad()
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Proximal steps first, then projections."""
+        self._lender.take_back()
         if not (self.rules["proximal"] or self.rules["constraint"]):
             return
         owned = owned_by(optimizer)

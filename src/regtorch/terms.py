@@ -81,7 +81,8 @@ class BoundTerms(ABC):
 
         The gradient is added after any clipping, as torch's own `weight_decay` is. With `proximal=True` the penalty
         acts by its proximal step after the optimizer's instead, which makes exact zeros. What was added stays in
-        `.grad` until it is zeroed, as after any backward.
+        `.grad` until it is zeroed, as after any backward; but a fused SGD, Adam or Adagrad adds an L2 in its own pass
+        over the weights, where it costs nothing and leaves `.grad` as it was.
 
         Returns:
             A handle; `handle.remove()` takes the rule off again.
@@ -163,6 +164,10 @@ class Term(BoundTerms):
     @abstractmethod
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
         """Add factor · gradient to each weight's `.grad`; False where it found none of its weights among `owned`."""
+
+    def decays(self, factor: float, owned: set[int]) -> dict[int, float]:
+        """For each parameter of which an optimizer's weight_decay would be this penalty: its id, and which one."""
+        return {}
 
     @abstractmethod
     def describe(self, factor: float) -> str:

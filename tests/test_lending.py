@@ -1,0 +1,211 @@
+"""L2 in a fused optimizer's own pass: the same steps as by the loss, and an optimizer that shows nothing of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+
+import regtorch as rt
+from regtorch.lending import Lender
+
+FUSED: dict[str, Callable[..., Optimizer]] = {
+    "sgd": lambda p: SGD(p, lr=0.05, fused=True),
+    "nesterov": lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True, fused=True),
+    "adam": lambda p: Adam(p, lr=0.01, fused=True),
+    "amsgrad": lambda p: Adam(p, lr=0.01, amsgrad=True, weight_decay=0.02, fused=True),
+    "adagrad": lambda p: Adagrad(p, lr=0.1, fused=True),
+}
+LAM = 0.3
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+
+
+def batch(step: int = 0) -> Tensor:
+    return torch.randn(8, 5, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+
+
+def groups_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+    return [{**group, "params": [id(p) for p in group["params"]]} for group in optimizer.param_groups]
+
+
+def attached(net: nn.Module, optimizer: Optimizer, *rules: rt.Penalty) -> list[Any]:
+    bound = [rule.on(net) for rule in rules]
+    for one in bound:
+        one.attach(optimizer)
+    return bound
+
+
+RULES = {
+    "kernels": (rt.L2(LAM),),
+    "one weight": (rt.L2(LAM, select="name:2.weight"),),
+    "two strengths": (rt.L2(LAM), rt.L2(0.7, select="all")),
+    "beside L1": (rt.L1L2(0.0, LAM), rt.L1(0.01)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*acts beside the Adam's own weight_decay")
+@pytest.mark.parametrize("closure", [False, True], ids=["plain", "closure"])
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
+def test_the_steps_are_those_of_the_loss(net: nn.Module, make: Any, rules: tuple[rt.Penalty, ...], closure: bool):
+    other = copy.deepcopy(net)
+    ours, theirs = make(net.parameters()), make(other.parameters())
+    bound, in_loss = attached(net, ours, *rules), [rule.on(other) for rule in rules]
+    before = groups_of(ours)
+    for step in range(6):
+        for one in [*bound, *in_loss]:
+            one.scale = 1 + step / 3  # a schedule
+
+        def by_hook(step: int = step) -> Tensor:
+            ours.zero_grad()
+            loss = net(batch(step)).square().mean()
+            loss.backward()
+            return loss
+
+        if closure:
+            ours.step(by_hook)
+        else:
+            by_hook()
+            ours.step()
+        theirs.zero_grad()
+        (other(batch(step)).square().mean() + sum(one() for one in in_loss)).backward()
+        theirs.step()
+        for p, q in zip(net.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+        assert groups_of(ours) == before
+
+
+def test_the_gradient_stays_the_tasks(net: nn.Module):
+    optimizer = Adam(net.parameters(), fused=True)
+    attached(net, optimizer, rt.L2(LAM))
+    net(batch()).square().mean().backward()
+    before = [p.grad.clone() for p in net.parameters()]
+    optimizer.step()
+    for p, g in zip(net.parameters(), before, strict=True):
+        assert torch.equal(p.grad, g)
+
+
+def test_groups_keep_their_rates_and_their_own_decay(net: nn.Module):
+    other = copy.deepcopy(net)
+
+    def groups(model: nn.Module) -> list[dict[str, Any]]:
+        first, *rest = model.children()
+        return [
+            {"params": list(first.parameters()), "lr": 0.1},
+            {"params": [p for m in rest for p in m.parameters()], "lr": 0.01, "weight_decay": 0.5},
+        ]
+
+    ours = SGD(groups(net), momentum=0.9, fused=True)
+    theirs = SGD(groups(other), momentum=0.9)
+    penalty = rt.L2(LAM).on(other)
+    with pytest.warns(UserWarning, match="weight_decay"):
+        attached(net, ours, rt.L2(LAM))
+    schedules = [torch.optim.lr_scheduler.StepLR(o, 2, 0.5) for o in (ours, theirs)]
+    for step in range(5):
+        for model, optimizer in ((net, ours), (other, theirs)):
+            optimizer.zero_grad()
+            model(batch(step)).square().mean().backward()
+            if model is other:
+                penalty.add_grad_()
+            optimizer.step()
+        for schedule in schedules:
+            schedule.step()
+    for p, q in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+    assert [g["lr"] for g in ours.param_groups] == [g["lr"] for g in theirs.param_groups]
+    assert ours.state_dict()["param_groups"][1]["weight_decay"] == 0.5
+
+
+def test_a_hook_that_sets_the_rate_is_heard(net: nn.Module):
+    optimizer = SGD(net.parameters(), lr=0.1, fused=True)
+
+    def halve(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] /= 2
+
+    optimizer.register_step_post_hook(halve)  # before ours, so that it sees what is lent
+    attached(net, optimizer, rt.L2(LAM))
+    net(batch()).square().mean().backward()
+    optimizer.step()
+    assert [g["lr"] for g in optimizer.param_groups] == [0.05]
+
+
+def failing(optimizer: Optimizer, net: nn.Module) -> None:
+    """A step that raises in the optimizer's own code."""
+    net(batch()).square().mean().backward()
+    good = net[0].weight.grad
+    net[0].weight.grad = good.to_sparse()
+    net[2].weight.grad = torch.zeros_like(net[2].weight)
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("then", ["state_dict", "remove", "step"])
+def test_a_step_that_raises_leaves_nothing_lent(net: nn.Module, then: str):
+    optimizer = Adam([{"params": [p]} for p in net.parameters()], fused=True)
+    before = groups_of(optimizer)
+    handle = rt.L2(LAM, select="all -name:0.weight").on(net).attach(optimizer)
+    failing(optimizer, net)
+    if then == "state_dict":
+        assert {g["weight_decay"] for g in optimizer.state_dict()["param_groups"]} == {0}
+    elif then == "remove":
+        handle.remove()
+    else:
+        net(batch()).square().mean().backward()
+        optimizer.step()
+    assert groups_of(optimizer) == before
+
+
+def test_weights_without_a_gradient_are_penalised_too(net: nn.Module):
+    net[2].weight.grad = None
+    before = net[2].weight.detach().clone()
+    optimizer = SGD(net.parameters(), lr=0.5, fused=True)
+    attached(net, optimizer, rt.L2(LAM))
+    net[0](batch()).square().mean().backward()
+    optimizer.step()
+    torch.testing.assert_close(net[2].weight.detach(), before * (1 - 0.5 * 2 * LAM))
+
+
+def test_a_gradient_that_is_one_number_for_all(net: nn.Module):
+    before = net[2].weight.detach().clone()
+    optimizer = SGD(net.parameters(), lr=0.5, fused=True)
+    attached(net, optimizer, rt.L2(LAM))
+    net[2].weight.grad = torch.ones((), dtype=torch.float64).expand(3, 4)
+    optimizer.step()
+    torch.testing.assert_close(net[2].weight.detach(), before - 0.5 * (2 * LAM * before + 1))
+
+
+def test_who_is_lent_to(net: nn.Module):
+    class Mine(Adam):
+        """Its step may be another."""
+
+    weights = list(net.parameters())
+    assert all(Lender.suits(make(weights)) for make in FUSED.values())
+    for optimizer in (Adam(weights), AdamW(weights, fused=True), Mine(weights, fused=True), SGD(weights, foreach=True)):
+        assert not Lender.suits(optimizer)
+    assert not Lender.suits(Adam(weights, fused=True, decoupled_weight_decay=True))
+    assert not Lender.suits(SGD([{"params": weights[:1], "fused": True}, {"params": weights[1:]}]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_scaled_gradient_is_not_unscaled_twice(dtype: torch.dtype):
+    w = nn.Parameter(torch.randn(64, 8).to(dtype))
+    model = nn.ParameterDict({"w": w})
+    start = w.detach().double()
+    optimizer = SGD([w], lr=0.5, fused=True)
+    rt.L2(LAM, select="name:w").on(model).attach(optimizer)
+    w.grad = torch.full_like(w, 256.0)
+    optimizer.grad_scale, optimizer.found_inf = torch.tensor(256.0), torch.tensor(0.0)
+    optimizer.step()
+    expected = (start - 0.5 * (1 + 2 * LAM * start)).to(dtype)
+    torch.testing.assert_close(w.detach(), expected)
