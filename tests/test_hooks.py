@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
-from functools import partial
 
 import pytest
 import torch
@@ -47,33 +46,6 @@ def test_a_stale_handle_leaves_a_later_attachment_alone():
     stale.remove()
     optimizer.step()
     assert model[0].weight.abs().max() < 1e-15
-
-
-def run(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> Tensor:
-    optimizer.zero_grad()
-    loss = F.cross_entropy(model(x), y)
-    loss.backward()
-    return loss
-
-
-def test_a_closure_may_come_by_name_or_position():
-    for by_name in (True, False):
-        model, x, y = dense()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        rt.L2(0.1).on(model).attach(optimizer)
-        twin, *_ = dense()
-        other = torch.optim.SGD(twin.parameters(), lr=0.1)
-        reg = rt.L2(0.1).on(twin)
-
-        closure = partial(run, model, optimizer, x, y)
-        for _ in range(3):
-            loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
-            other.zero_grad()
-            task = F.cross_entropy(twin(x), y)
-            (task + reg()).backward()
-            other.step()
-            close(loss, task)  # the closure's own loss comes back
-        close(list(model.parameters()), list(twin.parameters()), rtol=1e-14, atol=1e-14)
 
 
 def test_a_rule_acts_on_the_weights_of_each_optimizer_once():

@@ -128,6 +128,8 @@ class _Attached:
     def _wrap(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         def with_penalty() -> Any:
             loss = closure()
+            if loss is None and not _has_gradient(optimizer):
+                return None  # a batch that was left out, as by Lightning's training_step that returns None
             owned = self._add_gradients(optimizer)
             if not isinstance(optimizer, LBFGS):
                 return loss
@@ -206,6 +208,10 @@ def bare(optimizer: object, who: str) -> Optimizer:
 def owned_by(optimizer: Optimizer) -> set[int]:
     """The ids of the parameters that an optimizer steps."""
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def _has_gradient(optimizer: Optimizer) -> bool:
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
 
 
 def _check_penalty(optimizer: Optimizer) -> None:
