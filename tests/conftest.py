@@ -1,7 +1,9 @@
 """Settings for all tests."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -11,3 +13,12 @@ settings.load_profile("regtorch")
 
 torch.set_num_threads(2)
 os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads gain nothing on nets this small, and wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

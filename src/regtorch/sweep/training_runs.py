@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from regtorch.sweep.claims import Setting
 from regtorch.sweep.finding import Found, folder_of
 from regtorch.sweep.overrides import compare
+from regtorch.training.folders import move_aside
 
 __all__ = ["train_missing"]
 
@@ -44,8 +44,8 @@ def train_missing(found: Mapping[str, list[Found]], runs: Path, script: Path, ex
     for of_one in settings:
         for seed in of_one.missing:
             folder = folder_of(runs, of_one.claim, of_one.setting, seed)
-            _move_aside(folder)
             print(f"\n{of_one.claim.name}, {of_one.setting.label}, seed {seed}", flush=True)
+            move_aside(folder)
             words = [*of_one.setting.words, f"seed={seed}", *extra, f"hydra.run.dir={_quoted(folder)}"]
             if _run([sys.executable, str(script), *words]):
                 failed.append(folder)
@@ -66,17 +66,6 @@ def _quoted(folder: Path) -> str:
     """A path as Hydra reads it back: blanks, commas and the like are its grammar's."""
     escaped = str(folder).replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _move_aside(folder: Path) -> None:
-    """Rename what a failed run left, as train.py writes into no used folder."""
-    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    number = 1
-    while os.path.lexists(aside := folder.with_name(f"{folder.name}.failed-{number}")):
-        number += 1
-    os.rename(folder, aside)
-    print(f"\n{folder} had not finished; what is left of it is now {aside.name}", flush=True)
 
 
 def _run(command: Sequence[str]) -> int:

@@ -3,13 +3,16 @@
 import io
 import math
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -38,7 +41,7 @@ def main(conf: Path) -> int:
     Returns:
         The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 130 after Ctrl-C.
     """
-    Folders.sweep = None
+    Folders.sweep = Folders.jobs = None
     code = command_line(conf, "train", run)
     return max(code, _report_sweep())
 
@@ -99,16 +102,35 @@ def run(cfg: DictConfig) -> float | None:
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    sweep = job.mode == RunMode.MULTIRUN
-    if sweep:
-        print(f"\njob {job.job.num}: {' '.join(job.overrides.task)}", flush=True)
-    try:
-        with telling(cfg, folder):
-            summary = train(cfg, folder, dict(job.runtime.choices), sweep=sweep)
-    except JobFailed:
-        if sweep:
+    if job.mode == RunMode.MULTIRUN:
+        return _run_of_sweep(cfg, folder, job)
+    with telling(cfg, folder):
+        return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
+
+
+def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
+    from regtorch.training.claimed import Busy, claimed
+    from regtorch.training.identity import same_run
+    from regtorch.training.job import train
+    from regtorch.training.watch import told
+
+    with told(folder):
+        print(f"\njob {folder.name}: {' '.join(job.overrides.task)}", flush=True)
+        try:
+            with claimed(folder):
+                summary = same_run(folder, cfg)  # a queue may have had this job twice
+                if summary is None:
+                    with telling(cfg, folder):
+                        summary = train(cfg, folder, dict(job.runtime.choices), sweep=True)
+        except Busy as error:
+            say(str(error))
             return math.nan
-        raise
+        except JobFailed:
+            return math.nan
+    return _score(summary)
+
+
+def _score(summary: Mapping[str, Any]) -> float | None:
     return summary["final"].get(f"val/{score_of(summary['final'])}")
 
 
@@ -150,12 +172,18 @@ def _report_sweep() -> int:
         return 0
     from regtorch.training.table import jobs_of, print_jobs
 
-    jobs = jobs_of(folder)
+    jobs = jobs_of(folder, Folders.jobs)
     if jobs:
         print()
         print_jobs(jobs)
         print(f"written to {folder.absolute()}")
-    return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
+    if Folders.jobs is None:  # another sweeper than the grid
+        return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
+    left = len(Folders.jobs) - sum(job.summary is not None for job in jobs)
+    if left:
+        word = shlex.quote(f"hydra.sweep.dir={folder}")
+        print(f"{left} of {len(Folders.jobs)} jobs have not finished; the same command with {word} goes on with them")
+    return int(left > 0)
 
 
 def say(text: str, kind: str = "error") -> None:

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-__all__ = ["Folders"]
+__all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
+
+ASIDE = ".failed-"
+"""Between the name of a folder and a number, where what a run left behind was moved out of the way."""
 
 
 class Folders(Callback):
@@ -16,23 +19,42 @@ class Folders(Callback):
 
     Attributes:
         sweep: the folder of the sweep that this process started.
+        jobs: those of its jobs, where they are known before they run.
     """
 
     sweep: ClassVar[Path | None] = None
+    jobs: ClassVar[list[Path] | None] = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the run's folder."""
         _refuse(config.hydra.run.dir, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Look at the sweep's folder."""
-        _refuse(config.hydra.sweep.dir, "hydra.sweep.dir")
-        Folders.sweep = Path(config.hydra.sweep.dir)
+        """Look at the sweep's folder; a grid goes on with what it began there."""
+        folder = Path(config.hydra.sweep.dir)
+        if not (config.hydra.sweeper._target_.endswith(".Grid") and (folder / "multirun.yaml").is_file()):
+            _refuse(config.hydra.sweep.dir, "hydra.sweep.dir")
+        Folders.sweep, Folders.jobs = folder, None
+
+
+def move_aside(folder: Path) -> None:
+    """Rename what a run that did not finish left, as train.py writes into no used folder."""
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    number = 1
+    while os.path.lexists(aside := folder.with_name(f"{folder.name}{ASIDE}{number}")):
+        number += 1
+    os.rename(folder, aside)
+    print(f"{folder} had not finished; what is left of it is now {aside.name}", flush=True)
+
+
+def is_follower() -> bool:
+    """Whether this is one of a distributed run's processes other than the first, whose files they find."""
+    return any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _refuse(folder: str, key: str) -> None:
-    # The other processes of a distributed run find the first one's files.
-    if any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+    if is_follower():
         return
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         sys.stderr.write(f"error: {key}={folder} holds another run's files; name a new folder\n")

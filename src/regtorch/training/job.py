@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -20,10 +21,11 @@ from regtorch.training.diverged import StopWhenDiverged
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
+from regtorch.training.loggers import loggers_of
 from regtorch.training.module import RegularizedModule
 from regtorch.training.outputs import RECEIPT, write_summary, write_text
 from regtorch.training.receipt import initial_penalty, receipt_of
-from regtorch.training.setup import set_up
+from regtorch.training.setup import SetUp, set_up
 from regtorch.training.table import print_metrics
 from regtorch.training.warned import warn
 
@@ -51,6 +53,21 @@ def train(
     """
     started = perf_counter()
     made = set_up(cfg, choices)
+    with loggers_of(cfg, choices) as loggers:
+        return _train(cfg, made, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
+
+
+def _train(
+    cfg: DictConfig,
+    made: SetUp,
+    folder: Path,
+    choices: Mapping[str, str],
+    started: float,
+    *,
+    sweep: bool,
+    loggers: list[Logger],
+    callbacks: Sequence[Callback],
+) -> dict[str, Any]:
     net, rules, data, checked = made.net, made.rules, made.data, made.checked
     module = RegularizedModule(
         net,
@@ -63,7 +80,7 @@ def train(
     start_penalty = initial_penalty(module)
     remarks = [*rules.remarks, *(r for r in (getattr(source, "remark", None) for source in (data, net)) if r)]
     receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
-    trainer, record = _trainer(cfg, sweep, checked.task.score, callbacks)
+    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, callbacks)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
@@ -125,7 +142,9 @@ def _digits_hint(dir: str) -> str:
     return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
 
 
-def _trainer(cfg: DictConfig, sweep: bool, score: str, further: Sequence[Callback]) -> tuple[Trainer, EpochRecord]:
+def _trainer(
+    cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], further: Sequence[Callback]
+) -> tuple[Trainer, EpochRecord]:
     # An experiment may set a callback's argument that another choice of callbacks does not have.
     nodes = [node.copy() for node in cfg.callbacks.values() if node is not None and "_target_" in node]
     for node in nodes:
@@ -140,7 +159,7 @@ def _trainer(cfg: DictConfig, sweep: bool, score: str, further: Sequence[Callbac
     record = EpochRecord()
     trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
         callbacks=[*callbacks, StopWhenDiverged(), record, *further],
-        logger=[instantiate(node) for node in cfg.logger.values() if node is not None],
+        logger=loggers,
         **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
     )
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
@@ -192,5 +211,5 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
 
 def _print_paths(folder: Path, seconds: float) -> None:
     print(f"{seconds:.1f} s, written to {folder}:")
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.parts):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.relative_to(folder).parts):
         print(f"  {path.relative_to(folder)}")

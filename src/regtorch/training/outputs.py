@@ -12,7 +12,16 @@ from typing import Any
 
 from regtorch.doctor.finding import SEVERITIES, Finding
 
-__all__ = ["read_summary", "score_of", "write_diagnosis", "write_error", "write_summary", "write_text"]
+__all__ = [
+    "monitored_value",
+    "plain",
+    "read_summary",
+    "score_of",
+    "write_diagnosis",
+    "write_error",
+    "write_summary",
+    "write_text",
+]
 
 SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
 
@@ -29,7 +38,7 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     """Write summary.json, whose presence says that the run finished; a number that is none becomes null."""
     path = folder / SUMMARY
     versions = {"versions": _versions()}
-    write_text(path, json.dumps(_plain({**summary, **versions}), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain({**summary, **versions}), indent=2, allow_nan=False) + "\n")
     return path
 
 
@@ -55,6 +64,21 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 def score_of(metrics: Mapping[str, Any]) -> str:
     """The name of the score among a run's metrics: accuracy, or r2 in a regression."""
     return "r2" if any(name.endswith("/r2") for name in metrics) else "accuracy"
+
+
+def monitored_value(summary: Mapping[str, Any]) -> tuple[str, float, bool] | None:
+    """What a run's best checkpoint was chosen by, or else its score: name, value, and whether more of it is better.
+
+    None where the run has no such number.
+    """
+    final, best = summary["final"], summary.get("best") or {}
+    saved = [node for node in summary["config"]["callbacks"].values() if isinstance(node, dict) and "monitor" in node]
+    by = next((node for node in saved if str(node.get("_target_")).endswith(".ModelCheckpoint")), {})
+    name = str(by.get("monitor") or "val/score")
+    if name.endswith("/score"):
+        name = f"{name.removesuffix('score')}{score_of(final)}"
+    value = best.get(name, final.get(name))
+    return None if value is None else (name, float(value), by.get("mode", "max") == "max")
 
 
 def write_error(folder: Path, message: str, error: BaseException) -> Path:
@@ -96,7 +120,7 @@ def write_diagnosis(
         "strength": None if strength is None else asdict(strength),
         "seconds": round(seconds, 3),
     }
-    write_text(path, json.dumps(_plain(record), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(record), indent=2, allow_nan=False) + "\n")
     return path
 
 
@@ -111,11 +135,12 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it; a number that is none, or infinite, is None."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,14 +1,16 @@
 """What the terminal shows while a net trains: a live bar, or a plain line an epoch where there is no terminal."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
+from regtorch.training.bar import make_bar
 from regtorch.training.epochs import EpochCallback
 from regtorch.training.module import RegularizedModule
+from regtorch.training.watch import Watch
 
 __all__ = ["Progress"]
 
@@ -23,6 +25,7 @@ class Progress(EpochCallback, ProgressBar):
         super().__init__()
         self._enabled = True
         self._bar: Any = None
+        self._own = True
         self._task: Any = None
 
     def disable(self) -> None:
@@ -37,8 +40,12 @@ class Progress(EpochCallback, ProgressBar):
         """Open the bar."""
         if not (self._enabled and sys.stdout.isatty()):
             return
-        self._bar, self._task = _bar()
-        self._bar.start()
+        shared = None if Watch.current is None else Watch.current.bar  # a sweep's: a terminal has room for one
+        self._own = shared is None
+        self._bar = make_bar() if shared is None else shared
+        self._task = self._bar.add_task("epoch 1", total=None, below="")
+        if self._own:
+            self._bar.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch before as a line and start this one's bar."""
@@ -58,7 +65,7 @@ class Progress(EpochCallback, ProgressBar):
         if self._bar is None:
             return
         if batch_idx % _REFRESH == 0:
-            self._bar.update(self._task, metrics=_line(_latest(trainer, pl_module)))
+            self._bar.update(self._task, below=_line(_latest(trainer, pl_module)))
         self._bar.update(self._task, completed=batch_idx + 1)
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
@@ -82,31 +89,11 @@ class Progress(EpochCallback, ProgressBar):
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            if self._own:
+                self._bar.stop()
+            else:
+                self._bar.remove_task(self._task)
             self._bar = None
-
-
-def _bar() -> tuple[Any, Any]:
-    """A rich progress bar with the metrics in a line below it, and its task."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Bar(Progress):
-        def get_renderables(self) -> Iterator[Any]:
-            yield self.make_tasks_table(self.tasks)
-            yield from (Text("  " + task.fields["metrics"]) for task in self.tasks)
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    bar = Bar(TextColumn("{task.description}"), *columns, console=Console(file=sys.stdout), transient=True)
-    return bar, bar.add_task("epoch 1", total=None, metrics="")
 
 
 def _latest(trainer: Trainer, module: LightningModule) -> dict[str, float]:

@@ -20,8 +20,14 @@ _SWITCHES = (
     "trainer.enable_checkpointing",
 )
 _MOST_SEED = 2**32 - 1  # NumPy's
-# A package of the extra "train", and what in the config needs it.
-_NEEDS = {"rich": "", "matplotlib": "HistoryPicture", "tensorboard": "TensorBoardLogger"}
+# What in the config needs a package, and the extra that brings it.
+_NEEDS = {
+    "rich": ("", "train"),
+    "matplotlib": ("HistoryPicture", "train"),
+    "tensorboard": ("TensorBoardLogger", "train"),
+    "mlflow": ("MLFlowLogger", "mlflow"),
+    "wandb": ("WandbLogger", "wandb"),
+}
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -40,9 +46,10 @@ def check_settings(cfg: DictConfig) -> None:
             f"seed: expected a whole number from 0 to {_MOST_SEED} or null, received {seed!r}; several: -m seed=0,1,2"
         )
     used = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, ["callbacks", "logger"]))
-    for package, user in _NEEDS.items():
+    for package, (user, extra) in _NEEDS.items():
         if user in used and find_spec(package) is None:
-            raise RunError(f"{package} is not installed; install what training needs: pip install 'regtorch[train]'")
+            needs = "training" if extra == "train" else f"logger={extra}"
+            raise RunError(f"{package} is not installed; install what {needs} needs: pip install 'regtorch[{extra}]'")
 
 
 def check_pair(cfg: DictConfig, choices: Mapping[str, str]) -> None:

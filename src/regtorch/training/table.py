@@ -46,19 +46,29 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+        overrides: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))  # not resolved
         self.overrides = [str(override) for override in overrides]
-        self.summary = read_summary(folder)
         error = folder / ERROR
         self.error = error.read_text(encoding="utf-8").splitlines()[0] if error.is_file() else None
+        try:
+            self.summary = read_summary(folder)
+        except ValueError as broken:
+            self.summary, self.error = None, str(broken)
         if self.summary is None and self.error is None:
             self.error = "did not finish"
 
 
-def jobs_of(sweep: Path) -> list[Job]:
-    """The jobs of a sweep's folder, in their order."""
-    folders = [path.parents[1] for path in sweep.rglob(".hydra/overrides.yaml")]
-    return [Job(folder) for folder in sorted(folders, key=lambda f: (len(f.name), f.name))]
+def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
+    """The jobs of a sweep that have begun.
+
+    Args:
+        sweep: its folder.
+        folders: the jobs', in their order; None is all that lie in `sweep`.
+    """
+    begun = {path.parents[1] for path in sweep.rglob(".hydra/overrides.yaml")}
+    if folders is None:
+        folders = sorted(begun, key=lambda f: (len(f.name), f.name))
+    return [Job(folder) for folder in folders if folder in begun]
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:

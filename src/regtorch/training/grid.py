@@ -1,0 +1,170 @@
+"""The jobs of a grid (`train.py -m`): which are done already, where the others write, and their launch."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count, groupby
+from pathlib import Path
+from typing import Literal
+
+import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from regtorch.training.app import say
+from regtorch.training.claimed import is_busy
+from regtorch.training.errors import RunError, message
+from regtorch.training.folders import Folders, move_aside
+from regtorch.training.identity import Known, hydra_is, identity, known_in
+from regtorch.training.watch import Watch
+
+__all__ = ["launch"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a grid.
+
+    Attributes:
+        number: its place in the grid, from 0.
+        overrides: what Hydra composes it from.
+        folder: where it writes, or where a run with its settings lies.
+        state: what is there: nothing, the leftovers of a run, one that is being made, or one that has finished.
+        numbered: whether its settings depend on its number.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    folder: Path
+    state: Literal["new", "begun", "running", "finished"]
+    numbered: bool
+
+
+def launch(
+    config: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], most: int | None
+) -> list[Sequence[JobReturn]]:
+    """Launch the jobs of a grid that have not finished before.
+
+    Args:
+        config: the sweep's, with Hydra's own.
+        loader: composes a job's config.
+        launcher: Hydra's.
+        arguments: the overrides with the values to combine.
+        most: how many jobs are launched at once; None is all.
+
+    Raises:
+        RunError: a job has no folder of its own.
+    """
+    sweep = Path(config.hydra.sweep.dir)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    (grid,) = BasicSweeper.split_arguments(parsed, None)
+    jobs = _plan(config, loader, grid, sweep)
+    sweep.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, sweep / "multirun.yaml")
+    Folders.jobs = [job.folder for job in jobs]
+    for job in jobs:
+        if job.state == "begun":
+            move_aside(job.folder)
+        elif job.state == "running":
+            say(f"job {job.folder.name} is being run by another process; start again when it has ended")
+    to_do = [job for job in jobs if job.state in ("new", "begun")]
+    returns: list[Sequence[JobReturn]] = []
+    labels = _labels(grid)
+    done = {job.folder: labels[job.number] for job in jobs if job.state == "finished"}
+    with _threads(launcher, to_do, most), Watch({job.folder: labels[job.number] for job in to_do}, done):
+        for batch in _batches(to_do, most):
+            overrides = [[*job.overrides, f"hydra.sweep.subdir={_subdir(job.folder, sweep)}"] for job in batch]
+            try:
+                returns.append(launcher.launch(overrides, initial_job_idx=batch[0].number))
+            except Exception as error:  # a process that was killed, or a queue that refuses: the other batches go on
+                say(message(error))
+    return returns
+
+
+def _plan(config: DictConfig, loader: ConfigLoader, grid: Sequence[Sequence[str]], sweep: Path) -> list[Planned]:
+    """Give each job a folder: that of a run with the same settings where there is one, a free one otherwise."""
+    known = known_in(sweep)
+    taken: set[Path] = set()
+    jobs: list[Planned] = []
+    for number, overrides in enumerate(grid):
+        job_config = loader.load_sweep_config(config, list(overrides))
+        with open_dict(job_config):
+            job_config.hydra.job.id, job_config.hydra.job.num = str(number), number
+            job_config.hydra.runtime.output_dir = str(sweep.absolute())
+        with hydra_is(job_config):
+            task = OmegaConf.masked_copy(job_config, [str(key) for key in job_config if key != "hydra"])
+            settings = identity(task)
+            folder, state = _known(known, settings, taken)
+            if folder is None:
+                folder = _free(job_config, sweep, taken, chain([number], count(len(grid))))
+        taken.add(folder)
+        jobs.append(Planned(number, overrides, folder, state, "${hydra:job" in OmegaConf.to_yaml(task)))
+    return jobs
+
+
+def _known(
+    known: Known, settings: str | None, taken: set[Path]
+) -> tuple[Path | None, Literal["new", "begun", "running", "finished"]]:
+    if settings is not None and settings in known.finished:
+        return known.finished[settings], "finished"
+    folder = known.begun.get(settings) if settings is not None else None
+    if folder is None or folder in taken:  # a grid may have the same settings twice
+        return None, "new"
+    return folder, "running" if is_busy(folder) else "begun"
+
+
+def _free(config: DictConfig, sweep: Path, taken: set[Path], numbers: Iterator[int]) -> Path:
+    """The folder of the first number that nobody else has."""
+    before = None
+    for number in numbers:
+        config.hydra.job.num = number
+        folder = sweep / str(OmegaConf.select(config, "hydra.sweep.subdir"))
+        if folder not in taken and not (folder.is_dir() and any(folder.iterdir())):
+            return folder
+        if folder == before:
+            break
+        before = folder
+    raise RunError(
+        f"hydra.sweep.subdir={config.hydra.sweep.subdir}: {before} is that of other settings; name another folder "
+        "with hydra.sweep.dir, or tell the jobs apart by their numbers, ${hydra.job.num}"
+    )
+
+
+def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Planned]]:
+    """The jobs as they are launched: together, or where their numbers matter those that follow one another."""
+    numbered = any(job.numbered for job in jobs)
+    for _, group in groupby(enumerate(jobs), lambda pair: pair[1].number - pair[0] if numbered else 0):
+        together = [job for _, job in group]
+        size = most or len(together)
+        yield from (together[start : start + size] for start in range(0, len(together), size))
+
+
+def _labels(grid: Sequence[Sequence[str]]) -> list[str]:
+    """What each job overrides and the others do not."""
+    shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set[str]()
+    return [" ".join(override for override in overrides if override not in shared) for overrides in grid]
+
+
+def _subdir(folder: Path, sweep: Path) -> str:
+    """A folder's name as Hydra reads it back: blanks, commas and the like are its grammar's."""
+    escaped = str(folder.relative_to(sweep)).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+@contextmanager
+def _threads(launcher: Launcher, jobs: Sequence[Planned], most: int | None) -> Iterator[None]:
+    """Share this machine's cores among processes that all start at once, as joblib does by itself."""
+    at_once = min(len(jobs), most or len(jobs))
+    if type(launcher).__name__ != "LocalLauncher" or "OMP_NUM_THREADS" in os.environ or not at_once:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // at_once))
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]

@@ -1,0 +1,109 @@
+"""Whether two runs have the same settings, and which settings have been run in a sweep's folder."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from regtorch.training.folders import ASIDE
+from regtorch.training.outputs import SUMMARY, plain, read_summary
+
+__all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
+
+_SAYS_NOTHING = ("debug",)  # what changes no file of a run
+
+
+@dataclass
+class Known:
+    """What lies in a sweep's folder.
+
+    Attributes:
+        finished: by settings, the folder of the run that has finished with them.
+        begun: likewise, of one that has not.
+    """
+
+    finished: dict[str, Path] = field(default_factory=dict)
+    begun: dict[str, Path] = field(default_factory=dict)
+
+
+def identity(config: DictConfig) -> str | None:
+    """A text that is equal for equal settings, wherever a run writes; None where they cannot be resolved."""
+    try:
+        return _text(OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException:  # the run itself will say so
+        return None
+
+
+def same_run(folder: Path, config: DictConfig) -> dict[str, Any] | None:
+    """The summary of the run that has finished in a folder, if it had the settings of `config`; None otherwise."""
+    summary = _summary(folder)
+    return summary if summary is not None and _text(summary["config"]) == identity(config) else None
+
+
+def known_in(sweep: Path) -> Known:
+    """Look through a sweep's folder."""
+    known = Known()
+    paths = [*sweep.rglob(SUMMARY), *sweep.rglob(".hydra/config.yaml")]
+    folders = {path.parents[1] if path.name == "config.yaml" else path.parent for path in paths}
+    for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):
+        if ASIDE in folder.name:
+            continue
+        summary = _summary(folder)
+        settings = _begun(folder) if summary is None else _text(summary["config"])
+        if settings is not None:
+            (known.begun if summary is None else known.finished).setdefault(settings, folder)
+    return known
+
+
+@contextmanager
+def hydra_is(config: Any) -> Iterator[None]:
+    """Let `${hydra:...}` mean this config's."""
+    instance = HydraConfig.instance()
+    before, instance.cfg = instance.cfg, config
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that has finished and can be read."""
+    try:
+        summary = read_summary(folder)
+    except ValueError:
+        return None
+    return summary if summary is not None and isinstance(summary.get("config"), dict) else None
+
+
+def _begun(folder: Path) -> str | None:
+    try:
+        config, hydra = (OmegaConf.load(folder / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
+    except (OSError, YAMLError, OmegaConfBaseException):
+        return None  # half-written
+    if not isinstance(config, DictConfig) or not isinstance(hydra, DictConfig):
+        return None
+    with hydra_is(hydra):
+        return identity(config)
+
+
+def _text(settings: Any) -> str:
+    out_dir = settings.get("out_dir") if isinstance(settings, Mapping) else None
+    kept = {key: value for key, value in settings.items() if key not in _SAYS_NOTHING}
+    return json.dumps(plain(_without(kept, str(out_dir))), sort_keys=True)
+
+
+def _without(value: Any, folder: str) -> Any:
+    """Settings with paths as seen from the run's folder."""
+    if isinstance(value, Mapping):
+        return {key: _without(below, folder) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_without(below, folder) for below in value]
+    inside = isinstance(value, str) and (value == folder or value.startswith(f"{folder}/"))
+    return f"<run>{value[len(folder) :]}" if inside else value
