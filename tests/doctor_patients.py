@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Adam
+
+import regtorch as rt
 
 Batches = list[tuple[Any, Any]]
 
@@ -88,6 +91,11 @@ def mlp(*behind: nn.Module, out: int = 4, act: Callable[[], nn.Module] = nn.ReLU
     return nn.Sequential(nn.Linear(20, 64), act(), nn.Linear(64, 64), act(), nn.Linear(64, out), *behind)
 
 
+def shallow() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 4))
+
+
 def conv(norm: Callable[[int], nn.Module] = nn.Identity) -> nn.Sequential:
     first, second = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.Conv2d(16, 32, 3, padding=1, bias=False)
     body = first, norm(16), nn.ReLU(), second, norm(32), nn.ReLU()
@@ -158,3 +166,14 @@ def filled(value: float) -> Callable[[nn.Module], object]:
 
 def dropped(*layers: nn.Module, units: int = 64) -> nn.Sequential:
     return nn.Sequential(nn.Linear(20, units), nn.ReLU(), *layers, nn.Linear(units, 4))
+
+
+# What the doctor says
+
+
+def diagnosed(
+    model: nn.Module, *rules: Any, loss: Any = F.cross_entropy, by: Any = None, batches: Any = None
+) -> list[rt.Finding]:
+    """Of a net on `vectors` under Adam, but for what is given."""
+    optimizer = Adam(model.parameters()) if by is None else by
+    return rt.diagnose(model, loss, vectors() if batches is None else batches, optimizer, rules)

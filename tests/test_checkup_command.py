@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from command_line import FAST, ROOT, CommandLine, Result
+from data_files import SHARED_DATA
 from regtorch.sweep.checkup.app import main
 from test_train_script import HEAVY
 
-SHARED = ROOT.parent / "shared" / "data"
+PHOTOGRAPHS = SHARED_DATA / "rock-paper-scissors.zip"
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -73,6 +76,13 @@ def test_a_failing_set_up(doctor: CommandLine, overrides: tuple[str, ...], cause
     # The command cures, as far as the doctor can see.
     cured = doctor(*given, fast=False)
     assert first["cause"] not in {f["cause"] for f in record(cured)["findings"] if f["severity"] == "severe"}
+
+
+def test_the_advised_strength_is_meant_as_the_given_one(doctor: CommandLine):
+    keras, tf = (doctor("reg=l2", *given) for given in (("reg.lam=1",), ("reg.lam=2", "reg.convention=tf")))
+    advised, halved = (record(result)["findings"][0] for result in (keras, tf))
+    assert halved["numbers"] == advised["numbers"]
+    assert (advised["override"], halved["override"]) == ("reg.lam=1e-03", "reg.lam=2e-03")
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +178,14 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
         (("cure=maybe",), 1, "cure: expected true or false"),
         (("+reg.new=1",), 1, "nobody reads"),
         (("data=npz", "data.dir=nowhere.npz"), 1, "nowhere.npz"),
+        (("strength=true", "reg=none", "data=npz", "data.dir=nowhere.npz"), 1, "reg=none has no penalty"),
     ],
 )
 def test_errors_are_told_as_train_py_tells_them(doctor: CommandLine, overrides: tuple[str, ...], code: int, told: str):
     result = doctor(*overrides)
     assert result.code == code
     assert told in result.error
+    assert result.out == ""
     assert not (result.folder / "doctor.json").exists()
     assert (result.folder / "error.txt").exists() == (code == 1)
 
@@ -203,13 +215,17 @@ def test_help_names_what_is_new_and_is_quick():
     assert not imported & set(HEAVY.split())
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="shared data absent")
-def test_a_leak_is_seen_in_real_photographs(doctor: CommandLine):
-    small = ("data.size=[64,64]", "model.input_shape=[3,64,64]", "trainer=cpu")
-    result = doctor("experiment=rps", "data.leak=true", f"data.dir={SHARED}", *small, fast=False)
-    assert result.code == 3
-    (leak,) = [finding for finding in record(result)["findings"] if finding["cause"] == "validation_leak"]
-    assert (leak["severity"], leak["override"], leak["numbers"]["share"]) == ("severe", "data.leak=false", 1)
+@pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs rock-paper-scissors.zip in ../shared/data")
+def test_a_leak_is_seen_in_real_photographs(doctor: CommandLine, tmp_path: Path):
+    with ZipFile(PHOTOGRAPHS) as archive:
+        photographs = [name for name in archive.namelist() if name.endswith(".jpg")]
+        archive.extractall(tmp_path / "photographs", photographs[::6])
+    small = "model=cnn", "model.input_shape=[3,32,32]", "data=rps", "data.size=[32,32]", "trainer=cpu"
+    for leak, shares in ((True, [1.0]), (False, [])):
+        result = doctor(*small, f"data.dir={tmp_path / 'photographs'}", f"data.leak={leak}", fast=False)
+        leaks = [finding for finding in record(result)["findings"] if finding["cause"] == "validation_leak"]
+        assert [finding["numbers"]["share"] for finding in leaks] == shares
+        assert all((f["severity"], f["override"]) == ("severe", "data.leak=false") for f in leaks)
 
 
 # train.py doctor=true

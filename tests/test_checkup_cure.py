@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
@@ -10,6 +10,7 @@ from time import perf_counter
 
 import pytest
 import torch
+from torch import nn
 
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.sweep.checkup import cure
@@ -22,21 +23,13 @@ from regtorch.sweep.checkup.verdict import gain
 
 Prove = Callable[..., list[Proof]]
 CONF = Path(__file__).parent.parent / "conf"
+pytestmark = pytest.mark.usefixtures("one_thread")
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 DISTANCE = ["model=distance", "data=distance", "optimizer=adam", "data.standardize=true", "trainer=cpu"]
 
 
 def finding(cause: str, override: str = "", severity: Severity = "severe", **numbers: float) -> Finding:
     return Finding(cause, "weight", severity, numbers, why="", change="", override=override)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads gain nothing on nets this small, and wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -141,6 +134,40 @@ def test_a_head_that_cannot_reach_the_targets(proofs: Prove):
     (open_head,) = proofs(DISTANCE, finding("target_outside_head"))  # there is none that could be left out
     assert open_head.verdict == "undecided"
     assert "no activation" in open_head.why
+
+
+def test_a_batch_norm_is_left_out(proofs: Prove):
+    overrides = ["model=bn_mlp", "data=digits", "model.net.units=5", "trainer=cpu"]
+    (proof,) = proofs(overrides, finding("norm_idle", severity="warning"))
+    (plain,) = proofs([*overrides, "model.net.bn=false"], finding("norm_idle", severity="warning"))
+    assert proof.cured is not None
+    assert proof.cured.label == "without the batch norm"
+    assert proof.as_is.curve != proof.cured.curve == plain.as_is.curve
+
+
+def test_dead_units_are_cured_by_rate_and_inputs_together():
+    (cured,) = proposal(finding("dead_relus", "optimizer.lr=1e-5")).changes()
+    assert (cured.overrides, len(cured.prepares)) == (("optimizer.lr=1e-5",), 1)
+    assert "inputs standardised" in cured.label
+
+
+class Backwards(nn.Module):
+    """A softmax over samples in place of classes."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(28 * 28, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.flatten(1)).softmax(0)
+
+
+def test_a_softmax_over_samples_is_left_out(proofs: Prove):
+    made = "model.net._target_=test_checkup_cure.Backwards", "~model.net.hidden", "~model.net.dropout"
+    (proof,) = proofs([*DIGITS, *made, "model.select=kernel"], finding("softmax_over_wrong_dim"))
+    assert proof.verdict == "proved"
+    assert proof.cured is not None
+    assert proof.cured.val_loss < 0.5 * proof.as_is.val_loss
 
 
 def test_a_cause_that_another_hides_is_proved_beside_the_other_cures(proofs: Prove):

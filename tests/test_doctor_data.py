@@ -103,11 +103,11 @@ def test_zeros_of_sparse_inputs_do_not_count():
 
 def test_coordinates_far_from_0_hide_what_differs():
     spread = torch.rand(320, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.003
-    (found,) = inputs.find(exam(0.5 + spread))
+    (found,) = inputs.offset(exam(0.5 + spread))
     assert (found.cause, found.severity, found.numbers["share_of_features"]) == ("input_offset", "severe", 1.0)
     assert "Standardise" in found.change
     mixed = torch.cat([0.5 + spread[:, :4], samples()[0][:, 4:]], 1)
-    assert causes(inputs.find(exam(mixed))) == {"input_offset": "info"}
+    assert causes(inputs.offset(exam(mixed))) == {"input_offset": "info"}
 
 
 def test_numbers_that_are_not_finite_are_counted():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -98,3 +100,9 @@ def test_a_loss_at_chance_is_no_fault():
     found = list(head.chance(exam(model=model)))
     assert [f.severity for f in found] == ["info"]
     assert found[0].numbers["chance"] == pytest.approx(1.0986, rel=1e-4)
+
+
+def test_an_optimizer_that_maximizes_is_told_the_override():
+    maximizing = partial(torch.optim.SGD, lr=0.1, maximize=True)
+    (found,) = (f for f in head.find(exam(optimizer=maximizing)) if f.cause == "loss_sign")
+    assert (found.where, found.override) == ("optimizer", "optimizer.maximize=false")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -19,28 +20,28 @@ from doctor_cases import (
     samples,
     sgd,
 )
-from regtorch.doctor import (
-    rate,
-)
+from regtorch.doctor import rate
+from regtorch.doctor.diagnose import findings_of
 
 
 @pytest.mark.parametrize(("lr", "severity"), [(1e-8, "severe"), (0.1, None), (0.0, "severe")])
 def test_a_rate_that_moves_nothing(lr: float, severity: str | None):
-    found = [f for f in rate.find(exam(optimizer=sgd(lr))) if f.cause == "rate_too_small"]
+    found = list(rate.still(exam(optimizer=sgd(lr))))
     assert [f.severity for f in found] == ([] if severity is None else [severity])
     assert bool(found and found[0].override) == (lr == 1e-8)
 
 
 def test_the_rate_that_is_proposed_suits():
-    (found,) = rate.find(exam(optimizer=sgd(1e-8)))
+    (found,) = rate.still(exam(optimizer=sgd(1e-8)))
     proposed = float(found.override.removeprefix("optimizer.lr="))
     assert 1e-4 < max(rate._medians(exam(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
-    assert list(rate.find(exam(optimizer=sgd(proposed)))) == []
+    assert list(rate.still(exam(optimizer=sgd(proposed)))) == []
 
 
 def test_no_gradient_is_no_matter_of_the_rate():
     model = net()
-    assert list(rate.find(exam(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1)))) == []
+    examined = exam(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
+    assert [*rate.still(examined), *rate.find(examined)] == []
 
 
 def test_a_rate_that_moves_everything():
@@ -50,7 +51,21 @@ def test_a_rate_that_moves_everything():
 
 
 def test_without_an_optimizer_there_is_no_rate():
-    assert list(rate.find(exam(samples()[0] * 1e20))) == []
+    examined = exam(samples()[0] * 1e20)
+    assert [*rate.still(examined), *rate.find(examined)] == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "first"),
+    [(lambda x: 0.01 * x + 1, "rate_too_small"), (lambda x: 1e-6 * x, "input_scale")],
+    ids=["far from 0", "next to 0"],
+)
+def test_a_rate_that_moves_nothing_is_worse_than_an_offset_and_may_be_due_to_the_scale(
+    inputs: Callable[[Tensor], Tensor], first: str
+):
+    found = findings_of(exam(inputs(samples()[0]), optimizer=sgd(1e-8)))
+    assert (found[0].cause, found[0].severity) == (first, "severe")
+    assert {"rate_too_small"} < {f.cause for f in found if f.severity == "severe"}
 
 
 @pytest.mark.parametrize("by", ["rate", "penalty", "inputs"])

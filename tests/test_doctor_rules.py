@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
-from regtorch.doctor import penalty, scope
+from regtorch.doctor import constraint, penalty, scope
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.patient import Patient
@@ -64,6 +64,41 @@ def test_a_penalty_that_outweighs_the_task():
     weaker = float(finding.override.removeprefix("reg.lam="))
     assert 0.3 > weaker > 1e-5
     assert list(penalty.find(exam(model, rt.L2(weaker), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "lam", "severity"), [(1.0, 0.1, "severe"), (20.0, 0.02, "info"), (20.0, 1.0, "severe")]
+)
+def test_a_penalty_that_takes_down_what_starts_too_large_does_what_the_task_wants(
+    start: float, lam: float, severity: str
+):
+    model = net()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(start)
+    finding = only(list(penalty.find(exam(model, rt.L2(lam), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    assert (finding.cause, finding.severity) == ("penalty_dominates", severity)
+    assert ("start large" in finding.why) == (severity == "info") == (not finding.override)
+
+
+@pytest.mark.parametrize(("start", "count"), [(1.0, 1), (50.0, 0)])
+def test_a_constraint_that_takes_down_what_starts_too_large_is_not_too_tight(start: float, count: int):
+    model = net()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(start)
+    largest = 0.02 * max(float(p.detach().norm(dim=1).max()) for p in (model[0].weight, model[2].weight))
+    assert len(list(constraint._cut(exam(model), rt.MaxNorm(largest).on(model)))) == count
+
+
+def test_a_share_that_grows_as_the_task_is_learnt_is_no_severe_fault():
+    model, half_life = net(), 100.0
+    assert penalty._severity(0.2, 0.6, 0.01, half_life) == "warning"
+    assert penalty._severity(0.7, 0.6, 0.01, half_life) == "severe"
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    finding = only(list(penalty.find(exam(model, rt.GroupLasso(0.005), optimizer=optimizer))))
+    assert finding.numbers["share_of_loss_at_start"] < finding.numbers["share_of_loss"]
+    assert finding.severity == "warning"
 
 
 def test_l1_under_adam_empties_the_weights():

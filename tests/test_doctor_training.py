@@ -1,9 +1,7 @@
-"""`rt.diagnose` in training: weights without a gradient, rates, optimizers, nets that have learnt, what is left."""
+"""`rt.diagnose` in training: weights without a gradient, rates, optimizers, nets that have learnt."""
 
 from __future__ import annotations
 
-import copy
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -13,24 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR
-from torch.utils.data import DataLoader, TensorDataset
 
 import regtorch as rt
 from doctor_cases import causes, grave
-from doctor_patients import Batches, changed, conv, filled, pictures, vectors
-
-
-def mlp() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 4))
-
-
-def diagnosed(
-    model: nn.Module, *rules: Any, loss: Any = F.cross_entropy, by: Any = None, batches: Any = None
-) -> list[rt.Finding]:
-    optimizer = Adam(model.parameters()) if by is None else by
-    return rt.diagnose(model, loss, vectors() if batches is None else batches, optimizer, rules)
-
+from doctor_patients import changed, conv, diagnosed, filled, pictures, shallow, vectors
 
 # Weights without a gradient
 
@@ -38,7 +22,7 @@ def diagnosed(
 class Cut(nn.Module):
     def __init__(self, cut: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.features, self.head, self.cut = mlp()[0], mlp()[2], cut
+        self.features, self.head, self.cut = shallow()[0], shallow()[2], cut
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.cut(self.features(x).relu()))
@@ -47,7 +31,7 @@ class Cut(nn.Module):
 class WithUnused(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.inner, self.unused = mlp(), nn.Linear(300, 300)
+        self.inner, self.unused = shallow(), nn.Linear(300, 300)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(x)
@@ -76,7 +60,7 @@ def test_a_penalty_on_an_unused_layer_is_not_to_blame():
 
 @pytest.mark.parametrize("kind", ["function", "line"])
 def test_a_warm_up_is_watched_at_its_rate(kind: str):
-    model = mlp()
+    model = shallow()
     optimizer = SGD(model.parameters(), lr=0.1)
     LambdaLR(optimizer, lambda s: min(1, s / 100)) if kind == "function" else LinearLR(optimizer, 1e-8, 1, 100)
     found = diagnosed(model, by=optimizer)
@@ -86,7 +70,7 @@ def test_a_warm_up_is_watched_at_its_rate(kind: str):
 
 @pytest.mark.parametrize("kind", [SGD, Adam])
 def test_a_group_that_stands_still_is_named(kind: type[Optimizer]):
-    model = mlp()
+    model = shallow()
     (found,) = [
         f
         for f in diagnosed(
@@ -136,7 +120,7 @@ class Closing(SGD):
 
 
 def test_an_optimizers_own_attributes_are_copied():
-    model = mlp()
+    model = shallow()
     for optimizer in (Clipping(model.parameters()), Around(model.parameters(), lr=0.1)):
         assert grave(diagnosed(model, by=optimizer)) == {}
         assert getattr(optimizer, "steps", 0) == 0
@@ -144,12 +128,12 @@ def test_an_optimizers_own_attributes_are_copied():
 
 
 def test_the_rate_of_a_wrapped_optimizer_is_seen():
-    model = mlp()
+    model = shallow()
     assert "rate_too_small" in grave(diagnosed(model, by=Around(model.parameters(), lr=1e-9)))
 
 
 def test_an_optimizer_that_cannot_be_copied_is_not_blamed():
-    model = mlp()
+    model = shallow()
     found = diagnosed(model, rt.L2(10.0), by=Closing(model.parameters(), lr=0.1))
     assert found[0].cause in ("penalty_dominates", "collapse")
     assert causes(found)["optimizer_not_watched"] == "info"
@@ -168,7 +152,7 @@ def test_an_optimizers_own_error_says_what_to_do():
 
 
 def learnt(*rules: rt.Penalty) -> tuple[nn.Module, Optimizer]:
-    model = mlp()
+    model = shallow()
     optimizer = Adam(model.parameters(), lr=1e-2)
     for rule in rules:
         rule.on(model).attach(optimizer)
@@ -199,117 +183,3 @@ def test_a_share_of_the_loss_that_takes_for_ever_to_act_is_none():
     batches = [(torch.randint(0, 20000, (32, 10)), torch.randint(0, 4, (32,))) for _ in range(3)]
     found = diagnosed(model, rt.L2(1e-6, select="embedding"), batches=batches, by=SGD(model.parameters(), lr=1.0))
     assert "penalty_dominates" not in causes(found)
-
-
-# What is left behind
-
-
-class Loss(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(4))
-        self.register_buffer("seen", torch.zeros(4))
-
-    def forward(self, output: Tensor, y: Tensor) -> Tensor:
-        self.seen += output.detach().mean(0)
-        return F.cross_entropy(output * self.weight, y)
-
-
-class Buffers(nn.Module):
-    def __init__(self, change: Callable[[nn.Module, Tensor], object]) -> None:
-        super().__init__()
-        self.inner, self.change = mlp(), change
-        self.register_buffer("one", torch.zeros(1).expand(20))
-        self.register_buffer("queue", torch.zeros(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.change(self, x)
-        return self.inner(x + self.one)
-
-
-def test_a_loss_with_weights_is_put_back():
-    model, loss = mlp(), Loss()
-    optimizer = SGD([*model.parameters(), *loss.parameters()], lr=0.1)
-    before = copy.deepcopy((model.state_dict(), loss.state_dict()))
-    diagnosed(model, loss=loss, by=optimizer)
-    torch.testing.assert_close((model.state_dict(), loss.state_dict()), before, rtol=0, atol=0)
-    assert loss.weight.grad is None
-
-
-CHANGES: dict[str, Callable[[Any, Tensor], object]] = {
-    "nothing": lambda m, x: None,
-    "a new buffer": lambda m, x: m.register_buffer("late", x.mean(0)),
-    "a resized one": lambda m, x: m.queue.resize_(m.queue.numel() + 1),
-    "a replaced one": lambda m, x: setattr(m, "queue", torch.cat([m.queue, x[0]])),
-    "other memory": lambda m, x: setattr(m.queue, "data", torch.ones(7)),
-}
-
-
-@pytest.mark.parametrize("case", CHANGES)
-def test_buffers_are_put_back_whatever_forward_does(case: str):
-    model = Buffers(CHANGES[case])
-    buffers, before = dict(model.named_buffers()), copy.deepcopy(model.state_dict())
-    diagnosed(model)
-    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
-    assert all(buffer is buffers[name] for name, buffer in model.named_buffers())
-    assert model.one.stride() == (0,)
-    assert set(dict(model.named_buffers())) == {"one", "queue"}
-
-
-def test_batches_are_not_worked_on():
-    batches = vectors()
-    before = copy.deepcopy(batches)
-    diagnosed(nn.Sequential(nn.ReLU(inplace=True), mlp()), batches=batches)
-    torch.testing.assert_close(batches, before, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("own", [False, True])
-def test_a_loaders_random_numbers_are_put_back(own: bool):
-    generator = torch.Generator().manual_seed(3) if own else None
-    x, y = (torch.cat(part) for part in zip(*vectors(), strict=True))
-    loader = DataLoader(TensorDataset(x, y), 32, shuffle=True, generator=generator)
-    model = mlp()
-
-    def loss(output: Tensor, y: Tensor) -> Tensor:
-        random.random()
-        return F.cross_entropy(output + 0.01 * torch.randn_like(output), y)
-
-    states = [torch.get_rng_state(), random.getstate(), None if generator is None else generator.get_state()]
-    diagnosed(model, loss=loss, batches=loader)
-    after = [torch.get_rng_state(), random.getstate(), None if generator is None else generator.get_state()]
-    torch.testing.assert_close(
-        [s for s in after if isinstance(s, Tensor)], [s for s in states if isinstance(s, Tensor)]
-    )
-    assert after[1] == states[1]
-
-
-# What surrounds the call
-
-
-@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
-def test_gradients_may_be_off_outside(around: Callable[[], Any]):
-    model = mlp()
-    with around():
-        batches: Batches = vectors()
-        found = diagnosed(model, batches=batches)
-        assert not torch.is_grad_enabled()
-    assert grave(found) == {}
-
-
-def test_a_model_made_in_inference_mode_is_refused():
-    with torch.inference_mode():
-        model = mlp()
-    with pytest.raises(ValueError, match="made under torch.inference_mode"):
-        rt.diagnose(model, F.cross_entropy, vectors())
-
-
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (lambda o, y: F.cross_entropy(o, y).item(), "received float; return the tensor itself, without .item"),
-        (lambda o, y: (F.cross_entropy(o, y), 1), "received tuple; return the loss alone"),
-    ],
-)
-def test_a_loss_that_is_no_tensor_is_told_how(loss: Any, message: str):
-    with pytest.raises(ValueError, match=message):
-        rt.diagnose(mlp(), loss, vectors())

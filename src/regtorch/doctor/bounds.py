@@ -10,7 +10,7 @@ from torch import nn
 
 from regtorch.doctor.calls import with_weights
 from regtorch.doctor.exam import Exam, joined
-from regtorch.doctor.restored import restored
+from regtorch.doctor.restored import restored, seed
 
 __all__ = ["Bounds", "bounds_of", "last_with_weights"]
 
@@ -29,7 +29,7 @@ def bounds_of(exam: Exam) -> Bounds | None:
     if head is None:
         return None
     with restored(exam.patient.model), torch.no_grad():
-        torch.manual_seed(0)
+        seed(0)
         exam.patient.model.eval()
         drawn: list[Any] = []
         for _ in range(_DRAWS):

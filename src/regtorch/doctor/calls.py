@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from regtorch.doctor.patient import Patient
-from regtorch.doctor.restored import restored
+from regtorch.doctor.restored import restored, seed
 from regtorch.init import NORMS
 from regtorch.weights import modules_of
 
@@ -68,7 +68,7 @@ def calls(patient: Patient, number: int = 0, *, training: bool = True, dropping:
             last[:] = [(name, output, output._version)] if isinstance(output, Tensor) else []
 
     with restored(patient.model), torch.no_grad(), hooked(patient.model, enter, leave):
-        torch.manual_seed(0)
+        seed(0)
         patient.model.train(training)
         for module in patient.model.modules():
             if isinstance(module, DROPOUTS):

@@ -10,7 +10,7 @@ from torch import Tensor
 from regtorch.doctor.bounds import last_with_weights
 from regtorch.doctor.exam import Exam, joined
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.restored import restored
+from regtorch.doctor.restored import restored, seed
 
 __all__ = ["is_same_for_all", "same_for_all"]
 
@@ -24,15 +24,15 @@ def same_for_all(exam: Exam, outputs: Tensor, targets: Tensor) -> Iterator[Findi
     columns = outputs.double().reshape(len(outputs), -1)
     spread = float(columns.std(0).max())
     numbers = {"outputs_spread": spread, "samples": len(outputs)}
-    if exam.task == "numbers":
+    if exam.loss.task == "numbers":
         wanted = float(targets.double().reshape(len(targets), -1).std(0).max())
         numbers |= {"targets_spread": wanted}
         # The size of the outputs too: those of an untrained net are small beside targets that are not standardised.
         same = wanted > 0 and spread < _SAME * min(wanted, float(columns.square().mean().sqrt()) or wanted)
-    elif exam.task == "classes":
+    elif exam.loss.task == "classes":
         same = len(columns.argmax(1).unique()) == 1 and spread < 1e-4
     else:
-        same = exam.task == "binary" and spread < 1e-4
+        same = exam.loss.task == "binary" and spread < 1e-4
     if same and not _starts_from_0(exam):
         yield Finding(
             "constant_predictions",
@@ -61,7 +61,7 @@ def _starts_from_0(exam: Exam) -> bool:
     if not kernels or any(bool(p.any()) for p in kernels):
         return False
     with restored(model):
-        torch.manual_seed(0)
+        seed(0)
         model.train()
         loss = exam.patient.task_loss(exam.patient.output(0), exam.patient.batch(0)[1])
         if not loss.requires_grad:

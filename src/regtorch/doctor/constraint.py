@@ -14,7 +14,8 @@ from regtorch.doctor.calls import hooked
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity, listed
 from regtorch.doctor.head import floor
-from regtorch.doctor.restored import restored
+from regtorch.doctor.restored import restored, seed
+from regtorch.doctor.start import starts_large
 from regtorch.weights import modules_of
 
 __all__ = ["find"]
@@ -40,7 +41,7 @@ def _cut(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
         bound.project_()
         after = _spread(exam)
         left = {w.name: float(p.norm()) / norms[w.name] for w, p in bound.weights() if norms[w.name]}
-    if before and left and after < _CUT * before:
+    if before and left and after < _CUT * before and not starts_large(exam):
         worst = sorted(left, key=lambda name: left[name])
         yield Finding(
             "constraint_too_tight",
@@ -55,7 +56,7 @@ def _cut(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
 
 
 def _spread(exam: Exam) -> float:
-    torch.manual_seed(0)
+    seed(0)
     exam.patient.model.train()
     output = exam.patient.output(0)
     if not isinstance(output, Tensor) or not output.is_floating_point() or not output.ndim or len(output) < 2:
@@ -68,7 +69,7 @@ def _short(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
     head = last_with_weights(exam)
     name = next((n for n, m in modules_of(exam.patient.model).items() if m is head), "")
     weight = next(((w, p) for w, p in bound.weights() if w.owner(exam.patient.model) is head and p.ndim == 2), None)
-    if weight is None or exam.task not in ("classes", "numbers"):
+    if weight is None or exam.loss.task not in ("classes", "numbers"):
         return
     features = _features(exam, name)
     with restored(exam.patient.model), torch.no_grad():
@@ -79,7 +80,7 @@ def _short(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
     if not reach:
         return
     numbers = {"largest_norm": cap, "reach": reach}
-    if exam.task == "classes":
+    if exam.loss.task == "classes":
         classes = exam.outputs[0].shape[1]
         least = floor(classes, 2 * reach) / log(classes)
         severity = _severity(least > _FLOOR[0], least > _FLOOR[1])

@@ -44,6 +44,8 @@ _BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
     symmetry.find,
     reach.find,
     constraint.find,
+    rate.still,
+    inputs.offset,
     rate.find,
     penalty.find,
     scope.find,

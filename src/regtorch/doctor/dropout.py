@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from regtorch.doctor.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.restored import restored
+from regtorch.doctor.restored import restored, seed
 from regtorch.init import NORMS
 
 __all__ = ["DROPOUTS", "find"]
@@ -48,10 +48,10 @@ def find(exam: Exam) -> Iterator[Finding]:
 def _always_on(exam: Exam) -> Iterator[Finding]:
     """Randomness that evaluation mode does not switch off, such as F.dropout without `training=`."""
     outputs: list[Tensor] = []
-    for seed in (0, 1):
+    for number in (0, 1):
         with restored(exam.patient.model), torch.no_grad():  # for each, as a buffer may hold a running mean
             exam.patient.model.eval()
-            torch.manual_seed(seed)
+            seed(number)
             output = exam.patient.output(0)
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
@@ -121,7 +121,7 @@ def _silenced(x: Tensor, p: float) -> float:
 def _noise(exam: Exam, module: nn.Module, x: Tensor) -> float:
     """The variance of the layer's output over masks, relative to that of its input over samples."""
     with restored(exam.patient.model), torch.no_grad():
-        torch.manual_seed(0)
+        seed(0)
         module.train()
         outputs = torch.stack([module(x.clone()).double() for _ in range(_MASKS)])
     noise = float(outputs.var(0).mean(0).sum())

@@ -28,13 +28,13 @@ def find(exam: Exam) -> Iterator[Finding]:
     yield from _of_likelihoods(exam, outputs)
     yield from _sign(exam)
     bounds = bounds_of(exam)
-    if exam.task == "classes":
+    if exam.loss.task == "classes":
         yield from _of_classes(exam, outputs, bounds)
-    elif exam.task == "binary":
+    elif exam.loss.task == "binary":
         yield from _of_binary(exam, bounds)
-    elif exam.task == "numbers" and bounds:
+    elif exam.loss.task == "numbers" and bounds:
         yield from _of_numbers(exam, targets, bounds)
-    if exam.broadcasts:
+    if exam.loss.broadcasts:
         yield _broadcast(outputs, targets)
     yield from same_for_all(exam, outputs, targets)
 
@@ -106,7 +106,7 @@ def _softmax_dims(output: Tensor) -> list[int]:
 
 def _of_likelihoods(exam: Exam, outputs: Tensor) -> Iterator[Finding]:
     """Outputs of which the loss expects that they are log-probabilities, and that are not."""
-    if not exam.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
+    if not exam.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
         return
     off = float((outputs.float().sum(1) - 1).abs().max())
     probabilities = off < _SUM and bool((outputs >= 0).all())
@@ -131,16 +131,17 @@ def _of_likelihoods(exam: Exam, outputs: Tensor) -> Iterator[Finding]:
 def _sign(exam: Exam) -> Iterator[Finding]:
     groups = () if exam.patient.optimizer is None else exam.patient.optimizer.param_groups
     maximized = any(group.get("maximize") for group in groups)
-    if exam.cross_entropy_sign == (1 if maximized else -1):
+    if exam.loss.cross_entropy_sign == (1 if maximized else -1):
         yield Finding(
             "loss_sign",
             "optimizer" if maximized else "loss",
             "severe",
-            {"sign": exam.cross_entropy_sign},
+            {"sign": exam.loss.cross_entropy_sign},
             why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
             if maximized
             else "The loss is minus the cross entropy: every step makes the right class less likely.",
             change="Leave `maximize` out." if maximized else "Leave the minus out.",
+            override="optimizer.maximize=false" if maximized else "",
             blame=1000,
         )
 
@@ -153,7 +154,7 @@ def floor(classes: int, gap: float = 1.0) -> float:
 def chance(exam: Exam) -> Iterator[Finding]:
     """`loss_at_chance`: a state and no fault, which comes after all else."""
     outputs, targets = joined(exam.outputs), exam.targets
-    if outputs is None or targets is None or exam.task != "classes":
+    if outputs is None or targets is None or exam.loss.task != "classes":
         return
     if bool(((targets < 0) | (targets >= outputs.shape[1])).any()):
         return  # the loss refuses or ignores some
@@ -190,7 +191,7 @@ def _without_sign(severity: Severity, harm: str) -> Finding:
 
 
 def _of_binary(exam: Exam, bounds: Bounds | None) -> Iterator[Finding]:
-    if bounds is None or not exam.takes_logits:
+    if bounds is None or not exam.loss.takes_logits:
         return
     low, high = bounds
     if high == inf:
@@ -244,7 +245,7 @@ def _of_numbers(exam: Exam, targets: Tensor, bounds: Bounds) -> Iterator[Finding
             change="Take a linear head, or scale the targets into the head's range.",
             blame=100 * outside,
         )
-    elif high < inf and not exam.needs_probabilities:
+    elif high < inf and not exam.loss.needs_probabilities:
         yield Finding(
             "bounded_head",
             "head",

@@ -11,7 +11,7 @@ from regtorch.doctor.exam import NOT_FINITE, Exam, spread_and_mean
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.init import NORMS
 
-__all__ = ["find"]
+__all__ = ["find", "offset"]
 
 _LARGE: tuple[tuple[float, Severity], ...] = ((20.0, "severe"), (5.0, "warning"))
 _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning"))
@@ -37,11 +37,24 @@ def find(exam: Exam) -> Iterator[Finding]:
         yield _not_finite(sum(bad.values()), sum(x.numel() for x, _ in exam.patient.batches), harmless)
         if not harmless:
             return
-    taken = x if exam.taken_in is None else exam.taken_in
-    if taken.is_floating_point() and bool(torch.isfinite(taken).all()) and not _rescaled(exam):
+    taken = _taken_in(exam)
+    if taken is not None:
         yield from _scale(taken)
-        yield from _offset(taken)
     yield from _constant(x)
+
+
+def offset(exam: Exam) -> Iterator[Finding]:
+    """`input_offset`: it hampers learning, and comes behind what prevents it."""
+    taken = _taken_in(exam)
+    if taken is not None:
+        yield from _offset(taken)
+
+
+def _taken_in(exam: Exam) -> Tensor | None:
+    """What the first layer takes in; None where a norm takes scale and offset away, or it is not finite."""
+    taken = exam.inputs if exam.taken_in is None else exam.taken_in
+    usable = taken is not None and taken.is_floating_point() and taken.numel() and bool(torch.isfinite(taken.sum()))
+    return taken if usable and not _rescaled(exam) else None
 
 
 def _not_finite(bad: int, whole: int, harmless: bool) -> Finding:

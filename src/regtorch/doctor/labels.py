@@ -28,7 +28,12 @@ _COLUMNS = 16  # numbers in a target up to which it is asked for them
 def find(exam: Exam) -> Iterator[Finding]:
     """Findings about the targets; none where they, or the outputs, are no tensors of one form."""
     targets, output = exam.targets, exam.outputs[0]
-    if targets is None or not isinstance(output, Tensor) or not output.is_floating_point() or not exam.uses_targets:
+    if (
+        targets is None
+        or not isinstance(output, Tensor)
+        or not output.is_floating_point()
+        or not exam.loss.uses_targets
+    ):
         return
     if targets.is_floating_point() and (bad := int((~torch.isfinite(targets)).sum())):
         yield _not_finite(exam, bad, targets)
@@ -41,15 +46,15 @@ def find(exam: Exam) -> Iterator[Finding]:
     yield from wrong or _form(exam)
     if wrong:
         return
-    if exam.task == "classes" or (exam.task == "binary" and targets.numel() == len(targets)):
-        if targets.is_floating_point() and targets.ndim == output.ndim and exam.task == "classes":
+    if exam.loss.task == "classes" or (exam.loss.task == "binary" and targets.numel() == len(targets)):
+        if targets.is_floating_point() and targets.ndim == output.ndim and exam.loss.task == "classes":
             yield from _of_probabilities(exam, targets)
             return
         labels = targets.long().flatten()
         yield from _shares(labels[labels != _IGNORED])
         if labels.numel() == len(targets):
             yield from _unrelated(exam, labels, _one_column_a_class(labels), "labels")
-    elif exam.task == "numbers":
+    elif exam.loss.task == "numbers":
         yield from _scale(exam, targets)
         if targets[:1].numel() <= _COLUMNS:
             yield from _unrelated(exam, targets, standardised(targets.reshape(len(targets), -1).float()), "targets")
@@ -75,7 +80,7 @@ def _is_one_hot(target: Tensor, output: Tensor) -> bool:
 
 def _one_hot(exam: Exam) -> Iterator[Finding]:
     taken = _takes(exam, exam.outputs[0], exam.patient.batches[0][1])
-    if taken and not exam.is_cross_entropy:  # rows with several 1 may come, and the loss is made for them
+    if taken and not exam.loss.is_cross_entropy:  # rows with several 1 may come, and the loss is made for them
         return
     yield Finding(
         "one_hot_labels",

@@ -18,10 +18,11 @@ from regtorch.doctor.patient import Patient
 from regtorch.doctor.scale import HIDDEN
 from regtorch.weights import modules_of
 
-__all__ = ["find"]
+__all__ = ["find", "is_narrow"]
 
 _SMALL_BATCH = 4
 _FEW_FEATURES = 8
+_NOISY = 0.1  # of the units' own spread
 _LOOKED_AT = 16  # batches
 
 
@@ -131,7 +132,7 @@ def _idle(exam: Exam) -> Iterator[Finding]:
         yield Finding(
             "norm_idle",
             name,
-            "info",
+            "warning" if numbers["noise"] >= _NOISY else "info",
             numbers,
             why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
             f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
@@ -142,6 +143,11 @@ def _idle(exam: Exam) -> Iterator[Finding]:
 
 def _is_narrow(t: Tensor | None) -> bool:
     return t is not None and t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
+
+
+def is_narrow(module: nn.Module) -> bool:
+    """Whether it is a batch norm on so few units that it has little to do."""
+    return isinstance(module, nn.BatchNorm1d) and module.num_features <= _FEW_FEATURES
 
 
 def _hidden_scale(exam: Exam) -> Iterator[Finding]:

@@ -14,11 +14,13 @@ from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity, Unfit, listed
 from regtorch.doctor.reach import unreached
 from regtorch.doctor.scale import HIDDEN
+from regtorch.doctor.start import loss_of_zeros, starts_large
 from regtorch.doctor.trial import Step, Trial
 
 __all__ = ["Pull", "find", "pulls"]
 
 _COLLAPSED = 0.5  # of the norm it would have without the penalty, after the few watched steps
+_RULES = 0.3  # of the task's gradient
 _SOON, _LATE = 300, 10_000  # steps to half the norm: within a training's first epochs, and hardly within a training
 _STAYS = 0.8  # of its norm, for a weight that is near its equilibrium
 _LEARNT, _HARM = 0.5, 0.05  # of the loss of outputs with other samples' targets: a loss that is learnt, a harm
@@ -123,8 +125,12 @@ def find(exam: Exam) -> Iterator[Finding]:
             override=override,
             blame=2.0,
         )
-    severity = _severity(fmean(shares), ratio, found[worst].half_life)
-    if severity is not None and not emptied and not _is_borne(exam, found[worst]):
+    severity = _severity(shares[0], fmean(shares), ratio, found[worst].half_life)
+    if severity is None or emptied or _is_borne(exam, found[worst]):
+        return
+    if ratio < _RULES and found[worst].cosine > 0 and starts_large(exam):
+        yield _wanted(exam, worst, numbers)
+    else:
         yield Finding(
             "penalty_dominates",
             worst,
@@ -138,13 +144,28 @@ def find(exam: Exam) -> Iterator[Finding]:
         )
 
 
+def _wanted(exam: Exam, worst: str, numbers: dict[str, float]) -> Finding:
+    """The penalty is large as the weights start so, and takes from them what the task takes as well."""
+    loss, of_zeros = exam.with_rules.steps[0].task_loss, loss_of_zeros(exam)
+    return Finding(
+        "penalty_dominates",
+        worst,
+        "info",
+        {**numbers, "loss_of_outputs_of_0": of_zeros},
+        why=f"The penalty is {numbers['share_of_loss']:.2g} of the loss, as the weights start large: the task's loss "
+        f"is {loss:.3g} at first, and {of_zeros:.3g} with outputs of 0. Smaller weights are what the task wants too.",
+        change="Nothing for the penalty; weights that start smaller (Glorot, He) need not be taken down first.",
+    )
+
+
 def _share(step: Step, names: Collection[str]) -> float:
     penalty = sum(step.penalties.get(name, 0.0) for name in names)
     return penalty / total if (total := penalty + abs(step.task_loss)) else 0.0
 
 
-def _severity(share: float, ratio: float, half_life: float) -> Severity | None:
-    if ratio >= 0.3 or (share >= 0.5 and half_life <= _SOON):
+def _severity(share_at_start: float, share: float, ratio: float, half_life: float) -> Severity | None:
+    # A share that is large in the mean alone is so because the task's loss falls: it is learnt under the penalty.
+    if ratio >= _RULES or (min(share_at_start, share) >= 0.5 and half_life <= _SOON):
         return "severe"
     return "warning" if max(ratio / 0.1, share / 0.2) >= 1 and half_life <= _LATE else None
 
@@ -184,4 +205,4 @@ def _weaker(exam: Exam, share: float, ratio: float) -> tuple[str, str]:
         return "Take much smaller strengths.", ""
     part = min(1.0, _HEALTHY / share if share else 1.0, _HEALTHY / ratio if ratio else 1.0)
     lam = 10.0 ** math.floor(math.log10(strengths[0] * part)) if part < 1 else strengths[0]
-    return f"Take a smaller strength, such as {lam:.0e} in place of {strengths[0]:g}.", f"reg.lam={lam:.0e}"
+    return f"Take a strength that is about {round(strengths[0] / lam):,} times smaller.", f"reg.lam={lam:.0e}"

@@ -12,7 +12,7 @@ from regtorch.doctor.optimizer_copy import rate_of
 from regtorch.doctor.trial import Trial, trial
 from regtorch.doctor.uses import RELUS, Use
 
-__all__ = ["find"]
+__all__ = ["find", "still"]
 
 _GOOD = 1e-3  # the update's norm over the weight's that training usually goes well with
 _TINY, _SMALL, _LARGE = 1e-6, 1e-5, 0.3
@@ -22,15 +22,45 @@ _RISE = 10.0  # of a batch's loss by a step that was made to lower it
 
 
 def find(exam: Exam) -> Iterator[Finding]:
-    """Findings about the optimizer's rate; none where there is no optimizer."""
+    """Findings about the optimizer's rate but `still`; none where there is no optimizer."""
     if exam.patient.optimizer is None:
         return
     if exam.with_rules.diverged:
         yield _diverges(exam)
         return
-    yield from _size(exam)
+    medians = _medians(exam.without_penalties)
+    if medians and max(medians.values()) >= _SMALL:
+        yield from _still_groups(exam, medians)
+    if medians:
+        yield from _too_large(exam)
     yield from _first_step(exam)
     yield from _scheduled(exam)
+
+
+def still(exam: Exam) -> Iterator[Finding]:
+    """`rate_too_small` where no weight moves; none where there is no optimizer."""
+    if exam.patient.optimizer is None or exam.with_rules.diverged:
+        return
+    medians = _medians(exam.without_penalties)
+    name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
+    if largest >= _SMALL:
+        return
+    lr = _rate(exam)
+    yield Finding(
+        "rate_too_small",
+        "optimizer.lr",
+        "severe" if largest < _TINY else "warning",
+        {"largest_update_over_weight": largest, **({} if lr is None else {"lr": lr})},
+        why=f"With {_said(lr)} no weight moves by more than {largest:.1e} of its norm a step ({name} moves the most): "
+        f"about {_GOOD:g} is usual.",
+        change="Take a larger learning rate, or an optimizer that divides by the gradient's size, as Adam does.",
+        override=_fitting(exam, max, largest),
+        blame=_GOOD / max(largest, 1e-12),
+    )
+
+
+def _said(lr: float | None) -> str:
+    return "the optimizer" if lr is None else f"a learning rate of {lr:g}"
 
 
 # Divergence
@@ -81,32 +111,13 @@ def _fitting(exam: Exam, pick: Callable[[Iterable[float]], float], now: float) -
     return _override(exam, factor) if 0.1 < now / _GOOD < 10 else ""
 
 
-def _size(exam: Exam) -> Iterator[Finding]:
-    medians = _medians(exam.without_penalties)
-    if not medians:
-        return
-    name, largest = max(medians.items(), key=lambda item: item[1])
-    lr = _rate(exam)
-    rate = "the optimizer" if lr is None else f"a learning rate of {lr:g}"
-    if largest < _SMALL:
-        yield Finding(
-            "rate_too_small",
-            "optimizer.lr",
-            "severe" if largest < _TINY else "warning",
-            {"largest_update_over_weight": largest, **({} if lr is None else {"lr": lr})},
-            why=f"With {rate} no weight moves by more than {largest:.1e} of its norm a step ({name} moves the most): "
-            f"about {_GOOD:g} is usual.",
-            change="Take a larger learning rate, or an optimizer that divides by the gradient's size, as Adam does.",
-            override=_fitting(exam, max, largest),
-            blame=_GOOD / max(largest, 1e-12),
-        )
-    else:
-        yield from _still_groups(exam, medians)
+def _too_large(exam: Exam) -> Iterator[Finding]:
     # Of the first steps: later the weights themselves have become too large. What starts at 0 has no scale.
     at_first = _medians(exam.without_penalties, _TRIED)
     at_first = {name: ratio for name, ratio in at_first.items() if name not in exam.without_penalties.from_zero}
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > _LARGE:
+        lr = _rate(exam)
         quarter = max(1, exam.steps // 4)
         first, last = (exam.without_penalties.mean_task_loss(part) for part in (slice(1), slice(-quarter, None)))
         yield Finding(
@@ -119,8 +130,8 @@ def _size(exam: Exam) -> Iterator[Finding]:
                 "loss_at_last": last,
                 **({} if lr is None else {"lr": lr}),
             },
-            why=f"With {rate} every weight matrix moves by at least {smallest:.2g} of its norm in a step: nothing that "
-            "was learnt lasts.",
+            why=f"With {_said(lr)} every weight matrix moves by at least {smallest:.2g} of its norm in a step: nothing "
+            "that was learnt lasts.",
             change="Take a smaller learning rate.",
             override=_fitting(exam, min, smallest),
             blame=smallest / _GOOD,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["random_numbers_restored", "restored"]
+__all__ = ["random_numbers_restored", "restored", "seed"]
 
 
 @contextmanager
@@ -80,6 +80,16 @@ def _refill(store: dict[str, Any], items: dict[str, Any]) -> None:
 def _refill_set(store: set[str], items: set[str]) -> None:
     store.clear()
     store.update(items)
+
+
+def seed(value: int) -> None:
+    """Seed torch's random numbers, as far as `random_numbers_restored` brings them back.
+
+    `torch.manual_seed` would beside that have CUDA seeded once it is first used, and takes a traceback for it.
+    """
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(value)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.patient import Patient
+from regtorch.doctor.restored import seed
 
 __all__ = ["HIDDEN", "scale_changes"]
 
@@ -46,6 +47,6 @@ def scale_changes(patient: Patient) -> dict[str, float]:
 
 
 def _output(patient: Patient) -> Tensor | None:
-    torch.manual_seed(0)
+    seed(0)
     output = patient.output(0)
     return output.double() if isinstance(output, Tensor) else None

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from regtorch.doctor.finding import Finding, Unfit
 from regtorch.doctor.optimizer_copy import is_torchs
 from regtorch.doctor.patient import Patient, said
+from regtorch.doctor.restored import seed
 from regtorch.doctor.uses import Look
 
 __all__ = ["Forces", "Step", "Trial", "equal_rows", "trial"]
@@ -116,7 +117,7 @@ def trial(
     looks: list[Look] = []
     reach = _Reach(patient.trained)
     with patient.restored(), reach:
-        torch.manual_seed(0)
+        seed(0)
         patient.model.train()
         optimizer = patient.optimizer_like(factor)
         from_zero = [name for name, p in patient.trained.items() if _norm(p) <= _NOTHING * p.numel() ** 0.5]
@@ -187,7 +188,7 @@ def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) 
     for weight, activity in patient.activities if penalties else ():
         total = total + weight * activity()
     _backward(total)
-    values = _penalties(patient)
+    values = _penalties(patient) if penalties else {}
     forces = _forces(patient) if penalties else {}
     watched = {
         name: (p, p.detach().clone())

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from regtorch.doctor.calls import hooked
 from regtorch.doctor.patient import Patient
+from regtorch.doctor.restored import seed
 
 __all__ = ["NEAR", "RELUS", "Look", "Use", "look"]
 
@@ -84,7 +85,7 @@ def look(patient: Patient) -> Look:
     uses: dict[tuple[str, str], Use] = {}
     losses: list[float] = []
     with patient.restored(), torch.no_grad():
-        torch.manual_seed(0)
+        seed(0)
         patient.model.train()
         for number in range(min(enough, _MOST, len(patient.batches))):
             watch = _Watch()

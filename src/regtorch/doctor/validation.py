@@ -18,6 +18,7 @@ __all__ = ["find"]
 _WIDTH, _PIXELS = 32, 32
 _IDENTICAL, _NEAR = 1e-3, 0.03  # real photographs of a series are 0.1 apart
 _MOST, _ASKED = 100_000, 400  # training samples, and those whose nearest is looked for
+_TOGETHER = 2048  # distances that fit into a processor's cache
 _LOW = 8  # features: with so few, samples are near each other, or repeated, by chance
 _DEVIATIONS = 3  # by which shares differ by chance
 _LEAKS, _REPEATS, _MANY = 0.01, 0.05, 0.2  # share of the validation part
@@ -117,16 +118,17 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
 
 def _nearest(asked: Tensor, among: Tensor, own: Tensor | None = None) -> Tensor:
     """The distance from each of `asked` to the nearest of `among`, but for its own number there."""
-    sizes = among.square().sum(1)
-    found: list[Tensor] = []
-    for start in range(0, len(asked), 100):
-        part = asked[start : start + 100]
-        squares = (part.square().sum(1, keepdim=True) + sizes).addmm_(part, among.T, alpha=-2)
+    best, at = torch.full((len(asked),), torch.inf), torch.zeros(len(asked), dtype=torch.long)
+    for start in range(0, len(among), _TOGETHER):
+        part = among[start : start + _TOGETHER]
+        squares = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2)  # but for what each of `asked` adds to all
         if own is not None:
-            squares[torch.arange(len(part)), own[start : start + 100]] = torch.inf
-        # Of the nearest again, as the sum above is rounded.
-        found.append(torch.linalg.vector_norm(part - among[squares.argmin(1)], dim=1))
-    return torch.cat(found)
+            here = ((own >= start) & (own < start + len(part))).nonzero().flatten()
+            squares[here, own[here] - start] = torch.inf
+        least, where = squares.min(1)
+        nearer = least < best
+        best, at = least.where(nearer, best), (where + start).where(nearer, at)
+    return torch.linalg.vector_norm(asked - among[at], dim=1)  # again, as the sum above is rounded
 
 
 def _below(distances: Tensor, limit: float) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from regtorch.sweep.results import Run, Spread, curve
 
-__all__ = ["COLOURS", "draw", "line", "tidy", "write_png"]
+__all__ = ["COLOURS", "draw", "line", "svg_element", "tidy", "write_png"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -64,6 +66,21 @@ def tidy(axes: Any, *, whole_x: bool = False) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def svg_element(figure: Any, label: str) -> str:
+    """A figure as an element of a page, the same from one time to the next.
+
+    Args:
+        figure: of matplotlib, made where `svg.hashsalt` is set.
+        label: what it shows, for those who cannot see it.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    return text[text.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
 
 
 def write_png(figure: Any, path: Path) -> None:

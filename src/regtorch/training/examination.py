@@ -22,6 +22,7 @@ from regtorch.doctor.finding import SEVERITIES, Finding
 from regtorch.doctor.patient import Patient, Rule
 from regtorch.doctor.trial import Trial
 from regtorch.training.instantiate import instantiate
+from regtorch.training.rules import as_given
 from regtorch.training.setup import SetUp
 
 __all__ = ["Examination", "examine"]
@@ -77,7 +78,7 @@ def examine(
         try:
             optimizer = instantiate(cfg.optimizer)(net.parameters())
             exam = Exam(Patient.admit(net, made.checked.task.loss, batches, optimizer, rules))
-            findings = findings_of(exam, tell)
+            findings = [_as_given(finding, made, cfg) for finding in findings_of(exam, tell)]
         finally:
             net.to("cpu")
         tell("validation")
@@ -113,6 +114,15 @@ def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tens
         if size >= _BYTES:
             break
     return batches
+
+
+def _as_given(finding: Finding, made: SetUp, cfg: DictConfig) -> Finding:
+    """With the advised strength in the convention that reg.lam is given in."""
+    key, _, value = finding.override.partition("=")
+    if key != "reg.lam":
+        return finding
+    lam = as_given(float(value), made.rules.penalties[0], cfg.reg.convention)
+    return replace(finding, override=f"reg.lam={lam:.0e}")
 
 
 def _with_override(finding: Finding, cfg: DictConfig) -> Finding:

@@ -17,7 +17,7 @@ from regtorch.select import choose
 from regtorch.training.errors import RunError, nearest
 from regtorch.training.instantiate import instantiate
 
-__all__ = ["Rules", "rules_of", "set_dropout"]
+__all__ = ["Rules", "as_given", "rules_of", "set_dropout"]
 
 _CONVENTIONS = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
 
@@ -98,6 +98,11 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
     converted = convert(given, _CONVENTIONS[convention], "keras")
     remarks.append(f"reg.convention={convention}: {field}={given:g} is {converted:g} Σw²")
     return replace(penalty, **{field: converted})
+
+
+def as_given(lam: float, penalty: Penalty | Activity, convention: str) -> float:
+    """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
+    return convert(lam, "keras", _CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
 
 
 def set_dropout(net: nn.Module, rate: Any) -> str:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from regtorch.sweep.checkup.page import write_page
 from regtorch.sweep.checkup.printed import announce, print_checkup, progress
 from regtorch.sweep.checkup.result import Checkup, own_overrides, told_apart
+from regtorch.sweep.checkup.strength import check_penalty, find_strength
 from regtorch.training.examination import examine
 from regtorch.training.outputs import write_diagnosis
 from regtorch.training.setup import set_up
@@ -42,6 +43,8 @@ def check(
         RunError: something that the user can mend.
     """
     overrides = own_overrides(overrides)
+    if cfg.strength:
+        check_penalty(cfg, choices)
     with progress() as tell:
         tell("reading the data")
         made = set_up(cfg, choices)
@@ -55,8 +58,6 @@ def check(
             announce(_PROVING)
             proofs = prove(overrides, found.findings, conf)
         if cfg.strength:
-            from regtorch.sweep.checkup.strength import find_strength
-
             tell(_SEARCHING)
             announce(_SEARCHING)
             strength = find_strength(overrides, conf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ from regtorch.sweep.checkup.plots import Plot, plots
 from regtorch.sweep.checkup.printed import proof_in_words, strength_in_words
 from regtorch.sweep.checkup.result import EXAMINED, Checkup
 from regtorch.sweep.checkup.words import in_words
+from regtorch.sweep.report.markup import prose
 from regtorch.training.errors import sentence
 from regtorch.training.outputs import write_text
 
@@ -62,7 +62,7 @@ def _page(checkup: Checkup) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>Check-up: {escape(said)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>"
     yield f"<h1>Check-up</h1>\n<p><code>{escape(said)}</code></p>"
-    yield f'<div class="verdict {checkup.severity}"><p>{_prose(checkup.verdict)}</p>'
+    yield f'<div class="verdict {checkup.severity}"><p>{prose(checkup.verdict)}</p>'
     if checkup.command:
         yield f"<pre><code>{escape(checkup.command)}</code></pre>"
     yield "</div>"
@@ -70,7 +70,7 @@ def _page(checkup: Checkup) -> Iterator[str]:
         if finding.severity != "info":
             yield from _finding(checkup, finding)
     if checkup.strength is not None:
-        yield f"<h2>How strong?</h2>\n<p>{_prose(strength_in_words(checkup.strength))}</p>"
+        yield f"<h2>How strong?</h2>\n<p>{prose(strength_in_words(checkup.strength))}</p>"
     yield from _plots(list(plots(checkup)))
     noted = [finding for finding in checkup.findings if finding.severity == "info"]
     if noted:
@@ -90,21 +90,16 @@ def _finding(checkup: Checkup, finding: Finding) -> Iterator[str]:
     yield f'<section class="finding {finding.severity}">'
     yield f'<h3><span class="badge">{_BADGES[finding.severity]}</span>{escape(in_words(finding.cause))}</h3>'
     yield f'<p class="where"><code>{escape(finding.where)}</code> · <code>{escape(finding.cause)}</code></p>'
-    yield f"<p>{_prose(sentence(finding.why))}</p>\n<p><b>Change:</b> {_prose(sentence(finding.change))}</p>"
+    yield f"<p>{prose(sentence(finding.why))}</p>\n<p><b>Change:</b> {prose(sentence(finding.change))}</p>"
     if finding.override:
         yield f"<pre><code>{escape(finding.override)}</code></pre>"
     if proof is not None:
-        yield f"<p>{_prose(proof_in_words(proof))}</p>"
+        yield f"<p>{prose(proof_in_words(proof))}</p>"
     if finding.numbers:
         numbers = finding.numbers.items()
         parts = (f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{_number(v)}</dd></div>" for name, v in numbers)
         yield f"<dl>{''.join(parts)}</dl>"
     yield "</section>"
-
-
-def _prose(text: str) -> str:
-    """Escaped, and no line ends within 1e-04."""
-    return escape(re.sub(r"(?<=\de)-(?=\d)", "\u2011", text))
 
 
 def _number(value: float) -> str:
@@ -117,7 +112,7 @@ def _plots(drawn: list[Plot]) -> Iterator[str]:
     if drawn:
         yield '<h2>Measured</h2>\n<div class="plots">'
         for plot in drawn:
-            yield f'<figure>\n<figcaption>{escape(plot.title)}<br><span class="text">{_prose(plot.text)}</span>'
+            yield f'<figure>\n<figcaption>{escape(plot.title)}<br><span class="text">{prose(plot.text)}</span>'
             yield f"</figcaption>\n{plot.svg}\n</figure>"
         yield "</div>"
 

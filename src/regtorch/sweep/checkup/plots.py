@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import cycle
 from statistics import fmean
 from textwrap import shorten
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from regtorch.doctor.trial import Trial
 from regtorch.sweep.checkup.result import Checkup
 from regtorch.sweep.checkup.words import in_words
-from regtorch.sweep.drawing import COLOURS
+from regtorch.sweep.drawing import COLOURS, svg_element, tidy
 
 if TYPE_CHECKING:
     from regtorch.sweep.checkup.cure import Proof
@@ -185,39 +183,29 @@ def _finite(values: Sequence[float]) -> list[float]:
 
 def _plot(title: str, text: str, draw: Callable[[Any], None]) -> Plot:
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    # The salt keeps the ids of one page's plots apart, and the same from one time to the next.
+    # The salt keeps the ids of one page's plots apart.
     look: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 9}
     with rc_context(look):
         figure = Figure(figsize=(4.4, 2.9), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
-        if axes.get_xscale() == "linear":
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        tidy(axes, whole_x=axes.get_xscale() == "linear")
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
-                _label_decades(axis)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+                _label_between_decades(axis)
         handles, labels = axes.get_legend_handles_labels()
         longest = max(map(len, labels), default=0)
         figure.legend(handles, labels, loc="outside lower center", ncols=2 if longest < 24 else 1, frameon=False)
-        file = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    body = file.getvalue()
-    attributes = f'role="img" aria-label="{escape(f"{title}. {text}")}" '
-    return Plot(title, text, body[body.index("<svg ") :].replace("<svg ", f"<svg {attributes}", 1))
+        return Plot(title, text, svg_element(figure, f"{title}. {text}"))
 
 
-def _label_decades(axis: Any) -> None:
-    """Write 0.5 and not 5 × 10⁻¹; also between the decades where there are few."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+def _label_between_decades(axis: Any) -> None:
+    """Also between the decades, where there are few."""
+    from matplotlib.ticker import LogLocator
 
     low, high = axis.get_view_interval()
-    few = high < 100 * low
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_locator(LogLocator(subs=(2, 5)))
-    axis.set_minor_formatter((lambda value, _: f"{value:g}") if few else NullFormatter())
+    if high < 100 * low:
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(lambda value, _: f"{value:g}")

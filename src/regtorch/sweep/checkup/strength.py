@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import stdev
 from time import perf_counter
 
+from omegaconf import DictConfig
+
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.trial import trial
 from regtorch.sweep.checkup.budget import plan
@@ -24,7 +26,7 @@ from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.setup import SetUp
 
-__all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "find_strength"]
+__all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "check_penalty", "find_strength"]
 
 KEPT, COLLAPSED = 0.9, 0.1
 """Shares of what is learnt without it: strengths above the first are advised, those under the second collapse."""
@@ -113,12 +115,21 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.
     )
 
 
+def check_penalty(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+    """Refuse a set-up without a penalty.
+
+    Raises:
+        RunError: it has none.
+    """
+    if cfg.reg.penalty is None:
+        raise RunError(f"strength: reg={choices.get('reg')} has no penalty; choose reg=l2, l1, l1l2 or group_lasso")
+
+
 def _equal_pull(trainings: Trainings) -> float:
     """The strength at which the penalty's gradient is as large as the task's, over the first steps without it."""
     found: list[float] = []
     cfg, choices = trainings.config()
-    if cfg.reg.penalty is None:
-        raise RunError(f"strength: reg={choices.get('reg')} has no penalty; choose reg=l2, l1, l1l2 or group_lasso")
+    check_penalty(cfg, choices)
 
     def measure(made: SetUp) -> None:
         augment = getattr(made.data, "augment", None)

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from regtorch.data import ArraysDataModule
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.norms import is_narrow
 from regtorch.sweep.checkup.short_run import Prepare
 from regtorch.training.errors import RunError
 from regtorch.training.setup import SetUp
@@ -21,7 +22,9 @@ from regtorch.training.setup import SetUp
 __all__ = ["Change", "Proposal", "proposal"]
 
 _SAMPLES, _BATCHES = 2000, 64  # that mean and deviation are taken of
-_HEADS = {"sigmoid", "special_expit", "softmax", "tanh"}  # by the names of torch's functions
+_HEADS = {"sigmoid", "special_expit", "softmax", "tanh", "relu"}  # by the names of torch's functions
+# `nll_without_log_softmax` is none of them: the loss is train.py's own, a cross entropy for classes.
+_OF_THE_HEAD = "bounded_head", "target_outside_head", "nonnegative_logits", "softmax_over_wrong_dim"
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,12 @@ def proposal(finding: Finding) -> Proposal:
         without = Change.by("reg.rate=0")
     elif cause in ("input_scale", "input_offset", "dead_relus", "saturated_sigmoids") and cured is None:
         cured = Change("inputs standardised", prepares=(_standardise,))
-    elif cause in ("bounded_head", "target_outside_head") or ("_before_" in cause and cured is None):
+    elif cause == "dead_relus" and finding.override:  # the two together are the advice
+        cured = Change(f"{finding.override}, inputs standardised", tuple(finding.override.split()), (_standardise,))
+    elif cause in _OF_THE_HEAD or ("_before_" in cause and cured is None):
         cured = Change("without the activation behind the last layer", prepares=(_leave_last_activation_out,))
+    elif cause == "norm_idle":
+        cured = Change("without the batch norm", prepares=(_leave_narrow_norms_out,))
     half_life = finding.numbers.get("half_life_in_steps", 0.0)
     return Proposal(cause, without, cured, horizon=1.5 * half_life if math.isfinite(half_life) else 0.0)
 
@@ -114,6 +121,16 @@ def _training_inputs(made: SetUp) -> Tensor:
         part = made.data.splits.train
         return part.batch(torch.arange(min(len(part), _SAMPLES)))[0]
     return torch.cat([x for x, _ in islice(made.data.train_dataloader(), _BATCHES)])
+
+
+# Layers
+
+
+def _leave_narrow_norms_out(made: SetUp) -> None:
+    for name, module in list(made.net.named_modules()):
+        if is_narrow(module):
+            above, _, own = name.rpartition(".")
+            setattr(made.net.get_submodule(above), own, nn.Identity())
 
 
 # Heads

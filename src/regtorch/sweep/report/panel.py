@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
-from regtorch.sweep.drawing import COLOURS, write_png
+from regtorch.sweep.drawing import COLOURS, svg_element, write_png
 
 __all__ = ["FAINT", "LOOKS", "Look", "Panel", "picture", "plain", "svg"]
 
@@ -71,7 +69,6 @@ def svg(panel: Panel, salt: str) -> str:
         salt: keeps the ids of one page's plots apart, and the same from one time to the next.
     """
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with rc_context({**_look(), "svg.fonttype": "none", "svg.hashsalt": f"{salt} {panel.title}"}):
@@ -80,11 +77,7 @@ def svg(panel: Panel, salt: str) -> str:
         figure.subplots_adjust(panel.left, 0.165, 0.975, 0.965)
         axes = figure.add_subplot(facecolor="none")
         panel.draw(axes)
-        file = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = file.getvalue()
-    label = escape(f"{panel.title}. {panel.text}")
-    text = text[text.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+        text = svg_element(figure, f"{panel.title}. {panel.text}")
     text = re.sub(r'<g id="[\w.]+">', "<g>", text)  # the same in every plot
     for look in LOOKS:
         text = text.replace(look.colour.lower(), f"var({look.variable})")
