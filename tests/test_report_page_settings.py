@@ -120,6 +120,18 @@ def test_rates_and_bounds_have_paths_too(tmp_path: Path, axis: str, value: str):
     assert (strengths.axis, strengths.lines) == (axis, ["all"])
 
 
+def test_another_axis_is_drawn_across_by_its_best(tmp_path: Path):
+    a_grid(tmp_path / "grid", ["none", "l2"], [1e-4, 1e-3], [0])
+    for rate, accuracy in ((0.2, 0.7), (0.4, 0.95), (0.6, 0.8)):
+        final = {"val/accuracy": accuracy}
+        a_run(tmp_path / f"{rate}", "reg=dropout", f"reg.rate={rate}", reg="dropout", final=final, best=None)
+    by_strength, by_rate = strengths_of(the_experiment(tmp_path))
+    assert (by_strength.axis, by_rate.axis) == ("reg.lam", "reg.rate")
+    assert sorted(by_strength.lines) == ["reg=dropout reg.rate=0.4, the best of 3", "reg=l2", "reg=none"]
+    assert sorted(by_rate.lines)[0] == "reg=dropout"
+    assert sum("reg=l2 reg.lam=" in line and line.endswith(", the best of 2") for line in by_rate.lines) == 1
+
+
 def test_one_strength_is_no_path(tmp_path: Path):
     a_grid(tmp_path, ["l1", "l2"], [1e-3], [0, 1])
     assert not list(strengths_of(the_experiment(tmp_path)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from regtorch.sweep.drawing import line, tidy
@@ -38,9 +39,13 @@ class Strengths:
 
 @dataclass(frozen=True)
 class _Line:
-    """Entries that differ along the axis, and in their seeds; `flat` ones have no place on it."""
+    """Entries that differ along the axis, and in their seeds; `flat` ones have no place on it.
+
+    Lines of one `family` differ in other axes only.
+    """
 
     label: str
+    family: str
     points: Mapping[float, Sequence[Entry]]
     flat: Sequence[Entry]
 
@@ -66,9 +71,10 @@ def _lines(axis: str, entries: Sequence[Entry], score: str) -> list[_Line]:
     others = [{key: value for key, value in entry.values.items() if key != axis} for entry in entries]
     keys = sorted({key for values in others for key in values})
     keys = [key for key in keys if len({values.get(key) for values in others}) > 1]
-    found: dict[str, tuple[dict[float, list[Entry]], list[Entry]]] = {}
+    found: dict[str, tuple[str, dict[float, list[Entry]], list[Entry]]] = {}
     for entry, values in zip(entries, others, strict=True):
-        points, flat = found.setdefault(label_of(values, keys), ({}, []))
+        family = label_of(values, [key for key in keys if key not in AXES])
+        _, points, flat = found.setdefault(label_of(values, keys), (family, {}, []))
         place = entry.along.get(axis)
         (flat if place is None else points.setdefault(place, [])).append(entry)
     lines = [_Line("all" if not keys else label, *of_one) for label, of_one in found.items()]
@@ -79,7 +85,19 @@ def _lines(axis: str, entries: Sequence[Entry], score: str) -> list[_Line]:
         means += [flat.mean] if flat is not None and flat.count else []
         return -max(means, default=0.0), of_one.label
 
-    return sorted(lines, key=rank)
+    return _best_of_families(sorted(lines, key=rank))
+
+
+def _best_of_families(lines: Sequence[_Line]) -> list[_Line]:
+    """Of the lines that are drawn across, the best of each family, as dropout's rates in a plot along a strength."""
+    sizes = Counter(line.family for line in lines if not line.points)
+    kept: list[_Line] = []
+    for of_one in lines:
+        size = 1 if of_one.points else sizes.pop(of_one.family, 0)
+        if size:
+            label = of_one.label if size == 1 else f"{of_one.label}, the best of {size}"
+            kept.append(replace(of_one, label=label))
+    return kept
 
 
 def _panels(axis: str, lines: Sequence[_Line], name: str) -> Iterator[Panel | None]:
