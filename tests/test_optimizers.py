@@ -14,8 +14,9 @@ from cases import PENALTIES, PenaltyCase, every
 from nets import dense
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
+STEPS = 10
 
-# name: how to build it, largest difference of any weight after 20 steps (float64)
+# name: how to build it, largest difference of any weight after STEPS steps (float64)
 OPTIMIZERS: dict[str, tuple[Make, float]] = {
     "SGD": (lambda p: optim.SGD(p, 0.1), 1e-14),
     "SGD momentum": (lambda p: optim.SGD(p, 0.1, momentum=0.9, dampening=0.1), 1e-13),
@@ -81,19 +82,19 @@ def largest_difference(a: nn.Module, b: nn.Module) -> float:
 def test_every_way_ends_at_the_same_weights(case: PenaltyCase, name: str):
     make, tolerance = OPTIMIZERS[name]
     rule = case.of_strength(0.01)
-    one = train(make, rule, way=1, steps=20, closure=False)
-    assert largest_difference(one, train(make, rule, way=2, steps=20, closure=False)) <= tolerance
-    assert largest_difference(one, train(make, rule, way=3, steps=20, closure=False)) <= tolerance
-    assert largest_difference(one, train(make, rule, way=3, steps=20, closure=True)) <= tolerance
-    unpenalised = train(make, case.of_strength(0.0), way=1, steps=20, closure=False)
+    one = train(make, rule, way=1, steps=STEPS, closure=False)
+    assert largest_difference(one, train(make, rule, way=2, steps=STEPS, closure=False)) <= tolerance
+    assert largest_difference(one, train(make, rule, way=3, steps=STEPS, closure=False)) <= tolerance
+    assert largest_difference(one, train(make, rule, way=3, steps=STEPS, closure=True)) <= tolerance
+    unpenalised = train(make, case.of_strength(0.0), way=1, steps=STEPS, closure=False)
     assert largest_difference(one, unpenalised) > 1e-6  # the penalty did act
 
 
 @pytest.mark.parametrize("name", LBFGS)
 def test_lbfgs_sees_the_sum(name: str):
-    one = train(LBFGS[name], rt.L2(0.01), way=1, steps=20, closure=True)
-    assert largest_difference(one, train(LBFGS[name], rt.L2(0.01), way=2, steps=20, closure=True)) <= 1e-6
-    assert largest_difference(one, train(LBFGS[name], rt.L2(0.01), way=3, steps=20, closure=True)) <= 1e-6
+    one = train(LBFGS[name], rt.L2(0.01), way=1, steps=STEPS, closure=True)
+    assert largest_difference(one, train(LBFGS[name], rt.L2(0.01), way=2, steps=STEPS, closure=True)) <= 1e-6
+    assert largest_difference(one, train(LBFGS[name], rt.L2(0.01), way=3, steps=STEPS, closure=True)) <= 1e-6
 
 
 def test_every_dense_optimizer_of_torch_is_in_the_table():
