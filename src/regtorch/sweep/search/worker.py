@@ -44,19 +44,27 @@ class Report(EpochCallback):
         self.monitor = monitor
         self.pick: Callable[..., float] = max if maximize else min
         self.best: float | None = None
+        self.logged: set[str] = set()
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
         """Take in an epoch."""
         from optuna import TrialPruned
 
+        self.logged |= {name for name in metrics if not name.endswith("_step")}
         if self.monitor not in metrics:
-            known = ", ".join(sorted(name for name in metrics if not name.endswith("_step")))
-            raise RunError(f"search.monitor={self.monitor}: a run logs {known}")
+            if self.monitor.partition("/")[0] in {name.partition("/")[0] for name in metrics}:
+                raise self.never_logged()
+            return  # trainer.check_val_every_n_epoch leaves some without a validation
         value = metrics[self.monitor]
         self.best = value if self.best is None else self.pick(self.best, value)
         self.trial.report(self.best, epoch)
-        if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
+        last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        if not last and self.trial.should_prune():
             raise TrialPruned
+
+    def never_logged(self) -> RunError:
+        """What to say where the metric is none of a run's."""
+        return RunError(f"search.monitor={self.monitor}: a run logs {', '.join(sorted(self.logged))}")
 
 
 def work(book: Book, do: Callable[[Trial], float]) -> None:
@@ -113,12 +121,13 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
         with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
             cfg, choices = composed(conf, [*plan.overrides, *chosen])
             train(cfg, folder, choices, sweep=True, callbacks=[report])
+            if report.best is None:
+                raise report.never_logged()
     except TrialPruned:
         raise
     except Exception as error:
         write_error(folder, message(error), error)
         raise
-    assert report.best is not None
     return report.best
 
 
