@@ -14,7 +14,10 @@ from regtorch.training.errors import RunError
 
 __all__ = ["main"]
 
-_NO_SWEEPS = "-m: a path is a sweep already; give several values with path.lams=, path.rates= and the like"
+_NO_SWEEPS = (
+    "-m: a path is a sweep already; give several values with path.lams=, path.rates= and the like; "
+    "for other settings start a path for each value, or take train.py -m"
+)
 
 
 def main(conf: Path) -> int:

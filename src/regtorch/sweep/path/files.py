@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.sweep.path.members import AXES
-from regtorch.sweep.path.ranking import best_epoch, best_of, command
+from regtorch.sweep.path.ranking import best_epoch, best_of, best_setting, command, settings_of
 from regtorch.sweep.path.train import Outcome
 from regtorch.training.outputs import write_text
 
@@ -43,9 +43,11 @@ def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]
         overrides: the path's.
 
     Returns:
-        "final" and "best", the best member's metrics as train.py's summary has them, and "path": all members.
+        "final" and "best", metrics as train.py's summary has them of the best member of the best setting, which is that
+        with the highest mean over seeds, and "path": all members.
     """
-    best = best_of(outcomes, score)
+    setting = best_setting(settings_of(outcomes, score))
+    best = None if setting is None else best_of(setting, score)
     return {
         "final": {} if best is None else _final(best),
         "best": None if best is None else best_epoch(best, score),

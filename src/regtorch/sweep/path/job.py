@@ -19,8 +19,9 @@ from regtorch.sweep.path.picture import PICTURE, draw
 from regtorch.sweep.path.plan import chunks_of, fitting
 from regtorch.sweep.path.probe import Probe, probe
 from regtorch.sweep.path.rules import weights_of
-from regtorch.sweep.path.show import Show, print_members
+from regtorch.sweep.path.show import Show
 from regtorch.sweep.path.start import Prepared, prepared
+from regtorch.sweep.path.table import print_members
 from regtorch.sweep.path.train import Outcome, Trainer, train_chunk
 from regtorch.training.errors import Diverged, is_out_of_memory
 from regtorch.training.outputs import RECEIPT, write_summary, write_text
@@ -50,7 +51,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
     feed = Feed(start.data, start.settings)
     seen = probe(start, feed)
     chunks = _chunks(start, seen)
-    receipt = "\n\n".join(_receipt(start, seen, chunks))
+    receipt = "\n\n".join(_receipt(start, seen, chunks, choices["data"]))
     write_text(folder / RECEIPT, receipt + "\n")
     print(receipt, flush=True)
     watched = watched_weights(start)
@@ -94,7 +95,7 @@ def _chunks(start: Prepared, seen: Probe) -> list[list[Member]]:
     return chunks_of(start.members, start.seeds, most, by_seed=seen.draws or start.data.seed is None)
 
 
-def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]]) -> list[str]:
+def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], data: str) -> list[str]:
     """What is trained: the net, the members, the rules of the first one, and how they are put side by side."""
     net = next(iter(start.origins.values())).net
     total, trainable = count(net)
@@ -103,7 +104,8 @@ def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]]) -
     sizes = [len(chunk) for chunk in chunks]
     beside = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
     lines = [
-        f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, × {len(start.members)} members ({told})",
+        f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
+        f"× {len(start.members)} members ({told}), on data={data}",
         *(rule.on(net).receipt() for rule in (start.penalties[0], start.constraints[0]) if rule is not None),
         *start.remarks,
         f"{len(start.members)} members, {beside}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
@@ -142,6 +144,9 @@ def _train(
                     waiting.extendleft([chunk[half:], chunk[:half]])
                     show.halved(len(chunk))
                 trainer, running = None, []  # before the next one needs the memory
+        except KeyboardInterrupt:
+            print(f"the epochs so far are in {folder / CSV}; a path starts anew", flush=True)
+            raise
         finally:
             everything = sorted([*done, *running], key=lambda outcome: outcome.member.number)
             write_csv(folder, everything)

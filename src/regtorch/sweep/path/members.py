@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from regtorch.sweep.path.values import numbers, seeds
+from regtorch.sweep.path.values import MOST, numbers, seeds
 from regtorch.training.errors import RunError
 
 __all__ = ["AXES", "Member", "members_of", "varied"]
@@ -60,6 +60,9 @@ def members_of(cfg: DictConfig) -> list[Member]:
         raise RunError(
             "a path needs something to vary: path.lams=log:1e-6:1:32, path.rates, path.max_values, path.seeds"
         )
+    if math.prod(map(len, axes.values())) > MOST:
+        sizes = " × ".join(f"{len(values):,} {_KEYS[axis]}" for axis, values in axes.items())
+        raise RunError(f"a path has at most {MOST:,} members, received {sizes}; give fewer values")
     grid = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
     return [Member(number, values) for number, values in enumerate(grid)]
 

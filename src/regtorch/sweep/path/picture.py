@@ -11,7 +11,7 @@ from typing import Any
 
 from regtorch.sweep.drawing import COLOURS
 from regtorch.sweep.path.members import varied
-from regtorch.sweep.path.ranking import best_of
+from regtorch.sweep.path.ranking import Setting, best_setting, settings_of
 from regtorch.sweep.path.train import Outcome
 from regtorch.sweep.results import spread
 from regtorch.sweep.scale import Scale
@@ -63,7 +63,7 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
     panels[1, 0].set(title="Norm of the regularized weights", ylabel="‖w‖₂")
     panels[1, 1].set(title="Exact zeros among them", ylabel="%")
     panels[1, 1].set_ylim(0, max(1.0, panels[1, 1].get_ylim()[1]))
-    best = best_of(outcomes, score)
+    best = best_setting(settings_of(outcomes, score))
     for panel in panels.flat:
         if across == "seed":
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -72,7 +72,7 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
         if best is not None:
-            panel.axvline(place(best), color="black", linewidth=0.8, linestyle=":")
+            panel.axvline(place(best.outcomes[0]), color="black", linewidth=0.8, linestyle=":")
     for panel in panels[1]:
         panel.set_xlabel(_NAMES[across])
     if not panels[0, 0].lines:  # all diverged
@@ -88,11 +88,11 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _title(outcomes: Sequence[Outcome], best: Outcome | None, label: str) -> str:
+def _title(outcomes: Sequence[Outcome], best: Setting | None, label: str) -> str:
     lost = sum(outcome.diverged is not None for outcome in outcomes)
     parts = [f"{len(outcomes)} members after the last epoch"]
     if best is not None:
-        parts.append(f"dotted: {best.member.label}, best by its best epoch's val {label}")
+        parts.append(f"dotted: {best.label}, best by its best epoch's val {label}")
     if lost:
         parts.append(f"{lost} diverged")
     return "; ".join(parts)

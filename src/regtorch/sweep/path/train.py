@@ -231,7 +231,9 @@ class Trainer:
             return
         test = {name: values.tolist() for name, values in self.evaluate("test").items()}
         params = {name: self.stack.params[name] for name in watched}
-        norms = torch.stack([torch.linalg.vector_norm(p.flatten(1), dim=1) for p in params.values()], 1)
+        norms = torch.stack(
+            [torch.linalg.vector_norm(p.flatten(1), dim=1, dtype=torch.float64) for p in params.values()], 1
+        )
         zeros = torch.stack([(p == 0).flatten(1).sum(1) for p in params.values()], 1).double()
         sizes = torch.tensor([p[0].numel() for p in params.values()], device=zeros.device)
         shares, all_zeros = (zeros / sizes).tolist(), (zeros.sum(1) / sizes.sum()).tolist()

@@ -9,10 +9,10 @@ from typing import Any
 
 from regtorch.training.errors import RunError
 
-__all__ = ["numbers", "seeds"]
+__all__ = ["MOST", "numbers", "seeds"]
 
 _FORMS = "a list such as [0,1e-4,1e-3], log:1e-6:1:32 or lin:0:0.5:6"
-_MOST = 10_000
+MOST = 10_000
 _MOST_SEED = 2**32 - 1
 
 
@@ -80,8 +80,8 @@ def _range(key: str, text: str) -> list[float]:
         raise RunError(f"{key}: expected {kind}:FIRST:LAST:COUNT such as {kind}:0.001:1:4, received {text!r}") from None
     if not (math.isfinite(first) and math.isfinite(last)):
         raise RunError(f"{key}: expected finite ends, received {text!r}")
-    if not 2 <= count <= _MOST:
-        raise RunError(f"{key}: expected a count from 2 to {_MOST:,}, received {count} in {text!r}")
+    if not 2 <= count <= MOST:
+        raise RunError(f"{key}: expected a count from 2 to {MOST:,}, received {count} in {text!r}")
     if kind == "log" and min(first, last) <= 0:
         instead = f"[0,log:1e-6:{parts[1]}:{count}]"
         raise RunError(f"{key}: a log range has ends above 0, received {text!r}; a 0 goes before it: {instead}")
