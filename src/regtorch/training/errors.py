@@ -13,7 +13,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 __all__ = [
     "Diverged",
@@ -76,6 +76,8 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
     if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
         return f"{error.name} is not installed; install what training needs: pip install 'regtorch[train]'"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: expected a value, received none; give {error.full_key}=..."
     text = _one_line(error)
     return text if text and is_told(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
 
