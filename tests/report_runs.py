@@ -52,7 +52,8 @@ def a_run(
     """A finished run of train.py."""
     if hydra:
         (folder / ".hydra").mkdir(parents=True)
-        (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {json.dumps(text)}\n" for text in overrides))
+        lines = "".join(f"- {json.dumps(text)}\n" for text in overrides)
+        (folder / ".hydra" / "overrides.yaml").write_text(lines or "[]\n")
     rows = curve_of(lam if reg not in ("none", "dropout") else 1e-6, seed, epochs)
     (folder / "csv").mkdir(parents=True)
     (folder / "csv" / "metrics.csv").write_text(table(rows))
@@ -62,7 +63,7 @@ def a_run(
     made = {
         "choices": {"model": "mnist_mlp", "data": "digits", "reg": reg, "constraint": "none", "optimizer": "adam"},
         "config": {"seed": seed, "reg": {"lam": lam, "rate": 0.5 if reg == "dropout" else None, "penalty": penalty}},
-        "regularized": {"zeros": {"hidden.weight": min(1.0, lam * 5) if reg == "l1" else 0.0}, "norm": 1 / (0.1 + lam)},
+        "regularized": {"sparsity": min(1.0, lam * 5) if reg == "l1" else 0.0, "norm": 1 / (0.1 + lam)},
         "final": final | {"test/accuracy": final["val/accuracy"] - 0.01},
         "best": final | {"epoch": epochs},
         "device": "cpu",

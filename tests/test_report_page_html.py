@@ -175,6 +175,42 @@ def test_a_search_without_a_value_and_one_still_running(tmp_path: Path):
     assert "2 trials not done when this was written" in shown
 
 
+def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
+    search = a_search(tmp_path / "search", 4)
+    record = json.loads((search / "search.json").read_text())
+    record["plan"] |= {"monitor": "val/accuracy", "maximize": True}
+    for trial in record["trials"]:
+        trial["value"] = 1.0
+        best = {"val/accuracy": 1.0, "val/task_loss": 1.0 - trial["number"] / 10}
+        summary = search / "trials" / str(trial["number"]) / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "best": best}))
+    (search / "search.json").write_text(json.dumps(record))
+    shown = re.sub(r"\s+", " ", "".join(Tree(written(tmp_path)).texts))
+    [trial] = [trial for trial in record["trials"] if trial["number"] == 3]
+    assert f"reg.lam={trial['parameters']['reg.lam']:.4g}" in shown.partition("Best of 4 settings")[2][:100]
+    assert "with val accuracy 1.000 (1 seed), tied with 3 others." in shown
+    assert "of equal scores, that of less val task loss leads" in shown
+    assert "Best by val/accuracy, the search’s monitor: trial 0," in shown
+    assert "with 1, the first of 4 trials with this value. Best settings are ranked by their score" in shown
+
+
+def test_runs_that_were_not_trained_equally_long_are_remarked(tmp_path: Path):
+    for number, epochs in enumerate((5, 5, 20)):
+        config = {"trainer": {"max_epochs": epochs}}
+        a_run(tmp_path / str(number), f"reg.lam={number}", f"trainer.max_epochs={epochs}", config=config)
+    remark = "Not all were trained equally long: trainer.max_epochs is 5 in 2 runs, 20 in 1 run."
+    assert remark in written(tmp_path)
+    (tmp_path / "2" / "summary.json").unlink()
+    assert "equally long" not in written(tmp_path)
+
+
+def test_it_is_said_once_why_a_gap_may_be_negative(tmp_path: Path):
+    a_grid(tmp_path, ["l1", "l2"], [1e-3, 1e-2], [0])
+    text = written(tmp_path)
+    assert text.count("Train scores are taken during training, with dropout on") == 1
+    assert "dotted: runs without a penalty" in text
+
+
 def test_a_thousand_runs_in_seconds_on_a_page_of_a_few_megabytes(tmp_path: Path):
     lams = [10 ** (-6 + 6 * number / 49) for number in range(50)]
     a_grid(tmp_path, ["none", "l1", "l2", "dropout"], lams, range(5), epochs=20)

@@ -13,6 +13,7 @@ from regtorch.sweep.path import files
 from regtorch.sweep.report import names
 from regtorch.sweep.report.collect import Collected, collect
 from regtorch.sweep.search import results, storage
+from regtorch.training.folders import ASIDE
 from report_runs import a_checkup, a_failed_run, a_grid, a_path, a_run, a_search
 
 
@@ -143,6 +144,19 @@ def test_what_has_not_finished_is_told_apart_from_what_failed(tmp_path: Path):
     assert "search.py" in found.lost[2].reason
     assert not found.entries
     assert not found.unreadable
+
+
+def test_what_was_moved_aside_is_told_only_where_nothing_took_its_place(tmp_path: Path):
+    a_run(tmp_path / "0", "reg=l2")
+    a_failed_run(tmp_path / f"0{ASIDE}1", "out of memory", "reg=l2")
+    a_failed_run(tmp_path / f"1{ASIDE}1", "out of memory", "reg=l1")
+    (a_run(tmp_path / f"2{ASIDE}2", "reg=l1") / "summary.json").unlink()
+    found = collect(tmp_path)
+    assert [(lost.name, lost.reason, lost.finished) for lost in found.lost] == [
+        (f"1{ASIDE}1", "out of memory", True),
+        (f"2{ASIDE}2", "did not finish, and was moved aside", True),
+    ]
+    assert len(found.entries) == 1
 
 
 def test_two_sweeps_in_one_folder(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import shlex
 from pathlib import Path
@@ -12,6 +14,7 @@ from regtorch.sweep.overrides import measured
 from regtorch.sweep.report.collect import collect
 from regtorch.sweep.report.settings import Experiment, experiments_of
 from regtorch.sweep.report.strengths import strengths_of
+from regtorch.sweep.scale import Scale
 from report_runs import a_grid, a_path, a_run, a_search
 
 
@@ -140,3 +143,100 @@ def test_one_strength_is_no_path(tmp_path: Path):
 def test_what_a_run_measured():
     given = ["reg.lam=1e-4", "seed=1", "trainer=cpu", "data.dir=x", "trainer=ddp", "logger=csv", "+optimizer.lr=0.5"]
     assert measured(given) == {"reg.lam": "0.0001", "trainer": "ddp", "optimizer.lr": "0.5"}
+
+
+def test_of_equal_scores_the_lower_loss_leads_and_the_tie_is_counted(tmp_path: Path):
+    for number, (loss, accuracy) in enumerate([(0.3, 1.0), (0.1, 1.0), (0.2, 1.0), (0.01, 0.9), (math.nan, 1.0)]):
+        best = {"epoch": 1, "val/accuracy": accuracy, "val/task_loss": None if math.isnan(loss) else loss}
+        lam = 10.0**-number
+        a_run(tmp_path / str(number), f"reg.lam={lam!r}", lam=lam, best=best)
+    experiment = the_experiment(tmp_path)
+    assert list(labels(experiment)) == [f"reg.lam={lam}" for lam in ("0.1", "0.01", "1", "0.0001", "0.001")]
+    assert experiment.tied == 3
+
+
+def test_equal_lines_along_an_axis_come_in_the_order_of_their_settings(tmp_path: Path):
+    for reg, loss in (("l1", 0.3), ("l2", 0.1)):
+        for lam in (1e-3, 1e-2):
+            final = {"val/accuracy": 1.0, "val/task_loss": loss}
+            a_run(
+                tmp_path / f"{reg} {lam}", f"reg={reg}", f"reg.lam={lam!r}", reg=reg, lam=lam, final=final, best=final
+            )
+    [strengths] = strengths_of(the_experiment(tmp_path))
+    assert strengths.lines == ["reg=l2", "reg=l1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "tree"),
+    [
+        ("optimizer.lr=0.001", {"optimizer": {"lr": 0.001}}),
+        ("optimizer.betas=[0.9, 0.99]", {"optimizer": {"betas": [0.9, 0.99]}}),
+        ("compile=False", {"compile": False}),
+        ("model.net.norm=null", {"model": {"net": {"norm": None}}}),
+        ("model.net={hidden:36}", {"model": {"net": {"hidden": 36}}}),
+        ("reg.rate=null", {}),
+        ("constraint.max_value=2", {"constraint": {"max_value": 2.0, "projection": {"max_value": 2.0}}}),
+    ],
+)
+def test_what_one_run_says_and_another_leaves_to_its_default_is_one_setting(
+    tmp_path: Path, said: str, tree: dict[str, object]
+):
+    for number, given in enumerate(([said], [])):
+        a_run(tmp_path / str(number), "reg=l2", *given, seed=number, config={"seed": number, **tree})
+    assert list(labels(the_experiment(tmp_path)).values()) == [2]
+
+
+def test_another_default_is_another_setting_and_is_told(tmp_path: Path):
+    a_run(tmp_path / "0", "optimizer.lr=0.001", config={"optimizer": {"lr": 0.001}})
+    a_run(tmp_path / "1", config={"optimizer": {"lr": 0.1}})
+    a_run(tmp_path / "2", config={})
+    found = labels(the_experiment(tmp_path))
+    assert found == {"optimizer.lr=0.001": 1, "optimizer.lr=0.1": 1, "as it comes": 1}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["model=cnn", "model.net={_target_:mynet.Net,hidden:36}"],
+        ["++model.net._target_=mynet.Net", "model.net.hidden=36"],
+        ["model.net._target_='mynet.Net'", "model.net.hidden=36"],
+    ],
+)
+def test_an_own_net_is_not_pooled_with_the_one_it_replaces(tmp_path: Path, given: list[str]):
+    choices = {"model": "cnn", "data": "digits"}
+    a_run(tmp_path / "0", "model=cnn", choices=choices)
+    a_run(tmp_path / "1", *given, choices=choices)
+    a_run(tmp_path / "2", "model.net._target_=mynet.Net", "model.net.hidden=36", seed=1, choices=choices)
+    found = {experiment.title: labels(experiment) for experiment in experiments_of(collect(tmp_path).entries)}
+    assert list(found) == ["mynet.Net on digits", "cnn on digits"]
+    assert list(found["mynet.Net on digits"].values()) == [2]
+
+
+def test_a_line_across_is_of_runs_that_did_not_set_it(tmp_path: Path):
+    for rate in (0.1, 0.5):
+        a_run(tmp_path / str(rate), "reg=dropout", f"reg.rate={rate}", reg="dropout", best=None)
+    final = {"val/accuracy": 1.0, "train/accuracy": 1.0}
+    a_run(tmp_path / "own", "reg=none", "model.net.dropout=0.5", reg="none", final=final, best=None)
+    [strengths] = strengths_of(the_experiment(tmp_path))
+    assert strengths.panels[0].text.startswith("Along reg.rate: model.net.dropout=0.5 reg=none:")
+    assert "1.000 with reg.rate not set;" in strengths.panels[0].text
+
+
+def test_a_label_of_0_has_room_beside_the_next_one():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for values in (
+        [0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1],
+        [0, *(10 ** (-6 + n / 5) for n in range(31))],
+        [0, 5e-6, 1],
+    ):
+        scale = Scale(values, log=True)
+        figure = Figure(figsize=(4.4, 2.9))
+        axes = figure.add_subplot()
+        axes.plot([scale.at(value) for value in values], values)
+        scale.apply(axes)
+        FigureCanvasAgg(figure).draw()
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert axes.get_xticklabels()[0].get_text() == "0"
+        assert all(left.x1 + 3 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -13,8 +13,8 @@ import pytest
 from regtorch.sweep.claims import Claim, Document, Setting
 from regtorch.sweep.finding import find, folder_of, missing
 from regtorch.sweep.gallery import page
-from regtorch.sweep.overrides import compare
-from regtorch.sweep.results import BrokenRun, Spread, curve, read_run
+from regtorch.sweep.overrides import compare, measured
+from regtorch.sweep.results import BrokenRun, Spread, curve, read_run, spread
 
 CLAIM = Claim(
     *("one", "Why?", "A net.", "It falls."),
@@ -131,6 +131,7 @@ def test_a_summary_that_is_none(tmp_path: Path, text: str):
         ("step,val/loss\n0,1\n", "line 1: expected a column 'epoch'"),
         ("epoch,val/loss\n0,1\n,2\n", "line 3: epoch: expected 0, 1, …, received ''"),
         ("epoch,val/loss\n0.5,1\n", "line 2: epoch: expected 0, 1, …, received '0.5'"),
+        ("epoch,val/loss\n1e300,1\n", "line 2: epoch: expected 0, 1, …, received '1e300'"),
         ("epoch,val/loss\n0,1,2\n", "line 2: expected 2 columns, received 3"),
         ("epoch,val/loss\n0\n", "line 2: expected 2 columns, received 1"),
         ("epoch,val/loss\n0,x\n", "line 2: could not convert"),
@@ -144,7 +145,7 @@ def test_metrics_that_cannot_be_read(tmp_path: Path, text: str, message: str):
     assert find([DOCUMENT], tmp_path)["one"][0].left_out[0].startswith(str(broken))
 
 
-@pytest.mark.parametrize("text", [None, "5", "a: 1", "- nothing", "{"])
+@pytest.mark.parametrize("text", [None, "", "5", "a: 1", "- nothing", "{"])
 def test_overrides_that_cannot_be_read(tmp_path: Path, text: str | None):
     broken = of_seed(tmp_path, 0, [0.5]) / ".hydra" / "overrides.yaml"
     broken.unlink() if text is None else broken.write_text(text)
@@ -162,3 +163,25 @@ def test_a_curve_is_over_seeds(tmp_path: Path):
     runs = [read_run(a_run(tmp_path / str(seed), values)) for seed, values in enumerate(([0.2, 0.5], [0.4]))]
     curves = curve([run for run in runs if run is not None], "val/accuracy")
     assert [(e, s.mean, s.count) for e, s in curves.items()] == [(1, pytest.approx(0.3), 2), (2, 0.5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("reg.lam=1e-4", "0.0001"),
+        ("reg.proximal=True", "true"),  # as Hydra's sweeps write it
+        ("reg.rate=None", "None"),
+        ("reg.rate=null", "null"),
+        ("reg.select='name:hidden*'", "name:hidden*"),
+        ("reg.select=name\\:hidden*", "name:hidden*"),
+        ("model.net.rates=[0.10, 0.2]", "[0.1,0.2]"),
+        ("model.net={hidden: 36, norm: null}", "{hidden:36,norm:null}"),
+    ],
+)
+def test_a_value_is_written_one_way(said: str, written: str):
+    assert list(measured([said]).values()) == [written]
+
+
+def test_numbers_too_large_to_add_have_a_mean():
+    assert spread([1e308, 1.5e308, 1.2e308]) == Spread(pytest.approx(1.2333333e308), pytest.approx(0.2516611e308), 3)
+    assert spread([1.7e308, -1.7e308]).mean == 0

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-__all__ = ["compare", "measured", "parse"]
+__all__ = ["compare", "measured", "parse", "spelled"]
 
 # What says where a run ran, what it showed and where it wrote, and nothing about what was measured.
 _FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir")
@@ -43,15 +43,23 @@ def _parse(text: str) -> tuple[str, Any]:
 def measured(overrides: Sequence[str]) -> dict[str, str]:
     """What a run measured: the value of each key as a text, without the seed and what says how and where it ran.
 
-    Numbers are written one way, so that 1e-4 and 0.0001 are one setting.
+    Values are written one way, so that 1e-4 and 0.0001 are one setting, and `true` and the `True` of Hydra's sweeps.
 
     Raises:
         ValueError: one is no override.
     """
-    kept = {key: given for key, given in parse(overrides).items() if not _is_free(key, given[0])}
-    return {
-        key: f"{value:g}" if isinstance(value, float) else text.partition("=")[2] for key, (value, text) in kept.items()
-    }
+    return {key: spelled(value) for key, (value, _) in parse(overrides).items() if not _is_free(key, value)}
+
+
+def spelled(value: Any) -> str:
+    """A value as an override says it, numbers written one way."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{spelled(key)}:{spelled(below)}' for key, below in value.items())}}}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def compare(wanted: Sequence[str], received: Sequence[str]) -> tuple[list[str], list[str]]:

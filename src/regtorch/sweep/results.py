@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
 from regtorch.sweep.overrides import parse
@@ -15,6 +15,8 @@ from regtorch.sweep.yaml_file import read_yaml
 from regtorch.training.outputs import read_summary
 
 __all__ = ["BrokenRun", "Run", "Spread", "curve", "read_overrides", "read_run", "spread"]
+
+_MOST_EPOCHS = 10**9
 
 
 class BrokenRun(ValueError):
@@ -95,7 +97,7 @@ def read_overrides(folder: Path) -> list[str]:
         ValueError: its file cannot be read; with the file's name.
     """
     path = folder / ".hydra" / "overrides.yaml"
-    overrides = read_yaml(path, texts=True) or []
+    overrides = read_yaml(path, texts=True)  # [] where there were none: an empty file is a broken one
     if not isinstance(overrides, list):
         raise ValueError(f"{path}: expected a list of overrides, received {overrides!r}")
     overrides = [str(override) for override in overrides]
@@ -140,7 +142,7 @@ def _is_of_epochs(name: str) -> bool:
 
 def _epoch(text: str) -> int:
     value = float(text) if text else math.nan
-    if not value.is_integer() or value < 0:
+    if not value.is_integer() or not 0 <= value < _MOST_EPOCHS:
         raise ValueError(f"epoch: expected 0, 1, …, received {text!r}")
     return int(value) + 1
 
@@ -151,8 +153,15 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     finite = [value for value in there if math.isfinite(value)]
     if not there:
         return None
-    mean = fmean(finite) if finite else math.nan
-    return Spread(mean, stdev(finite) if len(finite) > 1 else math.nan, len(finite), len(there) - len(finite))
+    mean = math.fsum(value / len(finite) for value in finite) if finite else math.nan  # their sum may be too large
+    return Spread(mean, _deviation(finite), len(finite), len(there) - len(finite))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    try:
+        return stdev(values) if len(values) > 1 else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def curve(runs: Sequence[Run], metric: str) -> dict[int, Spread]:

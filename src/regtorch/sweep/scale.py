@@ -10,6 +10,7 @@ __all__ = ["Scale"]
 
 _TICKS = 7  # at most
 _DECADES = 20.0  # from this ratio of its ends on an axis is logarithmic
+_BESIDE = 0.15  # of the others' span is between them and a 0: room for both labels
 
 
 class Scale:
@@ -25,9 +26,9 @@ class Scale:
         positive = [value for value in values if value > 0]
         far = len(positive) > 1 and positive[-1] / positive[0] >= _DECADES
         self.log = bool(positive) and values[0] >= 0 and (log or far)
-        step = (positive[-1] / positive[0]) ** (1 / max(1, len(positive) - 1)) if self.log else 1.0
         self._places = positive if self.log else []
-        self._zero = positive[0] / max(step, 3.0) if self.log and values[0] == 0 else None
+        room = max((positive[-1] / positive[0]) ** _BESIDE, 3.0) if self.log else 1.0
+        self._zero = positive[0] / room if self.log and values[0] == 0 else None
 
     def at(self, value: float) -> float:
         """Where a value is drawn."""
@@ -41,12 +42,12 @@ class Scale:
             return
         axes.set_xscale("log")
         low, high = axes.get_xlim()
-        # Beside a 0 at the left, a power of ten that is too near to it has no label.
-        start = low if self._zero is None else self._zero * 2
+        # Between a 0 at the left and the smallest of the others nothing is drawn, and nothing labelled.
+        start = low if self._zero is None else self._places[0] * 0.99
         powers = [10.0**power for power in range(math.ceil(math.log10(start)), math.floor(math.log10(high)) + 1)]
         ticks = powers if len(powers) > 1 else self._places
-        ticks = ticks[:: -(-len(ticks) // _TICKS)]
         zero = [] if self._zero is None else [self._zero]
+        ticks = ticks[:: -(-len(ticks) // (_TICKS - len(zero)))]
         axes.xaxis.set_major_locator(FixedLocator([*zero, *ticks]))
         axes.xaxis.set_major_formatter(FixedFormatter([*("0" for _ in zero), *(f"{tick:g}" for tick in ticks)]))
         axes.xaxis.set_minor_locator(NullLocator())

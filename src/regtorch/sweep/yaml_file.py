@@ -25,7 +25,8 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
     """
     try:
         if texts:
-            return yaml.load(path.read_text(encoding="utf-8"), _FAST) or {}
+            loaded = yaml.load(path.read_text(encoding="utf-8"), _FAST)
+            return {} if loaded is None else loaded
         return OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())

@@ -116,6 +116,9 @@ def _train(
             "parameters": sum(regularized.values()),
             "initial_penalty": start_penalty,
             "zeros": zeros,
+            "sparsity": sum(share * regularized[name] for name, share in zeros.items()) / sum(regularized.values())
+            if regularized
+            else None,
             "norm": norm,
         },
         "final": final,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from regtorch.sweep.report.names import JOURNAL, PATH_CSV, SEARCH_JSON
 from regtorch.sweep.report.read_path import is_path, read_path
 from regtorch.sweep.report.read_search import Search, entries_of, lost_of, read_search
 from regtorch.sweep.results import read_overrides, read_run
+from regtorch.training.folders import ASIDE
 from regtorch.training.outputs import DIAGNOSIS, ERROR, SUMMARY, read_summary
 
 __all__ = ["Collected", "Diagnosis", "collect"]
@@ -83,6 +85,8 @@ def collect(root: Path) -> Collected:
     found = Collected(root)
     for path, below, files in os.walk(root, onerror=found.cannot_read):
         below[:] = sorted(name for name in below if not name.startswith(".") and name not in _NOT_WALKED)
+        # What was moved aside counts no more where its job has begun again.
+        below[:] = [name for name in below if (job := _job(name)) is None or job not in below]
         folder = Path(path)
         if SEARCH_JSON in files:
             below[:] = [name for name in below if name != "trials"]
@@ -109,7 +113,15 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
         reason = "a search that has not ended; the same search.py command goes on with it and writes search.json"
         found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
     elif DIAGNOSIS not in files and _begun(folder, files):
-        found.lost.append(Lost(name, _started_with(folder), "did not finish, or is still running", finished=False))
+        aside = _job(folder.name) is not None
+        reason = "did not finish, and was moved aside" if aside else "did not finish, or is still running"
+        found.lost.append(Lost(name, _started_with(folder), reason, finished=aside))
+
+
+def _job(name: str) -> str | None:
+    """The name that a folder had before it was moved aside; None where it was not."""
+    aside = re.fullmatch(rf"(.+){re.escape(ASIDE)}\d+", name)
+    return None if aside is None else aside[1]
 
 
 def _finished(found: Collected, folder: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regtorch.sweep.overrides import measured, parse
+from regtorch.sweep.overrides import measured, parse, spelled
 from regtorch.sweep.results import Run
 
 __all__ = ["AXES", "Entry", "Lost", "entry_of", "node", "number", "telling"]
@@ -26,7 +26,7 @@ class Entry:
         name: where it lies, seen from the report's folder.
         run: what it left.
         values: the setting: by key, what its overrides say and which rules and numbers that comes to; without a
-            strength where there is no penalty, and without the net and the data.
+            strength where there is no penalty, and without the options of the net and the data.
         seed: of the run.
         along: by axis, its number; an axis that the run does not have is left out.
         norm: the 2-norm of the regularized weights after training, where it is known.
@@ -52,10 +52,28 @@ class Entry:
             return self.run.final(metric)
         return math.nan if best[metric] is None else number(best[metric])
 
+    @property
+    def net(self) -> str:
+        """The option of `model`, or the class that was given in place of its net."""
+        return self.values.get("model.net._target_", self.choice("model"))
+
     def choice(self, group: str) -> str:
         """The option of a config group, such as "model"."""
         chosen = node(self.run.summary, "choices", group)
         return "unknown" if chosen is None else str(chosen)
+
+    def resolved(self, key: str) -> str | None:
+        """What a key came to, whether an override says it or a default; None where the summary does not tell.
+
+        A path's members share one summary: it does not tell where they lie on the axes.
+        """
+        chosen = node(self.run.summary, "choices", key)
+        if chosen is not None:
+            return str(chosen)
+        *parents, last = ("config", *key.split("."))
+        holder = node(self.run.summary, *parents)
+        told = isinstance(holder, Mapping) and last in holder and not isinstance(holder[last], Mapping)
+        return spelled(holder[last]) if told and key not in AXES else None
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,10 @@ def entry_of(
     given = parse(run.overrides)
     unpenalised = _unpenalised(run.summary)
     without = ("model", "data", *(["reg.lam"] if unpenalised else []))  # a strength changes nothing there
-    values = {key: value for key, value in measured(run.overrides).items() if key not in without}
+    values: dict[str, str] = {}
+    for key in measured(run.overrides):
+        if key not in without:
+            values |= _leaves(key, given[key][0])
     # What one run says and another leaves to the defaults is the same setting.
     values |= {g: str(option) for g in _RULES if (option := node(run.summary, "choices", g)) is not None}
     seed = given["seed"][0] if "seed" in given else node(run.summary, "config", "seed")
@@ -100,25 +121,30 @@ def entry_of(
     for axis in AXES:
         group, _, key = axis.partition(".")
         value = given[axis][0] if axis in given else node(run.summary, "config", group, key)
-        there = not unpenalised if axis == "reg.lam" else axis in given or axis == "reg.rate"
+        bounded = node(run.summary, "config", "constraint", "projection", "max_value") is not None
+        there = {"reg.lam": not unpenalised, "reg.rate": True, "constraint.max_value": axis in given or bounded}[axis]
+        if value is None:
+            values.pop(axis, None)  # as if it were not set
         if there and (found := number(value)) is not None and math.isfinite(found):
             along[axis] = found
             values[axis] = f"{found:g}"
     norm = number(node(run.summary, "regularized", "norm")) if norm is None else norm
-    zeros = _zeros(node(run.summary, "regularized", "zeros")) if zeros is None else zeros
+    if zeros is None:
+        zeros = number(node(run.summary, "regularized", "sparsity"))
     whole = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
     return Entry(name, run, values, whole, along, norm, zeros, ended, searched)
+
+
+def _leaves(key: str, value: Any) -> dict[str, str]:
+    """An override by a mapping as overrides of its keys."""
+    if not isinstance(value, dict):
+        return {key: spelled(value)}
+    return {leaf: text for name, of_one in value.items() for leaf, text in _leaves(f"{key}.{name}", of_one).items()}
 
 
 def _unpenalised(summary: Mapping[str, Any]) -> bool:
     reg = node(summary, "config", "reg")
     return isinstance(reg, dict) and "penalty" in reg and reg["penalty"] is None
-
-
-def _zeros(shares: Any) -> float | None:
-    """The mean over weights, as a summary has no sizes."""
-    found = [share for share in map(number, shares.values()) if share is not None] if isinstance(shares, dict) else []
-    return sum(found) / len(found) if found else None
 
 
 def node(tree: Any, *keys: str) -> Any:
@@ -130,7 +156,12 @@ def node(tree: Any, *keys: str) -> Any:
 
 def number(value: Any) -> float | None:
     """A value if it is a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # hundreds of digits
+        return math.inf
 
 
 def telling(overrides: Sequence[str]) -> list[str]:

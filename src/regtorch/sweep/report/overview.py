@@ -31,10 +31,11 @@ def overview(found: Collected, experiments: Sequence[Experiment]) -> Iterator[st
     for experiment in experiments:
         best = experiment.settings[0]
         if best.ranked_by is not None and best.ranked_by.count:
+            tied = f", tied with {count(experiment.tied, 'other')}" if experiment.tied else ""
             yield (
                 f'<p class="lead">Best of {count(len(experiment.settings), "setting")} of {prose(experiment.title)}: '
                 f"{code(best.label)} with {prose(experiment.score_name)} <b>{prose(str(best.ranked_by))}</b> "
-                f"({count(len(best.entries), 'seed')}).</p>"
+                f"({count(len(best.entries), 'seed')}){tied}.</p>"
             )
     facts = {
         "Finished": _dates(found),

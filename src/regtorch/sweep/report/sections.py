@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from regtorch.sweep.report.markup import Cell, code, command, count, details, fi
 from regtorch.sweep.report.panel import Panel, picture
 from regtorch.sweep.report.read_search import Search
 from regtorch.sweep.report.settings import Experiment, Setting
-from regtorch.sweep.report.strengths import strengths_of
+from regtorch.sweep.report.strengths import strengths_of, unset
 from regtorch.sweep.report.trials import SIGNS, trial_panels
 from regtorch.sweep.results import Spread, spread
 
@@ -34,7 +35,8 @@ def of_experiment(experiment: Experiment, name: str, pictures: Path) -> Iterator
     yield from _best(experiment)
     for strengths in strengths_of(experiment):
         yield f"<h3>Along the {prose(AXES[strengths.axis])}</h3>"
-        note = "Means after the last epoch in a band of one standard deviation over seeds; dotted: runs without it."
+        dotted = f"dotted: runs {unset(strengths.axis)}"
+        note = f"Means after the last epoch in a band of one standard deviation over seeds; {dotted}."
         shown = [] if strengths.lines == ["all"] else strengths.lines
         yield lines(shown, strengths.others, note)
         yield _drawn(
@@ -44,7 +46,10 @@ def of_experiment(experiment: Experiment, name: str, pictures: Path) -> Iterator
     if panels:
         yield "<h3>Learning curves</h3>"
         labels = [s.label for s in experiment.settings if any(run.epochs for run in s.runs)]
-        note = "Solid: val; dashed: train; bands: one standard deviation over seeds."
+        note = (
+            "Solid: val; dashed: train; bands: one standard deviation over seeds. Train scores are taken during "
+            "training, with dropout on and weights that still change: the gap train − val may be negative."
+        )
         yield lines(labels[:BEST], len(labels[BEST:]), note)
         yield _drawn(panels, f"{name}-curves", f"{experiment.title}, learning curves", pictures)
     yield "<h3>All settings</h3>"
@@ -70,7 +75,17 @@ def of_search(search: Search, name: str, pictures: Path) -> Iterator[str]:
         yield "<p>No trial has a value.</p>"
         return
     chosen = " ".join(f"{k}={f'{v:.4g}' if isinstance(v, float) else v}" for k, v in best.parameters.items())
-    yield f"<p>Best: trial {best.number}, {code(chosen)}, {prose(search.monitor)} <b>{best.value:.4g}</b>.</p>"
+    equal = sum(trial.value == best.value for trial in search.complete) - 1
+    tied = f", the first of {count(equal + 1, 'trial')} with this value" if equal else ""
+    yield (
+        f"<p>Best by {code(search.monitor)}, the search’s monitor: trial {best.number}, {code(chosen)}, with "
+        f"<b>{best.value:.4g}</b>{tied}.</p>"
+    )
+    if equal or search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"):
+        yield (
+            '<p class="note">Best settings are ranked by their score, and equal ones by their task loss: '
+            "their first may be another trial.</p>"
+        )
     if search.command:
         yield command(search.command)
     yield legend(SIGNS)
@@ -113,6 +128,11 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     first = scored[0].ranked_by
     assert first is not None
     told = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
+    if experiment.tied:
+        stage = experiment.score.partition("/")[0]
+        others = count(experiment.tied, "other")
+        told.append(f"The first is tied with {others}: of equal scores, that of less {stage} task loss leads.")
+    told += _epochs(experiment)
     if experiment.repeats:
         told.append(f"{count(experiment.repeats, 'run')} with the setting and seed of another one left out.")
     if first.count > 1:
@@ -123,6 +143,18 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     elif len(scored) > 1:
         told.append("The first has one seed alone: its lead may be chance.")
     return " ".join(told)
+
+
+def _epochs(experiment: Experiment) -> list[str]:
+    """A remark where not all were trained equally long."""
+    found = Counter(entry.resolved("trainer.max_epochs") for s in experiment.settings for entry in s.entries)
+    known = {int(epochs): runs for epochs, runs in found.items() if epochs is not None and epochs.isdecimal()}
+    if len(known) < 2:
+        return []
+    told = ", ".join(f"{epochs} in {count(known[epochs], 'run')}" for epochs in sorted(known))
+    if len(known) > 4:
+        told = f"from {min(known)} to {max(known)}"
+    return [f"Not all were trained equally long: trainer.max_epochs is {told}."]
 
 
 def _all(experiment: Experiment) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from regtorch.sweep.overrides import measured, parse
@@ -40,6 +40,11 @@ class Setting:
         """The score after each run's best epoch."""
         return spread(entry.best(self.score) for entry in self.entries)
 
+    @cached_property
+    def loss(self) -> Spread | None:
+        """The task loss after each run's best epoch, which decides between equal scores."""
+        return spread(entry.best(f"{self.score.partition('/')[0]}/task_loss") for entry in self.entries)
+
     def last(self, metric: str) -> Spread | None:
         """A metric after the last epoch."""
         return spread(run.final(metric) for run in self.runs)
@@ -64,10 +69,10 @@ class Setting:
         )
 
     @property
-    def order(self) -> tuple[float, str]:
-        """The best first; one without a score last."""
-        found = self.ranked_by
-        return (-found.mean if found is not None and found.count else math.inf), self.label
+    def order(self) -> tuple[float, float, str]:
+        """The best first, of equals that with the lower loss; one without a score last."""
+        score, loss = (p.mean if p is not None and p.count else math.inf for p in (self.ranked_by, self.loss))
+        return (-score if math.isfinite(score) else score), loss, self.label
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Experiment:
     """The settings of one net on one data set, the best first.
 
     Attributes:
-        net: the option of `model`.
+        net: the option of `model`, or the class of an own net.
         data: the option of `data`.
         score: what ranks them, such as "val/accuracy".
         settings: all of them.
@@ -87,6 +92,12 @@ class Experiment:
     score: str
     settings: Sequence[Setting]
     repeats: int
+
+    @property
+    def tied(self) -> int:
+        """How many settings have the very score of the best."""
+        means = [p.mean for s in self.settings if (p := s.ranked_by) is not None and p.count]
+        return means.count(means[0]) - 1 if means else 0
 
     @property
     def title(self) -> str:
@@ -104,7 +115,7 @@ def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
     """Sort entries into experiments, that with the most runs first."""
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        found.setdefault((entry.choice("model"), entry.choice("data")), []).append(entry)
+        found.setdefault((entry.net, entry.choice("data")), []).append(entry)
     order = sorted(found, key=lambda key: (-len(found[key]), key))
     return [_experiment(*key, found[key]) for key in order]
 
@@ -114,7 +125,7 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
     name = score_of(dict.fromkeys(names))
     score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
     groups: dict[tuple[tuple[str, str], ...], dict[object, Entry]] = {}
-    for entry in entries:
+    for entry in _filled(entries):
         # Of runs with the same setting and seed the newest counts; one without a seed is not the same as another.
         key = entry.name if entry.seed is None else entry.seed
         group = groups.setdefault(tuple(sorted(entry.values.items())), {})
@@ -133,6 +144,14 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
         settings.append(Setting(label, ordered, score))
     kept = sum(len(setting.entries) for setting in settings)
     return Experiment(net, data, score, sorted(settings, key=lambda s: s.order), len(entries) - kept)
+
+
+def _filled(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries that all tell what some say and others leave to the defaults, as far as their summaries know it."""
+    keys = {key for entry in entries for key in entry.values}
+    mixed = [key for key in keys if any(key not in entry.values for entry in entries)]
+    known = [{key: text for key in mixed if (text := entry.resolved(key)) is not None} for entry in entries]
+    return [replace(entry, values={**entry.values, **more}) for entry, more in zip(entries, known, strict=True)]
 
 
 def label_of(values: Mapping[str, str], keys: Sequence[str]) -> str:

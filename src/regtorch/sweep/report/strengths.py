@@ -14,7 +14,7 @@ from regtorch.sweep.report.settings import Experiment, label_of
 from regtorch.sweep.results import Spread, spread
 from regtorch.sweep.scale import Scale
 
-__all__ = ["Strengths", "strengths_of"]
+__all__ = ["Strengths", "strengths_of", "unset"]
 
 _FEW = 0.001  # a share of zeros that chance may give
 Value = Callable[[Entry], float | None]
@@ -66,8 +66,13 @@ def strengths_of(experiment: Experiment) -> Iterator[Strengths]:
                 yield Strengths(axis, [line.label for line in lines[: len(LOOKS)]], len(lines[len(LOOKS) :]), panels)
 
 
+def unset(axis: str) -> str:
+    """How runs without a place on an axis were trained; their nets may have a dropout of their own."""
+    return "without a penalty" if axis == "reg.lam" else f"with {axis} not set"
+
+
 def _lines(axis: str, entries: Sequence[Entry], score: str) -> list[_Line]:
-    """The lines, that with the best place first."""
+    """The lines, that with the best place first, equal ones in the order of their settings."""
     others = [{key: value for key, value in entry.values.items() if key != axis} for entry in entries]
     keys = sorted({key for values in others for key in values})
     keys = [key for key in keys if len({values.get(key) for values in others}) > 1]
@@ -79,11 +84,11 @@ def _lines(axis: str, entries: Sequence[Entry], score: str) -> list[_Line]:
         (flat if place is None else points.setdefault(place, [])).append(entry)
     lines = [_Line("all" if not keys else label, *of_one) for label, of_one in found.items()]
 
-    def rank(of_one: _Line) -> tuple[float, str]:
+    def rank(of_one: _Line) -> float:
         means = [p.mean for p in of_one.over(lambda e: e.run.final(score)).values() if p.count]
         flat = spread(entry.run.final(score) for entry in of_one.flat)
         means += [flat.mean] if flat is not None and flat.count else []
-        return -max(means, default=0.0), of_one.label
+        return -max(means, default=0.0)
 
     return _best_of_families(sorted(lines, key=rank))
 
@@ -187,5 +192,5 @@ def _said(axis: str, lines: Sequence[_Line], found: Sequence[tuple[Mapping[float
             told = [f"highest at {top:g} with {finite[top]}", *(f"{finite[place]} at {place:g}" for place in ends)]
             parts.append(name + ", ".join(told))
         elif flat is not None and flat.count:
-            parts.append(f"{name}{flat} without {axis}")
+            parts.append(f"{name}{flat} {unset(axis)}")
     return f"Along {axis}: {'; '.join(parts)}." if parts else "Nothing finite."
