@@ -52,7 +52,8 @@ def test_a_second_start_does_what_has_not_finished_and_nothing_else(sweep: Sweep
     mine = tmp_path / "mine"
     first = sweep("reg.lam=-1,1e-3,1e-2")
     assert first.code == 1
-    assert "1 of 3 jobs have not finished; the same command with hydra.sweep.dir=mine goes on with them" in first.out
+    told = "1 of 3 jobs failed or did not finish; the same command with hydra.sweep.dir=mine runs them again"
+    assert told in first.out
     assert strengths(mine) == {"1": 1e-3, "2": 1e-2}
     (mine / "2" / "summary.json").write_text('{"final": ')  # as after a full disk
     before = times(mine / "1")
@@ -65,12 +66,12 @@ def test_a_second_start_does_what_has_not_finished_and_nothing_else(sweep: Sweep
     assert times(mine / "1") == before
     assert strengths(mine) == {"1": 1e-3, "2": 1e-2, "3": 1.0, "4": 0.1}
     assert (mine / "0" / "error.txt").is_file()  # not of this grid, and left as it is
-    assert "4 of 4 jobs  |  1 skipped  |  best val/accuracy" in second.out
+    assert "4 of 4 jobs  |  1 skipped  |  best job by val/accuracy" in second.out
 
     third = sweep("reg.lam=1e-3,1e-2,1e-1,1", "debug=true")  # which changes nothing of a run
     assert third.code == 0
     assert third.out.count("has finished before") == 4
-    assert "epoch" not in third.out
+    assert "epoch 1/1" not in third.out
 
 
 def test_a_job_that_another_process_works_on_is_left_alone(sweep: Sweep, tmp_path: Path):
@@ -112,7 +113,7 @@ def test_on_a_terminal_one_bar_is_about_the_whole_sweep(sweep: Sweep, monkeypatc
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     progress = "+callbacks.progress._target_=regtorch.training.progress.Progress"
     out = sweep("reg.lam=-1,1e-3", progress, "hydra.sweep.dir=another").out
-    for part in ("jobs", "2/2", "1 failed  |  best val/accuracy", "epoch 1/1", "train: task_loss"):
+    for part in ("jobs", "2/2", "1 failed  |  best job by val/accuracy", "epoch 1/1", "train: task_loss"):
         assert part in out
 
 
@@ -131,7 +132,7 @@ def test_other_launchers_leave_the_same_files(sweep: Sweep, tmp_path: Path, plug
         "error: job 0, reg.lam=-1: reg.lam: expected a finite number of at least 0, received -1"
     ]
     assert "job 1, reg.lam=0.001: val/accuracy" in result.out
-    assert "epoch" not in result.out  # several at once would write over one another
+    assert "epoch 1/1" not in result.out  # several at once would write over one another
     assert "initial penalty" in (tmp_path / "mine" / "1" / "log.txt").read_text()
     again = sweep("reg.lam=1e-3,1e-2")  # by the basic launcher, after the other
     assert again.code == 0

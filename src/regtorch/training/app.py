@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.errors import check_new_keys, is_told, message, usage
+from regtorch.training.errors import RunError, check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import ERROR, score_of, write_error
@@ -41,7 +41,7 @@ def main(conf: Path) -> int:
     Returns:
         The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 130 after Ctrl-C.
     """
-    Folders.sweep = Folders.jobs = None
+    Folders.sweep = Folders.jobs = None  # a program may call this twice
     code = command_line(conf, "train", run)
     return max(code, _report_sweep())
 
@@ -57,6 +57,8 @@ def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | No
     Returns:
         The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 130 after Ctrl-C.
     """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # where a net of one's own is
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # λ on a terminal that has none
@@ -109,7 +111,7 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
-    from regtorch.training.claimed import Busy, claimed
+    from regtorch.training.claimed import claimed
     from regtorch.training.identity import same_run
     from regtorch.training.job import train
     from regtorch.training.watch import told
@@ -122,7 +124,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
                 if summary is None:
                     with telling(cfg, folder):
                         summary = train(cfg, folder, dict(job.runtime.choices), sweep=True)
-        except Busy as error:
+        except RunError as error:  # another process has this folder, or another run
             say(str(error))
             return math.nan
         except JobFailed:
@@ -182,7 +184,9 @@ def _report_sweep() -> int:
     left = len(Folders.jobs) - sum(job.summary is not None for job in jobs)
     if left:
         word = shlex.quote(f"hydra.sweep.dir={folder}")
-        print(f"{left} of {len(Folders.jobs)} jobs have not finished; the same command with {word} goes on with them")
+        print(
+            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {word} runs them again"
+        )
     return int(left > 0)
 
 

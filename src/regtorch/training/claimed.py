@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder."""
+"""One process at a time in a run's folder, and one sweep in a sweep's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,12 @@ class Busy(RunError):
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, by: str = "process") -> Iterator[None]:
     """Hold a folder until the block, or this process, ends: the system drops a lock with the process that holds it.
+
+    Args:
+        folder: what nobody else may claim meanwhile.
+        by: what holds it, for its error.
 
     Raises:
         Busy: another process holds it.
@@ -32,7 +36,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise Busy(f"{folder} is another process's, which is at work in it; start again when it has ended") from None
+        raise Busy(f"{folder} is another {by}'s, which is at work in it; start again when it has ended") from None
     except NotImplementedError:  # a file system without locks
         yield
         return

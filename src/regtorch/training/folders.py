@@ -19,11 +19,13 @@ class Folders(Callback):
 
     Attributes:
         sweep: the folder of the sweep that this process started.
-        jobs: those of its jobs, where they are known before they run.
+        jobs: those of its jobs; None for another sweeper than the grid, which does not say.
+        lost: of jobs whose folder cannot tell it, the error.
     """
 
     sweep: ClassVar[Path | None] = None
     jobs: ClassVar[list[Path] | None] = None
+    lost: ClassVar[dict[Path, str]] = {}
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the run's folder."""
@@ -32,9 +34,10 @@ class Folders(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the sweep's folder; a grid goes on with what it began there."""
         folder = Path(config.hydra.sweep.dir)
-        if not (config.hydra.sweeper._target_.endswith(".Grid") and (folder / "multirun.yaml").is_file()):
+        grid = config.hydra.sweeper._target_.endswith(".Grid")
+        if not (grid and (folder / "multirun.yaml").is_file()):
             _refuse(config.hydra.sweep.dir, "hydra.sweep.dir")
-        Folders.sweep, Folders.jobs = folder, None
+        Folders.sweep, Folders.jobs, Folders.lost = folder, [] if grid else None, {}
 
 
 def move_aside(folder: Path) -> None:
@@ -56,6 +59,10 @@ def is_follower() -> bool:
 def _refuse(folder: str, key: str) -> None:
     if is_follower():
         return
-    if Path(folder).is_dir() and any(Path(folder).iterdir()):
-        sys.stderr.write(f"error: {key}={folder} holds another run's files; name a new folder\n")
+    if not os.path.isdir(folder):
+        wrong = "is a file; name a folder" if os.path.lexists(folder) else None
+    else:
+        wrong = "holds another run's files; name a new folder" if any(Path(folder).iterdir()) else None
+    if wrong is not None:
+        sys.stderr.write(f"error: {key}={folder} {wrong}\n")
         raise SystemExit(1)  # Hydra turns an exception of a callback into a warning

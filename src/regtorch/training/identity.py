@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from regtorch.training.errors import RunError
 from regtorch.training.folders import ASIDE
 from regtorch.training.outputs import SUMMARY, plain, read_summary
 
@@ -27,10 +28,12 @@ class Known:
     Attributes:
         finished: by settings, the folder of the run that has finished with them.
         begun: likewise, of one that has not.
+        broken: what was begun with settings that cannot be read.
     """
 
     finished: dict[str, Path] = field(default_factory=dict)
     begun: dict[str, Path] = field(default_factory=dict)
+    broken: set[Path] = field(default_factory=set)
 
 
 def identity(config: DictConfig) -> str | None:
@@ -42,22 +45,29 @@ def identity(config: DictConfig) -> str | None:
 
 
 def same_run(folder: Path, config: DictConfig) -> dict[str, Any] | None:
-    """The summary of the run that has finished in a folder, if it had the settings of `config`; None otherwise."""
+    """The summary of the run with the settings of `config` that has finished in a folder; None where none has.
+
+    Raises:
+        RunError: a run with other settings has.
+    """
     summary = _summary(folder)
-    return summary if summary is not None and _text(summary["config"]) == identity(config) else None
+    if summary is not None and _text(summary["config"]) != identity(config):
+        raise RunError(f"{folder} holds a run of other settings, which is left as it is; name another folder")
+    return summary
 
 
 def known_in(sweep: Path) -> Known:
     """Look through a sweep's folder."""
     known = Known()
-    paths = [*sweep.rglob(SUMMARY), *sweep.rglob(".hydra/config.yaml")]
-    folders = {path.parents[1] if path.name == "config.yaml" else path.parent for path in paths}
+    folders = {path.parent for name in (SUMMARY, ".hydra") for path in sweep.rglob(name)} - {sweep}
     for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):
         if ASIDE in folder.name:
             continue
         summary = _summary(folder)
         settings = _begun(folder) if summary is None else _text(summary["config"])
-        if settings is not None:
+        if settings is None:
+            known.broken.add(folder)
+        else:
             (known.begun if summary is None else known.finished).setdefault(settings, folder)
     return known
 

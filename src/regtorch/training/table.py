@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from regtorch.training.outputs import ERROR, read_summary, score_of
+from regtorch.training.folders import Folders
+from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary, score_of
 
-__all__ = ["Job", "jobs_of", "print_jobs", "print_metrics"]
+__all__ = ["Job", "Monitored", "error_of", "is_better", "jobs_of", "print_jobs", "print_metrics"]
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
+_OVERRIDES = ".hydra/overrides.yaml"
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
@@ -20,7 +24,6 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
         final: the metrics after the last epoch.
         best: those of the best epoch, with its number under "epoch".
     """
-    from rich.console import Console
     from rich.table import Table
 
     names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
@@ -34,7 +37,30 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
         values = [metrics.get(f"{stage}/{name}") for name in names]
         if any(value is not None for value in values):
             table.add_row(label, *("" if value is None else f"{value:.4f}" for value in values))
-    Console().print(table)
+    _print(table)
+
+
+Monitored = tuple[str, float, bool]
+"""What jobs are ranked by: its name, its value, and whether more of it is better."""
+
+
+def is_better(found: Monitored, than: Monitored | None) -> bool:
+    """Whether a job is better than another one; jobs that look at something else cannot be compared."""
+    if than is None:
+        return True
+    return found[0] == than[0] and (found[1] > than[1] if found[2] else found[1] < than[1])
+
+
+def error_of(folder: Path) -> str | None:
+    """Why the job of a folder failed, in a line, or None."""
+    path = folder / ERROR
+    if folder in Folders.lost or not path.is_file():
+        return Folders.lost.get(folder)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"{ERROR} cannot be read: {error.strerror}"
+    return lines[0] if lines and lines[0] else "failed without a word"
 
 
 class Job:
@@ -42,50 +68,104 @@ class Job:
 
     Args:
         folder: the job's.
+
+    Attributes:
+        overrides: of the command line, with Hydra's own words for them.
+        summary: of a run that has finished.
+        error: what is wrong with it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        overrides: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))  # not resolved
-        self.overrides = [str(override) for override in overrides]
-        error = folder / ERROR
-        self.error = error.read_text(encoding="utf-8").splitlines()[0] if error.is_file() else None
+        self.overrides: list[str] = []
+        self.summary: dict[str, Any] | None = None
+        self.error = error_of(folder)
+        if folder in Folders.lost:
+            return
+        try:
+            self.overrides = _overrides(folder)
+        except ValueError as broken:
+            self.error = self.error or str(broken)
         try:
             self.summary = read_summary(folder)
         except ValueError as broken:
-            self.summary, self.error = None, str(broken)
+            self.error = str(broken)
         if self.summary is None and self.error is None:
             self.error = "did not finish"
 
 
+def _overrides(folder: Path) -> list[str]:
+    try:
+        overrides: Any = OmegaConf.to_container(OmegaConf.load(folder / _OVERRIDES))  # not resolved
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{_OVERRIDES} cannot be read: {type(error).__name__}") from None
+    if not isinstance(overrides, list):
+        raise ValueError(f"{_OVERRIDES}: expected a list, received {overrides!r}")
+    return [str(override) for override in overrides]
+
+
 def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
-    """The jobs of a sweep that have begun.
+    """The jobs of a sweep that have begun, or cannot begin.
 
     Args:
         sweep: its folder.
         folders: the jobs', in their order; None is all that lie in `sweep`.
     """
-    begun = {path.parents[1] for path in sweep.rglob(".hydra/overrides.yaml")}
     if folders is None:
+        begun = {path.parents[1] for path in sweep.rglob(_OVERRIDES)}
         folders = sorted(begun, key=lambda f: (len(f.name), f.name))
-    return [Job(folder) for folder in folders if folder in begun]
+    return [Job(folder) for folder in folders if folder in Folders.lost or _has_begun(folder)]
+
+
+def _has_begun(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (_OVERRIDES, SUMMARY, ERROR))
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
-    """Print what each job overrides and the others do not, with its score or its error."""
-    from rich.console import Console
+    """Print what each job overrides and the others do not, with its score or its error; the best one is marked."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    scores = sorted({score_of(job.summary["final"]) for job in jobs if job.summary}) or ["accuracy"]
-    table = Table("job", "overrides", f"val {'/'.join(scores)}", f"test {'/'.join(scores)}", "error")
+    scores = "/".join(sorted({score_of(job.summary["final"]) for job in jobs if job.summary}) or ["accuracy"])
+    chosen, monitored = _best(jobs)
+    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {monitored}" if monitored else "")
+    names = ("", "job", "overrides", "val", "test", "best val", "epoch")
+    errors = ("error",) if any(job.error for job in jobs) else ()
+    table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
         column.overflow = "fold"
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    known = [set(job.overrides) for job in jobs if job.overrides]
+    shared = set.intersection(*known) if len(known) > 1 else set[str]()
     for job in jobs:
         own = " ".join(override for override in job.overrides if override not in shared)
-        final = job.summary["final"] if job.summary else {}
-        values = [final.get(f"{stage}/{score_of(final)}") for stage in ("val", "test")]
-        shown = ["" if value is None else f"{value:.4f}" for value in values]
-        table.add_row(job.folder.name, Text(own), *shown, Text(job.error or ""))
-    Console().print(table)
+        final, best = (job.summary["final"], job.summary.get("best") or {}) if job.summary else ({}, {})
+        of = score_of(final)
+        values = (final.get(f"val/{of}"), final.get(f"test/{of}"), best.get(f"val/{of}"))
+        shown = [*("" if value is None else f"{value:.4f}" for value in values), str(best.get("epoch", ""))]
+        mark, style = ("→", "bold") if job is chosen else ("", None)
+        table.add_row(
+            mark, Text(job.folder.name), Text(own), *shown, *(Text(job.error or "") for _ in errors), style=style
+        )
+    _print(table)
+
+
+def _best(jobs: Sequence[Job]) -> tuple[Job | None, str | None]:
+    """The best job, the first of several, and what it was chosen by."""
+    chosen: Job | None = None
+    by: Monitored | None = None
+    for job in jobs:
+        found = None if job.summary is None else monitored_value(job.summary)
+        if found is not None and is_better(found, by):
+            chosen, by = job, found
+    return chosen, None if by is None else by[0]
+
+
+def _print(table: Any) -> None:
+    """Print as anything else is: rich itself would write past a live bar, and past who redirects."""
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    print(captured.get(), end="", flush=True)

@@ -1,6 +1,5 @@
 """How far a sweep is, told from the files its jobs leave, whichever process runs them."""
 
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -13,7 +12,8 @@ from typing import Any, ClassVar
 
 from regtorch.training.bar import make_bar
 from regtorch.training.folders import Folders
-from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary
+from regtorch.training.outputs import SUMMARY, monitored_value, read_summary
+from regtorch.training.table import Monitored, error_of, is_better
 
 __all__ = ["LOG", "Watch", "told"]
 
@@ -41,7 +41,7 @@ class Watch:
         self._waiting = list(jobs)
         self._skipped = skipped
         self._total, self._done, self._failed = len(self._labels), 0, 0
-        self._best: tuple[str, float, str] | None = None
+        self._best: tuple[Monitored, str] | None = None
         self._task: Any = None
         self._lock, self._ended = RLock(), Event()
         self._thread = Thread(target=self._look_again, daemon=True)
@@ -87,18 +87,16 @@ class Watch:
     def _look(self, *, elsewhere: bool) -> None:
         """Take in the jobs that have ended; those of other processes have said nothing on this terminal."""
         for folder in list(self._waiting):
-            failed = (folder / ERROR).is_file()
-            if not failed and not (folder / SUMMARY).is_file():
+            error = error_of(folder)
+            if error is None and not (folder / SUMMARY).is_file():
                 continue
             self._waiting.remove(folder)
-            self._done += not failed
-            self._failed += failed
-            said = _first_line(folder / ERROR) if failed else self._rank(folder)
-            if elsewhere:
-                kind = "error: " if failed else ""
-                self._print(
-                    f"{kind}job {folder.name}, {self._labels[folder]}: {said}", sys.stderr if failed else sys.stdout
-                )
+            self._done += error is None
+            self._failed += error is not None
+            said = error or self._rank(folder)
+            if elsewhere or folder in Folders.lost:
+                kind, stream = ("", sys.stdout) if error is None else ("error: ", sys.stderr)
+                self._print(f"{kind}job {folder.name}, {self._labels[folder]}: {said}", stream)
             self._show(line=True)
 
     def _rank(self, folder: Path) -> str:
@@ -110,19 +108,15 @@ class Watch:
         found = None if summary is None else monitored_value(summary)
         if found is None:
             return "no score"
-        name, value, more = found
-        before = -math.inf if more else math.inf
-        if self._best is not None:  # jobs that look at something else cannot be compared
-            before = self._best[1] if self._best[0] == name else math.nan
-        if value > before if more else value < before:
-            self._best = (name, value, self._labels[folder])
-        return f"{name} {value:.4f}"
+        if is_better(found, self._best and self._best[0]):
+            self._best = (found, self._labels[folder])
+        return f"{found[0]} {found[1]:.4f}"
 
     def _show(self, *, line: bool = False) -> None:
         parts = [f"{n} {what}" for n, what in ((self._failed, "failed"), (len(self._skipped), "skipped")) if n]
         if self._best is not None:
-            name, value, label = self._best
-            parts.append(f"best {name} {value:.4f}: {label}")
+            (name, value, _), label = self._best
+            parts.append(f"best job by {name} {value:.4f}: {label}")
         settled = self._total - len(self._waiting)
         if self.bar is not None:
             self.bar.update(self._task, completed=settled, left=self._left(), below="  |  ".join(parts))
@@ -158,8 +152,3 @@ def told(folder: Path) -> Iterator[None]:
     else:
         with Watch.current.here():
             yield
-
-
-def _first_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[0] if lines else "failed without a word"
