@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 import regtorch.sweep.search.storage as search_storage
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
-from regtorch.sweep.search.space import distributions, overrides_of, read_space
+from regtorch.sweep.search.signals import Ended
 from regtorch.sweep.search.storage import open_store
-from regtorch.sweep.search.worker import Ended, work
+from regtorch.sweep.search.worker import work
 from regtorch.training.errors import RunError
 
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
@@ -50,6 +49,28 @@ def test_trials_is_a_total_that_a_second_start_completes(tmp_path: Path, kind: s
     work(joined(tmp_path, kind), bowl)
     values = [trial.params["reg.lam"] for trial in joined(tmp_path, kind).trials()]
     assert len(set(values)) == 5, "a second start draws new numbers"
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_trials_is_a_total_also_where_two_start_at_once(tmp_path: Path, kind: str) -> None:
+    begun(tmp_path, 2, kind)
+    forking = multiprocessing.get_context("fork")
+    line = forking.Barrier(3)
+
+    def start() -> None:
+        store = open_store(storage(kind, tmp_path), tmp_path)
+        line.wait()
+        Book.start(store, "search", PLAN, TOTAL)
+
+    starts = [forking.Process(target=start) for _ in range(3)]
+    for process in starts:
+        process.start()
+    for process in starts:
+        process.join()
+        assert process.exitcode == 0
+    assert joined(tmp_path, kind).counts() == {"waiting": TOTAL}
+    work(joined(tmp_path, kind), bowl)
+    assert joined(tmp_path, kind).counts() == {"complete": TOTAL}
 
 
 def test_what_is_best(tmp_path: Path) -> None:
@@ -170,37 +191,3 @@ def test_a_storage_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "broken.log").write_text("not a journal\n")
     with pytest.raises(RunError, match="cannot be opened"):
         open_store(str(tmp_path / "broken.log"), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"lam": "log:0:1"}, "search.lam: .*begins above 0"),
-        ({"lam": "log:1:1e-3"}, "search.lam: .*LOW must be below HIGH"),
-        ({"lam": "1e-3"}, "search.lam: expected log:LOW:HIGH, lin:LOW:HIGH or a list of choices, received '1e-3'"),
-        ({"lam": "lin:0:inf"}, "be finite"),
-        ({"lam": 0.1}, "search.lam: expected"),
-        ({"select": ["kernel"]}, "search.select: expected a list of at least two different choices"),
-        ({"select": ["kernel", "kernel"]}, "different choices"),
-        ({"also": {"optimizer.lr": "log:a:b"}}, "search.also.optimizer.lr: expected"),
-        ({}, "nothing is searched"),
-    ],
-)
-def test_ranges_that_are_none(given: dict[str, Any], message: str) -> None:
-    search = {"lam": None, "select": None, "rate": None, "max_value": None, "also": {}, **given}
-    with pytest.raises(RunError, match=message):
-        read_space(OmegaConf.create(search))
-
-
-def test_ranges() -> None:
-    search = {"lam": "log:1e-6:1", "select": ["kernel", "all"], "rate": "lin:0:0.8", "max_value": None, "also": {}}
-    space = read_space(OmegaConf.create(search))
-    made = distributions(space)
-    assert set(made) == {"reg.lam", "reg.select", "reg.rate"}
-    assert overrides_of({"reg.lam": 0.00123456, "reg.select": "kernel", "reg.rate": 0.5, "a": None, "b": True}) == [
-        "reg.lam=0.001235",
-        "reg.select=kernel",
-        "reg.rate=0.5",
-        "a=null",
-        "b=true",
-    ]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -24,8 +25,10 @@ def test_a_search_that_is_gone_on_with(tmp_path: Path) -> None:
     first = search(tmp_path, *settings, "search.trials=2")
     folder = tmp_path / "searches" / "search"
     assert first.returncode in (0, 1), first.stderr  # 1 where both drew the strength that diverges
+    (folder / "error.txt").write_text("interrupted\n")
     second = search(tmp_path, *settings, "search.trials=5", "search.workers=2")
     assert second.returncode == 0, second.stderr + (folder / "workers.log").read_text()
+    assert not (folder / "error.txt").exists(), "of the start before"
     results = json.loads((folder / "search.json").read_text())
     trials = results["trials"]
     assert [trial["number"] for trial in trials] == [0, 1, 2, 3, 4]
@@ -58,6 +61,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         (("search.monitor=accuracy",), "search.monitor: expected a metric such as val/task_loss"),
         (("reg.lam=0.1",), "reg.lam=0.1: reg.lam is searched; leave it out"),
         (("search.lam=null",), "nothing is searched"),
+        (("search.name=null",), "search.name: expected a name, received None"),
+        (("search.name=''",), "search.name: expected a name, received ''"),
         (("search.worker=true", "search.name=none"), "has no such search"),
         (("search.storage=sqlite:////no/such/folder/a.db",), "cannot be opened"),
     ],
@@ -66,6 +71,13 @@ def test_what_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], m
     result = run("reg=l2", *arguments)
     assert result.code == 1
     assert message in result.error
+
+
+def test_also(run: CommandLine) -> None:
+    help = run("--help").out
+    (also,) = re.findall(r"'(search\.also=.*)'$", help, re.MULTILINE)
+    result = run("reg=l2", "search.lam=null", also.replace("log:1e-4:1e-1", "log:1:1"))
+    assert result.error.startswith("error: search.also.optimizer.lr: expected log:LOW:HIGH")
 
 
 def test_help(run: CommandLine) -> None:

@@ -8,7 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.app import command_line, telling
+from regtorch.sweep.search.signals import Ended, asked_to_end
+from regtorch.training.app import command_line, say, telling
 from regtorch.training.errors import RunError
 
 __all__ = ["main"]
@@ -21,9 +22,15 @@ def main(conf: Path) -> int:
         conf: the folder of the configs.
 
     Returns:
-        The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C.
+        The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
+        143 after SIGTERM, 129 after SIGHUP.
     """
-    return command_line(conf, "search", lambda cfg: _run(cfg, conf))
+    try:
+        with asked_to_end():
+            return command_line(conf, "search", lambda cfg: _run(cfg, conf))
+    except Ended as ended:
+        say(str(ended))
+        return ended.code
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:
@@ -31,7 +38,8 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     from regtorch.sweep.search.plan import Plan
     from regtorch.sweep.search.run import search
     from regtorch.sweep.search.storage import open_store
-    from regtorch.sweep.search.worker import Ended, train_trial, work
+    from regtorch.sweep.search.worker import train_trial, work
+    from regtorch.sweep.search.workers import command_of
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
@@ -47,17 +55,18 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         settings = cfg.search
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
+        if settings.name is None or not str(settings.name).strip():
+            raise RunError(f"search.name: expected a name, received {settings.name!r}")
+        name = str(settings.name)
         store = open_store(settings.storage, folder)
         if settings.worker:
-            book = Book.join(store, settings.name)
-            try:
-                work(book, lambda trial: train_trial(trial, book.plan, conf))
-            except Ended:
-                raise SystemExit(143) from None
+            book = Book.join(store, name)
+            work(book, lambda trial: train_trial(trial, book.plan, conf))
             return
         plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
         trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
-        done = search(Book.start(store, settings.name, plan, trials), settings.name, workers, folder)
+        book = Book.start(store, name, plan, trials)
+        done = search(book, command_of(book, folder), workers, folder)
     if not done:
         raise SystemExit(1)
 

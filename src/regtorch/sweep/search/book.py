@@ -59,8 +59,11 @@ class Book:
             )
         book = Book(store, study, plan)
         book.reclaim()
-        for _ in range(trials - sum(book.counts().values())):
+        missing = trials - sum(book.counts().values())
+        for _ in range(missing):
             study.enqueue_trial({})
+        if missing > 0:
+            book.drop(trials)
         return book
 
     @staticmethod
@@ -110,6 +113,19 @@ class Book:
         except UpdateFinishedTrialError:
             return False
 
+    def drop(self, trials: int) -> None:
+        """Give up waiting trials beyond a total, as two that start at once both add what they find missing.
+
+        Each drops what was added last, so that both leave the same ones, whichever sees more of them.
+        """
+        from optuna.trial import TrialState
+
+        for surplus in sorted(self.trials(), key=lambda trial: trial.number)[trials:]:
+            if surplus.state == TrialState.WAITING:
+                with self.store.lease(surplus) as free:
+                    if free and self._won(surplus):
+                        self.store.storage.set_trial_state_values(surplus._trial_id, TrialState.FAIL)
+
     def hand_back(self, trial: Trial) -> None:
         """Let somebody else do a trial that is not finished."""
         from optuna.trial import TrialState
@@ -129,6 +145,11 @@ class Book:
         """Put trials whose workers are gone back into the queue."""
         self.store.reclaim(self.study)
 
+    def left(self) -> int:
+        """How many trials are not done."""
+        counts = self.counts()
+        return counts.get("waiting", 0) + counts.get("running", 0)
+
     def counts(self) -> dict[str, int]:
         """How many trials are in each state, by its name in small letters."""
         counts: dict[str, int] = {}
@@ -138,7 +159,7 @@ class Book:
         return counts
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials but those that lost their worker: they failed without a reason, and others do them again."""
+        """All trials but those that lost their worker, or were too many: they failed without a reason."""
         from optuna.trial import TrialState
 
         every = self.study.get_trials(deepcopy=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from regtorch.sweep.search.book import REASON, Book
 from regtorch.sweep.search.space import overrides_of
+from regtorch.training.app import say
 from regtorch.training.outputs import write_text
 
 if TYPE_CHECKING:
@@ -104,3 +105,5 @@ def print_results(book: Book, folder: Path) -> None:
     if best is not None:
         print(f"train the best setting:\n  {command(best, book)}")
     print(f"written to {folder}")
+    if left := book.left():
+        say(f"trials left: {left}; the same command goes on with them")

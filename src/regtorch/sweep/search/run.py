@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,95 +9,85 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.results import in_words, print_results, write_results
+from regtorch.sweep.search.signals import Ended
+from regtorch.sweep.search.workers import Workers
 from regtorch.training.app import say
+from regtorch.training.outputs import ERROR
 
 __all__ = ["search"]
 
 _LOOK = 0.5  # seconds between two looks at the storage
-_PATIENCE = 30  # seconds that a worker has to hand its trial back
+_FAILURES = 3  # workers that may fail one after the other, with no trial done in between
 
 
-def search(book: Book, name: str, workers: int, folder: Path) -> bool:
+def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bool:
     """Let workers do the trials that are left.
 
     Args:
         book: the trials.
-        name: the search's.
+        command: what starts a worker.
         workers: how many processes.
         folder: where the results go.
 
     Returns:
         Whether all trials are done and one of them has a value.
+
+    Raises:
+        Ended: the process was asked to end; what there is has been written.
+        KeyboardInterrupt: likewise.
     """
-    left = _left(book)
-    if left:
-        with _started(book, name, min(workers, left), folder) as processes:
-            _watch(book, processes)
+    try:
+        if left := book.left():
+            with Workers(command, min(workers, left), folder) as processes:
+                _watch(book, processes)
+    except (Ended, KeyboardInterrupt):
+        _tell(book, folder)
+        raise
+    _tell(book, folder)
+    if book.left():
+        return False
+    (folder / ERROR).unlink(missing_ok=True)  # of a start that was interrupted
+    return book.best() is not None
+
+
+def _tell(book: Book, folder: Path) -> None:
     write_results(book, folder)
     print_results(book, folder)
-    left = _left(book)
-    if left:
-        say(f"{left} trials are left; the same command goes on with them")
-    return not left and book.best() is not None
 
 
-def _left(book: Book) -> int:
-    counts = book.counts()
-    return counts.get("waiting", 0) + counts.get("running", 0)
-
-
-@contextmanager
-def _started(book: Book, name: str, workers: int, folder: Path) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    """Worker processes, which are asked to end, and then made to, when the block ends."""
-    threads = max(1, torch.get_num_threads() // workers)
-    command = [
-        *(sys.executable, sys.argv[0], "search.worker=true", f"search.storage={book.store.url}", f"search.name={name}"),
-        *(f"hydra.run.dir={folder}", "hydra.output_subdir=null"),
-    ]
-    processes: list[subprocess.Popen[bytes]] = []
-    with (folder / "workers.log").open("ab") as log:
-        try:
-            for _ in range(workers):
-                environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-                # In a group of its own: Ctrl-C reaches this process alone, which lets the workers end in order.
-                processes.append(
-                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-                )
-            yield processes
-        finally:
-            _end(processes)
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _watch(book: Book, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Show the trials as they are done, until every worker has ended."""
+def _watch(book: Book, workers: Workers) -> None:
+    """Keep workers at it, and show the trials as they are done, until all are or workers only fail."""
     seen = {trial.number for trial in book.trials() if trial.state.is_finished()}
+    failures, told = 0, False
     with _bar(sum(book.counts().values()), len(seen)) as bar:
         while True:
-            alive = any(process.poll() is None for process in processes)
+            failed = workers.ended()  # before the trials are read: what these did is among them
             for trial in book.trials():
                 if trial.state.is_finished() and trial.number not in seen:
                     seen.add(trial.number)
+                    failures = 0
                     bar.advance(in_words(trial, book), book)
-            if not alive:
+            for text in failed:
+                say(text, "warning")
+            failures += len(failed)
+            if workers.alive < workers.most:
+                book.reclaim()
+            left, waiting = book.left(), book.counts().get("waiting", 0)
+            if not workers.alive and (not left or failures > _FAILURES):
                 return
+            if failures <= _FAILURES:
+                workers.begin(min(waiting, min(workers.most, left) - workers.alive))
+            if not workers.alive and not told:
+                say(f"trials held by other workers: {left}; waiting{_killed(book)}", "warning")
+                told = True
             time.sleep(_LOOK)
+
+
+def _killed(book: Book) -> str:
+    grace = book.store.grace
+    return f" (one that was killed counts as gone {grace} seconds after its last sign of life)" * bool(grace)
 
 
 class _Bar:
@@ -115,7 +102,7 @@ class _Bar:
         if self.progress is None:
             print(line, flush=True)
             return
-        self.progress.console.print(line, highlight=False, soft_wrap=True)
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         self.progress.update(self.task, advance=1, best="" if best is None else f"best {in_words(best, book)}")
 
 
@@ -134,5 +121,5 @@ def _bar(total: int, done: int) -> Iterator[_Bar]:
     )
 
     columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[best]}")) as progress:
+    with Progress(*columns, TextColumn("{task.fields[best]}", markup=False)) as progress:
         yield _Bar(progress, progress.add_task("trials", total=total, completed=done, best=""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,10 +13,12 @@ from regtorch.training.errors import RunError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["KEYS", "Range", "distributions", "overrides_of", "read_space"]
+__all__ = ["KEYS", "Range", "distributions", "overrides_of", "quoted", "read_space"]
 
 KEYS = {"lam": "reg.lam", "select": "reg.select", "rate": "reg.rate", "max_value": "constraint.max_value"}
 """The keys of `search` that name a range, and what they choose; `search.also` has any others."""
+
+_BOUNDS = {"reg.lam": (0.0, math.inf), "reg.rate": (0.0, 1.0), "constraint.max_value": (0.0, math.inf)}
 
 Range = str | list[Any]
 
@@ -28,12 +30,15 @@ def read_space(search: DictConfig) -> dict[str, Range]:
         RunError: one is no range, or none is given.
     """
     given = {key: (f"search.{name}", search[name]) for name, key in KEYS.items()}
+    if not isinstance(search.also, DictConfig | None):
+        form = "{optimizer.lr: 'log:1e-4:1e-1'}"
+        raise RunError(f"search.also: expected ranges by key such as {form}, received {search.also!r}")
     given |= {str(key): (f"search.also.{key}", value) for key, value in (search.also or {}).items()}
     space: dict[str, Range] = {}
     for key, (name, value) in given.items():
         if value is not None:
             plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            _distribution(name, plain)
+            _check_bounds(name, key, _distribution(name, plain))
             assert isinstance(plain, str | list)
             space[key] = plain
     if not space:
@@ -57,6 +62,21 @@ def _distribution(name: str, value: Any) -> BaseDistribution:
         return CategoricalDistribution(value)
     low, high, log = _range(name, value)
     return FloatDistribution(low, high, log=log)
+
+
+def _check_bounds(name: str, key: str, distribution: BaseDistribution) -> None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    low, high = _BOUNDS.get(key, (-math.inf, math.inf))
+    values: Iterable[Any] = ()
+    if isinstance(distribution, FloatDistribution):
+        values = (distribution.low, distribution.high)
+    elif isinstance(distribution, CategoricalDistribution):
+        values = (choice for choice in distribution.choices if isinstance(choice, int | float))
+    for value in values:
+        if not low <= value <= high:
+            expected = "at least 0" if math.isinf(high) else f"from {low:g} to {high:g}"
+            raise RunError(f"{name}: expected numbers {expected}, received {value:g}")
 
 
 def _range(name: str, value: Any) -> tuple[float, float, bool]:
@@ -85,4 +105,23 @@ def _said(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return value if _reads_as_itself(value) else quoted(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _reads_as_itself(text: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(f"key={text}").value() == text
+    except HydraException:
+        return False
+
+
+def quoted(text: str) -> str:
+    """A word as Hydra reads it back, whatever its grammar makes of the characters in it."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.single).with_quotes()

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
+    from sqlalchemy import Connection, Engine
 
 __all__ = ["JOURNAL", "Store", "open_store", "requeue"]
 
 JOURNAL = "journal.log"
 _BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
+_BUSY = 60  # seconds that SQLite waits for its turn
 
 
 def requeue(study: Study, trial: FrozenTrial) -> None:
@@ -36,9 +38,11 @@ class Store(ABC):
 
     Attributes:
         url: what a worker elsewhere gives as search.storage.
+        grace: seconds until a worker that was killed is known to be gone.
     """
 
     url: str
+    grace: int
 
     @property
     @abstractmethod
@@ -70,6 +74,8 @@ class _Lock:
 
 class _Journal(Store):
     """Leases are locks on files, which the system drops with the process that holds them, however it ends."""
+
+    grace = 0
 
     def __init__(self, path: Path) -> None:
         from optuna.storages import JournalStorage
@@ -107,6 +113,26 @@ class _Journal(Store):
                     requeue(study, trial)
 
 
+def _lock_at_once(engine: Engine) -> None:
+    """Let SQLite, which locks no rows, lock the database before a transaction reads what it will change.
+
+    Without, two workers that read "waiting" at the same moment both take the trial.
+    """
+    from sqlalchemy import event
+
+    engine.dispose()  # connections that are open already would not hear of it
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver is to begin no transactions of its own
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY * 1000}")
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+
+
 class _Database(Store):
     """Leases are signs of life in the database: its workers need share nothing else."""
 
@@ -114,9 +140,12 @@ class _Database(Store):
         from optuna.storages import RDBStorage
 
         self.url = url
+        self.grace = _GRACE
         self._storage = RDBStorage(
-            url, heartbeat_interval=_BEAT, grace_period=_GRACE, heartbeat_stale_trial_callback=requeue
+            url, heartbeat_interval=_BEAT, grace_period=self.grace, heartbeat_stale_trial_callback=requeue
         )
+        if self._storage.engine.dialect.name == "sqlite":
+            _lock_at_once(self._storage.engine)
 
     @property
     def storage(self) -> BaseStorage:

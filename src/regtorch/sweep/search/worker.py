@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import Trainer
 
 from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
-from regtorch.sweep.search.space import overrides_of
+from regtorch.sweep.search.signals import Ended
+from regtorch.sweep.search.space import overrides_of, quoted
 from regtorch.training.epochs import EpochCallback
 from regtorch.training.errors import RunError, message
 from regtorch.training.job import train
@@ -23,13 +23,9 @@ from regtorch.training.outputs import write_error
 if TYPE_CHECKING:
     from optuna import Trial
 
-__all__ = ["Ended", "train_trial", "work"]
+__all__ = ["train_trial", "work"]
 
 _LEFT_OUT = ("best", "last", "progress", "history")  # what a trial has no use for: the winner is trained again
-
-
-class Ended(BaseException):
-    """Somebody asked this process to end."""
 
 
 class Report(EpochCallback):
@@ -81,26 +77,25 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
-    with _asked_to_end():
-        while True:
-            book.reclaim()
-            with book.take() as trial:
-                if trial is None:
-                    return
-                try:
-                    value = do(trial)
-                except TrialPruned:
-                    book.study.tell(trial, state=TrialState.PRUNED)
-                except Exception as error:
-                    book.fail(trial, message(error))
-                except (Ended, KeyboardInterrupt):
-                    book.hand_back(trial)
-                    raise
+    while True:
+        book.reclaim()
+        with book.take() as trial:
+            if trial is None:
+                return
+            try:
+                value = do(trial)
+            except TrialPruned:
+                book.study.tell(trial, state=TrialState.PRUNED)
+            except Exception as error:
+                book.fail(trial, message(error))
+            except (Ended, KeyboardInterrupt):
+                book.hand_back(trial)
+                raise
+            else:
+                if math.isfinite(value):
+                    book.study.tell(trial, value)
                 else:
-                    if math.isfinite(value):
-                        book.study.tell(trial, value)
-                    else:
-                        book.fail(trial, f"{book.plan.monitor} became {value}")
+                    book.fail(trial, f"{book.plan.monitor} became {value}")
 
 
 def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
@@ -116,7 +111,11 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     trial.set_user_attr("folder", str(folder))
     report = Report(trial, plan.monitor, plan.maximize)
-    chosen = [*overrides_of(trial.params), *(f"++callbacks.{name}=null" for name in _LEFT_OUT), f"out_dir={folder}"]
+    chosen = [
+        *overrides_of(trial.params),
+        *(f"++callbacks.{name}=null" for name in _LEFT_OUT),
+        f"out_dir={quoted(str(folder))}",
+    ]
     try:
         with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
             cfg, choices = composed(conf, [*plan.overrides, *chosen])
@@ -129,17 +128,3 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
         write_error(folder, message(error), error)
         raise
     return report.best
-
-
-@contextmanager
-def _asked_to_end() -> Iterator[None]:
-    """Make SIGTERM an exception, so that a trial can be handed back."""
-
-    def end(*_: Any) -> None:
-        raise Ended
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
