@@ -128,8 +128,9 @@ class _Attached:
     def _wrap(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         def with_penalty() -> Any:
             loss = closure()
-            if loss is None and not _has_gradient(optimizer):
-                return None  # a batch that was left out, as by Lightning's training_step that returns None
+            left_out = loss is None and not _has_gradient(optimizer)
+            if left_out:  # as by Lightning's training_step that returns None
+                return None
             owned = self._add_gradients(optimizer)
             if not isinstance(optimizer, LBFGS):
                 return loss
