@@ -128,9 +128,8 @@ class _Attached:
     def _wrap(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         def with_penalty() -> Any:
             loss = closure()
-            left_out = loss is None and not _has_gradient(optimizer)
-            if left_out:  # as by Lightning's training_step that returns None
-                return None
+            if _left_out(loss, optimizer):
+                return loss
             owned = self._add_gradients(optimizer)
             if not isinstance(optimizer, LBFGS):
                 return loss
@@ -211,8 +210,9 @@ def owned_by(optimizer: Optimizer) -> set[int]:
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
-def _has_gradient(optimizer: Optimizer) -> bool:
-    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+def _left_out(loss: Any, optimizer: Optimizer) -> bool:
+    """Whether a closure passed over its batch, as Lightning's where training_step returns None."""
+    return loss is None and all(p.grad is None for group in optimizer.param_groups for p in group["params"])
 
 
 def _check_penalty(optimizer: Optimizer) -> None:
