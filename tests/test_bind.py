@@ -1,51 +1,17 @@
 from __future__ import annotations
 
-import copy
-import io
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations, prune
 
 import regtorch as rt
-from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase, every
-from nets import NETS, channels_last, dense, everything, tied, weight_normed
+from cases import PENALTIES, PenaltyCase, every
+from nets import NETS, dense, everything
 from regtorch.terms import BoundTerms
-
-Net = Callable[[], tuple[nn.Module, Tensor, Tensor]]
-close = torch.testing.assert_close
-
-
-def gradients(model: nn.Module) -> dict[str, Tensor]:
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def way_1(net: Net, rule: rt.Penalty) -> dict[str, Tensor]:
-    model, x, y = net()
-    reg = rule.on(model)
-    (F.cross_entropy(model(x), y) + reg()).backward()
-    return gradients(model)
-
-
-def way_2(net: Net, rule: rt.Penalty, foreach: bool | None = None) -> dict[str, Tensor]:
-    model, x, y = net()
-    reg = rule.on(model)
-    F.cross_entropy(model(x), y).backward()
-    reg.add_grad_(foreach=foreach)
-    return gradients(model)
-
-
-def way_3(net: Net, rule: rt.Penalty) -> dict[str, Tensor]:
-    model, x, y = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    rule.on(model).attach(optimizer)
-    F.cross_entropy(model(x), y).backward()
-    optimizer.step()
-    return gradients(model)
+from ways import Net, close, gradients, way_1, way_2, way_3
 
 
 @pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
@@ -217,172 +183,6 @@ def test_two_rules_on_one_weight_add_up_by_weight():
     model = nn.Linear(3, 2)
     total = rt.L2(0.1).on(model) + rt.L1(0.1).on(model)
     close(total.by_weight()["weight"], rt.L1L2(0.1, 0.1)(model.weight))
-
-
-def test_a_tied_weight_counts_once():
-    model, *_ = tied()
-    reg = rt.L2(1.0, select="embedding|kernel").on(model)
-    close(reg(), model.wte.weight.square().sum() + model.mix.weight.square().sum())
-    assert "wte.weight = head.weight" in reg.receipt()
-
-
-def test_frozen_weights_are_left_alone_also_when_frozen_later():
-    model, *_ = dense()
-    model[0].weight.requires_grad_(False)
-    reg = rt.L2(1.0).on(model)
-    assert set(reg.by_weight()) == {"2.weight", "4.weight"}
-    assert "frozen" in reg.receipt()
-    model[2].weight.requires_grad_(False)
-    close(reg(), model[4].weight.square().sum())
-    reg.add_grad_()
-    assert set(gradients(model)) == {"4.weight"}
-    model[4].weight.requires_grad_(False)
-    assert reg() == 0
-
-
-def test_tensors_are_read_again():
-    model, *_ = dense()
-    reg = rt.L2(1.0).on(model)
-    state = {name: 2 * p for name, p in model.state_dict().items()}
-    before = reg().detach()
-    model.load_state_dict(state, assign=True)
-    model.requires_grad_()
-    close(reg(), 4 * before)
-    model[4] = nn.Linear(4, 7).double()
-    assert "4.weight  7×4" in reg.receipt()
-    assert reg.by_weight()["4.weight"] == model[4].weight.square().sum()
-    model[4] = nn.Tanh()
-    with pytest.raises(LookupError, match="no weight '4.weight' any more; bind the rule to it again"):
-        reg()
-
-
-def test_nothing_enters_the_state_dict_and_a_copy_needs_its_own_binding():
-    model, *_ = dense()
-    keys = list(model.state_dict())
-    reg = rt.L2(1.0).on(model)
-    model.reg = reg
-    assert list(model.state_dict()) == keys
-    twin = copy.deepcopy(model)
-    twin[0].weight.data.zero_()
-    assert twin.reg() < reg()  # a rule kept on the module is copied with it
-    buffer = io.BytesIO()
-    torch.save(reg, buffer)
-    buffer.seek(0)
-    close(torch.load(buffer, weights_only=False)(), reg())
-
-
-def test_weight_norm_is_seen_through():
-    model, x, y = weight_normed()
-    reg = rt.L2(1.0).on(model)
-    assert list(reg.by_weight()) == ["0.weight", "2.weight", "4.weight"]
-    close(reg.by_weight()["0.weight"], model[0].weight.square().sum())
-    buffers = [b.clone() for b in model.buffers()]
-    reg()
-    reg.add_grad_()
-    assert all(torch.equal(a, b) for a, b in zip(buffers, model.buffers(), strict=True))  # no power iteration
-    assert all(m.training for m in model.modules())
-
-
-def test_the_older_weight_norm_and_pruning_are_seen_through():
-    model, x, y = dense()
-    with pytest.warns(FutureWarning, match="weight_norm"):
-        nn.utils.weight_norm(model[0])
-    prune.random_unstructured(model[2], "weight", 0.5)
-    reg = rt.L2(1.0).on(model)
-    assert list(reg.by_weight()) == ["0.weight", "2.weight", "4.weight"]
-    model(x)
-    close(reg(), sum(model[i].weight.square().sum() for i in (0, 2, 4)))
-    reg().backward()
-    expected = gradients(model)
-    model.zero_grad()
-    reg.add_grad_()
-    close(gradients(model), expected, rtol=1e-12, atol=1e-12)
-
-
-def test_compiled_and_data_parallel_wrappers_are_seen_through():
-    model, *_ = dense()
-    expected = list(rt.L2(1.0).on(model).by_weight())
-    assert list(rt.L2(1.0).on(torch.compile(model, backend="eager")).by_weight()) == expected
-    assert list(rt.L2(1.0).on(nn.DataParallel(model)).by_weight()) == expected
-    holder = nn.ModuleDict({"inner": torch.compile(model, backend="eager")})
-    assert list(rt.L2(1.0).on(holder).by_weight()) == ["inner." + name for name in expected]
-
-
-def test_transposed_convolutions_have_their_units_in_dim_1():
-    torch.manual_seed(0)
-    for groups in (1, 2):
-        up = nn.ConvTranspose2d(4, 6, 3, groups=groups).double()
-        w = up.weight  # (in, out / groups, 3, 3)
-        norms = torch.stack(
-            [w[g * 4 // groups : (g + 1) * 4 // groups, o].norm() for g in range(groups) for o in range(6 // groups)]
-        )
-        close(rt.GroupLasso(1.0).on(up)(), math.sqrt(4 // groups * 9) * norms.sum())
-        bound = rt.MaxNorm(0.01).on(up)
-        close(bound.violation(), norms.max() - 0.01)
-        bound.project_()
-        assert bound.violation() < 1e-12
-        assert (w != 0).all()
-
-
-@every(CONSTRAINTS)
-def test_projection_is_the_rule_on_each_weight(case: ConstraintCase):
-    model, *_ = dense()
-    bound = case.rule.on(model)
-    expected = {
-        name: case.rule(p.detach()) if name.endswith("weight") else p.detach().clone()
-        for name, p in model.named_parameters()
-    }
-    bound.project_()
-    close(dict(model.named_parameters()), expected, rtol=0, atol=0)
-    if case.idempotent:
-        assert bound.violation() < 1e-12
-    assert type(case.rule).__name__ in bound.receipt()
-
-
-@every(CONSTRAINTS)
-def test_projection_in_either_memory_format(case: ConstraintCase):
-    (model, *_), (other, *_) = everything(), channels_last()
-    for net in (model, other):
-        case.rule.on(net).project_()
-    close(dict(other.named_parameters()), dict(model.named_parameters()), rtol=1e-12, atol=1e-12, check_stride=False)
-
-
-def test_explicit_dims_are_torch_dims_also_when_transposed():
-    up = nn.ConvTranspose2d(4, 6, 3).double()
-    expected = rt.MaxNorm(0.1, dim=(2, 3))(up.weight.detach())
-    rt.MaxNorm(0.1, dim=(2, 3)).on(up).project_()
-    close(up.weight.detach(), expected)
-
-
-def test_a_computed_weight_cannot_be_projected():
-    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2))
-    with pytest.raises(TypeError, match="'0.weight' is computed by a parametrization .*-name:0.weight"):
-        rt.MaxNorm(1.0).on(model)
-    rt.MaxNorm(1.0, select="kernel -name:0.weight").on(model).project_()
-
-
-def test_a_weight_parametrized_after_binding_is_not_projected_in_silence():
-    model = nn.Linear(3, 2)
-    bound = rt.MaxNorm(0.1).on(model)
-    parametrizations.weight_norm(model)
-    with pytest.raises(TypeError, match="computed by a parametrization"):
-        bound.project_()
-
-
-def test_dims_that_do_not_fit_show_at_binding():
-    with pytest.raises(ValueError, match=r"dim must name dims of the weight.*\(2, 3\)"):
-        rt.MaxNorm(1.0, dim=(1, 2, 3)).on(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(3, 2)))
-
-
-def test_a_weight_flattened_after_binding_is_refused():
-    model = nn.Linear(3, 2)
-    reg = rt.L2(0.1).on(model)
-    model.weight = nn.Parameter(model.weight.detach().flatten())
-    with pytest.raises(LookupError, match="'weight' was given another number of dims since L2"):
-        reg()
-    model.weight._fsdp_flattened = True
-    with pytest.raises(LookupError, match="'weight' was sharded by FSDP since L2"):
-        reg()
 
 
 @pytest.mark.parametrize("lam", [1e-8, 1e-6, 1e-2])

@@ -145,6 +145,31 @@ def test_a_trial_whose_worker_is_gone_goes_back(tmp_path: Path, kind: str, monke
     assert lost in [trial.params for trial in book.trials()]
 
 
+class Died(BaseException):
+    """As SIGKILL would end a worker, at a moment of the test's choice."""
+
+
+@pytest.mark.parametrize("at", ["create_new_trial", "set_trial_state_values"])
+def test_a_death_while_a_trial_goes_back_neither_loses_nor_doubles_it(
+    tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(tmp_path, 2)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    def vanish(trial: Any) -> float:
+        monkeypatch.setattr(type(joined(tmp_path).store.storage), at, die)
+        raise Ended
+
+    for _ in range(2):  # the second worker begins with what the first one left
+        with pytest.raises(Died):
+            work(joined(tmp_path), vanish)
+        monkeypatch.undo()
+    work(joined(tmp_path), bowl)
+    assert joined(tmp_path).counts() == {"complete": 2}
+
+
 def nap(trial: Any) -> float:
     time.sleep(0.02)
     return trial.params["reg.lam"]

@@ -12,6 +12,7 @@ from regtorch.sweep.claims import Setting
 from regtorch.sweep.finding import Found, folder_of
 from regtorch.sweep.overrides import compare
 from regtorch.training.folders import move_aside
+from regtorch.training.quoting import quoted
 
 __all__ = ["train_missing"]
 
@@ -46,7 +47,7 @@ def train_missing(found: Mapping[str, list[Found]], runs: Path, script: Path, ex
             folder = folder_of(runs, of_one.claim, of_one.setting, seed)
             print(f"\n{of_one.claim.name}, {of_one.setting.label}, seed {seed}", flush=True)
             move_aside(folder)
-            words = [*of_one.setting.words, f"seed={seed}", *extra, f"hydra.run.dir={_quoted(folder)}"]
+            words = [*of_one.setting.words, f"seed={seed}", *extra, f"hydra.run.dir={quoted(folder)}"]
             if _run([sys.executable, str(script), *words]):
                 failed.append(folder)
     return failed
@@ -60,12 +61,6 @@ def _check(setting: Setting, extra: Sequence[str]) -> None:
             f"overrides: expected some that leave what is measured as it is, received {' '.join(extra)}: "
             f"the setting {setting.overrides!r} would have {', '.join(differences)}"
         )
-
-
-def _quoted(folder: Path) -> str:
-    """A path as Hydra reads it back: blanks, commas and the like are its grammar's."""
-    escaped = str(folder).replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _run(command: Sequence[str]) -> int:

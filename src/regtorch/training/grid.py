@@ -21,6 +21,7 @@ from regtorch.training.claimed import claimed, is_busy
 from regtorch.training.errors import RunError, message
 from regtorch.training.folders import Folders, move_aside
 from regtorch.training.identity import Known, hydra_is, identity, known_in
+from regtorch.training.quoting import quoted
 from regtorch.training.watch import Watch
 
 __all__ = ["launch"]
@@ -100,7 +101,8 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
         most = 1  # one after the other anyway, and Hydra may fail before the job begins
     with _threads(launcher, to_do, most), watch:
         for batch in _batches(to_do, most):
-            overrides = [[*job.overrides, f"hydra.sweep.subdir={_subdir(job.folder, sweep)}"] for job in batch]
+            places = [f"hydra.sweep.subdir={quoted(job.folder.relative_to(sweep))}" for job in batch]
+            overrides = [[*job.overrides, place] for job, place in zip(batch, places, strict=True)]
             try:
                 returns.append(launcher.launch(overrides, initial_job_idx=batch[0].number))
             except Exception as error:  # a process that was killed, or a queue that refuses: the other batches go on
@@ -189,12 +191,6 @@ def _labels(grid: Sequence[Sequence[str]]) -> list[str]:
     """What each job overrides and the others do not."""
     shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set[str]()
     return [" ".join(override for override in overrides if override not in shared) for overrides in grid]
-
-
-def _subdir(folder: Path, sweep: Path) -> str:
-    """A folder's name as Hydra reads it back: blanks, commas and the like are its grammar's."""
-    escaped = str(folder.relative_to(sweep)).replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 @contextmanager

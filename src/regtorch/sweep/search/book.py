@@ -130,9 +130,8 @@ class Book:
         """Let somebody else do a trial that is not finished."""
         from optuna.trial import TrialState
 
-        # A death between the two is a trial too few, which the next start adds.
-        self.study.tell(trial, state=TrialState.FAIL)
         requeue(self.study, self.study.trials[trial.number])
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def fail(self, trial: Trial, reason: str) -> None:
         """A trial is over without a value, and not to be done again."""

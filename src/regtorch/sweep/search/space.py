@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from regtorch.training.errors import RunError
+from regtorch.training.quoting import quoted
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["KEYS", "Range", "distributions", "overrides_of", "quoted", "read_space"]
+__all__ = ["KEYS", "Range", "distributions", "overrides_of", "read_space"]
 
 KEYS = {"lam": "reg.lam", "select": "reg.select", "rate": "reg.rate", "max_value": "constraint.max_value"}
 """The keys of `search` that name a range, and what they choose; `search.also` has any others."""
@@ -118,10 +119,3 @@ def _reads_as_itself(text: str) -> bool:
         return OverridesParser.create().parse_override(f"key={text}").value() == text
     except HydraException:
         return False
-
-
-def quoted(text: str) -> str:
-    """A word as Hydra reads it back, whatever its grammar makes of the characters in it."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    return QuotedString(text, Quote.single).with_quotes()

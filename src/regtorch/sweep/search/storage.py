@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["JOURNAL", "Store", "open_store", "requeue"]
 
 JOURNAL = "journal.log"
+_AGAIN = "again"  # attribute of a trial that does another one again: the other's number
 _BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
 _BUSY = 60  # seconds that SQLite waits for its turn
 
 
 def requeue(study: Study, trial: FrozenTrial) -> None:
-    """Let somebody else do a trial that failed because its worker ended: the same setting, under a new number."""
-    study.enqueue_trial(trial.params)
+    """Let somebody else do a trial whose worker ended: the same setting, under a new number.
+
+    To be called before the trial is made a failed one, and again by whoever finds it unfinished: a death in between
+    neither loses it nor doubles it.
+    """
+    if all(other.user_attrs.get(_AGAIN) != trial.number for other in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
 
 
 class Store(ABC):
@@ -109,8 +115,8 @@ class _Journal(Store):
             with self.lease(trial) as free:
                 # Under its lease: two that ask at once find it running once.
                 if free and self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
-                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
                     requeue(study, trial)
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def _lock_at_once(engine: Engine) -> None:

@@ -14,11 +14,12 @@ from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
 from regtorch.sweep.search.signals import Ended
-from regtorch.sweep.search.space import overrides_of, quoted
+from regtorch.sweep.search.space import overrides_of
 from regtorch.training.epochs import EpochCallback
 from regtorch.training.errors import RunError, message
 from regtorch.training.job import train
 from regtorch.training.outputs import write_error
+from regtorch.training.quoting import quoted
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -114,7 +115,7 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     chosen = [
         *overrides_of(trial.params),
         *(f"++callbacks.{name}=null" for name in _LEFT_OUT),
-        f"out_dir={quoted(str(folder))}",
+        f"out_dir={quoted(folder)}",
     ]
     try:
         with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):

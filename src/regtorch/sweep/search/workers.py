@@ -15,7 +15,7 @@ from typing import Self
 import torch
 
 from regtorch.sweep.search.book import Book
-from regtorch.sweep.search.space import quoted
+from regtorch.training.quoting import quoted
 
 __all__ = ["Workers", "command_of"]
 
@@ -28,7 +28,7 @@ def command_of(book: Book, folder: Path) -> list[str]:
         "search.worker": "true",
         "search.storage": quoted(book.store.url),
         "search.name": quoted(book.study.study_name),
-        "hydra.run.dir": quoted(str(folder)),
+        "hydra.run.dir": quoted(folder),
         "hydra.output_subdir": "null",
     }
     return [sys.executable, sys.argv[0], *(f"{key}={value}" for key, value in given.items())]

@@ -1,0 +1,73 @@
+"""Constraints on the weights of a module."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import regtorch as rt
+from cases import CONSTRAINTS, ConstraintCase, every
+from nets import channels_last, dense, everything
+from ways import close
+
+
+@every(CONSTRAINTS)
+def test_projection_is_the_rule_on_each_weight(case: ConstraintCase):
+    model, *_ = dense()
+    bound = case.rule.on(model)
+    expected = {
+        name: case.rule(p.detach()) if name.endswith("weight") else p.detach().clone()
+        for name, p in model.named_parameters()
+    }
+    bound.project_()
+    close(dict(model.named_parameters()), expected, rtol=0, atol=0)
+    if case.idempotent:
+        assert bound.violation() < 1e-12
+    assert type(case.rule).__name__ in bound.receipt()
+
+
+@every(CONSTRAINTS)
+def test_projection_in_either_memory_format(case: ConstraintCase):
+    (model, *_), (other, *_) = everything(), channels_last()
+    for net in (model, other):
+        case.rule.on(net).project_()
+    close(dict(other.named_parameters()), dict(model.named_parameters()), rtol=1e-12, atol=1e-12, check_stride=False)
+
+
+def test_explicit_dims_are_torch_dims_also_when_transposed():
+    up = nn.ConvTranspose2d(4, 6, 3).double()
+    expected = rt.MaxNorm(0.1, dim=(2, 3))(up.weight.detach())
+    rt.MaxNorm(0.1, dim=(2, 3)).on(up).project_()
+    close(up.weight.detach(), expected)
+
+
+def test_a_computed_weight_cannot_be_projected():
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="'0.weight' is computed by a parametrization .*-name:0.weight"):
+        rt.MaxNorm(1.0).on(model)
+    rt.MaxNorm(1.0, select="kernel -name:0.weight").on(model).project_()
+
+
+def test_a_weight_parametrized_after_binding_is_not_projected_in_silence():
+    model = nn.Linear(3, 2)
+    bound = rt.MaxNorm(0.1).on(model)
+    parametrizations.weight_norm(model)
+    with pytest.raises(TypeError, match="computed by a parametrization"):
+        bound.project_()
+
+
+def test_dims_that_do_not_fit_show_at_binding():
+    with pytest.raises(ValueError, match=r"dim must name dims of the weight.*\(2, 3\)"):
+        rt.MaxNorm(1.0, dim=(1, 2, 3)).on(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(3, 2)))
+
+
+def test_a_weight_flattened_after_binding_is_refused():
+    model = nn.Linear(3, 2)
+    reg = rt.L2(0.1).on(model)
+    model.weight = nn.Parameter(model.weight.detach().flatten())
+    with pytest.raises(LookupError, match="'weight' was given another number of dims since L2"):
+        reg()
+    model.weight._fsdp_flattened = True
+    with pytest.raises(LookupError, match="'weight' was sharded by FSDP since L2"):
+        reg()
