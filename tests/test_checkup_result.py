@@ -177,7 +177,7 @@ def test_cure_and_strength_are_asked_for_and_written(
     monkeypatch.setattr(cure, "prove", prove)
     monkeypatch.setattr(strength, "find_strength", find_strength)
     doctor = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")
-    given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=1")
+    given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=100")
     result = doctor(*given, "cure=true", "strength=true", fast=False)
     assert result.code == 0  # all that was severe is refuted
     assert asked == [given, given]
