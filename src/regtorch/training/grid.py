@@ -22,6 +22,7 @@ from regtorch.training.errors import RunError, message
 from regtorch.training.folders import Folders, move_aside
 from regtorch.training.identity import Known, hydra_is, identity, known_in
 from regtorch.training.quoting import quoted
+from regtorch.training.table import labels_of
 from regtorch.training.watch import Watch
 
 __all__ = ["launch"]
@@ -130,7 +131,7 @@ def _composed(
 
 def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: Path) -> list[Planned]:
     """Give each job a folder: that of a run with the same settings where there is one, a free one otherwise."""
-    known, labels = known_in(sweep), _labels(grid)
+    known, labels = known_in(sweep), labels_of(grid)
     taken: set[Path] = set()
     planned: set[str] = set()
     jobs: list[Planned] = []
@@ -185,12 +186,6 @@ def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Pla
         together = [job for _, job in group]
         size = most or len(together)
         yield from (together[start : start + size] for start in range(0, len(together), size))
-
-
-def _labels(grid: Sequence[Sequence[str]]) -> list[str]:
-    """What each job overrides and the others do not."""
-    shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set[str]()
-    return [" ".join(override for override in overrides if override not in shared) for overrides in grid]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from yaml import YAMLError
 from regtorch.training.folders import Folders
 from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary, score_of
 
-__all__ = ["Job", "Monitored", "error_of", "is_better", "jobs_of", "print_jobs", "print_metrics"]
+__all__ = ["Job", "Monitored", "error_of", "is_better", "jobs_of", "labels_of", "print_jobs", "print_metrics"]
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
 _OVERRIDES = ".hydra/overrides.yaml"
@@ -121,6 +121,13 @@ def _has_begun(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (_OVERRIDES, SUMMARY, ERROR))
 
 
+def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """What each job overrides and the others do not; one whose overrides are not known counts for nothing."""
+    known = [set(overrides) for overrides in jobs if overrides]
+    shared = set.intersection(*known) if len(known) > 1 else set[str]()
+    return [" ".join(override for override in overrides if override not in shared) for overrides in jobs]
+
+
 def print_jobs(jobs: Sequence[Job]) -> None:
     """Print what each job overrides and the others do not, with its score or its error; the best one is marked."""
     from rich import box
@@ -135,10 +142,7 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
         column.overflow = "fold"
-    known = [set(job.overrides) for job in jobs if job.overrides]
-    shared = set.intersection(*known) if len(known) > 1 else set[str]()
-    for job in jobs:
-        own = " ".join(override for override in job.overrides if override not in shared)
+    for job, own in zip(jobs, labels_of([job.overrides for job in jobs]), strict=True):
         final, best = (job.summary["final"], job.summary.get("best") or {}) if job.summary else ({}, {})
         of = score_of(final)
         values = (final.get(f"val/{of}"), final.get(f"test/{of}"), best.get(f"val/{of}"))
