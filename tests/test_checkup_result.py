@@ -11,7 +11,7 @@ import pytest
 from command_line import CommandLine
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.doctor.trial import Forces, Step, Trial
-from regtorch.sweep.checkup import cure, strength
+from regtorch.sweep.checkup import checked, cure
 from regtorch.sweep.checkup.app import main
 from regtorch.sweep.checkup.cure import Proof, Verdict
 from regtorch.sweep.checkup.page import write_page
@@ -175,9 +175,9 @@ def test_cure_and_strength_are_asked_for_and_written(
         return ADVISED
 
     monkeypatch.setattr(cure, "prove", prove)
-    monkeypatch.setattr(strength, "find_strength", find_strength)
+    monkeypatch.setattr(checked, "find_strength", find_strength)
     doctor = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")
-    given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=100")
+    given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=1")
     result = doctor(*given, "cure=true", "strength=true", fast=False)
     assert result.code == 0  # all that was severe is refuted
     assert asked == [given, given]
