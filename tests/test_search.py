@@ -14,9 +14,9 @@ import pytest
 import regtorch.sweep.search.storage as search_storage
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
-from regtorch.sweep.search.signals import Ended
 from regtorch.sweep.search.storage import open_store
 from regtorch.sweep.search.worker import work
+from regtorch.training.ending import Ended
 from regtorch.training.errors import RunError
 
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
@@ -100,7 +100,7 @@ def test_a_failed_trial_is_recorded_and_ends_nothing(tmp_path: Path, kind: str) 
     ]
 
 
-@pytest.mark.parametrize("error", [Ended, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [Ended, SystemExit])
 @pytest.mark.parametrize("kind", STORAGES)
 def test_a_worker_that_is_asked_to_end_hands_its_trial_back(
     tmp_path: Path, kind: str, error: type[BaseException]

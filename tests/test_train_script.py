@@ -233,7 +233,8 @@ def test_help_is_quick_as_nothing_heavy_is_imported():
     assert not imported & set(HEAVY.split())
 
 
-def test_ctrl_c_ends_cleanly(tmp_path: Path):
+@pytest.mark.parametrize(("asked", "text"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM")])
+def test_being_asked_to_end_ends_cleanly(tmp_path: Path, asked: signal.Signals, text: str):
     process = subprocess.Popen(
         [sys.executable, ROOT / "scripts" / "train.py", *FAST[:2], "trainer.max_epochs=10000"],
         cwd=tmp_path,
@@ -248,14 +249,15 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path):
         while not list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(asked)
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + asked
     assert "Traceback" not in err
-    assert err.strip().splitlines() == ["error: interrupted"]
+    assert err.strip().splitlines() == [f"error: {text}"]
     (folder,) = tmp_path.glob("runs/*/*")
+    assert (folder / "error.txt").read_text().splitlines()[0] == text
     assert not (folder / "summary.json").exists()
     assert "net.hidden.weight" in torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

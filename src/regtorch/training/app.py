@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from regtorch.training.ending import Ended, asked_to_end, end_if_asked
 from regtorch.training.errors import RunError, check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
@@ -39,7 +40,8 @@ def main(conf: Path) -> int:
         conf: the folder of the configs.
 
     Returns:
-        The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 130 after Ctrl-C.
+        The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 128 + its number after
+        a signal: 130 after Ctrl-C.
     """
     Folders.sweep = Folders.jobs = None  # a program may call this twice
     code = command_line(conf, "train", run)
@@ -55,7 +57,8 @@ def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | No
         job: what Hydra calls with it; its `SystemExit` is the exit code.
 
     Returns:
-        The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 130 after Ctrl-C.
+        The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
+        after a signal: 130 after Ctrl-C.
     """
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # where a net of one's own is
@@ -66,7 +69,8 @@ def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | No
     os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # a process that Lightning started has it already
     os.environ[_HYDRA_FULL] = "1"
     try:
-        return _hydra(conf, config, job)
+        with asked_to_end():
+            return _hydra(conf, config, job)
     finally:
         for name, value in before.items():
             if value is None:
@@ -80,9 +84,10 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     try:
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    except KeyboardInterrupt as error:
+        ended = error if isinstance(error, Ended) else Ended()
+        say(str(ended))
+        return ended.code
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception as error:
@@ -116,6 +121,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
     from regtorch.training.job import train
     from regtorch.training.watch import told
 
+    end_if_asked()
     with told(folder):
         print(f"\njob {folder.name}: {' '.join(job.overrides.task)}", flush=True)
         try:
@@ -156,7 +162,7 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
         with quiet(not cfg.debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
-        write_error(folder, "interrupted", error)
+        write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)

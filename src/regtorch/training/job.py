@@ -18,6 +18,7 @@ from regtorch.models import count
 from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
 from regtorch.training.diverged import StopWhenDiverged
+from regtorch.training.ending import end_if_asked
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
@@ -175,11 +176,12 @@ def _trainer(
 
 @contextmanager
 def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Make Ctrl-C a KeyboardInterrupt again, of which Lightning makes an exit."""
+    """Make being asked to end an exception again, of which Lightning makes an exit."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit as error:
+        end_if_asked()
         if trainer.interrupted:
             raise KeyboardInterrupt from error
         raise

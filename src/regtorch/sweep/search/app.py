@@ -8,8 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.sweep.search.signals import Ended, asked_to_end
-from regtorch.training.app import command_line, say, telling
+from regtorch.training.app import command_line, telling
 from regtorch.training.errors import RunError
 
 __all__ = ["main"]
@@ -25,12 +24,7 @@ def main(conf: Path) -> int:
         The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
-    try:
-        with asked_to_end():
-            return command_line(conf, "search", lambda cfg: _run(cfg, conf))
-    except Ended as ended:
-        say(str(ended))
-        return ended.code
+    return command_line(conf, "search", lambda cfg: _run(cfg, conf))
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:

@@ -89,10 +89,14 @@ class Book:
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
-        """The next trial, with its parameters chosen and held until the block ends; None where none waits."""
+        """The next trial, with its parameters chosen and held until the block ends; None where none waits.
+
+        What workers left that are gone waits again first.
+        """
         import optuna
         from optuna.trial import TrialState
 
+        self.reclaim()
         for waiting in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             with self.store.lease(waiting) as free:
                 if free and self._won(waiting):

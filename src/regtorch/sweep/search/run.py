@@ -11,9 +11,9 @@ from typing import Any
 
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.results import in_words, print_results, write_results
-from regtorch.sweep.search.signals import Ended
 from regtorch.sweep.search.workers import Workers
 from regtorch.training.app import say
+from regtorch.training.ending import exposed, shielded
 from regtorch.training.outputs import ERROR
 
 __all__ = ["search"]
@@ -35,14 +35,13 @@ def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bo
         Whether all trials are done and one of them has a value.
 
     Raises:
-        Ended: the process was asked to end; what there is has been written.
-        KeyboardInterrupt: likewise.
+        KeyboardInterrupt: the process was asked to end; what there is has been written.
     """
     try:
         if left := book.left():
             with Workers(command, min(workers, left), folder) as processes:
                 _watch(book, processes)
-    except (Ended, KeyboardInterrupt):
+    except KeyboardInterrupt:
         _tell(book, folder)
         raise
     _tell(book, folder)
@@ -61,7 +60,7 @@ def _watch(book: Book, workers: Workers) -> None:
     """Keep workers at it, and show the trials as they are done, until all are or workers only fail."""
     seen = {trial.number for trial in book.trials() if trial.state.is_finished()}
     failures, told = 0, False
-    with _bar(sum(book.counts().values()), len(seen)) as bar:
+    with shielded(), _bar(sum(book.counts().values()), len(seen)) as bar:
         while True:
             failed = workers.ended()  # before the trials are read: what these did is among them
             for trial in book.trials():
@@ -82,7 +81,8 @@ def _watch(book: Book, workers: Workers) -> None:
             if not workers.alive and not told:
                 say(f"trials held by other workers: {left}; waiting{_killed(book)}", "warning")
                 told = True
-            time.sleep(_LOOK)
+            with exposed():
+                time.sleep(_LOOK)
 
 
 def _killed(book: Book) -> str:

@@ -13,8 +13,8 @@ from lightning.pytorch import Trainer
 from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
-from regtorch.sweep.search.signals import Ended
 from regtorch.sweep.search.space import overrides_of
+from regtorch.training.ending import exposed, shielded
 from regtorch.training.epochs import EpochCallback
 from regtorch.training.errors import RunError, message
 from regtorch.training.job import train
@@ -54,10 +54,11 @@ class Report(EpochCallback):
             return  # trainer.check_val_every_n_epoch leaves some without a validation
         value = metrics[self.monitor]
         self.best = value if self.best is None else self.pick(self.best, value)
-        self.trial.report(self.best, epoch)
         last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if not last and self.trial.should_prune():
-            raise TrialPruned
+        with shielded():
+            self.trial.report(self.best, epoch)
+            if not last and self.trial.should_prune():
+                raise TrialPruned
 
     def never_logged(self) -> RunError:
         """What to say where the metric is none of a run's."""
@@ -72,24 +73,23 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
         do: trains one and gives its value; may raise `optuna.TrialPruned`, or any error, which fails the trial.
 
     Raises:
-        Ended: the process was asked to end; the trial in hand went back to the queue.
-        KeyboardInterrupt: likewise.
+        KeyboardInterrupt: the process was asked to end; the trial in hand went back to the queue.
     """
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
     while True:
-        book.reclaim()
-        with book.take() as trial:
+        with shielded(), book.take() as trial:
             if trial is None:
                 return
             try:
-                value = do(trial)
+                with exposed():
+                    value = do(trial)
             except TrialPruned:
                 book.study.tell(trial, state=TrialState.PRUNED)
             except Exception as error:
                 book.fail(trial, message(error))
-            except (Ended, KeyboardInterrupt):
+            except BaseException:
                 book.hand_back(trial)
                 raise
             else:

@@ -64,7 +64,8 @@ class Workers:
         for process in self._processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # asked once more, somebody waits
+                deadline = 0.0
                 process.kill()
                 process.wait()
 

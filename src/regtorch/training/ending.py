@@ -1,0 +1,111 @@
+"""Being asked to end, by Ctrl-C or a signal: an exception that is not lost, and does not come in the middle of a whole.
+
+Python raises it between any two instructions. In a destructor it goes no further, so that what works for long asks for
+it again (`end_if_asked`); after a lock was taken and before it is known, it would leave the lock locked, so that what
+locks and writes puts it off (`shielded`).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Ended", "asked_to_end", "end_if_asked", "exposed", "shielded"]
+
+_ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+
+
+class Ended(KeyboardInterrupt):
+    """Somebody asked this process to end.
+
+    Args:
+        number: the signal's.
+
+    Attributes:
+        code: the exit code that says so.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        known = signal.Signals(number)
+        super().__init__("interrupted" if known == signal.SIGINT else f"ended by {known.name}")
+        self.code = 128 + known
+
+
+class _State:
+    asked: int | None = None
+    shields = 0
+
+
+@contextmanager
+def asked_to_end() -> Iterator[None]:
+    """Make SIGINT, SIGTERM and SIGHUP an exception; in a thread, which gets no signals, this does nothing.
+
+    Raises:
+        Ended: one came. Of SIGTERM and SIGHUP further ones are ignored, which would disturb the ending.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {known: signal.getsignal(known) for known in _ASKING}
+    taken = [known for known in _ASKING if before[known] != signal.SIG_IGN]  # nohup stays what it is
+
+    def end(number: int, _: Any) -> None:
+        _State.asked = number
+        for known in taken:
+            if known != signal.SIGINT:
+                signal.signal(known, signal.SIG_IGN)
+        if not _State.shields:
+            raise Ended(number)
+
+    _State.asked, _State.shields = None, 0
+    for known in taken:
+        signal.signal(known, end)
+    try:
+        yield
+    finally:
+        for known in taken:
+            signal.signal(known, before[known])
+        _State.asked = None
+
+
+def end_if_asked() -> None:
+    """Raise what was asked for, where it was put off or got lost.
+
+    Raises:
+        Ended: this process was asked to end.
+    """
+    if _State.asked is not None and not _State.shields:
+        raise Ended(_State.asked)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Put being asked to end off until the block is done.
+
+    Raises:
+        Ended: at the block's end, where it came in between.
+    """
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+    end_if_asked()
+
+
+@contextmanager
+def exposed() -> Iterator[None]:
+    """Let being asked to end come at any moment of a block that stands in a shielded one.
+
+    Raises:
+        Ended: it came, perhaps before the block.
+    """
+    shields, _State.shields = _State.shields, 0
+    try:
+        end_if_asked()
+        yield
+    finally:
+        _State.shields = shields
