@@ -11,9 +11,10 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
 from regtorch.sweep.path.batches import Feed
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.plan import chunks_of
 from regtorch.sweep.path.start import Prepared, prepared
-from regtorch.sweep.path.train import Outcome, Trainer, train_chunk
+from regtorch.sweep.path.train import Trainer, train_chunk
 from regtorch.training.denormals import flushed_denormals
 from regtorch.training.job import train
 from regtorch.training.quiet import quiet

@@ -56,6 +56,14 @@ PATHS = {
         "data.augment={_target_:regtorch.data.Augment,rotation:15,horizontal_flip:true}",
     ),
     "whole epochs, last batch smaller": (*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "trainer.limit_train_batches=null"),
+    "validation now and then, an epoch cut short": (
+        *(*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "path.seeds=[0,1]", "trainer.max_epochs=-1", "trainer.max_steps=29"),
+        "trainer.check_val_every_n_epoch=2",
+    ),
+    "steps that end with an epoch, more epochs than are reached": (
+        *(*MLP, "reg=l1", "path.lams=[1e-3,1e-2]", "trainer.max_epochs=9", "trainer.max_steps=12"),
+        "trainer.check_val_every_n_epoch=2",
+    ),
     "regression": ("model=distance", "data=distance", "optimizer=adam", "reg=l2", "path.lams=[1e-4,1e-2]"),
     "one logit": ("model=window_net", "data=windows", "reg=l2", "path.lams=[1e-4,1e-2]", "model.net.batch_norm=true"),
     "keras optimizer": (
@@ -96,8 +104,7 @@ def test_a_member_is_its_own_run(name: str, tmp_path: Path):
         assert trainable
         for weight, value in trainable.items():
             assert distance(state[weight], value) <= WITHIN, (outcome.member.label, weight)
-        final = {**outcome.epochs[-1], **outcome.test}
-        del final["epoch"]
+        final = outcome.final
         assert set(final) == set(summary["final"])
         for metric, value in summary["final"].items():  # Lightning keeps its means in float32
             assert final[metric] == pytest.approx(value, rel=2e-5, abs=1e-6), (outcome.member.label, metric)

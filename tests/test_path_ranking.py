@@ -6,9 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from regtorch.sweep.path.members import Member, members_of
+from regtorch.sweep.path.outcome import Divergence, Outcome
 from regtorch.sweep.path.ranking import best_of, best_setting, settings_of
 from regtorch.sweep.path.table import print_members
-from regtorch.sweep.path.train import Divergence, Outcome
 from regtorch.training.errors import RunError
 
 

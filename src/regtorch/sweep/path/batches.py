@@ -39,9 +39,21 @@ class Feed:
         return self._held[stage]
 
     def count(self, stage: str) -> int:
-        """Batches an epoch."""
+        """Batches of a whole epoch."""
         whole = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
         return limited(stage, whole, self._settings.limits[stage])
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are begun."""
+        epochs, steps = self._settings.epochs, self._settings.steps
+        bounds = [epochs, None if steps is None else -(-steps // self.count("train"))]
+        return min(bound for bound in bounds if bound is not None)
+
+    def steps(self, epoch: int) -> int:
+        """Training steps until the end of an epoch, counted from 1: its last one may be cut short."""
+        whole, most = epoch * self.count("train"), self._settings.steps
+        return whole if most is None else min(whole, most)
 
     def shuffled(self, seeds: Sequence[int | None]) -> list[Batches]:
         """Training batches for each seed, in the order that a run of this seed sees; a new one each epoch."""
@@ -51,9 +63,9 @@ class Feed:
             iter(of_seed)  # Lightning begins twice before the first epoch, and each beginning draws an order
         return batches
 
-    def train(self, batches: Sequence[Batches], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, epoch: int, batches: Sequence[Batches], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
         """An epoch's batches: of all members, or with a dim of members before them where there are several seeds."""
-        for parts in islice(zip(*batches, strict=True), self.count("train")):
+        for parts in islice(zip(*batches, strict=True), self.steps(epoch) - self.steps(epoch - 1)):
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
                 changed = draws.each(lambda seed, moved=moved: self._augmented(moved[seed][0]))

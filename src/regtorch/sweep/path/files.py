@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.sweep.path.members import AXES
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import best_epoch, best_of, best_setting, command, settings_of
-from regtorch.sweep.path.train import Outcome
 from regtorch.training.outputs import write_text
 
 __all__ = ["CSV", "summary_of", "write_csv"]
@@ -49,7 +49,7 @@ def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]
     setting = best_setting(settings_of(outcomes, score))
     best = None if setting is None else best_of(setting, score)
     return {
-        "final": {} if best is None else _final(best),
+        "final": {} if best is None else best.final,
         "best": None if best is None else best_epoch(best, score),
         "path": {
             "best": None
@@ -61,18 +61,13 @@ def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]
     }
 
 
-def _final(outcome: Outcome) -> dict[str, float]:
-    last = outcome.epochs[-1] if outcome.epochs else {}
-    return {name: value for name, value in sorted({**last, **outcome.test}.items()) if name != "epoch"}
-
-
 def _member(outcome: Outcome, score: str) -> dict[str, Any]:
     diverged = outcome.diverged
     return {
         "member": outcome.member.number,
         **outcome.member.values,
         "overrides": outcome.member.overrides,
-        "final": _final(outcome),
+        "final": outcome.final,
         "best": best_epoch(outcome, score),
         "weights": outcome.weights,
         "norm": outcome.norm,

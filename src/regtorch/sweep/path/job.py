@@ -15,6 +15,7 @@ from regtorch.select import weights
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.files import CSV, summary_of, write_csv
 from regtorch.sweep.path.members import Member
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.picture import PICTURE, draw
 from regtorch.sweep.path.plan import chunks_of, fitting
 from regtorch.sweep.path.probe import Probe, probe
@@ -22,7 +23,7 @@ from regtorch.sweep.path.rules import weights_of
 from regtorch.sweep.path.show import Show
 from regtorch.sweep.path.start import Prepared, prepared
 from regtorch.sweep.path.table import print_members
-from regtorch.sweep.path.train import Outcome, Trainer, train_chunk
+from regtorch.sweep.path.train import Trainer, train_chunk
 from regtorch.training.errors import Diverged, is_out_of_memory
 from regtorch.training.outputs import RECEIPT, write_summary, write_text
 
@@ -64,7 +65,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         "config": OmegaConf.to_container(cfg, resolve=True),
         "parameters": dict(zip(("total", "trainable"), count(next(iter(start.origins.values())).net), strict=True)),
         "watched": watched,
-        "epochs": start.settings.epochs,
+        "epochs": feed.epochs,
         "seconds": round(perf_counter() - started, 3),
         "device": str(start.settings.device),
     }
@@ -127,7 +128,7 @@ def _train(
     def on_epoch(number: int, outcomes: Sequence[Outcome]) -> None:
         show.epoch(number, [*done, *outcomes])
 
-    with Show(start, feed.count("train"), len(chunks)) as show:
+    with Show(start, feed, len(chunks)) as show:
         try:
             while waiting:
                 chunk = waiting.popleft()

@@ -11,8 +11,8 @@ from typing import Any
 
 from regtorch.sweep.drawing import COLOURS
 from regtorch.sweep.path.members import varied
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_setting, settings_of
-from regtorch.sweep.path.train import Outcome
 from regtorch.sweep.results import spread
 from regtorch.sweep.scale import Scale
 
@@ -108,7 +108,7 @@ def _lines(outcomes: Sequence[Outcome], told: Sequence[str]) -> dict[str, list[O
 
 
 def _last(metric: str) -> Value:
-    return lambda outcome: outcome.epochs[-1].get(metric) if outcome.epochs else None
+    return lambda outcome: outcome.final.get(metric)
 
 
 def _gap(score: str) -> Value:

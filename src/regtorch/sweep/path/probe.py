@@ -48,7 +48,7 @@ def probe(start: Prepared, feed: Feed) -> Probe:
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message=_FALLBACK)
         trainer = Trainer(start, chunk, feed)
-        x, y = next(feed.train(trainer.batches, trainer.draws))
+        x, y = next(feed.train(1, trainer.batches, trainer.draws))
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from regtorch.sweep.path.members import Member
-from regtorch.sweep.path.train import Outcome
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.results import Spread, spread
 
 __all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command", "settings_of"]

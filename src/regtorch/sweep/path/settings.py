@@ -21,12 +21,10 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "strategy": ("auto",),
     "accumulate_grad_batches": (1,),
     "min_epochs": (),
-    "max_steps": (-1,),
     "min_steps": (),
     "max_time": (),
     "overfit_batches": (0, 0.0),
     "val_check_interval": (1.0,),
-    "check_val_every_n_epoch": (1,),
     "fast_dev_run": (False,),
     "reload_dataloaders_every_n_epochs": (0,),
     "sync_batchnorm": (False,),
@@ -44,7 +42,9 @@ class Settings:
     Attributes:
         device: where.
         dtype: of all numbers.
-        epochs: how many.
+        epochs: how many at most; None where steps alone are counted.
+        steps: how many at most; None where epochs alone are counted.
+        val_every: epochs between two validations.
         log_every: steps between two looks at penalties and losses.
         limits: by stage, trainer.limit_*_batches.
         clip: the bound of each member's gradient, None for none.
@@ -54,7 +54,9 @@ class Settings:
 
     device: torch.device
     dtype: torch.dtype
-    epochs: int
+    epochs: int | None
+    steps: int | None
+    val_every: int
     log_every: int
     limits: Mapping[str, int | float | None]
     clip: float | None
@@ -91,10 +93,15 @@ def settings_of(cfg: DictConfig) -> Settings:
     by = trainer.gradient_clip_algorithm or "norm"
     if by not in ("norm", "value"):
         raise RunError(f"trainer.gradient_clip_algorithm: expected norm or value, received {by!r}")
+    epochs, steps = (_bound(f"trainer.{key}", trainer[key]) for key in ("max_epochs", "max_steps"))
+    if epochs is None and steps is None:
+        raise RunError("trainer.max_epochs: a path needs an end; give a number of epochs, or trainer.max_steps")
     return Settings(
         device=_device(trainer.accelerator),
         dtype=_DTYPES[precision],
-        epochs=_at_least_one("trainer.max_epochs", trainer.max_epochs),
+        epochs=epochs,
+        steps=steps,
+        val_every=_at_least_one("trainer.check_val_every_n_epoch", trainer.check_val_every_n_epoch),
         log_every=_at_least_one("trainer.log_every_n_steps", trainer.log_every_n_steps),
         limits={stage: trainer.get(f"limit_{stage}_batches") for stage in ("train", "val", "test")},
         clip=trainer.gradient_clip_val or None,
@@ -128,6 +135,10 @@ def _device(accelerator: Any) -> torch.device:
     if accelerator in ("gpu", "cuda") and not there:
         raise RunError(f"trainer.accelerator={accelerator}: no CUDA device was found; leave it out")
     return torch.device("cuda", torch.cuda.current_device()) if there and accelerator != "cpu" else torch.device("cpu")
+
+
+def _bound(key: str, value: Any) -> int | None:
+    return None if value in (None, -1) else _at_least_one(key, value)
 
 
 def _at_least_one(key: str, value: Any) -> int:

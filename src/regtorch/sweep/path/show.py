@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from regtorch.sweep.path.batches import Feed
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import best_setting, settings_of
 from regtorch.sweep.path.start import Prepared
-from regtorch.sweep.path.train import Outcome
 
 __all__ = ["Show"]
 
@@ -19,15 +20,15 @@ class Show:
 
     Args:
         start: the path before training.
-        steps: training steps of an epoch.
+        feed: the data.
         chunks: how many chunks there are.
     """
 
-    def __init__(self, start: Prepared, steps: int, chunks: int) -> None:
+    def __init__(self, start: Prepared, feed: Feed, chunks: int) -> None:
         self._score = start.task.score
-        self._epochs = start.settings.epochs
+        self._epochs = feed.epochs
         self._members = len(start.members)
-        self._steps, self._chunks, self._chunk = steps, chunks, 0
+        self._steps, self._chunks, self._chunk = feed.steps(feed.epochs), chunks, 0  # steps of a chunk
         self._bar: Any = None
         self._task: Any = None
 
@@ -45,7 +46,7 @@ class Show:
                 console=Console(file=sys.stdout),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=self._chunks * self._epochs * self._steps, best="")
+            self._task = self._bar.add_task("", total=self._chunks * self._steps, best="")
             self._bar.start()
         return self
 
@@ -82,8 +83,8 @@ class Show:
         if self._bar is None:
             print(text, flush=True)
         else:
-            done = self._chunk * self._epochs * self._steps
-            self._bar.update(self._task, total=self._chunks * self._epochs * self._steps, completed=done)
+            done = self._chunk * self._steps
+            self._bar.update(self._task, total=self._chunks * self._steps, completed=done)
             self._bar.console.print(text, highlight=False)
 
     def _describe(self, epoch: int) -> None:

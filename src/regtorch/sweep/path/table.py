@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from regtorch.sweep.path.members import varied
+from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_epoch, best_setting, settings_of
-from regtorch.sweep.path.train import Outcome
 from regtorch.sweep.results import spread
 
 __all__ = ["print_members"]
@@ -77,7 +77,7 @@ def _cells(setting: Setting, score: str) -> list[str]:
     there = [outcome for outcome in setting.outcomes if outcome.diverged is None]
     if not there:
         return ["diverged", *[""] * (len(_NAMES) - 1)]
-    last = [{**(outcome.epochs[-1] if outcome.epochs else {}), **outcome.test} for outcome in there]
+    last = [outcome.final for outcome in there]
     best = [best_epoch(outcome, score) or {} for outcome in there]
     return [
         *(_mean((metrics.get(f"{stage}/{score}") for metrics in last), ".4f") for stage in ("train", "val", "test")),

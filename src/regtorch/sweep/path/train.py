@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,54 +16,14 @@ from regtorch.sweep.path.clip import clip_
 from regtorch.sweep.path.draws import Draws
 from regtorch.sweep.path.members import Member
 from regtorch.sweep.path.optimizer import StackOptimizer
+from regtorch.sweep.path.outcome import Divergence, OnEpoch, Outcome
 from regtorch.sweep.path.rules import MemberConstraints, MemberPenalties
 from regtorch.sweep.path.scores import score_for
 from regtorch.sweep.path.stacked import Stack
 from regtorch.sweep.path.start import Prepared
 from regtorch.training.epochs import SampledMean
 
-__all__ = ["Divergence", "Outcome", "Trainer", "train_chunk"]
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """When a member's loss ceased to be a number.
-
-    Attributes:
-        epoch: counted from 1.
-        step: of the epoch, counted from 1; None where the epoch's own metrics show it.
-        reason: in words.
-    """
-
-    epoch: int
-    step: int | None
-    reason: str
-
-
-@dataclass
-class Outcome:
-    """What became of a member.
-
-    Attributes:
-        member: which.
-        epochs: each epoch's metrics under train.py's names, with its number under "epoch".
-        test: the test metrics after the last epoch.
-        weights: by weight, its norm and its share of exact zeros after the last epoch.
-        norm: of these weights together; None before the end.
-        zeros: the share of exact zeros in all of them.
-        diverged: when it did; None where it went through.
-    """
-
-    member: Member
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    test: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, dict[str, float]] = field(default_factory=dict)
-    norm: float | None = None
-    zeros: float | None = None
-    diverged: Divergence | None = None
-
-
-OnEpoch = Callable[[int, Sequence[Outcome]], None]
+__all__ = ["Trainer", "train_chunk"]
 
 
 class Trainer:
@@ -104,11 +63,11 @@ class Trainer:
     # -- training
 
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> None:
-        """Train and validate once; `number` counts from 1."""
+        """Train for an epoch, and validate where it is due; `number` counts from 1."""
         sums = _Sums()
         penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
-        count = self.feed.count("train")
-        for step, (x, y) in enumerate(self.feed.train(self.batches, self.draws), 1):
+        count = self.feed.steps(number) - self.feed.steps(number - 1)
+        for step, (x, y) in enumerate(self.feed.train(number, self.batches, self.draws), 1):
             # In sums, not in numbers: nothing here waits for the device.
             losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
@@ -123,7 +82,9 @@ class Trainer:
                 penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
             on_step()
         # In the order in which a run logs them, so that the first bad one is the one that a run would name.
-        self._record(number, self.evaluate("val") | self._metrics("train", sums, penalty.value()))
+        whole = count == self.feed.count("train")  # or steps have run out, and Lightning does not validate
+        validation = self.evaluate("val") if whole and number % self.settings.val_every == 0 else {}
+        self._record(number, validation | self._metrics("train", sums, penalty.value()))
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
@@ -283,7 +244,7 @@ def train_chunk(
     with warnings.catch_warnings():
         # A few operations run member by member inside vmap; they are right, and no one can mend it here.
         warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
-        for epoch in range(1, trainer.settings.epochs + 1):
+        for epoch in range(1, trainer.feed.epochs + 1):
             trainer.epoch(epoch, on_step)
             on_epoch(epoch, trainer.outcomes)
             if not trainer.alive:
