@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ def ask(number: int = signal.SIGINT) -> None:
     os.kill(os.getpid(), number)
 
 
+@pytest.fixture(autouse=True)
+def asked_as_from_a_terminal() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background would ignore it
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Deaf:
     """Is asked to end in its destructor, where Python drops what a signal raises."""
 
@@ -31,12 +39,15 @@ class Deaf:
 
 @pytest.mark.parametrize(("number", "code", "text"), SIGNALS)
 def test_a_signal_is_an_exception_and_handlers_are_put_back(number: int, code: int, text: str) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(Ended, match=text) as ended, asked_to_end():
-        ask(number)
-    assert ended.value.code == code
-    assert signal.getsignal(number) is before
-    end_if_asked()  # a program may go on
+    before = signal.signal(number, signal.SIG_DFL)  # the tests may run with nohup
+    try:
+        with pytest.raises(Ended, match=text) as ended, asked_to_end():
+            ask(number)
+        assert ended.value.code == code
+        assert signal.getsignal(number) is signal.SIG_DFL
+        end_if_asked()  # a program may go on
+    finally:
+        signal.signal(number, before)
 
 
 def test_what_is_ignored_stays_so() -> None:

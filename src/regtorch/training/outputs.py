@@ -15,6 +15,7 @@ from regtorch.doctor.finding import SEVERITIES, Finding
 __all__ = [
     "monitored_value",
     "plain",
+    "read_json",
     "read_summary",
     "score_of",
     "write_diagnosis",
@@ -42,6 +43,18 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     return path
 
 
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; a whole number of so many digits that no float is near it is infinite.
+
+    Raises:
+        ValueError: it is none; with the file's name.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_int=lambda t: int(t) if len(t) < 300 else float(t))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON: {error}") from None
+
+
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished run, or None.
 
@@ -51,10 +64,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     path = folder / SUMMARY
     if not path.is_file():
         return None
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from None
+    summary = read_json(path)
     final = summary.get("final") if isinstance(summary, dict) else None
     if not isinstance(final, dict) or not all(isinstance(v, int | float | None) for v in final.values()):
         raise ValueError(f"{path}: expected the summary of a run, with the metrics' numbers in 'final'")

@@ -128,7 +128,9 @@ class Watch:
         ended = self._done + self._failed
         if not ended:
             return "-:--:--"
-        return str(timedelta(seconds=round((monotonic() - self._started) / ended * len(self._waiting))))
+        half = sum(folder.exists() for folder in self._waiting) / 2  # what runs is half done, on average
+        seconds = (monotonic() - self._started) / (ended + half) * (len(self._waiting) - half)
+        return str(timedelta(seconds=round(seconds)))
 
     def _print(self, text: str, stream: Any) -> None:
         if self.bar is not None:

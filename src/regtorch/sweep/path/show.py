@@ -11,6 +11,7 @@ from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import best_setting, settings_of
 from regtorch.sweep.path.start import Prepared
+from regtorch.training.bar import make_bar
 
 __all__ = ["Show"]
 
@@ -34,19 +35,8 @@ class Show:
 
     def __enter__(self) -> Show:
         if sys.stdout.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[best]}"),
-                console=Console(file=sys.stdout),
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=self._chunks * self._steps, best="")
+            self._bar = make_bar()
+            self._task = self._bar.add_task("", total=self._chunks * self._steps, below="")
             self._bar.start()
         return self
 
@@ -71,7 +61,7 @@ class Show:
         line = self._best(outcomes)
         if self._bar is not None:
             self._describe(min(number + 1, self._epochs))
-            self._bar.update(self._task, best=line)
+            self._bar.update(self._task, below=line)
         else:
             print(f"{self._where(number)}  |  {line}", flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def main(root: Path) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="where the documents' runs lie")
     parser.add_argument("--claims", type=Path, default=root / "docs" / "claims", help="the folder of the claims")
     arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of folders may hold bytes that are no text
     if arguments.documents and arguments.given and not arguments.train:
         parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):

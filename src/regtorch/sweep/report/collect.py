@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from regtorch.sweep.report.read_path import is_path, read_path
 from regtorch.sweep.report.read_search import Search, entries_of, lost_of, read_search
 from regtorch.sweep.results import read_overrides, read_run
 from regtorch.training.folders import ASIDE
-from regtorch.training.outputs import DIAGNOSIS, ERROR, SUMMARY, read_summary
+from regtorch.training.outputs import DIAGNOSIS, ERROR, SUMMARY, read_json, read_summary
 
 __all__ = ["Collected", "Diagnosis", "collect"]
 
@@ -92,8 +91,8 @@ def collect(root: Path) -> Collected:
             below[:] = [name for name in below if name != "trials"]
         try:
             _look(found, folder, set(files))
-        except (OSError, ValueError) as error:
-            found.cannot_read(error)
+        except (OSError, ValueError, ArithmeticError, TypeError) as error:  # numbers and types that no script writes
+            found.cannot_read(error if isinstance(error, OSError | ValueError) else ValueError(f"{folder}: {error}"))
     return found
 
 
@@ -176,10 +175,7 @@ def _first_line(path: Path) -> str:
 
 
 def _diagnosis(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from None
+    record = read_json(path)
     if not isinstance(record, dict) or not isinstance(record.get("findings"), list):
         raise ValueError(f"{path}: expected what the doctor writes, with 'findings'")
     return record

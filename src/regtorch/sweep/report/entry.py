@@ -156,12 +156,7 @@ def node(tree: Any, *keys: str) -> Any:
 
 def number(value: Any) -> float | None:
     """A value if it is a number."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        return float(value)
-    except OverflowError:  # hundreds of digits
-        return math.inf
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def telling(overrides: Sequence[str]) -> list[str]:

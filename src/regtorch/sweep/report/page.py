@@ -43,17 +43,20 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         The page, and what was found.
 
     Raises:
-        ValueError: there is nothing to tell of.
+        ValueError: there is nothing to tell of, or the page's name is none of a page.
     """
+    page = page or root / PAGE
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--page: expected a file that ends in .html, received {page}")
     found = collect(root)
     if found.empty:
         raise ValueError(
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
             "below, received none; name the folder that train.py, path.py or search.py wrote to"
         )
-    page = page or root / PAGE
     title = f"Runs in {root.resolve().name or root}"
-    write_text(page, "\n".join(_page(found, title, page.with_suffix(""))) + "\n")
+    text = "\n".join(_page(found, title, page.with_suffix(""))) + "\n"
+    write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are no text
     return page, found
 
 

@@ -96,7 +96,7 @@ def picture(panels: Sequence[Panel], title: str, path: Path) -> None:
         for number, panel in enumerate(panels):
             axes = figure.add_axes((0, 0, 1, 1), label=str(number))
             panel.draw(axes)
-            axes.set_title(panel.title, fontsize=10)
+            axes.set_title(plain(panel.title), fontsize=10)
         width, below = _WIDTH * columns, _legend(figure, _WIDTH * columns)
         height = _HEIGHT * rows + _TITLE + below
         figure.set_size_inches(width, height)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from regtorch.sweep.report.entry import Entry, Lost, entry_of, node, number, tel
 from regtorch.sweep.report.names import SEARCH_JSON
 from regtorch.sweep.results import read_run
 from regtorch.sweep.search.space import overrides_of
+from regtorch.training.outputs import read_json
 
 __all__ = ["Search", "Trial", "entries_of", "lost_of", "read_search"]
 
@@ -81,10 +81,7 @@ def read_search(folder: Path, name: str) -> Search:
         ValueError: it is none; with the file's name.
     """
     path = folder / SEARCH_JSON
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from None
+    record = read_json(path)
     try:
         plan = record["plan"]
         importance = {str(key): number(share) for key, share in record["importance"].items()}

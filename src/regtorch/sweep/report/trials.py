@@ -53,7 +53,7 @@ def _over_time(search: Search) -> Panel:
         if failed:
             transform = axes.get_xaxis_transform()
             axes.plot(failed, [0.02] * len(failed), "|", color=FAINT, label="failed", transform=transform)
-        axes.set(xlabel="trial", ylabel=search.monitor)
+        axes.set(xlabel="trial", ylabel=plain(search.monitor))
         tidy(axes, whole_x=True)
 
     counts = {state: sum(trial.state == state for trial in search.trials) for state in ("complete", "pruned", "fail")}
@@ -73,7 +73,7 @@ def _importance(search: Search) -> Panel:
         bars = axes.barh(places, [100 * share for share in shares.values()], color=_DONE, height=0.6)
         axes.set_yticks(places, [plain(shorten(key, _LONGEST)) for key in shares])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
-        axes.set(xlabel=f"share of the differences in {search.monitor}, %", xlim=(0, 115))
+        axes.set(xlabel=f"share of the differences in {plain(search.monitor)}, %", xlim=(0, 115))
         tidy(axes)
 
     told = "; ".join(f"{key} decides {share:.0%}" for key, share in reversed(shares.items()))
@@ -103,7 +103,7 @@ def _along(search: Search, key: str) -> Panel:
         if choices is not None:
             axes.set_xticks(range(len(choices)), [plain(shorten(choice, 16)) for choice in choices])
             axes.set_xlim(-0.5, len(choices) - 0.5)
-        axes.set(xlabel=plain(key), ylabel=search.monitor)
+        axes.set(xlabel=plain(key), ylabel=plain(search.monitor))
         tidy(axes)
 
     value = winner.parameters.get(key)

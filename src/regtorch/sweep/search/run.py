@@ -13,6 +13,7 @@ from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.results import in_words, print_results, write_results
 from regtorch.sweep.search.workers import Workers
 from regtorch.training.app import say
+from regtorch.training.bar import make_bar
 from regtorch.training.ending import exposed, shielded
 from regtorch.training.outputs import ERROR
 
@@ -103,7 +104,7 @@ class _Bar:
             print(line, flush=True)
             return
         self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        self.progress.update(self.task, advance=1, best="" if best is None else f"best {in_words(best, book)}")
+        self.progress.update(self.task, advance=1, below="" if best is None else f"best {in_words(best, book)}")
 
 
 @contextmanager
@@ -111,15 +112,5 @@ def _bar(total: int, done: int) -> Iterator[_Bar]:
     if not sys.stdout.isatty():
         yield _Bar(None, None)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[best]}", markup=False)) as progress:
-        yield _Bar(progress, progress.add_task("trials", total=total, completed=done, best=""))
+    with make_bar() as progress:
+        yield _Bar(progress, progress.add_task("trials", total=total, completed=done, below=""))
