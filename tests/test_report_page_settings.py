@@ -212,6 +212,15 @@ def test_an_own_net_is_not_pooled_with_the_one_it_replaces(tmp_path: Path, given
     assert list(found["mynet.Net on digits"].values()) == [2]
 
 
+def test_so_is_one_of_an_experiment(tmp_path: Path):
+    config = {"seed": 0, "model": {"net": {"_target_": "mynet.Net"}}}
+    choices = {"model": "cnn", "data": "digits"}
+    a_run(tmp_path / "0", "experiment=mine", choices=choices, config=config)
+    a_run(tmp_path / "1", "experiment=mine", "model.net._target_=mynet.Net", choices=choices, config=config, seed=1)
+    found = {experiment.title: labels(experiment) for experiment in experiments_of(collect(tmp_path).entries)}
+    assert list(found) == ["mynet.Net on digits"]
+
+
 def test_a_line_across_is_of_runs_that_did_not_set_it(tmp_path: Path):
     for rate in (0.1, 0.5):
         a_run(tmp_path / str(rate), "reg=dropout", f"reg.rate={rate}", reg="dropout", best=None)

@@ -54,8 +54,10 @@ class Entry:
 
     @property
     def net(self) -> str:
-        """The option of `model`, or the class that was given in place of its net."""
-        return self.values.get("model.net._target_", self.choice("model"))
+        """The option of `model`, or the class that was given in place of its net, here or by an experiment."""
+        target = node(self.run.summary, "config", "model", "net", "_target_")
+        own = isinstance(target, str) and not target.startswith("regtorch.")
+        return str(target) if own else self.values.get("model.net._target_", self.choice("model"))
 
     def choice(self, group: str) -> str:
         """The option of a config group, such as "model"."""

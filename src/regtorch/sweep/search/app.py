@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regtorch.training.app import command_line, telling
-from regtorch.training.errors import RunError
+from regtorch.training.errors import RunError, message, usage
+
+if TYPE_CHECKING:
+    from regtorch.sweep.search.plan import Plan
 
 __all__ = ["main"]
 
@@ -58,11 +63,25 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             work(book, lambda trial: train_trial(trial, book.plan, conf))
             return
         plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
+        _check(plan, conf)
         trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
         book = Book.start(store, name, plan, trials)
         done = search(book, command_of(book, folder), workers, folder)
     if not done:
         raise SystemExit(1)
+
+
+def _check(plan: Plan, conf: Path) -> None:
+    """Compose what trials will, so that what cannot be fails now, and not trial by trial."""
+    from regtorch.sweep.checkup.compose import composed
+    from regtorch.sweep.search.space import examples, overrides_of
+
+    for parameters in examples(plan.space):
+        chosen = overrides_of(parameters)
+        try:
+            composed(conf, [*plan.overrides, *chosen])
+        except HydraException as error:
+            raise RunError(f"no trial can be made of {' '.join(chosen)}: {usage(error) or message(error)}") from error
 
 
 def _count(key: str, value: object) -> int:

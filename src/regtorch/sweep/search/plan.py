@@ -72,6 +72,10 @@ class Plan:
         for key in space:
             if given := [text for text in overrides if text.lstrip("+~").partition("=")[0] == key]:
                 raise RunError(f"{given[0]}: {key} is searched; leave it out, or take its range away (=null)")
+        if search.pruner == "hyperband" and (cfg.trainer.max_epochs or 0) < 1:
+            raise RunError(
+                "search.pruner=hyperband shares epochs out; give trainer.max_epochs, or search.pruner=median"
+            )
         return Plan(
             overrides=list(overrides),
             space=space,

@@ -14,7 +14,7 @@ from regtorch.training.quoting import quoted
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["KEYS", "Range", "distributions", "overrides_of", "read_space"]
+__all__ = ["KEYS", "Range", "distributions", "examples", "overrides_of", "read_space"]
 
 KEYS = {"lam": "reg.lam", "select": "reg.select", "rate": "reg.rate", "max_value": "constraint.max_value"}
 """The keys of `search` that name a range, and what they choose; `search.also` has any others."""
@@ -94,6 +94,13 @@ def _range(name: str, value: Any) -> tuple[float, float, bool]:
     if parts[0] == "log" and low <= 0:
         raise RunError(f"{expected}; a log range begins above 0 (a choice without penalty: reg=none)")
     return low, high, parts[0] == "log"
+
+
+def examples(space: Mapping[str, Range]) -> list[dict[str, Any]]:
+    """Parameters of as many trials as it takes to have every choice of a list once."""
+    choices = {key: value if isinstance(value, list) else [_range(key, value)[0]] for key, value in space.items()}
+    count = max(map(len, choices.values()))
+    return [{key: of_one[n % len(of_one)] for key, of_one in choices.items()} for n in range(count)]
 
 
 def overrides_of(parameters: Mapping[str, Any]) -> list[str]:
