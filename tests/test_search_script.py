@@ -79,14 +79,13 @@ def test_what_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], m
         ("search.also={optimizer.rate: 'log:1e-4:1e-1'}", "no trial can be made of optimizer.rate=0.0001"),
         ("search.also={reg: [l1, l3]}", "no trial can be made of reg=l3"),
         ("search.also={trainer.max_epoch: [1, 2]}", "did you mean"),
-        ("search.pruner=hyperband", "search.pruner=hyperband shares epochs out: give trainer.max_epochs"),
+        ("search.pruner=hyperband", "search.pruner=hyperband shares epochs out; give trainer.max_epochs"),
     ],
 )
 def test_what_no_trial_can_be_made_of_is_said_at_once(run: CommandLine, given: str, said: str) -> None:
     result = run("search.lam=null" if "also" in given else "reg=l2", given, "trainer.max_epochs=-1")
     assert result.code == 1
     assert said in result.error
-    assert not list(result.folder.glob("**/journal.log"))
 
 
 def test_also(run: CommandLine) -> None:
