@@ -11,9 +11,20 @@ from yaml import YAMLError
 from regtorch.training.folders import Folders
 from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary, score_of
 
-__all__ = ["Job", "Monitored", "error_of", "is_better", "jobs_of", "labels_of", "print_jobs", "print_metrics"]
+__all__ = [
+    "Job",
+    "Monitored",
+    "error_of",
+    "is_better",
+    "jobs_of",
+    "labels_of",
+    "print_jobs",
+    "print_metrics",
+    "print_table",
+]
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
+_NUMBERS = ("val", "test", "best val", "epoch")
 _OVERRIDES = ".hydra/overrides.yaml"
 
 
@@ -29,7 +40,7 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
     names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
     table = Table("", *names)
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     rows = [(stage, stage, final) for stage in ("train", "val", "test")]
     if best is not None:
         rows += [(f"{stage}, best val {names[-1]} (epoch {best['epoch']})", stage, best) for stage in ("val", "test")]
@@ -37,7 +48,7 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
         values = [metrics.get(f"{stage}/{name}") for name in names]
         if any(value is not None for value in values):
             table.add_row(label, *("" if value is None else f"{value:.4f}" for value in values))
-    _print(table)
+    print_table(table)
 
 
 Monitored = tuple[str, float, bool]
@@ -137,11 +148,11 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     scores = "/".join(sorted({score_of(job.summary["final"]) for job in jobs if job.summary}) or ["accuracy"])
     chosen, monitored = _best(jobs)
     title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {monitored}" if monitored else "")
-    names = ("", "job", "overrides", "val", "test", "best val", "epoch")
+    names = ("", "job", "overrides", *_NUMBERS)
     errors = ("error",) if any(job.error for job in jobs) else ()
     table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
-        column.overflow = "fold"
+        column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
     for job, own in zip(jobs, labels_of([job.overrides for job in jobs]), strict=True):
         final, best = (job.summary["final"], job.summary.get("best") or {}) if job.summary else ({}, {})
         of = score_of(final)
@@ -151,7 +162,7 @@ def print_jobs(jobs: Sequence[Job]) -> None:
         table.add_row(
             mark, Text(job.folder.name), Text(own), *shown, *(Text(job.error or "") for _ in errors), style=style
         )
-    _print(table)
+    print_table(table)
 
 
 def _best(jobs: Sequence[Job]) -> tuple[Job | None, str | None]:
@@ -165,11 +176,17 @@ def _best(jobs: Sequence[Job]) -> tuple[Job | None, str | None]:
     return chosen, None if by is None else by[0]
 
 
-def _print(table: Any) -> None:
-    """Print as anything else is: rich itself would write past a live bar, and past who redirects."""
+def print_table(table: Any) -> None:
+    """Print a table as anything else is: rich itself would write past a live bar, and past who redirects.
+
+    A terminal that is too narrow for the columns that do not wrap breaks the lines: a number cut short is another one.
+    """
     from rich.console import Console
+    from rich.measure import Measurement
 
     console = Console()
+    least = Measurement.get(console, console.options.update_width(1000), table).minimum
+    console.width = max(console.width, least + len(table.columns))  # not all of the padding counts in its minimum
     with console.capture() as captured:
         console.print(table)
     print(captured.get(), end="", flush=True)

@@ -9,6 +9,7 @@ from regtorch.sweep.path.members import varied
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_epoch, best_setting, settings_of
 from regtorch.sweep.results import spread
+from regtorch.training.table import print_table
 
 __all__ = ["print_members"]
 
@@ -25,7 +26,6 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
         best: of summary.json.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     settings = settings_of(outcomes, score)
@@ -37,7 +37,6 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
     table = Table("", *axes, *_NAMES, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
         column.justify, column.no_wrap = "right", True
-    console = Console()
     chosen = best_setting(settings)
     shown = settings
     if len(settings) > _MOST_ROWS:
@@ -46,9 +45,9 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
         values = [f"{setting.outcomes[0].member.values[axis]:.4g}" for axis in axes]
         mark, style = ("→", "bold") if setting is chosen else ("", None)
         table.add_row(mark, *values, *_cells(setting, score), style=style)
-    console.print(table)
+    print_table(table)
     if len(shown) < len(settings):
-        console.print(f"the best {len(shown)} of {len(settings)} settings; all are in summary.json", highlight=False)
+        print(f"the best {len(shown)} of {len(settings)} settings; all are in summary.json")
     for outcome in [outcome for outcome in outcomes if outcome.diverged is not None][:5]:
         assert outcome.diverged is not None
         print(f"diverged: {outcome.member.label}: {outcome.diverged.reason}")
