@@ -176,6 +176,8 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
         (("reg=l1,l2",), 2, "Ambiguous"),
         (("reg=l2", "reg.lam=-1"), 1, "received -1"),
         (("cure=maybe",), 1, "cure: expected true or false"),
+        (("seconds=long",), 1, "seconds: expected how many"),
+        (("seconds=0",), 1, "received 0"),
         (("+reg.new=1",), 1, "nobody reads"),
         (("data=npz", "data.dir=nowhere.npz"), 1, "nowhere.npz"),
         (("strength=true", "reg=none", "data=npz", "data.dir=nowhere.npz"), 1, "reg=none has no penalty"),
@@ -200,7 +202,7 @@ def test_an_experiment_is_the_same_to_the_doctor_and_to_train_py(experiment: str
         return made
 
     ours = config("doctor")
-    assert (ours.pop("cure"), ours.pop("strength")) == (False, False)
+    assert (ours.pop("cure"), ours.pop("strength"), ours.pop("seconds")) == (False, False, 100)
     assert ours == config("train")
 
 

@@ -107,7 +107,7 @@ def test_a_change_without_an_override_has_no_command():
 
 
 def test_the_check_ups_own_keys_are_none_of_the_set_up():
-    given = ["cure=true", "reg=l1", "strength=false", "+optimizer.new=1", "doctor=true"]
+    given = ["cure=true", "reg=l1", "strength=false", "+optimizer.new=1", "seconds=9", "doctor=true"]
     assert own_overrides(given) == ["reg=l1", "+optimizer.new=1"]
 
 
@@ -129,6 +129,7 @@ def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys:
     assert "Proved by short trainings: loss 1 against 2." in out
     assert "withdrawn: Imbalance (dense.weight). Refuted by short trainings" in out
     assert "Advised is reg.lam from 0.001 to 0.01: measured." in out
+    assert "seconds=600" not in out  # nothing is undecided
     assert out.endswith("python scripts/train.py reg=l2 reg.lam=0.003")
     drawn = {plot.title: plot.text for plot in plots(found)}
     assert len(drawn) == 6
@@ -139,6 +140,11 @@ def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys:
     html = write_page(tmp_path, found).read_text()
     assert html.count("<svg ") == 6
     assert "Withdrawn" in html
+
+
+def test_what_is_undecided_may_have_more_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    print_checkup(checkup([finding("collapse")], [proof("collapse", "undecided", "reg.lam=0.003")]), tmp_path)
+    assert "seconds=600 gives short trainings more time" in " ".join(capsys.readouterr().out.split())
 
 
 def test_numbers_that_are_none_break_neither_page_nor_plots(tmp_path: Path):
@@ -166,11 +172,13 @@ def test_cure_and_strength_are_asked_for_and_written(
 ):
     asked: list[tuple[str, ...]] = []
 
-    def prove(overrides: Sequence[str], findings: Sequence[Finding], conf: Path) -> list[Proof]:
+    def prove(overrides: Sequence[str], findings: Sequence[Finding], conf: Path, *, seconds: float) -> list[Proof]:
+        assert seconds == 7
         asked.append(tuple(overrides))
         return [proof(f.cause, "refuted") for f in findings if f.severity == "severe"]
 
-    def find_strength(overrides: Sequence[str], conf: Path) -> Strength:
+    def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> Strength:
+        assert seconds == 7
         asked.append(tuple(overrides))
         return ADVISED
 
@@ -178,7 +186,7 @@ def test_cure_and_strength_are_asked_for_and_written(
     monkeypatch.setattr(checked, "find_strength", find_strength)
     doctor = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")
     given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=1")
-    result = doctor(*given, "cure=true", "strength=true", fast=False)
+    result = doctor(*given, "cure=true", "strength=true", "seconds=7", fast=False)
     assert result.code == 0  # all that was severe is refuted
     assert asked == [given, given]
     found = json.loads((result.folder / "doctor.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -13,14 +14,15 @@ from regtorch.sweep.checkup.page import write_page
 from regtorch.sweep.checkup.printed import announce, print_checkup, progress
 from regtorch.sweep.checkup.result import Checkup, own_overrides, told_apart
 from regtorch.sweep.checkup.strength import check_penalty, find_strength
+from regtorch.training.errors import RunError
 from regtorch.training.examination import examine
 from regtorch.training.outputs import write_diagnosis
 from regtorch.training.setup import set_up
 
 __all__ = ["check"]
 
-_PROVING = "short trainings as it is, without the suspect, and with the change (up to two minutes)"
-_SEARCHING = "short trainings at several strengths (up to two minutes)"
+_PROVING = "short trainings as it is, without the suspect, and with the change (about {:g} s)"
+_SEARCHING = "short trainings at several strengths (about {:g} s)"
 
 
 def check(
@@ -43,6 +45,9 @@ def check(
         RunError: something that the user can mend.
     """
     overrides = own_overrides(overrides)
+    seconds = cfg.seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise RunError(f"seconds: expected how many short trainings may take, such as 600, received {seconds!r}")
     if cfg.strength:
         check_penalty(cfg, choices)
     with progress() as tell:
@@ -54,13 +59,13 @@ def check(
         if cfg.cure and any(finding.severity != "info" for finding in found.findings):
             from regtorch.sweep.checkup.cure import prove
 
-            tell(_PROVING)
-            announce(_PROVING)
-            proofs = prove(overrides, found.findings, conf)
+            tell(_PROVING.format(seconds))
+            announce(_PROVING.format(seconds))
+            proofs = prove(overrides, found.findings, conf, seconds=seconds)
         if cfg.strength:
-            tell(_SEARCHING)
-            announce(_SEARCHING)
-            strength = find_strength(overrides, conf)
+            tell(_SEARCHING.format(seconds))
+            announce(_SEARCHING.format(seconds))
+            strength = find_strength(overrides, conf, seconds=seconds)
     standing, withdrawn = told_apart(found.findings, proofs)
     checkup = Checkup(overrides, found, standing, withdrawn, proofs, strength, perf_counter() - started)
     write_diagnosis(

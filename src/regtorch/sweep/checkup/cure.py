@@ -51,7 +51,7 @@ class Proof:
     why: str
 
 
-def prove(overrides: Sequence[str], findings: Sequence[Finding], conf: Path, *, seconds: float = 100.0) -> list[Proof]:
+def prove(overrides: Sequence[str], findings: Sequence[Finding], conf: Path, *, seconds: float) -> list[Proof]:
     """Try what the findings say, in order of blame, until the time is over.
 
     All trainings have the same data, seeds, batches and number of steps. What changes nothing by itself is tried once

@@ -60,6 +60,8 @@ def print_checkup(checkup: Checkup, folder: Path) -> None:
         _print(console, f"noted: {'; '.join(noted)}")
     if checkup.strength is not None:
         _print(console, strength_in_words(checkup.strength))
+    if any(proof.verdict == "undecided" and (proof.cured or proof.without) for proof in checkup.proofs):
+        _print(console, "What is undecided may need more steps or seeds: seconds=600 gives short trainings more time.")
     for name in ("doctor.html", "doctor.json"):
         _print_whole(console, f"written: {folder / name}")
     console.print()

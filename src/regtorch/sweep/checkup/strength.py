@@ -63,7 +63,7 @@ class Strength:
     why: str
 
 
-def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float = 100.0) -> Strength:
+def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> Strength:
     """Find where a penalty begins to matter, where the net collapses, and what lies between.
 
     Args:
