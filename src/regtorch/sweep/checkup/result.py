@@ -25,12 +25,8 @@ EXAMINED = (
     "inputs, labels, the head against the loss, the learning rate, the penalty's share of loss and gradient, what it "
     "is applied to, dropout, activations, batch norm, and the validation part"
 )
-_OWN = (
-    "cure",
-    "strength",
-    "seconds",
-    "doctor",
-)  # keys that train.py has not, or need not have once they have been heeded
+# Keys that train.py has not, or need not have once they have been heeded.
+_OWN = ("cure", "strength", "seconds", "doctor")
 
 
 @dataclass(frozen=True)
