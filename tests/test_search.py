@@ -6,11 +6,14 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+import regtorch.sweep.search.book as search_book
 import regtorch.sweep.search.storage as search_storage
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.plan import Plan
@@ -71,6 +74,43 @@ def test_trials_is_a_total_also_where_two_start_at_once(tmp_path: Path, kind: st
     assert joined(tmp_path, kind).counts() == {"waiting": TOTAL}
     work(joined(tmp_path, kind), bowl)
     assert joined(tmp_path, kind).counts() == {"complete": TOTAL}
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_of_two_that_start_at_once_with_different_plans_one_is_refused(tmp_path: Path, kind: str) -> None:
+    open_store(storage(kind, tmp_path), tmp_path)  # its tables
+    forking = multiprocessing.get_context("fork")
+    line = forking.Barrier(2)
+
+    def start(plan: Plan) -> None:
+        store = open_store(storage(kind, tmp_path), tmp_path)
+        line.wait()
+        try:
+            Book.start(store, "search", plan, TOTAL)
+        except RunError as error:
+            raise SystemExit(7 * ("there is such a search already, with pruner" in str(error))) from None
+
+    starts = [forking.Process(target=start, args=(replace(PLAN, pruner=pruner),)) for pruner in ("median", "none")]
+    for process in starts:
+        process.start()
+    for process in starts:
+        process.join()
+    assert sorted(process.exitcode or 0 for process in starts) == [0, 7]
+    assert joined(tmp_path, kind).counts() == {"waiting": TOTAL}
+
+
+@pytest.mark.parametrize("kind", STORAGES)
+def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_book, "_PATIENCE", 0.1)
+    store = open_store(storage(kind, tmp_path), tmp_path)
+    optuna.create_study(study_name="search", storage=store.storage)
+    with pytest.raises(RunError, match="was not begun by search.py; give another name"):
+        joined(tmp_path, kind)
+    assert begun(tmp_path, 2, kind).counts() == {"waiting": 2}  # who created it died before it said what for
+    other = optuna.create_study(study_name="other", storage=store.storage)
+    other.enqueue_trial({})
+    with pytest.raises(RunError, match="search.name=other: .* was not begun by search.py"):
+        Book.start(store, "other", PLAN, 1)
 
 
 def test_what_is_best(tmp_path: Path) -> None:

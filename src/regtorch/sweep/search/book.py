@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regtorch.sweep.search.plan import Plan
 from regtorch.sweep.search.space import distributions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["REASON", "Book"]
 
 _PLAN, REASON = "regtorch", "reason"  # attributes of the study, and of a failed trial
+_PATIENCE = 5  # seconds from a study's creation until its plan is there
 
 
 class Book:
@@ -46,10 +48,16 @@ class Book:
         import optuna
 
         direction = "maximize" if plan.maximize else "minimize"
-        study = optuna.create_study(study_name=name, storage=store.storage, direction=direction, load_if_exists=True)
-        kept = study.user_attrs.get(_PLAN)
         wanted = plan.plain()
-        if kept is None:
+        try:  # of two that start at once, one creates it
+            study = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
+            study.set_user_attr(_PLAN, wanted)
+        except optuna.exceptions.DuplicatedStudyError:
+            study = optuna.load_study(study_name=name, storage=store.storage)
+        kept = _plan_of(study)
+        if kept is None and study.get_trials(deepcopy=False):
+            raise _foreign(name, store)
+        if kept is None:  # its creator died
             study.set_user_attr(_PLAN, wanted)
         elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in ("seed", "folder")]:
             key = differing[0]
@@ -80,9 +88,9 @@ class Book:
         except KeyError:
             names = ", ".join(s.study_name for s in store.storage.get_all_studies()) or "none"
             raise RunError(f"search.name={name}: {store.url} has no such search; it has {names}") from None
-        kept = study.user_attrs.get(_PLAN)
+        kept = _plan_of(study)
         if kept is None:
-            raise RunError(f"search.name={name}: that study of {store.url} was not begun by search.py")
+            raise _foreign(name, store)
         plan = Plan(**kept)
         study.pruner = plan.make_pruner()
         return Book(store, study, plan)
@@ -175,3 +183,15 @@ class Book:
         done = [t for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
         sign = -1 if self.plan.maximize else 1
         return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def _plan_of(study: Study) -> dict[str, Any] | None:
+    """The plan that a study was begun with; None where nobody gave it one."""
+    deadline = time.monotonic() + _PATIENCE
+    while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return kept
+
+
+def _foreign(name: str, store: Store) -> RunError:
+    return RunError(f"search.name={name}: that study of {store.url} was not begun by search.py; give another name")
