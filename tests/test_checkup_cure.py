@@ -35,7 +35,7 @@ def finding(cause: str, override: str = "", severity: Severity = "severe", **num
 @pytest.fixture
 def proofs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Proof]]:
     """Proofs by a plan that no machine's load changes."""
-    monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=120, seeds=2, seed=0, seconds_a_run=1.0))
+    monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=120, seeds=2, seed=0, seconds_a_run=1000.0))
     monkeypatch.setattr(cure, "_MORE_SEEDS", 2)
     monkeypatch.setattr(cure, "_LONGEST", 1)
     return lambda overrides, *findings: prove(overrides, findings, CONF, seconds=1000.0)
@@ -194,6 +194,14 @@ def test_without_time_nothing_is_decided():
     found = prove([*DIGITS, "reg=l2", "reg.lam=1"], many, CONF, seconds=0.0)
     assert [proof.verdict for proof in found] == ["undecided", "undecided"]
     assert all("time" in proof.why for proof in found)
+
+
+def test_steps_that_take_longer_than_planned_leave_time_for_the_change(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=10**6, seeds=1, seed=0, seconds_a_run=1.0))
+    (found,) = prove([*DIGITS, "reg=l2"], [finding("penalty_dominates", "reg.lam=0.001")], CONF, seconds=120.0)
+    assert found.without is not None
+    assert found.cured is not None
+    assert 0 < len(found.as_is.curve) == len(found.without.curve) == len(found.cured.curve) < 10**6
 
 
 def test_a_set_up_that_cannot_be_trained_at_all_and_its_cure(proofs: Prove):
