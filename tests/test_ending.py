@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import pytest
 
 import regtorch.training.job as job
+import regtorch.training.table as table
 from command_line import CommandLine
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked, exposed, shielded
+from regtorch.training.whole import write_text
 
 SIGNALS = [
     (signal.SIGINT, 130, "interrupted"),
@@ -67,6 +71,22 @@ def test_a_second_sigterm_does_not_disturb_the_ending_and_a_second_ctrl_c_does()
         ask(signal.SIGTERM)
         with pytest.raises(Ended, match="interrupted"):
             ask(signal.SIGINT)
+
+
+def test_what_is_started_while_it_is_put_off_can_be_ended() -> None:
+    asked = f"import signal; print(signal.getsignal({int(signal.SIGTERM)}) == signal.SIG_DFL)"
+
+    def begin() -> str:
+        with shielded():
+            ask(signal.SIGTERM)
+            ask(signal.SIGTERM)  # ignored from now on, in this process
+            found.append(subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout)
+        raise AssertionError
+
+    found: list[str] = []
+    with asked_to_end(), pytest.raises(Ended):
+        begin()
+    assert found == ["True\n"]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -130,3 +150,33 @@ def test_a_sweep_ends_before_its_next_job_where_ctrl_c_got_lost_in_one(
     result = sweep("-m", "reg=l2", "reg.lam=1,2,3")
     assert (result.code, trained) == (130, [1])
     assert "error: interrupted" in result.err
+
+
+def test_asked_again_while_the_sweep_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table, "print_jobs", lambda _: ask())
+    result = CommandLine(tmp_path, monkeypatch, capfd, runs="sweeps")("-m", "reg=l2", "reg.lam=1,2")
+    assert result.code == 130
+    assert result.err.endswith("error: interrupted\n")
+
+
+@pytest.mark.parametrize(("where", "finished"), [("print_metrics", False), ("_print_paths", True)])
+def test_a_run_that_has_finished_is_none_that_was_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], where: str, finished: bool
+) -> None:
+    monkeypatch.setattr(job, where, lambda *_: ask(signal.SIGTERM))
+    result = CommandLine(tmp_path, monkeypatch, capfd)("callbacks=none", "logger=none")
+    assert result.code == 143
+    assert (result.folder / "summary.json").exists() == finished
+    assert (result.folder / "error.txt").exists() != finished
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(*_: object) -> None:
+        raise Ended
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(Ended):
+        write_text(tmp_path / "new" / "file.txt", "text")
+    assert list((tmp_path / "new").iterdir()) == []

@@ -47,6 +47,17 @@ def test_a_strength_at_which_a_seed_diverged_comes_after_those_that_went_through
     assert best_setting(settings_of(outcomes, "accuracy")) is None
 
 
+def test_a_validation_counts_before_a_training_score_as_chunks_have_come_unequally_far():
+    outcomes = a_path({0.1: [0.5], 1.0: [0.6]})
+    outcomes[1].epochs = [{"epoch": 1, "train/accuracy": 0.9, "train/task_loss": 1.0}]
+    best = best_setting(settings_of(outcomes, "accuracy"))
+    assert best is not None
+    assert (best.label, best.metric) == ("lam=0.1", "val/accuracy")
+    best = best_setting(settings_of(outcomes[1:], "accuracy"))
+    assert best is not None
+    assert best.metric == "train/accuracy"
+
+
 def test_seeds_alone_are_settings_of_their_own():
     outcomes = [Outcome(Member(n, {"seed": n}), outcome(0, 0.1, 0, score).epochs) for n, score in enumerate((0.5, 0.6))]
     best = best_setting(settings_of(outcomes, "accuracy"))

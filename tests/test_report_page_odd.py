@@ -76,8 +76,12 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").endswith("</html>\n")
 
 
-@pytest.mark.parametrize("name", ["page", "page.png"])
+@pytest.mark.parametrize("name", ["page", "page.png", "folder.html", "taken.html"])
 def test_a_page_that_would_be_none(tmp_path: Path, name: str) -> None:
     a_run(tmp_path / "run", "reg=l2")
-    with pytest.raises(ValueError, match=f"--page: expected a file that ends in .html, received .*{name}"):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "taken").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=f"--page: expected a file.*, received .*{name}"):
         report(tmp_path, tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -107,10 +107,14 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     with pytest.raises(RunError, match="was not begun by search.py; give another name"):
         joined(tmp_path, kind)
     assert begun(tmp_path, 2, kind).counts() == {"waiting": 2}  # who created it died before it said what for
-    other = optuna.create_study(study_name="other", storage=store.storage)
-    other.enqueue_trial({})
-    with pytest.raises(RunError, match="search.name=other: .* was not begun by search.py"):
-        Book.start(store, "other", PLAN, 1)
+    optuna.create_study(study_name="trials", storage=store.storage).enqueue_trial({})
+    optuna.create_study(study_name="named", storage=store.storage).set_user_attr("who", "somebody")
+    optuna.create_study(study_name="planned", storage=store.storage).set_user_attr("regtorch", "otherwise")
+    optuna.create_study(study_name="maximum", storage=store.storage, direction="maximize")
+    optuna.create_study(study_name="two", storage=store.storage, directions=["minimize", "minimize"])
+    for name in ("trials", "named", "planned", "maximum", "two"):
+        with pytest.raises(RunError, match=f"search.name={name}: .* was not begun by search.py"):
+            Book.start(store, name, PLAN, 1)
 
 
 def test_what_is_best(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": No
         ({"select": ["kernel"]}, "search.select: expected a list of at least two different choices"),
         ({"select": ["kernel", "kernel"]}, "different choices"),
         ({"also": {"optimizer.lr": "log:a:b"}}, "search.also.optimizer.lr: expected"),
+        ({"also": {"out_dir": ["a", "b"]}}, "search.also.out_dir: it changes nothing that is trained"),
         ({"also": {"reg.rate": "lin:0:2"}}, "search.also.reg.rate: expected numbers from 0 to 1"),
         ({"also": "optimizer.lr"}, "search.also: expected ranges by key such as .*, received 'optimizer.lr'"),
         ({}, "nothing is searched"),

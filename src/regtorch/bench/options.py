@@ -90,7 +90,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
 
     def keep(results: dict[str, Any]) -> None:
         if options.json:
-            from regtorch.training.outputs import write_text
+            from regtorch.training.whole import write_text
 
             write_text(options.json, json.dumps(_rounded(results), indent=1, allow_nan=False) + "\n")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.sweep.results import Run, Spread, curve
+from regtorch.training.whole import write_png
 
-__all__ = ["COLOURS", "draw", "line", "svg_element", "tidy", "write_png"]
+__all__ = ["COLOURS", "draw", "line", "svg_element", "tidy"]
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -81,13 +81,3 @@ def svg_element(figure: Any, label: str) -> str:
     FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
     return text[text.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
-
-
-def write_png(figure: Any, path: Path) -> None:
-    """Write a figure whole or not at all."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    FigureCanvasAgg(figure).print_png(temporary)
-    os.replace(temporary, path)

@@ -10,7 +10,7 @@ from regtorch.sweep.claims import Claim, Document
 from regtorch.sweep.drawing import draw
 from regtorch.sweep.finding import Found
 from regtorch.sweep.results import Run, Spread, curve, spread
-from regtorch.training.outputs import write_text
+from regtorch.training.whole import write_text
 
 __all__ = ["page"]
 

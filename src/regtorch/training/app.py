@@ -21,7 +21,7 @@ from regtorch.training.ending import Ended, asked_to_end, end_if_asked
 from regtorch.training.errors import RunError, check_new_keys, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
-from regtorch.training.outputs import ERROR, score_of, write_error
+from regtorch.training.outputs import ERROR, SUMMARY, score_of, write_error
 
 __all__ = ["JobFailed", "command_line", "main", "run", "say", "telling"]
 
@@ -44,17 +44,19 @@ def main(conf: Path) -> int:
         a signal: 130 after Ctrl-C.
     """
     Folders.sweep = Folders.jobs = None  # a program may call this twice
-    code = command_line(conf, "train", run)
-    return max(code, _report_sweep())
+    return command_line(conf, "train", run, _report_sweep)
 
 
-def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
+def command_line(
+    conf: Path, config: str, job: Callable[[DictConfig], float | None], after: Callable[[], int] = lambda: 0
+) -> int:
     """Run what `sys.argv` says.
 
     Args:
         conf: the folder of the configs.
         config: the name of the first one.
         job: what Hydra calls with it; its `SystemExit` is the exit code.
+        after: called when that has ended, whichever way; its exit code counts where it is the larger one.
 
     Returns:
         The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
@@ -70,7 +72,9 @@ def command_line(conf: Path, config: str, job: Callable[[DictConfig], float | No
     os.environ[_HYDRA_FULL] = "1"
     try:
         with asked_to_end():
-            return _hydra(conf, config, job)
+            return max(_hydra(conf, config, job), after())
+    except KeyboardInterrupt as error:  # asked again
+        return _told(error)
     finally:
         for name, value in before.items():
             if value is None:
@@ -85,9 +89,7 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     try:
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
-        ended = error if isinstance(error, Ended) else Ended()
-        say(str(ended))
-        return ended.code
+        return _told(error)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception as error:
@@ -99,19 +101,25 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     return 0
 
 
+def _told(error: KeyboardInterrupt) -> int:
+    ended = error if isinstance(error, Ended) else Ended()
+    say(str(ended))
+    return ended.code
+
+
 def run(cfg: DictConfig) -> float | None:
     """Do one job; Hydra calls this, in a sweep perhaps in another process.
 
     Returns:
         The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
-    from regtorch.training.job import train  # here, not above: --help needs none of it
-
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
     with telling(cfg, folder):
+        from regtorch.training.job import train  # here, not above: --help needs none of it
+
         return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
 
@@ -162,7 +170,8 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
         with quiet(not cfg.debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
-        write_error(folder, str(error) or "interrupted", error)
+        if not (folder / SUMMARY).is_file():  # it had finished
+            write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)

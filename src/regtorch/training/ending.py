@@ -39,6 +39,10 @@ class _State:
     shields = 0
 
 
+def _once_is_enough(number: int, frame: Any) -> None:
+    """Ignore a signal, unlike SIG_IGN in this process alone: what it starts would inherit that."""
+
+
 @contextmanager
 def asked_to_end() -> Iterator[None]:
     """Make SIGINT, SIGTERM and SIGHUP an exception; in a thread, which gets no signals, this does nothing.
@@ -56,8 +60,8 @@ def asked_to_end() -> Iterator[None]:
         _State.asked = number
         for known in taken:
             if known != signal.SIGINT:
-                signal.signal(known, signal.SIG_IGN)
-        if not _State.shields:
+                signal.signal(known, _once_is_enough)
+        if _State.shields <= 0:
             raise Ended(number)
 
     _State.asked, _State.shields = None, 0
@@ -77,7 +81,7 @@ def end_if_asked() -> None:
     Raises:
         Ended: this process was asked to end.
     """
-    if _State.asked is not None and not _State.shields:
+    if _State.asked is not None and _State.shields <= 0:
         raise Ended(_State.asked)
 
 

@@ -1,6 +1,5 @@
 """The curves of a run as a picture."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.outputs import score_of
+from regtorch.training.whole import write_png
 
 __all__ = ["HistoryPicture", "draw"]
 
@@ -48,7 +48,6 @@ def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
         epochs: one mapping an epoch, with "epoch" and metrics such as "train/loss".
         path: the .png to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -70,10 +69,7 @@ def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, frameon=False, fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    FigureCanvasAgg(figure).print_png(temporary)
-    os.replace(temporary, path)
+    write_png(figure, path)
 
 
 def _line(

@@ -24,11 +24,12 @@ from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.loggers import loggers_of
 from regtorch.training.module import RegularizedModule
-from regtorch.training.outputs import RECEIPT, write_summary, write_text
+from regtorch.training.outputs import RECEIPT, write_summary
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.setup import SetUp, set_up
 from regtorch.training.table import print_metrics
 from regtorch.training.warned import warn
+from regtorch.training.whole import write_text
 
 __all__ = ["train"]
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.training.whole import write_text
 
 __all__ = [
     "monitored_value",
@@ -21,18 +21,9 @@ __all__ = [
     "write_diagnosis",
     "write_error",
     "write_summary",
-    "write_text",
 ]
 
 SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:

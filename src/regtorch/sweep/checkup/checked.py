@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +21,7 @@ from regtorch.training.setup import set_up
 __all__ = ["check"]
 
 _PROVING = "short trainings as it is, without the suspect, and with the change (about {:g} s)"
+_LONGEST = 1e6  # seconds of short trainings
 _SEARCHING = "short trainings at several strengths (about {:g} s)"
 
 
@@ -46,7 +46,7 @@ def check(
     """
     overrides = own_overrides(overrides)
     seconds = cfg.seconds
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise RunError(f"seconds: expected how many short trainings may take, such as 600, received {seconds!r}")
     if cfg.strength:
         check_penalty(cfg, choices)

@@ -14,7 +14,7 @@ from regtorch.sweep.checkup.result import EXAMINED, Checkup
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.markup import prose
 from regtorch.training.errors import sentence
-from regtorch.training.outputs import write_text
+from regtorch.training.whole import write_text
 
 __all__ = ["write_page"]
 

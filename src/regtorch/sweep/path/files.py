@@ -11,7 +11,7 @@ from typing import Any
 from regtorch.sweep.path.members import AXES
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import best_epoch, best_of, best_setting, command, settings_of
-from regtorch.training.outputs import write_text
+from regtorch.training.whole import write_text
 
 __all__ = ["CSV", "summary_of", "write_csv"]
 

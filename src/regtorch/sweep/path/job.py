@@ -25,7 +25,8 @@ from regtorch.sweep.path.start import Prepared, prepared
 from regtorch.sweep.path.table import print_members
 from regtorch.sweep.path.train import Trainer, train_chunk
 from regtorch.training.errors import Diverged, is_out_of_memory
-from regtorch.training.outputs import RECEIPT, write_summary, write_text
+from regtorch.training.outputs import RECEIPT, write_summary
+from regtorch.training.whole import write_text
 
 __all__ = ["run_path"]
 

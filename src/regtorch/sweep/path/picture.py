@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +14,7 @@ from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_setting, settings_of
 from regtorch.sweep.results import spread
 from regtorch.sweep.scale import Scale
+from regtorch.training.whole import write_png
 
 __all__ = ["PICTURE", "draw"]
 
@@ -32,7 +32,6 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
         score: the task's.
         path: the .png to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -63,6 +62,8 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
     panels[1, 0].set(title="Norm of the regularized weights", ylabel="‖w‖₂")
     panels[1, 1].set(title="Exact zeros among them", ylabel="%")
     panels[1, 1].set_ylim(0, max(1.0, panels[1, 1].get_ylim()[1]))
+    if all(_gap(score)(outcome) is None for outcome in outcomes):
+        _say(panels[0, 1], "no validation")
     best = best_setting(settings_of(outcomes, score))
     for panel in panels.flat:
         if across == "seed":
@@ -76,23 +77,27 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
     for panel in panels[1]:
         panel.set_xlabel(_NAMES[across])
     if not panels[0, 0].lines:  # all diverged
-        panels[0, 0].text(0.5, 0.5, "no member went through", ha="center", transform=panels[0, 0].transAxes)
+        _say(panels[0, 0], "no member went through")
     elif len(lines) > 1:
         handles, labels = panels[0, 1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     else:
         panels[0, 0].legend(frameon=False)
     figure.suptitle(_title(outcomes, best, label), fontsize="medium")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    FigureCanvasAgg(figure).print_png(temporary)
-    os.replace(temporary, path)
+    write_png(figure, path)
+
+
+def _say(panel: Any, text: str) -> None:
+    """In place of lines."""
+    panel.text(0.5, 0.5, text, ha="center", transform=panel.transAxes)
 
 
 def _title(outcomes: Sequence[Outcome], best: Setting | None, label: str) -> str:
     lost = sum(outcome.diverged is not None for outcome in outcomes)
     parts = [f"{len(outcomes)} members after the last epoch"]
     if best is not None:
-        parts.append(f"dotted: {best.label}, best by its best epoch's val {label}")
+        stage = str(best.metric).partition("/")[0]
+        parts.append(f"dotted: {best.label}, best by its best epoch's {stage} {label}")
     if lost:
         parts.append(f"{lost} diverged")
     return "; ".join(parts)

@@ -75,8 +75,10 @@ def _setting(outcomes: Sequence[Outcome], score: str) -> Setting:
 
 
 def best_setting(settings: Sequence[Setting]) -> Setting | None:
-    """The setting of the highest rank; none where no member has a score."""
-    return max((s for s in settings if s.score is not None), key=lambda s: s.rank, default=None)
+    """The setting of the highest rank, of those with a validation where there are some; none without a score."""
+    scored = [setting for setting in settings if setting.metric is not None]
+    validated = [setting for setting in scored if str(setting.metric).startswith("val/")]
+    return max(validated or scored, key=lambda s: s.rank, default=None)
 
 
 def best_of(setting: Setting, score: str) -> Outcome:

@@ -15,7 +15,7 @@ from regtorch.sweep.report.overview import overview
 from regtorch.sweep.report.remarks import of_doctor, of_lost, of_receipts, of_unreadable
 from regtorch.sweep.report.sections import of_experiment, of_search, search_title
 from regtorch.sweep.report.settings import experiments_of
-from regtorch.training.outputs import write_text
+from regtorch.training.whole import write_text
 
 __all__ = ["PAGE", "report"]
 
@@ -48,6 +48,9 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
     page = page or root / PAGE
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--page: expected a file that ends in .html, received {page}")
+    pictures = page.with_suffix("")
+    if page.is_dir() or (pictures.exists() and not pictures.is_dir()):
+        raise ValueError(f"--page: expected a file, with a folder {pictures} for its pictures, received {page}")
     found = collect(root)
     if found.empty:
         raise ValueError(
@@ -55,7 +58,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
             "below, received none; name the folder that train.py, path.py or search.py wrote to"
         )
     title = f"Runs in {root.resolve().name or root}"
-    text = "\n".join(_page(found, title, page.with_suffix(""))) + "\n"
+    text = "\n".join(_page(found, title, pictures)) + "\n"
     write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are no text
     return page, found
 

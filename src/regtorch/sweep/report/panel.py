@@ -10,7 +10,8 @@ from textwrap import shorten
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
-from regtorch.sweep.drawing import COLOURS, svg_element, write_png
+from regtorch.sweep.drawing import COLOURS, svg_element
+from regtorch.training.whole import write_png
 
 __all__ = ["FAINT", "LOOKS", "Look", "Panel", "picture", "plain", "svg"]
 

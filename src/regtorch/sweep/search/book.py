@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from regtorch.sweep.search.plan import Plan
@@ -55,7 +56,7 @@ class Book:
         except optuna.exceptions.DuplicatedStudyError:
             study = optuna.load_study(study_name=name, storage=store.storage)
         kept = _plan_of(study)
-        if kept is None and study.get_trials(deepcopy=False):
+        if kept is None and (study.get_trials(deepcopy=False) or _is_for_something_else(study, direction)):
             raise _foreign(name, store)
         if kept is None:  # its creator died
             study.set_user_attr(_PLAN, wanted)
@@ -190,7 +191,11 @@ def _plan_of(study: Study) -> dict[str, Any] | None:
     deadline = time.monotonic() + _PATIENCE
     while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    return kept
+    return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == set(kept) else None
+
+
+def _is_for_something_else(study: Study, direction: str) -> bool:
+    return bool(study.user_attrs) or [d.name.lower() for d in study.directions] != [direction]
 
 
 def _foreign(name: str, store: Store) -> RunError:

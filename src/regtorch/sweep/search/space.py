@@ -35,6 +35,9 @@ def read_space(search: DictConfig) -> dict[str, Range]:
         form = "{optimizer.lr: 'log:1e-4:1e-1'}"
         raise RunError(f"search.also: expected ranges by key such as {form}, received {search.also!r}")
     given |= {str(key): (f"search.also.{key}", value) for key, value in (search.also or {}).items()}
+    idle = [key for key in given if key == "out_dir" or key.startswith(("hydra.", "hydra/"))]
+    if idle:
+        raise RunError(f"search.also.{idle[0]}: it changes nothing that is trained; leave it out")
     space: dict[str, Range] = {}
     for key, (name, value) in given.items():
         if value is not None:
