@@ -113,13 +113,13 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
+    from regtorch.training.job import train  # here, not above: --help needs none of it
+
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
     with telling(cfg, folder):
-        from regtorch.training.job import train  # here, not above: --help needs none of it
-
         return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
 
