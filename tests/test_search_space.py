@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from command_line import ROOT
-from regtorch.sweep.search.space import distributions, overrides_of, read_space
+from regtorch.sweep.search.space import Range, distributions, examples, overrides_of, read_space
 from regtorch.training.errors import RunError
 
 NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": None}
@@ -63,3 +63,10 @@ def test_words_arrive_as_they_are() -> None:
         for choice in choices:
             cfg = compose("train", ["reg=l2", *overrides_of({"reg.select": choice})])
             assert cfg.reg.select == choice
+
+
+def test_examples_have_every_word_and_one_number():
+    space: dict[str, Range] = {"reg": ["l1", "l2", "none"], "optimizer.lr": [1, 2, 3, 4], "reg.lam": "log:1e-6:1"}
+    found = examples(space)
+    assert [example["reg"] for example in found] == ["l1", "l2", "none"]
+    assert {(example["optimizer.lr"], example["reg.lam"]) for example in found} == {(1, 1e-6)}

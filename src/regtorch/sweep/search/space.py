@@ -100,10 +100,17 @@ def _range(name: str, value: Any) -> tuple[float, float, bool]:
 
 
 def examples(space: Mapping[str, Range]) -> list[dict[str, Any]]:
-    """Parameters of as many trials as it takes to have every choice of a list once."""
-    choices = {key: value if isinstance(value, list) else [_range(key, value)[0]] for key, value in space.items()}
+    """Parameters of as many trials as it takes to have every word of a list once, and one of its numbers."""
+    choices = {key: _unlike(key, value) for key, value in space.items()}
     count = max(map(len, choices.values()))
     return [{key: of_one[n % len(of_one)] for key, of_one in choices.items()} for n in range(count)]
+
+
+def _unlike(key: str, value: Range) -> list[Any]:
+    if isinstance(value, str):
+        return [_range(key, value)[0]]
+    words = [choice for choice in value if isinstance(choice, str)]
+    return [*words, *[choice for choice in value if not isinstance(choice, str)][:1]]
 
 
 def overrides_of(parameters: Mapping[str, Any]) -> list[str]:
