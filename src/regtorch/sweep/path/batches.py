@@ -51,9 +51,9 @@ class Feed:
         return min(bound for bound in bounds if bound is not None)
 
     def steps(self, epoch: int) -> int:
-        """Training steps until the end of an epoch, counted from 1: its last one may be cut short."""
-        whole, most = epoch * self.count("train"), self._settings.steps
-        return whole if most is None else min(whole, most)
+        """Training steps of an epoch, counted from 1: the last one may be cut short."""
+        whole, most = self.count("train"), self._settings.steps
+        return whole if most is None else min(whole, most - (epoch - 1) * whole)
 
     def shuffled(self, seeds: Sequence[int | None]) -> list[Batches]:
         """Training batches for each seed, in the order that a run of this seed sees; a new one each epoch."""
@@ -65,7 +65,7 @@ class Feed:
 
     def train(self, epoch: int, batches: Sequence[Batches], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
         """An epoch's batches: of all members, or with a dim of members before them where there are several seeds."""
-        for parts in islice(zip(*batches, strict=True), self.steps(epoch) - self.steps(epoch - 1)):
+        for parts in islice(zip(*batches, strict=True), self.steps(epoch)):
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
                 changed = draws.each(lambda seed, moved=moved: self._augmented(moved[seed][0]))

@@ -66,7 +66,7 @@ class Trainer:
         """Train for an epoch, and validate where it is due; `number` counts from 1."""
         sums = _Sums()
         penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
-        count = self.feed.steps(number) - self.feed.steps(number - 1)
+        count = self.feed.steps(number)
         for step, (x, y) in enumerate(self.feed.train(number, self.batches, self.draws), 1):
             # In sums, not in numbers: nothing here waits for the device.
             losses, scores = self._backward(x, y)
