@@ -42,4 +42,4 @@ def own_breaks() -> int:
 def test_no_graph_break_is_added(case: PenaltyCase | ConstraintCase, own_breaks: int) -> None:
     weights, breaks = train(case.rule, compiled=True)
     torch.testing.assert_close(weights, train(case.rule, compiled=False)[0], rtol=1e-12, atol=1e-12)
-    assert breaks == own_breaks
+    assert breaks <= own_breaks

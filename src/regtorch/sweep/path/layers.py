@@ -92,7 +92,8 @@ class MemberDropout(nn.Module):
         masks = [mask for seed in self.draws.each(lambda _: torch.stack(self.draws.alike(kept))) for mask in seed]
         if len(masks) == 1:
             return x * masks[0]
-        return x * torch.stack(masks)[self.which]
+        # Of an index without a dim torch 2.9 makes a Python number, which vmap refuses.
+        return x * torch.stack(masks)[self.which.view(1)].squeeze(0)
 
     def extra_repr(self) -> str:
         """The rates."""
