@@ -1,8 +1,10 @@
 """`scripts/doctor.py`, and `train.py doctor=true`."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -17,6 +19,7 @@ from omegaconf import OmegaConf
 from command_line import FAST, ROOT, CommandLine, Result
 from data_files import SHARED_DATA
 from regtorch.sweep.checkup.app import main
+from regtorch.training.module import RegularizedModule
 from test_train_script import HEAVY
 
 PHOTOGRAPHS = SHARED_DATA / "rock-paper-scissors.zip"
@@ -269,3 +272,21 @@ def test_an_examination_that_fails_is_no_reason_not_to_train(train: CommandLine,
 
 def test_a_switch_that_is_none_is_refused(train: CommandLine):
     assert "doctor: expected true or false" in train("doctor=maybe").error
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_short_trainings_can_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asked: signal.Signals
+):
+    def ask(*_: object) -> None:
+        before.append(None)
+        if len(before) == 30:  # in the training itself
+            os.kill(os.getpid(), asked)
+
+    before: list[None] = []
+    monkeypatch.setattr(RegularizedModule, "on_train_batch_start", ask)
+    result = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")("reg=l2", "reg.lam=1", "cure=true", fast=False)
+    assert result.code == 128 + asked
+    text = "interrupted" if asked == signal.SIGINT else "ended by SIGTERM"
+    assert result.error.splitlines()[-1] == f"error: {text}"
+    assert (result.folder / "error.txt").read_text().splitlines()[0] == text

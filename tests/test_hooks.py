@@ -266,3 +266,26 @@ def test_an_equal_rule_is_not_attached_twice():
     rt.L2(0.2).on(model).attach(optimizer)
     handle.remove()
     rt.L2(0.1).on(model).attach(optimizer)
+
+
+def test_both_closed_forms_at_once_warn():
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    reg = rt.L2(0.1).on(net)
+    reg.add_grad_()
+    handle = reg.attach(optimizer)
+    assert repr(handle) == f"Handle({reg!r})"
+    with pytest.warns(UserWarning, match="is attached to an optimizer as well, and acts twice"):
+        (rt.L2(0.1).on(net) + rt.L1(0.1).on(net)).add_grad_()
+    rt.L2(0.1).on(nn.Linear(3, 2)).add_grad_()
+    handle.remove()
+    assert repr(handle).endswith(", removed)")
+    reg.add_grad_()
+
+
+def test_a_constraint_has_no_scale_to_set():
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    rt.MaxNorm(1.0).on(net).attach(optimizer)
+    with pytest.raises(ValueError, match=r"remove\(\) its handle first$"):
+        rt.MaxNorm(1.0).on(net).attach(optimizer)

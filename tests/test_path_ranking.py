@@ -78,6 +78,11 @@ def test_ties_and_the_end_of_a_range_are_told(capsys: pytest.CaptureFixture[str]
     assert "best, alone:\n  python scripts/train.py reg.lam=1.0" in out
 
 
+def test_nothing_lies_below_0(capsys: pytest.CaptureFixture[str]):
+    print_members(a_path({0.0: [0.9], 0.1: [0.8], 1.0: [0.3]}), "accuracy", {"command": "python"})
+    assert "end of its range" not in capsys.readouterr().out
+
+
 def test_the_table_has_a_row_a_strength(capsys: pytest.CaptureFixture[str]):
     outcomes = a_path({0.0: [0.5, 0.6], 0.1: [0.80, 0.82], 1.0: [0.3, 0.3]})
     print_members(outcomes, "accuracy", {"command": "python"})

@@ -224,6 +224,13 @@ def test_help_names_every_option(train: CommandLine):
 HEAVY = "lightning torchvision torchmetrics sklearn matplotlib rich tensorboard scipy"
 
 
+def test_a_validation_is_told_of_once(train: CommandLine):
+    result = train("trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2", "logger=none")
+    lines = [line for line in result.out.splitlines() if line.startswith("epoch ")]
+    assert ["val:" in line for line in lines] == [False, True, False, True, False]
+    assert "val/accuracy" in json.loads((result.folder / "summary.json").read_text())["final"]
+
+
 def test_help_is_quick_as_nothing_heavy_is_imported():
     done = subprocess.run(
         [sys.executable, "-X", "importtime", ROOT / "scripts" / "train.py", "--help"], capture_output=True, text=True

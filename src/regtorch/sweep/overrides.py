@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 __all__ = ["compare", "measured", "parse", "spelled"]
 
 # What says where a run ran, what it showed and where it wrote, and nothing about what was measured.
-_FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir")
+_FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir", "doctor", "debug")
 _DEVICES = ("auto", "cpu", "gpu")
 # What changes a measured number a little and is meant to: the page says it.
 _SAID = ("trainer.precision", "channels_last", "compile")

@@ -113,13 +113,13 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
     """
-    from regtorch.training.job import train  # here, not above: --help needs none of it
-
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
     with telling(cfg, folder):
+        from regtorch.training.job import train  # here, not above: --help needs none of it
+
         return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
 
@@ -161,11 +161,11 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
     Raises:
         JobFailed: in place of any error.
     """
-    from regtorch.training.cuda_check import cheap_cuda_check
-    from regtorch.training.denormals import flushed_denormals
-    from regtorch.training.quiet import quiet
+    try:  # imports take seconds, and may be interrupted, too
+        from regtorch.training.cuda_check import cheap_cuda_check
+        from regtorch.training.denormals import flushed_denormals
+        from regtorch.training.quiet import quiet
 
-    try:
         check_new_keys(HydraConfig.get().overrides.task)
         with quiet(not cfg.debug), flushed_denormals(), cheap_cuda_check():
             yield

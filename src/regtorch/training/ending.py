@@ -11,9 +11,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Ended", "asked_to_end", "end_if_asked", "exposed", "shielded"]
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["Ended", "asked_to_end", "end_if_asked", "exposed", "interruptible", "shielded"]
 
 _ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
@@ -113,3 +116,23 @@ def exposed() -> Iterator[None]:
         yield
     finally:
         _State.shields = shields
+
+
+@contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Make being asked to end an exception again, of which Lightning makes an exit.
+
+    Raises:
+        KeyboardInterrupt: the trainer's run was ended so.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        end_if_asked()
+        if trainer.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if handler is not None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, handler)

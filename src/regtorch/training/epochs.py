@@ -17,10 +17,15 @@ class EpochCallback(Callback):
     """
 
     _ended: int | None = None
+    _validated = False
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Receive the epoch's number, from 1, and its metrics."""
+        """Receive the epoch's number, from 1, and its metrics; those of val/ where it had a validation."""
         raise NotImplementedError
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember that the epoch has a validation."""
+        self._validated |= not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember that an epoch ended."""
@@ -36,8 +41,10 @@ class EpochCallback(Callback):
 
     def _hand_over(self, trainer: Trainer) -> None:
         epoch, self._ended = self._ended, None
-        if epoch is not None:
-            self.on_epoch(trainer, epoch, {name: float(value) for name, value in trainer.callback_metrics.items()})
+        validated, self._validated = self._validated, False
+        if epoch is not None:  # Lightning keeps the metrics of an earlier epoch's validation
+            there = {n: v for n, v in trainer.callback_metrics.items() if validated or not n.startswith("val/")}
+            self.on_epoch(trainer, epoch, {name: float(value) for name, value in there.items()})
 
 
 class EpochRecord(EpochCallback):

@@ -1,8 +1,6 @@
 """One run of the main job: from a config to a trained net and its files."""
 
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,7 +16,7 @@ from regtorch.models import count
 from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
 from regtorch.training.diverged import StopWhenDiverged
-from regtorch.training.ending import end_if_asked
+from regtorch.training.ending import interruptible
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
@@ -93,7 +91,7 @@ def _train(
     if cfg.compile:
         net.compile()
 
-    with _interruptible(trainer):
+    with interruptible(trainer):
         trainer.fit(module, datamodule=data)
     total, trainable = count(net)
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
@@ -175,22 +173,6 @@ def _trainer(
     return trainer, record
 
 
-@contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Make being asked to end an exception again, of which Lightning makes an exit."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        end_if_asked()
-        if trainer.interrupted:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        if handler is not None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, handler)
-
-
 def _norm(net: nn.Module, select: str) -> float | None:
     """The 2-norm of the weights that `reg.select` names, also where nothing acts on them; None where there are none."""
     try:
@@ -201,7 +183,7 @@ def _norm(net: nn.Module, select: str) -> float | None:
 
 
 def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, float]:
-    with _interruptible(trainer):
+    with interruptible(trainer):
         trainer.test(module, datamodule=data, verbose=False)
     return _only(_metrics(trainer), "test/")
 

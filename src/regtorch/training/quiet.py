@@ -25,6 +25,8 @@ def quiet(enabled: bool = True) -> Iterator[None]:
     if not enabled:
         yield
         return
+    import lightning.pytorch  # noqa: F401 (which sets its level when it is imported)
+
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -41,14 +41,14 @@ def main(conf: Path) -> int:
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:
-    import regtorch.sweep.checkup.checked as checked  # here, not above: --help needs none of it
-
     started = perf_counter()
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     with telling(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
+        import regtorch.sweep.checkup.checked as checked  # here, not above: --help needs none of it
+
         severe = checked.check(cfg, dict(job.runtime.choices), list(job.overrides.task), conf, folder, started)
     if severe:
         raise SystemExit(SEVERE)

@@ -22,6 +22,7 @@ from regtorch.data import ArraysDataModule
 from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.checkup.held_out import Held, HeldOut, best_constant, evaluate, held_out, outputs_of
 from regtorch.training.denormals import flushed_denormals
+from regtorch.training.ending import interruptible
 from regtorch.training.instantiate import instantiate
 from regtorch.training.module import RegularizedModule
 from regtorch.training.quiet import quiet
@@ -170,7 +171,8 @@ class Trainings:
             watch = _Watch(perf_counter() + seconds)
             torch.manual_seed(cfg.seed or 0)  # variants draw the same masks and augmentations
             trainer = _trainer(cfg, steps, watch)
-            trainer.fit(module, datamodule=made.data)
+            with interruptible(trainer):
+                trainer.fit(module, datamodule=made.data)
             _settle(module.net, made.data, watch)
             held = evaluate(task, outputs_of(made.net, kept), kept.targets)
         curve = watch.losses

@@ -68,7 +68,7 @@ def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) 
     for axis in axes:
         values = sorted({s.outcomes[0].member.values[axis] for s in settings})
         own = chosen.outcomes[0].member.values[axis]
-        if axis != "seed" and len(values) > 2 and own in (values[0], values[-1]):
+        if axis != "seed" and len(values) > 2 and own in (values[0] or None, values[-1]):  # nothing is below 0
             yield f"the best {axis}, {own:.4g}, is at the end of its range: look further there"
 
 

@@ -61,6 +61,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         if settings.worker:
             book = Book.join(store, name)
             work(book, lambda trial: train_trial(trial, book.plan, conf))
+            print(f"no trial of {name} is waiting: {', '.join(f'{n} {state}' for state, n in book.counts().items())}")
             return
         plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
         _check(plan, conf)
