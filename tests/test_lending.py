@@ -197,8 +197,18 @@ def test_who_is_lent_to(net: nn.Module):
     assert not Lender.suits(SGD([{"params": weights[:1], "fused": True}, {"params": weights[1:]}]))
 
 
+def fused_sgd_is_right(dtype: torch.dtype) -> bool:
+    """Torch 2.9's own is not on a CPU in half precision."""
+    w = nn.Parameter(torch.zeros(64, 8, dtype=dtype))
+    w.grad = torch.ones_like(w)
+    SGD([w], lr=0.5, fused=True).step()
+    return bool((w == -0.5).all())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_scaled_gradient_is_not_unscaled_twice(dtype: torch.dtype):
+    if not fused_sgd_is_right(dtype):
+        pytest.skip(f"fused SGD of torch {torch.__version__} is wrong in {dtype}")
     w = nn.Parameter(torch.randn(64, 8).to(dtype))
     model = nn.ParameterDict({"w": w})
     start = w.detach().double()
