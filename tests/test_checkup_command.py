@@ -285,7 +285,12 @@ def test_short_trainings_can_be_ended(
 
     before: list[None] = []
     monkeypatch.setattr(RegularizedModule, "on_train_batch_start", ask)
-    result = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")("reg=l2", "reg.lam=1", "cure=true", fast=False)
+    doctor = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")
+    handler = signal.signal(asked, signal.SIG_DFL)  # tests in the background would ignore Ctrl-C
+    try:
+        result = doctor("reg=l2", "reg.lam=1", "cure=true", fast=False)
+    finally:
+        signal.signal(asked, handler)
     assert result.code == 128 + asked
     text = "interrupted" if asked == signal.SIGINT else "ended by SIGTERM"
     assert result.error.splitlines()[-1] == f"error: {text}"

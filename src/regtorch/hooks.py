@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
     from regtorch.terms import BoundTerms, Term
 
-__all__ = ["Handle", "attach", "attached_to", "bare", "is_attached", "owned_by"]
+__all__ = ["Handle", "attach", "attached_to", "bare", "owned_by"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 
@@ -60,7 +60,7 @@ def attach(
     attached = _ATTACHED.get(optimizer) or _Attached()
     owned = owned_by(optimizer)
     for part in parts:
-        if any(_are_same(part, other) for other in attached.parts()):
+        if any(part.rule == other.rule and part.model is other.model for other in attached.parts()):
             or_scale = "" if place == "constraint" else ", or set its scale"
             raise ValueError(
                 f"attach: {part!r} is attached to this {type(optimizer).__name__} already; remove() its handle first"
@@ -79,15 +79,6 @@ def attach(
     attached.add(optimizer, place, bound)
     _ATTACHED[optimizer] = attached
     return Handle(attached, place, bound)
-
-
-def is_attached(part: Term) -> bool:
-    """Whether this rule acts on this model at some optimizer's steps."""
-    return any(_are_same(part, other) for attached in list(_ATTACHED.values()) for other in attached.parts())
-
-
-def _are_same(part: Term | BoundConstraint, other: Term | BoundConstraint) -> bool:
-    return part.rule == other.rule and part.model is other.model
 
 
 class _Attached:

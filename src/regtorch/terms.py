@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,7 @@ class BoundTerms(ABC):
         """Add the penalty's gradient in closed form to every `.grad` (way 2: after backward, before clipping).
 
         Under a GradScaler that is after `scaler.unscale_(optimizer)`. A closure, for LBFGS say, calls it and returns
-        the task's loss plus the penalty. It warns where the same rule is attached to an optimizer, too, and acts twice.
+        the task's loss plus the penalty.
 
         Args:
             foreach: False takes the plain reference path, one weight after the other; otherwise many at once.
@@ -78,11 +77,6 @@ class BoundTerms(ABC):
             TypeError: the gradient of this penalty has no closed form in the weights (`Activity`).
         """
         for factor, term in self.terms():
-            if hooks.is_attached(term):
-                warnings.warn(
-                    f"add_grad_: {term!r} is attached to an optimizer as well, and acts twice; use one of the ways",
-                    stacklevel=2,
-                )
             term.add_grad_to(factor, foreach=foreach)
 
     def attach(self, optimizer: Optimizer, *, proximal: bool = False) -> hooks.Handle:
