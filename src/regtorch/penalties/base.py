@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ class Penalty(Rule):
     A subclass gives `__call__`, its closed-form `grad`, and `prox` where a proximal step is known.
     """
 
+    prox_keeps_signs: ClassVar[bool] = False
+    """Whether `prox` gives each number its own sign or 0, so that after L1's it is the proximal step of the sum."""
+
     @abstractmethod
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The penalty of `w`, differentiable, summed in at least float32.
@@ -42,6 +45,11 @@ class Penalty(Rule):
     ) -> None:
         """Add factor · `self.grad(w)` to `into`, in place; overridden where that needs no copy of the weight."""
         into.add_(self.grad(w).mul_(factor))
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether output units matter, so that a weight must be read units first."""
+        return True
 
     @property
     @abstractmethod

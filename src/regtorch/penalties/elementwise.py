@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -19,6 +19,13 @@ __all__ = ["L1", "L1L2", "L2", "Elementwise"]
 
 class Elementwise(Penalty):
     """l1 Σ|w| + l2 Σw²: what L1, L2 and L1L2 have in common, written once."""
+
+    prox_keeps_signs: ClassVar[bool] = True
+
+    @property
+    def by_unit(self) -> bool:
+        """No: every number counts by itself."""
+        return False
 
     @property
     @abstractmethod

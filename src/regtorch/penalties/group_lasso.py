@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class GroupLasso(Penalty):
         >>> rt.GroupLasso(0.1)(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))  # 0.1 · √2 · 5
         tensor(0.7071)
     """
+
+    prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
 
