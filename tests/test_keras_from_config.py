@@ -12,24 +12,7 @@ import torch
 from torch import nn
 
 import regtorch as rt
-
-
-def layer(kind: str, name: str = "it", **config: Any) -> dict[str, Any]:
-    return {"class_name": kind, "config": {"name": name, **config}}
-
-
-def dense(**config: Any) -> dict[str, Any]:
-    return layer("Dense", units=3, **config)
-
-
-def sequential(*layers: dict[str, Any], shape: Any = (None, 4)) -> dict[str, Any]:
-    start = layer("InputLayer", "start", batch_shape=list(shape))
-    return {"class_name": "Sequential", "config": {"name": "net", "layers": [start, *layers]}}
-
-
-def build(*layers: dict[str, Any], shape: Any = (None, 4), **options: Any) -> tuple[nn.Module, list[Any]]:
-    return rt.keras.from_config(sequential(*layers, shape=shape), **options)
-
+from keras_json import START, build, dense, functional, layer, sequential
 
 IMAGE = (None, 8, 8, 3)
 
@@ -83,17 +66,6 @@ def test_what_is_not_supported_is_named_with_its_place(layers: Any, shape: Any, 
 def test_what_is_no_config(config: Any, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         rt.keras.from_config(config)
-
-
-def functional(*calls: tuple[dict[str, Any], Any]) -> dict[str, Any]:
-    layers = [{**inner, "name": inner["config"]["name"], "inbound_nodes": nodes} for inner, nodes in calls]
-    last = [calls[-1][0]["config"]["name"], 0, 0]
-    first = [layers[0]["name"], 0, 0]
-    config = {"name": "net", "layers": layers, "input_layers": [first], "output_layers": [last]}
-    return {"class_name": "Functional", "config": config}
-
-
-START = (layer("InputLayer", "start", batch_input_shape=[None, 4]), [])
 
 
 @pytest.mark.parametrize(
@@ -196,18 +168,6 @@ def test_a_net_is_a_module_like_any_other():
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), torch.compile(net, backend="eager")):
         torch.testing.assert_close(other(x), net(x), rtol=0, atol=0)
     torch.testing.assert_close(net.double()(x.double()), net.float()(x).double())
-
-
-@pytest.mark.parametrize(
-    "head", [dense(activation="softmax"), layer("Softmax"), layer("Activation", activation="sigmoid")]
-)
-def test_logits_leave_out_the_last_activation(head: dict[str, Any]):
-    whole, bare = (build(head, shape=(None, 3), seed=0, logits=logits)[0] for logits in (False, True))
-    x = torch.randn(2, 3)
-    last = torch.sigmoid if "Activation" in head["class_name"] else lambda y: y.softmax(1)
-    torch.testing.assert_close(last(bare(x)), whole(x))
-    with pytest.raises(ValueError, match="logits=True: the output 'it' ends in no softmax or sigmoid"):
-        build(dense(activation="relu"), logits=True)
 
 
 def test_branches_of_unequal_depth_keep_kerass_order():

@@ -15,6 +15,7 @@ from regtorch.keras.graph import MODELS, Graph, LayerConfig, parse, read, versio
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layout import variables
+from regtorch.keras.logits import Logits
 from regtorch.keras.net import Call, KerasNet, Key
 from regtorch.keras.rules import Rules
 from regtorch.keras.schedule import in_keras_order
@@ -81,6 +82,8 @@ def from_config(
         >>> net(torch.ones(5, 3)).shape, rules
         (torch.Size([5, 2]), [L2(lam=0.01, select='name:dense.weight')])
     """
+    if not isinstance(logits, bool):
+        raise TypeError(f"from_config: logits must be True or False, received {logits!r}")
     config = read(config)
     if version is None:
         version = version_of(config)
@@ -88,7 +91,7 @@ def from_config(
         raise ValueError(f"from_config: version must be 2 or 3, received {version!r}")
     builder, net = _build(config, version)
     if logits:
-        _drop_last_activation(net)
+        Logits(builder.shapes, builder.rules).leave_out(net)
     net.to_empty(device="cpu")
     builder.initialize(None if seed is None else torch.Generator().manual_seed(seed))
     return net, builder.rules.all()
@@ -105,20 +108,6 @@ def _build(config: Mapping[str, Any], version: int) -> tuple[_Builder, KerasNet]
             if any_size == _ANY[-1] or not builder.open_sizes:
                 raise
     raise AssertionError
-
-
-def _drop_last_activation(net: KerasNet) -> None:
-    for layer, node, _ in net.outputs:
-        name = next(call.module for call in net.calls if (call.layer, call.node) == (layer, node))
-        module = net.get_submodule(name)
-        if isinstance(module, KerasNet):
-            _drop_last_activation(module)
-        elif isinstance(module, nn.Softmax | nn.Sigmoid):
-            net._modules[name] = nn.Identity()
-        elif isinstance(getattr(module, "activation", None), nn.Softmax | nn.Sigmoid):
-            module.activation = nn.Identity()
-        else:
-            raise ValueError(f"from_config: logits=True: the output {layer!r} ends in no softmax or sigmoid")
 
 
 def _axes(config: Mapping[str, Any]) -> Axes:
@@ -150,6 +139,7 @@ class _Builder:
         self.version, self.axes, self.any_size = version, axes, any_size
         self.open_sizes = False
         self.dtypes: dict[torch.dtype, str] = {}
+        self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
         self.rules = Rules(version)
         self.built: list[tuple[str, nn.Module, LayerConfig]] = []
 
@@ -180,6 +170,7 @@ class _Builder:
             if layer.name in names:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
+        self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
 
     def _input_shape(self, graph: Graph, key: Key, i: int, given: list[Tensor]) -> tuple[int | None, ...]:

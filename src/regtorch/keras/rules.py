@@ -57,6 +57,15 @@ class Rules:
             return {"class_name": "L1L2", "config": {"l1": config.get("l1", 0.0), "l2": config.get("l2", 0.0)}}
         return config.get("activity_regularizer")
 
+    def has_activity(self, name: str) -> bool:
+        """Whether a penalty watches the outputs of this module."""
+        return any(name in names for names in self.activities.values())
+
+    def move_activity(self, name: str, to: str) -> None:
+        """Let what watches the outputs of one module watch another's."""
+        for names in self.activities.values():
+            names[:] = [to if n == name else n for n in names]
+
     def _frozen(self, rule: Rule | None, layer: LayerConfig) -> None:
         if rule is not None and self.version == 2:
             warnings.warn(
