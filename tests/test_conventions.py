@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import regtorch as rt
@@ -65,10 +67,69 @@ def test_there_and_back(s: float, pair: tuple[str, str]):
     assert rt.convert(s, source, source) == s
 
 
-@given(alpha=st.floats(1e-100, 1e100), ratio=st.floats(0, 1))
+def converted(strength: object, source: str, target: str) -> Any:
+    """What `convert` returns, or its message."""
+    try:
+        return rt.convert(strength, source, target, **OPTIONS)
+    except ValueError as error:
+        return str(error)
+
+
+def too_small(*exact: Fraction) -> bool:
+    return any(0 < part < sys.float_info.min for part in exact)
+
+
+@given(s=st.floats(0, 1e308), pair=st.sampled_from(EQUAL))
+@example(s=5e-324, pair=("weight_decay", "keras"))
+@example(s=1.5e-323, pair=("weight_decay", "keras"))
+@example(s=1e308, pair=("keras", "sklearn.LogisticRegression"))
+def test_at_the_edges_of_floats_it_is_right_or_refused(s: float, pair: tuple[str, str]):
+    source, target = pair
+    there = converted(s, source, target)
+    if isinstance(there, str):
+        assert re.match(r"convert: (the strength in .* is (larger|smaller) than|strength must be above 0)", there)
+        assert not 1e-290 < s < 1e290
+    else:
+        assert rt.convert(there, target, source, **OPTIONS) == pytest.approx(s, rel=3e-16, abs=0)
+
+
+@given(alpha=st.floats(1e-100, 1e100), ratio=st.just(0.0) | st.floats(1e-100, 1))
+@example(alpha=1.0, ratio=math.nextafter(1, 0))
 def test_elastic_net_there_and_back(alpha: float, ratio: float):
-    l1, l2 = rt.convert((alpha, ratio), "sklearn.ElasticNet", "keras")
-    assert rt.convert((l1, l2), "keras", "sklearn.ElasticNet") == pytest.approx((alpha, ratio), rel=1e-15, abs=1e-300)
+    there = rt.convert((alpha, ratio), "sklearn.ElasticNet", "keras")
+    assert rt.convert(there, "keras", "sklearn.ElasticNet") == pytest.approx((alpha, ratio), rel=1e-15, abs=0)
+
+
+@given(alpha=st.floats(0, 1e308), ratio=st.floats(0, 1))
+@example(alpha=1e-100, ratio=1e-300)
+@example(alpha=0.3, ratio=2.5e-323)
+@example(alpha=1.0, ratio=5e-324)
+@example(alpha=5e-324, ratio=0.3)
+def test_an_elastic_net_is_right_or_refused(alpha: float, ratio: float):
+    there = converted((alpha, ratio), "sklearn.ElasticNet", "keras")
+    exact = 2 * Fraction(alpha) * Fraction(ratio), Fraction(alpha) * (1 - Fraction(ratio))
+    if isinstance(there, str):
+        assert re.match("convert: l[12] in keras is (larger|smaller) than", there)
+        assert too_small(*exact) or max(exact) > 1e308
+    else:
+        assert all(abs(Fraction(n) - part) <= part / 2**53 for n, part in zip(there, exact, strict=True))
+
+
+@given(l1=st.floats(0, 1e307), l2=st.floats(0, 1e307))
+@example(l1=1.0, l2=1e-20)
+@example(l1=1.0, l2=1e-16)
+@example(l1=1e-320, l2=1.0)
+@example(l1=1e-4, l2=3e303)
+@example(l1=5e-324, l2=5e-324)
+def test_an_elastic_net_keeps_both_parts_or_is_refused(l1: float, l2: float):
+    pair = converted((l1, l2), "keras", "sklearn.ElasticNet")
+    alpha = Fraction(l1) / 2 + Fraction(l2)
+    if isinstance(pair, str):
+        assert re.match(r"convert: (alpha|l1_ratio) in sklearn.ElasticNet (is smaller than|cannot say)", pair)
+        assert l2 * 1e8 < l1 or too_small(alpha, Fraction(l1) / 2 / alpha)
+    else:
+        meant = 2 * Fraction(pair[0]) * Fraction(pair[1]), Fraction(pair[0]) * (1 - Fraction(pair[1]))
+        assert all(abs(n - part) <= part / 10**6 for n, part in zip(meant, map(Fraction, (l1, l2)), strict=True))
 
 
 @given(s=st.floats(1e-100, 1e100), source=st.sampled_from(NUMBERS), target=st.sampled_from(NUMBERS))
@@ -148,7 +209,9 @@ ELASTIC, LOGISTIC = "sklearn.ElasticNet", "sklearn.LogisticRegression"
         (lambda: rt.convert(1, "keras", "sgdw", lr=0), ValueError, "lr must be a number above 0, received 0; give the"),
         (lambda: rt.convert(1, "keras", "sgdw", lr="1"), TypeError, "lr must be a finite number .* received '1'"),
         (lambda: rt.convert(0, LOGISTIC, "keras", samples=9), ValueError, "above 0 for .* received C = 0, an infinite"),
-        (lambda: rt.convert(1e308, "keras", "weight_decay"), ValueError, "in weight_decay is larger than any float"),
+        (lambda: rt.convert(1e308, "keras", "weight_decay"), ValueError, "in weight_decay is larger than any float64"),
+        (lambda: rt.convert(5e-324, "weight_decay", "keras"), ValueError, "in keras is smaller than float64 can hold"),
+        (lambda: rt.convert((1, 1e-20), "keras", ELASTIC), ValueError, "l1_ratio in .* cannot say l2 beside an l1 so"),
         (lambda: rt.convert(1, "keras", ELASTIC), TypeError, r"must be the pair \(l1, l2\) of keras, received 1$"),
         (lambda: rt.convert((1, 2, 3), ELASTIC, "keras"), TypeError, r"the pair \(alpha, l1_ratio\) of .* \(1, 2, 3\)"),
         (lambda: rt.convert((1, 2), ELASTIC, "keras"), ValueError, "l1_ratio must lie between 0 and 1, received 2; "),

@@ -16,6 +16,8 @@ __all__ = ["convert"]
 Pair = tuple[float, float]
 _BOTH = "sklearn.ElasticNet"
 _L1_RATIO = 0.5  # scikit-learn's default
+_ROUNDING = Fraction(1, 2**53)  # of a normal float64; a number too small to be one may lose any share
+_SIX_DIGITS = Fraction(1, 10**6)
 
 
 @overload
@@ -103,8 +105,9 @@ def convert(
             optimizer is not, and neither has an equal in the other. A rule attached to an optimizer acts there.
 
     Raises:
-        TypeError: a number is none, or a pair is given or missing where the convention has the other.
-        ValueError: a number is out of range, a convention is unknown, needs an option, or has no equal in the other.
+        TypeError: an argument is not a number, or a pair is given or missing where the convention has the other.
+        ValueError: a number is out of range, a convention is unknown, needs an option, has no equal in the other, or
+            no float64 holds the result: it is too large, too small, or an l1_ratio so near 1 that l2 would be lost.
 
     Example:
         >>> import regtorch as rt
@@ -200,12 +203,21 @@ def _write(convention: Convention, value: Fraction) -> float:
         if not value:
             return math.inf
         value = 1 / value
+    return _rounded("the strength", convention, value)
+
+
+def _rounded(what: str, convention: Convention, value: Fraction) -> float:
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise ValueError(
-            f"convert: the strength in {convention.name} is larger than any float; give a smaller one"
+            f"convert: {what} in {convention.name} is larger than any float64; give a smaller strength"
         ) from None
+    if abs(Fraction(number) - value) > _ROUNDING * value:
+        raise ValueError(
+            f"convert: {what} in {convention.name} is smaller than float64 can hold; give a larger strength, or 0"
+        )
+    return number
 
 
 def _to_l1l2(convention: Convention, strength: object) -> tuple[Fraction, Fraction]:
@@ -227,7 +239,16 @@ def _to_l1l2(convention: Convention, strength: object) -> tuple[Fraction, Fracti
 
 
 def _from_l1l2(convention: Convention, l1: Fraction, l2: Fraction) -> Pair:
-    if convention.name == _BOTH:
-        alpha = l1 / 2 + l2
-        return _write(convention, alpha), float(l1 / 2 / alpha) if alpha else _L1_RATIO
-    return _write(convention, l1), _write(convention, l2)
+    if convention.name != _BOTH:
+        return _rounded("l1", convention, l1), _rounded("l2", convention, l2)
+    alpha = l1 / 2 + l2
+    if not alpha:
+        return 0.0, _L1_RATIO
+    share = l2 / alpha
+    ratio = _rounded("l1_ratio", convention, 1 - share)
+    if abs(1 - Fraction(ratio) - share) > _SIX_DIGITS * share:
+        raise ValueError(
+            f"convert: l1_ratio in {convention.name} cannot say l2 beside an l1 so much larger, it would be {ratio!r}; "
+            "leave out l2, or stay with rt.L1L2"
+        )
+    return _rounded("alpha", convention, alpha), ratio
