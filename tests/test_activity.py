@@ -42,16 +42,127 @@ def test_is_the_outputs_penalty_over_the_batch_size():
     close(gradient, model[0].weight.grad)
 
 
-def test_a_new_forward_pass_starts_anew_and_unread_ones_add_up():
+def test_a_new_forward_pass_starts_anew_and_those_of_one_loss_add_up():
     model = net()
     reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
     model(X)
     reg()
     model(X[:4])
     close(reg(), by_hand(model, X[:4]))
+    one, other = model(X), model(X[:4])  # two calls in one step, as siamese nets make them
+    both = by_hand(model) + by_hand(model, X[:4])
+    close(reg(), both)
+    del one
+    close(reg(), both)  # reading again changes nothing
+    loss = (model(X).square().mean() - model(X[:4]).square().mean()).square()
+    close(reg(), both)  # the loss alone holds the outputs
+    loss.backward()
+    with torch.no_grad():
+        outputs = model(X), model(X[:4])
+        close(reg(), both)
+    assert len(outputs) == 2
+
+
+def test_a_pass_that_nobody_reads_does_not_count_with_the_next():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
     model(X)
-    model(X[:4])  # two calls in one step, as siamese nets make them
-    close(reg(), by_hand(model) + by_hand(model, X[:4]))
+    model(X[:4])
+    close(reg(), by_hand(model, X[:4]))
+    for _ in range(3):
+        out = model(X)  # the variable holds the one before during the call
+    close(reg(), by_hand(model))
+    out = model(X)
+    out.sum().backward()
+    kept = model(X[:2])
+    close(reg(), by_hand(model, X[:2]))
+    model.eval()
+    unread = model(X)  # a validation without no_grad
+    model.train()
+    model(X[:4])
+    close(reg(), by_hand(model, X[:4]))
+    assert kept.requires_grad
+    assert unread.requires_grad
+
+
+class Fails(nn.Module):
+    """Raises once."""
+
+    error: type[BaseException] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return x
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_pass_that_raised_does_not_count(error: type[BaseException], nested: bool):
+    plain = net()
+    inner = nn.Sequential(*plain, Fails())
+    model = nn.Sequential(inner) if nested else inner
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    for _ in range(2):
+        inner[-1].error = error
+        with pytest.raises(error):
+            model(X)
+        out = model(X[:4])
+        close(reg(), by_hand(plain, X[:4]))
+        assert out.requires_grad
+
+
+def test_a_net_that_calls_itself_is_one_pass():
+    class Tree(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.act = nn.Linear(4, 4).double(), nn.ReLU()
+
+        def forward(self, x: Tensor, depth: int = 2) -> Tensor:
+            h = self.act(self.linear(x))
+            return self(h, depth - 1) if depth else h
+
+    model = Tree()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    for _ in range(2):
+        h, expected = X, 0.0
+        for _ in range(3):
+            h = torch.relu(model.linear(h))
+            expected = expected + 0.1 * h.sum() / len(X)
+        model(X)
+        close(reg(), expected)
+
+
+def test_parts_called_by_hand_make_one_pass():
+    model = nn.ModuleDict({"body": nn.Sequential(nn.Linear(4, 3), nn.ReLU()), "head": nn.Sequential(nn.ReLU())})
+    model.double()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    for _ in range(2):
+        h = model["body"](X)
+        out = model["head"](h)
+        close(reg(), 0.1 * (h.sum() + out.sum()) / len(X))
+
+
+def test_integers_have_no_penalty():
+    class Codes(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return x, x.argmax(1), x > 0
+
+    model = Codes()
+    reg = rt.Activity(rt.L2(1.0), select="all").on(model)
+    model(torch.ones(4, 3))
+    assert reg() == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_net():
+    model = net()
+    reg = rt.Activity(rt.L1(0.1), select="type:ReLU").on(model)
+    compiled = torch.compile(model, backend="eager")
+    for rows in (8, 8, 4):
+        compiled(X[:rows])
+        close(reg(), by_hand(model, X[:rows]))
 
 
 def test_validation_in_between_leaves_no_trace():
@@ -128,7 +239,7 @@ def test_warm_up_from_scale_zero():
         reg.scale = scale
         model.zero_grad()
         (model(X).sum() + reg()).backward()
-        assert len(reg._record) == 2
+        assert len(reg._passes.read()) == 2
     model(X)
     close(reg(), 0.5 * by_hand(model))
 

@@ -15,8 +15,8 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {"rule", "penalties", "constraints", "conventions", "nn", "init"},
-    {"roles", "weights", "select"},
-    {"gradients", "receipt", "proximal", "lending", "hooks", "terms", "bind", "activity"},
+    {"roles", "sharded", "weights", "select"},
+    {"gradients", "receipt", "step_sizes", "proximal", "lending", "held", "unwrap", "unstepped", "passes", "hooks", "transforms", "terms", "bind", "activity"},
     {"keras", "doctor", "models"},
     {"data", "training"},
     {"sweep", "bench"},

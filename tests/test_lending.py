@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 import regtorch as rt
-from regtorch.lending import Lender
+from regtorch.lending import lends_decay
 
 FUSED: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda p: SGD(p, lr=0.05, fused=True),
@@ -139,31 +141,140 @@ def test_a_hook_that_sets_the_rate_is_heard(net: nn.Module):
     assert [g["lr"] for g in optimizer.param_groups] == [0.05]
 
 
-def failing(optimizer: Optimizer, net: nn.Module) -> None:
-    """A step that raises in the optimizer's own code."""
-    net(batch()).square().mean().backward()
-    good = net[0].weight.grad
-    net[0].weight.grad = good.to_sparse()
-    net[2].weight.grad = torch.zeros_like(net[2].weight)
-    with pytest.raises(RuntimeError):
-        optimizer.step()
-    optimizer.zero_grad()
+class Boom(Exception):
+    """What a hook of somebody else's raises."""
 
 
-@pytest.mark.parametrize("then", ["state_dict", "remove", "step"])
-def test_a_step_that_raises_leaves_nothing_lent(net: nn.Module, then: str):
-    optimizer = Adam([{"params": [p]} for p in net.parameters()], fused=True)
-    before = groups_of(optimizer)
-    handle = rt.L2(LAM, select="all -name:0.weight").on(net).attach(optimizer)
-    failing(optimizer, net)
-    if then == "state_dict":
-        assert {g["weight_decay"] for g in optimizer.state_dict()["param_groups"]} == {0}
-    elif then == "remove":
-        handle.remove()
+def fail_once(optimizer: Optimizer, where: str) -> None:
+    """Let the next step raise in a hook before it, in the optimizer's own code, or in a hook after it."""
+    failed: list[bool] = []
+
+    def fail(*args: Any) -> None:
+        if not failed:
+            failed.append(True)
+            raise Boom
+
+    if where == "before":
+        optimizer.register_step_pre_hook(fail)
+    elif where == "after":
+        optimizer.register_step_post_hook(fail)
     else:
-        net(batch()).square().mean().backward()
+        init_group = optimizer._init_group
+
+        def init_or_fail(*args: Any) -> Any:
+            fail()
+            return init_group(*args)
+
+        optimizer._init_group = init_or_fail
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+@pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
+@pytest.mark.filterwarnings("ignore:.*acts beside the Adam's own weight_decay")
+def test_a_step_that_raises_leaves_the_users_groups(net: nn.Module, make: Any, where: str):
+    optimizer = make([{"params": [p], "weight_decay": 0.1 * i} for i, p in enumerate(net.parameters())])
+    before = groups_of(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        attached(net, optimizer, rt.L2(LAM, select="all -name:0.weight"))
+    fail_once(optimizer, where)
+    net(batch()).square().mean().backward()
+    with pytest.raises(Boom):
         optimizer.step()
     assert groups_of(optimizer) == before
+    assert groups_of(copy.deepcopy(optimizer))[0].keys() == before[0].keys()
+    assert [g["weight_decay"] for g in optimizer.state_dict()["param_groups"]] == [g["weight_decay"] for g in before]
+    optimizer.load_state_dict(optimizer.state_dict())
+    pickle.loads(pickle.dumps(optimizer))
+    extra = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer.add_param_group({"params": [extra]})
+    optimizer.step()
+    assert len(optimizer.param_groups) == len(before) + 1
+
+
+@pytest.mark.parametrize("rule", [rt.L2(LAM), rt.L1(LAM), rt.GroupLasso(LAM), rt.L1L2(LAM, LAM)], ids=str)
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+@pytest.mark.parametrize("where", ["before", "inside"])
+def test_a_step_tried_again_has_the_penalty_once(net: nn.Module, rule: rt.Penalty, fused: bool, where: str):
+    twin = copy.deepcopy(net)
+    ours, theirs = SGD(net.parameters(), lr=0.1, fused=fused), SGD(twin.parameters(), lr=0.1)
+    attached(net, ours, rule)
+    fail_once(ours, where)
+    net(batch()).square().mean().backward()
+    with pytest.raises(Boom):
+        ours.step()
+    ours.step()
+    (twin(batch()).square().mean() + rule.on(twin)()).backward()
+    theirs.step()
+    torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
+    for zero in (True, False):  # with new gradients it acts again
+        for model, optimizer in ((net, ours), (twin, theirs)):
+            optimizer.zero_grad(set_to_none=zero)
+            loss = model(batch(1)).square().mean()
+            (loss if model is net else loss + rule.on(twin)()).backward()
+            optimizer.step()
+    torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("after_ours", [False, True])
+@pytest.mark.parametrize("look", [lambda o: o.state_dict(), copy.deepcopy, groups_of, lambda o: repr(o)])
+def test_hooks_that_look_at_the_optimizer_see_the_users_groups_and_change_nothing(
+    net: nn.Module, after_ours: bool, look: Callable[[Optimizer], Any]
+):
+    twin = copy.deepcopy(net)
+    optimizer, theirs = Adam(net.parameters(), fused=True), Adam(twin.parameters())
+    own, seen = groups_of(optimizer), []
+
+    def looking(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        look(optimizer)
+        seen.append(groups_of(optimizer))
+
+    if not after_ours:
+        optimizer.register_step_pre_hook(looking)
+        optimizer.register_step_post_hook(looking)
+    attached(net, optimizer, rt.L2(LAM))
+    if after_ours:
+        optimizer.register_step_pre_hook(looking)
+        optimizer.register_step_post_hook(looking)
+    for step in range(3):
+        net(batch(step)).square().mean().backward()
+        optimizer.step()
+        (twin(batch(step)).square().mean() + rt.L2(LAM).on(twin)()).backward()
+        theirs.step()
+        optimizer.zero_grad()
+        theirs.zero_grad()
+    assert seen == [own] * 6
+    torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
+
+
+def test_a_rate_and_a_group_that_a_later_hook_sets_are_heard(net: nn.Module):
+    first, *rest = net.children()
+    optimizer = SGD(first.parameters(), lr=0.1, fused=True)
+    twin = copy.deepcopy(net)
+    attached(net, optimizer, rt.L2(LAM))
+
+    def change(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        optimizer.param_groups[0]["lr"] = 0.5
+        optimizer.add_param_group({"params": [p for m in rest for p in m.parameters()], "lr": 0.2})
+
+    handle = optimizer.register_step_pre_hook(change)
+    net(batch()).square().mean().backward()
+    optimizer.step()
+    handle.remove()
+    (twin(batch()).square().mean() + rt.L2(LAM, select="kernel name:0.*").on(twin)()).backward()
+    for i, (p, q) in enumerate(zip(net.parameters(), twin.parameters(), strict=True)):
+        torch.testing.assert_close(p.detach(), q.detach() - (0.5 if i < 2 else 0.2) * q.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_a_hook_that_replaces_the_steps_arguments_is_an_error(net: nn.Module):
+    optimizer = SGD(net.parameters(), lr=0.1, fused=True)
+    attached(net, optimizer, rt.L2(LAM))
+    handle = optimizer.register_step_pre_hook(lambda o, args, kwargs: ((o,), {}))
+    net(batch()).square().mean().backward()
+    with pytest.raises(RuntimeError, match="replaced the arguments of the step, so that the penalty did not act"):
+        optimizer.step()
+    handle.remove()
+    optimizer.step()
 
 
 def test_weights_without_a_gradient_are_penalised_too(net: nn.Module):
@@ -190,11 +301,11 @@ def test_who_is_lent_to(net: nn.Module):
         """Its step may be another."""
 
     weights = list(net.parameters())
-    assert all(Lender.suits(make(weights)) for make in FUSED.values())
+    assert all(lends_decay(make(weights)) for make in FUSED.values())
     for optimizer in (Adam(weights), AdamW(weights, fused=True), Mine(weights, fused=True), SGD(weights, foreach=True)):
-        assert not Lender.suits(optimizer)
-    assert not Lender.suits(Adam(weights, fused=True, decoupled_weight_decay=True))
-    assert not Lender.suits(SGD([{"params": weights[:1], "fused": True}, {"params": weights[1:]}]))
+        assert not lends_decay(optimizer)
+    assert not lends_decay(Adam(weights, fused=True, decoupled_weight_decay=True))
+    assert not lends_decay(SGD([{"params": weights[:1], "fused": True}, {"params": weights[1:]}]))
 
 
 def fused_sgd_is_right(dtype: torch.dtype) -> bool:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 import regtorch as rt
 from nets import dense, weight_normed
-from regtorch import proximal
+from regtorch.step_sizes import step_size
 
 OPTIMIZERS: dict[str, Callable[[Iterable[Tensor]], Optimizer]] = {
     "SGD": lambda p: optim.SGD(p, 0.1),
@@ -28,6 +28,17 @@ OPTIMIZERS: dict[str, Callable[[Iterable[Tensor]], Optimizer]] = {
     "RMSprop": lambda p: optim.RMSprop(p, 0.003),
     "RMSprop momentum": lambda p: optim.RMSprop(p, 0.002, momentum=0.5),
     "Adagrad": lambda p: optim.Adagrad(p, 0.3, lr_decay=1e-4),
+    "Keras SGD": lambda p: rt.keras.SGD(p, 0.02, momentum=0.8),
+    "Keras SGD nesterov": lambda p: rt.keras.SGD(p, 0.02, momentum=0.8, nesterov=True),
+    "Keras Adam": lambda p: rt.keras.Adam(p, 0.01),
+    "Keras Adam amsgrad": lambda p: rt.keras.Adam(p, 0.01, amsgrad=True),
+    "Keras AdamW": lambda p: rt.keras.AdamW(p, 0.01, weight_decay=0.0),
+    "Keras Nadam": lambda p: rt.keras.Nadam(p, 0.01),
+    "Keras Adamax": lambda p: rt.keras.Adamax(p, 0.003),
+    "Keras RMSprop": lambda p: rt.keras.RMSprop(p, 0.003),
+    "Keras RMSprop momentum": lambda p: rt.keras.RMSprop(p, 0.002, momentum=0.5, centered=False),
+    "Keras Adagrad": lambda p: rt.keras.Adagrad(p, 0.3),
+    "Keras Adadelta": lambda p: rt.keras.Adadelta(p, 1.0, eps=1e-5),
 }
 
 
@@ -62,7 +73,7 @@ def test_the_step_size_is_what_a_constant_gradient_meets(name: str):
         before = w.detach().clone()
         w.grad = torch.tensor([0.5, -2.0, 10.0], dtype=torch.float64)
         optimizer.step()
-    size = proximal.step_size(optimizer, optimizer.param_groups[0], w)
+    size = step_size(optimizer, optimizer.param_groups[0], w)
     torch.testing.assert_close(before - w.detach(), size * w.grad, rtol=1e-3, atol=0)
 
 
@@ -245,13 +256,9 @@ def test_a_subclass_may_do_anything():
         attach(rt.L1(0.1), lambda p: Mine(p, 0.1))
 
 
-def test_two_proximal_steps_on_one_weight_are_refused():
-    model, *_ = dense()
-    optimizer = optim.SGD(model.parameters(), 0.1)
-    both = rt.L1(0.1).on(model) + rt.L2(0.1).on(model)
-    with pytest.raises(ValueError, match="two proximal steps on '0.weight' are not the proximal step of their sum"):
-        both.attach(optimizer, proximal=True)
-    rt.L1(0.1).on(model).attach(optimizer, proximal=True)
-    with pytest.raises(ValueError, match="two proximal steps"):
-        rt.L1(0.2, select="kernel").on(model).attach(optimizer, proximal=True)
-    rt.L1(0.1, select="bias").on(model).attach(optimizer, proximal=True)
+def test_a_subclass_of_ours_may_do_anything_too():
+    class Mine(rt.keras.SGD):
+        pass
+
+    with pytest.raises(TypeError, match="not known for Mine"):
+        attach(rt.L1(0.1), lambda p: Mine(p, 0.1))

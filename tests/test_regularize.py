@@ -229,7 +229,12 @@ def test_weights_without_an_optimizer_are_an_error():
         fit(Half(a_net()), Regularize(rt.L2(0.01, select="name:net.2.weight")))
 
 
-def test_a_sum_across_optimizers_is_an_error():
-    net = a_net()
-    with pytest.raises(ValueError, match="rules of their own"):
-        fit(TwoOptimizers(net), Regularize(rt.L2(0.1).on(net[2]) + rt.L1(0.01).on(net[0])))
+def test_each_term_of_a_sum_acts_in_the_optimizer_that_owns_it():
+    net, twin = a_net(), a_net()
+    fit(TwoOptimizers(net), Regularize(rt.L2(0.1).on(net[2]) + rt.L1(0.01).on(net[0])))
+    fit(TwoOptimizers(twin), Regularize(rt.L2(0.1).on(twin[2]), rt.L1(0.01).on(twin[0])))
+    plain = a_net()
+    fit(TwoOptimizers(plain), Regularize(rt.L2(0.0).on(plain[2])))
+    for p, q, without in zip(net.parameters(), twin.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(p, q)
+        assert p.ndim == 1 or not torch.equal(p, without)

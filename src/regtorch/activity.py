@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from regtorch.passes import Passes, floats_in, in_backward
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 from regtorch.select import choose_modules
@@ -73,37 +74,32 @@ class Activity(Rule):
 
 
 class BoundActivity(Term):
-    """An activity penalty on the modules of a net; its value is that of the forward passes since it was last read."""
+    """An activity penalty on the modules of a net.
+
+    Its value is that of the last forward pass, and of passes before it that were not read and whose outputs are still
+    in use: a siamese net's two calls count together, a pass whose output was dropped, or that raised, does not.
+    """
 
     def __init__(self, rule: Activity, model: nn.Module) -> None:
         super().__init__()
         self.rule = rule
         self.model = model
         self.modules = choose_modules(model, rule.select)
-        self._record: list[tuple[str, Tensor]] = []
-        self._read = False
-        self._mode = True
+        self._passes = Passes(model, _above(model, self.modules))
         self._handles = [module.register_forward_hook(_Recorder(self, name)) for name, module in self.modules.items()]
 
     def __repr__(self) -> str:
         return f"{self.rule!r} on the outputs of {', '.join(self.modules)}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_record": []}  # values hang on a graph, which no copy can hold
-
     def record(self, name: str, output: object) -> None:
-        """Keep the penalty of an output. What was read, or belongs to another grad mode, is over."""
-        values = [(name, self.rule(tensor)) for tensor in _tensors(output)] if self.rule.active else []
-        if torch._C._current_graph_task_id() != -1:  # checkpointing runs the forward again, inside backward
-            return
-        mode = torch.is_grad_enabled()
-        if self._read or mode != self._mode:
-            self._record.clear()
-        self._read, self._mode = False, mode
-        self._record += values
+        """Keep the penalty of an output."""
+        values = [self.rule(tensor) for tensor in floats_in(output)] if self.rule.active else []
+        if not in_backward():
+            self._passes.record(name, values)
 
     def remove(self) -> None:
         """Stop watching."""
+        self._passes.remove()
         for handle in self._handles:
             handle.remove()
 
@@ -121,18 +117,18 @@ class BoundActivity(Term):
         Raises:
             RuntimeError: there was no forward pass yet, or only one without gradients where gradients are wanted.
         """
-        self._read = True
+        record = self._passes.read()
         if not (self.rule.active and factor):
             return {}
-        if not self._record:
+        if not record:
             raise RuntimeError(f"{self!r}: run the forward pass first; no watched module has been called yet")
-        if torch.is_grad_enabled() and not self._mode:
+        if torch.is_grad_enabled() and not all(with_grad for _, _, with_grad in record):
             raise RuntimeError(
                 f"{self!r}: the forward pass ran without gradients, so the penalty has none; read it under "
                 "torch.no_grad() too, and use gradient checkpointing with use_reentrant=False"
             )
         total: dict[str, Tensor] = {}
-        for name, value in self._record:
+        for name, value, _ in record:
             total[name] = total[name] + factor * value if name in total else factor * value
         return total
 
@@ -144,7 +140,10 @@ class BoundActivity(Term):
         """
         raise TypeError(f"{self.rule!r} depends on the data; add reg() to the loss (way 1) instead")
 
-    def leaves(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def choose_again(self, when: str) -> None:
+        """Nothing: modules are not frozen."""
+
+    def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         """Refuse, as an optimizer cannot act on outputs.
 
         Raises:
@@ -168,9 +167,7 @@ class _Recorder:
         self.bound.record(self.name, output)
 
 
-def _tensors(output: object) -> Iterator[Tensor]:
-    """The floating-point tensors of an output, one level of tuple, list or dict deep."""
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, Sequence) else [output]
-    for part in parts:
-        if isinstance(part, Tensor) and part.is_floating_point():
-            yield part
+def _above(model: nn.Module, watched: Mapping[str, nn.Module]) -> list[nn.Module]:
+    """The modules that hold watched ones and are not watched themselves, `model` first."""
+    ids = {id(module) for module in watched.values()}
+    return [m for m in model.modules() if id(m) not in ids and any(id(inner) in ids for inner in m.modules())]

@@ -21,8 +21,10 @@ from regtorch.penalties import Elementwise, Penalty
 from regtorch.receipt import receipt
 from regtorch.rule import Rule
 from regtorch.select import Selection, choose
+from regtorch.sharded import is_flattened, is_sharded, part_like, whole
 from regtorch.terms import BoundSum, BoundTerms, Owned, Term
-from regtorch.weights import Weight, is_sharded
+from regtorch.transforms import check_transforms
+from regtorch.weights import FLATTENED, Weight
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,13 +36,17 @@ class Bound(ABC):
     """A rule on the weights of a module.
 
     The module and the weights' names are kept, the tensors are read again at every use: loading a state dict with
-    `assign=True`, replacing a layer by one of the same name, or freezing one is seen. A weight that was frozen at
-    binding is never among the chosen. A deep copy of the module needs a binding of its own.
+    `assign=True`, replacing a layer by one of the same name, freezing or unfreezing one is seen. A deep copy of the
+    module needs a binding of its own.
+
+    Attributes:
+        changes: for each time that weights were unfrozen since binding, which joined and when that was seen.
     """
 
     def __init__(self, rule: Rule, model: nn.Module) -> None:
         self.rule = rule
         self.model = model
+        self.changes: list[str] = []
         self.selection: Selection = choose(model, rule.select)
         for weight in self.selection.chosen:
             tensor = weight.read(model)
@@ -53,25 +59,45 @@ class Bound(ABC):
 
     def now(self) -> Selection:
         """The selection with the chosen weights' shapes as they are now, without those frozen by now."""
-        return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in self.weights()))
+        weights = list(self.weights())  # chooses again where need be
+        return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in weights))
+
+    def choose_again(self, when: str = "when the rule was next used") -> None:
+        """Take in weights that match, were frozen when they were chosen from, and are trainable now."""
+        if not any(weight.leaves(self.model) for weight in self.selection.dormant):
+            return
+        before = {weight.name for weight in self.selection.chosen}
+        self.selection = choose(self.model, self.rule.select)
+        joined = ", ".join(weight.name for weight in self.selection.chosen if weight.name not in before)
+        self.changes.append(f"{joined or 'no weight'} joined, unfrozen, {when}")
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
+        self.choose_again()
         for weight in self.selection.chosen:
             tensor = weight.read(self.model)
-            if tensor.ndim != len(weight.shape):
-                sharded = "sharded by FSDP" if is_sharded(tensor) else "given another number of dims"
-                raise LookupError(f"the weight {weight.name!r} was {sharded} since {self.rule!r} was bound to it")
+            if is_flattened(tensor) or tensor.ndim != len(weight.shape):
+                raise self._changed(weight, tensor)
             if tensor.requires_grad and isinstance(tensor, nn.Parameter):
                 if owned is None or id(tensor) in owned:
                     yield weight, tensor
             elif any(owned is None or id(p) in owned for p in weight.leaves(self.model)):
                 yield weight, tensor
 
-    def leaves(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The trainable parameters behind the chosen weights, with the weights' names."""
-        for weight in self.selection.chosen:
-            for parameter in weight.leaves(self.model):
+    def _changed(self, weight: Weight, tensor: Tensor) -> LookupError:
+        sharded = is_flattened(tensor)
+        what = "sharded by FSDP" if sharded else "given another number of dims"
+        advice = FLATTENED if sharded else "bind the rule again"
+        return LookupError(f"the weight {weight.name!r} was {what} since {self.rule!r} was bound to it; {advice}")
+
+    def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters behind the chosen weights, with the weights' names.
+
+        Args:
+            frozen: those that match but are frozen, too.
+        """
+        for weight in (*self.selection.chosen, *(self.selection.dormant if frozen else ())):
+            for parameter in weight.leaves(self.model, frozen):
                 yield weight.name, parameter
 
 
@@ -86,7 +112,7 @@ class BoundPenalty(Bound, Term):
 
     def units(self, weight: Weight, tensor: Tensor) -> Tensor:
         """Between a weight's own layout and units first, where the rule looks at units; its own inverse."""
-        return tensor if isinstance(self.rule, Elementwise) else weight.swap_units(tensor)
+        return weight.swap_units(tensor) if self.rule.by_unit else tensor
 
     def names(self) -> list[str]:
         """The chosen weights' names."""
@@ -96,11 +122,20 @@ class BoundPenalty(Bound, Term):
         """The value of each weight on which it acts; none under a strength of 0."""
         if not (self.rule.active and factor):
             return {}
-        return {w.name: factor * self.rule(self.units(w, tensor)) for w, tensor in self.weights(owned)}
+        weights = list(self.weights(owned))
+        check_transforms(self, [tensor for _, tensor in weights])
+        return {w.name: factor * self._value(w, tensor) for w, tensor in weights}
+
+    def _value(self, weight: Weight, tensor: Tensor) -> Tensor:
+        if isinstance(self.rule, Elementwise):
+            return whole(self.rule(tensor))  # of a sharded weight: the sum of the processes' sums
+        return self.rule(self.units(weight, whole(tensor)))
 
     @torch.no_grad()
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
+        if is_sharded(tensor) and self.rule.by_unit:
+            return part_like(self.grad(weight, whole(tensor)), tensor)
         return self.units(weight, self.rule.grad(self.units(weight, tensor)))
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
@@ -123,7 +158,7 @@ class BoundPenalty(Bound, Term):
             elif elementwise and not isinstance(factor, Tensor):
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
-            elif weight.groups > 1:  # units first is a copy there, into which nothing can be added
+            elif weight.groups > 1 or is_sharded(tensor):  # units first is a copy there, to which adding is lost
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             else:
                 self.rule.add_grad_(self.units(weight, tensor), self.units(weight, tensor.grad), factor)
@@ -154,7 +189,8 @@ class BoundPenalty(Bound, Term):
         with torch.no_grad():
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
-        return receipt(repr(self.rule), self.now(), total, {k: f"{v:.4g}" for k, v in values.items()})
+        by_weight = {name: f"{value:.4g}" for name, value in values.items()}
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
 
 
 class BoundConstraint(Bound):
@@ -189,13 +225,19 @@ class BoundConstraint(Bound):
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
             before = None if found_inf is None else tensor.clone()
-            if self.rule.by_unit and weight.groups > 1:  # units first is a copy there
-                tensor.copy_(weight.swap_units(self.rule(weight.swap_units(tensor))))
+            if is_sharded(tensor):
+                tensor.copy_(part_like(self._projected(weight, whole(tensor)), tensor))
+            elif self.rule.by_unit and weight.groups > 1:  # units first is a copy there
+                tensor.copy_(self._projected(weight, tensor))
             else:
                 self.rule.project_(self._view(weight, tensor))
             if found_inf is not None and before is not None:
                 tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
         return found or not any(True for _ in self.weights())
+
+    def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
+        new = self.rule(self._view(weight, tensor))
+        return weight.swap_units(new) if self.rule.by_unit else new
 
     def _computed(self, weight: Weight) -> TypeError:
         return TypeError(
@@ -206,7 +248,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """How far each chosen weight lies outside the set."""
-        return {w.name: self.rule.violation(self._view(w, tensor)) for w, tensor in self.weights()}
+        return {w.name: self.rule.violation(self._view(w, whole(tensor))) for w, tensor in self.weights()}
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
@@ -220,13 +262,14 @@ class BoundConstraint(Bound):
             TypeError: not a torch optimizer.
             ValueError: the optimizer owns none of the weights, or has this rule already.
         """
-        return hooks.attach(optimizer, self, "constraint", [self])
+        return hooks.attach(optimizer, self, "constraint")
 
     def receipt(self) -> str:
         """What was chosen and how far it lies outside the set; what was not, and why."""
         values = {name: value.item() for name, value in self.by_weight().items()}
         total = f"outside by at most {max(values.values(), default=0.0):.4g}"
-        return receipt(repr(self.rule), self.now(), total, {k: f"{v:.4g}" for k, v in values.items()})
+        by_weight = {name: f"{value:.4g}" for name, value in values.items()}
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
 
 
 def _plain(grad: Tensor | None) -> bool:

@@ -1,63 +1,64 @@
-"""A penalty that is quadratic in the weights, lent to a fused optimizer as `weight_decay` for the time of one step.
+"""L2 inside a fused optimizer's own pass: its step sees a larger `weight_decay`, and nobody else does.
 
-The optimizer streams every weight and gradient anyway, so that the penalty costs no pass of its own.
+The optimizer streams every weight and gradient anyway, so that the penalty costs no pass of its own. A step pre-hook
+may replace the arguments of the step, `self` among them: during the step `self` is a view of the optimizer that shares
+everything with it but the param groups. Whatever happens meanwhile, nobody touches the optimizer's own groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, Optimizer
 
-__all__ = ["Lender"]
+__all__ = ["lends_decay", "used", "view_with_decay"]
 
 
-class Lender:
-    """Lends to one optimizer, and takes back."""
+def lends_decay(optimizer: Optimizer) -> bool:
+    """Whether its step adds weight_decay · w to each gradient in one pass with everything else.
 
-    def __init__(self) -> None:
-        self._take_back: Callable[[], None] | None = None
-
-    def lend(self, optimizer: Optimizer, decays: Mapping[int, float]) -> None:
-        """Add to the weight_decay of parameters, by their ids, until `take_back`."""
-        groups = optimizer.param_groups
-        before = [(group, group["params"], group["weight_decay"]) for group in groups]
-
-        def take_back() -> None:
-            del groups[len(before) :]
-            for group, params, decay in before:
-                group["params"], group["weight_decay"] = params, decay
-
-        self._take_back = take_back
-        for group, params, decay in before:
-            parts: dict[float, list[torch.Tensor]] = {}
-            for p in params:
-                parts.setdefault(decay + decays.get(id(p), 0.0), []).append(p)
-            # The group itself keeps a part, so that what others write into it meanwhile, a rate above all, stays.
-            for number, (total, part) in enumerate(parts.items()):
-                if number:
-                    groups.append({**group, "params": part, "weight_decay": total})
-                else:
-                    group["params"], group["weight_decay"] = part, total
-
-    def take_back(self) -> None:
-        """Leave the param groups as they were; nothing is done where nothing is lent."""
-        if self._take_back is not None:
-            take_back, self._take_back = self._take_back, None
-            take_back()
-
-    @staticmethod
-    def suits(optimizer: Optimizer) -> bool:
-        """Whether its step adds weight_decay · w to each gradient in one pass with everything else.
-
-        Others add it in a pass of their own, decouple it, or are a class of which this is not known.
-        """
-        if type(optimizer) not in (SGD, Adam, Adagrad) or torch.compiler.is_compiling():
-            return False
-        return all(_suits(group) for group in optimizer.param_groups)
+    Others add it in a pass of their own, decouple it, or are a class of which this is not known.
+    """
+    if type(optimizer) not in (SGD, Adam, Adagrad) or torch.compiler.is_compiling():
+        return False
+    return all(g.get("fused") and not g.get("decoupled_weight_decay") for g in optimizer.param_groups)
 
 
-def _suits(group: Mapping[str, Any]) -> bool:
-    return bool(group.get("fused")) and not group.get("decoupled_weight_decay")
+def view_with_decay(optimizer: Optimizer, decays: Mapping[int, float]) -> Optimizer:
+    """A stand-in for `optimizer` inside its own step, whose weight_decay of each parameter is larger by `decays`.
+
+    `decays` is read when the step asks for the param groups: after a closure has run, and after other hooks have set
+    rates or added groups.
+    """
+    view = object.__new__(_view_class(type(optimizer)))
+    view.__dict__ = optimizer.__dict__
+    view.decays, view.used = decays, False
+    return view
+
+
+def used(view: Optimizer) -> bool:
+    """Whether a step asked the view for its param groups."""
+    return view.used  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@cache
+def _view_class(kind: type[Optimizer]) -> Any:
+    """A subclass of `kind` with param groups of its own; what is stored in slots is not in the shared `__dict__`."""
+
+    def param_groups(view: Any) -> list[dict[str, Any]]:
+        view.used = True
+        return [part for group in view.__dict__["param_groups"] for part in _parts(group, view.decays)]
+
+    return type(kind.__name__, (kind,), {"__slots__": ("decays", "used"), "param_groups": property(param_groups)})
+
+
+def _parts(group: dict[str, Any], decays: Mapping[int, float]) -> list[dict[str, Any]]:
+    """The group, cut into one for each weight_decay."""
+    by_decay: dict[float, list[Tensor]] = {}
+    for p in group["params"]:
+        by_decay.setdefault(group["weight_decay"] + decays.get(id(p), 0.0), []).append(p)
+    return [{**group, "params": params, "weight_decay": decay} for decay, params in by_decay.items()]

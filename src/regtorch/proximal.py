@@ -1,122 +1,129 @@
 """The proximal step after an optimizer's step: exact zeros, and the solution of the penalised problem.
 
-At a solution w the optimizer moves w to w - s·g, g the task's gradient, and the proximal step with the same s brings it
-back. So s must be the optimizer's own step size for this weight once it is at rest, coordinate by coordinate where the
-optimizer scales coordinates.
+Several penalties on one weight have one proximal step, that of their sum. It is known, and exact with a step size for
+each coordinate too, where all of them but one are elementwise (L1, L2, L1L2): Σw² by w/(1 + 2tb) and the step
+t/(1 + 2tb) for what follows; then Σ|w| by soft thresholding; then the one, if its own proximal step keeps signs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.step_sizes import Step, step_size
+from regtorch.weights import Weight
 
 if TYPE_CHECKING:
     from regtorch.terms import Term
 
-__all__ = ["apply", "check", "check_term", "step_size"]
+__all__ = ["apply", "check_terms"]
 
-Step = float | Tensor
-
-
-def _steps(state: dict[str, Any]) -> Tensor:
-    """The number of steps made, left on its device: no host sync, no break in a compiled step."""
-    return torch.as_tensor(state["step"]).double()
+Scaled = tuple[float, Penalty]
 
 
-def _sgd(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    momentum = group["momentum"]
-    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if momentum else group["lr"]
+@dataclass
+class _Chain:
+    """One weight and the penalties that act on it by one proximal step."""
+
+    weight: Weight
+    tensor: nn.Parameter
+    rules: list[Scaled]
 
 
-def _adam(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    corrected = second / (1 - group["betas"][1] ** _steps(state))
-    return group["lr"] / (corrected.sqrt() + group["eps"])
-
-
-def _adamax(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    return group["lr"] / state["exp_inf"]  # eps is inside the running maximum
-
-
-def _rmsprop(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    variance = state["square_avg"]
-    if group["centered"]:
-        variance = variance - state["grad_avg"].square()
-    return group["lr"] / (1 - group["momentum"]) / (variance.sqrt() + group["eps"])
-
-
-def _adagrad(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    lr = group["lr"] / (1 + (_steps(state) - 1) * group["lr_decay"])
-    return lr / (state["sum"].sqrt() + group["eps"])
-
-
-_STEP_SIZES: dict[type[Optimizer], Callable[[dict[str, Any], dict[str, Any]], Step]] = {
-    optim.SGD: _sgd,
-    optim.Adam: _adam,
-    optim.AdamW: _adam,
-    optim.NAdam: _adam,
-    optim.Adamax: _adamax,
-    optim.RMSprop: _rmsprop,
-    optim.Adagrad: _adagrad,
-}
-
-
-def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
-    """The step size that a constant gradient meets in the state after this step: a number, or one per coordinate."""
-    return _STEP_SIZES[type(optimizer)](group, optimizer.state[p])
-
-
-def check(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose step size is not known.
+def check_terms(terms: Iterable[Term]) -> None:
+    """Refuse penalties without a proximal step, alone or together, and weights that are computed from others.
 
     Raises:
-        TypeError: its type (a subclass may do anything) is not in the table.
+        TypeError: a penalty has no proximal step, or a weight is computed by a parametrization.
+        ValueError: penalties on one weight whose sum has no proximal step in closed form.
     """
-    if type(optimizer) not in _STEP_SIZES:
-        known = ", ".join(kind.__name__ for kind in _STEP_SIZES)
-        raise TypeError(
-            f"attach: proximal=True needs the optimizer's step size for each weight, which is not known for "
-            f"{type(optimizer).__name__}; use one of {known}, or attach without proximal=True"
-        )
+    terms = list(terms)
+    for term in terms:
+        if type(term.rule).prox is Penalty.prox:
+            term.rule.prox(torch.zeros(1, 1), 1.0)  # says what is missing
+        for weight, tensor in term.weights():
+            if not isinstance(tensor, nn.Parameter):
+                raise TypeError(
+                    f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
+                    f"leave it out with -name:{weight.name}, or attach without proximal=True"
+                )
+    for chain in _chains([(1.0, term) for term in terms], None):
+        _merged(chain)
 
 
-def check_term(term: Term) -> None:
-    """Refuse a penalty without a proximal step, and a weight that is computed from others.
+def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]]) -> None:
+    """The proximal step of the terms' sum on the weights that `optimizer` owns and has just stepped.
 
-    Raises:
-        TypeError: either of the two.
+    A weight without a gradient was not stepped and is left alone.
     """
-    term.rule.prox(torch.zeros(1, 1), 1.0)  # raises by itself where there is none
-    for weight, tensor in term.weights():
-        if not isinstance(tensor, nn.Parameter):
-            raise TypeError(
-                f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
-                f"leave it out with -name:{weight.name}, or attach without proximal=True"
-            )
-
-
-@torch.no_grad()
-def apply(optimizer: Optimizer, term: Any, factor: float) -> bool:
-    """The proximal step of factor · penalty on the weights that `optimizer` owns and has just stepped.
-
-    A weight without a gradient was not stepped and is left alone. False where there are weights, but none is owned.
-    """
-    if not (term.rule.active and factor):
-        return True
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # a fused optimizer skips such a step by itself
-    found = False
-    for weight, p in term.weights(groups):
-        found = True
+    for chain in _chains(terms, groups):
+        p = chain.tensor
         if p.grad is None:
             continue
-        step = step_size(optimizer, groups[id(p)], p) * factor
-        if isinstance(step, Tensor) and step.ndim:
-            step = term.units(weight, step)
-        new = term.units(weight, term.rule.prox(term.units(weight, p), step))
+        new = _prox(chain, step_size(optimizer, groups[id(p)], p))
         p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
-    return found or not any(True for _ in term.weights())
+
+
+def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
+    chains: dict[int, _Chain] = {}
+    for factor, term in terms:
+        if not (term.rule.active and factor):
+            continue
+        for weight, p in term.weights(owned):
+            assert isinstance(p, nn.Parameter), "check_terms() comes first"
+            chains.setdefault(id(p), _Chain(weight, p, [])).rules.append((factor, term.rule))
+    return list(chains.values())
+
+
+def _prox(chain: _Chain, step: Step) -> Tensor:
+    w = chain.tensor
+    for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
+        t = step * factor
+        by_unit = rule.by_unit
+        if by_unit and isinstance(t, Tensor) and t.ndim:
+            t = chain.weight.swap_units(t)
+        new = rule.prox(chain.weight.swap_units(w) if by_unit else w, t)
+        w = chain.weight.swap_units(new) if by_unit else new
+        if isinstance(rule, L2):
+            step = step / (1 + 2 * rule.lam * t)
+    return w
+
+
+def _merged(chain: _Chain) -> list[Scaled]:
+    """The penalties as at most one L2, then one L1, then one other, each with its factor."""
+    l1 = sum(factor * rule.coefficients[0] for factor, rule in chain.rules if isinstance(rule, Elementwise))
+    l2 = sum(factor * rule.coefficients[1] for factor, rule in chain.rules if isinstance(rule, Elementwise))
+    others: list[Scaled] = []
+    for factor, rule in chain.rules:
+        if isinstance(rule, Elementwise):
+            continue
+        if others and _alike(others[-1][1], rule):
+            before, other = others.pop()
+            factor, rule = 1.0, replace(rule, lam=before * _lam(other) + factor * _lam(rule))
+        others.append((factor, rule))
+    if len(others) > 1 or (l1 and others and not others[0][1].prox_keeps_signs):
+        names = " and ".join(rule.name for _, rule in chain.rules)
+        raise ValueError(
+            f"attach: the proximal step of the sum of {names} on {chain.weight.name!r} is not known; "
+            "attach one of them without proximal=True"
+        )
+    return [(1.0, L2(l2))] * bool(l2) + [(1.0, L1(l1))] * bool(l1) + others
+
+
+def _lam(rule: Any) -> float:
+    return rule.lam
+
+
+def _alike(a: Penalty, b: Penalty) -> bool:
+    """Whether two penalties differ in strength and selection alone, so that their sum is one of the kind."""
+    if type(a) is not type(b) or "lam" not in {f.name for f in fields(a)}:
+        return False
+    return replace(a, lam=0.0, select="") == replace(b, lam=0.0, select="")

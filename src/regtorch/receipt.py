@@ -10,8 +10,10 @@ from regtorch.weights import Weight
 __all__ = ["receipt"]
 
 
-def receipt(rule: str, selection: Selection, total: str, by_weight: Mapping[str, str]) -> str:
-    """A heading, a line for each chosen weight, and a line for each weight left out with the reason."""
+def receipt(
+    rule: str, selection: Selection, total: str, by_weight: Mapping[str, str], changes: Sequence[str] = ()
+) -> str:
+    """A heading, a line for each chosen weight, what changed, and each weight left out with the reason."""
     chosen = selection.chosen
     parameters = sum(w.shape.numel() for w in chosen)
     head = f"{rule}: {len(chosen)} weight{'s' * (len(chosen) != 1)}, {parameters:,} parameters, {total}"
@@ -19,6 +21,7 @@ def receipt(rule: str, selection: Selection, total: str, by_weight: Mapping[str,
     left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
     text = [head, *_table(lines, widths)]
+    text += [f"  changed since binding: {change}" for change in changes]
     if selection.idle:
         idle = ", ".join(selection.idle)
         text.append(f"  matching no weight: {idle} (names are whole: name:head.* or name:head.weight)")

@@ -60,12 +60,14 @@ class Selection:
         select: the text.
         chosen: the weights that match, in the net's order.
         left_out: the others, each with the reason.
+        dormant: those of the others that match but for being frozen.
         idle: the `name:` and `type:` atoms that match no weight at all, perhaps by a slip.
     """
 
     select: str
     chosen: tuple[Weight, ...]
     left_out: tuple[tuple[Weight, str], ...]
+    dormant: tuple[Weight, ...] = ()
     idle: tuple[str, ...] = ()
 
 
@@ -109,7 +111,8 @@ def choose(model: nn.Module, select: str) -> Selection:
             left_out.append((weight, "; ".join(dict.fromkeys(r for r in reasons if r))))
     if not chosen:
         raise SelectionError(_nothing(select, alternatives, left_out))
-    return Selection(select, tuple(chosen), tuple(left_out), _idle(alternatives, trainable))
+    dormant = [w for w in found if not w.trainable and any(_matches_but_for_rank(a, w) for a in alternatives)]
+    return Selection(select, tuple(chosen), tuple(left_out), tuple(dormant), _idle(alternatives, trainable))
 
 
 def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:
@@ -185,6 +188,10 @@ def _hint(text: str) -> str:
 def _idle(alternatives: list[list[Atom]], candidates: Sequence[Weight]) -> tuple[str, ...]:
     atoms = {atom for alternative in alternatives for atom in alternative if atom.kind in ("name", "type")}
     return tuple(sorted(str(a) for a in atoms if not any(holds(replace(a, negated=False), w) for w in candidates)))
+
+
+def _matches_but_for_rank(alternative: Sequence[Atom], weight: Weight) -> bool:
+    return all(atom.kind == "largest" or holds(atom, weight) for atom in alternative)
 
 
 def _verdicts(alternative: Sequence[Atom], candidates: list[Weight]) -> dict[str, str]:

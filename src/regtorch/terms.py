@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from regtorch import hooks
 from regtorch.rule import nonnegative
+from regtorch.sharded import whole
 from regtorch.weights import Weight
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class BoundTerms(ABC):
     def attach(self, optimizer: Optimizer, *, proximal: bool = False) -> hooks.Handle:
         """Act at every `optimizer.step()` in any trainer (way 3), on the weights that this optimizer owns.
 
+        Those are the selected ones that are trainable when the step comes: layers that are unfrozen later join then.
+        Of a sum, each term acts in the optimizers that own its weights. Inside a wrapper, such as SAM or Look-ahead, it
+        is the wrapped optimizer's step that counts, as for that optimizer's own `weight_decay`.
+
         The gradient is added after any clipping, as torch's own `weight_decay` is. With `proximal=True` the penalty
         acts by its proximal step after the optimizer's instead, which makes exact zeros. What was added stays in
         `.grad` until it is zeroed, as after any backward; but a fused SGD, Adam or Adagrad adds an L2 in its own pass
@@ -91,17 +96,17 @@ class BoundTerms(ABC):
             A handle; `handle.remove()` takes the rule off again.
 
         Raises:
-            TypeError: not a torch optimizer, a penalty that cannot act this way, or (proximal) an optimizer whose step
-                size per weight is not known.
-            ValueError: the optimizer owns none of the weights, has this rule already, or maximises.
+            TypeError: not a torch optimizer or one whose steps run no hooks, a penalty that cannot act this way, or
+                (proximal) an optimizer whose step size per weight is not known.
+            ValueError: the optimizer owns none of the weights, has this rule already, or maximises; or (proximal) the
+                proximal step of several penalties on one weight is not known.
         """
-        parts = [term for _, term in self.terms()]
-        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", parts)
+        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient")
 
     def sparsity(self) -> dict[str, float]:
         """The share of exact zeros in each chosen weight."""
         return {
-            weight.name: (tensor == 0).double().mean().item()
+            weight.name: whole((tensor == 0).sum()).item() / max(1, tensor.numel())
             for _, term in self.terms()
             for weight, tensor in term.weights()
         }
@@ -149,12 +154,16 @@ class Term(BoundTerms):
         """The weights it acts on as they are now; none where it acts on something else (`Activity`)."""
 
     @abstractmethod
-    def leaves(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The trainable parameters it acts on, with the weights' names.
+    def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
+        """The trainable parameters it acts on, with the weights' names; with `frozen` those that may be some day.
 
         Raises:
             TypeError: it acts on no parameters (`Activity`).
         """
+
+    @abstractmethod
+    def choose_again(self, when: str) -> None:
+        """Take in weights that were unfrozen since they were chosen."""
 
     @abstractmethod
     def names(self) -> list[str]:

@@ -17,8 +17,11 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
 from regtorch.roles import ORDER, Role, role_of
+from regtorch.sharded import is_flattened
 
-__all__ = ["Weight", "modules_of", "types_of", "weights_of"]
+__all__ = ["FLATTENED", "Weight", "modules_of", "types_of", "weights_of"]
+
+FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism or DDP, with which rules work"
 
 # Containers that rename what they wrap.
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module"}
@@ -67,9 +70,11 @@ class Weight:
                 assert module is not None
             return module
         except (KeyError, AssertionError):
-            raise self._gone() from None
+            raise self._gone(root) from None
 
-    def _gone(self) -> LookupError:
+    def _gone(self, root: nn.Module) -> LookupError:
+        if any(is_flattened(p) for p in root.parameters()):
+            return LookupError(f"the weight {self.name!r} was sharded by FSDP: {FLATTENED}")
         return LookupError(f"the net has no weight {self.name!r} any more; bind the rule to it again")
 
     def read(self, root: nn.Module) -> Tensor:
@@ -80,17 +85,16 @@ class Weight:
             return parameter
         compute = derived(owner).get(self.attribute)
         if compute is None:
-            raise self._gone()
+            raise self._gone(root)
         return compute.value()
 
-    def leaves(self, root: nn.Module) -> list[nn.Parameter]:
-        """The trainable parameters behind it: itself, or those it is computed from."""
+    def leaves(self, root: nn.Module, frozen: bool = False) -> list[nn.Parameter]:
+        """The trainable parameters behind it, itself or those it is computed from; with `frozen` the others too."""
         owner = self.owner(root)
         parameter = owner._parameters.get(self.attribute)
-        if parameter is not None:
-            return [parameter] if parameter.requires_grad else []
-        compute = derived(owner).get(self.attribute)
-        return [p for p in compute.parameters if p.requires_grad] if compute else []
+        compute = derived(owner).get(self.attribute) if parameter is None else None
+        behind = [parameter] if parameter is not None else list(compute.parameters) if compute else []
+        return [p for p in behind if frozen or p.requires_grad]
 
     def swap_units(self, w: Tensor) -> Tensor:
         """From this weight's layout to output units in dim 0, and back: its own inverse.
@@ -153,7 +157,7 @@ def weights_of(root: nn.Module) -> list[Weight]:
 
     Raises:
         ValueError: a weight has no shape yet (lazy modules).
-        TypeError: the net is sharded (FSDP); rules must be bound before.
+        TypeError: the net is wrapped in FSDP1.
     """
     found: dict[tuple[int, ...], Weight] = {}
     for path, shown, module in _walk(root):
@@ -203,16 +207,8 @@ def types_of(module: nn.Module) -> frozenset[str]:
 def _check(name: str, parameter: nn.Parameter) -> None:
     if isinstance(parameter, UninitializedParameter):
         raise ValueError(f"the weight {name!r} has no shape yet; run one batch through the net before binding rules")
-    if is_sharded(parameter):
-        raise TypeError(
-            f"the weight {name!r} is sharded, and rules need whole weights; use DDP, or bind rules before fully_shard"
-        )
-
-
-def is_sharded(p: Tensor) -> bool:
-    """Whether a parameter holds only this process's part of a weight."""
-    flat = type(p).__name__ == "FlatParameter" or getattr(p, "_fsdp_flattened", False)
-    return flat or type(p.data).__name__ == "DTensor"
+    if is_flattened(parameter):
+        raise TypeError(f"the weight {name!r} is sharded, and rules need whole weights: {FLATTENED}")
 
 
 def _describe(

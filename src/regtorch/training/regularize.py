@@ -50,7 +50,8 @@ class Regularize(Callback):
         self.proximal = proximal
         self.bound: tuple[Bound, ...] = ()
         self._module: LightningModule | None = None
-        self._handles: list[Handle] = []
+        self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
+        self._groups: list[int] = []
 
     # -- acting
 
@@ -64,18 +65,27 @@ class Regularize(Callback):
         self._detach()
         self._bind(pl_module)
         for rule in self.bound:
-            owners = [optimizer for optimizer in trainer.optimizers if _owns(optimizer, rule)]
-            if not owners:
+            if not any(_owns(optimizer, rule) for optimizer in trainer.optimizers):
                 raise ValueError(
                     f"Regularize: no optimizer of the trainer owns a weight of {rule!r}; "
                     "give those parameters to an optimizer in configure_optimizers, or leave the rule out"
                 )
-            for optimizer in owners:
-                self._handles.append(
-                    rule.attach(optimizer)
-                    if isinstance(rule, BoundConstraint)
-                    else rule.attach(optimizer, proximal=self.proximal)
-                )
+        self._attach(trainer)
+
+    def _attach(self, trainer: Trainer) -> None:
+        """Attach each rule to each optimizer that owns some of its weights, where that is not done."""
+        for rule in self.bound:
+            for optimizer in trainer.optimizers:
+                key = id(rule), id(optimizer)
+                if key not in self._handles and _owns(optimizer, rule):
+                    constraint = isinstance(rule, BoundConstraint)
+                    self._handles[key] = rule.attach(optimizer, **({} if constraint else {"proximal": self.proximal}))
+        self._groups = _group_counts(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Follow param groups that were added since, as when layers are unfrozen."""
+        if _group_counts(trainer) != self._groups:
+            self._attach(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the rules off the optimizers."""
@@ -87,7 +97,7 @@ class Regularize(Callback):
 
     def _detach(self) -> None:
         while self._handles:
-            self._handles.pop().remove()
+            self._handles.popitem()[1].remove()
 
     def _bind(self, module: LightningModule) -> None:
         self._module = module
@@ -210,14 +220,14 @@ def _check(rule: object) -> None:
 
 
 def _owns(optimizer: Optimizer, rule: Bound) -> bool:
+    """Whether an optimizer has a weight that the rule acts on, or would if it were not frozen."""
     owned = owned_by(optimizer)
     parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
-    owns = [any(id(p) in owned for _, p in part.leaves()) for part in parts]
-    if any(owns) and not all(owns):
-        raise ValueError(
-            f"Regularize: the terms of {rule!r} belong to different optimizers; give them as rules of their own"
-        )
-    return any(owns)
+    return any(id(p) in owned for part in parts for _, p in part.leaves(frozen=True))
+
+
+def _group_counts(trainer: Trainer) -> list[int]:
+    return [len(optimizer.param_groups) for optimizer in trainer.optimizers]
 
 
 def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:

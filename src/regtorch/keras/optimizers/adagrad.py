@@ -38,6 +38,11 @@ class Adagrad(KerasOptimizer):
         """The accumulator starts above 0."""
         return torch.full_like(p, group["initial_accumulator_value"])
 
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr / √(a + ε)`."""
+        return group["lr"] / (state["accumulator"] + group["eps"]).sqrt()
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         a: Tensor = state["accumulator"]
@@ -64,6 +69,12 @@ class Adadelta(KerasOptimizer):
 
     def __init__(self, params: Parameters, lr: float = 0.001, rho: float = 0.95, eps: float = 1e-7) -> None:
         super().__init__(params, lr=lr, rho=rho, eps=eps)
+
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr √(d + ε) / √(a + ε)`."""
+        a, d = state["accumulated_grad"], state["accumulated_delta"]
+        return group["lr"] * ((d + group["eps"]) / (a + group["eps"])).sqrt()
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""

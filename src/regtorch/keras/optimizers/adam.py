@@ -42,6 +42,12 @@ class Adam(KerasOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad)
 
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr √(1-β₂ᵗ) / (√v + ε)`."""
+        v = state["v_hat"] if group["amsgrad"] else state["v"]
+        return group["lr"] * (1 - group["betas"][1] ** state["step"]) ** 0.5 / (v.sqrt() + group["eps"])
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         beta1, beta2 = group["betas"]
@@ -83,6 +89,8 @@ class AdamW(Adam):
         KerasOptimizer.__init__(
             self, params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad, weight_decay=weight_decay
         )
+
+    step_size = staticmethod(Adam.step_size)
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""

@@ -47,6 +47,12 @@ class Nadam(_Moments):
 
     slots = ("m", "v")
 
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr / (√v̂ + ε)`."""
+        v_hat = state["v"] / (1 - group["betas"][1] ** state["step"])
+        return group["lr"] / (v_hat.sqrt() + group["eps"])
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         beta1, beta2 = group["betas"]
@@ -76,6 +82,11 @@ class Adamax(_Moments):
     """
 
     slots = ("m", "u")
+
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr / (u + ε)`."""
+        return group["lr"] / (state["u"] + group["eps"])
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""

@@ -41,6 +41,14 @@ class RMSprop(KerasOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, alpha=alpha, momentum=momentum, eps=eps, centered=centered)
 
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+        """`lr / (1 - μ) / √(v + ε)`, the squared mean taken off v where it is centered."""
+        inside = state["velocity"] + group["eps"]
+        if group["centered"]:
+            inside = inside - state["average_gradient"].square()
+        return group["lr"] / (1 - group["momentum"]) / inside.sqrt()
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         alpha, lr = group["alpha"], group["lr"]

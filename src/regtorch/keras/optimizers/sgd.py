@@ -33,6 +33,11 @@ class SGD(KerasOptimizer):
 
     slots = ("velocity",)
 
+    @staticmethod
+    def step_size(group: dict[str, Any], state: dict[str, Any]) -> float:
+        """`lr / (1 - μ)`."""
+        return group["lr"] / (1 - group["momentum"])
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         """One step."""
         lr, momentum = group["lr"], group["momentum"]

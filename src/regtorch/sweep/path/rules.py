@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.optim import Optimizer
 
-from regtorch import proximal
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.step_sizes import step_size
 from regtorch.sweep.path.optimizer import Block
 from regtorch.training.errors import RunError
 from regtorch.weights import Weight
@@ -95,7 +95,7 @@ class MemberPenalties:
         """The proximal step of every member, after the optimizer's."""
         for term, weight, block, _ in self._places(blocks):
             param = block.param
-            step = proximal.step_size(optimizer, optimizer.param_groups[0], param)
+            step = step_size(optimizer, optimizer.param_groups[0], param)
             step = step * _beside(term.strengths[block.rows], param)
             step = torch.as_tensor(step, device=param.device).to(param.dtype)
             step = step.expand_as(param) if step.numel() > len(step) else step.flatten()

@@ -1,0 +1,101 @@
+"""The torch optimizer that takes the steps, inside whatever wraps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.optim import Optimizer, SparseAdam
+
+__all__ = ["bare", "check_penalty", "check_steps", "owned_by"]
+
+# Where Accelerate and Look-ahead, SAM, timm, Lightning, fastai, torch and schedulefree keep what they wrap.
+_WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")
+
+
+def bare(optimizer: object, who: str) -> Optimizer:
+    """The torch optimizer whose `step` moves the weights, inside wrappers such as Lightning's, SAM or Look-ahead.
+
+    Raises:
+        TypeError: there is none, or several; `who` asked.
+    """
+    found, passed = optimizer, [optimizer]
+    while True:
+        inner = _wrapped(found)
+        if len(inner) > 1:
+            names = " and ".join(f".{name} ({type(value).__name__})" for name, value in inner.items())
+            raise TypeError(f"{who}: this {type(found).__name__} holds several optimizers, {names}; use each of them")
+        if not inner or any(value is other for value in inner.values() for other in passed):
+            break
+        found = next(iter(inner.values()))
+        passed.append(found)
+    if not isinstance(found, Optimizer):
+        raise TypeError(f"{who}: optimizer must be a torch.optim.Optimizer, received {type(optimizer).__name__}")
+    return found
+
+
+def _wrapped(outer: object) -> dict[str, object]:
+    """The optimizers that `outer` wraps, once each, by the attribute that holds them."""
+    found: dict[str, object] = {}
+    for name, value in _candidates(outer):
+        if value is outer or any(value is other for other in found.values()):
+            continue
+        if not isinstance(outer, Optimizer):
+            holds = isinstance(value, Optimizer) or any(True for _ in _candidates(value))
+        else:  # one that steps a part of the weights, as in a sharded optimizer, is not what is wrapped
+            holds = isinstance(value, Optimizer) and owned_by(value) >= owned_by(outer)
+        if holds:
+            found[name] = value
+    return found
+
+
+def _candidates(outer: object) -> Iterator[tuple[str, Any]]:
+    for name in _WRAPPED:
+        value = getattr(outer, name, None)
+        if value is not None and not isinstance(value, type | str):
+            yield name, value
+    if isinstance(outer, Optimizer):
+        yield from ((name, value) for name, value in vars(outer).items() if isinstance(value, Optimizer))
+
+
+def owned_by(optimizer: Optimizer) -> set[int]:
+    """The ids of the parameters that an optimizer steps."""
+    return {id(p) for group in getattr(optimizer, "param_groups", ()) for p in group["params"]}
+
+
+def check_steps(optimizer: Optimizer) -> None:
+    """Refuse an optimizer whose steps run no hooks.
+
+    Raises:
+        TypeError: it has no hooks, or steps inside backward.
+    """
+    name = type(optimizer).__name__
+    hooks = {"_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"}
+    if not (hooks <= vars(optimizer).keys() and getattr(type(optimizer).step, "hooked", False)):
+        raise TypeError(
+            f"attach: this {name} never called torch.optim.Optimizer.__init__, so it has no step hooks; attach to the "
+            "optimizer it wraps, or use way 1, loss + reg()"
+        )
+    if hasattr(optimizer, "fused_backward") or any(g.get("gradient_release") for g in optimizer.param_groups):
+        raise TypeError(
+            f"attach: this {name} steps inside backward, weight by weight, where no rule can act; "
+            "use way 1, loss + reg()"
+        )
+
+
+def check_penalty(optimizer: Optimizer) -> None:
+    """Refuse an optimizer to which no penalty's gradient can be given.
+
+    Raises:
+        TypeError: it takes sparse gradients only.
+        ValueError: it maximises.
+    """
+    if isinstance(optimizer, SparseAdam):
+        raise TypeError(
+            "attach: SparseAdam takes sparse gradients only, and a penalty's gradient is dense; use SGD or Adagrad"
+        )
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise ValueError(
+            f"attach: this {type(optimizer).__name__} has maximize=True and would make the penalty grow; "
+            "minimise the negative instead"
+        )
