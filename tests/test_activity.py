@@ -49,10 +49,10 @@ def test_a_new_forward_pass_starts_anew_and_those_of_one_loss_add_up():
     reg()
     model(X[:4])
     close(reg(), by_hand(model, X[:4]))
-    one, other = model(X), model(X[:4])  # two calls in one step, as siamese nets make them
+    outputs = model(X), model(X[:4])  # two calls in one step, as siamese nets make them
     both = by_hand(model) + by_hand(model, X[:4])
     close(reg(), both)
-    del one
+    del outputs
     close(reg(), both)  # reading again changes nothing
     loss = (model(X).square().mean() - model(X[:4]).square().mean()).square()
     close(reg(), both)  # the loss alone holds the outputs
