@@ -64,6 +64,51 @@ def test_a_rule_acts_on_the_weights_of_each_optimizer_once():
         close(p.grad, plain[i] + 2 * p if p.ndim == 2 else plain[i])
 
 
+@pytest.mark.parametrize("proximal", [False, True])
+def test_each_term_of_a_sum_acts_in_the_optimizer_that_owns_it(proximal: bool):
+    model, x, y = dense()
+    twin = copy.deepcopy(model)
+
+    def optimizers(net: nn.Module) -> list[torch.optim.Optimizer]:
+        return [torch.optim.SGD(net[0].parameters(), lr=0.1), torch.optim.SGD(net[2:].parameters(), lr=0.1)]
+
+    def terms(net: nn.Module) -> list[rt.BoundPenalty]:
+        return [rt.L1(0.1).on(net[0]), rt.L2(0.2).on(net[2]), rt.GroupLasso(0.05, select="name:0.*|name:4.*").on(net)]
+
+    ours, theirs = optimizers(model), optimizers(twin)
+    total = sum(terms(model))
+    for optimizer in ours:
+        total.attach(optimizer, proximal=proximal)
+    for term, owners in zip(terms(twin), ([0], [1], [0, 1]), strict=True):
+        for i in owners:
+            term.attach(theirs[i], proximal=proximal)
+    for _ in range(3):
+        for net, both in ((model, ours), (twin, theirs)):
+            net.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            for optimizer in both:
+                optimizer.step()
+    close(list(model.parameters()), list(twin.parameters()), rtol=0, atol=0)
+
+
+def test_a_sum_of_which_nothing_is_owned_is_refused():
+    model, *_ = dense()
+    total = rt.L1(0.1).on(model[0]) + rt.L2(0.2).on(model[2])
+    optimizer = torch.optim.SGD(model[4].parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="owns none of the weights of L1"):
+        total.attach(optimizer)
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_a_term_whose_weights_were_replaced_is_an_error_in_a_sum_too():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    (rt.L1(0.1).on(model[0]) + rt.L2(0.2).on(model[2])).attach(optimizer)
+    model[2].weight = nn.Parameter(model[2].weight.detach().clone())
+    with pytest.raises(RuntimeError, match="L2.* finds none of its weights"):
+        optimizer.step()
+
+
 def test_two_optimizers_share_a_weight_normed_layer_by_its_parameters():
     model, x, y = dense()
     parametrizations.weight_norm(model[0])
