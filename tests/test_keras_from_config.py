@@ -32,7 +32,7 @@ IMAGE = (None, 8, 8, 3)
         ([dense(lora_rank=4)], (None, 4), "layer 'it' .Dense.: lora_rank=4 is not supported"),
         ([layer("Dense")], (None, 4), "layer 'it' .Dense.: the config has no units"),
         ([layer("Dropout", rate=0.5, noise_shape=[None, 1])], (None, 4), r"noise_shape=\[None, 1\] is not supported"),
-        ([layer("Dropout", rate=1.5)], (None, 4), "layer 'it' .Dropout.: dropout probability"),
+        ([layer("Dropout", rate=1.5)], (None, 4), "layer 'it' .Dropout.: rate must be a finite number of at least 0 a"),
         ([layer("BatchNormalization", renorm=True)], (None, 4), "renorm=True is not supported"),
         ([layer("Embedding", input_dim=3, output_dim=2, mask_zero=True)], (None, 4), "mask_zero=True is not supp"),
         ([layer("Conv2D", filters=2, kernel_size=9)], IMAGE, "layer 'it' .Conv2D. does not fit its input of shape"),
@@ -41,9 +41,9 @@ IMAGE = (None, 8, 8, 3)
         ([layer("Conv2D", filters=2, kernel_size=3)], (None, 4), "takes an input of 4 dims, batch included, received"),
         ([layer("Reshape", target_shape=[3, 2])], (None, 4), "does not fit its input of shape"),
         ([layer("Add")], (None, 4), "it takes 2 inputs or more, received 1"),
-        ([dense(dtype="complex64")], (None, 4), "has the dtype 'complex64'; supported are float16"),
+        ([dense(dtype="complex64")], (None, 4), "layer 'it' .Dense.: the dtype 'complex64' is not supported; supp"),
         (
-            [layer("Conv2D", filters=2, kernel_size=3, data_format=f) for f in ("channels_last", "channels_first")],
+            [layer("Conv2D", f, filters=2, kernel_size=3, data_format=f) for f in ("channels_last", "channels_first")],
             *(IMAGE, "layers of different data_format are not supported"),
         ),
     ],
@@ -71,8 +71,8 @@ def test_what_is_no_config(config: Any, error: type[Exception], message: str):
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([[["start", 0, 0, {"mask": 1}]]], "layer 'it' is called with mask, which is not supported"),
-        ([[["start", 0, 0, {}], 2.0]], "layer 'it': an argument that is no tensor is not supported: 2.0"),
+        ([[["start", 0, 0, {"mask": 1}]]], r"layer 'it' \(Dense\): it is called with mask, which is not supported"),
+        ([[["start", 0, 0, {}], 2.0]], "layer 'it' .*: an argument that is no tensor is not supported: 2.0"),
         ([[["nowhere", 0, 0, {}]]], "in the graph 'it' takes a tensor that nothing makes, of 'nowhere'"),
     ],
 )
@@ -119,15 +119,9 @@ def test_an_embedding_of_a_table_of_indices_is_channels_first():
     torch.testing.assert_close(net(x), nn.functional.embedding(x, net.get_submodule("it").weight).movedim(-1, 1))
 
 
-def test_a_class_of_someones_own_is_not_taken_for_kerass():
-    own = {**dense(), "registered_name": "mine>Dense"}
-    with pytest.raises(ValueError, match=r"layer 'it' \(Dense\) is not supported"):
-        build(own)
-
-
 def test_two_dtypes_are_refused():
     with pytest.raises(
-        ValueError, match=r"weights of two dtypes in one net .* torch.float32 \(layer 'it'.*torch.float64"
+        ValueError, match=r"layers of two dtypes in one net .* torch.float32 \(layer 'it'.*torch.float64"
     ):
         build(dense(), layer("Dense", "second", units=2, dtype="float64"))
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.keras.origin import is_own
 from regtorch.keras.rounding import through_float32
+from regtorch.keras.shown import shown
 
 __all__ = ["Elementwise", "activation", "leaky", "rectifier"]
 
@@ -98,13 +100,16 @@ def activation(identifier: Any, dim: int, version: int) -> nn.Module:
         ValueError: it is not supported.
     """
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
-        identifier = identifier.get("config")
+        function = identifier.get("config")
+        if is_own({**identifier, "class_name": function}):
+            raise ValueError(f"activation {shown(function)} is a function of your own and not supported")
+        identifier = function
     if identifier is None:
         return nn.Identity()
     if version == 2 and isinstance(identifier, str) and identifier in _ACTIVATIONS_2:
         return _ACTIVATIONS_2[identifier]()
     if not isinstance(identifier, str) or identifier not in _ACTIVATIONS:
-        raise ValueError(f"activation {identifier!r} is not supported; supported are {', '.join(_ACTIVATIONS)}")
+        raise ValueError(f"activation {shown(identifier)} is not supported; supported are {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[identifier](dim)
 
 

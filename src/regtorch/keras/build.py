@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from regtorch.keras.batch_norm import BatchNorm
-from regtorch.keras.graph import MODELS, Graph, LayerConfig, parse, read, version_of
-from regtorch.keras.initializers import initialize
-from regtorch.keras.layers import LAYERS
-from regtorch.keras.layout import variables
+from regtorch.keras.builder import Builder, DoesNotFit
+from regtorch.keras.graph import Graph, parse, place
 from regtorch.keras.logits import Logits
-from regtorch.keras.net import Call, KerasNet, Key
-from regtorch.keras.rules import Rules
-from regtorch.keras.schedule import in_keras_order
-from regtorch.keras.spec import Axes, Spec
+from regtorch.keras.memory import refuse_above
+from regtorch.keras.net import KerasNet
+from regtorch.keras.read import read, version_of
+from regtorch.keras.shown import shown
+from regtorch.keras.spec import Axes
 from regtorch.rule import Rule
 
 __all__ = ["from_config"]
 
-_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 _ANY = (64, 256, 331)  # stand for a size that Keras leaves open, while shapes are worked out
-_DEFAULTS = {"bias": "zeros", "beta": "zeros", "moving_mean": "zeros", "alpha": "zeros"} | {
-    "gamma": "ones",
-    "moving_variance": "ones",
-    "embeddings": "uniform",
-}
 
 
 def from_config(
@@ -87,31 +78,50 @@ def from_config(
     config = read(config)
     if version is None:
         version = version_of(config)
-    if version not in (2, 3):
+    if type(version) is not int or version not in (2, 3):
         raise ValueError(f"from_config: version must be 2 or 3, received {version!r}")
-    builder, net = _build(config, version)
+    builder, net = _build(parse(config), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
+    refuse_above(net)
     net.to_empty(device="cpu")
     builder.initialize(None if seed is None else torch.Generator().manual_seed(seed))
     return net, builder.rules.all()
 
 
-def _build(config: Mapping[str, Any], version: int) -> tuple[_Builder, KerasNet]:
+def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
     """Build on the meta device; a net whose sizes Keras leaves open is tried with larger ones until they suffice."""
+    axes = _axes(graph)
     for any_size in _ANY:
-        builder = _Builder(version, _axes(config), any_size)
+        builder = Builder(version, axes, any_size)
         try:
-            with torch.device("meta"):
-                return builder, builder.net(parse(config), "", [])
-        except _DoesNotFit:
+            net = builder.net(graph)
+        except DoesNotFit:
             if any_size == _ANY[-1] or not builder.open_sizes:
                 raise
+        else:
+            if builder.open_sizes:
+                _refuse_open_weights(builder, Builder(version, axes, 2 * any_size), graph)
+            return builder, net
     raise AssertionError
 
 
-def _axes(config: Mapping[str, Any]) -> Axes:
-    formats = set(_data_formats(config))
+def _refuse_open_weights(builder: Builder, other: Builder, graph: Graph) -> None:
+    """With twice the sizes in place of those that Keras leaves open, the weights must be the same."""
+    with warnings.catch_warnings(), suppress(DoesNotFit):
+        warnings.simplefilter("ignore")  # they have been told
+        other.net(graph)
+    for (_, module, _, where), (_, again, _, _) in zip(builder.built, other.built, strict=False):
+        shapes = [[tuple(w.shape) for w in (*m.parameters(), *m.buffers())] for m in (module, again)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"from_config: {where}: the shape of its weights depends on a size that the config leaves open; give "
+                "the net's input all the sizes that its weights need"
+            )
+
+
+def _axes(graph: Graph) -> Axes:
+    formats = set(_data_formats(graph, ""))
     if len(formats) > 1:
         raise ValueError(
             f"from_config: layers of different data_format are not supported: {', '.join(sorted(formats))}"
@@ -119,158 +129,15 @@ def _axes(config: Mapping[str, Any]) -> Axes:
     return Axes(channels_last="channels_first" not in formats)
 
 
-def _data_formats(config: Mapping[str, Any]) -> list[str]:
-    found: list[str] = []
-    for layer in (config.get("config") or {}).get("layers") or ():
-        if isinstance(layer, Mapping):
-            said = (layer.get("config") or {}).get("data_format")
-            found += ([said] if said else []) + _data_formats(layer)
-    return found
-
-
-class _DoesNotFit(ValueError):
-    """A layer cannot take its input."""
-
-
-class _Builder:
-    """Builds nets on the meta device, and remembers what is still to be done with their variables."""
-
-    def __init__(self, version: int, axes: Axes, any_size: int) -> None:
-        self.version, self.axes, self.any_size = version, axes, any_size
-        self.open_sizes = False
-        self.dtypes: dict[torch.dtype, str] = {}
-        self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
-        self.rules = Rules(version)
-        self.built: list[tuple[str, nn.Module, LayerConfig]] = []
-
-    def net(self, graph: Graph, path: str, given: list[Tensor]) -> KerasNet:
-        """The net of a graph; `given` are the inputs of a nested one, on the meta device."""
-        shapes = [self._input_shape(graph, key, i, given) for i, key in enumerate(graph.inputs)]
-        net = KerasNet(graph.inputs, shapes)
-        values: dict[Key, Tensor] = {}
-        for i, (key, shape) in enumerate(zip(graph.inputs, shapes, strict=True)):
-            layer = next(layer for layer in graph.layers if layer.name == key[0])
-            sizes = (2, *(n or self.any_size for n in shape[1:]))
-            self.open_sizes |= None in shape[1:]
-            values[key] = given[i] if given else torch.empty(sizes, dtype=_dtype(layer, torch.float32), device="meta")
-        names: dict[str, str] = {}
-        calls: list[Call] = []
-        for layer, k in in_keras_order(graph):
-            node = layer.nodes[k]
-            inputs = [values[key] for key in node.inputs]
-            if layer.name not in names:
-                names[layer.name] = self._add(net, layer, path, inputs)
-            # Keras 3 overrides the mode that a layer was called in by that of the whole net.
-            training = node.training if self.version == 2 else None
-            calls.append(Call(names[layer.name], layer.name, k, node.inputs, training))
-            with torch.no_grad():
-                output = self._shapes(net.get_submodule(names[layer.name]), inputs, _place(path, layer))
-            values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
-        for layer in graph.layers:  # in Keras's order, not that of the calls: so are its weights
-            if layer.name in names:
-                net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
-        net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
-        self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
-        return net
-
-    def _input_shape(self, graph: Graph, key: Key, i: int, given: list[Tensor]) -> tuple[int | None, ...]:
-        shape = next((layer.shape for layer in graph.layers if layer.name == key[0]), None)
-        if shape is not None:
-            return self.axes.shape(shape)
-        if i < len(given):
-            return (None, *given[i].shape[1:])
-        raise ValueError(
-            f"from_config: {graph.name or 'the net'!r} has no input shape; build the Keras net before saving"
-        )
-
-    def _add(self, net: KerasNet, layer: LayerConfig, path: str, inputs: list[Tensor]) -> str:
-        """Build a layer as a submodule; its name there is Keras's, made fit for an attribute."""
-        name = re.sub(r"\W", "_", layer.name) or "layer"
-        while hasattr(net, name):
-            name += "_"
-        inner = f"{path}{name}"
-        if layer.class_name in MODELS:
-            config = {"class_name": layer.class_name, "config": layer.config}
-            module: nn.Module = self.net(parse(read(config)), f"{inner}.", inputs)
-        else:
-            module = self._layer(layer, inner, _place(path, layer), inputs)
-            self.built.append((inner, module, layer))
-        net.add_module(name, module)
-        return name
-
-    def _layer(self, layer: LayerConfig, name: str, place: str, inputs: list[Tensor]) -> nn.Module:
-        make = None if layer.custom else LAYERS.get(layer.class_name)
-        if make is None:
+def _data_formats(graph: Graph, path: str) -> Iterator[str]:
+    for layer in graph.layers:
+        said = layer.config.get("data_format")
+        if said is not None and said not in ("channels_first", "channels_last"):
             raise ValueError(
-                f"from_config: {place} is not supported; supported are {', '.join(sorted(LAYERS))} and nested models"
+                f"from_config: {place(path, layer)}: data_format must be channels_first or channels_last, received "
+                f"{shown(said)}"
             )
-        spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs])
-        try:
-            module = make(spec)
-            spec.refuse_unused()
-            dtype = _dtype(layer, torch.float32)
-            module.to(dtype)
-            if any(True for _ in module.parameters()):
-                self.dtypes.setdefault(dtype, place)
-            if len(self.dtypes) > 1:
-                kinds = " and ".join(f"{other} ({where})" for other, where in self.dtypes.items())
-                raise ValueError(f"weights of two dtypes in one net are not supported: {kinds}")
-            self.rules.add(name, module, layer)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"from_config: {place}: {error}") from error
-        if not layer.config.get("trainable", True):
-            module.requires_grad_(False)
-        return module
-
-    def _shapes(self, module: nn.Module, inputs: list[Tensor], place: str) -> tuple[Tensor, ...]:
-        training = module.training
-        try:
-            output = module.eval()(*inputs)
-        except (RuntimeError, ValueError) as error:
-            shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
-            raise _DoesNotFit(f"from_config: {place} does not fit its input of shape {shapes}: {error}") from error
-        finally:
-            module.train(training)
-        return output if isinstance(output, tuple) else (output,)
-
-    def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every variable as its config says."""
-        for name, module, layer in self.built:
-            for part in module.modules():
-                if isinstance(part, BatchNorm):
-                    part.reset_running_stats()
-                for variable in variables(part):
-                    given = layer.config.get(f"{variable.name}_initializer")
-                    identifier = given or _DEFAULTS.get(variable.name, "glorot_uniform")
-                    tensor = variable.read(part)
-                    try:
-                        value = initialize(identifier, variable.shape, generator)
-                    except (TypeError, ValueError) as error:
-                        raise type(error)(f"from_config: layer {name!r} ({layer.class_name}): {error}") from error
-                    with torch.no_grad():
-                        tensor.copy_(variable.to_torch(value, tensor.shape))
-
-
-def _place(path: str, layer: LayerConfig) -> str:
-    return f"layer {path + layer.name!r} ({layer.class_name})"
-
-
-def _dtype(layer: LayerConfig, default: torch.dtype) -> torch.dtype:
-    policy = layer.config.get("dtype")
-    name = (policy.get("config") or {}).get("name") if isinstance(policy, Mapping) else policy
-    if name is None:
-        return default
-    if str(name).startswith("mixed_"):
-        warnings.warn(
-            f"from_config: Keras's policy {name} keeps float32 weights and computes in half precision; the weights are "
-            "float32 here too: run the net under torch.autocast",
-            stacklevel=2,
-        )
-        return torch.float32
-    if layer.class_name == "InputLayer" and str(name).startswith(("int", "uint", "bool")):
-        return torch.int64
-    if name not in _DTYPES:
-        raise ValueError(
-            f"from_config: layer {layer.name!r} has the dtype {name!r}; supported are {', '.join(_DTYPES)}"
-        )
-    return _DTYPES[name]
+        if said is not None:
+            yield said
+        if layer.graph is not None:
+            yield from _data_formats(layer.graph, f"{path}{layer.name}.")

@@ -1,141 +1,156 @@
-"""Keras's JSON of a net, Sequential or functional, in the spellings of Keras 2 and 3, as one kind of graph."""
+"""Keras's config of a net, Sequential or functional, in the spellings of Keras 2 and 3, as one kind of graph."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regtorch.keras.net import Key
+from regtorch.keras.nodes import Node, keys_in, node_of
+from regtorch.keras.origin import is_operation, is_own
+from regtorch.keras.quantity import is_size
+from regtorch.keras.read import MODELS, model_of
+from regtorch.keras.shown import shown
 
-__all__ = ["MODELS", "Graph", "LayerConfig", "Node", "is_custom", "parse", "read", "version_of"]
+__all__ = ["Graph", "LayerConfig", "parse", "place"]
 
-MODELS = ("Sequential", "Functional", "Model")
-_OWN = {"keras", "tf_keras", "tensorflow", "builtins"}  # packages that hold Keras's own classes
-
-
-@dataclass(frozen=True)
-class Node:
-    """One call of a layer."""
-
-    inputs: tuple[Key, ...]
-    training: bool | None = None
+Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """A layer as the JSON has it; `custom` says that its class is not one of Keras's own."""
+    """A layer as the JSON has it.
+
+    Attributes:
+        name: Keras's.
+        class_name: Keras's.
+        config: its settings.
+        nodes: its calls.
+        operation: whether it is a call of `keras.ops`.
+        graph: that of a nested net.
+    """
 
     name: str
     class_name: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     nodes: tuple[Node, ...] = ()
-    custom: bool = False
+    operation: bool = False
+    graph: Graph | None = None
 
     @property
-    def shape(self) -> tuple[int | None, ...] | None:
-        """The input's shape, batch included, where the config tells it."""
-        shape = self.config.get("batch_shape") or self.config.get("batch_input_shape")
-        return None if shape is None else tuple(shape)
+    def shape(self) -> Shape | None:
+        """The input's shape, batch included, where the config tells it.
+
+        Raises:
+            ValueError: it is not a list of sizes.
+        """
+        return _shape(self.config.get("batch_shape") or self.config.get("batch_input_shape"), f"layer {self.name!r}")
 
 
 @dataclass
 class Graph:
-    """The layers of a net in Keras's order, its inputs and outputs."""
+    """The layers of a net in Keras's order, its inputs and outputs, and whether the net as a whole is trainable."""
 
     name: str
+    trainable: bool
     layers: list[LayerConfig] = field(default_factory=list)
     inputs: list[Key] = field(default_factory=list)
     outputs: list[Key] = field(default_factory=list)
-    input_shape: tuple[int | None, ...] | None = None
 
 
-def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
-    """The net's JSON as a dict with class_name and config.
-
-    Raises:
-        TypeError: it is neither text nor a dict.
-        ValueError: it is no JSON, or not of a net.
-    """
-    if isinstance(config, str | bytes):
-        try:
-            config = json.loads(config)
-        except ValueError as error:
-            raise ValueError(
-                f"from_config: the text is not JSON ({error}); give model.to_json(), a dict, or what a file holds, not "
-                "its path"
-            ) from None
-    if not isinstance(config, Mapping):
-        raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
-    if "class_name" not in config and "layers" in config:  # model.get_config()
-        kind = "Functional" if "output_layers" in config else "Sequential"
-        config = {"class_name": kind, "config": dict(config)}
-    if config.get("class_name") == "Sequential" and isinstance(config.get("config"), list):  # before Keras 2.2.3
-        config = {**config, "config": {"layers": config["config"]}}
-    if config.get("class_name") not in MODELS or not isinstance(config.get("config"), Mapping):
-        raise ValueError(
-            f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="
-            f"{config.get('class_name')!r}; a subclassed model has no config of its layers"
-        )
-    if not isinstance(config["config"].get("layers"), list):
-        raise ValueError("from_config: the config has no list of layers")
-    return dict(config)
+def place(path: str, layer: LayerConfig) -> str:
+    """A layer in a message."""
+    kind = f"keras.ops' {layer.class_name}" if layer.operation else layer.class_name
+    return f"layer {path + layer.name!r} ({kind})"
 
 
-def version_of(config: Mapping[str, Any]) -> int:
-    """2 or 3, as the JSON says it or as its spelling tells; 3 where neither does."""
-    said = str(config.get("keras_version", ""))
-    if said[:1].isdigit():
-        return 2 if int(said.split(".")[0]) < 3 else 3
-    keys = set(_keys(config))
-    return 2 if "batch_input_shape" in keys and "batch_shape" not in keys else 3
-
-
-def _keys(tree: Any) -> Iterator[str]:
-    if isinstance(tree, Mapping):
-        yield from tree
-    for child in tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list) else ():
-        yield from _keys(child)
-
-
-def parse(config: Mapping[str, Any]) -> Graph:
-    """The graph of a net's class_name and config; nested nets stay layers of it.
+def parse(config: Mapping[str, Any], path: str = "") -> Graph:
+    """The graph of a net's class_name and config, and those of the nets in it.
 
     Raises:
-        ValueError: a layer has no class name or config, or the graph says something that is not supported.
+        ValueError: a layer has no class name or config, its class is someone's own, or the graph says something that is
+            not supported.
     """
     inner = config["config"]
-    graph = Graph(str(inner.get("name", "")))
+    graph = Graph(str(inner.get("name") or ""), _trainable(inner))
     for position, layer in enumerate(inner["layers"]):
-        if not (isinstance(layer, Mapping) and isinstance(layer.get("class_name"), str)):
-            raise ValueError(f"from_config: layers[{position}] of {graph.name!r} has no class_name")
-        own = dict(layer.get("config") or {})
-        name = str(layer.get("name") or own.get("name") or f"{layer['class_name'].lower()}_{position}")
-        nodes = tuple(_node(name, node) for node in layer.get("inbound_nodes") or ())
-        graph.layers.append(LayerConfig(name, layer["class_name"], own, nodes, is_custom(layer)))
+        graph.layers.append(_layer(layer, position, path, graph.name))
+    name, count = Counter(layer.name for layer in graph.layers).most_common(1)[0] if graph.layers else ("", 0)
+    if count > 1:
+        raise ValueError(f"from_config: {count} layers of {graph.name!r} have the name {name!r}; names must differ")
     if config["class_name"] == "Sequential":
         _chain(graph, config)
     else:
         for what, keys in (("input_layers", graph.inputs), ("output_layers", graph.outputs)):
             try:
-                keys += _refs(inner.get(what) or [])
+                keys += keys_in(inner.get(what) or [])
             except ValueError as error:
                 raise ValueError(f"from_config: {what} of {graph.name!r}: {error}") from None
             if not keys:
                 raise ValueError(f"from_config: {graph.name!r} has no {what}")
+        starts = {layer.name for layer in graph.layers if layer.class_name == "InputLayer"}
+        wrong = [key[0] for key in graph.inputs if key[0] not in starts]
+        if wrong or len(set(graph.inputs)) < len(graph.inputs):
+            raise ValueError(
+                f"from_config: input_layers of {graph.name!r} must name each InputLayer once, received "
+                f"{shown([key[0] for key in graph.inputs])}"
+            )
         _count_calls_from_zero(graph)
     return graph
 
 
+def _trainable(inner: Mapping[str, Any]) -> bool:
+    value = inner.get("trainable")
+    if value is not None and not isinstance(value, bool):
+        name = shown(inner.get("name"))
+        raise ValueError(f"from_config: {name}: trainable must be true or false, received {shown(value)}")
+    return value is not False
+
+
+def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
+    kind = layer.get("class_name") if isinstance(layer, Mapping) else None
+    if not isinstance(layer, Mapping) or not isinstance(kind, str):
+        raise ValueError(f"from_config: layers[{position}] of {path + net!r} has no class_name")
+    config = model_of(layer)["config"] if kind in MODELS else layer.get("config")
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f"from_config: layers[{position}] of {path + net!r} ({kind}): its config must be a dict, received "
+            f"{shown(config)}"
+        )
+    name = layer.get("name") or config.get("name") or f"{kind.lower()}_{position}"
+    found = LayerConfig(str(name), kind, config, operation=is_operation(layer))
+    where = place(path, found)
+    if is_own(layer):
+        raise ValueError(
+            f"from_config: {where} is of a class of your own, not Keras's: what it computes is not in the JSON; build "
+            "it in PyTorch, or save the net with a layer of Keras's in its place"
+        )
+    calls = layer.get("inbound_nodes") or ()
+    if not isinstance(calls, list | tuple):
+        raise ValueError(f"from_config: {where}: inbound_nodes must be a list, received {shown(calls)}")
+    try:
+        nodes = tuple(map(node_of, calls))
+    except ValueError as error:
+        raise ValueError(f"from_config: {where}: {error}") from None
+    graph = parse(model_of(layer), f"{path}{name}.") if kind in MODELS else None
+    return replace(found, nodes=nodes, graph=graph)
+
+
 def _count_calls_from_zero(graph: Graph) -> None:
-    """Keras 2 counts the calls of a nested net from 1, as its own inputs are call 0, which the JSON leaves out."""
+    """Keras counts the calls of a nested net from 1 where its own inputs are call 0, which the JSON leaves out."""
     keys = [*graph.outputs, *(key for layer in graph.layers for node in layer.nodes for key in node.inputs)]
-    late = {
-        layer.name
-        for layer in graph.layers
-        if layer.class_name in MODELS and any(k[0] == layer.name and k[1] >= len(layer.nodes) for k in keys)
-    }
+    late: set[str] = set()
+    for layer in graph.layers:
+        used = {key[1] for key in keys if key[0] == layer.name}
+        if layer.graph and used and min(used) > 0:
+            if max(used) != len(layer.nodes):
+                raise ValueError(
+                    f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and of its calls those "
+                    f"numbered {sorted(used)} are used: whether they count from 0 or 1 cannot be told"
+                )
+            late.add(layer.name)
 
     def shifted(key: Key) -> Key:
         return (key[0], key[1] - 1, key[2]) if key[0] in late else key
@@ -146,23 +161,18 @@ def _count_calls_from_zero(graph: Graph) -> None:
         graph.layers[i] = replace(layer, nodes=nodes)
 
 
-def is_custom(config: Mapping[str, Any]) -> bool:
-    """Whether a serialized object's class is someone's own, whatever its name."""
-    name, registered, module = (config.get(key) for key in ("class_name", "registered_name", "module"))
-    root = str(module or "keras").split(".")[0]
-    return registered not in (None, name) or ">" in str(name) or root not in _OWN
-
-
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
     """Each layer takes the one before it; an input layer is made where the JSON has none."""
-    inner = config["config"]
     first = graph.layers[0] if graph.layers else None
     if first is None or first.class_name != "InputLayer":
-        built = inner.get("build_input_shape") or (config.get("build_config") or {}).get("input_shape")
-        shape = first.shape if first and first.shape else built
-        graph.input_shape = None if shape is None else tuple(shape)
-        dtype = first.config.get("dtype") if first else None
-        graph.layers.insert(0, LayerConfig("input", "InputLayer", {"batch_shape": graph.input_shape, "dtype": dtype}))
+        build = config.get("build_config")
+        built = config["config"].get("build_input_shape") or (isinstance(build, Mapping) and build.get("input_shape"))
+        shape = (first and first.shape) or _shape(built, f"the net {graph.name!r}")
+        name = "input"
+        while any(layer.name == name for layer in graph.layers):
+            name += "_"
+        settings = {"batch_shape": shape, "dtype": first.config.get("dtype") if first else None}
+        graph.layers.insert(0, LayerConfig(name, "InputLayer", settings))
     before: Key = (graph.layers[0].name, 0, 0)
     graph.inputs = [before]
     for i, layer in enumerate(graph.layers[1:], 1):
@@ -171,47 +181,12 @@ def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
     graph.outputs = [before]
 
 
-def _node(layer: str, node: Any) -> Node:
-    if isinstance(node, Mapping):  # Keras 3
-        arguments, keywords = node.get("args", []), dict(node.get("kwargs") or {})
-    else:
-        arguments = node
-        keywords = {k: v for ref in node for k, v in (ref[3] if isinstance(ref, list) and len(ref) > 3 else {}).items()}
-    training = keywords.pop("training", None)
-    given = sorted(k for k, v in keywords.items() if any(True for _ in _somethings(v)))
-    if given or training not in (None, True, False):
-        raise ValueError(f"from_config: layer {layer!r} is called with {', '.join(given)}, which is not supported")
-    try:
-        return Node(tuple(_refs(arguments)), training)
-    except ValueError as error:
-        raise ValueError(f"from_config: layer {layer!r}: {error}") from None
-
-
-def _somethings(tree: Any) -> Iterator[Any]:
-    """What in a tree of lists is not null."""
-    if isinstance(tree, list | tuple):
-        for child in tree:
-            yield from _somethings(child)
-    elif tree is not None:
-        yield tree
-
-
-def _refs(tree: Any) -> list[Key]:
-    """Every tensor named in a tree of arguments, in order."""
-    if isinstance(tree, Mapping) and tree.get("class_name") == "__keras_tensor__":
-        tree = tree["config"]["keras_history"]
-    if _is_ref(tree):
-        return [(tree[0], tree[1], tree[2])]
-    if isinstance(tree, list | tuple):
-        return [ref for child in tree for ref in _refs(child)]
-    raise ValueError(f"an argument that is no tensor is not supported: {tree!r}")
-
-
-def _is_ref(tree: Any) -> bool:
-    return (
-        isinstance(tree, Sequence)
-        and not isinstance(tree, str)
-        and len(tree) >= 3
-        and isinstance(tree[0], str)
-        and type(tree[1]) is type(tree[2]) is int
-    )
+def _shape(shape: Any, where: str) -> Shape | None:
+    if not shape:
+        return None
+    sizes = isinstance(shape, list | tuple) and all(n is None or is_size(n) for n in shape)
+    if not sizes:
+        raise ValueError(
+            f"from_config: {where}: a shape must be a list of sizes, null where any will do, received {shown(shape)}"
+        )
+    return tuple(shape)

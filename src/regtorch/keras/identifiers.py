@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
-from regtorch.keras.graph import is_custom
 from regtorch.keras.layout import Variable, variables
+from regtorch.keras.origin import is_own
+from regtorch.keras.read import refuse_deep
+from regtorch.keras.shown import shown
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 
 __all__ = ["constraint", "constraint_on", "identify", "penalty", "serialize"]
@@ -184,19 +186,27 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
         kind = type(identifier)
         identifier = {"class_name": kind.__name__, "module": kind.__module__, "config": identifier.get_config()}
     elif not isinstance(identifier, Mapping):
-        raise TypeError(f"{what}: expected a name or a config of Keras's, received {identifier!r}")
-    name, config = identifier.get("class_name"), identifier.get("config") or {}
+        raise TypeError(f"{what}: expected a name or a config of Keras's, received {shown(identifier)}")
+    refuse_deep(what, identifier)
+    name, config = identifier.get("class_name"), identifier.get("config")
+    if name == "function":
+        raise ValueError(f"{what}: {shown(config)} is a function of your own and not supported; {_supported(known)}")
+    config = {} if config is None else config
     if not isinstance(name, str) or not isinstance(config, Mapping):
-        raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {identifier!r}")
-    if is_custom(identifier):
-        raise ValueError(f"{what}: {name!r} is a class of your own and not supported; supported are {', '.join(known)}")
+        raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {shown(identifier)}")
+    if is_own(identifier):
+        raise ValueError(f"{what}: {shown(name)} is a class of your own and not supported; {_supported(known)}")
     spellings = {_plain(k): k for k in known}
     found = spellings.get(_plain(name))
     if found is None:
-        nearest = get_close_matches(_plain(name), spellings, n=1)
+        nearest = get_close_matches(_plain(name[:100]), spellings, n=1)
         hint = f" (did you mean {spellings[nearest[0]]!r}?)" if nearest else ""
-        raise ValueError(f"{what}: {name!r} is not supported{hint}; supported are {', '.join(known)}")
+        raise ValueError(f"{what}: {shown(name)} is not supported{hint}; {_supported(known)}")
     return found, dict(config)
+
+
+def _supported(known: Mapping[str, object]) -> str:
+    return f"supported are {', '.join(known)}"
 
 
 def _plain(name: str) -> str:

@@ -26,8 +26,8 @@ class Rules:
         self.activities: dict[Rule, list[str]] = {}
         self.constraints: dict[Rule, list[str]] = {}
 
-    def add(self, name: str, module: nn.Module, layer: LayerConfig) -> None:
-        """The rules of one layer, whose module has the dotted name `name`.
+    def add(self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool) -> None:
+        """The rules of one layer, whose module has the dotted name `name`; weights that do not train have none.
 
         Raises:
             ValueError: a regularizer or constraint is not supported.
@@ -40,7 +40,7 @@ class Rules:
                 regularizer = config.get(f"{variable.name}_regularizer")
                 rule = penalty(regularizer, transposed=transposed, select="all")
                 limit = constraint_on(config.get(f"{variable.name}_constraint"), variable, "all")
-                if not config.get("trainable", True):
+                if not trainable:
                     self._frozen(rule, layer)
                     continue
                 if rule is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.activations import activation
+from regtorch.keras.quantity import LARGEST, is_size, number
+from regtorch.keras.shown import shown
 
 __all__ = ["Axes", "Spec"]
 
@@ -75,62 +78,112 @@ class Spec:
         shapes: the shapes of its inputs, in torch's layout.
     """
 
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     axes: Axes
     version: int
     shapes: list[tuple[int, ...]]
     used: set[str] = field(default_factory=set)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A setting; None where it is not given and there is no default."""
+        """A setting as it is, null too; the default where it is not given."""
         self.used.add(key)
-        value = self.config.get(key)
-        return default if value is None else value
+        return self.config.get(key, default)
 
-    def require(self, key: str) -> Any:
-        """A setting that must be there.
+    def require(self, key: str, default: Any = None) -> Any:
+        """A setting as it is; one without a default must be there.
 
         Raises:
             ValueError: it is not.
         """
-        value = self.get(key)
-        if value is None:
+        if default is None and key not in self.config:
             raise ValueError(f"the config has no {key}")
+        return self.get(key, default)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A setting that must be true or false.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} must be true or false, received {shown(value)}")
         return value
 
-    def size(self, key: str) -> int:
-        """A setting that must be a whole number above 0.
+    def number(self, key: str, default: float | None = None, least: float = -math.inf, most: float = math.inf) -> float:
+        """A setting that must be a finite number between two; one without a default must be there.
 
         Raises:
             ValueError: it is not.
         """
-        value = self.require(key)
-        if type(value) is not int or value < 1:
-            raise ValueError(f"{key} must be a whole number of at least 1, received {value!r}")
+        return number(key, self.require(key, default), least, most)
+
+    def size(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """A setting that must be a whole number of at least `least`; one without a default must be there.
+
+        Raises:
+            ValueError: it is not.
+        """
+        value = self.require(key, default)
+        if not is_size(value, least):
+            raise ValueError(f"{key} must be a whole number from {least} to {LARGEST}, received {shown(value)}")
         return value
 
-    def one_of(self, key: str, choices: Mapping[Any, T], default: Any) -> T:
+    def one_of(self, key: str, choices: Mapping[str, T], default: str) -> T:
         """What a setting stands for.
 
         Raises:
             ValueError: it is not among the choices.
         """
         value = self.get(key, default)
-        if value not in choices:
-            raise ValueError(f"{key}={value!r} is not supported; supported are {', '.join(map(repr, choices))}")
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{key}={shown(value)} is not supported; supported are {', '.join(map(repr, choices))}")
         return choices[value]
 
-    def tuple_of(self, key: str, n: int, default: Any = None) -> tuple[int, ...]:
-        """A setting of one or `n` whole numbers.
+    def only(self, key: str, value: int) -> None:
+        """A setting that may have one value alone.
+
+        Raises:
+            ValueError: it has another.
+        """
+        if self.size(key, value) != value:
+            raise ValueError(f"{key}={self.get(key)} is not supported; supported is {value}")
+
+    def sizes(self, key: str, n: int, default: Any = None) -> tuple[int, ...]:
+        """A setting of one or `n` whole numbers of at least 1; one without a default must be there.
 
         Raises:
             ValueError: it is something else.
         """
+        value = self.require(key, default)
+        values = (value,) * n if type(value) is int else value
+        if not (isinstance(values, list | tuple) and len(values) == n and all(map(is_size, values))):
+            raise ValueError(f"{key} must be one or {n} whole numbers from 1 to {LARGEST}, received {shown(value)}")
+        return tuple(values)
+
+    def whole_numbers(self, key: str, default: Any = None) -> list[int]:
+        """A setting of one or several whole numbers.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        value = self.require(key, default)
+        values = [value] if type(value) is int else value
+        if not (isinstance(values, list | tuple) and values and all(type(v) is int for v in values)):
+            raise ValueError(f"{key} must be a whole number or several, received {shown(value)}")
+        return list(values)
+
+    def dim(self, key: str, default: int, ndim: int) -> int:
+        """The torch dim of a setting that is one of Keras's axes.
+
+        Raises:
+            ValueError: it is not.
+        """
         value = self.get(key, default)
-        values = (value,) * n if isinstance(value, int) else tuple(value or ())
-        if len(values) != n or not all(type(v) is int for v in values):
-            raise ValueError(f"{key} must be one or {n} whole numbers, received {value!r}")
-        return values
+        axis = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        if type(axis) is not int:
+            raise ValueError(f"{key} must be one whole number, received {shown(value)}")
+        return self.axes.dim(axis, ndim)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,4 +229,4 @@ class Spec:
         for key, value in self.config.items():
             aside = key in _ASIDE or key in _OF_VARIABLES or key in self.used
             if not aside and value not in (None, False, [], {}, 0):
-                raise ValueError(f"{key}={value!r} is not supported")
+                raise ValueError(f"{key}={shown(value)} is not supported")

@@ -42,6 +42,6 @@ LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     "GaussianDropout": noise.gaussian,
     "GaussianNoise": noise.noise,
     "AlphaDropout": noise.alpha,
-    "ActivityRegularization": noise.Identity,
-    "Identity": noise.Identity,
+    "ActivityRegularization": noise.watched,
+    "Identity": noise.identity,
 }

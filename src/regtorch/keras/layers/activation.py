@@ -19,26 +19,25 @@ def plain(spec: Spec) -> nn.Module:
 
 def relu(spec: Spec) -> nn.Module:
     """Keras's ReLU."""
-    slope, threshold = spec.get("negative_slope", 0.0), spec.get("threshold", 0.0)
-    return rectifier(float(slope), spec.get("max_value"), float(threshold), spec.version)
+    slope, threshold = spec.number("negative_slope", 0.0, 0.0), spec.number("threshold", 0.0, 0.0)
+    most = None if spec.get("max_value") is None else spec.number("max_value", least=0.0)
+    return rectifier(slope, most, threshold, spec.version)
 
 
 def leaky_relu(spec: Spec) -> nn.Module:
     """Keras's LeakyReLU; `alpha` is Keras 2's name of `negative_slope`."""
-    return leaky(float(spec.get("negative_slope", spec.get("alpha", 0.3))), spec.version)
+    name = "alpha" if "alpha" in spec.config else "negative_slope"
+    return leaky(spec.number(name, 0.3, 0.0), spec.version)
 
 
 def elu(spec: Spec) -> nn.Module:
     """Keras's ELU."""
-    return nn.ELU(float(spec.get("alpha", 1.0)))
+    return nn.ELU(spec.number("alpha", 1.0))
 
 
 def softmax(spec: Spec) -> nn.Module:
     """Keras's Softmax."""
-    axis = spec.get("axis", -1)
-    if not isinstance(axis, int):
-        raise ValueError(f"axis must be one whole number, received {axis!r}")
-    return nn.Softmax(spec.axes.dim(axis, len(spec.shape)))
+    return nn.Softmax(spec.dim("axis", -1, len(spec.shape)))
 
 
 class PReLU(nn.Module):
@@ -47,7 +46,9 @@ class PReLU(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes = spec.axes
-        shared = {axis % len(spec.shape) for axis in spec.get("shared_axes", ())}
+        shared = set() if spec.get("shared_axes") in (None, []) else set(spec.whole_numbers("shared_axes"))
+        if not shared <= set(range(1, len(spec.shape))):
+            raise ValueError(f"shared_axes must name axes from 1 to {len(spec.shape) - 1}, received {sorted(shared)}")
         self.alpha = nn.Parameter(torch.empty([1 if i in shared else n for i, n in enumerate(spec.keras_shape)][1:]))
 
     def keras_variables(self) -> list[Variable]:

@@ -35,9 +35,9 @@ class _Conv(_Base):
         channels = spec.channels(n + 2)
         super().__init__(
             channels,
-            kernel_size=spec.tuple_of("kernel_size", n),
-            stride=spec.tuple_of("strides", n, 1),
-            dilation=spec.tuple_of("dilation_rate", n, 1),
+            kernel_size=spec.sizes("kernel_size", n),
+            stride=spec.sizes("strides", n, 1),
+            dilation=spec.sizes("dilation_rate", n, 1),
             **self.widths(spec, channels),
         )
         self.activation = spec.activation(n + 2) if self.activated else nn.Identity()
@@ -46,8 +46,8 @@ class _Conv(_Base):
         """Outputs, groups, and whether there is a bias."""
         return {
             "out_channels": spec.size("filters"),
-            "groups": spec.get("groups", 1),
-            "bias": spec.get("use_bias", True),
+            "groups": spec.size("groups", 1),
+            "bias": spec.flag("use_bias", True),
         }
 
     def forward(self, input: Tensor) -> Tensor:
@@ -85,11 +85,11 @@ class _Depthwise(_Conv):
 
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
         """Each channel by itself."""
-        spec.one_of("groups", {1: 1}, 1)  # Keras writes it
+        spec.only("groups", 1)  # Keras writes it
         return {
-            "out_channels": channels * spec.get("depth_multiplier", 1),
+            "out_channels": channels * spec.size("depth_multiplier", 1),
             "groups": channels,
-            "bias": spec.get("use_bias", True),
+            "bias": spec.flag("use_bias", True),
         }
 
 
@@ -145,7 +145,7 @@ class _Separable(nn.Module):
         super().__init__()
         self.depthwise: Any = self.depthwise_type(spec)  # pyright: ignore[reportCallIssue]  # made by _Conv
         self.pointwise = self.pointwise_type(self.depthwise.out_channels, spec.size("filters"), 1)
-        if not spec.get("use_bias", True):
+        if not spec.flag("use_bias", True):
             self.pointwise.register_parameter("bias", None)
         self.activation = spec.activation(self.depthwise.n + 2)
 

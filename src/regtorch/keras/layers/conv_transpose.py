@@ -29,12 +29,12 @@ class _ConvTranspose(_Base):
         n = self.n
         self.sequences = n == 1 and spec.axes.channels_last
         self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
-        if spec.tuple_of("dilation_rate", n, 1) != (1,) * n:
+        if spec.sizes("dilation_rate", n, 1) != (1,) * n:
             raise ValueError(f"dilation_rate={spec.get('dilation_rate')!r} is not supported")
-        spec.one_of("groups", {1: 1}, 1)  # Keras 2 writes it
-        size: Any = spec.tuple_of("kernel_size", n)
-        stride: Any = spec.tuple_of("strides", n, 1)
-        bias = spec.get("use_bias", True)
+        spec.only("groups", 1)  # Keras 2 writes it
+        size: Any = spec.sizes("kernel_size", n)
+        stride: Any = spec.sizes("strides", n, 1)
+        bias = spec.flag("use_bias", True)
         super().__init__(spec.channels(n + 2), spec.size("filters"), size, stride, bias=bias)
         self.activation = spec.activation(n + 2)
 

@@ -20,7 +20,7 @@ class Dense(nn.Linear):
         if ndim < 2:
             raise ValueError(f"it takes an input of two dims or more, received {spec.shape}")
         self.dim = spec.axes.dim(-1, ndim)
-        super().__init__(spec.shape[self.dim], spec.size("units"), bias=spec.get("use_bias", True))
+        super().__init__(spec.shape[self.dim], spec.size("units"), bias=spec.flag("use_bias", True))
         self.activation = spec.activation(ndim)
 
     def forward(self, input: Tensor) -> Tensor:

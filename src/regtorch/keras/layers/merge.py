@@ -81,11 +81,11 @@ class Minimum(_Merge):
 class Concatenate(_Merge):
     """Keras's Concatenate."""
 
-    least = 1
+    least, axis = 1, -1
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.dim = spec.axes.dim(spec.get("axis", -1), len(spec.shapes[0]))
+        self.dim = spec.dim("axis", self.axis, len(spec.shapes[0]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Side by side."""

@@ -15,59 +15,77 @@ from regtorch.nn import (
     SpatialDropout3D,
 )
 
-__all__ = ["Identity", "Rescaling", "SequenceDropout", "alpha", "dropout", "gaussian", "noise", "spatial2", "spatial3"]
+__all__ = [
+    "Rescaling",
+    "SequenceDropout",
+    "alpha",
+    "dropout",
+    "gaussian",
+    "identity",
+    "noise",
+    "spatial2",
+    "spatial3",
+    "watched",
+]
+
+
+def _rate(spec: Spec) -> float:
+    return spec.number("rate", least=0.0, most=1.0)
 
 
 def dropout(spec: Spec) -> nn.Module:
     """Keras's Dropout."""
-    return nn.Dropout(spec.require("rate"))
+    return nn.Dropout(_rate(spec))
 
 
 def spatial2(spec: Spec) -> nn.Module:
     """Keras's SpatialDropout2D."""
     spec.data_format()
-    return SpatialDropout2D(spec.require("rate"))
+    return SpatialDropout2D(_rate(spec))
 
 
 def spatial3(spec: Spec) -> nn.Module:
     """Keras's SpatialDropout3D."""
     spec.data_format()
-    return SpatialDropout3D(spec.require("rate"))
+    return SpatialDropout3D(_rate(spec))
 
 
 def gaussian(spec: Spec) -> nn.Module:
     """Keras's GaussianDropout. At a rate of 1 Keras 2 does nothing; here and in Keras 3 it is an error."""
-    return GaussianDropout(spec.require("rate"))
+    return GaussianDropout(_rate(spec))
 
 
 def noise(spec: Spec) -> nn.Module:
     """Keras's GaussianNoise."""
-    return GaussianNoise(spec.require("stddev"))
+    return GaussianNoise(spec.number("stddev", least=0.0))
 
 
 def alpha(spec: Spec) -> nn.Module:
     """Keras's AlphaDropout."""
-    return AlphaDropout(spec.require("rate"))
+    return AlphaDropout(_rate(spec))
 
 
 class SequenceDropout(SpatialDropout1D):
     """Keras's SpatialDropout1D, on (batch, steps, channels)."""
 
     def __init__(self, spec: Spec) -> None:
-        super().__init__(spec.require("rate"))
+        super().__init__(_rate(spec))
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop whole channels."""
         return super().forward(x.mT).mT
 
 
-class Identity(nn.Identity):
-    """Keras's ActivityRegularization and Identity: the rule comes from the config."""
+def identity(spec: Spec) -> nn.Module:
+    """Keras's Identity."""
+    return nn.Identity()
 
-    def __init__(self, spec: Spec) -> None:
-        spec.get("l1")
-        spec.get("l2")
-        super().__init__()
+
+def watched(spec: Spec) -> nn.Module:
+    """Keras's ActivityRegularization: the rule comes from the config."""
+    spec.get("l1")
+    spec.get("l2")
+    return nn.Identity()
 
 
 class Rescaling(nn.Module):
@@ -75,9 +93,7 @@ class Rescaling(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.scale, self.offset = spec.require("scale"), spec.get("offset", 0.0)
-        if not all(isinstance(v, int | float) for v in (self.scale, self.offset)):
-            raise ValueError(f"scale and offset must be numbers, received {self.scale!r} and {self.offset!r}")
+        self.scale, self.offset = spec.number("scale"), spec.number("offset", 0.0)
         if spec.version == 2:
             self.scale, self.offset = through_float32(self.scale), through_float32(self.offset)
 

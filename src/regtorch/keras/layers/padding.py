@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.keras.quantity import is_size
+from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "pad_same"]
@@ -56,15 +58,16 @@ class _Frame(nn.Module):
 
 
 def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
-    if isinstance(value, int):
-        return [(value, value)] * n
-    values = list(value)
-    if n == 1 and len(values) == 2 and all(type(v) is int for v in values):
-        return [(values[0], values[1])]
-    pairs = [(v, v) if type(v) is int else tuple(v) for v in values]
-    if len(pairs) != n or not all(len(p) == 2 and all(type(v) is int for v in p) for p in pairs):
-        raise ValueError(f"{key} must be a number, {n} numbers or {n} pairs, received {value!r}")
-    return [(before, after) for before, after in pairs]
+    values = [value] * n if type(value) is int else value
+    if n == 1 and isinstance(values, list | tuple) and len(values) == 2 and all(type(v) is int for v in values):
+        values = [values]
+    pairs = [(v, v) if type(v) is int else v for v in values] if isinstance(values, list | tuple) else []
+    good = [p for p in pairs if isinstance(p, list | tuple) and len(p) == 2 and all(is_size(v, 0) for v in p)]
+    if len(pairs) != n or len(good) != n:
+        raise ValueError(
+            f"{key} must be a whole number of at least 0, {n} of them or {n} pairs of them, received {shown(value)}"
+        )
+    return [(before, after) for before, after in good]
 
 
 class ZeroPadding1D(_Frame):

@@ -39,8 +39,8 @@ class _Pooling(nn.Module):
         spec.data_format()
         spec.channels(self.n + 2)
         self.sequences = self.n == 1 and spec.axes.channels_last
-        self.size = spec.tuple_of("pool_size", self.n, 2)
-        self.strides = spec.tuple_of("strides", self.n, self.size)
+        self.size = spec.sizes("pool_size", self.n, 2)
+        self.strides = self.size if spec.get("strides") is None else spec.sizes("strides", self.n)
         self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class _Global(nn.Module):
         spec.channels(self.n + 2)
         channels = spec.axes.channel_dim(self.n + 2)
         self.dims = tuple(dim for dim in range(1, self.n + 2) if dim != channels)
-        self.keepdims = spec.get("keepdims", False)
+        self.keepdims = spec.flag("keepdims")
 
 
 class _GlobalMax(_Global):

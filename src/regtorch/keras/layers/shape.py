@@ -7,6 +7,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.keras.quantity import is_size
+from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D"]
@@ -32,12 +34,19 @@ class Flatten(_Reorder):
         return (x.movedim(1, -1) if x.ndim >= 4 or not self.axes.channels_last else x).flatten(1)
 
 
+def _dims(spec: Spec, key: str) -> tuple[int, ...]:
+    value = spec.require(key)
+    if not (isinstance(value, list | tuple) and all(v == -1 or is_size(v) for v in value)):
+        raise ValueError(f"{key} must be a list of whole numbers, received {shown(value)}")
+    return tuple(value)
+
+
 class Reshape(_Reorder):
     """Keras's Reshape."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.target = tuple(spec.require("target_shape"))
+        self.target = _dims(spec, "target_shape")
         size, known = math.prod(spec.shape[1:]), math.prod(n for n in self.target if n != -1)
         if self.target.count(-1) > 1 or known == 0 or size % known or (-1 not in self.target and size != known):
             raise ValueError(f"target_shape={self.target} does not fit its input of shape {spec.keras_shape}")
@@ -56,7 +65,7 @@ class Permute(_Reorder):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.dims = tuple(spec.require("dims"))
+        self.dims = _dims(spec, "dims")
         if sorted(self.dims) != list(range(1, len(spec.shape))):
             raise ValueError(f"dims must name the axes 1 to {len(spec.shape) - 1} once each, received {self.dims}")
 
@@ -70,7 +79,7 @@ class RepeatVector(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.n = spec.require("n")
+        self.n = spec.size("n")
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, features) to (batch, n, features)."""
@@ -83,7 +92,7 @@ class UpSampling1D(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         spec.data_format()
-        self.size = spec.get("size", 2)
+        self.size = spec.size("size", 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Repeat each step."""
@@ -97,7 +106,7 @@ class UpSampling2D(nn.Module):
         super().__init__()
         spec.data_format()
         spec.channels(4)
-        self.size = spec.tuple_of("size", 2, 2)
+        self.size = spec.sizes("size", 2, 2)
         self.mode = spec.one_of("interpolation", {"nearest": "nearest", "bilinear": "bilinear"}, "nearest")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,57 @@
+"""The dtype of a layer, by the policy in its config."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from regtorch.keras.origin import is_own
+from regtorch.keras.shown import shown
+
+__all__ = ["dtype_of", "input_dtype_of"]
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+_POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
+
+
+def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
+    """The dtype of a layer's weights and of what it computes; None where the config does not say.
+
+    Raises:
+        ValueError: it is not supported.
+    """
+    policy = config.get("dtype")
+    if isinstance(policy, Mapping):
+        kind, inner = policy.get("class_name"), policy.get("config")
+        if is_own(policy):
+            raise ValueError(f"the dtype policy {shown(kind)} is a class of your own and not supported")
+        if kind not in _POLICIES or not isinstance(inner, Mapping):
+            raise ValueError(f"the dtype policy {shown(kind)} is not supported; supported are {', '.join(_POLICIES)}")
+        policy = inner.get("name", 0)
+    if policy is None:
+        return None
+    if policy in ("mixed_float16", "mixed_bfloat16"):
+        warnings.warn(
+            f"from_config: Keras's policy {policy} keeps float32 weights and computes in half precision; the weights "
+            "are float32 here too: run the net under torch.autocast",
+            stacklevel=2,
+        )
+        return torch.float32
+    if not isinstance(policy, str) or policy not in _DTYPES:
+        raise ValueError(f"the dtype {shown(policy)} is not supported; supported are {', '.join(_DTYPES)}")
+    return _DTYPES[policy]
+
+
+def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
+    """The dtype of an input; whole numbers of every kind enter as int64.
+
+    Raises:
+        ValueError: it is not supported.
+    """
+    name = config.get("dtype")
+    if isinstance(name, str) and name.startswith(("int", "uint", "bool")):
+        return torch.int64
+    return dtype_of(config) or torch.float32

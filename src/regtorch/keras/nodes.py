@@ -1,0 +1,82 @@
+"""The calls of layers in Keras's JSON: which tensors each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regtorch.keras.net import Key
+from regtorch.keras.shown import shown
+
+__all__ = ["Node", "keys_in", "node_of"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a layer."""
+
+    inputs: tuple[Key, ...]
+    training: bool | None = None
+
+
+def node_of(node: Any) -> Node:
+    """A call as Keras 2 or 3 writes it.
+
+    Raises:
+        ValueError: it is called with something else than tensors and `training`.
+    """
+    if isinstance(node, Mapping):  # Keras 3
+        arguments, keywords = node.get("args", []), node.get("kwargs") or {}
+        if not isinstance(keywords, Mapping):
+            raise ValueError(f"kwargs must be a dict, received {shown(keywords)}")
+    else:
+        arguments, keywords = node, {k: v for given in _keywords(node) for k, v in given.items()}
+    training = keywords.get("training")
+    given = sorted(k for k, v in keywords.items() if k != "training" and any(True for _ in _somethings(v)))
+    if training is not None and not isinstance(training, bool):
+        given.append(f"training={shown(training)}")
+    if given:
+        raise ValueError(f"it is called with {', '.join(given)}, which is not supported")
+    return Node(tuple(keys_in(arguments)), training)
+
+
+def _keywords(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """The keywords of Keras 2's references to tensors, each a list with a dict at its end."""
+    if isinstance(tree, list | tuple):
+        if len(tree) > 3 and isinstance(tree[3], Mapping):
+            yield tree[3]
+        for child in tree:
+            yield from _keywords(child)
+
+
+def _somethings(tree: Any) -> Iterator[Any]:
+    """What in a tree of lists is not null."""
+    if isinstance(tree, list | tuple):
+        for child in tree:
+            yield from _somethings(child)
+    elif tree is not None:
+        yield tree
+
+
+def keys_in(tree: Any) -> list[Key]:
+    """Every tensor named in a tree of arguments, in order.
+
+    Raises:
+        ValueError: there is something else in it.
+    """
+    if isinstance(tree, Mapping) and tree.get("class_name") == "__keras_tensor__":
+        config = tree.get("config")
+        tree = config.get("keras_history") if isinstance(config, Mapping) else None
+    if isinstance(tree, list | tuple):
+        if _is_key(tree):
+            if tree[1] < 0 or tree[2] < 0:
+                raise ValueError(f"calls and outputs count from 0, received {shown(tree)}")
+            return [(tree[0], tree[1], tree[2])]
+        return [key for child in tree for key in keys_in(child)]
+    raise ValueError(f"an argument that is no tensor is not supported: {shown(tree)}")
+
+
+def _is_key(tree: list[Any] | tuple[Any, ...]) -> bool:
+    ended = len(tree) == 3 or (len(tree) == 4 and isinstance(tree[3], Mapping))
+    return ended and isinstance(tree[0], str) and type(tree[1]) is type(tree[2]) is int

@@ -1,0 +1,115 @@
+"""Keras's JSON of a net as a dict, and which version of Keras wrote it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from regtorch.keras.origin import is_own
+from regtorch.keras.shown import shown
+
+__all__ = ["MODELS", "model_of", "parsed", "read", "version_of"]
+
+MODELS = ("Sequential", "Functional", "Model")
+_DEEPEST = 200  # levels of lists and dicts; a net in a net takes three
+
+
+def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+    """The net's JSON as a dict with class_name and config.
+
+    Raises:
+        TypeError: it is neither text nor a dict.
+        ValueError: it is no JSON, or not of a net of Keras's own classes.
+    """
+    if isinstance(config, str | bytes):
+        config = parsed("from_config", config, "give model.to_json(), a dict, or what a file holds, not its path")
+    if not isinstance(config, Mapping):
+        raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
+    refuse_deep("from_config", config)
+    if "class_name" not in config and "layers" in config:  # model.get_config()
+        kind = "Functional" if "output_layers" in config else "Sequential"
+        config = {"class_name": kind, "config": dict(config)}
+    model = model_of(config)
+    if is_own(config):
+        raise ValueError(
+            f"from_config: the net {shown(model['config'].get('name'))} is of a class of your own, not Keras's "
+            f"{model['class_name']}: what it computes is not in the JSON; give the JSON of keras.Model(net.inputs, "
+            "net.outputs) where it computes nothing else than that"
+        )
+    return model
+
+
+def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a net, nested or not, in its newest form.
+
+    Raises:
+        ValueError: it is not one of a net with a list of layers.
+    """
+    name, inner = config.get("class_name"), config.get("config")
+    if name == "Sequential" and isinstance(inner, list):  # before Keras 2.2.3
+        inner = {"layers": inner}
+    if name not in MODELS or not isinstance(inner, Mapping):
+        raise ValueError(
+            f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="
+            f"{shown(name)}; a subclassed model has no config of its layers"
+        )
+    if not isinstance(inner.get("layers"), list | tuple):
+        raise ValueError(f"from_config: the config of {shown(inner.get('name'))} has no list of layers")
+    return {**config, "config": inner}
+
+
+def parsed(who: str, text: str | bytes, hint: str) -> Any:
+    """JSON text as what it stands for.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{who}: the text is not JSON ({error}); {hint}") from None
+    except RecursionError:
+        raise ValueError(f"{who}: {_too_deep()}") from None
+
+
+def refuse_deep(who: str, tree: Any) -> None:
+    """Refuse a tree of dicts and lists that is nested too deep, or within itself, and dicts with keys but strings.
+
+    Raises:
+        ValueError: it is.
+    """
+    pending = [(tree, 1)]
+    while pending:
+        node, depth = pending.pop()
+        if not isinstance(node, Mapping | list | tuple):
+            continue
+        if depth > _DEEPEST:
+            raise ValueError(f"{who}: {_too_deep()}")
+        if isinstance(node, Mapping):
+            wrong = next((key for key in node if not isinstance(key, str)), None)
+            if wrong is not None:
+                raise ValueError(f"{who}: a config's keys are strings, received the key {shown(wrong)}")
+            node = list(node.values())
+        pending += [(child, depth + 1) for child in node]
+
+
+def _too_deep() -> str:
+    return f"the config is nested more than {_DEEPEST} levels deep; a net in a net takes three, so build fewer in a row"
+
+
+def version_of(config: Mapping[str, Any]) -> int:
+    """2 or 3, as the JSON says it or as its spelling tells; 3 where neither does."""
+    said = re.match(r"[0-9]{1,9}", str(config.get("keras_version", "")))
+    if said:
+        return 2 if int(said[0]) < 3 else 3
+    keys = set(_keys(config))
+    return 2 if "batch_input_shape" in keys and "batch_shape" not in keys else 3
+
+
+def _keys(tree: Any) -> Iterator[str]:
+    if isinstance(tree, Mapping):
+        yield from tree
+    for child in tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ():
+        yield from _keys(child)

@@ -1,0 +1,154 @@
+"""A class or function of someone's own is never taken for Keras's, whatever its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import regtorch as rt
+from keras_json import START, build, call, dense, functional, layer, sequential
+
+KERAS_3 = {
+    "module": None,
+    "registered_name": "{}",
+}  # of a class in the program itself, as Keras 2.13 and later write it
+REGISTERED = {"module": None, "registered_name": "Custom>{}"}
+OF_A_MODULE = {"module": "mine.layers", "registered_name": "{}"}
+FORMS = [KERAS_3, REGISTERED, OF_A_MODULE, {"registered_name": "mine>{}"}, {"module": "keras_layers_of_mine"}]
+
+
+def own(config: dict[str, Any], form: dict[str, Any]) -> dict[str, Any]:
+    return config | {k: v and v.format(config["class_name"]) for k, v in form.items()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_layers(form: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"layer 'it' \(Dense\) is of a class of your own, not Keras's"):
+        build(own(dense(), form))
+    with pytest.raises(ValueError, match=r"layer 'soft' \(Softmax\) is of a class of your own"):
+        build(dense(), own(layer("Softmax", "soft"), form), logits=True)
+    with pytest.raises(ValueError, match=r"layer 'start' \(InputLayer\) is of a class of your own"):
+        rt.keras.from_config(functional((own(START[0], form), []), (dense(), [call("start")])))
+
+
+def test_before_keras_2_13_a_registered_name_holds_its_package():
+    with pytest.raises(ValueError, match=r"layer 'it' \(mine>Dense\) is of a class of your own"):
+        build({**dense(), "class_name": "mine>Dense"})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nets(form: dict[str, Any]):
+    inner = sequential(dense())
+    inner["config"]["name"] = "inner"
+    with pytest.raises(ValueError, match="the net 'inner' is of a class of your own, not Keras's Sequential"):
+        rt.keras.from_config(own(inner, form))
+    with pytest.raises(ValueError, match=r"layer 'inner' \(Sequential\) is of a class of your own"):
+        rt.keras.from_config(functional(START, (own(inner, form), [call("start")])))
+    deeper = functional(START, (sequential(own(dense(), form)), [call("start")]))
+    with pytest.raises(ValueError, match=r"layer 'net.it' \(Dense\) is of a class of your own"):
+        rt.keras.from_config(deeper)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("kernel_regularizer", "L2"),
+        ("activity_regularizer", "L1"),
+        ("kernel_initializer", "Zeros"),
+        ("kernel_constraint", "NonNeg"),
+        ("activation", "function"),
+        ("dtype", "DTypePolicy"),
+    ],
+)
+def test_settings(setting: str, name: str, form: dict[str, Any]):
+    config: Any = {"activation": "relu", "dtype": {"name": "float32"}}.get(setting, {})
+    with pytest.raises(ValueError, match=r"layer 'it' .Dense.: .*'(\w+>)?(\w+)' is .* of your own"):
+        build(dense(**{setting: own({"class_name": name, "config": config}, form)}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_identifiers(form: dict[str, Any]):
+    for make, name in ((rt.keras.penalty, "L2"), (rt.keras.constraint, "NonNeg")):
+        with pytest.raises(ValueError, match=f"'{name}' is a class of your own"):
+            make(own({"class_name": name, "config": {}}, form))
+    with pytest.raises(ValueError, match="optimizer: 'Adam' is a class of your own"):
+        rt.keras.optimizer(own({"class_name": "Adam", "config": {}}, form), [nn.Parameter(torch.ones(1))])
+
+
+def test_functions_of_ones_own():
+    function = {"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}
+    with pytest.raises(ValueError, match="activation 'relu' is a function of your own"):
+        build(dense(activation=function))
+    with pytest.raises(ValueError, match="penalty: 'relu' is a function of your own"):
+        build(dense(kernel_regularizer=function))
+    kerass = {"module": "keras.activations", "class_name": "function", "config": "relu", "registered_name": "relu"}
+    net, _ = build(dense(activation=kerass))
+    assert isinstance(net.get_submodule("it").activation, nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    "module", ["keras.layers", "tensorflow.keras.layers", "tf_keras.layers", "keras.src.layers.core"]
+)
+def test_kerass_own_are_taken(module: str):
+    marks = {"module": module, "registered_name": None}
+    net, rules = build({**dense(kernel_regularizer={"class_name": "L2", "config": {"l2": 0.5}}), **marks})
+    assert isinstance(net.get_submodule("it"), nn.Linear)
+    assert rules == [rt.L2(0.5, select="name:it.weight")]
+
+
+def operation(kind: str, *arguments: Any, keywords: Any = None, module: str = "numpy", **config: Any) -> Any:
+    """A net of one call of keras.ops."""
+    args = [tensors(a)[0] if isinstance(a, str) else a for a in arguments]
+    node = {**layer(kind, **config), "module": f"keras.src.ops.{module}", "registered_name": kind}
+    return functional(START, (node, [{"args": args, "kwargs": keywords or {}}]))
+
+
+def test_operations():
+    x = torch.randn(2, 4)
+    for kind, expected in [("Add", x + x), ("Subtract", x - x), ("Multiply", x * x), ("Maximum", x), ("Minimum", x)]:
+        torch.testing.assert_close(rt.keras.from_config(operation(kind, "start", "start"))[0](x), expected)
+    soft = operation("Softmax", "start", module="nn", axis=1)
+    torch.testing.assert_close(rt.keras.from_config(soft)[0](x), x.softmax(1))
+    assert isinstance(rt.keras.from_config(soft, logits=True)[0](x), torch.Tensor)
+
+
+def tensors(*names: str) -> list[Any]:
+    return [{"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}} for name in names]
+
+
+@pytest.mark.parametrize("axis", [{}, {"axis": 0}, {"axis": -1}, {"axis": 1}])
+def test_where_operations_put_things_side_by_side(axis: dict[str, int]):
+    x = torch.randn(2, 4)
+    net, _ = rt.keras.from_config(operation("Concatenate", tensors("start", "start"), **axis))
+    torch.testing.assert_close(net(x), torch.cat([x, x], axis.get("axis", 0)))  # a layer's default is the last axis
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (operation("Softmax", "start", module="nn", axis=None), r"'it' \(keras.ops' Softmax\): axis must be .* None"),
+        (operation("Softmax", "start", module="nn", axis=[0, 1]), r"'it' .*: axis must be one whole number"),
+        (operation("Softmax", "start", module="nn", temperature=2), r"'it' .*: temperature=2 is not supported"),
+        (operation("Average", "start", "start", axis=None), r"'it' \(keras.ops' Average\) is not supported; .* Add,"),
+        (operation("Dense", "start", units=3), r"'it' \(keras.ops' Dense\) is not supported"),
+        (operation("Reshape", "start", target_shape=[2, 2]), r"'it' \(keras.ops' Reshape\) is not supported"),
+        (operation("Add", "start", 3.0), "'it' .*: an argument that is no tensor is not supported: 3.0"),
+        (operation("Add", "start", "start", "start"), r"'it' .* takes 2 inputs, received 3"),
+        (operation("Add", "start", keywords={"x2": tensors("start")}), "'it' .*: it is called with x2"),
+        (operation("Concatenate", tensors("start", "start"), axis=None), r"'it' .*: axis must be one whole number"),
+    ],
+)
+def test_operations_that_are_not_equal_are_refused(config: Any, message: str):
+    with pytest.raises(ValueError, match=f"from_config: .*{message}"):
+        rt.keras.from_config(config)
+
+
+def test_operations_on_whole_numbers_are_refused():
+    config = operation("Add", "start", "start")
+    config["config"]["layers"][0]["config"]["dtype"] = "uint8"  # Keras adds in 8 bits, and wraps
+    with pytest.raises(ValueError, match=r"'it' \(keras.ops' Add\): whole numbers are not supported"):
+        rt.keras.from_config(config)
