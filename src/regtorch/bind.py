@@ -16,10 +16,10 @@ from torch.optim import Optimizer
 
 from regtorch import hooks
 from regtorch.constraints import Constraint
-from regtorch.gradients import accumulate_, add_many_
-from regtorch.penalties import Elementwise, Penalty
+from regtorch.gradients import accumulate_
+from regtorch.penalties import Penalty
 from regtorch.receipt import receipt
-from regtorch.rule import Rule
+from regtorch.rule import Rule, wide
 from regtorch.select import Selection, choose
 from regtorch.sharded import is_flattened, is_sharded, part_like, whole
 from regtorch.terms import BoundSum, BoundTerms, Owned, Term
@@ -109,6 +109,9 @@ class BoundPenalty(Bound, Term):
     def __init__(self, rule: Penalty, model: nn.Module) -> None:
         Bound.__init__(self, rule, model)
         Term.__init__(self)
+        self._rules: dict[str, Penalty] = {}
+        for weight in self.selection.chosen:
+            self.rule_of(weight)
 
     def units(self, weight: Weight, tensor: Tensor) -> Tensor:
         """Between a weight's own layout and units first, where the rule looks at units; its own inverse."""
@@ -127,22 +130,36 @@ class BoundPenalty(Bound, Term):
         return {w.name: factor * self._value(w, tensor) for w, tensor in weights}
 
     def _value(self, weight: Weight, tensor: Tensor) -> Tensor:
-        if isinstance(self.rule, Elementwise):
-            return whole(self.rule(tensor))  # of a sharded weight: the sum of the processes' sums
-        return self.rule(self.units(weight, whole(tensor)))
+        rule = self.rule_of(weight)
+        # Of a sharded weight a separable penalty is the sum of the processes' sums.
+        value = whole(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, whole(tensor))))
+        if not isinstance(value, Tensor) or value.ndim:
+            what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise TypeError(
+                f"{rule!r} must give one number, a tensor without dims, but of the weight {weight.name!r} it gives "
+                f"{what}; sum it"
+            )
+        return value
+
+    def rule_of(self, weight: Weight) -> Penalty:
+        """The penalty of one weight, made for it at binding."""
+        if weight.name not in self._rules:
+            with torch.no_grad():
+                w = self.units(weight, whole(weight.read(self.model)).detach())
+            self._rules[weight.name] = self.rule.for_weight(weight.name, w)
+        return self._rules[weight.name]
 
     @torch.no_grad()
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
         if is_sharded(tensor) and self.rule.by_unit:
             return part_like(self.grad(weight, whole(tensor)), tensor)
-        return self.units(weight, self.rule.grad(self.units(weight, tensor)))
+        return self.units(weight, self.rule_of(weight).grad(self.units(weight, tensor)))
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
-        """Many weights at once where the rule is elementwise and the gradients are plain; one by one otherwise."""
+        """Many weights at once where the rule allows it and the gradients are plain; one by one otherwise."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
             return True
-        elementwise = self.rule if isinstance(self.rule, Elementwise) else None
         at_once: tuple[list[Tensor], list[Tensor]] = ([], [])
         none = True
         for weight, tensor in self.weights(owned):
@@ -155,22 +172,23 @@ class BoundPenalty(Bound, Term):
             if foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
                 # In half precision operations on lists round the strength itself, a small one to 0.
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
-            elif elementwise and not isinstance(factor, Tensor):
+            elif not (self.rule.by_unit or isinstance(factor, Tensor)) and self.rule_of(weight) is self.rule:
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
             elif weight.groups > 1 or is_sharded(tensor):  # units first is a copy there, to which adding is lost
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             else:
-                self.rule.add_grad_(self.units(weight, tensor), self.units(weight, tensor.grad), factor)
-        if elementwise and not isinstance(factor, Tensor) and at_once[0]:
-            add_many_(*at_once, *elementwise.coefficients, factor)
+                into = self.units(weight, tensor.grad)
+                self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
+        if at_once[0] and not isinstance(factor, Tensor):
+            self.rule.add_grads_(*at_once, factor)
         return not (none and any(True for _ in self.weights()))
 
     def decays(self, factor: float, owned: Owned) -> dict[int, float]:
-        """Of L2 alone, and of weights that have a dense gradient: an optimizer leaves others out."""
-        if not isinstance(self.rule, Elementwise) or self.rule.coefficients[0] or not (self.rule.active and factor):
+        """Of a penalty that is a weight_decay, and of weights with a dense gradient: an optimizer leaves others out."""
+        decay = (self.rule.weight_decay or 0.0) * factor
+        if not decay:
             return {}
-        decay = 2 * self.rule.coefficients[1] * factor
         weights = (w for _, w in self.weights(owned) if isinstance(w, nn.Parameter))
         return {id(w): decay for w in weights if _plain(w.grad)}
 

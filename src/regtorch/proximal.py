@@ -8,7 +8,8 @@ t/(1 + 2tb) for what follows; then Σ|w| by soft thresholding; then the one, if 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,7 +80,7 @@ def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
             continue
         for weight, p in term.weights(owned):
             assert isinstance(p, nn.Parameter), "check_terms() comes first"
-            chains.setdefault(id(p), _Chain(weight, p, [])).rules.append((factor, term.rule))
+            chains.setdefault(id(p), _Chain(weight, p, [])).rules.append((factor, term.rule_of(weight)))
     return list(chains.values())
 
 
@@ -107,7 +108,7 @@ def _merged(chain: _Chain) -> list[Scaled]:
             continue
         if others and _alike(others[-1][1], rule):
             before, other = others.pop()
-            factor, rule = 1.0, replace(rule, lam=before * _lam(other) + factor * _lam(rule))
+            factor, rule = 1.0, rule.scaled(factor + before * _ratio(other, rule))
         others.append((factor, rule))
     if len(others) > 1 or (l1 and others and not others[0][1].prox_keeps_signs):
         names = " and ".join(rule.name for _, rule in chain.rules)
@@ -118,12 +119,18 @@ def _merged(chain: _Chain) -> list[Scaled]:
     return [(1.0, L2(l2))] * bool(l2) + [(1.0, L1(l1))] * bool(l1) + others
 
 
-def _lam(rule: Any) -> float:
-    return rule.lam
+def _ratio(a: Penalty, b: Penalty) -> float:
+    return a.strengths["lam"] / b.strengths["lam"]
 
 
 def _alike(a: Penalty, b: Penalty) -> bool:
-    """Whether two penalties differ in strength and selection alone, so that their sum is one of the kind."""
-    if type(a) is not type(b) or "lam" not in {f.name for f in fields(a)}:
+    """Whether two penalties differ in a strength `lam` and in selection alone, so that their sum is one of the kind."""
+    if type(a) is not type(b) or list(a.strengths) != ["lam"] or not b.active:
         return False
-    return replace(a, lam=0.0, select="") == replace(b, lam=0.0, select="")
+    return _formula(a) == _formula(b)
+
+
+def _formula(rule: Penalty) -> Penalty:
+    one = copy(rule.of_strength_one()[0][0])
+    object.__setattr__(one, "select", "")
+    return one

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
 from numbers import Real
+from typing import Any, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -13,15 +15,25 @@ from torch import Tensor
 DEFAULT_SELECT = "kernel"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+@dataclass(frozen=True, repr=False, eq=False)
 class Rule(ABC):
     """A formula with its strength, and where it applies.
+
+    A subclass is a frozen dataclass, with or without the decorator, or a class with an `__init__` of its own.
 
     Args:
         select: which weights of a module, in the language of `regtorch.select`.
     """
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
+        for kind in reversed(cls.__mro__):
+            if issubclass(kind, Rule) and not {"__dataclass_fields__", "__init__"} & vars(kind).keys():
+                dataclass(frozen=True, repr=False, eq=False)(kind)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         if not isinstance(self.select, str):
@@ -35,14 +47,50 @@ class Rule(ABC):
         return type(self).__name__
 
     def __repr__(self) -> str:
-        shown = sorted(fields(self), key=lambda f: (f.kw_only, f.name == "select"))
-        given = [f for f in shown if not f.kw_only or getattr(self, f.name) != f.default]
-        return f"{self.name}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
+        by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]
+        by_name = [f.name for f in fields(self) if f.repr and f.kw_only and _given(self, f) and f.name != "select"]
+        own = [key for key in vars(self) if key not in {f.name for f in fields(self)} and not key.startswith("_")]
+        shown = by_position + own + by_name + ["select"] * (self.select != DEFAULT_SELECT)
+        return f"{self.name}({', '.join(f'{key}={_shown(getattr(self, key))}' for key in shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._identity() == other._identity()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._identity()))
+
+    def _identity(self) -> tuple[object, ...]:
+        """What makes it equal to another of its class: everything it holds, tensors and what has no hash as objects."""
+        return tuple((key, value if _hashable(value) else id(value)) for key, value in sorted(vars(self).items()))
 
     def _set(self, **values: object) -> None:
         """Write checked values back while the dataclass is being made."""
         for key, value in values.items():
             object.__setattr__(self, key, value)
+
+
+def _given(rule: Rule, f: Field[Any]) -> bool:
+    value = getattr(rule, f.name)
+    return isinstance(value, Tensor) or value != f.default
+
+
+def _shown(value: object) -> str:
+    """A short text: of a tensor its shape, of a function its name."""
+    if isinstance(value, Tensor):
+        return f"<tensor of shape {tuple(value.shape)}>"
+    if isinstance(value, Mapping):
+        return f"<{len(value)} entries>"
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def _hashable(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return False
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switches it off") -> float:

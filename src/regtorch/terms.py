@@ -161,6 +161,10 @@ class Term(BoundTerms):
             TypeError: it acts on no parameters (`Activity`).
         """
 
+    def rule_of(self, weight: Weight) -> Any:
+        """The rule of one weight."""
+        return self.rule
+
     @abstractmethod
     def choose_again(self, when: str) -> None:
         """Take in weights that were unfrozen since they were chosen."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from regtorch.rule import Rule
+from regtorch.rule import Rule, nonnegative, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,14 +20,37 @@ if TYPE_CHECKING:
 __all__ = ["Penalty", "nonzero", "rows", "zero"]
 
 
+_STRENGTHS = ("lam", "l1", "l2")
+
+
 class Penalty(Rule):
     """A function of one weight that is added to the loss.
 
-    A subclass gives `__call__`, its closed-form `grad`, and `prox` where a proximal step is known.
+    A subclass needs `__call__` alone: the gradient then comes from autograd. Its fields `lam`, `l1` and `l2`, where it
+    has them, are its strengths. It may add a closed-form `grad`, and `prox` where a proximal step is known, and ask in
+    `for_weight` for the weight's name and its value at binding. `regtorch.testing.check_penalty` tries what it says.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> class LogSum(rt.Penalty):
+        ...     lam: float = 0.01
+        ...     def __call__(self, w):
+        ...         return self.lam * w.abs().log1p().sum()
+        >>> LogSum(1.0)(torch.tensor([0.0, 1.0]))
+        tensor(0.6931)
+        >>> net = torch.nn.Linear(2, 2)
+        >>> LogSum(0.1).on(net).add_grad_()
     """
 
     prox_keeps_signs: ClassVar[bool] = False
     """Whether `prox` gives each number its own sign or 0, so that after L1's it is the proximal step of the sum."""
+
+    separable: ClassVar[bool] = False
+    """Whether the penalty is a sum over single numbers, so that the parts of a sharded weight add up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(**{key: nonnegative(self.name, key, value) for key, value in self.strengths.items()})
 
     @abstractmethod
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
@@ -35,9 +60,65 @@ class Penalty(Rule):
             TypeError: `w` does not hold real floating-point numbers.
         """
 
-    @abstractmethod
+    @property
+    def strengths(self) -> dict[str, float]:
+        """The numbers that multiply it, by the names of their fields: `lam`, `l1`, `l2`."""
+        return {key: getattr(self, key) for key in _STRENGTHS if hasattr(self, key)}
+
+    @property
+    def active(self) -> bool:
+        """Whether any strength is above 0; an inactive penalty is exactly a no-op. True where it has no strengths."""
+        return any(self.strengths.values()) or not self.strengths
+
+    def scaled(self, factor: float) -> Self:
+        """The same penalty times `factor`.
+
+        Raises:
+            TypeError: it has no strengths.
+        """
+        if not self.strengths:
+            raise TypeError(f"{self.name} has no strength that could be scaled; give it a field lam")
+        scaled = copy(self)
+        scaled._set(**{key: factor * value for key, value in self.strengths.items()})
+        return scaled
+
+    def of_strength_one(self) -> list[tuple[Penalty, float]]:
+        """The penalty as a sum of strengths times penalties of strength 1, as a path of strengths needs it.
+
+        Raises:
+            TypeError: it has no strength `lam`, or others beside it.
+        """
+        if list(self.strengths) != ["lam"]:
+            raise TypeError(f"{self.name} is not a strength lam times a formula")
+        one = copy(self)
+        one._set(lam=1.0)
+        return [(one, self.strengths["lam"])]
+
+    def for_weight(self, name: str, w: Float[Tensor, "units *fan_in"]) -> Penalty:
+        """The penalty of one weight, asked for once, at binding; itself unless it depends on the weight.
+
+        Args:
+            name: the weight's dotted name.
+            w: its value then, without a graph and laid out as `__call__` gets it; clone what you keep.
+        """
+        return self
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether output units matter, so that a weight must be read units first."""
+        return True
+
+    @property
+    def weight_decay(self) -> float | None:
+        """The `weight_decay` that has the same gradient, weight_decay · w; None where there is none."""
+        return None
+
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """The gradient of `self(w)` in closed form, without a graph; 0 where the penalty has a kink."""
+        """The gradient of `self(w)` without a graph; by autograd unless a subclass has it in closed form.
+
+        At a kink it is 0 in our closed forms, and what autograd says elsewhere.
+        """
+        return torch.func.grad(lambda v: self(v))(wide(w.detach())).to(w.dtype)
 
     @torch.no_grad()
     def add_grad_(
@@ -46,15 +127,10 @@ class Penalty(Rule):
         """Add factor · `self.grad(w)` to `into`, in place; overridden where that needs no copy of the weight."""
         into.add_(self.grad(w).mul_(factor))
 
-    @property
-    def by_unit(self) -> bool:
-        """Whether output units matter, so that a weight must be read units first."""
-        return True
-
-    @property
-    @abstractmethod
-    def active(self) -> bool:
-        """Whether any strength is above 0; an inactive penalty is exactly a no-op."""
+    def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
+        """The same for many weights; overridden where many at once are faster."""
+        for w, g in zip(weights, into, strict=True):
+            self.add_grad_(w, g, factor)
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from regtorch.gradients import add_many_
 from regtorch.penalties.base import Penalty, zero
-from regtorch.rule import check_real, nonnegative, wide
+from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -21,6 +23,7 @@ class Elementwise(Penalty):
     """l1 Σ|w| + l2 Σw²: what L1, L2 and L1L2 have in common, written once."""
 
     prox_keeps_signs: ClassVar[bool] = True
+    separable: ClassVar[bool] = True
 
     @property
     def by_unit(self) -> bool:
@@ -33,9 +36,15 @@ class Elementwise(Penalty):
         """The strengths (l1, l2)."""
 
     @property
-    def active(self) -> bool:
-        """Whether l1 or l2 is above 0."""
-        return any(self.coefficients)
+    def weight_decay(self) -> float | None:
+        """2·l2, where there is no l1."""
+        l1, l2 = self.coefficients
+        return None if l1 else 2 * l2
+
+    def of_strength_one(self) -> list[tuple[Penalty, float]]:
+        """L1 and L2 of strength 1."""
+        l1, l2 = self.coefficients
+        return [(L1(1.0, select=self.select), l1), (L2(1.0, select=self.select), l2)]
 
     def __call__(self, w: Float[Tensor, "..."]) -> Float[Tensor, ""]:
         """The value; exactly 0, also of infinite weights, where both strengths are 0."""
@@ -55,6 +64,10 @@ class Elementwise(Penalty):
             return (v * (2 * l2)).to(w.dtype)
         g = v.sign().mul_(l1)
         return (g.add_(v, alpha=2 * l2) if l2 else g).to(w.dtype)
+
+    def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
+        """Many weights at once, in blocks that fit a core's cache."""
+        add_many_(weights, into, *self.coefficients, factor)
 
     def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Soft thresholding by step·l1, then division by 1 + 2·step·l2."""
@@ -85,10 +98,6 @@ class L1(Elementwise):
 
     lam: float = 0.01
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(lam=nonnegative("L1", "lam", self.lam))
-
     @property
     def coefficients(self) -> tuple[float, float]:
         """(lam, 0)."""
@@ -114,10 +123,6 @@ class L2(Elementwise):
     """
 
     lam: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(lam=nonnegative("L2", "lam", self.lam))
 
     @property
     def coefficients(self) -> tuple[float, float]:
@@ -146,10 +151,6 @@ class L1L2(Elementwise):
 
     l1: float = 0.0
     l2: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(l1=nonnegative("L1L2", "l1", self.l1), l2=nonnegative("L1L2", "l2", self.l2))
 
     @property
     def coefficients(self) -> tuple[float, float]:

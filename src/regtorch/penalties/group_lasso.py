@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from regtorch.penalties.base import Penalty, nonzero, rows, zero
-from regtorch.rule import check_real, nonnegative, wide
+from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,15 +41,6 @@ class GroupLasso(Penalty):
     prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(lam=nonnegative("GroupLasso", "lam", self.lam))
-
-    @property
-    def active(self) -> bool:
-        """Whether lam is above 0."""
-        return self.lam > 0
 
     def _strength(self, w: Tensor) -> float:
         return self.lam * math.sqrt(math.prod(w.shape[1:]) if w.ndim >= 2 else w.numel())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regtorch.penalties.base import Penalty, nonzero, rows, zero
-from regtorch.rule import check_real, nonnegative, wide
+from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -44,14 +44,8 @@ class Orthogonal(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(lam=nonnegative("Orthogonal", "lam", self.lam))
         if self.mode not in ("rows", "columns"):
             raise ValueError(f"Orthogonal: mode must be 'rows' or 'columns', received {self.mode!r}")
-
-    @property
-    def active(self) -> bool:
-        """Whether lam is above 0."""
-        return self.lam > 0
 
     def _directions(self, w: Tensor) -> tuple[Tensor, Tensor, float]:
         """Unit vectors to compare, their norms (1 for zero), and λ over the number of ordered pairs."""

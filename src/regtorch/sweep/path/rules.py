@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
-from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.penalties import Penalty
 from regtorch.step_sizes import step_size
 from regtorch.sweep.path.optimizer import Block
 from regtorch.training.errors import RunError
@@ -73,7 +73,7 @@ class MemberPenalties:
         """Add every member's gradient to its `.grad`."""
         for term, weight, block, grad in self._places(blocks):
             strengths = term.strengths[block.rows]
-            if isinstance(term.rule, Elementwise):  # the formula of one number does not ask whose it is
+            if term.rule.separable:  # the formula of one number does not ask whose it is
                 term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
             else:
                 grad.add_(vmap(self._grad(term, weight))(block.param, strengths))
@@ -179,17 +179,16 @@ def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
 
 def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
     """A penalty as rules of strength 1 with their strengths; they follow from one another also in a proximal step."""
-    if isinstance(penalty, Elementwise):
-        l1, l2 = penalty.coefficients
-        return [(L1(1.0), l1), (L2(1.0), l2)]
-    strength = getattr(penalty, "lam", None)
-    if strength is None:
-        raise RunError(f"a path varies the strength lam, which {penalty.name} has not; use train.py -m")
-    return [(replace(penalty, lam=1.0), strength)]
+    if type(penalty).for_weight is not Penalty.for_weight:
+        raise RunError(f"a path cannot have {penalty.name}, which differs from weight to weight; use train.py -m")
+    try:
+        return penalty.of_strength_one()
+    except TypeError as error:
+        raise RunError(f"a path varies the strength: {error}; use train.py -m") from None
 
 
 def _units(term: _Term, weight: Weight, w: Tensor) -> Tensor:
-    return w if isinstance(term.rule, Elementwise) else weight.swap_units(w)
+    return weight.swap_units(w) if term.rule.by_unit else w
 
 
 def _view(rule: Constraint, weight: Weight, w: Tensor) -> Tensor:

@@ -1,0 +1,154 @@
+"""Distance from given weights: a pull towards pre-trained ones, or towards those of an earlier task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from regtorch.penalties.base import Penalty
+from regtorch.rule import check_real, wide
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["EWC", "L2SP"]
+
+Named = Mapping[str, Tensor]
+
+
+class _Anchored(Penalty):
+    """λ Σ f·(w - w₀)², with what belongs to one weight given in `for_weight`."""
+
+    lam: float
+    start: Named | Tensor | None
+
+    @property
+    def by_unit(self) -> bool:
+        """No: every number counts by itself."""
+        return False
+
+    def importance(self) -> Tensor | float:
+        """The factors f."""
+        return 1.0
+
+    def _at(self, w: Tensor) -> tuple[Tensor, Tensor | float]:
+        """The distance from w₀, and the factors."""
+        check_real(self.name, w)
+        start = self.start
+        if not isinstance(start, Tensor):
+            raise TypeError(
+                f"{self.name} needs the weights to measure from: bind it with .on(model), or give start=tensor to use it "
+                "as a function"
+            )
+        return wide(w) - start.to(w.device), self.importance()
+
+    def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The value, of a weight of the shape of w₀.
+
+        Raises:
+            TypeError: there is no w₀, or `w` does not hold real floating-point numbers.
+        """
+        distance, f = self._at(w)
+        return self.lam * (f * distance.square()).sum()
+
+    def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """2λ f·(w - w₀)."""
+        distance, f = self._at(w.detach())
+        return (distance * f).mul_(2 * self.lam).to(w.dtype)
+
+    def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """w₀ + (w - w₀) / (1 + 2·step·λ·f)."""
+        distance, f = self._at(w.detach())
+        return (wide(w.detach()) - distance + distance / (1 + step * (2 * self.lam) * f)).to(w.dtype)
+
+    def _bound(self, name: str, w: Tensor, **more: Any) -> Penalty:
+        start = w if self.start is None else _of(self.start, "start", self.name, name, w)
+        made = object.__new__(type(self))
+        made._set(**{**vars(self), "start": wide(start.detach()).clone(), **more})
+        return made
+
+
+def _of(given: Named | Tensor, argument: str, owner: str, name: str, w: Tensor) -> Tensor:
+    """What is given for one weight."""
+    found = given if isinstance(given, Tensor) else given.get(name)
+    if not isinstance(found, Tensor) or found.shape != w.shape:
+        what = "nothing" if found is None else f"{tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)
+        raise ValueError(
+            f"{owner}: {argument} must hold a tensor of shape {tuple(w.shape)} for the weight {name!r}, received {what}; "
+            "give a dict by the model's names, such as model.state_dict(), or leave the weight out by select"
+        )
+    return found.to(w.device)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class L2SP(_Anchored):
+    """λ Σ(w - w₀)²: the pull towards the starting point (Li, Grandvalet & Davoine 2018, "L2-SP").
+
+    Args:
+        lam: the strength λ, in units of loss per squared unit of weight.
+        start: w₀, a state dict by the model's names, or a tensor where the rule is used as a function; None takes the
+            weights as they are at binding, those of a layer that is unfrozen later as they are then.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN; at binding: `start` lacks a weight, or has it in another shape.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(2, 1)
+        >>> reg = rt.L2SP(0.1).on(net)
+        >>> with torch.no_grad():
+        ...     _ = net.weight.add_(1.0)
+        >>> round(reg().item(), 6)
+        0.2
+    """
+
+    lam: float = 0.01
+    start: Named | Tensor | None = field(default=None, repr=False)
+
+    def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:
+        """The penalty with the w₀ of this weight."""
+        return self._bound(name, w)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EWC(_Anchored):
+    """λ Σ F·(w - w₀)²: what an earlier task needs stays (Kirkpatrick et al. 2017, with λ for their λ/2).
+
+    Args:
+        lam: the strength λ.
+        fisher: F for each weight, by name: `rt.fisher(model, loss_fn, batches)` of the earlier task.
+        start: w₀, as of `L2SP`.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN; at binding: `fisher` or `start` lacks a weight, or has it in
+            another shape.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(2, 1)
+        >>> reg = rt.EWC(0.1, {"weight": torch.tensor([[1.0, 0.0]])}).on(net)
+        >>> with torch.no_grad():
+        ...     _ = net.weight.add_(1.0)
+        >>> round(reg().item(), 6)
+        0.1
+    """
+
+    lam: float = 0.01
+    fisher: Named | Tensor = field(default_factory=dict, repr=False)
+    start: Named | Tensor | None = field(default=None, repr=False)
+
+    def importance(self) -> Tensor | float:
+        """The diagonal of the Fisher information."""
+        assert isinstance(self.fisher, Tensor), "_at() comes first"
+        return self.fisher
+
+    def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:
+        """The penalty with the F and w₀ of this weight."""
+        return self._bound(name, w, fisher=wide(_of(self.fisher, "fisher", self.name, name, w)).detach())

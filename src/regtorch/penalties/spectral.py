@@ -1,0 +1,168 @@
+"""Penalties of a weight's singular values, on the 2-D view (unit, rest)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from regtorch.penalties.base import Penalty, rows, zero
+from regtorch.rule import check_real, wide
+from regtorch.singular import largest_singular, precise
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["NuclearNorm", "SoftOrthogonal", "SpectralNorm"]
+
+
+@dataclass(frozen=True, repr=False)
+class SpectralNorm(Penalty):
+    """λ σ₁(W), the largest singular value: how much a layer can stretch its input (Yoshida & Miyato 2017 have ½σ₁²).
+
+    Args:
+        lam: the strength λ, in units of loss per unit of weight.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.SpectralNorm(0.1)(torch.diag(torch.tensor([3.0, 1.0])))
+        tensor(0.3000)
+    """
+
+    lam: float = 0.01
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The value, by power iteration."""
+        check_real(self.name, w)
+        v = rows(wide(w))
+        if not self.active or not v.numel():
+            return zero(v)
+        left, right = largest_singular(v.detach())
+        with precise(v):
+            return self.lam * (left @ v @ right)
+
+    def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """λ u₁v₁ᵀ."""
+        v = rows(wide(w.detach()))
+        if not v.numel():
+            return torch.zeros_like(w)
+        left, right = largest_singular(v)
+        return (self.lam * torch.outer(left, right)).view(w.shape).to(w.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class NuclearNorm(Penalty):
+    """λ Σᵢ σᵢ(W), the convex stand-in for a low rank (Fazel 2002).
+
+    Args:
+        lam: the strength λ, in units of loss per unit of weight.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.NuclearNorm(0.1)(torch.diag(torch.tensor([3.0, 1.0])))
+        tensor(0.4000)
+    """
+
+    one_step_size: ClassVar[bool] = True
+
+    lam: float = 0.01
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The value, by a singular value decomposition; its gradient on the null space is 0."""
+        check_real(self.name, w)
+        v = rows(wide(w))
+        if not self.active or not v.numel():
+            return zero(v)
+        with precise(v):
+            return (v * self._direction(v.detach())).sum() * self.lam
+
+    @staticmethod
+    def _direction(v: Tensor) -> Tensor:
+        """U Vᵀ over the singular values that are not 0 within rounding."""
+        left, values, right = torch.linalg.svd(v, full_matrices=False)
+        rounding = torch.finfo(v.dtype).eps * max(v.shape) * values.amax(-1, keepdim=True)
+        return (left * (values > rounding)) @ right
+
+    def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """λ U Vᵀ."""
+        v = rows(wide(w.detach()))
+        if not v.numel():
+            return torch.zeros_like(w)
+        with precise(v):
+            return (self.lam * self._direction(v)).reshape(w.shape).to(w.dtype)
+
+    def prox(
+        self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
+    ) -> Float[Tensor, "units *fan_in"]:
+        """Soft thresholding of the singular values by step·λ, with one step size for the whole weight.
+
+        Raises:
+            TypeError: a step size for each coordinate, as under Adam: then there is no closed form.
+        """
+        if isinstance(step, Tensor) and step.ndim:
+            raise TypeError(f"{self.name} has no proximal step with a step size for each coordinate; use SGD")
+        v = rows(wide(w.detach()))
+        if not v.numel():
+            return w.clone()
+        with precise(v):
+            left, values, right = torch.linalg.svd(v, full_matrices=False)
+            return ((left * (values - step * self.lam).clamp(min=0)) @ right).reshape(w.shape).to(w.dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class SoftOrthogonal(Penalty):
+    """λ ‖WWᵀ - I‖²_F: units orthogonal to each other and of norm 1 (Brock et al. 2017; Bansal et al. 2018).
+
+    With more units than inputs the units cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same, since the two
+    differ by a constant.
+
+    Args:
+        lam: the strength λ, in units of loss.
+        select: which weights.
+
+    Raises:
+        TypeError: `lam` is not a number.
+        ValueError: `lam` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.SoftOrthogonal(1.0)(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        tensor(3.)
+    """
+
+    lam: float = 0.01
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The value, computed in at least float32 even under autocast."""
+        check_real(self.name, w)
+        v = rows(wide(w))
+        if not self.active:
+            return zero(v)
+        with precise(v):
+            gram = _smaller_gram(v)
+            distance = (gram - torch.eye(len(gram), dtype=v.dtype, device=v.device)).square().sum()
+        return self.lam * (distance + max(0, v.shape[0] - v.shape[1]))
+
+    def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """4λ (WWᵀ - I) W."""
+        v = rows(wide(w.detach()))
+        with precise(v):
+            gram = _smaller_gram(v)
+            pulled = gram @ v if len(gram) == v.shape[0] else v @ gram
+        return (4 * self.lam * (pulled - v)).reshape(w.shape).to(w.dtype)
+
+
+def _smaller_gram(v: Tensor) -> Tensor:
+    return v @ v.T if v.shape[0] <= v.shape[1] else v.T @ v
