@@ -40,8 +40,8 @@ class _Anchored(Penalty):
         start = self.start
         if not isinstance(start, Tensor):
             raise TypeError(
-                f"{self.name} needs the weights to measure from: bind it with .on(model), or give start=tensor to use it "
-                "as a function"
+                f"{self.name} needs the weights to measure from: bind it with .on(model), or give start=tensor to use "
+                "it as a function"
             )
         return wide(w) - start.to(w.device), self.importance()
 
@@ -77,8 +77,8 @@ def _of(given: Named | Tensor, argument: str, owner: str, name: str, w: Tensor) 
     if not isinstance(found, Tensor) or found.shape != w.shape:
         what = "nothing" if found is None else f"{tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)
         raise ValueError(
-            f"{owner}: {argument} must hold a tensor of shape {tuple(w.shape)} for the weight {name!r}, received {what}; "
-            "give a dict by the model's names, such as model.state_dict(), or leave the weight out by select"
+            f"{owner}: {argument} must hold a tensor of shape {tuple(w.shape)} for the weight {name!r}, received "
+            f"{what}; give a dict by the model's names, such as model.state_dict(), or leave the weight out by select"
         )
     return found.to(w.device)
 

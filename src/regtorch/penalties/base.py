@@ -45,6 +45,9 @@ class Penalty(Rule):
     prox_keeps_signs: ClassVar[bool] = False
     """Whether `prox` gives each number its own sign or 0, so that after L1's it is the proximal step of the sum."""
 
+    one_step_size: ClassVar[bool] = False
+    """Whether `prox` takes one step size for a whole weight only."""
+
     separable: ClassVar[bool] = False
     """Whether the penalty is a sum over single numbers, so that the parts of a sharded weight add up."""
 
@@ -144,6 +147,14 @@ class Penalty(Rule):
             f"{self.name} has no proximal step in closed form; attach it without proximal=True "
             "(L1, L2, L1L2 and GroupLasso have one)"
         )
+
+    def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The smallest strength at which a weight of 0 stays 0 where the loss's gradient is `g`: its dual norm.
+
+        Raises:
+            TypeError: it makes no zeros, or its dual norm is not known.
+        """
+        raise TypeError(f"{self.name} has no strength known to empty a weight; L1, GroupLasso and NuclearNorm have one")
 
     def on(self, model: nn.Module) -> BoundPenalty:
         """Bind this penalty to the weights of `model` that `select` names; selection happens here, once.

@@ -103,6 +103,10 @@ class L1(Elementwise):
         """(lam, 0)."""
         return self.lam, 0.0
 
+    def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The largest |g|."""
+        return g.abs().max()
+
 
 @dataclass(frozen=True, repr=False)
 class L2(Elementwise):

@@ -74,6 +74,11 @@ class GroupLasso(Penalty):
         norm = torch.linalg.vector_norm(wide(w), dim=tuple(range(1, w.ndim)) or None, keepdim=True)
         return torch.where(norm > 0, self._strength(w) / norm, 0.0)
 
+    def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The largest norm of a unit of g, over √fan_in."""
+        g = rows(wide(g))
+        return torch.linalg.vector_norm(g, dim=1).max() / math.sqrt(g.shape[1])
+
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
     ) -> Float[Tensor, "units *fan_in"]:

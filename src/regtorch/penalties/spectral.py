@@ -103,6 +103,10 @@ class NuclearNorm(Penalty):
         with precise(v):
             return (self.lam * self._direction(v)).reshape(w.shape).to(w.dtype)
 
+    def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The largest singular value of g."""
+        return torch.linalg.matrix_norm(rows(wide(g)), 2)
+
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
     ) -> Float[Tensor, "units *fan_in"]:
@@ -125,8 +129,8 @@ class NuclearNorm(Penalty):
 class SoftOrthogonal(Penalty):
     """λ ‖WWᵀ - I‖²_F: units orthogonal to each other and of norm 1 (Brock et al. 2017; Bansal et al. 2018).
 
-    With more units than inputs the units cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same, since the two
-    differ by a constant.
+    With more units than inputs they cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same, since the two differ
+    by a constant.
 
     Args:
         lam: the strength λ, in units of loss.

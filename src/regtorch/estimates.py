@@ -1,0 +1,125 @@
+"""Numbers that a rule needs of a net and its data: the Fisher information, and the strength that empties weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.penalties import Penalty
+from regtorch.select import choose
+from regtorch.weights import Weight
+
+__all__ = ["fisher", "lam_max"]
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: str = "all") -> dict[str, Tensor]:
+    """The diagonal of the empirical Fisher information: the mean over samples of each gradient squared.
+
+    Args:
+        model: the net, looked at in evaluation mode and left as it was.
+        loss_fn: loss_fn(output, target), the negative log likelihood as a mean over samples.
+        batches: pairs (input, target) whose first dim counts samples.
+        select: which weights.
+
+    Returns:
+        A tensor for each selected weight, by its name: what `rt.EWC` takes.
+
+    Raises:
+        ValueError: `batches` is empty.
+        SelectionError: `select` is not understood or matches nothing.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(1, 1, bias=False)
+        >>> _ = torch.nn.init.ones_(net.weight)
+        >>> squared = lambda output, target: (output - target).square().mean()
+        >>> rt.fisher(net, squared, [(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1))])  # (4 + 64) / 2
+        {'weight': tensor([[34.]])}
+    """
+    chosen = choose(model, select).chosen
+    weights = [weight.read(model) for weight in chosen]
+    total = [torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) for w in weights]
+    samples = 0
+    with _evaluation(model):
+        for x, y in batches:
+            for i in range(len(y)):
+                loss = loss_fn(model(x[i : i + 1]), y[i : i + 1])
+                grads = torch.autograd.grad(loss, weights, allow_unused=True)
+                for sum_, g in zip(total, grads, strict=True):
+                    if g is not None:
+                        sum_ += g.detach().square()
+                samples += 1
+    if not samples:
+        raise ValueError("fisher: batches is empty; give a list or loader of (input, target)")
+    return {weight.name: sum_ / samples for weight, sum_ in zip(chosen, total, strict=True)}
+
+
+def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penalty) -> float:
+    """The smallest strength at which a selected weight that is 0 stays 0: the upper end for a path of strengths.
+
+    One weight after the other is set to 0, the others stay as they are; so it is exact for nets that are linear in one
+    selected weight, with the others (a bias, say) at their optimum, and a guide elsewhere.
+
+    Args:
+        model: the net, looked at in evaluation mode and left as it was.
+        loss_fn: loss_fn(output, target), a mean over samples.
+        batches: pairs (input, target) whose first dim counts samples.
+        rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
+
+    Raises:
+        TypeError: the rule makes no zeros.
+        ValueError: `batches` is empty.
+        SelectionError: the rule's `select` matches nothing.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(1, 1, bias=False)
+        >>> squared = lambda output, target: (output - target).square().mean()
+        >>> rt.lam_max(net, squared, [(torch.ones(4, 1), torch.full((4, 1), 3.0))], rt.L1())
+        6.0
+    """
+    pairs = list(batches)
+    if not pairs:
+        raise ValueError("lam_max: batches is empty; give a list or loader of (input, target)")
+    bound = rule.on(model)
+    found = 0.0
+    with _evaluation(model):
+        for weight, w in list(bound.weights()):
+            before = w.detach().clone()
+            try:
+                with torch.no_grad():
+                    w.zero_()
+                g = bound.units(weight, _mean_gradient(model, loss_fn, pairs, weight))
+                found = max(found, float(bound.rule_of(weight).emptied_by(g)))
+            finally:
+                with torch.no_grad():
+                    w.copy_(before)
+    return found
+
+
+def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: list[Any], weight: Weight) -> Tensor:
+    w = weight.read(model)
+    total, samples = torch.zeros_like(w), 0
+    for x, y in pairs:
+        total += torch.autograd.grad(loss_fn(model(x), y), w)[0] * len(y)
+        samples += len(y)
+    return total / samples
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode with gradients, and every module's own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.enable_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,167 @@
+"""What is known of each optimizer class: one table, open to anyone's.
+
+The step size of a proximal step is the one that a weight meets at rest: at a solution w the optimizer moves w to w - s·g,
+g the task's gradient, and the proximal step with the same s brings it back. So s is that of a constant gradient,
+coordinate by coordinate where the optimizer scales coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.optim import Optimizer
+
+__all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "register_optimizer", "step_size"]
+
+Step = float | Tensor
+StepSize = Callable[[dict[str, Any], dict[str, Any]], Step]  # of a param group and a weight's state after the step
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one optimizer class; of a subclass nothing is, since it may do anything.
+
+    Attributes:
+        step_size: the step size of a weight at rest, from its param group and its state after the step; None: not known.
+        one_step_size: whether that is one number for all numbers of a weight.
+        elementwise: whether each number is stepped by itself, so that many nets can be stacked.
+        why_not: the reason, where it is not.
+        lends_decay: whether its fused step adds weight_decay · w to each gradient in the same pass.
+        searches: whether it compares losses along a line, so that it must see the penalty in them.
+        sparse_only: whether it takes sparse gradients alone, which a penalty's never is.
+    """
+
+    step_size: StepSize | None = None
+    one_step_size: bool = False
+    elementwise: bool = False
+    why_not: str = "whether it looks at one number at a time is not known"
+    lends_decay: bool = False
+    searches: bool = False
+    sparse_only: bool = False
+
+
+def _steps(state: dict[str, Any]) -> Tensor:
+    """The number of steps made, left on its device: no host sync, no break in a compiled step."""
+    return torch.as_tensor(state["step"]).double()
+
+
+def _sgd(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    momentum = group["momentum"]
+    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if momentum else group["lr"]
+
+
+def _adam(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
+    corrected = second / (1 - group["betas"][1] ** _steps(state))
+    return group["lr"] / (corrected.sqrt() + group["eps"])
+
+
+def _adamax(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    return group["lr"] / state["exp_inf"]  # eps is inside the running maximum
+
+
+def _rmsprop(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    variance = state["square_avg"]
+    if group["centered"]:
+        variance = variance - state["grad_avg"].square()
+    return group["lr"] / (1 - group["momentum"]) / (variance.sqrt() + group["eps"])
+
+
+def _adagrad(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    lr = group["lr"] / (1 + (_steps(state) - 1) * group["lr_decay"])
+    return lr / (state["sum"].sqrt() + group["eps"])
+
+
+def _adadelta(group: dict[str, Any], state: dict[str, Any]) -> Step:
+    return group["lr"] * ((state["acc_delta"] + group["eps"]) / (state["square_avg"] + group["eps"])).sqrt()
+
+
+_FACTS: dict[type[Optimizer], Facts] = {
+    optim.SGD: Facts(_sgd, one_step_size=True, elementwise=True, lends_decay=True),
+    optim.Adam: Facts(_adam, elementwise=True, lends_decay=True),
+    optim.AdamW: Facts(_adam, elementwise=True),
+    optim.NAdam: Facts(_adam, elementwise=True),
+    optim.Adamax: Facts(_adamax, elementwise=True),
+    optim.RMSprop: Facts(_rmsprop, elementwise=True),
+    optim.Adagrad: Facts(_adagrad, elementwise=True, lends_decay=True),
+    optim.Adadelta: Facts(_adadelta, elementwise=True),
+    optim.RAdam: Facts(elementwise=True),
+    optim.Rprop: Facts(elementwise=True),
+    optim.ASGD: Facts(elementwise=True),
+    optim.LBFGS: Facts(why_not="it searches along one line for all weights", searches=True),
+    optim.SparseAdam: Facts(why_not="it takes sparse gradients only", sparse_only=True),
+    optim.Adafactor: Facts(why_not="it scales a weight by the norm of all its numbers"),
+    optim.Muon: Facts(why_not="it orthogonalises whole matrices"),
+}
+_OF_TORCH = tuple(_FACTS)
+
+
+def register_optimizer(
+    cls: type[Optimizer],
+    step_size: StepSize | None = None,
+    elementwise: bool = False,
+    *,
+    one_step_size: bool = False,
+    searches: bool = False,
+) -> None:
+    """Say what an optimizer class does, so that proximal steps and stacked paths work with it.
+
+    Args:
+        cls: the class; its subclasses need a registration of their own.
+        step_size: step_size(group, state), the step size of a weight whose gradient is constant: a number or one for each
+            coordinate. It makes `attach(optimizer, proximal=True)` work.
+        elementwise: whether each number is stepped by itself.
+        one_step_size: whether `step_size` is one number for all numbers of a weight.
+        searches: whether it runs its closure several times and compares the losses, as LBFGS does.
+
+    Raises:
+        TypeError: `cls` is not an optimizer class, or `step_size` not a function.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> class Mine(torch.optim.SGD): ...
+        >>> rt.register_optimizer(Mine, step_size=lambda group, state: group["lr"], one_step_size=True)
+        >>> net = torch.nn.Linear(2, 1)
+        >>> handle = rt.L1(0.1).on(net).attach(Mine(net.parameters(), lr=0.1), proximal=True)
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
+        raise TypeError(f"register_optimizer: cls must be a class of torch optimizers, received {cls!r}")
+    if not (step_size is None or callable(step_size)):
+        raise TypeError(f"register_optimizer: step_size must be a function of group and state, received {step_size!r}")
+    _FACTS[cls] = Facts(step_size, one_step_size, elementwise, searches=searches)
+
+
+def facts_of(optimizer: Optimizer) -> Facts:
+    """What is known of an optimizer's class."""
+    return _FACTS.get(type(optimizer), _UNKNOWN)
+
+
+_UNKNOWN = Facts()
+
+
+def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
+    """The step size that a constant gradient meets in the state after this step: a number, or one per coordinate."""
+    formula = facts_of(optimizer).step_size
+    assert formula is not None, "check_step_size() comes first"
+    return formula(group, optimizer.state[p])
+
+
+def check_step_size(optimizer: Optimizer) -> None:
+    """Refuse an optimizer whose step size is not known.
+
+    Raises:
+        TypeError: its class has no formula.
+    """
+    if facts_of(optimizer).step_size is None:
+        kind = type(optimizer)
+        known = [known.__name__ for known in _OF_TORCH if _FACTS[known].step_size is not None]
+        name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ in known else kind.__name__
+        raise TypeError(
+            f"attach: proximal=True needs the optimizer's step size for each weight, which is not known for {name}; "
+            f"use one of {', '.join(known)} of torch.optim, or of regtorch.keras's optimizers, say it by "
+            "rt.register_optimizer(cls, step_size=...), or attach without proximal=True"
+        )

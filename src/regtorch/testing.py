@@ -1,0 +1,186 @@
+"""Checks for penalties and constraints of one's own: what the library relies on, tried on many weights.
+
+Each function raises an AssertionError that names the broken promise and shows the smallest weight that broke it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch.constraints import Constraint
+from regtorch.penalties import Penalty
+
+__all__ = ["check_constraint", "check_penalty"]
+
+SHAPES = ((1,), (4,), (1, 3), (2, 2), (3, 5), (5, 1), (4, 3, 3), (3, 2, 2, 2))
+_SCALES = (1.0, 1e-3, 1e2)
+_DIRECTIONS = 6
+
+
+def check_penalty(
+    rule: Penalty, *, shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 0, smooth: bool = False
+) -> None:
+    """Try what a penalty promises: one finite number, its gradient, its proximal step, no writing, no strength no effect.
+
+    Args:
+        rule: the penalty; its own strength should be above 0.
+        shapes: of the weights to try, units first; give those that the penalty is made for.
+        seed: of the random weights.
+        smooth: whether it has no kinks, so that weights with zeros and equal numbers are compared too.
+
+    Raises:
+        AssertionError: a promise is broken; the message has a counter-example.
+        TypeError: `rule` is not a penalty.
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.testing.check_penalty(rt.L1L2(0.1, 0.2))
+        >>> class Wrong(rt.Penalty):
+        ...     lam: float = 0.1
+        ...     def __call__(self, w):
+        ...         return self.lam * w.square()
+        >>> rt.testing.check_penalty(Wrong())
+        Traceback (most recent call last):
+        AssertionError: Wrong(lam=0.1) gives a tensor of shape (1,) where a penalty is one number; sum it
+            w = tensor([1.5410], dtype=torch.float64)
+    """
+    if not isinstance(rule, Penalty):
+        raise TypeError(f"check_penalty: rule must be a regtorch.Penalty, received {rule!r}")
+    for w in _weights(shapes, seed):
+        made = rule.for_weight("w", w.roll(1))
+        _check_value(made, w)
+        _check_gradient(made, w, smooth)
+        _check_strength(rule, w)
+        if type(made).prox is not Penalty.prox:
+            _check_prox(made, w)
+
+
+def check_constraint(rule: Constraint, *, shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 0) -> None:
+    """Try what a constraint promises: inside after one application, unchanged by a second, `project_` the same in place.
+
+    Args:
+        rule: the constraint.
+        shapes: of the weights to try, units first.
+        seed: of the random weights.
+
+    Raises:
+        AssertionError: a promise is broken; the message has a counter-example.
+        TypeError: `rule` is not a constraint.
+
+    Example:
+        >>> import regtorch as rt
+        >>> rt.testing.check_constraint(rt.MaxNorm(1.0))
+    """
+    if not isinstance(rule, Constraint):
+        raise TypeError(f"check_constraint: rule must be a regtorch.Constraint, received {rule!r}")
+    for w in _weights(shapes, seed):
+        before = w.clone()
+        inside = rule(w)
+        _require(torch.equal(w, before), rule, "writes into the weight; project_ does that, calling it must not", w)
+        _require(inside.shape == w.shape and inside.dtype == w.dtype, rule, "changes a weight's shape or dtype", w)
+        _require(bool(inside.isfinite().all()), rule, f"gives numbers that are not finite: {inside}", w)
+        _require(torch.equal(rule(inside), inside), rule, "changes a weight that it has brought into the set", w)
+        if bool((w != 0).all()):  # a zero unit has no direction in which it could reach a norm
+            left = float(rule.violation(inside))
+            _require(left <= 1e-9 * (1 + float(inside.abs().max())), rule, f"leaves a violation of {left:g}", w)
+        in_place = w.clone()
+        rule.project_(in_place)
+        _require(_close(in_place, inside), rule, f"differs in place, where it gives {in_place}", w)
+        _require(float(rule.violation(w)) >= 0, rule, "has a negative violation", w)
+        zero = torch.zeros_like(w)
+        _require(bool(rule(zero).isfinite().all()), rule, "gives numbers that are not finite", zero)
+
+
+def _check_value(rule: Penalty, w: Tensor) -> None:
+    before = w.clone()
+    value: Any = rule(w.requires_grad_())
+    w.requires_grad_(False)
+    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+    _require(isinstance(value, Tensor) and value.ndim == 0, rule, f"gives {what} where a penalty is one number; sum it", w)
+    _require(torch.equal(w, before), rule, "writes into the weight", w)
+    _require(bool(value.isfinite()), rule, f"gives {value.item()}", w)
+    _require(value.requires_grad, rule, "gives a number without a graph: compute it from w with torch, without .item()", w)
+    _require(torch.equal(rule(w), value.detach()), rule, "gives another number when it is called again", w)
+    half = rule(w.half())
+    _require(half.dtype in (torch.float32, torch.float64), rule, f"sums in {half.dtype}; begin with w.float()", w)
+
+
+def _check_gradient(rule: Penalty, w: Tensor, smooth: bool) -> None:
+    g = rule.grad(w)
+    _require(isinstance(g, Tensor) and g.shape == w.shape and g.dtype == w.dtype, rule, "has a grad unlike its weight", w)
+    v = w.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(rule(v), v)
+    _require(_close(g, expected), rule, f"has grad {g} where autograd says {expected}", w)
+    if smooth or bool((w != 0).all()):
+        for direction in _directions(w):
+            h = 1e-6 * max(1e-3, float(w.abs().max()))
+            slope = float((rule(w + h * direction) - rule(w - h * direction)) / (2 * h))
+            claimed = float((g * direction).sum())
+            near = abs(slope - claimed) <= 1e-4 * (abs(slope) + abs(claimed)) + 1e-6
+            _require(near, rule, f"changes by {slope:.6g} along a direction where its grad says {claimed:.6g}", w)
+    into = torch.ones_like(w)
+    rule.add_grad_(w, into, 0.5)
+    _require(_close(into, 1 + 0.5 * g), rule, "adds another gradient by add_grad_ than its grad", w)
+
+
+def _check_strength(rule: Penalty, w: Tensor) -> None:
+    if not rule.strengths:
+        return
+    off = rule.scaled(0.0).for_weight("w", w.roll(1))
+    _require(not off.active and float(off(w)) == 0, rule, "is not 0 at strength 0", w)
+    _require(bool((off.grad(w) == 0).all()), rule, "has a gradient at strength 0", w)
+    twice, once = rule.scaled(2.0).for_weight("w", w.roll(1)), rule.for_weight("w", w.roll(1))
+    _require(_close(twice(w), 2 * once(w)), rule, "is not twice as large at twice the strength", w)
+
+
+def _check_prox(rule: Penalty, w: Tensor) -> None:
+    """No point nearby, nor the weight itself, does better than the proximal step."""
+    steps: list[float | Tensor] = [0.3, 0.01]
+    if not rule.one_step_size:
+        steps.append(torch.linspace(0.01, 0.5, max(1, w.numel()), dtype=w.dtype).view(w.shape))
+    for step in steps:
+        z = rule.prox(w, step)
+        _require(z.shape == w.shape and z.dtype == w.dtype, rule, "has a prox unlike its weight", w)
+
+        def cost(x: Tensor, step: float | Tensor = step) -> float:
+            return float(rule(x) + ((x - w).square() / (2 * step)).sum())
+
+        best = cost(z)
+        others = [w, torch.zeros_like(w), *(z + s * d for d in _directions(w) for s in (1e-3, -1e-3, 0.1))]
+        for other in others:
+            better = cost(other)
+            said = f"has a prox of {z} at step {step}, whose cost {best:.9g} is above {better:.9g}, that of {other}"
+            _require(best <= better + 1e-9 * (1 + abs(best)), rule, said, w)
+
+
+def _weights(shapes: Sequence[tuple[int, ...]], seed: int) -> Iterator[Tensor]:
+    """Random weights of every shape and scale, the smallest first; then some with zeros and a zero unit."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = sorted(shapes, key=math.prod)
+    for scale in _SCALES:
+        for shape in shapes:
+            yield scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+    for shape in shapes:
+        w = torch.randn(shape, generator=generator, dtype=torch.float64)
+        yield w * (torch.rand(shape, generator=generator) > 0.4)
+
+
+def _directions(w: Tensor) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(w.numel())
+    for _ in range(_DIRECTIONS):
+        d = torch.randn(w.shape, generator=generator, dtype=w.dtype)
+        yield d / d.norm()
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def _require(holds: bool, rule: object, fault: str, w: Tensor) -> None:
+    if not holds:
+        raise AssertionError(f"{rule!r} {fault}\n    w = {w.detach()}")
