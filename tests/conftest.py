@@ -1,24 +1,31 @@
 """Settings for all tests."""
 
 import os
-from collections.abc import Iterator
 
-import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No deadlines: the machines are noisy. CI draws the same examples every time, a laptop new ones.
-settings.register_profile("regtorch", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")))
+from parity_table import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
+
+# One profile for everyone, with new examples at each run: where CI is set, Hypothesis would begin with another one. A
+# failure prints what reproduces it, and .hypothesis/ keeps its example. The machines are noisy, so nothing is timed.
+settings.register_profile(
+    "regtorch",
+    settings.get_profile("default"),
+    max_examples=50,
+    print_blob=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("regtorch")
 
-torch.set_num_threads(2)
 os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads gain nothing on nets this small, and wait for each other on a busy machine."""
-    before = torch.get_num_threads()
+def pytest_runtest_setup() -> None:
+    """A test alone is the test among others; threads gain nothing on nets this small and wait for each other."""
+    torch.manual_seed(0)
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

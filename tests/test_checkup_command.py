@@ -23,7 +23,6 @@ from regtorch.training.module import RegularizedModule
 from test_train_script import HEAVY
 
 PHOTOGRAPHS = SHARED_DATA / "rock-paper-scissors.zip"
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from regtorch.sweep.checkup.verdict import gain
 
 Prove = Callable[..., list[Proof]]
 CONF = Path(__file__).parent.parent / "conf"
-pytestmark = pytest.mark.usefixtures("one_thread")
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 DISTANCE = ["model=distance", "data=distance", "optimizer=adam", "data.standardize=true", "trainer=cpu"]
 

@@ -14,7 +14,6 @@ from regtorch.sweep.checkup.strength import COLLAPSED, KEPT, find_strength
 from regtorch.training.errors import RunError
 
 CONF = Path(__file__).parent.parent / "conf"
-pytestmark = pytest.mark.usefixtures("one_thread")
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 FACTOR = 3.0  # within which what is found has to be right
 

@@ -43,15 +43,6 @@ SetUp = tuple[nn.Module, Callable[..., Tensor], Batches, torch.optim.Optimizer |
 Make = Callable[[nn.Module], torch.optim.Optimizer]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Tensors are tiny here: on a busy machine two threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def adam(lr: float = 1e-3, **settings: Any) -> Make:
     return lambda model: torch.optim.Adam(model.parameters(), lr=lr, **settings)
 

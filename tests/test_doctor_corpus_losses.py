@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from doctor_patients import Batches, Then, changed, conv, filled, inputs, mlp, numbers, pictures, targets, vectors
-from test_doctor_corpus import SetUp, bce, diagnosed, huber, mse, one_thread, set_up, sgd
-
-__all__ = ["one_thread"]
+from test_doctor_corpus import SetUp, bce, diagnosed, huber, mse, set_up, sgd
 
 
 def column() -> Batches:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import regtorch as rt
-from keras_json import START, build, dense, functional, layer, sequential
+from keras_json import START, build, call, dense, functional, layer, sequential
 
 IMAGE = (None, 8, 8, 3)
 
@@ -120,10 +120,13 @@ def test_an_embedding_of_a_table_of_indices_is_channels_first():
 
 
 def test_two_dtypes_are_refused():
+    whole = layer("InputLayer", "start", batch_shape=[None, 4], dtype="int32"), []
+    names = {"it": "float32", "second": "float64"}
+    tables = [(layer("Embedding", n, input_dim=3, output_dim=2, dtype=d), [call("start")]) for n, d in names.items()]
     with pytest.raises(
-        ValueError, match=r"layers of two dtypes in one net .* torch.float32 \(layer 'it'.*torch.float64"
+        ValueError, match=r"layers of two dtypes in one net .* torch.float.. \(layer '.* and torch.float.."
     ):
-        build(dense(), layer("Dense", "second", units=2, dtype="float64"))
+        rt.keras.from_config(functional(whole, *tables, outputs=[["it", 0, 0], ["second", 0, 0]]))
 
 
 def test_sizes_that_keras_leaves_open_are_tried_larger():

@@ -30,6 +30,39 @@ def test_optimizers(identifier: Any, holds: Callable[[Any], bool]):
 
 
 @pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"learning_rate": None}, "optimizer: SGD's learning_rate must be given, received null"),
+        ({"learning_rate": False}, "SGD: lr must be a finite number"),
+        ({"learning_rate": "0.1"}, "SGD: lr must be a finite number"),
+        ({"learning_rate": float("nan")}, "SGD: lr must be a finite number"),
+        ({"momentum": []}, "SGD: momentum must be a finite number"),
+        ({"nesterov": "no"}, "SGD: nesterov must be True or False, received 'no'"),
+        ({"nesterov": 1}, "SGD: nesterov must be True or False, received 1"),
+        ({"nesterov": None}, "optimizer: SGD's nesterov must be given, received null"),
+        ({"clipnorm": "x"}, "optimizer: SGD with clipnorm='x' is not supported"),
+        ({3: 4}, "optimizer: a config's keys are strings, received the key 3"),
+    ],
+)
+def test_settings_of_another_kind(config: Any, message: str):
+    with pytest.raises((TypeError, ValueError), match=message):
+        rt.keras.optimizer({"class_name": "SGD", "config": config}, [nn.Parameter(torch.ones(1))])
+
+
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.99, 0.999), (0.9, "0.9"), (0.9, True), None])
+def test_betas_are_two_numbers(betas: Any):
+    with pytest.raises(TypeError, match="Adam: betas must be"):
+        rt.keras.Adam([nn.Parameter(torch.ones(1))], betas=betas)
+
+
+def test_epsilon_may_be_left_to_its_default_but_the_decay_of_adamw_may_not():
+    weights = [nn.Parameter(torch.ones(1))]
+    assert rt.keras.optimizer({"class_name": "Adam", "config": {"epsilon": None}}, weights).defaults["eps"] == 1e-7
+    with pytest.raises(ValueError, match="AdamW's weight_decay must be given, received null"):
+        rt.keras.optimizer({"class_name": "AdamW", "config": {"weight_decay": None}}, weights)
+
+
+@pytest.mark.parametrize(
     ("identifier", "message"),
     [
         ("lamb", "optimizer: 'lamb' is not supported; supported are SGD, Adam"),

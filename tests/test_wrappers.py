@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -258,3 +259,199 @@ def test_the_watch_ends_with_the_rule():
     assert any(p._post_accumulate_grad_hooks for p in model.parameters())
     handle.remove()
     assert not any(p._post_accumulate_grad_hooks for p in model.parameters())
+
+
+def loss_of(model: nn.Module, x: Tensor, y: Tensor, reg: Any) -> Tensor:
+    task = F.cross_entropy(model(x), y)
+    return task if reg is None else task + reg()
+
+
+def closure_of(optimizer: Optimizer, make_loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = make_loss()
+        loss.backward()
+        return loss
+
+    return closure
+
+
+class Clipping(SGD):
+    """Does something of its own, then the step of its base class, whose hooks run too."""
+
+    def step(self, closure: Any = None) -> Any:
+        nn.utils.clip_grad_norm_([p for g in self.param_groups for p in g["params"]], 0.05)
+        return super().step(closure)
+
+
+class Passing(SGD):
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("by_closure", [False, True])
+@pytest.mark.parametrize("kind", [Clipping, Passing])
+@pytest.mark.parametrize("rule", [rt.L2(LAM), rt.L1(LAM)], ids=str)
+def test_nested_steps_have_the_penalty_once(kind: type[SGD], rule: Any, by_closure: bool):
+    SGD([nn.Parameter(torch.zeros(2))], lr=0.1)  # torch wraps the base class's step when one is made
+    results = []
+    for way in (1, 3):
+        model, x, y = dense()
+        optimizer = kind(model.parameters(), lr=0.1)
+        reg = rule.on(model)
+        if way == 3:
+            reg.attach(optimizer)
+
+        closure = closure_of(optimizer, partial(loss_of, model, x, y, reg if way == 1 else None))
+
+        for _ in range(3):
+            if by_closure and kind is Passing:
+                optimizer.step(closure)
+            else:
+                closure()
+                optimizer.step()
+        results.append([p.detach() for p in model.parameters()])
+    close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+def test_a_nested_step_that_raised_leaves_later_steps_their_penalty():
+    class Fails(Passing):
+        fail = True
+
+        def step(self, closure: Any = None) -> Any:
+            super().step(closure)
+            if Fails.fail:
+                raise ValueError("once")
+            return None
+
+    model, *_ = dense()
+    optimizer = Fails(model.parameters(), lr=0.5)
+    rt.L2(1.0).on(model).attach(optimizer)
+    with pytest.raises(ValueError, match="once"):
+        optimizer.step()
+    Fails.fail = False
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+    optimizer.zero_grad()
+    optimizer.step()
+    assert model[0].weight.abs().max() < 1e-15
+
+
+class SlowSteps:
+    """Look-ahead: every second step halfway back to where it came from."""
+
+    def wrap(self, inner: Optimizer) -> None:
+        self.optimizer, self.count = inner, 0
+        self.slow = [p.detach().clone() for g in inner.param_groups for p in g["params"]]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        self.optimizer.step(closure)
+        self.count += 1
+        if self.count % 2 == 0:
+            parameters = (p for g in self.optimizer.param_groups for p in g["params"])
+            for p, slow in zip(parameters, self.slow, strict=True):
+                p.copy_(slow.lerp_(p, 0.5))
+
+
+class Slow(SlowSteps, Optimizer):
+    """An optimizer itself, whose step runs hooks."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        super().__init__(inner.param_groups, {})
+        self.wrap(inner)
+
+
+class SlowWithoutHooks(SlowSteps):
+    """No optimizer."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        self.wrap(inner)
+
+
+def test_constraints_hold_after_the_wrappers_step():
+    model, x, y = dense()
+    outer = Slow(SGD(model.parameters(), lr=0.1))
+    constraint = rt.MaxNorm(0.1).on(model)
+    handle = constraint.attach(outer)
+    for _ in range(4):
+        F.cross_entropy(model(x), y).backward()
+        outer.step()
+        assert constraint.violation() < 1e-12
+    handle.remove()
+    assert not outer._optimizer_step_post_hooks
+
+
+def test_where_the_wrapper_runs_no_hooks_a_violated_constraint_is_warned_of():
+    model, x, y = dense()
+    outer = SlowWithoutHooks(SGD(model.parameters(), lr=0.1))
+    rt.MaxNorm(0.1).on(model).attach(outer)
+    for step in range(8):
+        F.cross_entropy(model(x), y).backward()
+        if step == 2:
+            with pytest.warns(UserWarning, match="the SlowWithoutHooks moved them after the constraint had acted"):
+                outer.step()
+        else:
+            outer.step()
+
+
+def test_where_a_wrapper_moves_nothing_there_is_no_warning():
+    model, x, y = dense()
+    inner = SGD(model.parameters(), lr=0.1)
+    rt.MinMaxNorm(0.1, 0.2, 0.5).on(model).attach(Wrapper("optimizer", inner))
+    for _ in range(8):
+        F.cross_entropy(model(x), y).backward()
+        inner.step()
+
+
+class Polyak(Optimizer):
+    """Steps as far as the loss says."""
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        super().__init__(params, {})
+
+    @torch.no_grad()
+    def step(self, closure: Any) -> Any:
+        with torch.enable_grad():
+            loss = closure()
+        grads = [p.grad for g in self.param_groups for p in g["params"]]
+        size = loss / sum(g.square().sum() for g in grads)
+        for p in (p for g in self.param_groups for p in g["params"]):
+            p.sub_(p.grad * (0.1 * size))
+        return loss
+
+
+def test_an_optimizer_that_reads_the_loss_reads_the_sum():
+    results = []
+    for way in (1, 3):
+        model, x, y = dense()
+        optimizer = Polyak(model.parameters())
+        reg = rt.L2(LAM).on(model)
+        if way == 3:
+            reg.attach(optimizer)
+
+        closure = closure_of(optimizer, partial(loss_of, model, x, y, reg if way == 1 else None))
+
+        for _ in range(3):
+            optimizer.step(closure)
+        results.append([p.detach() for p in model.parameters()])
+    close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("holder", "message"),
+    [
+        (
+            lambda o: Wrapper("inner_optimizer", o),
+            r"received Wrapper; it holds a SGD as \.inner_optimizer: attach that",
+        ),
+        (lambda o: [o], "received list; attach each of them"),
+        (lambda o: {"a": o}, "received dict; attach each of them"),
+        (lambda o: Wrapper("optimizers", [o]), r"it holds optimizers in \.optimizers: attach each of them"),
+        (lambda o: Wrapper("optimizers", {"a": o}), r"it holds optimizers in \.optimizers: attach each of them"),
+    ],
+)
+def test_a_refusal_names_the_way_out(holder: Any, message: str):
+    model, *_ = dense()
+    with pytest.raises(TypeError, match=message):
+        rt.L2(LAM).on(model).attach(holder(SGD(model.parameters(), lr=0.1)))

@@ -11,6 +11,8 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
+from regtorch.frames import is_running
+
 __all__ = ["Pass", "Passes", "floats_in", "in_backward"]
 
 
@@ -78,7 +80,7 @@ class Passes:
     def _enter(self, module: nn.Module, args: object) -> None:
         if in_backward():
             return
-        if any(module is other for other, _ in self._calls) and not _is_running(self._calls[0][1]):
+        if any(module is other for other, _ in self._calls) and not is_running(self._calls[0][1]):
             self._calls = []  # Ctrl-C ended that call, of which no hook tells
         if not self._calls:
             self._begin()
@@ -117,13 +119,6 @@ class Passes:
         """Stop watching."""
         for handle in self._handles:
             handle.remove()
-
-
-def _is_running(call: FrameType | None) -> bool:
-    frame = sys._getframe(1)
-    while frame is not None and frame is not call:
-        frame = frame.f_back
-    return frame is call
 
 
 def in_backward() -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch.optim import Optimizer, SparseAdam
 
-__all__ = ["bare", "check_penalty", "check_steps", "owned_by"]
+__all__ = ["bare", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
 
 # Where Accelerate and Look-ahead, SAM, timm, Lightning, fastai, torch and schedulefree keep what they wrap.
 _WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")
@@ -19,19 +19,43 @@ def bare(optimizer: object, who: str) -> Optimizer:
     Raises:
         TypeError: there is none, or several; `who` asked.
     """
-    found, passed = optimizer, [optimizer]
+    return layers(optimizer, who)[-1]
+
+
+def layers(optimizer: object, who: str) -> list[Any]:
+    """The wrappers, the outermost first, and last the torch optimizer inside.
+
+    Raises:
+        TypeError: there is none, or several; `who` asked.
+    """
+    found = [optimizer]
     while True:
-        inner = _wrapped(found)
+        inner = _wrapped(found[-1])
         if len(inner) > 1:
             names = " and ".join(f".{name} ({type(value).__name__})" for name, value in inner.items())
-            raise TypeError(f"{who}: this {type(found).__name__} holds several optimizers, {names}; use each of them")
-        if not inner or any(value is other for value in inner.values() for other in passed):
+            outer = type(found[-1]).__name__
+            raise TypeError(f"{who}: this {outer} holds several optimizers, {names}; use each of them")
+        if not inner or any(value is other for value in inner.values() for other in found):
             break
-        found = next(iter(inner.values()))
-        passed.append(found)
-    if not isinstance(found, Optimizer):
-        raise TypeError(f"{who}: optimizer must be a torch.optim.Optimizer, received {type(optimizer).__name__}")
+        found.append(next(iter(inner.values())))
+    if not isinstance(found[-1], Optimizer):
+        kind = type(optimizer)
+        name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ == "Optimizer" else kind.__name__
+        raise TypeError(f"{who}: optimizer must be a torch.optim.Optimizer, received {name}{_hint(optimizer, who)}")
     return found
+
+
+def _hint(holder: object, who: str) -> str:
+    """Where an object holds optimizers under names that are not those of wrappers."""
+    if isinstance(holder, Mapping | Sequence):
+        return f"; {who} each of them" if holder and not isinstance(holder, str) else ""
+    for name, value in getattr(holder, "__dict__", {}).items():
+        if isinstance(value, Optimizer):
+            return f"; it holds a {type(value).__name__} as .{name}: {who} that, once it is the one that trains"
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(parts, list | tuple) and any(isinstance(part, Optimizer) for part in parts):
+            return f"; it holds optimizers in .{name}: {who} each of them"
+    return ""
 
 
 def _wrapped(outer: object) -> dict[str, object]:
@@ -63,6 +87,12 @@ def owned_by(optimizer: Optimizer) -> set[int]:
     return {id(p) for group in getattr(optimizer, "param_groups", ()) for p in group["params"]}
 
 
+def runs_hooks(optimizer: Optimizer) -> bool:
+    """Whether step hooks can be registered with an optimizer, and its `step` runs them."""
+    hooks = {"_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"}
+    return hooks <= vars(optimizer).keys() and getattr(type(optimizer).step, "hooked", False)
+
+
 def check_steps(optimizer: Optimizer) -> None:
     """Refuse an optimizer whose steps run no hooks.
 
@@ -70,8 +100,7 @@ def check_steps(optimizer: Optimizer) -> None:
         TypeError: it has no hooks, or steps inside backward.
     """
     name = type(optimizer).__name__
-    hooks = {"_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"}
-    if not (hooks <= vars(optimizer).keys() and getattr(type(optimizer).step, "hooked", False)):
+    if not runs_hooks(optimizer):
         raise TypeError(
             f"attach: this {name} never called torch.optim.Optimizer.__init__, so it has no step hooks; attach to the "
             "optimizer it wraps, or use way 1, loss + reg()"

@@ -1,4 +1,4 @@
-"""What was compared, with whom, and how far apart it was: a table at the end of the run."""
+"""What a parity test compares is handed, through its report, to the table at the end of the run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import pytest
 import torch
 from comparing import Compare
 
-RECORDS = pytest.StashKey[dict[tuple[str, str], list[float]]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[RECORDS] = {}
+from parity_table import PARITY
 
 
 def array(x: Any) -> np.ndarray[Any, Any]:
@@ -35,19 +31,21 @@ def difference(ours: Any, theirs: Any) -> float:
 
 
 @pytest.fixture
-def compare(request: pytest.FixtureRequest) -> Compare:
+def compare(request: pytest.FixtureRequest) -> Iterator[Compare]:
     """Marked by `pytest.mark.parity(what, whom)`, in which {parameter} stands for the test's."""
     parameters = getattr(request.node, "callspec", None)
     values = parameters.params if parameters else {}
     what, whom = (text.format(**values) for text in request.node.get_closest_marker("parity").args)
-    records = request.config.stash[RECORDS].setdefault((what, whom), [])
+    records: list[float] = []
 
     def compare(ours: Any, theirs: Any, *, within: float) -> None:
         apart = difference(ours, theirs)
         records.append(apart)
         assert apart <= within, f"{what}: {apart:.3g} away from {whom}, allowed are {within:g}"
 
-    return compare
+    yield compare
+    if records:
+        request.node.user_properties.append((PARITY, (what, whom, len(records), max(records))))
 
 
 @pytest.fixture
@@ -66,13 +64,3 @@ def floatx(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     before = keras.config.floatx()
     yield set_to
     set_to(before)
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    rows = [(*key, len(apart), max(apart)) for key, apart in config.stash[RECORDS].items() if apart]
-    if not rows:
-        return
-    terminalreporter.section("parity: largest difference, relative to the largest number compared")
-    first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
-    for what, whom, cases, apart in rows:
-        terminalreporter.write_line(f"{what:{first}}  {whom:{second}}  {cases:6,} comparisons  {apart:8.1e}")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comparing import Compare
-from hypothesis import HealthCheck, given, settings
+from comparing import Compare, with_compare
+from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing import image as keras_image
 from torch import Tensor
@@ -17,7 +17,6 @@ from regtorch.data.augment import Augment, Changes, affine, channel_shift
 
 # Keras reaches SciPy's function by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
-with_compare = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps records, nothing else
 
 WITHIN = {torch.float32: 1e-5, torch.float64: 1e-12}
 SIZES = [(8, 8), (9, 9), (32, 32), (7, 12), (31, 16), (1, 6), (5, 1)]

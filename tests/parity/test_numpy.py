@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from comparing import Compare
-from hypothesis import HealthCheck, assume, given, settings
+from comparing import Compare, with_compare
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -17,8 +17,6 @@ from strategies import two_dims, weights
 # Powers of ten over which squares and their sums stay finite; sums of halves are taken in float32.
 DECADES = {torch.float64: 30, torch.float32: 15, torch.bfloat16: 15, torch.float16: 3}
 WIDE_EPS = {dtype: torch.finfo(torch.promote_types(dtype, torch.float32)).eps for dtype in DECADES}
-
-with_compare = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it keeps records, nothing else
 
 
 def every_dtype(what: str, whom: str) -> pytest.MarkDecorator:

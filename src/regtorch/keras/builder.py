@@ -18,7 +18,7 @@ from regtorch.keras.memory import Largest
 from regtorch.keras.net import Call, KerasNet, Key
 from regtorch.keras.rules import Rules
 from regtorch.keras.schedule import in_keras_order
-from regtorch.keras.spec import Axes, Spec
+from regtorch.keras.spec import OF_ALL, Axes, Spec
 
 __all__ = ["Builder", "DoesNotFit"]
 
@@ -109,7 +109,7 @@ class Builder:
         sizes = (2, *(n or self.any_size for n in shape[1:]))
         self.open_sizes |= given is None and None in shape[1:]
         try:
-            Spec(layer.config, self.axes, self.version, []).refuse_unused()
+            Spec(layer.config, self.axes, self.version, []).refuse_unused(OF_ALL)
             return torch.empty(sizes, dtype=input_dtype_of(layer.config)) if given is None else given
         except _ERRORS as error:
             raise ValueError(f"from_config: {where}: {error}") from error
@@ -140,8 +140,8 @@ class Builder:
                 raise ValueError("whole numbers are not supported")
             trainable &= spec.flag("trainable", True)
             module = make(spec)
-            spec.refuse_unused()
-            self._set_dtype(module, layer, where)
+            spec.refuse_unused(*([OF_ALL] if layer.operation else []))
+            self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable)
         except TypeError as error:
             raise TypeError(f"from_config: {where}: {error}") from error
@@ -152,8 +152,11 @@ class Builder:
         self.built.append((name, module, layer, where))
         return module
 
-    def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str) -> None:
+    def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:
         dtype = dtype_of(layer.config)
+        cast = [x.dtype for x in inputs if x.is_floating_point() and dtype not in (None, x.dtype)]
+        if cast:
+            raise ValueError(f"an input of {cast[0]} to a layer of {dtype} is not supported; give both one dtype")
         if dtype is not None or any(True for _ in module.parameters()):
             module.to(dtype or torch.float32)
             self.dtypes.setdefault(dtype or torch.float32, where)

@@ -30,7 +30,7 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
             raise ValueError(f"the dtype policy {shown(kind)} is a class of your own and not supported")
         if kind not in _POLICIES or not isinstance(inner, Mapping):
             raise ValueError(f"the dtype policy {shown(kind)} is not supported; supported are {', '.join(_POLICIES)}")
-        policy = inner.get("name", 0)
+        policy = inner.get("name") or shown(None)
     if policy is None:
         return None
     if policy in ("mixed_float16", "mixed_bfloat16"):

@@ -119,8 +119,13 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
             f"from_config: layers[{position}] of {path + net!r} ({kind}): its config must be a dict, received "
             f"{shown(config)}"
         )
-    name = layer.get("name") or config.get("name") or f"{kind.lower()}_{position}"
-    found = LayerConfig(str(name), kind, config, operation=is_operation(layer))
+    name = layer.get("name", config.get("name", f"{kind.lower()}_{position}"))
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            f"from_config: layers[{position}] of {path + net!r} ({kind}): its name must be a string, received "
+            f"{shown(name)}"
+        )
+    found = LayerConfig(name, kind, config, operation=is_operation(layer))
     where = place(path, found)
     if is_own(layer):
         raise ValueError(

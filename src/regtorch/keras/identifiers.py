@@ -36,6 +36,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[..., Constraint], dict[str, tuple[str, An
         {"min_value": ("min_value", 0.0), "max_value": ("max_value", 1.0), "rate": ("rate", 1.0)},
     ),
 }
+_DEFAULT_WHERE_NULL = ("l1", "l2")
 _SWAPPED = {"rows": "columns", "columns": "rows"}
 
 
@@ -218,5 +219,7 @@ def _ours(what: str, name: str, config: dict[str, Any], arguments: dict[str, tup
     unknown = sorted(config.keys() - arguments)
     if unknown:
         raise ValueError(f"{what}: {name} has no {', '.join(unknown)}; it has {', '.join(arguments) or 'no arguments'}")
-    given = {theirs: config.get(theirs) for theirs in arguments}
-    return {ours: default if given[k] is None else given[k] for k, (ours, default) in arguments.items()}
+    missing = sorted(k for k, v in config.items() if v is None and k not in _DEFAULT_WHERE_NULL)
+    if missing:
+        raise ValueError(f"{what}: {name}'s {', '.join(missing)} must be given, received null")
+    return {ours: default if config.get(k) is None else config[k] for k, (ours, default) in arguments.items()}

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.identifiers import identify
+from regtorch.keras.quantity import number
+from regtorch.keras.shown import shown
 
 __all__ = ["initialize"]
 
@@ -34,7 +36,12 @@ def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None)
     unknown = sorted(k for k, v in config.items() if k not in defaults and v is not None)
     if unknown:
         raise ValueError(f"initializer: {name} has no {', '.join(unknown)}; it has {', '.join(defaults) or 'none'}")
-    return draw(shape, {**defaults, **{k: v for k, v in config.items() if v is not None}}, generator)
+    given = defaults | {k: v for k, v in config.items() if k in defaults}
+    least = {"stddev": 0.0, "scale": 0.0}
+    for key, default in defaults.items():
+        if isinstance(default, float):
+            given[key] = number(f"initializer: {name}'s {key}", given[key], least.get(key, -math.inf))
+    return draw(shape, given, generator)
 
 
 def _empty(shape: Shape) -> Tensor:
@@ -52,8 +59,8 @@ def _fans(shape: Shape) -> tuple[float, float]:
 def _variance_scaling(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
     fan_in, fan_out = _fans(shape)
     modes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    if c["mode"] not in modes:
-        raise ValueError(f"initializer: mode must be one of {', '.join(modes)}, received {c['mode']!r}")
+    if not isinstance(c["mode"], str) or c["mode"] not in modes:
+        raise ValueError(f"initializer: mode must be one of {', '.join(modes)}, received {shown(c['mode'])}")
     deviation = math.sqrt(c["scale"] / max(1.0, modes[c["mode"]]))
     kind = str(c["distribution"]).lower()
     if kind in ("truncated_normal", "normal"):
@@ -64,11 +71,15 @@ def _variance_scaling(shape: Shape, c: dict[str, Any], generator: torch.Generato
     if kind == "uniform":
         limit = math.sqrt(3.0) * deviation
         return _empty(shape).uniform_(-limit, limit, generator=generator)
-    raise ValueError(f"initializer: distribution must be truncated_normal, untruncated_normal or uniform, not {kind!r}")
+    raise ValueError(
+        f"initializer: distribution must be truncated_normal, untruncated_normal or uniform, received {shown(kind)}"
+    )
 
 
 def _truncated_normal(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
     mean, std = c["mean"], c["stddev"]
+    if not std:
+        return _constant(shape, {"value": mean}, generator)
     return nn.init.trunc_normal_(_empty(shape), mean, std, mean - 2 * std, mean + 2 * std, generator=generator)
 
 
@@ -82,11 +93,15 @@ def _orthogonal(shape: Shape, c: dict[str, Any], generator: torch.Generator | No
 def _identity(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
     if len(shape) != 2:
         raise ValueError(f"initializer: Identity needs a variable of two dims, not of shape {shape}")
-    return c["gain"] * torch.eye(*shape, dtype=torch.float64)
+    return c["gain"] * torch.eye(*shape, dtype=torch.float64, device="cpu")
 
 
 def _constant(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
-    return torch.as_tensor(c["value"], dtype=torch.float64).expand(shape).clone()
+    return torch.full(shape, c["value"], dtype=torch.float64, device="cpu")
+
+
+def _always(value: float) -> tuple[Draw, dict[str, Any]]:
+    return lambda shape, c, generator: _constant(shape, {"value": value}, generator), {}
 
 
 def _scaled(scale: float, mode: str, distribution: str) -> tuple[Draw, dict[str, Any]]:
@@ -102,8 +117,8 @@ _INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {
     "LecunUniform": _scaled(1.0, "fan_in", "uniform"),
     "LecunNormal": _scaled(1.0, "fan_in", "truncated_normal"),
     "VarianceScaling": (_variance_scaling, {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal"}),
-    "Zeros": (_constant, {"value": 0.0}),
-    "Ones": (_constant, {"value": 1.0}),
+    "Zeros": _always(0.0),
+    "Ones": _always(1.0),
     "Constant": (_constant, {"value": 0.0}),
     "RandomNormal": (
         lambda shape, c, g: _empty(shape).normal_(c["mean"], c["stddev"], generator=g),

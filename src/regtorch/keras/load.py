@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from regtorch.keras.arrays import in_order, refuse_name
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.layout import Variable, variables
 from regtorch.weights import derived, modules_of
@@ -58,7 +59,7 @@ class Place:
         return self.variable.to_keras(tensor.unflatten(-1, (self.maps, -1)).mT.flatten(-2) if self.maps else tensor)
 
 
-def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) -> nn.Module:
+def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any], *, finite: bool = True) -> nn.Module:
     """Load what Keras's `model.get_weights()` gives into a torch net with the same layers in the same order.
 
     Turned are Dense kernels (in, out), convolution kernels (height, width, in, out), transposed and depthwise ones, and
@@ -70,14 +71,18 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) ->
     Args:
         model: a net of linear, convolution, embedding and norm layers, assigned in Keras's order.
         arrays: one for each variable, layer by layer: NumPy arrays, tensors or nested lists, or what `numpy.load` gives
-            of a file written by `numpy.savez(file, *model.get_weights())`.
+            of a file written by `numpy.savez(file, *model.get_weights())`. Where a dict's names end as Keras's
+            variables do ("conv/kernel"), each must be the variable's that stands there.
+        finite: refuse numbers that are not finite; False loads them as they are.
 
     Returns:
         The same net.
 
     Raises:
-        TypeError: a module owns parameters that Keras has no variables for, or computes a weight from others.
-        ValueError: the number of arrays or a shape does not fit; the message names the layer. Nothing is loaded then.
+        TypeError: a module owns parameters that Keras has no variables for, or computes a weight from others; `arrays`
+            is a path, or no list at all.
+        ValueError: the number of arrays, a name or a shape does not fit, or a number is not finite, or does not fit the
+            net's dtype, or is a variance without a root; the message names the layer. Nothing is loaded then.
 
     Example:
         >>> import torch, regtorch as rt
@@ -86,6 +91,8 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) ->
         >>> net(torch.tensor([[1.0, 1.0]])).item()
         6.0
     """
+    if not isinstance(finite, bool):
+        raise TypeError(f"load_weights: finite must be True or False, received {finite!r}")
     wanted = places(model)
     for place in wanted:
         if place.tensor.is_meta or not place.stored:
@@ -93,15 +100,16 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any]) ->
                 f"load_weights: the {place.variable.name} of {place} is computed by a parametrization or pruning, "
                 "or has no memory yet; load before that"
             )
-    given = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
+    given = in_order(arrays)
     if len(given) != len(wanted):
         takes = ", ".join(f"{place.layer}.{place.variable.name} {place.variable.shape}" for place in wanted)
         raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(given)}; it takes {takes}")
     values = []
-    for place, array in zip(wanted, given, strict=True):
+    for place, (name, array) in zip(wanted, given, strict=True):
+        refuse_name(name, place.variable.name, str(place))
         value = _tensor(place, array)
         place.variable = _fitting(place, tuple(value.shape))
-        values.append(place.to_torch(value))
+        values.append(_checked(place, value, finite))
     with torch.no_grad():
         for place, value in zip(wanted, values, strict=True):
             place.tensor.copy_(value)
@@ -180,6 +188,27 @@ def _tensor(place: Place, array: Any) -> Tensor:
     if value.is_complex():
         raise ValueError(f"load_weights: the {place.variable.name} of {place} is real, the array is {value.dtype}")
     return value
+
+
+def _checked(place: Place, value: Tensor, finite: bool) -> Tensor:
+    """A value in the dtype and layout of its place."""
+    dtype = place.tensor.dtype
+    converted = value.to(dtype)
+    what, wrong = f"load_weights: the {place.variable.name} of {place}", value[~value.isfinite()]
+    if finite and len(wrong):
+        count = "1 number that is" if len(wrong) == 1 else f"{len(wrong)} numbers that are"
+        raise ValueError(f"{what} holds {count} not finite: {wrong[0].item()}; finite=False loads them as they are")
+    beyond = value[value.isfinite() & ~converted.isfinite()]
+    if len(beyond):
+        raise ValueError(f"{what}: {beyond[0].item()} does not fit the net's {dtype}; convert the net first")
+    if place.variable.name == "moving_variance":
+        rootless = value[value.to(torch.float64) + getattr(place.module, "eps", 0.0) <= 0]
+        if len(rootless):
+            raise ValueError(
+                f"{what} is a variance, and {rootless[0].item()} has no root; give the arrays in the order of Keras's "
+                "get_weights()"
+            )
+    return place.to_torch(converted)
 
 
 def _fitting(place: Place, shape: tuple[int, ...]) -> Variable:

@@ -33,14 +33,19 @@ class Largest(TorchDispatchMode):
         Raises:
             ValueError: it is too large.
         """
-        result = func(*args, **(kwargs or {}))
+        try:
+            result = func(*args, **(kwargs or {}))
+        except RuntimeError as error:
+            if "overflow" in str(error):
+                raise ValueError(f"a tensor {self._too_large()} ({error})") from None
+            raise
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.numel() * tensor.element_size() > self.most:
-                raise ValueError(
-                    f"a tensor of shape {tuple(tensor.shape)} is larger than this machine's memory of "
-                    f"{self.most / 1e9:,.0f} GB; make its sizes smaller"
-                )
+                raise ValueError(f"a tensor of shape {tuple(tensor.shape)} {self._too_large()}")
         return result
+
+    def _too_large(self) -> str:
+        return f"is larger than this machine's memory of {self.most / 1e9:,.0f} GB; make its sizes smaller"
 
 
 def refuse_above(net: nn.Module) -> None:

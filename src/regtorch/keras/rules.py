@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,12 @@ from regtorch.activity import Activity
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.layout import variables
+from regtorch.keras.shown import shown
 from regtorch.rule import Rule
 
 __all__ = ["Rules"]
+
+_SWITCHES = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 
 
 class Rules:
@@ -33,6 +37,7 @@ class Rules:
             ValueError: a regularizer or constraint is not supported.
         """
         config = layer.config
+        self._refuse_absent(module, config)
         for inner, part in module.named_modules():
             for variable in variables(part):
                 weight = ".".join(filter(None, (name, inner, variable.attribute)))
@@ -50,6 +55,17 @@ class Rules:
         output = penalty(self._activity(layer), transposed=False, select="all")
         if output is not None:
             self.activities.setdefault(output, []).append(name)
+
+    def _refuse_absent(self, module: nn.Module, config: Mapping[str, Any]) -> None:
+        """Refuse a rule of a weight that the layer has not, unless a switch of its own has taken the weight away."""
+        there = {variable.name for part in module.modules() for variable in variables(part)}
+        there |= {name for name, switch in _SWITCHES.items() if config.get(switch) is False}
+        if self.version == 2 and "depthwise" in there:
+            there.add("kernel")  # Keras 2 takes it and leaves it alone
+        for key, value in config.items():
+            name, _, what = key.rpartition("_")
+            if what in ("regularizer", "constraint") and value is not None and name not in (*there, "activity"):
+                raise ValueError(f"{key}={shown(value)} is not supported: the layer has no {name}")
 
     def _activity(self, layer: LayerConfig) -> Any:
         config = layer.config

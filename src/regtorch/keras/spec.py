@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,17 +14,17 @@ from regtorch.keras.activations import activation
 from regtorch.keras.quantity import LARGEST, is_size, number
 from regtorch.keras.shown import shown
 
-__all__ = ["Axes", "Spec"]
+__all__ = ["OF_ALL", "Axes", "Spec"]
 
 T = TypeVar("T")
 
-# Settings that say nothing about what a layer computes, or that the net's builder reads itself.
-_ASIDE = ("name", "trainable", "dtype", "seed", "batch_input_shape", "batch_shape", "activity_regularizer")
-_VARIABLES = (
-    *("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha"),
-    *("gamma", "beta", "moving_mean", "moving_variance"),
-)
-_OF_VARIABLES = {f"{v}_{what}" for v in _VARIABLES for what in ("initializer", "regularizer", "constraint")}
+# Settings that say nothing about what is computed, or that the net's builder reads itself.
+OF_ALL = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
+_TRAINED = ("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha", "gamma", "beta")
+_OF_LAYERS = {
+    *(*OF_ALL, "seed", "activity_regularizer", "moving_mean_initializer", "moving_variance_initializer"),
+    *(f"{v}_{what}" for v in _TRAINED for what in ("initializer", "regularizer", "constraint")),
+}
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,23 @@ class Spec:
         """The shape of its only input in Keras's layout."""
         return tuple(self.axes.to_keras(torch.empty(self.shape, device="meta")).shape)
 
-    def channels(self, ndim: int | None = None) -> int:
-        """How many channels its input has.
+    def require_dims(self, ndim: int) -> None:
+        """The input must have this many dims.
 
         Raises:
-            ValueError: the input has another number of dims than `ndim`.
+            ValueError: it has others.
         """
-        if ndim is not None and len(self.shape) != ndim:
+        if len(self.shape) != ndim:
             raise ValueError(f"it takes an input of {ndim} dims, batch included, received {self.shape}")
-        return self.shape[self.axes.channel_dim(len(self.shape))]
+
+    def channels(self, ndim: int) -> int:
+        """How many channels its input of `ndim` dims has.
+
+        Raises:
+            ValueError: the input has another number of dims.
+        """
+        self.require_dims(ndim)
+        return self.shape[self.axes.channel_dim(ndim)]
 
     def activation(self, ndim: int) -> nn.Module:
         """The module of its `activation` on outputs of `ndim` dims."""
@@ -220,13 +228,12 @@ class Spec:
         """Read `data_format`; the net's builder has made sure that all layers agree."""
         self.get("data_format")
 
-    def refuse_unused(self) -> None:
-        """Every setting that was not read must be off.
+    def refuse_unused(self, aside: Collection[str] = _OF_LAYERS) -> None:
+        """Every setting that was not read must be off; those `aside` are read elsewhere, or say nothing.
 
         Raises:
             ValueError: one is not.
         """
         for key, value in self.config.items():
-            aside = key in _ASIDE or key in _OF_VARIABLES or key in self.used
-            if not aside and value not in (None, False, [], {}, 0):
+            if key not in aside and key not in self.used and value not in (None, False, [], {}, 0):
                 raise ValueError(f"{key}={shown(value)} is not supported")

@@ -41,12 +41,14 @@ def dropout(spec: Spec) -> nn.Module:
 def spatial2(spec: Spec) -> nn.Module:
     """Keras's SpatialDropout2D."""
     spec.data_format()
+    spec.require_dims(4)
     return SpatialDropout2D(_rate(spec))
 
 
 def spatial3(spec: Spec) -> nn.Module:
     """Keras's SpatialDropout3D."""
     spec.data_format()
+    spec.require_dims(5)
     return SpatialDropout3D(_rate(spec))
 
 
@@ -69,6 +71,7 @@ class SequenceDropout(SpatialDropout1D):
     """Keras's SpatialDropout1D, on (batch, steps, channels)."""
 
     def __init__(self, spec: Spec) -> None:
+        spec.require_dims(3)
         super().__init__(_rate(spec))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -58,9 +58,7 @@ class _Frame(nn.Module):
 
 
 def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
-    values = [value] * n if type(value) is int else value
-    if n == 1 and isinstance(values, list | tuple) and len(values) == 2 and all(type(v) is int for v in values):
-        values = [values]
+    values = [value] * n if type(value) is int else [value] if n == 1 else value
     pairs = [(v, v) if type(v) is int else v for v in values] if isinstance(values, list | tuple) else []
     good = [p for p in pairs if isinstance(p, list | tuple) and len(p) == 2 and all(is_size(v, 0) for v in p)]
     if len(pairs) != n or len(good) != n:

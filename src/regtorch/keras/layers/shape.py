@@ -79,6 +79,7 @@ class RepeatVector(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
+        spec.require_dims(2)
         self.n = spec.size("n")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,6 +93,7 @@ class UpSampling1D(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         spec.data_format()
+        spec.require_dims(3)
         self.size = spec.size("size", 2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Adam(KerasOptimizer):
         eps: float = 1e-7,
         amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
@@ -86,9 +86,7 @@ class AdamW(Adam):
         eps: float = 1e-7,
         amsgrad: bool = False,
     ) -> None:
-        KerasOptimizer.__init__(
-            self, params, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad, weight_decay=weight_decay
-        )
+        KerasOptimizer.__init__(self, params, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, weight_decay=weight_decay)
 
     step_size = staticmethod(Adam.step_size)
 

@@ -29,12 +29,23 @@ class KerasOptimizer(Optimizer):
 
     def __init__(self, params: Parameters, **defaults: Any) -> None:
         for name in ("lr", "eps", "momentum", "alpha", "rho", "weight_decay", "initial_accumulator_value"):
-            if defaults.get(name) is not None:
+            if name in defaults:
                 defaults[name] = nonnegative(type(self).__name__, name, defaults[name], "see the docstring")
-        betas = defaults.get("betas")
-        if betas is not None and not all(0 <= nonnegative(type(self).__name__, "betas", b) < 1 for b in betas):
-            raise ValueError(f"{type(self).__name__}: betas must lie in [0, 1), received {betas!r}")
+        for name in ("nesterov", "amsgrad", "centered"):
+            if not isinstance(defaults.get(name, False), bool):
+                raise TypeError(f"{type(self).__name__}: {name} must be True or False, received {defaults[name]!r}")
+        if "betas" in defaults:
+            defaults["betas"] = self._checked(defaults["betas"])
         super().__init__(params, defaults)
+
+    def _checked(self, betas: Any) -> tuple[float, float]:
+        name = type(self).__name__
+        if not isinstance(betas, list | tuple) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be two numbers, received {betas!r}")
+        first, second = (nonnegative(name, "betas", beta, "give two numbers in [0, 1)") for beta in betas)
+        if not (first < 1 and second < 1):
+            raise ValueError(f"{name}: betas must lie in [0, 1), received {betas!r}")
+        return first, second
 
     @abstractmethod
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,8 @@ from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
 from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD
+from regtorch.keras.read import parsed
+from regtorch.keras.shown import shown
 
 __all__ = ["optimizer"]
 
@@ -58,18 +59,22 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
         (0.8, 0.999)
     """
     if isinstance(identifier, str) and identifier.lstrip().startswith("{"):
-        identifier = json.loads(identifier)
+        identifier = parsed("optimizer", identifier, "give a name, or what optimizer.get_config() gives")
     if isinstance(identifier, Mapping) and "class_name" not in identifier:  # get_config()
         identifier = {"class_name": _spelled(identifier.get("name")), "config": identifier}
     name, config = identify("optimizer", identifier, _OPTIMIZERS)
     make, arguments = _OPTIMIZERS[name]
-    given = {k: v for k, v in config.items() if k not in _ASIDE and v is not None and v is not False}
-    refused = sorted(k for k in given.keys() - arguments if given[k] != 0)
+    given = {k: v for k, v in config.items() if k not in _ASIDE and not (v is None and k == "epsilon")}
+    missing = sorted(k for k in given.keys() & arguments if given[k] is None)
+    if missing:
+        raise ValueError(f"optimizer: {name}'s {', '.join(missing)} must be given, received null")
+    refused = sorted(k for k in given.keys() - arguments if given[k] is not None and given[k] != 0)
     if refused:
+        settings = ", ".join(f"{k}={shown(given[k])}" for k in refused)
         raise ValueError(
-            f"optimizer: {name} with {', '.join(f'{k}={given[k]!r}' for k in refused)} is not supported; supported are "
-            f"{', '.join(arguments)}. Clip with torch.nn.utils.clip_grad_norm_, average with torch.optim.swa_utils, "
-            "lower the learning rate (decay=) with torch.optim.lr_scheduler.LambdaLR"
+            f"optimizer: {name} with {settings} is not supported; supported are {', '.join(arguments)}. Clip with "
+            "torch.nn.utils.clip_grad_norm_, average with torch.optim.swa_utils, lower the learning rate (decay=) with "
+            "torch.optim.lr_scheduler.LambdaLR"
         )
     if isinstance(given.get("learning_rate"), Mapping):
         raise ValueError(f"optimizer: {name}'s learning rate schedule is not supported; use torch.optim.lr_scheduler")

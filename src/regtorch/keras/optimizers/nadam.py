@@ -24,7 +24,7 @@ class _Moments(KerasOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)
+        super().__init__(params, lr=lr, betas=betas, eps=eps)
 
 
 class Nadam(_Moments):

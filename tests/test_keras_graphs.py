@@ -1,0 +1,105 @@
+"""Keras's JSON as a tree and as a graph: too deep, or of another form than Keras writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import regtorch as rt
+from keras_json import START, build, call, dense, functional, layer, sequential
+
+
+def deep(levels: int, of: str = "list") -> Any:
+    tree: Any = 0
+    for _ in range(levels):
+        tree = [tree] if of == "list" else {"config": tree}
+    return tree
+
+
+@pytest.mark.parametrize("of", ["list", "dict"])
+@pytest.mark.parametrize("levels", [200, 900, 100_000])
+def test_what_is_nested_too_deep(levels: int, of: str):
+    message = "nested more than 200 levels deep"
+    for setting in ("kernel_regularizer", "kernel_initializer", "kernel_constraint", "activation", "dtype", "any"):
+        with pytest.raises(ValueError, match=f"from_config: .*{message}"):
+            build(dense(**{setting: deep(levels, of)}))
+    brackets = "[" * levels + "]" * levels if of == "list" else '{"config":' * levels + "0" + "}" * levels
+    with pytest.raises(ValueError, match=f"from_config: .*{message}"):
+        rt.keras.from_config(f'{{"class_name": "Sequential", "config": {brackets}}}')
+    for make in (rt.keras.penalty, rt.keras.constraint, lambda x: rt.keras.optimizer(x, [nn.Parameter(torch.ones(1))])):
+        with pytest.raises((ValueError, TypeError), match=message):
+            make({"class_name": "L2", "config": {"l2": deep(levels, of)}})
+    with pytest.raises(ValueError, match=f"optimizer: .*{message}"):
+        rt.keras.optimizer(f'{{"a": {brackets}}}', [nn.Parameter(torch.ones(1))])
+
+
+def test_a_config_within_itself():
+    config = sequential(dense())
+    config["config"]["layers"].append(config)
+    with pytest.raises(ValueError, match="nested more than 200 levels deep"):
+        rt.keras.from_config(config)
+
+
+def test_nets_in_nets():
+    inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]))
+    for _ in range(50):
+        inner["config"]["name"] = "inner"
+        inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (inner, [call("in")]))
+    net, _ = rt.keras.from_config(inner)
+    assert net(torch.ones(2, 4)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: c["layers"].append(dense("twice")) or c["layers"].append(dense("twice")),
+            "2 layers of 'net' have",
+        ),
+        (lambda c: c.update(input_layers=[["it", 0, 0]]), "input_layers of 'net' must name each Inp"),
+        (
+            lambda c: c.update(input_layers=[["start", 0, 0]] * 2),
+            "input_layers of 'net' must name each Inp",
+        ),
+        (lambda c: c.update(output_layers=[["it", -1, 0]]), "output_layers of 'net': calls and outputs c"),
+        (lambda c: c.update(output_layers=[["it", 0, 3]]), "an output takes output 3 of 'it', which has fewer"),
+        (lambda c: c.update(output_layers=[["it", 4, 0]]), "an output takes a tensor that nothing makes, of 'it'"),
+        (
+            lambda c: c.update(output_layers={"a": ["it", 0, 0]}),
+            "output_layers of 'net': an argument that",
+        ),
+        (
+            lambda c: c["layers"][1].update(inbound_nodes=5),
+            "layer 'it' .Dense.: inbound_nodes must be a l",
+        ),
+        (lambda c: c["layers"][1].update(inbound_nodes=[5]), "layer 'it' .Dense.: an argument that is no tensor"),
+        (lambda c: c["layers"][1].update(config=5), r"layers\[1\] of 'net' .Dense.: its config must be a dict"),
+        (lambda c: c["layers"][1].pop("config"), r"layers\[1\] of 'net' .Dense.: its config must be a dict"),
+        (lambda c: c["layers"].insert(0, 5), r"layers\[0\] of 'net' has no class_name"),
+        (lambda c: c.update(layers="abc"), "the config of 'net' has no list of layers"),
+        (lambda c: c["layers"][1]["config"].update({3: 4}), "a config's keys are strings, received the key 3"),
+    ],
+)
+def test_graphs_that_make_no_sense(change: Any, message: str):
+    config = functional(START, (dense(), [call("start")]))
+    change(config["config"])
+    with pytest.raises(ValueError, match=f"from_config: .*{message}"):
+        rt.keras.from_config(config)
+
+
+def test_which_of_a_nested_nets_calls_is_meant_must_be_told():
+    inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]), name="n")
+    config = functional(START, (inner, [call("start"), call("start")]), outputs=[["n", 1, 0]])
+    with pytest.raises(
+        ValueError, match=r"layer 'n' is called 2 times, .* numbered \[1\] are used: whether they count"
+    ):
+        rt.keras.from_config(config)
+
+
+@pytest.mark.parametrize("version", [True, 2.0, "3", 4])
+def test_the_version_is_2_or_3(version: Any):
+    with pytest.raises(ValueError, match="version must be 2 or 3, received"):
+        build(dense(), version=version)
