@@ -15,23 +15,11 @@ import regtorch as rt
 
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
-    {"rule", "penalties", "constraints", "conventions", "nn", "init"},
-    {"roles", "sharded", "weights", "select"},
+    {"rule", "gradients", "singular", "penalties", "constraints", "conventions", "nn", "init", "schedules"},
+    {"roles", "sharded", "weights", "select", "receipt", "param_groups", "testing"},
     {
-        *(
-            "step_sizes",
-            "proximal",
-            "gradients",
-            "held",
-            "lending",
-            "unwrap",
-            "unstepped",
-            "frames",
-            "attached",
-            "outer_steps",
-            "hooks",
-        ),
-        *("receipt", "transforms", "passes", "terms", "bind", "activity"),
+        *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),
+        *("hooks", "transforms", "passes", "terms", "bind", "activity", "estimates"),
     },
     {"keras", "doctor", "models"},
     {"data", "training"},

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 import regtorch as rt
 from nets import dense, weight_normed
-from regtorch.step_sizes import step_size
+from regtorch.optimizers import step_size
 
 OPTIMIZERS: dict[str, Callable[[Iterable[Tensor]], Optimizer]] = {
     "SGD": lambda p: optim.SGD(p, 0.1),

@@ -57,7 +57,7 @@ def test_is_the_minimum_of_the_sum(rules: tuple[rt.Penalty, ...], make, seed: in
     before: list[Tensor] = []
 
     def look(optimizer: optim.Optimizer, args: object, kwargs: object) -> None:
-        from regtorch.step_sizes import step_size
+        from regtorch.optimizers import step_size
 
         before.append(model.weight.detach().clone())
         size = step_size(optimizer, optimizer.param_groups[0], model.weight)

@@ -10,40 +10,74 @@ rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
 rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it hurt?
 """
 
-from regtorch import constraints, keras, nn, penalties, select
+from regtorch import constraints, keras, nn, penalties, schedules, select, testing
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
-from regtorch.penalties import L1, L1L2, L2, GroupLasso, Orthogonal, Penalty
+from regtorch.estimates import fisher, lam_max
+from regtorch.optimizers import register_optimizer
+from regtorch.param_groups import param_groups
+from regtorch.penalties import (
+    EWC,
+    L1,
+    L1L2,
+    L2,
+    L2SP,
+    Custom,
+    GroupLasso,
+    Hoyer,
+    HoyerSquare,
+    NuclearNorm,
+    Orthogonal,
+    Penalty,
+    SoftOrthogonal,
+    SpectralNorm,
+    TotalVariation,
+)
 from regtorch.select import SelectionError
 
 __all__ = [
+    "EWC",
     "L1",
     "L1L2",
     "L2",
+    "L2SP",
     "Activity",
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
     "Constraint",
+    "Custom",
     "Finding",
     "GroupLasso",
+    "Hoyer",
+    "HoyerSquare",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
+    "NuclearNorm",
     "Orthogonal",
     "Penalty",
     "SelectionError",
+    "SoftOrthogonal",
+    "SpectralNorm",
+    "TotalVariation",
     "UnitNorm",
     "constraints",
     "convert",
     "diagnose",
+    "fisher",
     "keras",
+    "lam_max",
     "nn",
+    "param_groups",
     "penalties",
+    "register_optimizer",
+    "schedules",
     "select",
+    "testing",
 ]
 
 __version__ = "0.1.0"

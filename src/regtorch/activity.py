@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.passes import Passes, floats_in, in_backward
-from regtorch.penalties import Penalty
+from regtorch.penalties import Custom, Penalty
 from regtorch.rule import Rule
 from regtorch.select import choose_modules
 from regtorch.terms import Owned, Term
@@ -29,7 +29,7 @@ class Activity(Rule):
     It depends on the data, so only way 1 exists: `loss + reg()` after the forward pass. `add_grad_` and `attach` raise.
 
     Args:
-        penalty: the formula; its own `select` is not used.
+        penalty: the formula, a penalty (its own `select` is not used) or any function of an output.
         select: which modules, by `type:`, `name:` (a module's dotted name) or `all` (those without submodules).
 
     Raises:
@@ -43,26 +43,34 @@ class Activity(Rule):
         >>> loss = net(torch.ones(8, 4)).square().mean() + reg()
     """
 
-    penalty: Penalty
+    penalty: Penalty | Callable[[Tensor], Tensor]
     select: str = field(kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if callable(self.penalty) and not isinstance(self.penalty, Rule | type):
+            self._set(penalty=Custom(self.penalty))
         if not isinstance(self.penalty, Penalty):
             raise TypeError(
-                f"Activity: penalty must be one of regtorch's, such as rt.L1(1e-5), received {self.penalty!r}"
+                "Activity: penalty must be one of regtorch's, such as rt.L1(1e-5), or a function of an output, "
+                f"received {self.penalty!r}"
             )
+
+    @property
+    def _formula(self) -> Penalty:
+        assert isinstance(self.penalty, Penalty), "__post_init__ makes it one"
+        return self.penalty
 
     @property
     def active(self) -> bool:
         """Whether the penalty's strength is above 0."""
-        return self.penalty.active
+        return self._formula.active
 
     def __call__(self, output: Float[Tensor, "batch *rest"]) -> Float[Tensor, ""]:
         """The penalty of one output divided by its first dim."""
         if not isinstance(output, Tensor) or output.ndim == 0:
             raise TypeError(f"Activity: an output must be a tensor with a batch dim, received {output!r}")
-        return self.penalty(output) / max(1, output.shape[0])
+        return self._formula(output) / max(1, output.shape[0])
 
     def on(self, model: nn.Module) -> BoundActivity:
         """Watch the outputs of the modules that `select` names.

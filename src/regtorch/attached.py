@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
 from regtorch import proximal
 from regtorch.frames import Outermost
 from regtorch.held import HeldGradients
 from regtorch.lending import lends_decay, used, view_with_decay
+from regtorch.optimizers import facts_of
 from regtorch.outer_steps import OuterSteps
 from regtorch.unstepped import Watch
 from regtorch.unwrap import owned_by
@@ -25,6 +26,26 @@ __all__ = ["Attached", "Place", "owns", "parts_of"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Moving:
+    """A rule whose scale a schedule sets.
+
+    Attributes:
+        steps: how many steps were made, which is what the schedule is asked for.
+    """
+
+    def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
+        self._bound, self._schedule, self.steps = bound, schedule, 0
+        self.move()
+
+    def move(self) -> None:
+        """Set the scale for the step to come."""
+        self._bound.scale = self._schedule(self.steps)
+
+    def count(self) -> None:
+        """A step was made."""
+        self.steps += 1
 
 
 class Attached:
@@ -40,6 +61,7 @@ class Attached:
         self._found: set[int] = set()  # ids of the parts that once found a weight here, and must again
         self._outermost = Outermost()
         self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by their ids
+        self._moving: dict[int, Moving] = {}  # strengths that move, by the ids of what they belong to
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
@@ -79,6 +101,7 @@ class Attached:
     def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
         """Take a rule out, and the hooks with the last one."""
         self.rules[place] = [other for other in self.rules[place] if other is not bound]
+        self._moving.pop(id(bound), None)
         if id(bound) in self._outer_steps:
             self._outer_steps.pop(id(bound)).remove()
         self._found &= {id(part) for part in self.parts()}
@@ -89,6 +112,11 @@ class Attached:
             if self._watch is not None:
                 self._watch.stop()
                 self._watch = None
+
+    def move(self, bound: BoundTerms, schedule: Callable[[int], float]) -> Moving:
+        """Let a schedule set the scale of a rule before every step."""
+        moving = self._moving[id(bound)] = Moving(bound, schedule)
+        return moving
 
     def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
         owned = owned_by(optimizer)
@@ -107,6 +135,8 @@ class Attached:
         if not self._outermost.begin():
             return None
         self.stepped = True
+        for moving in self._moving.values():
+            _eagerly(moving.move)
         for outer in self._outer_steps.values():
             outer.before_step()
         if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
@@ -183,6 +213,8 @@ class Attached:
         """Proximal steps first, then projections."""
         if not self._outermost.end():
             return
+        for moving in self._moving.values():
+            _eagerly(moving.count)
         self._held.clear()
         if self._view is not None and not used(self._view):
             raise RuntimeError(
@@ -208,10 +240,15 @@ class Attached:
             outer.after_step()
 
 
+@torch.compiler.disable
+def _eagerly(call: Callable[[], None]) -> None:
+    """What a compiled step must not take for a constant."""
+    call()
+
+
 def _reads(optimizer: Optimizer, loss: Any) -> bool:
     """Whether its steps depend on the loss, as LBFGS's do, and those of classes of which that is not known may."""
-    known = type(optimizer).__module__.startswith(("torch.optim.", "regtorch.keras."))
-    return isinstance(optimizer, LBFGS) or (not known and isinstance(loss, Tensor))
+    return facts_of(optimizer).reads_loss and loss is not None
 
 
 def _left_out(loss: Any, optimizer: Optimizer) -> bool:

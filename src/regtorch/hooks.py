@@ -7,13 +7,15 @@ the optimizer object: `copy.deepcopy(optimizer)` and pickling drop them, as they
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from torch.optim import Optimizer
 
-from regtorch import proximal, step_sizes
-from regtorch.attached import Attached, Place, owns, parts_of
+from regtorch import proximal
+from regtorch.attached import Attached, Moving, Place, owns, parts_of
+from regtorch.optimizers import check_step_size
 from regtorch.unwrap import bare, check_penalty, check_steps, layers, owned_by
 
 if TYPE_CHECKING:
@@ -31,9 +33,39 @@ class Handle:
         self._place: Place = place
         self._bound = bound
         self._removed = False
+        self._moving: Moving | None = None
 
     def __repr__(self) -> str:
         return f"Handle({self._bound!r}{', removed' * self._removed})"
+
+    def follow(self, schedule: Callable[[int], float]) -> None:
+        """Let a schedule set the rule's scale before every step."""
+        attached = self._attached()
+        if attached is not None:
+            bound: Any = self._bound
+            self._moving = attached.move(bound, schedule)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps for which a schedule was asked; set it where a training goes on.
+
+        Raises:
+            AttributeError: the rule was attached without a schedule.
+            TypeError: set to what is not a whole number.
+        """
+        return self._scheduled().steps
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise TypeError(f"steps must be a whole number of at least 0, received {value!r}")
+        self._scheduled().steps = value
+        self._scheduled().move()
+
+    def _scheduled(self) -> Moving:
+        if self._moving is None:
+            raise AttributeError(f"{self!r} has no schedule; attach the rule with schedule=...")
+        return self._moving
 
     def remove(self) -> None:
         """Detach the rule; doing so twice changes nothing."""
@@ -43,13 +75,19 @@ class Handle:
         self._removed = True
 
 
-def attach(optimizer: Optimizer, bound: BoundTerms | BoundConstraint, place: Place) -> Handle:
+def attach(
+    optimizer: Optimizer,
+    bound: BoundTerms | BoundConstraint,
+    place: Place,
+    schedule: Callable[[int], float] | None = None,
+) -> Handle:
     """Let `bound` act at every step; all checks come first, so that a failure leaves nothing behind.
 
     Args:
         optimizer: a torch optimizer or what wraps one.
         bound: what acts.
         place: where in a step.
+        schedule: gives the bound rule's scale for a number of steps made.
 
     Raises:
         TypeError: not a torch optimizer or one without step hooks, a penalty that cannot act this way, or an optimizer
@@ -73,16 +111,21 @@ def attach(optimizer: Optimizer, bound: BoundTerms | BoundConstraint, place: Pla
             f"attach: this {type(optimizer).__name__} owns none of the weights of {bound!r}; "
             "build the optimizer from the same model's trainable parameters, after any replacement of its weights"
         )
+    if schedule is not None and not callable(schedule):
+        raise TypeError(f"attach: schedule must be a function of the number of steps made, received {schedule!r}")
     if place != "constraint":
         check_penalty(optimizer)
         if place == "proximal":
-            step_sizes.check(optimizer)
+            check_step_size(optimizer)
             before = [term for other in attached.rules["proximal"] for term in parts_of(other)]
-            proximal.check_terms([*before, *parts])
+            proximal.check_terms(optimizer, [*before, *parts])
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
     _ATTACHED[optimizer] = attached
-    return Handle(attached, place, bound)
+    handle = Handle(attached, place, bound)
+    if schedule is not None:
+        handle.follow(schedule)
+    return handle
 
 
 _ATTACHED: WeakKeyDictionary[Optimizer, Attached] = WeakKeyDictionary()

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, Optimizer
+from torch.optim import Optimizer
+
+from regtorch.optimizers import facts_of
 
 __all__ = ["lends_decay", "used", "view_with_decay"]
 
@@ -23,7 +25,7 @@ def lends_decay(optimizer: Optimizer) -> bool:
 
     Others add it in a pass of their own, decouple it, or are a class of which this is not known.
     """
-    if type(optimizer) not in (SGD, Adam, Adagrad) or torch.compiler.is_compiling():
+    if not facts_of(optimizer).lends_decay or torch.compiler.is_compiling():
         return False
     return all(g.get("fused") and not g.get("decoupled_weight_decay") for g in optimizer.param_groups)
 

@@ -1,8 +1,8 @@
 """What is known of each optimizer class: one table, open to anyone's.
 
-The step size of a proximal step is the one that a weight meets at rest: at a solution w the optimizer moves w to w - s·g,
-g the task's gradient, and the proximal step with the same s brings it back. So s is that of a constant gradient,
-coordinate by coordinate where the optimizer scales coordinates.
+The step size of a proximal step is the one that a weight meets at rest: at a solution w the optimizer moves w to
+w - s·g, g the task's gradient, and the proximal step with the same s brings it back. So s is that of a constant
+gradient, coordinate by coordinate where the optimizer scales coordinates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-__all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "register_optimizer", "step_size"]
+__all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "names_of", "register_optimizer", "step_size"]
 
 Step = float | Tensor
 StepSize = Callable[[dict[str, Any], dict[str, Any]], Step]  # of a param group and a weight's state after the step
@@ -26,21 +26,21 @@ class Facts:
     """What is known of one optimizer class; of a subclass nothing is, since it may do anything.
 
     Attributes:
-        step_size: the step size of a weight at rest, from its param group and its state after the step; None: not known.
+        step_size: the step size of a weight at rest, from its param group and its state after the step; None: unknown.
         one_step_size: whether that is one number for all numbers of a weight.
         elementwise: whether each number is stepped by itself, so that many nets can be stacked.
         why_not: the reason, where it is not.
         lends_decay: whether its fused step adds weight_decay · w to each gradient in the same pass.
-        searches: whether it compares losses along a line, so that it must see the penalty in them.
+        reads_loss: whether its steps depend on the loss, so that it must see the penalty in it.
         sparse_only: whether it takes sparse gradients alone, which a penalty's never is.
     """
 
     step_size: StepSize | None = None
     one_step_size: bool = False
     elementwise: bool = False
-    why_not: str = "whether it looks at one number at a time is not known"
+    why_not: str = "it is not known to treat every number of a weight by itself"
     lends_decay: bool = False
-    searches: bool = False
+    reads_loss: bool = False
     sparse_only: bool = False
 
 
@@ -92,12 +92,11 @@ _FACTS: dict[type[Optimizer], Facts] = {
     optim.RAdam: Facts(elementwise=True),
     optim.Rprop: Facts(elementwise=True),
     optim.ASGD: Facts(elementwise=True),
-    optim.LBFGS: Facts(why_not="it searches along one line for all weights", searches=True),
+    optim.LBFGS: Facts(why_not="it searches along one line for all weights", reads_loss=True),
     optim.SparseAdam: Facts(why_not="it takes sparse gradients only", sparse_only=True),
     optim.Adafactor: Facts(why_not="it scales a weight by the norm of all its numbers"),
     optim.Muon: Facts(why_not="it orthogonalises whole matrices"),
 }
-_OF_TORCH = tuple(_FACTS)
 
 
 def register_optimizer(
@@ -106,17 +105,18 @@ def register_optimizer(
     elementwise: bool = False,
     *,
     one_step_size: bool = False,
-    searches: bool = False,
+    reads_loss: bool = False,
 ) -> None:
     """Say what an optimizer class does, so that proximal steps and stacked paths work with it.
 
     Args:
         cls: the class; its subclasses need a registration of their own.
-        step_size: step_size(group, state), the step size of a weight whose gradient is constant: a number or one for each
-            coordinate. It makes `attach(optimizer, proximal=True)` work.
+        step_size: step_size(group, state), the step size of a weight whose gradient is constant: a number, or one for
+            each coordinate. It makes `attach(optimizer, proximal=True)` work.
         elementwise: whether each number is stepped by itself.
         one_step_size: whether `step_size` is one number for all numbers of a weight.
-        searches: whether it runs its closure several times and compares the losses, as LBFGS does.
+        reads_loss: whether its steps depend on the loss that its closure returns, as LBFGS's do; then it is given the
+            sum of task loss and penalties. That is assumed of classes that are not registered.
 
     Raises:
         TypeError: `cls` is not an optimizer class, or `step_size` not a function.
@@ -132,7 +132,7 @@ def register_optimizer(
         raise TypeError(f"register_optimizer: cls must be a class of torch optimizers, received {cls!r}")
     if not (step_size is None or callable(step_size)):
         raise TypeError(f"register_optimizer: step_size must be a function of group and state, received {step_size!r}")
-    _FACTS[cls] = Facts(step_size, one_step_size, elementwise, searches=searches)
+    _FACTS[cls] = Facts(step_size, one_step_size, elementwise, reads_loss=reads_loss)
 
 
 def facts_of(optimizer: Optimizer) -> Facts:
@@ -140,7 +140,12 @@ def facts_of(optimizer: Optimizer) -> Facts:
     return _FACTS.get(type(optimizer), _UNKNOWN)
 
 
-_UNKNOWN = Facts()
+def names_of(which: Callable[[Facts], bool], module: str = "") -> list[str]:
+    """The names of the classes of a module for whose facts `which` holds."""
+    return [cls.__name__ for cls, facts in _FACTS.items() if which(facts) and cls.__module__.startswith(module)]
+
+
+_UNKNOWN = Facts(reads_loss=True)
 
 
 def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
@@ -158,7 +163,7 @@ def check_step_size(optimizer: Optimizer) -> None:
     """
     if facts_of(optimizer).step_size is None:
         kind = type(optimizer)
-        known = [known.__name__ for known in _OF_TORCH if _FACTS[known].step_size is not None]
+        known = names_of(lambda facts: facts.step_size is not None, "torch.optim")
         name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ in known else kind.__name__
         raise TypeError(
             f"attach: proximal=True needs the optimizer's step size for each weight, which is not known for {name}; "

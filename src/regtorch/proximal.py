@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from regtorch.optimizers import Step, facts_of, step_size
 from regtorch.penalties import L1, L2, Elementwise, Penalty
-from regtorch.step_sizes import Step, step_size
 from regtorch.weights import Weight
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Chain:
     rules: list[Scaled]
 
 
-def check_terms(terms: Iterable[Term]) -> None:
+def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
     """Refuse penalties without a proximal step, alone or together, and weights that are computed from others.
 
     Raises:
@@ -48,6 +48,11 @@ def check_terms(terms: Iterable[Term]) -> None:
     for term in terms:
         if type(term.rule).prox is Penalty.prox:
             term.rule.prox(torch.zeros(1, 1), 1.0)  # says what is missing
+        if term.rule.one_step_size and not facts_of(optimizer).one_step_size:
+            raise TypeError(
+                f"attach: {term.rule.name} has a proximal step with one step size for a whole weight alone, and "
+                f"{type(optimizer).__name__} has one for each coordinate; use SGD, or attach without proximal=True"
+            )
         for weight, tensor in term.weights():
             if not isinstance(tensor, nn.Parameter):
                 raise TypeError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ _ITERATIONS = 2000
 _LOOK = 10  # iterations between two looks at the progress, each of which waits for the device
 
 
-def precise(w: Tensor) -> AbstractContextManager[None]:
+def precise(w: Tensor) -> torch.autocast:
     """Matrix products in the dtype of `w`, also under autocast."""
     return torch.autocast(w.device.type, enabled=False)
 

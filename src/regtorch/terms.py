@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,7 +80,9 @@ class BoundTerms(ABC):
         for factor, term in self.terms():
             term.add_grad_to(factor, foreach=foreach)
 
-    def attach(self, optimizer: Optimizer, *, proximal: bool = False) -> hooks.Handle:
+    def attach(
+        self, optimizer: Optimizer, *, proximal: bool = False, schedule: Callable[[int], float] | None = None
+    ) -> hooks.Handle:
         """Act at every `optimizer.step()` in any trainer (way 3), on the weights that this optimizer owns.
 
         Those are the selected ones that are trainable when the step comes: layers that are unfrozen later join then.
@@ -92,6 +94,12 @@ class BoundTerms(ABC):
         `.grad` until it is zeroed, as after any backward; but a fused SGD, Adam or Adagrad adds an L2 in its own pass
         over the weights, where it costs nothing and leaves `.grad` as it was.
 
+        Args:
+            optimizer: any torch optimizer, or what wraps one.
+            proximal: act by proximal steps.
+            schedule: sets `scale` before every step: a function of the number of steps made before, such as
+                `rt.schedules.warmup(1000)`. `handle.steps` is that number; save it, and set it where a training goes on.
+
         Returns:
             A handle; `handle.remove()` takes the rule off again.
 
@@ -101,7 +109,7 @@ class BoundTerms(ABC):
             ValueError: the optimizer owns none of the weights, has this rule already, or maximises; or (proximal) the
                 proximal step of several penalties on one weight is not known.
         """
-        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient")
+        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", schedule)
 
     def sparsity(self) -> dict[str, float]:
         """The share of exact zeros in each chosen weight."""

@@ -25,7 +25,7 @@ _DIRECTIONS = 6
 def check_penalty(
     rule: Penalty, *, shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 0, smooth: bool = False
 ) -> None:
-    """Try what a penalty promises: one finite number, its gradient, its proximal step, no writing, no strength no effect.
+    """Try what a penalty promises: one finite number, its gradient, its proximal step, nothing written, nothing at λ=0.
 
     Args:
         rule: the penalty; its own strength should be above 0.
@@ -61,7 +61,7 @@ def check_penalty(
 
 
 def check_constraint(rule: Constraint, *, shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 0) -> None:
-    """Try what a constraint promises: inside after one application, unchanged by a second, `project_` the same in place.
+    """Try what a constraint promises: inside after one application, the same after two, `project_` the same in place.
 
     Args:
         rule: the constraint.
@@ -101,10 +101,11 @@ def _check_value(rule: Penalty, w: Tensor) -> None:
     value: Any = rule(w.requires_grad_())
     w.requires_grad_(False)
     what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
-    _require(isinstance(value, Tensor) and value.ndim == 0, rule, f"gives {what} where a penalty is one number; sum it", w)
+    one = isinstance(value, Tensor) and value.ndim == 0
+    _require(one, rule, f"gives {what} where a penalty is one number; sum it", w)
     _require(torch.equal(w, before), rule, "writes into the weight", w)
     _require(bool(value.isfinite()), rule, f"gives {value.item()}", w)
-    _require(value.requires_grad, rule, "gives a number without a graph: compute it from w with torch, without .item()", w)
+    _require(value.requires_grad, rule, "gives a number without a graph; compute it from w by torch's functions", w)
     _require(torch.equal(rule(w), value.detach()), rule, "gives another number when it is called again", w)
     half = rule(w.half())
     _require(half.dtype in (torch.float32, torch.float64), rule, f"sums in {half.dtype}; begin with w.float()", w)
@@ -112,7 +113,8 @@ def _check_value(rule: Penalty, w: Tensor) -> None:
 
 def _check_gradient(rule: Penalty, w: Tensor, smooth: bool) -> None:
     g = rule.grad(w)
-    _require(isinstance(g, Tensor) and g.shape == w.shape and g.dtype == w.dtype, rule, "has a grad unlike its weight", w)
+    alike = isinstance(g, Tensor) and g.shape == w.shape and g.dtype == w.dtype
+    _require(alike, rule, "has a grad of another shape or dtype than its weight", w)
     v = w.clone().requires_grad_()
     (expected,) = torch.autograd.grad(rule(v), v)
     _require(_close(g, expected), rule, f"has grad {g} where autograd says {expected}", w)

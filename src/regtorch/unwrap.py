@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch.optim import Optimizer, SparseAdam
+from torch.optim import Optimizer
+
+from regtorch.optimizers import facts_of
 
 __all__ = ["bare", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
 
@@ -119,9 +121,10 @@ def check_penalty(optimizer: Optimizer) -> None:
         TypeError: it takes sparse gradients only.
         ValueError: it maximises.
     """
-    if isinstance(optimizer, SparseAdam):
+    if facts_of(optimizer).sparse_only:
         raise TypeError(
-            "attach: SparseAdam takes sparse gradients only, and a penalty's gradient is dense; use SGD or Adagrad"
+            f"attach: {type(optimizer).__name__} takes sparse gradients only, and a penalty's gradient is dense; "
+            "use SGD or Adagrad"
         )
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise ValueError(

@@ -129,7 +129,7 @@ class NuclearNorm(Penalty):
 class SoftOrthogonal(Penalty):
     """λ ‖WWᵀ - I‖²_F: units orthogonal to each other and of norm 1 (Brock et al. 2017; Bansal et al. 2018).
 
-    With more units than inputs they cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same, since the two differ
+    With more units than inputs they cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same: the two differ
     by a constant.
 
     Args:

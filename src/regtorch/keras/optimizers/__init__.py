@@ -7,5 +7,9 @@ from regtorch.keras.optimizers.config import optimizer
 from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD
+from regtorch.optimizers import register_optimizer
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "KerasOptimizer", "Nadam", "RMSprop", "optimizer"]
+
+for _kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Nadam, Adamax):
+    register_optimizer(_kind, _kind.step_size, elementwise=True, one_step_size=_kind is SGD)

@@ -7,25 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.keras import optimizers as keras
+from regtorch.optimizers import facts_of, names_of
 from regtorch.training.errors import RunError
 
 __all__ = ["Block", "StackOptimizer"]
 
-ELEMENTWISE = (
-    *(optim.SGD, optim.Adam, optim.AdamW, optim.NAdam, optim.RAdam, optim.RMSprop, optim.Adagrad, optim.Adadelta),
-    *(optim.Adamax, optim.Rprop, optim.ASGD),
-    *(keras.SGD, keras.Adam, keras.AdamW, keras.Nadam, keras.RMSprop, keras.Adagrad, keras.Adadelta, keras.Adamax),
-)
-_WHY_NOT = {
-    "LBFGS": "it searches along one line for all weights",
-    "SparseAdam": "it takes sparse gradients only",
-    "Adafactor": "it scales a weight by the norm of all its numbers",
-    "Muon": "it orthogonalises whole matrices",
-}
 _BLOCK = 1 << 17  # numbers; weight, gradient and state of a block stay in a core's cache during its step
 
 
@@ -120,12 +109,11 @@ def check_elementwise(optimizer: Optimizer) -> None:
     Raises:
         RunError: with the reason.
     """
-    if type(optimizer) in ELEMENTWISE:
-        return
-    name = type(optimizer).__name__
-    why = _WHY_NOT.get(name, "it is not known to treat every number of a weight by itself")
-    known = ", ".join(dict.fromkeys(kind.__name__.lower() for kind in ELEMENTWISE))
-    raise RunError(f"a path cannot use {name}: {why}; choose one of {known}, or use train.py -m")
+    facts = facts_of(optimizer)
+    if not facts.elementwise:
+        known = ", ".join(dict.fromkeys(name.lower() for name in names_of(lambda facts: facts.elementwise)))
+        name = type(optimizer).__name__
+        raise RunError(f"a path cannot use {name}: {facts.why_not}; choose one of {known}, or use train.py -m")
 
 
 def _rows(value: Any, block: Block, param: Tensor) -> Any:

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
+from regtorch.optimizers import step_size
 from regtorch.penalties import Penalty
-from regtorch.step_sizes import step_size
 from regtorch.sweep.path.optimizer import Block
 from regtorch.training.errors import RunError
 from regtorch.weights import Weight

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regtorch import step_sizes
+from regtorch.optimizers import check_step_size
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.clip import clip_
 from regtorch.sweep.path.draws import Draws
@@ -55,7 +55,7 @@ class Trainer:
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
         self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
         if start.proximal and self.penalties.weights:
-            step_sizes.check(self.optimizer.optimizer)
+            check_step_size(self.optimizer.optimizer)
             self.penalties.check_proximal()
         self.batches = feed.shuffled([origin.data_seed for origin in origins])
         self._score, self._score_of = score_for(start.task)
