@@ -37,13 +37,16 @@ class Moving:
 
     def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
         self._bound, self._schedule, self.steps = bound, schedule, 0
+        # A compiled step must not take them for constants.
+        self.before_step: Callable[[], None] = torch.compiler.disable(self.move)
+        self.after_step: Callable[[], None] = torch.compiler.disable(self._count)
         self.move()
 
     def move(self) -> None:
         """Set the scale for the step to come."""
         self._bound.scale = self._schedule(self.steps)
 
-    def count(self) -> None:
+    def _count(self) -> None:
         """A step was made."""
         self.steps += 1
 
@@ -136,7 +139,7 @@ class Attached:
             return None
         self.stepped = True
         for moving in self._moving.values():
-            _eagerly(moving.move)
+            moving.before_step()
         for outer in self._outer_steps.values():
             outer.before_step()
         if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
@@ -214,7 +217,7 @@ class Attached:
         if not self._outermost.end():
             return
         for moving in self._moving.values():
-            _eagerly(moving.count)
+            moving.after_step()
         self._held.clear()
         if self._view is not None and not used(self._view):
             raise RuntimeError(
@@ -238,12 +241,6 @@ class Attached:
             self._check_found(optimizer, bound, done)
         for outer in self._outer_steps.values():
             outer.after_step()
-
-
-@torch.compiler.disable
-def _eagerly(call: Callable[[], None]) -> None:
-    """What a compiled step must not take for a constant."""
-    call()
 
 
 def _reads(optimizer: Optimizer, loss: Any) -> bool:

@@ -124,7 +124,11 @@ def attach(
     _ATTACHED[optimizer] = attached
     handle = Handle(attached, place, bound)
     if schedule is not None:
-        handle.follow(schedule)
+        try:
+            handle.follow(schedule)
+        except BaseException:
+            handle.remove()
+            raise
     return handle
 
 

@@ -98,7 +98,7 @@ class BoundTerms(ABC):
             optimizer: any torch optimizer, or what wraps one.
             proximal: act by proximal steps.
             schedule: sets `scale` before every step: a function of the number of steps made before, such as
-                `rt.schedules.warmup(1000)`. `handle.steps` is that number; save it, and set it where a training goes on.
+                `rt.schedules.warmup(1000)`. `handle.steps` is that number; save it, and set it to go on later.
 
         Returns:
             A handle; `handle.remove()` takes the rule off again.
