@@ -22,6 +22,11 @@ def receipt(
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
     text = [head, *_table(lines, widths)]
     text += [f"  changed since binding: {change}" for change in changes]
+    if selection.exempt:
+        names = ", ".join(selection.exempt)
+        text.append(
+            f"  the net's own no_weight_decay() lists {names}; to leave one out, add -name:{selection.exempt[0]}"
+        )
     if selection.idle:
         idle = ", ".join(selection.idle)
         text.append(f"  matching no weight: {idle} (names are whole: name:head.* or name:head.weight)")

@@ -6,7 +6,7 @@ the parameters behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -15,17 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
+from torch.optim.swa_utils import AveragedModel
 
 from regtorch.roles import ORDER, Role, role_of
 from regtorch.sharded import is_flattened
 
-__all__ = ["FLATTENED", "Weight", "modules_of", "types_of", "weights_of"]
+__all__ = ["FLATTENED", "Weight", "exempt_from_decay", "modules_of", "types_of", "weights_of"]
 
 FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism or DDP, with which rules work"
 
 # Containers that rename what they wrap.
-_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module"}
-_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module", "_fsdp_wrapped_module"}
+_HOLDERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)  # as `.module`
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _walk(root: nn.Module) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], n
         for child, submodule in module._modules.items():
             if submodule is None or (child == "parametrizations" and is_parametrized(module)):
                 continue
-            hidden = child in _WRAPPERS or (child == "module" and isinstance(module, _PARALLEL))
+            hidden = child in _WRAPPERS or (child == "module" and isinstance(module, _HOLDERS))
             children.append(((*path, child), shown if hidden else (*shown, child), submodule))
         pending.extend(reversed(children))
 
@@ -197,6 +198,15 @@ def modules_of(root: nn.Module) -> dict[str, nn.Module]:
     for _, shown, module in _walk(root):
         found.setdefault(id(module), (".".join(shown), module))
     return dict(found.values())
+
+
+def exempt_from_decay(root: nn.Module) -> set[str]:
+    """The names that the net itself says not to decay, by a method `no_weight_decay()` as timm's nets have it."""
+    found: set[str] = set()
+    for _, shown, module in _walk(root):
+        if callable(listed := getattr(module, "no_weight_decay", None)):
+            found |= {".".join((*shown, name)) for name in cast("Iterable[str]", listed())}
+    return found
 
 
 def types_of(module: nn.Module) -> frozenset[str]:
