@@ -154,7 +154,7 @@ class Exempting(nn.Module):
 
 
 def test_what_the_net_exempts_from_decay_is_in_the_receipt():
-    line = "the net's own no_weight_decay() lists {}token_projection.weight; to leave one out, add -name:{}token_projection"
-    assert line.format("", "") in rt.L2(0.1).on(Exempting()).receipt()
-    assert line.format("0.", "0.") in rt.MaxNorm(1.0).on(nn.Sequential(Exempting())).receipt()
+    line = "no_weight_decay() lists {0}token_projection.weight; to leave one out, add -name:{0}token_projection.weight"
+    assert line.format("") in rt.L2(0.1).on(Exempting()).receipt()
+    assert line.format("0.") in rt.MaxNorm(1.0).on(nn.Sequential(Exempting())).receipt()
     assert "no_weight_decay" not in rt.L2(0.1, select="kernel -name:token*").on(Exempting()).receipt()
