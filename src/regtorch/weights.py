@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from regtorch.roles import ORDER, Role, role_of
 from regtorch.sharded import is_flattened
+from regtorch.units import Layout, layout_of
 
 __all__ = ["FLATTENED", "Weight", "exempt_from_decay", "modules_of", "types_of", "weights_of"]
 
@@ -41,7 +42,7 @@ class Weight:
         types: the class names of its owners, base classes included.
         shape: its shape when it was found.
         trainable: whether it required a gradient when it was found.
-        groups: groups of a transposed convolution, whose units lie in dim 1; 0 for any other owner (units in dim 0).
+        layout: where its output units lie.
     """
 
     names: tuple[str, ...]
@@ -51,7 +52,7 @@ class Weight:
     types: frozenset[str]
     shape: torch.Size
     trainable: bool
-    groups: int
+    layout: Layout
 
     @property
     def name(self) -> str:
@@ -96,13 +97,6 @@ class Weight:
         compute = derived(owner).get(self.attribute) if parameter is None else None
         behind = [parameter] if parameter is not None else list(compute.parameters) if compute else []
         return [p for p in behind if frozen or p.requires_grad]
-
-    def swap_units(self, w: Tensor) -> Tensor:
-        """From this weight's layout to output units in dim 0, and back: its own inverse.
-
-        A view, but under several groups a copy. Only a transposed convolution's units lie in (groups, dim 1).
-        """
-        return w.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1) if self.groups else w
 
 
 @dataclass(frozen=True)
@@ -224,7 +218,6 @@ def _check(name: str, parameter: nn.Parameter) -> None:
 def _describe(
     module: nn.Module, path: tuple[str, ...], attribute: str, name: str, tensor: Tensor, trainable: bool
 ) -> Weight:
-    transposed = isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) and tensor.ndim > 2
     return Weight(
         names=(name,),
         path=path,
@@ -233,7 +226,7 @@ def _describe(
         types=types_of(module),
         shape=tensor.shape,
         trainable=trainable,
-        groups=cast(int, module.groups) if transposed else 0,
+        layout=layout_of(module, attribute, tensor),
     )
 
 
