@@ -65,7 +65,7 @@ def fit(data: ArraysDataModule, *callbacks: Callback, ckpt: Path | None = None, 
         **{"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks), **settings},
     )
     with quiet():
-        trainer.fit(net, data, ckpt_path=ckpt, weights_only=True)
+        trainer.fit(net, data, ckpt_path=ckpt)
     return net, seen
 
 
