@@ -16,10 +16,10 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {"rule", "gradients", "singular", "penalties", "constraints", "conventions", "nn", "init", "schedules"},
-    {"roles", "sharded", "weights", "select", "receipt", "param_groups", "testing"},
+    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
     {
         *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),
-        *("hooks", "transforms", "passes", "terms", "bind", "activity", "estimates"),
+        *("hooks", "transforms", "passes", "terms", "bound", "bound_constraint", "bind", "activity", "estimates"),
     },
     {"keras", "doctor", "models"},
     {"data", "training"},

@@ -38,8 +38,9 @@ class Moving:
     def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
         self._bound, self._schedule, self.steps = bound, schedule, 0
         # A compiled step must not take them for constants.
-        self.before_step: Callable[[], None] = torch.compiler.disable(self.move)
-        self.after_step: Callable[[], None] = torch.compiler.disable(self._count)
+        eagerly: Any = torch.compiler.disable
+        self.before_step: Callable[[], None] = eagerly(self.move)
+        self.after_step: Callable[[], None] = eagerly(self._count)
         self.move()
 
     def move(self) -> None:

@@ -5,100 +5,26 @@ Three ways to the same gradient: (1) `loss + reg()`, (2) `reg.add_grad_()` after
 
 from __future__ import annotations
 
-from abc import ABC
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from regtorch import hooks
-from regtorch.constraints import Constraint
+from regtorch.bound import Bound
+from regtorch.bound_constraint import BoundConstraint
 from regtorch.gradients import accumulate_
 from regtorch.penalties import Penalty
 from regtorch.receipt import receipt
-from regtorch.rule import Rule, wide
-from regtorch.select import Selection, choose
-from regtorch.sharded import is_flattened, is_sharded, part_like, whole
+from regtorch.rule import wide
+from regtorch.sharded import is_sharded, part_like, whole
 from regtorch.terms import BoundSum, BoundTerms, Owned, Term
 from regtorch.transforms import check_transforms
-from regtorch.weights import FLATTENED, Weight
+from regtorch.weights import Weight
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    pass
 
 __all__ = ["Bound", "BoundConstraint", "BoundPenalty", "BoundSum", "BoundTerms"]
-
-
-class Bound(ABC):
-    """A rule on the weights of a module.
-
-    The module and the weights' names are kept, the tensors are read again at every use: loading a state dict with
-    `assign=True`, replacing a layer by one of the same name, freezing or unfreezing one is seen. A deep copy of the
-    module needs a binding of its own.
-
-    Attributes:
-        changes: for each time that weights were unfrozen since binding, which joined and when that was seen.
-    """
-
-    def __init__(self, rule: Rule, model: nn.Module) -> None:
-        self.rule = rule
-        self.model = model
-        self.changes: list[str] = []
-        self.selection: Selection = choose(model, rule.select)
-        for weight in self.selection.chosen:
-            tensor = weight.read(model)
-            if tensor.is_complex():
-                raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
-
-    def __repr__(self) -> str:
-        names = ", ".join(w.name for w in self.selection.chosen)
-        return f"{self.rule!r} on {names}"
-
-    def now(self) -> Selection:
-        """The selection with the chosen weights' shapes as they are now, without those frozen by now."""
-        weights = list(self.weights())  # chooses again where need be
-        return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in weights))
-
-    def choose_again(self, when: str = "when the rule was next used") -> None:
-        """Take in weights that match, were frozen when they were chosen from, and are trainable now."""
-        if not any(weight.leaves(self.model) for weight in self.selection.dormant):
-            return
-        before = {weight.name for weight in self.selection.chosen}
-        self.selection = choose(self.model, self.rule.select)
-        joined = ", ".join(weight.name for weight in self.selection.chosen if weight.name not in before)
-        self.changes.append(f"{joined or 'no weight'} joined, unfrozen, {when}")
-
-    def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
-        self.choose_again()
-        for weight in self.selection.chosen:
-            tensor = weight.read(self.model)
-            if is_flattened(tensor) or tensor.ndim != len(weight.shape):
-                raise self._changed(weight, tensor)
-            if tensor.requires_grad and isinstance(tensor, nn.Parameter):
-                if owned is None or id(tensor) in owned:
-                    yield weight, tensor
-            elif any(owned is None or id(p) in owned for p in weight.leaves(self.model)):
-                yield weight, tensor
-
-    def _changed(self, weight: Weight, tensor: Tensor) -> LookupError:
-        sharded = is_flattened(tensor)
-        what = "sharded by FSDP" if sharded else "given another number of dims"
-        advice = FLATTENED if sharded else "bind the rule again"
-        return LookupError(f"the weight {weight.name!r} was {what} since {self.rule!r} was bound to it; {advice}")
-
-    def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters behind the chosen weights, with the weights' names.
-
-        Args:
-            frozen: those that match but are frozen, too.
-        """
-        for weight in (*self.selection.chosen, *(self.selection.dormant if frozen else ())):
-            for parameter in weight.leaves(self.model, frozen):
-                yield weight.name, parameter
 
 
 class BoundPenalty(Bound, Term):
@@ -112,10 +38,6 @@ class BoundPenalty(Bound, Term):
         self._rules: dict[str, Penalty] = {}
         for weight in self.selection.chosen:
             self.rule_of(weight)
-
-    def units(self, weight: Weight, tensor: Tensor) -> Tensor:
-        """Between a weight's own layout and units first, where the rule looks at units; its own inverse."""
-        return weight.swap_units(tensor) if self.rule.by_unit else tensor
 
     def names(self) -> list[str]:
         """The chosen weights' names."""
@@ -154,7 +76,7 @@ class BoundPenalty(Bound, Term):
         """The closed-form gradient of one weight, in that weight's layout."""
         if is_sharded(tensor) and self.rule.by_unit:
             return part_like(self.grad(weight, whole(tensor)), tensor)
-        return self.units(weight, self.rule_of(weight).grad(self.units(weight, tensor)))
+        return self.stored(weight, self.rule_of(weight).grad(self.units(weight, tensor)), tensor)
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
         """Many weights at once where the rule allows it and the gradients are plain; one by one otherwise."""
@@ -175,7 +97,7 @@ class BoundPenalty(Bound, Term):
             elif not (self.rule.by_unit or isinstance(factor, Tensor)) and self.rule_of(weight) is self.rule:
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
-            elif weight.groups > 1 or is_sharded(tensor):  # units first is a copy there, to which adding is lost
+            elif not weight.layout.is_view or is_sharded(tensor):  # what is added to a copy, units first, is lost
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             else:
                 into = self.units(weight, tensor.grad)
@@ -208,86 +130,7 @@ class BoundPenalty(Bound, Term):
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
-
-
-class BoundConstraint(Bound):
-    """A constraint on the weights of a module; made by `constraint.on(model)`."""
-
-    rule: Constraint
-
-    def __init__(self, rule: Constraint, model: nn.Module) -> None:
-        super().__init__(rule, model)
-        for weight, tensor in self.weights():
-            if not isinstance(tensor, nn.Parameter):
-                raise self._computed(weight)
-        self.violation()  # an argument that does not fit a weight shows here, not in the first step
-
-    def _view(self, weight: Weight, tensor: Tensor) -> Tensor:
-        return weight.swap_units(tensor) if self.rule.by_unit else tensor
-
-    def project_(self) -> None:
-        """Bring every chosen weight into the set, in place."""
-        self.project_owned()
-
-    @torch.no_grad()
-    def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> bool:
-        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`.
-
-        Where `found_inf`, which a fused optimizer has under a GradScaler, is not 0, the step was left out by the
-        optimizer itself, and weights stay.
-        """
-        found = False
-        for weight, tensor in self.weights(owned):
-            found = True
-            if not isinstance(tensor, nn.Parameter):
-                raise self._computed(weight)
-            before = None if found_inf is None else tensor.clone()
-            if is_sharded(tensor):
-                tensor.copy_(part_like(self._projected(weight, whole(tensor)), tensor))
-            elif self.rule.by_unit and weight.groups > 1:  # units first is a copy there
-                tensor.copy_(self._projected(weight, tensor))
-            else:
-                self.rule.project_(self._view(weight, tensor))
-            if found_inf is not None and before is not None:
-                tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
-        return found or not any(True for _ in self.weights())
-
-    def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
-        new = self.rule(self._view(weight, tensor))
-        return weight.swap_units(new) if self.rule.by_unit else new
-
-    def _computed(self, weight: Weight) -> TypeError:
-        return TypeError(
-            f"{self.rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
-            f"projected; leave it out with -name:{weight.name} or remove the parametrization"
-        )
-
-    @torch.no_grad()
-    def by_weight(self) -> dict[str, Float[Tensor, ""]]:
-        """How far each chosen weight lies outside the set."""
-        return {w.name: self.rule.violation(self._view(w, whole(tensor))) for w, tensor in self.weights()}
-
-    def violation(self) -> Float[Tensor, ""]:
-        """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
-        values = list(self.by_weight().values())
-        return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
-
-    def attach(self, optimizer: Optimizer) -> hooks.Handle:
-        """Project after every `optimizer.step()`, on the weights that this optimizer owns.
-
-        Raises:
-            TypeError: not a torch optimizer.
-            ValueError: the optimizer owns none of the weights, or has this rule already.
-        """
-        return hooks.attach(optimizer, self, "constraint")
-
-    def receipt(self) -> str:
-        """What was chosen and how far it lies outside the set; what was not, and why."""
-        values = {name: value.item() for name, value in self.by_weight().items()}
-        total = f"outside by at most {max(values.values(), default=0.0):.4g}"
-        by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit)
 
 
 def _plain(grad: Tensor | None) -> bool:
