@@ -51,6 +51,15 @@ def mean_abs_cosine(w: Array) -> float:
     return 0.0 if n < 2 else 0.3 * float((cosines.sum() - np.diag(cosines).sum()) / (n * (n - 1)))
 
 
+def singular_values(w: Array) -> Array:
+    return np.linalg.svd(w, compute_uv=False)
+
+
+def over_norm(w: Array, power: int) -> float:
+    norm = np.sqrt((w**2).sum())
+    return 0.3 * float((np.abs(w).sum() / norm) ** power) if norm else 0.0
+
+
 def with_norms(new: Callable[[Array], Array]) -> Callable[[Array], Array]:
     def scaled(w: Array) -> Array:
         norms = row_norms(w)
@@ -79,6 +88,29 @@ PENALTIES: dict[str, PenaltyCase] = {
         rt.Orthogonal(0.3, mode="columns"),
         lambda w: mean_abs_cosine(w.T),
         lambda s: rt.Orthogonal(s, mode="columns"),
+        proximal=False,
+    ),
+}
+
+PENALTIES |= {
+    "Custom": PenaltyCase(
+        rt.Custom(lambda w: w.square().sum(), 0.3),
+        lambda w: 0.3 * float((w**2).sum()),
+        lambda s: rt.Custom(lambda w: w.square().sum(), s),
+        proximal=False,
+    ),
+    "Hoyer": PenaltyCase(rt.Hoyer(0.3), lambda w: over_norm(w, 1), rt.Hoyer, proximal=False),
+    "HoyerSquare": PenaltyCase(rt.HoyerSquare(0.3), lambda w: over_norm(w, 2), rt.HoyerSquare, proximal=False),
+    "SpectralNorm": PenaltyCase(
+        rt.SpectralNorm(0.3), lambda w: 0.3 * float(singular_values(w).max()), rt.SpectralNorm, proximal=False
+    ),
+    "NuclearNorm": PenaltyCase(
+        rt.NuclearNorm(0.3), lambda w: 0.3 * float(singular_values(w).sum()), rt.NuclearNorm, proximal=False
+    ),
+    "SoftOrthogonal": PenaltyCase(
+        rt.SoftOrthogonal(0.3),
+        lambda w: 0.3 * float(((w @ w.T - np.eye(len(w))) ** 2).sum()),
+        rt.SoftOrthogonal,
         proximal=False,
     ),
 }

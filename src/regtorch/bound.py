@@ -30,7 +30,7 @@ class Bound(ABC):
 
     rule: Any
 
-    def __init__(self, rule: Penalty | Constraint, model: nn.Module) -> None:
+    def __init__(self, rule: Any, model: nn.Module) -> None:
         self.rule = rule
         self.model = model
         self.changes: list[str] = []
