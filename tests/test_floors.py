@@ -15,7 +15,7 @@ import regtorch as rt
 
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
-    {"rule", "penalties", "constraints", "conventions", "nn", "init"},
+    {"rule", "norms", "penalties", "constraints", "conventions", "nn", "init"},
     {"roles", "sharded", "weights", "select"},
     {
         *(

@@ -189,7 +189,7 @@ def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
 
 
 def _units(term: _Term, weight: Weight, w: Tensor) -> Tensor:
-    return w if isinstance(term.rule, Elementwise) else weight.swap_units(w)
+    return weight.swap_units(w) if term.rule.by_unit else w
 
 
 def _view(rule: Constraint, weight: Weight, w: Tensor) -> Tensor:
