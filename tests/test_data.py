@@ -17,6 +17,7 @@ from regtorch.data import CIFAR10, MNIST, ArraysDataModule, Digits, FashionMNIST
 from regtorch.data.arrays import Arrays
 from regtorch.data.batches import Batches
 from regtorch.data.images import adapt
+from regtorch.data.order import Order
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -164,7 +165,7 @@ def test_processes_share_the_data_out(count: int, world: int) -> None:
             Batches(
                 numbered(count),
                 4,
-                torch.Generator().manual_seed(1) if shuffled else None,
+                Order(1) if shuffled else None,
                 training=training,
                 rank=rank,
                 world=world,

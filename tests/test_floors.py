@@ -16,7 +16,7 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {"rule", "norms", "penalties", "constraints", "conventions", "nn", "init"},
-    {"roles", "sharded", "weights", "select"},
+    {"roles", "sharded", "units", "weights", "select"},
     {
         *(
             "step_sizes",

@@ -28,7 +28,7 @@ def test_a_run_leaves_what_was_promised(train: CommandLine):
         assert (folder / name).stat().st_size > 0
     assert list((folder / "tensorboard").glob("events.*"))
     assert not (folder / "error.txt").exists()
-    assert not list(folder.rglob(".*.[0-9]*"))  # nothing half-written
+    assert not list(folder.rglob(".*.part"))  # nothing half-written
 
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["parameters"] == {"total": 28_630, "trainable": 28_630}

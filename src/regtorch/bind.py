@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from regtorch.constraints import Constraint
 from regtorch.gradients import accumulate_, add_many_
 from regtorch.penalties import Elementwise, Penalty
 from regtorch.receipt import receipt
-from regtorch.rule import Rule
 from regtorch.select import Selection, choose
 from regtorch.sharded import is_flattened, is_sharded, part_like, whole
 from regtorch.terms import BoundSum, BoundTerms, Owned, Term
@@ -43,7 +42,9 @@ class Bound(ABC):
         changes: for each time that weights were unfrozen since binding, which joined and when that was seen.
     """
 
-    def __init__(self, rule: Rule, model: nn.Module) -> None:
+    rule: Any
+
+    def __init__(self, rule: Penalty | Constraint, model: nn.Module) -> None:
         self.rule = rule
         self.model = model
         self.changes: list[str] = []
@@ -52,6 +53,25 @@ class Bound(ABC):
             tensor = weight.read(model)
             if tensor.is_complex():
                 raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
+
+        self._check_units()
+
+    def _check_units(self) -> None:
+        for weight in self.selection.chosen if self.rule.by_unit else ():
+            if weight.layout.dims is None:
+                shape = "×".join(map(str, weight.shape))
+                raise TypeError(
+                    f"{self.rule!r}: which dim of the weight {weight.name!r} ({shape}) holds the output units is not "
+                    f"known; name the dims of one unit by dim=..., or leave it out with -name:{weight.name}"
+                )
+
+    def units(self, weight: Weight, tensor: Tensor) -> Tensor:
+        """A tensor laid out as a weight with its units first, where the rule looks at units."""
+        return weight.layout.units_first(tensor) if self.rule.by_unit else tensor
+
+    def stored(self, weight: Weight, units: Tensor, like: Tensor) -> Tensor:
+        """The way back, to the layout and shape of `like`."""
+        return weight.layout.stored(units, like.shape) if self.rule.by_unit else units
 
     def __repr__(self) -> str:
         names = ", ".join(w.name for w in self.selection.chosen)
@@ -68,6 +88,7 @@ class Bound(ABC):
             return
         before = {weight.name for weight in self.selection.chosen}
         self.selection = choose(self.model, self.rule.select)
+        self._check_units()
         joined = ", ".join(weight.name for weight in self.selection.chosen if weight.name not in before)
         self.changes.append(f"{joined or 'no weight'} joined, unfrozen, {when}")
 
@@ -110,10 +131,6 @@ class BoundPenalty(Bound, Term):
         Bound.__init__(self, rule, model)
         Term.__init__(self)
 
-    def units(self, weight: Weight, tensor: Tensor) -> Tensor:
-        """Between a weight's own layout and units first, where the rule looks at units; its own inverse."""
-        return weight.swap_units(tensor) if self.rule.by_unit else tensor
-
     def names(self) -> list[str]:
         """The chosen weights' names."""
         return [weight.name for weight in self.selection.chosen]
@@ -136,7 +153,7 @@ class BoundPenalty(Bound, Term):
         """The closed-form gradient of one weight, in that weight's layout."""
         if is_sharded(tensor) and self.rule.by_unit:
             return part_like(self.grad(weight, whole(tensor)), tensor)
-        return self.units(weight, self.rule.grad(self.units(weight, tensor)))
+        return self.stored(weight, self.rule.grad(self.units(weight, tensor)), tensor)
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
         """Many weights at once where the rule is elementwise and the gradients are plain; one by one otherwise."""
@@ -158,7 +175,9 @@ class BoundPenalty(Bound, Term):
             elif elementwise and not isinstance(factor, Tensor):
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
-            elif weight.groups > 1 or is_sharded(tensor):  # units first is a copy there, to which adding is lost
+            elif not weight.layout.is_view or is_sharded(
+                tensor
+            ):  # units first is a copy there, to which adding is lost
                 accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
             else:
                 self.rule.add_grad_(self.units(weight, tensor), self.units(weight, tensor.grad), factor)
@@ -190,7 +209,7 @@ class BoundPenalty(Bound, Term):
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit)
 
 
 class BoundConstraint(Bound):
@@ -204,9 +223,6 @@ class BoundConstraint(Bound):
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
         self.violation()  # an argument that does not fit a weight shows here, not in the first step
-
-    def _view(self, weight: Weight, tensor: Tensor) -> Tensor:
-        return weight.swap_units(tensor) if self.rule.by_unit else tensor
 
     def project_(self) -> None:
         """Bring every chosen weight into the set, in place."""
@@ -227,17 +243,16 @@ class BoundConstraint(Bound):
             before = None if found_inf is None else tensor.clone()
             if is_sharded(tensor):
                 tensor.copy_(part_like(self._projected(weight, whole(tensor)), tensor))
-            elif self.rule.by_unit and weight.groups > 1:  # units first is a copy there
+            elif self.rule.by_unit and not weight.layout.is_view:  # units first is a copy there
                 tensor.copy_(self._projected(weight, tensor))
             else:
-                self.rule.project_(self._view(weight, tensor))
+                self.rule.project_(self.units(weight, tensor))
             if found_inf is not None and before is not None:
                 tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
         return found or not any(True for _ in self.weights())
 
     def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
-        new = self.rule(self._view(weight, tensor))
-        return weight.swap_units(new) if self.rule.by_unit else new
+        return self.stored(weight, self.rule(self.units(weight, tensor)), tensor)
 
     def _computed(self, weight: Weight) -> TypeError:
         return TypeError(
@@ -248,7 +263,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """How far each chosen weight lies outside the set."""
-        return {w.name: self.rule.violation(self._view(w, whole(tensor))) for w, tensor in self.weights()}
+        return {w.name: self.rule.violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
@@ -269,7 +284,7 @@ class BoundConstraint(Bound):
         values = {name: value.item() for name, value in self.by_weight().items()}
         total = f"outside by at most {max(values.values(), default=0.0):.4g}"
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes)
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit)
 
 
 def _plain(grad: Tensor | None) -> bool:

@@ -84,14 +84,14 @@ def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
 
 
 def _prox(chain: _Chain, step: Step) -> Tensor:
-    w = chain.tensor
+    w, layout = chain.tensor, chain.weight.layout
     for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
         t = step * factor
         by_unit = rule.by_unit
         if by_unit and isinstance(t, Tensor) and t.ndim:
-            t = chain.weight.swap_units(t)
-        new = rule.prox(chain.weight.swap_units(w) if by_unit else w, t)
-        w = chain.weight.swap_units(new) if by_unit else new
+            t = layout.units_first(t)
+        new = rule.prox(layout.units_first(w) if by_unit else w, t)
+        w = layout.stored(new, w.shape) if by_unit else new
         if isinstance(rule, L2):
             step = step / (1 + 2 * rule.lam * t)
     return w

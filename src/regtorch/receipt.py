@@ -11,17 +11,36 @@ __all__ = ["receipt"]
 
 
 def receipt(
-    rule: str, selection: Selection, total: str, by_weight: Mapping[str, str], changes: Sequence[str] = ()
+    rule: str,
+    selection: Selection,
+    total: str,
+    by_weight: Mapping[str, str],
+    changes: Sequence[str] = (),
+    by_unit: bool = False,
 ) -> str:
-    """A heading, a line for each chosen weight, what changed, and each weight left out with the reason."""
+    """A heading, a line for each chosen weight, what changed, and each weight left out with the reason.
+
+    Args:
+        rule: the rule's text.
+        selection: what was chosen.
+        total: what the heading says of all weights.
+        by_weight: what a line says of one.
+        changes: what changed since binding.
+        by_unit: say where each weight's units lie.
+    """
     chosen = selection.chosen
     parameters = sum(w.shape.numel() for w in chosen)
     head = f"{rule}: {len(chosen)} weight{'s' * (len(chosen) != 1)}, {parameters:,} parameters, {total}"
-    lines = [(*_columns(w), by_weight.get(w.name, "")) for w in chosen]
+    lines = [(*_columns(w), by_weight.get(w.name, "") + f"  {w.layout}" * by_unit) for w in chosen]
     left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
     text = [head, *_table(lines, widths)]
     text += [f"  changed since binding: {change}" for change in changes]
+    if selection.exempt:
+        names = ", ".join(selection.exempt)
+        text.append(
+            f"  the net's own no_weight_decay() lists {names}; to leave one out, add -name:{selection.exempt[0]}"
+        )
     if selection.idle:
         idle = ", ".join(selection.idle)
         text.append(f"  matching no weight: {idle} (names are whole: name:head.* or name:head.weight)")

@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from regtorch.weights import Weight, modules_of, types_of, weights_of
+from regtorch.weights import Weight, exempt_from_decay, modules_of, types_of, weights_of
 
 __all__ = ["Selection", "SelectionError", "choose", "choose_modules", "parse", "weights"]
 
@@ -61,6 +61,7 @@ class Selection:
         chosen: the weights that match, in the net's order.
         left_out: the others, each with the reason.
         dormant: those of the others that match but for being frozen.
+        exempt: the chosen ones that the net's own `no_weight_decay()` lists.
         idle: the `name:` and `type:` atoms that match no weight at all, perhaps by a slip.
     """
 
@@ -68,6 +69,7 @@ class Selection:
     chosen: tuple[Weight, ...]
     left_out: tuple[tuple[Weight, str], ...]
     dormant: tuple[Weight, ...] = ()
+    exempt: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
 
 
@@ -112,7 +114,11 @@ def choose(model: nn.Module, select: str) -> Selection:
     if not chosen:
         raise SelectionError(_nothing(select, alternatives, left_out))
     dormant = [w for w in found if not w.trainable and any(_matches_but_for_rank(a, w) for a in alternatives)]
-    return Selection(select, tuple(chosen), tuple(left_out), tuple(dormant), _idle(alternatives, trainable))
+    listed = exempt_from_decay(model)
+    exempt = [w.name for w in chosen if any(fnmatchcase(name, glob) for name in w.names for glob in listed)]
+    return Selection(
+        select, tuple(chosen), tuple(left_out), tuple(dormant), tuple(exempt), _idle(alternatives, trainable)
+    )
 
 
 def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:

@@ -6,7 +6,7 @@ the parameters behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -15,17 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
+from torch.optim.swa_utils import AveragedModel
 
 from regtorch.roles import ORDER, Role, role_of
 from regtorch.sharded import is_flattened
+from regtorch.units import Layout, layout_of
 
-__all__ = ["FLATTENED", "Weight", "modules_of", "types_of", "weights_of"]
+__all__ = ["FLATTENED", "Weight", "exempt_from_decay", "modules_of", "types_of", "weights_of"]
 
 FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism or DDP, with which rules work"
 
 # Containers that rename what they wrap.
-_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module"}
-_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module", "_fsdp_wrapped_module"}
+_HOLDERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)  # as `.module`
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Weight:
         types: the class names of its owners, base classes included.
         shape: its shape when it was found.
         trainable: whether it required a gradient when it was found.
-        groups: groups of a transposed convolution, whose units lie in dim 1; 0 for any other owner (units in dim 0).
+        layout: where its output units lie.
     """
 
     names: tuple[str, ...]
@@ -50,7 +52,7 @@ class Weight:
     types: frozenset[str]
     shape: torch.Size
     trainable: bool
-    groups: int
+    layout: Layout
 
     @property
     def name(self) -> str:
@@ -95,13 +97,6 @@ class Weight:
         compute = derived(owner).get(self.attribute) if parameter is None else None
         behind = [parameter] if parameter is not None else list(compute.parameters) if compute else []
         return [p for p in behind if frozen or p.requires_grad]
-
-    def swap_units(self, w: Tensor) -> Tensor:
-        """From this weight's layout to output units in dim 0, and back: its own inverse.
-
-        A view, but under several groups a copy. Only a transposed convolution's units lie in (groups, dim 1).
-        """
-        return w.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1) if self.groups else w
 
 
 @dataclass(frozen=True)
@@ -186,7 +181,7 @@ def _walk(root: nn.Module) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], n
         for child, submodule in module._modules.items():
             if submodule is None or (child == "parametrizations" and is_parametrized(module)):
                 continue
-            hidden = child in _WRAPPERS or (child == "module" and isinstance(module, _PARALLEL))
+            hidden = child in _WRAPPERS or (child == "module" and isinstance(module, _HOLDERS))
             children.append(((*path, child), shown if hidden else (*shown, child), submodule))
         pending.extend(reversed(children))
 
@@ -197,6 +192,15 @@ def modules_of(root: nn.Module) -> dict[str, nn.Module]:
     for _, shown, module in _walk(root):
         found.setdefault(id(module), (".".join(shown), module))
     return dict(found.values())
+
+
+def exempt_from_decay(root: nn.Module) -> set[str]:
+    """The names that the net itself says not to decay, by a method `no_weight_decay()` as timm's nets have it."""
+    found: set[str] = set()
+    for _, shown, module in _walk(root):
+        if callable(listed := getattr(module, "no_weight_decay", None)):
+            found |= {".".join((*shown, name)) for name in cast("Iterable[str]", listed())}
+    return found
 
 
 def types_of(module: nn.Module) -> frozenset[str]:
@@ -214,7 +218,6 @@ def _check(name: str, parameter: nn.Parameter) -> None:
 def _describe(
     module: nn.Module, path: tuple[str, ...], attribute: str, name: str, tensor: Tensor, trainable: bool
 ) -> Weight:
-    transposed = isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) and tensor.ndim > 2
     return Weight(
         names=(name,),
         path=path,
@@ -223,7 +226,7 @@ def _describe(
         types=types_of(module),
         shape=tensor.shape,
         trainable=trainable,
-        groups=cast(int, module.groups) if transposed else 0,
+        layout=layout_of(module, attribute, tensor),
     )
 
 

@@ -1,5 +1,6 @@
 """The base of the data modules: loads a data set once and serves batches of it."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from regtorch.data.augment import Augment
 from regtorch.data.batches import Batches, fits
 from regtorch.data.images import adapt
 from regtorch.data.options import integer, sizes
+from regtorch.data.order import Order
 
 __all__ = ["ArraysDataModule"]
 
@@ -22,12 +24,16 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     Data that is no images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
 
+    The order of the samples, and what a batch is augmented with, follow from the seed, the epoch and the batch alone: a
+    Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have seen without the
+    interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does not hold.
+
     Args:
         dir: Where the data's files are, or are downloaded to.
         num_classes: The number of classes, which the data must have; None where it has none.
         batch_size: Samples a batch; the last batch of an epoch may be smaller.
         resize: The (channels, height, width) images are brought to when they are loaded; None leaves them.
-        seed: Seeds the shuffling; None shuffles differently each time.
+        seed: Seeds the shuffling and the augmentation; None draws a seed each time.
         download: Whether absent files are fetched.
         augment: Changes training batches, on the device; validation and test batches stay as they are.
     """
@@ -66,11 +72,8 @@ class ArraysDataModule(LightningDataModule, ABC):
         self.augment = augment
         self._splits: Splits | None = None
         self._held: dict[str, Arrays] = {}  # parts on the device
-        self._shuffling = torch.Generator()
-        if seed is None:
-            self._shuffling.seed()
-        else:
-            self._shuffling.manual_seed(seed)
+        self._order = Order(seed)
+        self._epoch = 0  # of the next training pass outside a trainer
 
     @abstractmethod
     def load(self) -> Splits:
@@ -106,13 +109,13 @@ class ArraysDataModule(LightningDataModule, ABC):
         return tuple(self.splits.train.images.shape[1:])
 
     def train_dataloader(self) -> Batches:
-        """Batches of the training part, in another order each epoch.
+        """Batches of the training part, in another order each epoch: the trainer's, or else each pass is an epoch.
 
         A last batch of one sample beside others is left out, as batch norm cannot train on it.
         """
         # Overfitting on purpose needs the same batches again and again.
         overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._batches("train", None if overfit else self._shuffling)
+        return self._batches("train", None if overfit else self._order)
 
     def val_dataloader(self) -> Batches:
         """Batches of the validation part, in order."""
@@ -132,34 +135,53 @@ class ArraysDataModule(LightningDataModule, ABC):
         if self.augment is None or self.trainer is None or not self.trainer.training:
             return batch
         images, labels = batch
-        return self.augment(images), labels
+        trainer = self.trainer
+        place = trainer.current_epoch, trainer.fit_loop.batch_idx + 1, trainer.global_rank
+        with self._order.drawing(images.device, *place):
+            return self.augment(images), labels
 
     def state_dict(self) -> dict[str, Any]:
-        """The shuffling's state, for Lightning's checkpoints."""
-        return {"shuffling": self._shuffling.get_state()}
+        """What the order of the samples follows from, for Lightning's checkpoints."""
+        return {"seed": self._order.seed, "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the shuffling where a checkpoint left it."""
-        self._shuffling.set_state(state_dict["shuffling"].cpu())
+        """Go on with the order of a checkpoint, whose seed counts from now on."""
+        if "seed" not in state_dict:
+            warnings.warn(
+                f"{self.title}: an older version made the checkpoint, and shuffled in another way; a run that goes on "
+                "from it sees the samples in another order",
+                stacklevel=2,
+            )
+            return
+        self._order.seed, self._epoch = state_dict["seed"], state_dict["epoch"]
+        if self.seed not in (None, self._order.seed):
+            warnings.warn(
+                f"{self.title}: the checkpoint's seed {self._order.seed} shuffles, and not seed={self.seed}",
+                stacklevel=2,
+            )
 
-    def _batches(self, name: str, shuffling: torch.Generator | None = None) -> Batches:
+    def _begun(self) -> int:
+        """The epoch of a training pass that begins: the trainer's, or else the next one."""
+        if self.trainer is not None and self.trainer.training:
+            self._epoch = self.trainer.current_epoch
+        self._epoch += 1
+        return self._epoch - 1
+
+    def _batches(self, name: str, order: Order | None = None) -> Batches:
         part: Arrays = getattr(self.splits, name)
+        training = name == "train"
+        options: dict[str, Any] = {"training": training, "epoch": self._begun} if training else {}
         if self.trainer is None:
-            return Batches(part, self.batch_size, shuffling, training=name == "train")
-        if self.trainer.world_size > 1 and shuffling is not None:  # also without a seed all must draw the same order
-            shuffling.set_state(self.trainer.strategy.broadcast(shuffling.get_state()))
+            return Batches(part, self.batch_size, order, **options)
+        if self.trainer.world_size > 1 and order is not None:  # also without a seed all must draw the same
+            order.seed = self.trainer.strategy.broadcast(order.seed)
         device = self.trainer.strategy.root_device
         if device.type == "cuda":
             part = self._held.setdefault(name, part)
             if part.images.device != device and fits(part, device):
                 part = self._held[name] = part.to(device)
         return Batches(
-            part,
-            self.batch_size,
-            shuffling,
-            training=name == "train",
-            rank=self.trainer.global_rank,
-            world=self.trainer.world_size,
+            part, self.batch_size, order, rank=self.trainer.global_rank, world=self.trainer.world_size, **options
         )
 
 

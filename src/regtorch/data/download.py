@@ -20,7 +20,7 @@ class DownloadError(RuntimeError):
 
 
 def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
-    """Fetch a data set into a temporary folder beside its place, then move it there in one step.
+    """Fetch a data set into a temporary folder beside its place, which then takes its name.
 
     Args:
         fetch: Downloads and unpacks into the folder it is given: a torchvision data set with `download=True`.
@@ -30,17 +30,18 @@ def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
     Raises:
         DownloadError: Nothing was fetched and nothing has changed.
     """
-    absent = [path for path in (dir, *dir.parents) if not path.exists()]
-    _refuse_read_only(absent[-1].parent if absent else dir)
+    from regtorch.training.whole import whole  # here, not above: all of it is needed for a download alone
+
+    place = (dir / folder).resolve()  # it may be a link to another disk
+    absent = [path for path in place.parents if not path.exists()]
+    _refuse_read_only(absent[-1].parent if absent else place.parent)
     try:
-        dir.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".download-", dir=dir) as scratch:
+        with whole(place, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
             with _timeout(_TIMEOUT), redirect_stdout(io.StringIO()):
                 fetch(scratch)
-            for archive in (Path(scratch) / folder).glob("*.gz"):
-                archive.unlink()  # torchvision keeps what it has unpacked
-            (dir / folder).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(scratch) / folder, dir / folder)
+            for file in (Path(scratch) / folder).iterdir():
+                if file.suffix != ".gz":  # torchvision keeps what it has unpacked
+                    os.rename(file, fetched / file.name)
     except BaseException as error:
         for path in absent:
             with suppress(OSError):

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from regtorch.training.whole import remove_leftovers
+
 __all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
 
 ASIDE = ".failed-"
@@ -47,6 +49,8 @@ def move_aside(folder: Path) -> None:
     number = 1
     while os.path.lexists(aside := folder.with_name(f"{folder.name}{ASIDE}{number}")):
         number += 1
+    if folder.is_dir():
+        remove_leftovers(folder)
     os.rename(folder, aside)
     print(f"{folder} had not finished; what is left of it is now {aside.name}", flush=True)
 

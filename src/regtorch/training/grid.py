@@ -24,6 +24,7 @@ from regtorch.training.identity import Known, hydra_is, identity, known_in
 from regtorch.training.quoting import quoted
 from regtorch.training.table import labels_of
 from regtorch.training.watch import Watch
+from regtorch.training.whole import write_text
 
 __all__ = ["launch"]
 
@@ -79,7 +80,7 @@ def launch(
     except OSError as error:
         raise RunError(f"hydra.sweep.dir={sweep}: {error.strerror}; name another folder") from error
     with claimed(sweep, by="sweep"):
-        OmegaConf.save(config, sweep / "multirun.yaml")
+        write_text(sweep / "multirun.yaml", OmegaConf.to_yaml(config))
         return _launch(_plan(grid, composed, sweep), launcher, sweep, most)
 
 

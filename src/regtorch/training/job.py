@@ -15,6 +15,7 @@ from torch import nn
 from regtorch.models import count
 from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
+from regtorch.training.checkpoints import keep_whole
 from regtorch.training.diverged import StopWhenDiverged
 from regtorch.training.ending import interruptible
 from regtorch.training.epochs import EpochRecord
@@ -165,6 +166,7 @@ def _trainer(
         logger=loggers,
         **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
     )
+    keep_whole(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
         raise RunError(
             "trainer.strategy=ddp starts this script once more for each device, which a sweep (-m) cannot do; "

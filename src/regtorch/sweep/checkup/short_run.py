@@ -203,9 +203,8 @@ class Trainings:
         data = self._loaded.get(_part(cfg))
         if not isinstance(data, ArraysDataModule) or data.seed is None:
             return None
-        data.trainer, data.batch_size = None, cfg.data.batch_size
-        own = torch.Generator().manual_seed(cfg.data.seed)
-        data.load_state_dict({"shuffling": own.get_state()})
+        data.trainer, data.batch_size, data.seed = None, cfg.data.batch_size, cfg.data.seed
+        data.load_state_dict({"seed": cfg.data.seed, "epoch": 0})
         return data
 
     def _held_out(self, data: LightningDataModule, cfg: DictConfig) -> HeldOut:

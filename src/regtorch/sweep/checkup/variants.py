@@ -117,7 +117,7 @@ def _standardise(made: SetUp) -> None:
 
 
 def _training_inputs(made: SetUp) -> Tensor:
-    if isinstance(made.data, ArraysDataModule):  # its loader would draw from the shuffling
+    if isinstance(made.data, ArraysDataModule):  # a pass of its loader would count as an epoch
         part = made.data.splits.train
         return part.batch(torch.arange(min(len(part), _SAMPLES)))[0]
     return torch.cat([x for x, _ in islice(made.data.train_dataloader(), _BATCHES)])

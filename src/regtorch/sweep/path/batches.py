@@ -11,6 +11,7 @@ from torch import Tensor
 from regtorch.data import ArraysDataModule
 from regtorch.data.arrays import Arrays
 from regtorch.data.batches import Batches, fits
+from regtorch.data.order import Order
 from regtorch.sweep.path.draws import Draws
 from regtorch.sweep.path.settings import Settings, limited
 
@@ -55,21 +56,22 @@ class Feed:
         whole, most = self.count("train"), self._settings.steps
         return whole if most is None else min(whole, most - (epoch - 1) * whole)
 
-    def shuffled(self, seeds: Sequence[int | None]) -> list[Batches]:
-        """Training batches for each seed, in the order that a run of this seed sees; a new one each epoch."""
-        part = self._part("train")
-        batches = [Batches(part, self._data.batch_size, _generator(seed), training=True) for seed in seeds]
-        for of_seed in batches:
-            iter(of_seed)  # Lightning begins twice before the first epoch, and each beginning draws an order
-        return batches
+    def train(self, epoch: int, orders: Sequence[Order], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
+        """An epoch's batches, as runs see them: of all members, or with a dim of members before them for several seeds.
 
-    def train(self, epoch: int, batches: Sequence[Batches], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
-        """An epoch's batches: of all members, or with a dim of members before them where there are several seeds."""
-        for parts in islice(zip(*batches, strict=True), self.steps(epoch)):
+        Args:
+            epoch: counted from 1.
+            orders: each seed's.
+            draws: tells the seed of each member.
+        """
+        part, size = self._part("train"), self._data.batch_size
+        batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1) for order in orders]
+        for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch))):
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
-                changed = draws.each(lambda seed, moved=moved: self._augmented(moved[seed][0]))
-                moved = [(x, y) for x, (_, y) in zip(changed, moved, strict=True)]
+                for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):
+                    with order.drawing(x.device, epoch - 1, number):
+                        moved[seed] = self._data.augment(x), y
             if len(moved) == 1:
                 yield moved[0]
             else:
@@ -81,10 +83,6 @@ class Feed:
         batches = Batches(self._part(stage), self._data.batch_size)
         return (self._moved(*batch) for batch in islice(batches, self.count(stage)))
 
-    def _augmented(self, images: Tensor) -> Tensor:
-        assert self._data.augment is not None
-        return self._data.augment(images)
-
     def _moved(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         device, dtype = self._settings.device, self._settings.dtype
         return _as(x, device, dtype), _as(y, device, dtype)
@@ -92,11 +90,3 @@ class Feed:
 
 def _as(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return tensor.to(device, dtype if tensor.is_floating_point() else None)
-
-
-def _generator(seed: int | None) -> torch.Generator:
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-        return generator
-    return generator.manual_seed(seed)

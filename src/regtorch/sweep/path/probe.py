@@ -48,7 +48,7 @@ def probe(start: Prepared, feed: Feed) -> Probe:
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message=_FALLBACK)
         trainer = Trainer(start, chunk, feed)
-        x, y = next(feed.train(1, trainer.batches, trainer.draws))
+        x, y = next(feed.train(1, trainer.orders, trainer.draws))
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def probe(start: Prepared, feed: Feed) -> Probe:
         with _said(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             trainer._backward(x, y)
         trainer._step()
-        first = (x[0], y[0]) if len(trainer.batches) > 1 else (x, y)
+        first = (x[0], y[0]) if len(trainer.orders) > 1 else (x, y)
         draws = _draws(start, *first)
     for other in (w for w in caught if not str(w.message).startswith(_FALLBACK)):
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)

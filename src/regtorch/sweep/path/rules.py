@@ -66,7 +66,9 @@ class MemberPenalties:
         total = torch.zeros(len(first), dtype=torch.promote_types(first.dtype, torch.float32), device=first.device)
         for term in self._terms:
             for name, weight in self.weights.items():
-                total = total + term.strengths * vmap(lambda w, t=term, v=weight: t.rule(_units(t, v, w)))(params[name])
+                total = total + term.strengths * vmap(lambda w, t=term, v=weight: t.rule(_units(t.rule, v, w)))(
+                    params[name]
+                )
         return total
 
     def add_grad_(self, blocks: Sequence[Block]) -> None:
@@ -88,7 +90,8 @@ class MemberPenalties:
 
     @staticmethod
     def _grad(term: _Term, weight: Weight) -> Any:
-        return lambda w, strength: _units(term, weight, term.rule.grad(_units(term, weight, w)) * strength)
+        rule = term.rule
+        return lambda w, strength: _stored(rule, weight, rule.grad(_units(rule, weight, w)) * strength, w)
 
     @torch.no_grad()
     def prox_(self, optimizer: Optimizer, blocks: Sequence[Block]) -> None:
@@ -104,8 +107,8 @@ class MemberPenalties:
     @staticmethod
     def _prox(term: _Term, weight: Weight) -> Any:
         def one(w: Tensor, step: Tensor) -> Tensor:
-            step = _units(term, weight, step) if step.ndim else step
-            return _units(term, weight, term.rule.prox(_units(term, weight, w), step))
+            step = _units(term.rule, weight, step) if step.ndim else step
+            return _stored(term.rule, weight, term.rule.prox(_units(term.rule, weight, w), step), w)
 
         return one
 
@@ -147,7 +150,7 @@ class MemberConstraints:
             for rule in dict.fromkeys(mine):
                 assert rule is not None
                 which = [row for row, other in enumerate(mine) if other == rule]
-                project = vmap(lambda w, r=rule, v=weight: _view(r, v, r(_view(r, v, w))))
+                project = vmap(lambda w, r=rule, v=weight: _stored(r, v, r(_units(r, v, w)), w))
                 if len(which) == len(mine):
                     block.param.copy_(project(block.param))
                 else:
@@ -188,12 +191,12 @@ def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
     return [(replace(penalty, lam=1.0), strength)]
 
 
-def _units(term: _Term, weight: Weight, w: Tensor) -> Tensor:
-    return weight.swap_units(w) if term.rule.by_unit else w
+def _units(rule: Penalty | Constraint, weight: Weight, w: Tensor) -> Tensor:
+    return weight.layout.units_first(w) if rule.by_unit else w
 
 
-def _view(rule: Constraint, weight: Weight, w: Tensor) -> Tensor:
-    return weight.swap_units(w) if rule.by_unit else w
+def _stored(rule: Penalty | Constraint, weight: Weight, units: Tensor, like: Tensor) -> Tensor:
+    return weight.layout.stored(units, like.shape) if rule.by_unit else units
 
 
 def _beside(strengths: Tensor, param: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from regtorch import step_sizes
+from regtorch.data.order import Order
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.clip import clip_
 from regtorch.sweep.path.draws import Draws
@@ -57,7 +58,7 @@ class Trainer:
         if start.proximal and self.penalties.weights:
             step_sizes.check(self.optimizer.optimizer)
             self.penalties.check_proximal()
-        self.batches = feed.shuffled([origin.data_seed for origin in origins])
+        self.orders = [Order(origin.data_seed) for origin in origins]
         self._score, self._score_of = score_for(start.task)
 
     # -- training
@@ -67,7 +68,7 @@ class Trainer:
         sums = _Sums()
         penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
         count = self.feed.steps(number)
-        for step, (x, y) in enumerate(self.feed.train(number, self.batches, self.draws), 1):
+        for step, (x, y) in enumerate(self.feed.train(number, self.orders, self.draws), 1):
             # In sums, not in numbers: nothing here waits for the device.
             losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
@@ -88,7 +89,7 @@ class Trainer:
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
-        losses, scores = self.stack(self._measures, x, y, training=True, apart=len(self.batches) > 1)
+        losses, scores = self.stack(self._measures, x, y, training=True, apart=len(self.orders) > 1)
         losses.sum().backward()
         return losses.detach(), scores
 
@@ -109,7 +110,7 @@ class Trainer:
         self.constraints.project_(blocks)
 
     def _samples(self, y: Tensor) -> int:
-        return y.shape[1] if len(self.batches) > 1 else len(y)
+        return y.shape[1] if len(self.orders) > 1 else len(y)
 
     # -- members that diverge
 

@@ -39,6 +39,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     from regtorch.sweep.search.storage import open_store
     from regtorch.sweep.search.worker import train_trial, work
     from regtorch.sweep.search.workers import command_of
+    from regtorch.training.whole import remove_leftovers
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
@@ -57,6 +58,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         if settings.name is None or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
         name = str(settings.name)
+        remove_leftovers(folder)
         store = open_store(settings.storage, folder)
         if settings.worker:
             book = Book.join(store, name)

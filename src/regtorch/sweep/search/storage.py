@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -65,17 +66,33 @@ class Store(ABC):
 
 
 class _Lock:
-    """Keeps a journal's writers apart. Optuna's own locks outlive a killed process by half a minute."""
+    """Keeps a journal's writers apart. Optuna's own locks outlive a killed process by half a minute.
 
-    def __init__(self, path: Path) -> None:
+    Whoever may write first cuts off the record that a writer before left half-written, as after a full disk: the next
+    one would become a part of it, and the whole journal could not be read any more.
+    """
+
+    def __init__(self, path: Path, journal: Path) -> None:
         self._lock = FileLock(path)
+        self._journal = journal
 
     def acquire(self) -> bool:
         self._lock.acquire()
+        if self._journal.exists():
+            with self._journal.open("rb+") as file:
+                _cut_off_half_a_line(file)
         return True
 
     def release(self) -> None:
         self._lock.release()
+
+
+def _cut_off_half_a_line(file: BinaryIO) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    if file.read(1) not in (b"", b"\n"):
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 class _Journal(Store):
@@ -87,13 +104,17 @@ class _Journal(Store):
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        if path.is_file():
+        if path.exists():  # Optuna would pass over what is no journal, and write into it
+            if not path.is_file():
+                raise ValueError("it is not a regular file")
             with path.open(encoding="utf-8") as lines:
-                json.loads(lines.readline() or "{}")  # Optuna would pass over what is no journal, and write into it
+                first = lines.readline()
+            if first and "op_code" not in json.loads(first):
+                raise ValueError("its first line is no record of a journal")
         self.leases = path.with_suffix(".leases")
         self.leases.mkdir(parents=True, exist_ok=True)
         self.url = str(path.absolute())
-        lock: Any = _Lock(self.leases / "journal")
+        lock: Any = _Lock(self.leases / "journal", path)
         self._storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
     @property
