@@ -101,6 +101,11 @@ PENALTIES |= {
     ),
     "Hoyer": PenaltyCase(rt.Hoyer(0.3), lambda w: over_norm(w, 1), rt.Hoyer, proximal=False),
     "HoyerSquare": PenaltyCase(rt.HoyerSquare(0.3), lambda w: over_norm(w, 2), rt.HoyerSquare, proximal=False),
+    "SparseGroupLasso": PenaltyCase(
+        rt.SparseGroupLasso(0.2, 0.3),
+        lambda w: 0.2 * float(np.abs(w).sum()) + group_lasso(w),
+        lambda s: rt.SparseGroupLasso(s, s),
+    ),
     "SpectralNorm": PenaltyCase(
         rt.SpectralNorm(0.3), lambda w: 0.3 * float(singular_values(w).max()), rt.SpectralNorm, proximal=False
     ),

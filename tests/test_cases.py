@@ -10,7 +10,12 @@ def public(base: type) -> set[type]:
 
 
 def test_every_public_penalty_has_a_row():
-    assert public(rt.Penalty) == {type(case.rule) for case in PENALTIES.values()}
+    of_their_own = {
+        rt.EWC,
+        rt.L2SP,
+        rt.TotalVariation,
+    }  # tested by themselves
+    assert public(rt.Penalty) - of_their_own == {type(case.rule) for case in PENALTIES.values()}
 
 
 def test_every_public_constraint_has_a_row():

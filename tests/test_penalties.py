@@ -20,7 +20,8 @@ close = torch.testing.assert_close
 def test_never_negative_even_in_sign_and_zero_at_zero(case: PenaltyCase, w: Tensor):
     assert case.rule(w) >= 0
     close(case.rule(w), case.rule(-w))
-    assert case.rule(torch.zeros_like(w)) == 0
+    if not isinstance(case.rule, rt.SoftOrthogonal):  # which wants norms of 1
+        assert case.rule(torch.zeros_like(w)) == 0
 
 
 @every(PENALTIES)
@@ -75,7 +76,9 @@ def test_l1l2_holds_l1_and_l2():
 def test_proximal_step_minimises_its_objective(
     case: PenaltyCase, w: Tensor, step: float, per_coordinate: bool, data: st.DataObject
 ):
-    if not case.proximal:
+    if isinstance(case.rule, rt.NuclearNorm):  # one step size for a weight: tested against thresholding by itself
+        per_coordinate = False
+    elif not case.proximal:
         with pytest.raises(TypeError, match="has no proximal step in closed form"):
             case.rule.prox(w, step)
         return

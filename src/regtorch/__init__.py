@@ -33,6 +33,7 @@ from regtorch.penalties import (
     Orthogonal,
     Penalty,
     SoftOrthogonal,
+    SparseGroupLasso,
     SpectralNorm,
     TotalVariation,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "Penalty",
     "SelectionError",
     "SoftOrthogonal",
+    "SparseGroupLasso",
     "SpectralNorm",
     "TotalVariation",
     "UnitNorm",

@@ -5,6 +5,7 @@ A weight is read as *units first*: dim 0 names the output units, a tensor of few
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from regtorch.norms import Units, check_dim, reduced, units
 from regtorch.rule import Rule, check_real, nonnegative, wide
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "NormConstraint", "UnitNorm"]
 
 
-_ROUNDING = 8  # units in the last place by which a norm differs after its row was scaled to it
+# By how many units in the last place a norm, which is a sum, differs after its unit was scaled to it.
+_ROUNDING = {torch.float32: 16, torch.float64: 64}
 
 
 class Constraint(Rule):
@@ -80,15 +83,19 @@ class NormConstraint(Constraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(epsilon=nonnegative(self.name, "epsilon", self.epsilon, "0 is the exact projection"))
-        if self.dim is not None and type(self.dim) is not int:
-            if isinstance(self.dim, str | int) or not self.dim or not all(type(d) is int for d in self.dim):
-                raise TypeError(f"{self.name}: dim must be None, an int or several ints, received {self.dim!r}")
-            self._set(dim=tuple(self.dim))
+        epsilon = nonnegative(self.name, "epsilon", self.epsilon, "0 is the exact projection")
+        self._set(epsilon=epsilon, dim=check_dim(self.name, self.dim))
 
+    @property
     @abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest norm in the set."""
+
     def nearest(self, norm: Tensor) -> Tensor:
-        """The norm inside the set that is nearest to `norm`."""
+        """The norm inside the set that is nearest to `norm`, as far as its dtype reaches."""
+        most = torch.finfo(norm.dtype).max
+        low, high = self.bounds
+        return norm.clamp(min(low, most) if low else None, min(high, most))
 
     def target(self, norm: Tensor) -> Tensor:
         """The norm that one application gives; `nearest` unless the rule only goes a part of the way."""
@@ -99,46 +106,55 @@ class NormConstraint(Constraint):
         """True unless `dim` names the dims itself."""
         return self.dim is None
 
-    def _norm(self, w: Tensor) -> Tensor:
-        check_real(self.name, w)
-        dim = tuple(range(1, w.ndim)) or None if self.dim is None else self.dim
-        if isinstance(dim, int):
-            dim = (dim,)
-        if dim and not (all(-w.ndim <= d < w.ndim for d in dim) and len({d % w.ndim for d in dim}) == len(dim)):
-            raise ValueError(
-                f"{self.name}: dim must name dims of the weight, each once, received dim={self.dim!r} "
-                f"for a weight of shape {tuple(w.shape)}"
-            )
-        return torch.linalg.vector_norm(wide(w), dim=dim, keepdim=True)
+    def _units(self, w: Tensor) -> Units:
+        dims = reduced(self.name, w, self.dim)
+        if (low := self.bounds[0]) > 1 and low > torch.finfo(w.dtype).max:
+            raise ValueError(f"{self!r}: no norm of {w.dtype} reaches the set, as its largest number is smaller")
+        return units(w, dims)
 
-    def _factor(self, w: Tensor, norm: Tensor, target: Tensor) -> Tensor:
+    def _target(self, w: Tensor, found: Units) -> Tensor:
+        """The norm that each unit is to have: its own where it stays, to the bit."""
+        norm = found.length
+        target = self.target(norm)
         if self.epsilon:
-            return target / (norm + self.epsilon)
-        # Exactly 1 inside the set and within rounding of its edge, so that a second application changes nothing; a
-        # zero row is divided by 1 and stays zero; a row so large that its norm overflows becomes zero.
-        rounding = max(_ROUNDING * torch.finfo(norm.dtype).eps, torch.finfo(w.dtype).eps / 2)
-        inside = (target - norm).abs() <= rounding * norm.where(norm < torch.inf, 0.0)
-        return torch.where(inside, 1.0, target / norm.where(norm > 0, 1.0))
+            return target
+        # Within rounding of the set's edge a unit stays too, so that a second application changes nothing.
+        precision = torch.finfo(w.dtype)
+        rounding = _ROUNDING[norm.dtype] * torch.finfo(norm.dtype).eps + precision.eps / 2
+        near = norm.clamp(max=torch.finfo(norm.dtype).max) * rounding
+        grain = precision.smallest_normal * precision.eps * math.sqrt(w.numel() / max(norm.numel(), 1)) / 2
+        if grain > rounding * min(found.least, self.bounds[1]):  # what rounding to numbers next to 0 does to a norm
+            near += target.clamp(max=grain)
+        return torch.where((target - norm).abs() <= near, norm, target)
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """`w` with each unit's norm mapped."""
-        norm = self._norm(w)
-        return (w * self._factor(w, norm, self.target(norm))).to(w.dtype)
+        found = self._units(w)
+        factor = self._factor(w, found)
+        return self._far(w, found) if factor is None else (w * factor).to(w.dtype)
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """One norm and one multiplication in place, no copy of the weight."""
-        norm = self._norm(w)
-        target = self.target(norm)
-        # On a CPU looking costs less than a needless multiplication; elsewhere it would wait for the device.
-        looks = norm.device.type == "cpu" and not torch.compiler.is_compiling()
-        if looks and not self.epsilon and torch.equal(target, norm):
+        """One norm and one multiplication in place, no copy of the weight unless a norm is far from 1."""
+        found = self._units(w)
+        if found.within(*self.bounds) and not self.epsilon:
             return w
-        return w.mul_(self._factor(w, norm, target))
+        factor = self._factor(w, found)
+        return w.copy_(self._far(w, found)) if factor is None else w.mul_(factor)
+
+    def _factor(self, w: Tensor, found: Units) -> Tensor | None:
+        return found.enlarged(self.epsilon).factor(self._target(w, found), *self.bounds)
+
+    def _far(self, w: Tensor, found: Units) -> Tensor:
+        """The same where no factor does it."""
+        target = self._target(w, found)
+        moved = found.enlarged(self.epsilon).of_length(target).to(w.dtype)
+        return moved if self.epsilon else torch.where(target == found.length, w, moved)
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The largest |norm - nearest norm in the set| over the units."""
-        norm = self._norm(w)
-        return (norm - self.nearest(norm)).abs().max() if norm.numel() else norm.sum()
+        norm = self._units(w).length
+        distance = (norm - self.nearest(norm)).abs()
+        return (distance.max() if norm.numel() else norm.sum()).to(wide(w).dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,9 +188,10 @@ class MaxNorm(NormConstraint):
             max_value=nonnegative("MaxNorm", "max_value", self.max_value, "give the largest norm allowed, such as 3")
         )
 
-    def nearest(self, norm: Tensor) -> Tensor:
-        """min(norm, max_value)."""
-        return norm.clamp(max=self.max_value)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """0 and max_value."""
+        return 0.0, self.max_value
 
 
 @dataclass(frozen=True, repr=False)
@@ -192,9 +209,10 @@ class UnitNorm(NormConstraint):
         tensor([[0.6000, 0.8000]])
     """
 
-    def nearest(self, norm: Tensor) -> Tensor:
-        """1."""
-        return torch.ones_like(norm)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """1 and 1."""
+        return 1.0, 1.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,8 +228,9 @@ class MinMaxNorm(NormConstraint):
         select: which weights.
 
     Raises:
-        TypeError: a number is none.
-        ValueError: a number is negative, infinite or NaN, `min_value` is above `max_value` or `rate` above 1.
+        TypeError: an argument is not a number.
+        ValueError: a number is negative, infinite or NaN, `min_value` is above `max_value` or `rate` above 1; or above
+            every number of the dtype of a weight.
 
     Example:
         >>> import torch, regtorch as rt
@@ -227,13 +246,8 @@ class MinMaxNorm(NormConstraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         for argument in ("min_value", "max_value", "rate"):
-            self._set(
-                **{
-                    argument: nonnegative(
-                        "MinMaxNorm", argument, getattr(self, argument), "norms and rates are not negative"
-                    )
-                }
-            )
+            value = nonnegative("MinMaxNorm", argument, getattr(self, argument), "norms and rates are not negative")
+            self._set(**{argument: value})
         if self.min_value > self.max_value:
             raise ValueError(
                 f"MinMaxNorm: min_value must not exceed max_value, received {self.min_value} and {self.max_value}"
@@ -241,9 +255,10 @@ class MinMaxNorm(NormConstraint):
         if self.rate > 1:
             raise ValueError(f"MinMaxNorm: rate must lie between 0 and 1, received {self.rate}")
 
-    def nearest(self, norm: Tensor) -> Tensor:
-        """The norm clamped into [min_value, max_value]."""
-        return norm.clamp(self.min_value, self.max_value)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """min_value and max_value."""
+        return self.min_value, self.max_value
 
     def target(self, norm: Tensor) -> Tensor:
         """Rate · nearest + (1 - rate) · norm, written so that a norm inside stays exactly what it is."""
@@ -271,6 +286,7 @@ class NonNeg(Constraint):
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The same in place."""
+        check_real(self.name, w)
         return w.clamp_(min=0)
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:

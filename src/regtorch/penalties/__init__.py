@@ -10,6 +10,7 @@ from regtorch.penalties.elementwise import L1, L1L2, L2, Elementwise
 from regtorch.penalties.group_lasso import GroupLasso
 from regtorch.penalties.hoyer import Hoyer, HoyerSquare
 from regtorch.penalties.orthogonal import Orthogonal
+from regtorch.penalties.sparse_group_lasso import SparseGroupLasso
 from regtorch.penalties.spectral import NuclearNorm, SoftOrthogonal, SpectralNorm
 from regtorch.penalties.variation import TotalVariation
 
@@ -28,6 +29,7 @@ __all__ = [
     "Orthogonal",
     "Penalty",
     "SoftOrthogonal",
+    "SparseGroupLasso",
     "SpectralNorm",
     "TotalVariation",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from regtorch.norms import nonzero
 from regtorch.rule import Rule, nonnegative, wide
 
 if TYPE_CHECKING:
@@ -175,8 +176,3 @@ def rows(w: Tensor) -> Tensor:
 def zero(w: Tensor) -> Tensor:
     """A 0 that autograd can follow to `w`, also where `w` is infinite."""
     return w.reshape(-1)[:0].sum()
-
-
-def nonzero(norm: Tensor) -> Tensor:
-    """`norm` with 1 in place of 0, so that a zero row divided by it stays zero and its gradient stays finite."""
-    return norm.where(norm > 0, 1.0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from regtorch.penalties.base import Penalty
+from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ class Custom(Penalty):
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value; exactly 0 at strength 0."""
         check_real(self.name, w)
-        return self.lam * self.fn(wide(w))
+        return self.lam * self.fn(wide(w)) if self.active else zero(wide(w))

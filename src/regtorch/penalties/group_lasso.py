@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from regtorch.penalties.base import Penalty, nonzero, rows, zero
-from regtorch.rule import check_real, wide
+from regtorch.norms import Units, check_dim, nonzero, reduced, units
+from regtorch.penalties.base import Penalty, zero
+from regtorch.rule import wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,10 +28,12 @@ class GroupLasso(Penalty):
 
     Args:
         lam: the strength λ; √fan_in makes it comparable between layers of different width.
+        dim: the dims of one unit, in torch's layout, whose sizes' product is fan_in; None means all but the output
+            unit's.
         select: which weights.
 
     Raises:
-        TypeError: `lam` is not a number.
+        TypeError: `lam` is not a number, or `dim` is neither None, an int nor several.
         ValueError: `lam` is negative, infinite or NaN.
 
     Example:
@@ -41,68 +45,91 @@ class GroupLasso(Penalty):
     prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
+    dim: int | Sequence[int] | None = field(default=None, kw_only=True)
 
-    def _strength(self, w: Tensor) -> float:
-        return self.lam * math.sqrt(math.prod(w.shape[1:]) if w.ndim >= 2 else w.numel())
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(dim=check_dim(self.name, self.dim))
+
+    @property
+    def by_unit(self) -> bool:
+        """True unless `dim` names the dims itself."""
+        return self.dim is None
+
+    def _units(self, w: Tensor) -> tuple[Units, tuple[int, ...], float]:
+        """The units, the dims they are made of, and λ √fan_in."""
+        dims = reduced(self.name, w, self.dim)
+        return units(w, dims), dims, self.lam * math.sqrt(math.prod([w.shape[d] for d in dims]))
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The value; its gradient at a zero unit is 0."""
-        check_real(self.name, w)
-        v = rows(wide(w))
+        """The value; its gradient at a zero unit is 0. A unit with an infinite or NaN number costs that."""
         if not self.active:
-            return zero(v)
-        return self._strength(v) * torch.linalg.vector_norm(v, dim=1).sum()
+            reduced(self.name, w, self.dim)
+            return zero(wide(w))
+        found, _, strength = self._units(w)
+        return (strength * found.length.sum()).to(found.w.dtype)
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """λ √fan_in w_u / ‖w_u‖."""
-        w = w.detach()
-        return (wide(w) * self._pull(w)).to(w.dtype)
+        """λ √fan_in w_u / ‖w_u‖; NaN where an infinite or NaN number leaves no direction."""
+        found, _, strength = self._units(w.detach())
+        pull = found.factor(strength, strength)
+        return (found.of_length(strength) if pull is None else found.w * pull).to(w.dtype)
 
     @torch.no_grad()
     def add_grad_(
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:
-        """One norm and one fused multiply-add, no copy of the weight."""
-        pull = self._pull(w).mul_(factor)
-        if pull.dtype == w.dtype == into.dtype:
-            into.addcmul_(w, pull)
+        """One norm and one fused multiply-add, no copy of the weight unless a norm is far from 1."""
+        found, _, strength = self._units(w)
+        pull = found.factor(strength, strength)
+        if pull is None:
+            into.add_(found.of_length(strength).mul_(factor).to(w.dtype))
+        elif found.w.dtype == w.dtype == into.dtype:
+            into.addcmul_(w, pull.mul_(factor))
         else:
-            into.add_((wide(w) * pull).to(w.dtype))
-
-    def _pull(self, w: Tensor) -> Tensor:
-        """λ √fan_in / ‖w_u‖ of each unit, 0 of a zero unit."""
-        norm = torch.linalg.vector_norm(wide(w), dim=tuple(range(1, w.ndim)) or None, keepdim=True)
-        return torch.where(norm > 0, self._strength(w) / norm, 0.0)
+            into.add_((found.w * pull.mul_(factor)).to(w.dtype))
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The largest norm of a unit of g, over √fan_in."""
-        g = rows(wide(g))
-        return torch.linalg.vector_norm(g, dim=1).max() / math.sqrt(g.shape[1])
+        dims = reduced(self.name, g, self.dim)
+        return units(g, dims).length.max() / math.sqrt(math.prod([g.shape[d] for d in dims]))
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
     ) -> Float[Tensor, "units *fan_in"]:
         """Shrink each unit's norm; with a step per coordinate the norm is the root of a scalar equation per unit."""
-        v = rows(wide(w.detach()))
-        if not v.numel():
+        found, dims, strength = self._units(w.detach())
+        if not w.numel():
             return w.clone()
-        c = self._strength(v)
-        norm = torch.linalg.vector_norm(v, dim=1, keepdim=True)
-        if not isinstance(step, Tensor) or step.ndim == 0:
-            shrunk = (1 - step * c / nonzero(norm)).clamp(min=0)
-            return (v * shrunk).view(w.shape).to(w.dtype)
+        threshold = _product(step, strength, found.w)
+        if threshold.ndim == 0:
+            norm = found.length
+            kept = wide(w.detach()) * (1 - threshold / nonzero(norm))
+            return kept.masked_fill(norm <= threshold, 0.0).to(w.dtype)
+        return self._prox_by_coordinate(wide(w.detach()), found.near_one(), dims, threshold).to(w.dtype)
+
+    def _prox_by_coordinate(self, w: Tensor, found: Units, dims: tuple[int, ...], threshold: Tensor) -> Tensor:
         # z = v·r/(r + t·c) with r = ‖z‖, so Σ v²/(r + t·c)² = 1. The root of 1/√Σ - 1 in r: that function is nearly
         # linear and concave, so Newton's steps rise to it from any lower bound, monotonically and very fast. The bound
-        # |v| - t·c of each coordinate keeps every quotient below at most 1.
-        threshold = rows(wide(step)) * c
+        # |v| - t·c of each coordinate keeps every quotient below at most 1. All of it is done in the scale of `found`.
+        scaled = threshold if found.scale is None else threshold * found.scale
+        v, norm = found.w, found.norm
         finite = norm.where(norm < torch.inf, 0.0)
-        r = torch.maximum((v.abs() - threshold).amax(1, keepdim=True), finite - threshold.amax(1, keepdim=True))
+        r = torch.maximum((v.abs() - scaled).amax(dims, keepdim=True), finite - scaled.amax(dims, keepdim=True))
         r = r.clamp(min=0)
         for _ in range(_NEWTON_STEPS):
-            inside = nonzero(r + threshold)
+            inside = nonzero(r + scaled)
             parts = (v / inside).square()
-            total = nonzero(parts.sum(1, keepdim=True))
-            slope = (parts / inside).sum(1, keepdim=True)
+            total = nonzero(parts.sum(dims, keepdim=True))
+            slope = (parts / inside).sum(dims, keepdim=True)
             r = (r + (total.sqrt() - 1) * total / nonzero(slope)).clamp(min=0)
-        z = v * (r / nonzero(r + threshold))
-        return torch.where(threshold == 0, v, z).view(w.shape).to(w.dtype)
+        return torch.where(threshold == 0, w, w * (r / nonzero(r + scaled)))
+
+
+def _product(step: float | Tensor, strength: float, like: Tensor) -> Tensor:
+    """Step · strength in the dtype of `like`, finite also where one of the two is beyond that dtype."""
+    most = torch.finfo(like.dtype).max
+    if not isinstance(step, Tensor):
+        return like.new_full((), min(step * strength, most))
+    product = step.to(like.dtype) * strength if strength <= most else step.double() * strength
+    return product.clamp(max=most).to(like.dtype)

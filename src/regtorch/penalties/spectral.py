@@ -152,7 +152,7 @@ class SoftOrthogonal(Penalty):
         """The value, computed in at least float32 even under autocast."""
         check_real(self.name, w)
         v = rows(wide(w))
-        if not self.active:
+        if not self.active or not v.numel():
             return zero(v)
         with precise(v):
             gram = _smaller_gram(v)

@@ -1,0 +1,218 @@
+"""The norm of each unit, right at every magnitude: no square overflows, and none vanishes.
+
+On a CPU the plain norm is taken; the few numbers found are looked at, and only if one of them may be wrong the weight
+is read again, brought near 1 by a power of two. Elsewhere nothing is looked at, as that would wait for the device: the
+norm is summed in float64, in one pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from regtorch.rule import check_real, wide
+
+__all__ = ["Units", "check_dim", "nonzero", "reduced", "units"]
+
+_functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+# Between these norms no square overflows and none that counts vanishes; times the power of two, or divided by it, those
+# outside lie between them too.
+_INFO = {dtype: torch.finfo(dtype) for dtype in (torch.float32, torch.float64)}
+_LEAST = {dtype: math.sqrt(info.smallest_normal) / info.eps for dtype, info in _INFO.items()}
+_MOST = {dtype: 1 / math.sqrt(info.smallest_normal) for dtype, info in _INFO.items()}
+_POWER = {torch.float32: 2.0**100, torch.float64: 2.0**600}
+_LONG, _PART = 1024, 512  # numbers that a CPU adds up at once at most; and at once where there are more
+
+
+def check_dim(owner: str, dim: object) -> int | tuple[int, ...] | None:
+    """The argument `dim` of a rule: the dims reduced by a norm.
+
+    Raises:
+        TypeError: it is not None, an int or several ints.
+    """
+    if dim is None or type(dim) is int:
+        return dim
+    if isinstance(dim, str | int) or not isinstance(dim, Sequence) or not dim or not all(type(d) is int for d in dim):
+        raise TypeError(f"{owner}: dim must be None, an int or several ints, received {dim!r}")
+    return tuple(dim)
+
+
+def reduced(owner: str, w: Tensor, dim: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The dims of `w` that make one unit; where `dim` is None, all but the first (of a vector: all).
+
+    Raises:
+        TypeError: `w` does not hold real floating-point numbers.
+        ValueError: `dim` names a dim that `w` has not, or one twice.
+    """
+    check_real(owner, w)
+    if dim is None:
+        return tuple(range(min(1, w.ndim - 1) if w.ndim else 0, w.ndim))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if not all(-w.ndim <= d < w.ndim for d in dims) or len({d % w.ndim for d in dims}) < len(dims):
+        raise ValueError(
+            f"{owner}: dim must name dims of the weight, each once, received dim={dim!r} "
+            f"for a weight of shape {tuple(w.shape)}"
+        )
+    return tuple(d % w.ndim for d in dims)
+
+
+def nonzero(norm: Tensor) -> Tensor:
+    """`norm` with 1 in place of 0, so that a zero unit divided by it stays zero and its gradient stays finite."""
+    return norm.where(norm != 0, 1.0)
+
+
+class Units(NamedTuple):
+    """The units of a weight with their norms.
+
+    Attributes:
+        w: the weight in at least float32, times `scale`.
+        norm: the norm of each unit of that, the reduced dims kept; in float64 where it was summed so.
+        scale: for each unit the power of two that its squares needed; None where no unit needed one.
+        seen: the smallest and the largest norm; None where they were not looked at.
+    """
+
+    w: Tensor
+    norm: Tensor
+    scale: Tensor | None = None
+    seen: tuple[float, float] | None = None
+
+    @property
+    def length(self) -> Tensor:
+        """The norm of each unit of the weight itself; one beyond the largest number is that number."""
+        if self.scale is None:
+            return self.norm
+        most = torch.finfo(self.norm.dtype).max
+        return torch.where(self.norm < torch.inf, (self.norm / self.scale).clamp(max=most), self.norm)
+
+    @property
+    def least(self) -> float:
+        """A lower bound of the norms of all units that are not zero."""
+        return max(self.seen[0], _LEAST[self.norm.dtype]) if self.seen else 0.0
+
+    def within(self, low: float, high: float) -> bool:
+        """Whether every norm is known to lie between two numbers."""
+        return self.seen is not None and low <= self.seen[0] and self.seen[1] <= high
+
+    def factor(self, length: float | Tensor, *examples: float) -> Tensor | None:
+        """The number by which to multiply each unit of the weight so that its norm is `length`; zero units stay zero.
+
+        Args:
+            length: one for all units, or one for each.
+            examples: the smallest and the largest that it may be, beside the norms themselves.
+
+        Returns:
+            None where one number cannot do it, as a norm or a length is far from 1.
+        """
+        if self.scale is not None:
+            return None
+        if self.seen:
+            info = _INFO[self.norm.dtype]
+            low, high = info.smallest_normal * self.seen[1], info.max * self.least
+            if not all(number == 0 or low <= number <= high for number in examples):
+                return None
+            if self.seen[0] > 0:
+                return length / self.norm
+        return length / nonzero(self.norm)
+
+    def of_length(self, length: float | Tensor) -> Tensor:
+        """The weight with every norm made `length`, by more than one operation; zero units stay zero."""
+        return self.w / nonzero(self.norm) * length
+
+    def enlarged(self, epsilon: float) -> Units:
+        """The same with `epsilon` added to each norm."""
+        if not epsilon:
+            return self
+        return self._replace(norm=self.norm + epsilon * (1.0 if self.scale is None else self.scale))
+
+    def near_one(self) -> Units:
+        """The same in the weight's own precision, so that products of its numbers neither overflow nor vanish."""
+        if self.norm.dtype == self.w.dtype:
+            return self
+        scale = _scale(self.norm.detach(), self.w.dtype).to(self.w.dtype)
+        return Units(self.w * scale, (self.norm * scale).to(self.w.dtype), scale)
+
+
+def units(w: Tensor, dims: tuple[int, ...]) -> Units:
+    """Measure the units of `w`, each made of the dims `dims`."""
+    v = wide(w)
+    looks = v.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not looks and v.dtype != torch.float64 and v.device.type != "mps":  # which has no float64
+        return Units(v, torch.linalg.vector_norm(v, dim=dims or None, keepdim=True, dtype=torch.float64))
+    norm = _norm(v, dims)
+    seen = _look(norm, v, dims) if looks else None
+    if seen:
+        return Units(v, norm, seen=seen)
+    scale = _scale(norm.detach(), v.dtype)
+    scaled = v * scale
+    return Units(scaled, _norm(scaled, dims), scale)
+
+
+def _look(norm: Tensor, v: Tensor, dims: tuple[int, ...]) -> tuple[float, float] | None:
+    """The smallest and the largest norm; None where a square overflowed, or one that counts vanished.
+
+    Under vmap those of all members are looked at.
+    """
+    plain = norm.detach() if norm.requires_grad else norm
+    while _functorch.is_functorch_wrapped_tensor(plain):
+        plain = _functorch.get_unwrapped(plain)
+    if type(plain) is not Tensor:
+        return None
+    if not plain.numel():
+        return 0.0, 0.0
+    low, high = (number.item() for number in torch.aminmax(plain))
+    least = _LEAST[v.dtype]
+    if high < torch.inf and low < least and plain.shape == norm.shape:
+        rows = _rows(v.detach(), dims)
+        if not rows[(plain < least).view(rows.shape[:-1])].any():  # units that are zero, of which nothing vanished
+            return 0.0, high
+    return (low, high) if least <= low <= high < torch.inf else None
+
+
+def _scale(norm: Tensor, dtype: torch.dtype) -> Tensor:
+    """The power of two that brings each norm, which is wrong where it is 0 or infinite, to where squares are safe."""
+    one = torch.ones_like(norm)
+    larger, smaller = one * _POWER[dtype], one / _POWER[dtype]
+    return torch.where(norm < _LEAST[dtype], larger, torch.where(norm > _MOST[dtype], smaller, one))
+
+
+def _rows(v: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The dims `dims` as one, the last, in the order in which they lie in memory."""
+    kept = [d for d in range(v.ndim) if d not in dims]
+    return v.permute([*kept, *sorted(dims, key=lambda d: -v.stride(d))]).flatten(len(kept))
+
+
+def _norm(v: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The norm of each unit, the reduced dims kept; a CPU, which adds one number after the other, is helped.
+
+    It is slow where a unit's numbers do not lie side by side, and adds up rounding errors where they are many.
+    """
+    if v.device.type != "cpu" or (math.prod([v.shape[d] for d in dims]) <= _LONG and _side_by_side(v, dims)):
+        return torch.linalg.vector_norm(v, dim=dims or None, keepdim=True)
+    rows = _rows(v, dims)
+    return _in_parts(rows if rows.stride(-1) == 1 else rows.contiguous()).view(
+        [1 if d in dims else size for d, size in enumerate(v.shape)]
+    )
+
+
+def _side_by_side(v: Tensor, dims: tuple[int, ...]) -> bool:
+    if v.is_contiguous() and v.ndim - 1 in dims:
+        return True
+    long = [d for d in range(v.ndim) if v.shape[d] > 1]
+    return not long or min(long, key=v.stride) in dims
+
+
+def _in_parts(rows: Tensor) -> Tensor:
+    """The norm over the last dim, of the norms of its parts."""
+    count = rows.shape[-1]
+    if count <= _LONG:
+        return torch.linalg.vector_norm(rows, dim=-1)
+    whole = count // _PART * _PART
+    parts = torch.linalg.vector_norm(rows[..., :whole].unflatten(-1, (-1, _PART)), dim=-1)
+    if whole < count:
+        rest = torch.linalg.vector_norm(rows[..., whole:], dim=-1, keepdim=True)
+        parts = torch.cat([parts, rest], -1)
+    return _in_parts(parts)

@@ -1,0 +1,78 @@
+"""The sparse group lasso: whole units go to zero, and single numbers in those that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from regtorch.penalties.base import Penalty
+from regtorch.penalties.elementwise import L1
+from regtorch.penalties.group_lasso import GroupLasso
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["SparseGroupLasso"]
+
+
+@dataclass(frozen=True, repr=False)
+class SparseGroupLasso(Penalty):
+    """l1 Σ|w| + λ Σ_u √fan_in ‖w_u‖₂ over the output units u (Simon et al. 2013).
+
+    Args:
+        l1: the strength of Σ|w|.
+        lam: the strength λ of the units' norms.
+        dim: the dims of one unit, as of `GroupLasso`.
+        select: which weights.
+
+    Raises:
+        TypeError: a strength is not a number, or `dim` is neither None, an int nor several.
+        ValueError: a strength is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.SparseGroupLasso(0.1, 0.1)(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))  # 0.1 · 7 + 0.1 · √2 · 5
+        tensor(1.4071)
+    """
+
+    prox_keeps_signs: ClassVar[bool] = True
+
+    l1: float = 0.01
+    lam: float = 0.01
+    dim: int | Sequence[int] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(dim=self._parts()[1].dim)
+
+    def _parts(self) -> tuple[L1, GroupLasso]:
+        return L1(self.l1), GroupLasso(self.lam, dim=self.dim)
+
+    def of_strength_one(self) -> list[tuple[Penalty, float]]:
+        """L1 and GroupLasso of strength 1."""
+        return [(L1(1.0, select=self.select), self.l1), (GroupLasso(1.0, dim=self.dim, select=self.select), self.lam)]
+
+    @property
+    def by_unit(self) -> bool:
+        """True unless `dim` names the dims itself."""
+        return self.dim is None
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The sum of both."""
+        l1, group = self._parts()
+        return l1(w) + group(w)
+
+    def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """The sum of both."""
+        l1, group = self._parts()
+        return l1.grad(w) + group.grad(w) if self.lam else l1.grad(w)
+
+    def prox(
+        self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
+    ) -> Float[Tensor, "units *fan_in"]:
+        """L1's, then GroupLasso's."""
+        l1, group = self._parts()
+        return group.prox(l1.prox(w, step), step)
