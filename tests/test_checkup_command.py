@@ -56,7 +56,7 @@ def test_a_healthy_set_up(doctor: CommandLine):
         (("reg=l1", "reg.lam=0.01"), {"collapse", "penalty_dominates"}),
         (("optimizer=sgd", "optimizer.lr=1e-9"), {"rate_too_small"}),
     ],
-    ids=lambda value: " ".join(value),
+    ids=lambda value: " ".join(sorted(value)),  # workers must agree on the names
 )
 def test_a_failing_set_up(doctor: CommandLine, overrides: tuple[str, ...], causes: set[str]):
     result = doctor(*overrides)
