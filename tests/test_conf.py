@@ -1,6 +1,7 @@
 import inspect
 import sys
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -145,13 +146,16 @@ def test_every_experiment_fast_runs(
     assert main(CONF) == 0, capfd.readouterr().err
 
 
-@pytest.mark.parametrize("choice", RULES)
+PENALTIES, CONSTRAINTS = ([choice for choice in RULES if choice.startswith(group)] for group in ("reg", "constraint"))
+
+
+@pytest.mark.parametrize("choices", list(zip(PENALTIES, cycle(CONSTRAINTS))), ids="-".join)
 @pytest.mark.parametrize("model", sorted({*options("model")} - {"own"}))
-def test_a_rule_is_bound_where_the_models_document_says(choice: str, model: str):
-    cfg = composed(choice, f"model={model}")
+def test_a_rule_is_bound_where_the_models_document_says(choices: tuple[str, str], model: str):
+    cfg = composed(*choices, f"model={model}")
     net = instantiate(cfg.model.net)
-    rule = instantiate(cfg.reg.penalty if choice.startswith("reg") else cfg.constraint.projection)
-    assert list(rule.on(net).by_weight()) == list(rt.select.weights(net, cfg.model.select))
+    for rule in (instantiate(cfg.reg.penalty), instantiate(cfg.constraint.projection)):
+        assert list(rule.on(net).by_weight()) == list(rt.select.weights(net, cfg.model.select))
 
 
 def test_the_l2_experiment_is_the_documents():

@@ -51,16 +51,24 @@ def problem() -> tuple[Tensor, Tensor]:
     return x, x @ truth + 0.1 * torch.randn(200, generator=generator, dtype=torch.float64)
 
 
+def descend(w: Tensor, optimizer: Optimizer, loss: Callable[[], Tensor], steps: int) -> None:
+    """So many steps, or fewer where a weight has come to rest."""
+    for _ in range(steps):
+        before = w.detach().clone()
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+        if (w.detach() - before).abs().max() < 1e-9:
+            return
+
+
 def solve(make: Callable[[Iterable[Tensor]], Optimizer], rule: rt.Penalty, steps: int) -> nn.Linear:
     x, y = problem()
     model = nn.Linear(20, 1, bias=False).double()
     nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(1))
     optimizer = make(model.parameters())
     rule.on(model).attach(optimizer, proximal=True)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (0.5 * (model(x).squeeze(1) - y).square().mean()).backward()
-        optimizer.step()
+    descend(model.weight, optimizer, lambda: 0.5 * (model(x).squeeze(1) - y).square().mean(), steps)
     return model
 
 
@@ -113,10 +121,7 @@ def test_group_lasso_optimum(name: str):
     model = nn.Linear(6, 5, bias=False).double()
     optimizer = OPTIMIZERS[name](model.parameters())
     rt.GroupLasso(0.05).on(model).attach(optimizer, proximal=True)
-    for _ in range(3000):
-        optimizer.zero_grad()
-        (0.5 * (model(x) - y).square().sum(1).mean()).backward()
-        optimizer.step()
+    descend(model.weight, optimizer, lambda: 0.5 * (model(x) - y).square().sum(1).mean(), 3000)
     strength = 0.05 * 6**0.5
     w, g = model.weight.detach(), model.weight.grad
     assert g is not None

@@ -6,11 +6,12 @@ from typing import Any
 
 import hydra
 import hydra.utils
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 __all__ = ["instantiate", "main_options"]
 
-# Hydra 1.4 and later call only what is listed.
 _SWITCH = (bool, bool | None, "bool", "bool | None")
+# Hydra 1.4 and later call only what is listed.
 _TRUSTED = ["regtorch.*", "torch.*", "torchvision.*", "torchmetrics.*", "lightning.*"]
 
 
@@ -31,12 +32,18 @@ def instantiate(config: Any, **arguments: Any) -> Any:
         arguments: further arguments, or such that replace the node's.
 
     Raises:
+        RunError: it names what is no part of a run.
         ValueError: a word stands where true or false is meant; `no` is a string, and as such true.
     """
+    from regtorch.training.targets import check_targets  # here, not above: --help needs none of it
+
+    known = isinstance(config, DictConfig | ListConfig)
+    plain = OmegaConf.to_container(config, resolve=True) if known else config
+    targets = check_targets(plain, config._get_full_key(None) if known else "")
     _check_switches(config)
     options: dict[str, Any] = {}
     if "_execution_whitelist_" in inspect.signature(hydra.utils.instantiate).parameters:
-        options["_execution_whitelist_"] = _TRUSTED
+        options["_execution_whitelist_"] = [*_TRUSTED, *targets]
     return hydra.utils.instantiate(config, _convert_="all", **options, **arguments)
 
 
