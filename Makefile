@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint types pytest clean
+.PHONY: help train test lint types pytest mutants clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,7 +24,11 @@ types: $(VENV)/.dev ## Check types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 pytest: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/hooks.py
+	@PYTHONPATH=tests $(BIN)/python -m mutants $(FILE) \
+		$(if $(N),--sample $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS))
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

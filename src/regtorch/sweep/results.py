@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from regtorch.sweep.overrides import parse
 from regtorch.sweep.yaml_file import read_yaml
 from regtorch.training.outputs import read_summary
+from regtorch.training.reading import is_there, read_text
 
 __all__ = ["BrokenRun", "Run", "Spread", "curve", "read_overrides", "read_run", "spread"]
 
@@ -110,12 +112,12 @@ def read_overrides(folder: Path) -> list[str]:
 
 def _epochs(folder: Path) -> dict[str, dict[int, float]]:
     path = folder / "csv" / "metrics.csv"
-    if not path.is_file():
+    if not is_there(path):
         return {}
     epochs: dict[str, dict[int, float]] = {}
     number = 1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.StringIO(read_text(path), newline="") as file:
             # A last line without its end was cut, and so may be its last number.
             rows = csv.reader(line for line in file if line.endswith("\n"))
             header = next(rows, [])

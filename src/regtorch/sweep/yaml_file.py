@@ -8,6 +8,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from regtorch.training.reading import read_yaml_node, yaml_text
+
 __all__ = ["read_yaml"]
 
 _FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -25,9 +27,9 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
     """
     try:
         if texts:
-            loaded = yaml.load(path.read_text(encoding="utf-8"), _FAST)
+            loaded = yaml.load(yaml_text(path), _FAST)
             return {} if loaded is None else loaded
-        return OmegaConf.to_container(OmegaConf.load(path))
+        return OmegaConf.to_container(read_yaml_node(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise ValueError(f"{path}: expected a list or a mapping in YAML: {reason}") from None

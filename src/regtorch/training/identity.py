@@ -15,6 +15,7 @@ from yaml import YAMLError
 from regtorch.training.errors import RunError
 from regtorch.training.folders import ASIDE
 from regtorch.training.outputs import SUMMARY, plain, read_summary
+from regtorch.training.reading import read_yaml_node
 
 __all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
 
@@ -94,8 +95,8 @@ def _summary(folder: Path) -> dict[str, Any] | None:
 
 def _begun(folder: Path) -> str | None:
     try:
-        config, hydra = (OmegaConf.load(folder / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
-    except (OSError, YAMLError, OmegaConfBaseException):
+        config, hydra = (read_yaml_node(folder / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None  # half-written
     if not isinstance(config, DictConfig) or not isinstance(hydra, DictConfig):
         return None

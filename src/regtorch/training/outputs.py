@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.training.reading import is_there, read_text
 from regtorch.training.whole import write_text
 
 __all__ = [
@@ -41,7 +42,7 @@ def read_json(path: Path) -> Any:
         ValueError: it is none; with the file's name.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_int=lambda t: int(t) if len(t) < 300 else float(t))
+        return json.loads(read_text(path), parse_int=lambda t: int(t) if len(t) < 300 else float(t))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON: {error}") from None
 
@@ -53,7 +54,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         ValueError: summary.json is not one; with the file's name.
     """
     path = folder / SUMMARY
-    if not path.is_file():
+    if not is_there(path):
         return None
     summary = read_json(path)
     final = summary.get("final") if isinstance(summary, dict) else None

@@ -10,6 +10,7 @@ from yaml import YAMLError
 
 from regtorch.training.folders import Folders
 from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary, score_of
+from regtorch.training.reading import read_text, read_yaml_node
 
 __all__ = [
     "Job",
@@ -68,9 +69,9 @@ def error_of(folder: Path) -> str | None:
     if folder in Folders.lost or not path.is_file():
         return Folders.lost.get(folder)
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        return f"{ERROR} cannot be read: {error.strerror}"
+        lines = read_text(path, errors="replace").splitlines()
+    except (OSError, ValueError) as error:
+        return f"{ERROR} cannot be read: {getattr(error, 'strerror', None) or error}"
     return lines[0] if lines and lines[0] else "failed without a word"
 
 
@@ -107,7 +108,7 @@ class Job:
 
 def _overrides(folder: Path) -> list[str]:
     try:
-        overrides: Any = OmegaConf.to_container(OmegaConf.load(folder / _OVERRIDES))  # not resolved
+        overrides: Any = OmegaConf.to_container(read_yaml_node(folder / _OVERRIDES))  # not resolved
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{_OVERRIDES} cannot be read: {type(error).__name__}") from None
     if not isinstance(overrides, list):

@@ -41,7 +41,7 @@ dl div { display: flex; gap: .4em } dt { color: #5a5a66 } dd { margin: 0; font-v
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem }
 figure { margin: 0; break-inside: avoid } figcaption { font-weight: 600; font-size: .9rem; min-height: 1.5em }
 svg { width: 100%; height: auto; display: block }
-.text { font-weight: 400 }
+.text { font-weight: 400 } .whole { white-space: nowrap }
 .finding { break-inside: avoid }
 @media print { body { font-size: 11pt; max-width: none; padding: 0 } .finding.info { --c: #6a6a76 }
 .badge { border: 1px solid; color: var(--c);

@@ -16,9 +16,11 @@ from regtorch.sweep.report.read_search import Search, entries_of, lost_of, read_
 from regtorch.sweep.results import read_overrides, read_run
 from regtorch.training.folders import ASIDE
 from regtorch.training.outputs import DIAGNOSIS, ERROR, SUMMARY, read_json, read_summary
+from regtorch.training.reading import read_text
 
 __all__ = ["Collected", "Diagnosis", "collect"]
 
+_FILES = (SUMMARY, ERROR, DIAGNOSIS, SEARCH_JSON, PATH_CSV, JOURNAL)
 _NOT_WALKED = ("checkpoints", "tensorboard", "csv", "journal.leases")
 
 
@@ -87,6 +89,9 @@ def collect(root: Path) -> Collected:
         # What was moved aside counts no more where its job has begun again.
         below[:] = [name for name in below if (job := _job(name)) is None or job not in below]
         folder = Path(path)
+        for name in [name for name in below if name in _FILES]:
+            found.cannot_read(ValueError(f"{folder / name}: expected a regular file, received a folder"))
+            below.remove(name)
         if SEARCH_JSON in files:
             below[:] = [name for name in below if name != "trials"]
         try:
@@ -124,8 +129,8 @@ def _job(name: str) -> str | None:
 
 
 def _finished(found: Collected, folder: Path, name: str) -> None:
-    ended = (folder / SUMMARY).stat().st_mtime
     summary = read_summary(folder)
+    ended = (folder / SUMMARY).stat().st_mtime
     assert summary is not None
     if is_path(summary):
         entries, lost = read_path(folder, name, summary, ended)
@@ -170,7 +175,10 @@ def _started_with(folder: Path) -> str:
 
 
 def _first_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = read_text(path, errors="replace").splitlines()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return lines[0] if lines else "failed without a word"
 
 

@@ -27,8 +27,8 @@ class Cell:
 
 
 def prose(text: str) -> str:
-    """Escaped, and no line ends within 1e-04."""
-    return escape(re.sub(r"(?<=\de)-(?=\d)", "\u2011", text))
+    """Escaped, and no line ends within 1e-04, which can be copied as it is typed."""
+    return re.sub(r"[\d.]+e-\d+", r'<span class="whole">\g<0></span>', escape(text))
 
 
 def code(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from regtorch.sweep.overrides import parse
 from regtorch.sweep.report.entry import Entry, Lost, entry_of, node, number, telling
 from regtorch.sweep.report.names import PATH_CSV
 from regtorch.sweep.results import Run, read_overrides
+from regtorch.training.reading import read_text
 
 __all__ = ["is_path", "read_path"]
 
@@ -63,7 +65,7 @@ def _epochs(path: Path) -> dict[int, dict[str, dict[int, float]]]:
     members: dict[int, dict[str, dict[int, float]]] = {}
     line = 1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.StringIO(read_text(path), newline="") as file:
             rows = csv.DictReader(file)
             for row in rows:
                 line = rows.line_num

@@ -12,6 +12,7 @@ from regtorch.sweep.report.markup import code, command, count, details, prose
 from regtorch.sweep.report.settings import Experiment
 from regtorch.training.errors import sentence
 from regtorch.training.outputs import RECEIPT
+from regtorch.training.reading import is_there, read_text
 
 __all__ = ["of_doctor", "of_lost", "of_receipts", "of_unreadable"]
 
@@ -96,8 +97,11 @@ def of_receipts(experiments: Sequence[Experiment]) -> Iterator[str]:
         key = path.parent.as_posix()
         if len(found) >= _RECEIPTS:
             left += 1
-        elif key not in found and path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
+        elif key not in found and is_there(path):
+            try:
+                text = read_text(path, errors="replace").strip()
+            except (OSError, ValueError) as error:
+                text = f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}"
             label = f"{experiment.title}: {setting.label} ({setting.entries[0].name})"
             found[key] = details(label, f"<pre>{code(text)}</pre>")
     yield from found.values()

@@ -1,0 +1,75 @@
+"""Reading what runs left, and what somebody may have put there: regular files alone, no larger than they can be."""
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+__all__ = ["is_there", "read_text", "read_yaml_node", "yaml_text"]
+
+_MOST = 2**28  # bytes: a path's summary.json has a kilobyte or two for each member
+_MOST_YAML, _DEEPEST = 2**20, 50
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something of this name, a file or not: `is_file` says no to what cannot be read, too."""
+    return os.path.lexists(path)
+
+
+def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
+    """The text of a regular file; a pipe is not waited for.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        errors: as of `bytes.decode`.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no regular file, is too large, or holds something else than UTF-8.
+    """
+    # Without waiting: to open a pipe lasts until somebody writes into it.
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            kind = next((words for is_one, words in _KINDS.items() if is_one(mode)), "something else")
+            raise ValueError(f"expected a regular file, received {kind}")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"expected at most {most:,} bytes, received more")
+    return content.decode("utf-8", errors)
+
+
+def yaml_text(path: Path) -> str:
+    """The text of a YAML file of plain lists and mappings; a few aliases could stand for more than memory holds.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no such file, or too large or deep.
+        YAMLError: it is no YAML.
+    """
+    text, depth = read_text(path, _MOST_YAML), 0
+    for event in yaml.parse(text, _LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"expected no aliases, received *{event.anchor}")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"expected lists in lists at most {_DEEPEST} deep, received more")
+    return text
+
+
+def read_yaml_node(path: Path) -> Any:
+    """What a YAML file holds, as OmegaConf has it; errors as `yaml_text`'s and OmegaConf's."""
+    return OmegaConf.load(io.StringIO(yaml_text(path)))

@@ -1,0 +1,125 @@
+"""The mutation tool on a small module: what is killed, what lives, what hangs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mutants.operators import mutants
+
+FILES = {
+    "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\naddopts = '--doctest-modules'\n",
+    "src/small.py": """
+def positive(a: int) -> bool:
+    while a < 0:
+        a += 1
+        if a == 0:
+            raise ValueError("negative")
+    return a > 0
+
+def untested() -> int:
+    return 1
+
+def shown(a: int) -> int:
+    '''
+    >>> shown(2)
+    3
+    '''
+    return a + 1
+""",
+    "tests/test_small.py": """
+import pytest
+from small import positive
+
+def test_positive():
+    assert positive(1)
+    with pytest.raises(ValueError):
+        positive(-2)
+""",
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mutants", "src/small.py", *options, "--least", "1", "--tests", "tests", "src/small.py"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def changes(source: str) -> set[str]:
+    """What each mutant has in place of a line."""
+    lines = source.splitlines()
+    return {"; ".join(a for a, b in zip(m.source.splitlines(), lines, strict=True) if a != b) for m in mutants(source)}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a = b <= 1", {"a = (b < 1)", "a = (b > 1)", "a = b <= 2"}),
+        ("a = 0 < b is c", {"a = (0 <= b is c)", "a = (0 >= b is c)", "a = (0 < b is not c)", "a = 1 < b is c"}),
+        ("a = b and not c", {"a = (b or not c)", "a = b and (c)"}),
+        ("a = -b * c", {"a = (-b / c)", "a = (b) * c"}),
+        ("a = f'{b}'", {"a = 'mutant'"}),
+        ("λ = 'β' + b[1]", {"λ = ('β' - b[1])", "λ = 'βmutant' + b[1]", "λ = 'β' + b[2]"}),
+        ("a = a.b", {"pass"}),
+        ("a.b = c", {"pass"}),
+        ("a += b", {"pass", "a -= b"}),
+        ("f(a)", {"pass"}),
+        ("del a", {"pass"}),
+        ("a = b if c else d", {"a = b if (not (c)) else d"}),
+        ("a = [b for b in c if d]", {"a = [b for b in c if (not (d))]"}),
+        ("def f(a: int = 1, *, b=None) -> 'x': ...", {"def f(a: int = 2, *, b=None) -> 'x': ..."}),
+        ("@f(frozen=True)\nclass A: ...", {"", "@f(frozen=False)"}),
+        ("@overload\ndef f(a=1): ...", set()),
+        ("def f():\n    '''Doc.'''\n    return a", {"    return None"}),
+        ("def f():\n    yield", set()),
+        ("__all__ = ['a']", set()),
+        ("a: Literal['b'] | None = cast('A', None)", set()),
+        ("B = Literal['b']", set()),
+        ("if TYPE_CHECKING:\n    a = 1", set()),
+        ("raise ValueError('a', 1)", {"pass"}),
+        ("warn(f'{a}' + 'b')", {"pass"}),
+        ("while a:\n    break", {"while (not (a)):", "    continue"}),
+    ],
+)  # fmt: skip
+def test_operators(source: str, expected: set[str]):
+    assert changes(source) == expected
+
+
+def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
+    said = run(small).stdout
+    new = {line[1:].strip() for line in said.splitlines() if line.startswith("+ ")}
+    tested = {"while (a <= 0):", "while a < 1:", "a += 2", "if (a != 0):", "return (a >= 0)"}
+    assert new == tested | {"return None", "return 2"}  # those of `untested`; that of `positive` is killed
+    assert "11 of 18 mutants killed, 61.1%; " in said
+    assert (small / "src/small.py").read_text() == FILES["src/small.py"]
+
+
+def test_a_sample_has_a_seed(small: Path):
+    said = run(small, "--sample", "2", "--seed", "1").stdout
+    assert "2 mutants of seed 1\n" in said
+    assert "of 2 mutants killed" in said
+
+
+def test_tests_that_fail_anyway_kill_nothing(small: Path):
+    (small / "tests/test_small.py").write_text("def test_wrong():\n    assert 0, 'why'\n")
+    result = run(small)
+    assert result.returncode == 1
+    assert result.stderr.startswith("mutants: the tests must pass before a mutant is made")
+    assert "why" in result.stderr
