@@ -112,7 +112,7 @@ def test_types_and_names_together():
         "pos_embed.bias": "bias",
         "scale.weight": "kernel",
     }
-    assert roles(WeightNormLinear()) == {"weight": "kernel", "g": "norm", "bias": "norm"}
+    assert roles(WeightNormLinear()) == {"weight": "kernel", "g": "other", "bias": "bias"}
     assert roles(LayerNorm2d()) == {"weight": "norm", "bias": "norm"}
     assert roles(Attention()) == {"relative_attention_bias.weight": "bias", "embed_tokens.weight": "embedding"}
     assert roles(nn.PReLU(4)) == {"weight": "other"}
@@ -154,7 +154,8 @@ class Exempting(nn.Module):
 
 
 def test_what_the_net_exempts_from_decay_is_in_the_receipt():
-    line = "no_weight_decay() lists {0}token_projection.weight; to leave one out, add -name:{0}token_projection.weight"
+    name = "{0}token_projection.weight"
+    line = f"by its own no_weight_decay the net exempts {name}; to leave one out, add -name:{name}"
     assert line.format("") in rt.L2(0.1).on(Exempting()).receipt()
     assert line.format("0.") in rt.MaxNorm(1.0).on(nn.Sequential(Exempting())).receipt()
     assert "no_weight_decay" not in rt.L2(0.1, select="kernel -name:token*").on(Exempting()).receipt()

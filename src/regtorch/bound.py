@@ -46,9 +46,10 @@ class Bound(ABC):
         for weight in self.selection.chosen if self.rule.by_unit else ():
             if weight.layout.dims is None:
                 shape = "×".join(map(str, weight.shape))
+                by_dim = "name the dims of one unit by dim=..., or " * hasattr(self.rule, "dim")
                 raise TypeError(
                     f"{self.rule!r}: which dim of the weight {weight.name!r} ({shape}) holds the output units is not "
-                    f"known; name the dims of one unit by dim=..., or leave it out with -name:{weight.name}"
+                    f"known; {by_dim}leave it out with -name:{weight.name}"
                 )
 
     def units(self, weight: Weight, tensor: Tensor) -> Tensor:

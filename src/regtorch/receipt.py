@@ -39,7 +39,7 @@ def receipt(
     if selection.exempt:
         names = ", ".join(selection.exempt)
         text.append(
-            f"  the net's own no_weight_decay() lists {names}; to leave one out, add -name:{selection.exempt[0]}"
+            f"  by its own no_weight_decay the net exempts {names}; to leave one out, add -name:{selection.exempt[0]}"
         )
     if selection.idle:
         idle = ", ".join(selection.idle)

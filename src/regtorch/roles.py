@@ -22,15 +22,18 @@ _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 # Other libraries' classes: LlamaRMSNorm, LayerNorm2d, BatchNormAct2d; not NormalizedLinear.
 _NORM_NAME = re.compile(r"Norm(?![a-z])")
-_EMBEDDING_NAME = re.compile(r"Embeddings?$")
+_EMBEDDING_NAME = re.compile(r"(?<!Patch)Embeddings?$")  # a patch's is a projection
 
 # Words of a parameter's own name, which decide where no layer of torch's owns it.
 _BIAS = {"bias", "biases"}
-_TOKEN = {"token", "tokens", "latent", "latents", "probe"}
-_EMBEDDING = {"emb", "embed", "embeds", "embedding", "embeddings"}
-_POSITION = {"pos", "position", "positions", "positional"}
-_SCALE = {"scale", "scales", "gamma", "gammas", "temperature", "log", "logs"}  # log: A_log, the logarithm of a decay
+_TOKEN = {"token", "tokens", "latent", "latents", "probe", "queries", "prompts"}
+_EMBEDDING = {"emb", "embs", "embed", "embeds", "embedding", "embeddings"}
+_POSITION = {"pos", "position", "positions", "positional", "rel", "pe", "ape"}
+_ONE_OF_A_BATCH = {"query", "prompt", "cls"}  # tokens if they lie there for a whole batch, as (1, ...)
+_SCALE = {"scale", "scales", "gamma", "gammas", "temperature", "log", "logs", "freqs"}  # log: A_log, of a decay
 _KERNEL = {"weight", "weights", "kernel", "kernels"}
+_PRODUCT = {"proj", "projection", "matrix", *_KERNEL}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def role_of(owner: nn.Module, name: str, w: Tensor) -> Role:
@@ -38,23 +41,42 @@ def role_of(owner: nn.Module, name: str, w: Tensor) -> Role:
 
     Kernels are weights of two dims or more that are nothing else; "other" are the rest: slopes, scales, temperatures.
     Where no layer of torch's owns a weight, its name tells tokens, positions and scales; a bare parameter with at most
-    one dim longer than 1 is a kernel only if its name says so, as the weight of a layer with one unit.
+    one dim longer than 1 is a kernel only if it has two dims and its name says so, as the weight of a layer with one
+    unit.
     """
-    kind = type(owner).__name__
-    words = set(_own_name(owner, name).lower().split("_"))
-    if isinstance(owner, _NORMS) or (_NORM_NAME.search(kind) and _is_vector(w)):
+    kind, own = type(owner).__name__, _own_name(owner, name)
+    words = {word.lower() for word in _WORD.findall(own)}
+    if isinstance(owner, _LAYERS) and "weight" in words:
+        return "kernel" if w.ndim >= 2 else "other"
+    if isinstance(owner, _NORMS) or _is_norm(owner, w):
         return "norm"
     if isinstance(owner, _EMBEDDINGS):  # T5's relative_attention_bias is an Embedding
         return "bias" if _BIAS & set(name.split(".")[-2:][0].split("_")) else "embedding"
-    if isinstance(owner, _LAYERS):
-        return "bias" if _BIAS & words else "kernel" if w.ndim >= 2 else "other"
-    if _EMBEDDING_NAME.search(kind) or ((_TOKEN | _EMBEDDING | _POSITION) & words and not _BIAS & words):
+    if _is_embedding(kind, words, w):
         return "embedding"
     if _BIAS & words:
         return "bias"
-    if kind == "PReLU" or _SCALE & words:  # a PReLU's slopes may have the shape of a map
+    # A PReLU's slopes may have the shape of a map; D lets a state space's inputs skip it.
+    if kind == "PReLU" or _SCALE & words or (own == "D" and "A_log" in owner._parameters):
         return "other"
-    return "kernel" if w.ndim >= 2 and (_KERNEL & words or not _is_vector(w)) else "other"
+    return "kernel" if w.ndim >= 2 and ((_KERNEL & words and w.ndim == 2) or not _is_vector(w)) else "other"
+
+
+def _is_norm(owner: nn.Module, w: Tensor) -> bool:
+    """Whether its class is named like a norm and it holds no matrix, as a layer with such a name does."""
+    if not _NORM_NAME.search(type(owner).__name__) or isinstance(owner, _LAYERS):
+        return False
+    return all(_is_vector(p) for p in (w, *owner._parameters.values()) if p is not None)
+
+
+def _is_embedding(kind: str, words: set[str], w: Tensor) -> bool:
+    """Whether it is a table of an embedding's, a token or a position: it is looked up or added, not multiplied."""
+    if _SCALE & words or (_BIAS & words and len(words) > 1):  # a position's bias is a bias
+        return False
+    if _EMBEDDING_NAME.search(kind) and not words & (_PRODUCT - _KERNEL):
+        return True
+    named = (_TOKEN | _EMBEDDING | _POSITION) & words or (_ONE_OF_A_BATCH & words and w.ndim > 2 and w.shape[0] == 1)
+    return bool(named) and not words & (_PRODUCT | _BIAS)
 
 
 def _is_vector(w: Tensor) -> bool:

@@ -10,6 +10,9 @@
 
 A space means and, a leading `-` means not, `|` means or: `kernel -name:head.*|embedding`. Frozen weights never match,
 tied ones count once.
+
+`kernel` holds no embeddings, nor heads that are tied to one: their rows are looked up, those of rare words have a
+gradient seldom, and a penalty would shrink them most. What Hugging Face's Trainer decays is `kernel|embedding`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+
+from regtorch.roles import Role
 
 __all__ = ["Layout", "layout_of"]
 
@@ -57,32 +60,77 @@ class Layout:
         return u.flatten(0, 1) if self.groups else u
 
 
-_LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention)
+_LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention, _NormBase, nn.LayerNorm)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_KNOWN = re.compile(r"(^|_)(weights?|kernels?|conv|filters?)(_|\d*$)")
-_EXPERTS_IN_FIRST = {"Llama4TextExperts"}
+_KNOWN = re.compile(r"(conv_?)?(weight|kernel|filter)s?_?\d*")  # somebody's convolution
+_EXPERTS = ("gate_up_proj", "down_proj", "up_proj", "gate_proj")
+_STANDARD, _INPUTS_FIRST = (0, 1), (0, 2)  # of experts
+
+# Weights of other libraries' classes that lie otherwise than torch's: how many dims, and which of them name units.
+_OTHERS: dict[str, dict[str, tuple[int, tuple[int, ...] | None]]] = {
+    "Conv1D": {"weight": (2, (1,))},  # Hugging Face's, of GPT-2: (inputs, units)
+    "GraphConvolution": {"weight": (2, (1,))},  # pygcn's
+    "GraphConv": {"weight": (2, (1,))},  # DGL's
+    "CLIP": {"text_projection": (2, (1,))},
+    "TextTransformer": {"text_projection": (2, (1,))},
+    "VisionTransformer": {"proj": (2, (1,))},  # CLIP's
+    "XCLIPModel": {"prompts_visual_projection": (2, (1,))},
+    "OmDetTurboLanguageBackbone": {"text_projection": (2, (1,))},
+    "Gemma3MultiModalProjector": {"mm_input_projection_weight": (2, (1,))},
+    "T5Gemma2MultiModalProjector": {"mm_input_projection_weight": (2, (1,))},
+    "CondConv2d": {"weight": (2, None)},  # timm's: (experts, all numbers of one)
+    # (inputs, heads, units), and o the other way round
+    "XLNetRelativeAttention": {**dict.fromkeys("qkvr", (3, (1, 2))), "o": (3, (0,))},
+    "MixtralExperts": dict.fromkeys(_EXPERTS, (3, _STANDARD)),
+    "InklingSharedExperts": dict.fromkeys(_EXPERTS, (3, _STANDARD)),
+    "GptOssExperts": dict.fromkeys(_EXPERTS, (3, _INPUTS_FIRST)),
+    "Llama4TextExperts": dict.fromkeys(_EXPERTS, (3, _INPUTS_FIRST)),
+    "JetMoeParallelExperts": {"weight": (3, _STANDARD)},
+    "GraniteMoeParallelExperts": {"weight": (3, _STANDARD)},
+    "CsmCodebooksHead": {"weight": (3, _INPUTS_FIRST)},
+    "RecurrentGemmaRglru": dict.fromkeys(("input_gate_weight", "recurrent_gate_weight"), (3, _INPUTS_FIRST)),
+    "ZambaMambaMixer": dict.fromkeys(("x_proj_weight", "dt_proj_weight"), (3, _STANDARD)),
+}
 
 
-def layout_of(owner: nn.Module, attribute: str, w: Tensor) -> Layout:
+def layout_of(owner: nn.Module, attribute: str, w: Tensor, role: Role) -> Layout:
     """The layout of a weight: dim 0 has the units, as in torch's own layers, unless the owner's type says otherwise.
 
-    Hugging Face's `Conv1D` is (inputs, units), its experts are (experts, units, inputs) or, where they say
-    `is_transposed`, (experts, inputs, units), and XLNet's projections are (inputs, heads, units). Of a bare parameter
-    with three dims in somebody's own module the layout is not known.
+    A vector is one unit however it is written, the units of a bare table of positions are its vectors. Of another bare
+    parameter with three dims or more in somebody's own module the layout is not known.
     """
-    kind = type(owner).__name__
-    if isinstance(owner, _TRANSPOSED) and w.ndim > 2:
+    if isinstance(owner, _TRANSPOSED) and attribute == "weight" and w.ndim > 2:
         return Layout(groups=int(owner.groups))
-    if kind == "Conv1D" and w.ndim == 2:
-        return Layout((1,))
-    if w.ndim != 3:
+    if isinstance(owner, _LAYERS) and "weight" in attribute:
         return Layout()
-    if kind.endswith("Experts"):
-        in_first = getattr(owner, "is_transposed", kind in _EXPERTS_IN_FIRST)
-        return Layout((0, 2) if in_first else (0, 1))
-    if kind.startswith("XLNet"):
-        return Layout((0,) if attribute == "o" else (1, 2))
-    bare = type(owner).__module__.partition(".")[0] != "torch" or isinstance(owner, nn.ParameterList | nn.ParameterDict)
-    if bare and not isinstance(owner, _LAYERS) and not _KNOWN.search(attribute) and min(w.shape) > 1:
-        return Layout(None)
-    return Layout()
+    for kind in type(owner).__mro__:
+        ndim, dims = _OTHERS.get(kind.__name__, {}).get(attribute, (-1, None))
+        if w.ndim == ndim:
+            return Layout(_of_experts(owner) or dims)
+    if attribute in _EXPERTS and w.ndim == 3 and type(owner).__name__.endswith("Experts"):
+        return Layout(_of_experts(owner))
+    if w.ndim < 2 or (w.ndim == 2 and _KNOWN.fullmatch(attribute)):
+        return Layout()
+    long = [d for d, size in enumerate(w.shape) if size > 1]
+    if len(long) < 2:
+        return Layout((min(set(range(w.ndim)) - set(long)),))
+    if w.ndim == 2 or isinstance(owner, _LAYERS) or _KNOWN.fullmatch(attribute):
+        return Layout()
+    if role == "embedding" and len(long) == 2 and long[-1] == w.ndim - 1:
+        return Layout(tuple(range(w.ndim - 1)))
+    return Layout(None)
+
+
+def _of_experts(owner: nn.Module) -> tuple[int, ...] | None:
+    """The layout of (experts, ...) that Hugging Face's experts say, or that the shapes of two weights leave open."""
+    said = getattr(owner, "is_transposed", None)
+    if isinstance(said, bool):
+        return _INPUTS_FIRST if said else _STANDARD
+    there, back = (owner._parameters.get(name) for name in ("gate_up_proj", "down_proj"))
+    if there is None or back is None or there.ndim != 3 or back.ndim != 3:
+        return None
+    a, b = there.shape[1:]
+    c, d = back.shape[1:]
+    if (a, b) == (2 * d, c):
+        return _STANDARD
+    return _INPUTS_FIRST if (a, b) == (d, 2 * c) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,7 @@ FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism
 # Containers that rename what they wrap.
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module", "_fsdp_wrapped_module"}
 _HOLDERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)  # as `.module`
+_HOLDERS_ELSEWHERE = {"DeepSpeedEngine", "ModelEmaV2", "ModelEmaV3", "ShardedDataParallel"}
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,13 @@ def _walk(root: nn.Module) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], n
         for child, submodule in module._modules.items():
             if submodule is None or (child == "parametrizations" and is_parametrized(module)):
                 continue
-            hidden = child in _WRAPPERS or (child == "module" and isinstance(module, _HOLDERS))
+            hidden = child in _WRAPPERS or (child == "module" and _holds_net(module))
             children.append(((*path, child), shown if hidden else (*shown, child), submodule))
         pending.extend(reversed(children))
+
+
+def _holds_net(module: nn.Module) -> bool:
+    return isinstance(module, _HOLDERS) or bool(types_of(module) & _HOLDERS_ELSEWHERE)
 
 
 def modules_of(root: nn.Module) -> dict[str, nn.Module]:
@@ -195,12 +201,23 @@ def modules_of(root: nn.Module) -> dict[str, nn.Module]:
 
 
 def exempt_from_decay(root: nn.Module) -> set[str]:
-    """The names that the net itself says not to decay, by a method `no_weight_decay()` as timm's nets have it."""
+    """The names that the net itself says not to decay.
+
+    By a method `no_weight_decay()`, as timm's nets have it, or by `_no_weight_decay = True` on a parameter, as Mamba's.
+    """
     found: set[str] = set()
     for _, shown, module in _walk(root):
-        if callable(listed := getattr(module, "no_weight_decay", None)):
-            found |= {".".join((*shown, name)) for name in cast("Iterable[str]", listed())}
+        names = {name for name, p in module._parameters.items() if getattr(p, "_no_weight_decay", False) is True}
+        found |= {".".join((*shown, name)) for name in names | _listed(module)}
     return found
+
+
+def _listed(module: nn.Module) -> set[str]:
+    method = getattr(module, "no_weight_decay", None)
+    if not callable(method) or any(p.default is p.empty for p in signature(method).parameters.values()):
+        return set()  # none, or another thing of that name
+    listed = method()
+    return {name for name in listed if isinstance(name, str)} if isinstance(listed, Iterable) else set()
 
 
 def types_of(module: nn.Module) -> frozenset[str]:
@@ -218,23 +235,25 @@ def _check(name: str, parameter: nn.Parameter) -> None:
 def _describe(
     module: nn.Module, path: tuple[str, ...], attribute: str, name: str, tensor: Tensor, trainable: bool
 ) -> Weight:
+    role = role_of(module, name, tensor)
     return Weight(
         names=(name,),
         path=path,
         attribute=attribute,
-        role=role_of(module, name, tensor),
+        role=role,
         types=types_of(module),
         shape=tensor.shape,
         trainable=trainable,
-        layout=layout_of(module, attribute, tensor),
+        layout=layout_of(module, attribute, tensor, role),
     )
 
 
 def _merge(first: Weight, second: Weight) -> Weight:
-    """A tied weight: all its names and owners' types, the role that comes first in the order of roles."""
+    """A tied weight: all its names and owners' types, the first role in the order of roles, the layout all agree on."""
     return replace(
         first,
         names=tuple(dict.fromkeys(first.names + second.names)),
         types=first.types | second.types,
         role=min(first.role, second.role, key=ORDER.index),
+        layout=first.layout if first.layout == second.layout else Layout(None),
     )
