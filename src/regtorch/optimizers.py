@@ -76,10 +76,6 @@ def _adagrad(group: dict[str, Any], state: dict[str, Any]) -> Step:
     return lr / (state["sum"].sqrt() + group["eps"])
 
 
-def _adadelta(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    return group["lr"] * ((state["acc_delta"] + group["eps"]) / (state["square_avg"] + group["eps"])).sqrt()
-
-
 _FACTS: dict[type[Optimizer], Facts] = {
     optim.SGD: Facts(_sgd, one_step_size=True, elementwise=True, lends_decay=True),
     optim.Adam: Facts(_adam, elementwise=True, lends_decay=True),
@@ -88,7 +84,7 @@ _FACTS: dict[type[Optimizer], Facts] = {
     optim.Adamax: Facts(_adamax, elementwise=True),
     optim.RMSprop: Facts(_rmsprop, elementwise=True),
     optim.Adagrad: Facts(_adagrad, elementwise=True, lends_decay=True),
-    optim.Adadelta: Facts(_adadelta, elementwise=True),
+    optim.Adadelta: Facts(elementwise=True),
     optim.RAdam: Facts(elementwise=True),
     optim.Rprop: Facts(elementwise=True),
     optim.ASGD: Facts(elementwise=True),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 __all__ = ["largest_singular", "precise"]
 
+_functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _ITERATIONS = 2000
 _LOOK = 10  # iterations between two looks at the progress, each of which waits for the device
 
@@ -24,7 +27,8 @@ def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
     within rounding, or after 2,000 iterations: where the next singular value nearly agrees, the vectors are not well
     determined. Of two equal singular values it finds one.
     """
-    if torch.compiler.is_compiling():  # which has no loops that end by what they find
+    if torch.compiler.is_compiling() or _functorch.maybe_current_level() is not None:
+        # Neither a compiler nor vmap has loops that end by what they find.
         left, _, right = torch.linalg.svd(w, full_matrices=False)
         return left[:, 0], right[0]
     with precise(w):
