@@ -20,46 +20,45 @@ _ADVICE = "training diverged; lower optimizer.lr or reg.lam, or set trainer.grad
 
 
 class StopWhenDiverged(EpochCallback):
-    """Raises `Diverged` at the first loss that is NaN, infinite or beyond all measure, and for such weights.
+    """Raises `Diverged` at the first loss that is NaN or infinite, and after an epoch for such weights.
 
     It looks at losses every `log_every_n_steps` steps, so that a device is not waited for at each, and at the last step
-    of an epoch, before weights are validated and saved; there it looks at the weights and the optimizer's state, too.
-
-    Args:
-        start: the untrained net's task loss, penalty and loss, by these names.
+    of an epoch, before weights are validated and saved. After the epoch it looks at the weights and the optimizer's
+    state, too.
     """
-
-    def __init__(self, start: Mapping[str, float]) -> None:
-        self.start = start
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the step's loss where it is time to, and at the weights after the last step."""
+        """Look at the step's loss where it is time to."""
         step = batch_idx + 1
         if (logging_is_due(trainer, step) or step == 1 or trainer.is_last_batch) and outputs:
             loss = outputs if isinstance(outputs, Tensor) else outputs.get("loss")
             if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
                 when = f" in epoch {trainer.current_epoch + 1}, step {step}"
                 raise Diverged(f"train/loss became {float(loss)}{when}: {_ADVICE}")
-        if trainer.is_last_batch:
-            _check_weights(trainer, pl_module)
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Look at the epoch's losses; a score may be NaN by itself, as R² is of a single sample."""
-        check_losses(metrics, self.start, f" in epoch {epoch}")
+        """Look at the epoch's losses, then at the weights; a score may be NaN, as R² is of a single sample."""
+        check_losses(metrics, {}, f" in epoch {epoch}")
+        _check_weights(trainer, f" in epoch {epoch}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the weights where the last epoch was not a whole one, and at its losses."""
-        _check_weights(trainer, pl_module)
+        """Look at the last epoch, and at the weights where it was not a whole one."""
         super().on_train_end(trainer, pl_module)
+        _check_weights(trainer, " in the last epoch")
 
 
 def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
-    """Look at losses after an epoch, or a test.
+    """Look at losses after an epoch, or after a training.
+
+    Args:
+        metrics: the losses, and others that are not looked at.
+        start: the untrained net's, by their names without a stage; a loss that is not there may be of any size.
+        when: for the message.
 
     Raises:
-        Diverged: one is not finite, or so much larger than `start` has it that nothing was learned.
+        Diverged: one is not finite, or so much larger than at the start that nothing was learned.
     """
     for name, value in metrics.items():
         part = name.partition("/")[2]
@@ -72,18 +71,19 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
 
 
 @torch.no_grad()
-def _check_weights(trainer: Trainer, module: LightningModule) -> None:
+def _check_weights(trainer: Trainer, when: str) -> None:
     """Look at all weights, what batch norm has measured, and the optimizers' state, waiting for a device once.
 
     Raises:
         Diverged: one holds NaN or infinite numbers, on whichever process.
     """
+    module = trainer.lightning_module
     held = dict(_held(trainer, module))
     sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in held.values()]
     finite = torch.stack(sizes).isfinite() if sizes else torch.ones(1, dtype=torch.bool)
     if not trainer.strategy.reduce_boolean_decision(bool(finite.all())):
         where = next((name for name, fine in zip(held, finite.tolist(), strict=True) if not fine), "another process")
-        raise Diverged(f"{where} holds NaN or infinite numbers in epoch {trainer.current_epoch + 1}: {_ADVICE}")
+        raise Diverged(f"{where} holds NaN or infinite numbers{when}: {_ADVICE}")
 
 
 def _held(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:

@@ -88,7 +88,7 @@ def _train(
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
     receipt = receipt_of(module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts])
     start = {"task_loss": checked.scale} | ({} if module.activities else {"loss": checked.scale + start_penalty})
-    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(start), *callbacks])
+    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
