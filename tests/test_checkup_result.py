@@ -10,7 +10,8 @@ import pytest
 
 from command_line import CommandLine
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.trial import Forces, Step, Trial
+from regtorch.doctor.forces import Forces
+from regtorch.doctor.trial import Step, Trial
 from regtorch.sweep.checkup import checked, cure
 from regtorch.sweep.checkup.app import main
 from regtorch.sweep.checkup.cure import Proof, Verdict

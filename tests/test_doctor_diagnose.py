@@ -39,7 +39,8 @@ def test_the_most_to_blame_comes_first():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
     found = rt.diagnose(model, F.cross_entropy, batches(scale=1e-3), optimizer, [rt.L2(0.05, select="all")])
-    assert causes(found) == ["input_scale", "penalty_dominates"]
+    assert causes(found) == ["input_scale", "penalty_dominates", "penalty_dominates"]
+    assert [f.where.startswith("optimizer.weight_decay") for f in found[1:3]] == [False, True]
     assert {"bias_penalised", "decay_twice"} <= set(causes(found, "warning"))
     order = ["severe", "warning", "info"]
     assert [f.severity for f in found] == sorted((f.severity for f in found), key=order.index)

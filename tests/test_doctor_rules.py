@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
+from doctor_cases import said
 from regtorch.doctor import constraint, penalty, scope
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.patient import Patient
+from regtorch.doctor.pull import Measured, Pull, Source
 
 
 def net(norm: bool = False) -> nn.Sequential:
@@ -93,8 +95,9 @@ def test_a_constraint_that_takes_down_what_starts_too_large_is_not_too_tight(sta
 
 def test_a_share_that_grows_as_the_task_is_learnt_is_no_severe_fault():
     model, half_life = net(), 100.0
-    assert penalty._severity(0.2, 0.6, 0.01, half_life) == "warning"
-    assert penalty._severity(0.7, 0.6, 0.01, half_life) == "severe"
+    pull = Pull(0.01, 0.0, 0.0, 1.0, 1.0, 1.0, 1 - 0.5 ** (1 / half_life), 0.0)
+    assert Measured([0.2, 1.0], 0.01, {"w": pull}, "w").severity == "warning"
+    assert Measured([0.7, 0.5], 0.01, {"w": pull}, "w").severity == "severe"
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     finding = only(list(penalty.find(exam(model, rt.GroupLasso(0.005), optimizer=optimizer))))
     assert finding.numbers["share_of_loss_at_start"] < finding.numbers["share_of_loss"]
@@ -117,9 +120,15 @@ def test_weights_before_a_norm_layer_are_counted():
 
 
 def test_the_equilibrium_is_where_growth_meets_shrinking():
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 4, bias=False))
+    with torch.no_grad():
+        model[0].weight.mul_(0.1)  # so that it grows by itself
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    pull = penalty.pulls(exam(model, rt.L2(0.2), optimizer=optimizer))["0.weight"]
+    examined = exam(model, rt.L2(0.2), optimizer=optimizer)
+    measured = Source(examined, decay=False).measured(examined.with_rules)
+    assert measured is not None
+    pull = measured.pulls["0.weight"]
     assert pull.without > pull.after
     assert pull.equilibrium == pytest.approx((pull.without - pull.norm) / 20 / pull.shrink)
 
@@ -149,9 +158,8 @@ def test_biases_and_norms_should_not_be_penalised():
 def test_weight_decay_beside_l2_is_told_and_beside_l1_not():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.02)
-    finding = only(list(scope.find(exam(model, rt.L2(0.03), optimizer=optimizer))))
-    assert finding.cause == "decay_twice"
+    finding = only(said(scope.find(exam(model, rt.L2(0.03), optimizer=optimizer)), "decay_twice"))
     assert finding.numbers == {"weight_decay": 0.02, "penalty_as_weight_decay": pytest.approx(0.06)}
     assert finding.where == "0.weight, 2.weight"
-    assert list(scope.find(exam(model, rt.L1(0.03), optimizer=optimizer))) == []
+    assert said(scope.find(exam(model, rt.L1(0.03), optimizer=optimizer)), "decay_twice") == []
     assert list(scope.find(exam(model, rt.L2(0.03), optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))) == []

@@ -43,6 +43,10 @@ IMAGE = (None, 8, 8, 3)
         ([layer("Add")], (None, 4), "it takes 2 inputs or more, received 1"),
         ([dense(dtype="complex64")], (None, 4), "layer 'it' .Dense.: the dtype 'complex64' is not supported; supp"),
         (
+            [layer("Conv2D", "a", filters=2, kernel_size=3, data_format="channels_first"), layer("Flatten")],
+            *(IMAGE, "layer 'it' .Flatten.: layers of different data_format are not supported: its own is"),
+        ),
+        (
             [layer("Conv2D", f, filters=2, kernel_size=3, data_format=f) for f in ("channels_last", "channels_first")],
             *(IMAGE, "layers of different data_format are not supported"),
         ),

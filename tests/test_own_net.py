@@ -35,7 +35,10 @@ def test_a_class_is_imported_from_where_one_is(train: CommandLine):
     [
         ((), "model.net._target_: expected a value, received none; give model.net._target_=..."),
         (("model.net._target_=a_net_of_mine.Nett",), "Are you sure that 'Nett' is importable"),
-        (("model.net._target_=a_net_of_mine.Net", "+model.net.hiden=6"), "unexpected keyword argument 'hiden'"),
+        (
+            ("model.net._target_=a_net_of_mine.Net", "+model.net.hiden=6"),
+            "model.net.hiden: Net has no such argument; did you mean hidden?",
+        ),
         (("model.net._target_=a_net_of_mine.Net", "data.resize=[1,16,16]"), "Net cannot take a batch of shape"),
     ],
 )

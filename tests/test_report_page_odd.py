@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,15 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     page, found = report(tmp_path)
     assert len(found.entries) == 1
     assert page.read_text(encoding="utf-8").endswith("</html>\n")
+
+
+def test_experiments_whose_names_are_longer_than_a_files(tmp_path: Path) -> None:
+    for end in "ab":
+        change(a_run(tmp_path / end, "reg=l2") / "summary.json", ("choices", "model"), "x" * 3000 + end)
+    page, _ = report(tmp_path)
+    links = re.findall(r'href="(report/[^"]+)"', page.read_text(encoding="utf-8"))
+    assert len(set(links)) == 2
+    assert all((tmp_path / link).exists() for link in links)
 
 
 @pytest.mark.parametrize("name", ["page", "page.png", "folder.html", "taken.html"])

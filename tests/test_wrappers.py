@@ -162,7 +162,7 @@ class NoHooks(Optimizer):
         self.param_groups = [{"params": list(params)}]
         self.defaults, self.state = {}, {}
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         for p in self.param_groups[0]["params"]:
             p.data.sub_(p.grad)
 
@@ -345,7 +345,7 @@ class SlowSteps:
         self.slow = [p.detach().clone() for g in inner.param_groups for p in g["params"]]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         self.optimizer.step(closure)
         self.count += 1
         if self.count % 2 == 0:
@@ -382,17 +382,25 @@ def test_constraints_hold_after_the_wrappers_step():
     assert not outer._optimizer_step_post_hooks
 
 
-def test_where_the_wrapper_runs_no_hooks_a_violated_constraint_is_warned_of():
+class SlowInTwoSteps(Slow):
+    """Runs hooks in a step that nobody calls, as SAM may."""
+
+    def second_step(self) -> None:
+        SlowSteps.step(self)
+
+
+@pytest.mark.parametrize(("kind", "step"), [(SlowWithoutHooks, "step"), (SlowInTwoSteps, "second_step")])
+def test_where_the_wrapper_runs_no_hooks_a_violated_constraint_is_warned_of(kind: Any, step: str):
     model, x, y = dense()
-    outer = SlowWithoutHooks(SGD(model.parameters(), lr=0.1))
+    outer = kind(SGD(model.parameters(), lr=0.1))
     rt.MaxNorm(0.1).on(model).attach(outer)
-    for step in range(8):
+    for number in range(8):
         F.cross_entropy(model(x), y).backward()
-        if step == 2:
-            with pytest.warns(UserWarning, match="the SlowWithoutHooks moved them after the constraint had acted"):
-                outer.step()
+        if number == 2:
+            with pytest.warns(UserWarning, match=f"the {kind.__name__} moved them after the constraint had acted"):
+                getattr(outer, step)()
         else:
-            outer.step()
+            getattr(outer, step)()
 
 
 def test_where_a_wrapper_moves_nothing_there_is_no_warning():
@@ -411,7 +419,7 @@ class Polyak(Optimizer):
         super().__init__(params, {})
 
     @torch.no_grad()
-    def step(self, closure: Any) -> Any:
+    def step(self, closure: Any = None) -> Any:
         with torch.enable_grad():
             loss = closure()
         grads = [p.grad for g in self.param_groups for p in g["params"]]
@@ -421,7 +429,8 @@ class Polyak(Optimizer):
         return loss
 
 
-def test_an_optimizer_that_reads_the_loss_reads_the_sum():
+@pytest.mark.parametrize("number", [lambda loss: loss, lambda loss: loss.item()], ids=["tensor", "float"])
+def test_an_optimizer_that_reads_the_loss_reads_the_sum(number: Any):
     results = []
     for way in (1, 3):
         model, x, y = dense()
@@ -433,7 +442,7 @@ def test_an_optimizer_that_reads_the_loss_reads_the_sum():
         closure = closure_of(optimizer, partial(loss_of, model, x, y, reg if way == 1 else None))
 
         for _ in range(3):
-            optimizer.step(closure)
+            assert type(optimizer.step(lambda closure=closure: number(closure()))) is type(number(torch.zeros(())))
         results.append([p.detach() for p in model.parameters()])
     close(results[0], results[1], rtol=1e-12, atol=1e-14)
 

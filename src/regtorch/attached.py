@@ -145,7 +145,8 @@ class Attached:
                 return loss
             with torch.no_grad():  # it must see the sum whose gradient it sees
                 terms = [pair for bound in self.rules["gradient"] for pair in bound.terms()]
-                return loss + sum(v for factor, term in terms for v in term.values(factor, owned).values())
+                total = loss + sum(v for factor, term in terms for v in term.values(factor, owned).values())
+            return total if isinstance(loss, Tensor) else float(total)
 
         return with_penalty
 
@@ -211,7 +212,7 @@ class Attached:
 def _reads(optimizer: Optimizer, loss: Any) -> bool:
     """Whether its steps depend on the loss, as LBFGS's do, and those of classes of which that is not known may."""
     known = type(optimizer).__module__.startswith(("torch.optim.", "regtorch.keras."))
-    return isinstance(optimizer, LBFGS) or (not known and isinstance(loss, Tensor))
+    return isinstance(optimizer, LBFGS) or (not known and isinstance(loss, Tensor | float))
 
 
 def _left_out(loss: Any, optimizer: Optimizer) -> bool:

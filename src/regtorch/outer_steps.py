@@ -20,7 +20,9 @@ _LOOKS = 20  # steps within which a wrapper shows whether it moves weights; Look
 
 
 class OuterSteps:
-    """Projects again after the steps of wrappers that run hooks; looks whether the others move weights, and warns.
+    """Projects again after the steps of wrappers that run hooks, and warns where weights are moved without one.
+
+    Some wrappers run no hooks, others do in a step that is not called (SAM's is in two parts).
 
     Args:
         bound: the constraint.
@@ -30,12 +32,13 @@ class OuterSteps:
 
     def __init__(self, bound: BoundConstraint, wrappers: Sequence[Any], project: Callable[[], None]) -> None:
         self._bound = bound
-        hooked = [outer for outer in wrappers if isinstance(outer, Optimizer) and runs_hooks(outer)]
-        self._silent = [type(outer).__name__ for outer in wrappers if outer not in hooked]
+        self._names = " or ".join(type(outer).__name__ for outer in wrappers)
         self._handles: list[RemovableHandle] = [
-            outer.register_step_post_hook(lambda optimizer, args, kwargs: project()) for outer in hooked
+            outer.register_step_post_hook(lambda optimizer, args, kwargs: project())
+            for outer in wrappers
+            if isinstance(outer, Optimizer) and runs_hooks(outer)
         ]
-        self._looks = _LOOKS if self._silent else 0
+        self._looks = _LOOKS
         self._left: tuple[float, int] | None = None
 
     def before_step(self) -> None:
@@ -48,7 +51,7 @@ class OuterSteps:
         if len(self._bound.changes) == changes and now > left + 1e-6 * (1 + left):
             self._looks = 0
             warnings.warn(
-                f"{self._bound!r}: weights lie {now:.3g} outside: the {' or '.join(self._silent)} moved them after the "
+                f"{self._bound!r}: weights lie {now:.3g} outside: the {self._names} moved them after the "
                 "constraint had acted; call the constraint's project_() after each of that wrapper's steps",
                 stacklevel=5,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from regtorch.doctor import (
     activations,
+    constant_loss,
     constraint,
     dropout,
     head,
@@ -28,8 +29,9 @@ from regtorch.doctor import (
     symmetry,
     vitals,
 )
+from regtorch.doctor.batches import said
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding, Unfit
+from regtorch.doctor.finding import SEVERITIES, Finding, Refused, Unfit, listed
 from regtorch.doctor.patient import Patient, Rule
 from regtorch.doctor.restored import random_numbers_restored
 
@@ -38,6 +40,7 @@ __all__ = ["diagnose", "findings_of"]
 # What is wrong first comes before what follows from it: so findings of one severity are ordered.
 _BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
     vitals.find,
+    constant_loss.find,
     inputs.find,
     labels.find,
     head.find,
@@ -55,17 +58,15 @@ _BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
     head.chance,
 )
 # What makes a step impossible is looked for before steps are made.
-_ORDER = (
-    vitals.find,
-    labels.find,
-    norms.find,
-    *(part for part in _BLAME if part not in (vitals.find, labels.find, norms.find)),
-)
+_FIRST = vitals.find, constant_loss.find, labels.find, norms.find
+_ORDER = (*_FIRST, *(part for part in _BLAME if part not in _FIRST))
 _NO_STEP = {
     "no_parameters",
     "nothing_trainable",
     "weights_not_finite",
     "empty_batch",
+    "constant_loss",
+    "softmax_over_one_unit",
     "label_range",
     "label_form",
     "batch_of_one",
@@ -98,8 +99,10 @@ def diagnose(
         The findings; empty where nothing was found.
 
     Raises:
-        TypeError: an argument is of the wrong kind.
-        ValueError: there are no batches, or the optimizer belongs to another model.
+        TypeError: an argument is of the wrong kind, or a rule does not suit the weights that it chooses.
+        ValueError: there are no batches, the model cannot be trained (lazy weights, the meta device), the optimizer
+            belongs to another model or is LBFGS, or the loss is not one real number.
+        SelectionError: a rule chooses nothing. What reading the batches raises is passed on as well.
 
     Example:
         >>> import torch, regtorch as rt
@@ -144,16 +147,35 @@ def _as_in_training() -> Iterator[None]:
 
 def _measured(exam: Exam, tell: Callable[[str], None]) -> list[Finding]:
     found: dict[Callable[[Exam], Iterator[Finding]], list[Finding]] = {}
+    failed: dict[str, str] = {}
     for part in _ORDER:
-        tell(part.__module__.rpartition(".")[2])
+        name = part.__module__.rpartition(".")[2]
+        tell(name)
         try:
             found[part] = sorted(part(exam), key=lambda f: -f.blame)
         except Unfit as unfit:
             found[part] = [unfit.finding]
             break
+        except Refused:
+            raise
+        except Exception as error:  # of what this library has not foreseen; the other measurements still stand
+            failed[name] = said(error)
+            continue
         if any(_prevents_steps(f) for f in found[part]):
             break
-    return [f for part in _BLAME for f in found.get(part, ())]
+    return [*(f for part in _BLAME for f in found.get(part, ())), *([_failed(failed)] if failed else [])]
+
+
+def _failed(failed: Mapping[str, str]) -> Finding:
+    names, first = listed(list(failed)), next(iter(failed.values()))
+    return Finding(
+        "measurement_failed",
+        names,
+        "info",
+        {"measurements": len(failed)},
+        why=f"What the doctor measures of {names} could not be measured here: {first}.",
+        change="Please report it with the set-up; the other findings stand.",
+    )
 
 
 def _replaced(refused: Finding) -> Finding:

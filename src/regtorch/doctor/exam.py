@@ -46,7 +46,12 @@ class Exam:
         """The same steps without the penalties."""
         if not self.patient.penalised and not self.patient.activities:
             return self.with_rules
-        return trial(self.patient, self.steps, penalties=False)
+        return trial(self.patient, self.steps, penalties=0.0)
+
+    @cached_property
+    def without_decay(self) -> Trial:
+        """The same steps without the optimizer's own weight decay."""
+        return trial(self.patient, self.steps, decay=0.0) if self.patient.decays else self.with_rules
 
     def _calls(self, number: int = 0, dropping: bool = True) -> Sequence[Call]:
         """The modules' calls on a batch in training mode, in their order."""
@@ -64,8 +69,13 @@ class Exam:
 
     @cached_property
     def scale_changes(self) -> dict[str, float]:
-        """By how much the outputs change, relatively, when a penalised weight is doubled."""
-        return scale_changes(self.patient)
+        """By how much the outputs change when a penalised weight is doubled, relative to another change as large."""
+        return scale_changes(self.patient, self.patient.penalised)
+
+    @cached_property
+    def scale_changes_of_decayed(self) -> dict[str, float]:
+        """The same of the weights that the optimizer decays."""
+        return scale_changes(self.patient, {name: self.patient.trained[name] for name in self.patient.decays})
 
     @cached_property
     def inputs(self) -> Tensor | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["SEVERITIES", "Finding", "Severity", "Unfit", "listed"]
+__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "listed"]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
@@ -44,6 +44,10 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"Finding: severity must be one of {', '.join(SEVERITIES)}, received {self.severity!r}")
+
+
+class Refused(ValueError):
+    """What was given cannot be examined: the one error that a measurement passes on."""
 
 
 class Unfit(Exception):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf
 
 import torch
 from torch import Tensor
 
 from regtorch.doctor.exam import NOT_FINITE, Exam, joined
-from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
 from regtorch.doctor.probe import FLAT, correlation, standardised
 
 __all__ = ["find"]
@@ -17,7 +18,6 @@ __all__ = ["find"]
 _ENOUGH = 32  # samples from which one class says something
 _MOST = 0.9  # share of one class from which accuracy says little
 _FAR = 1e3  # of the outputs' size, from which targets are hard to reach
-_IGNORED = -100  # the number that torch's losses leave out
 
 # The probe
 _PROBED = 200, 1024  # samples: at least, and at most where it should find what there is
@@ -38,12 +38,12 @@ def find(exam: Exam) -> Iterator[Finding]:
     if targets.is_floating_point() and (bad := int((~torch.isfinite(targets)).sum())):
         yield _not_finite(exam, bad, targets)
         return
-    if _is_one_hot(targets, output):
-        yield from _one_hot(exam)
+    if is_one_hot(targets, output):
+        yield from one_hot(exam)
         return
     is_index = not targets.is_floating_point() and output.ndim > 1 and targets.shape[1:] == output.shape[2:]
-    wrong = list(_range(exam, targets, output.shape[1])) if is_index and output.shape[1] > 1 else []
-    yield from wrong or _form(exam)
+    wrong = list(range_of(exam, targets, output.shape[1])) if is_index and output.shape[1] > 1 else []
+    yield from wrong or form_of(exam)
     if wrong:
         return
     if exam.loss.task == "classes" or (exam.loss.task == "binary" and targets.numel() == len(targets)):
@@ -51,7 +51,7 @@ def find(exam: Exam) -> Iterator[Finding]:
             yield from _of_probabilities(exam, targets)
             return
         labels = targets.long().flatten()
-        yield from _shares(labels[labels != _IGNORED])
+        yield from _shares(labels[labels != IGNORED])
         if labels.numel() == len(targets):
             yield from _unrelated(exam, labels, _one_column_a_class(labels), "labels")
     elif exam.loss.task == "numbers":
@@ -67,73 +67,6 @@ def _of_probabilities(exam: Exam, targets: Tensor) -> Iterator[Finding]:
     if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed classes, of which each has its row
         yield from _shares(targets.argmax(1))
     yield from _unrelated(exam, targets, targets.float(), "labels")
-
-
-# Form
-
-
-def _is_one_hot(target: Tensor, output: Tensor) -> bool:
-    if target.ndim != 2 or target.shape[1] < 2 or target.shape[1:] != output.shape[1:]:
-        return False
-    return bool(((target == 0) | (target == 1)).all() and (target.sum(1) == 1).all())
-
-
-def _one_hot(exam: Exam) -> Iterator[Finding]:
-    taken = _takes(exam, exam.outputs[0], exam.patient.batches[0][1])
-    if taken and not exam.loss.is_cross_entropy:  # rows with several 1 may come, and the loss is made for them
-        return
-    yield Finding(
-        "one_hot_labels",
-        "labels",
-        "info" if taken else "severe",
-        {"classes": exam.outputs[0].shape[1]},
-        why="The labels are rows with a single 1"
-        + (": the loss takes them, and class numbers say the same." if taken else ", which the loss does not take."),
-        change="Give class numbers to cross entropy: `labels.argmax(1)`.",
-        blame=100,
-    )
-
-
-def _form(exam: Exam) -> Iterator[Finding]:
-    """Targets that the loss refuses, where it takes them in another dtype or shape."""
-    output, target = exam.outputs[0], exam.patient.batches[0][1]
-    if _takes(exam, output, target):
-        return
-    cures: dict[str, Callable[[], Tensor]] = {
-        "long()": target.long,
-        "flatten()": target.flatten,
-        "flatten().long()": lambda: target.flatten().long(),
-        "to(output.dtype)": lambda: target.to(output.dtype),
-        "to(output.dtype).view_as(output)": lambda: target.to(output.dtype).reshape(output.shape),
-    }
-    is_index = [name for name in cures if "output" not in name] if output.ndim > 1 and output.shape[1] > 1 else []
-    for name in [*is_index, *(name for name in cures if name not in is_index)]:
-        try:
-            other = cures[name]()
-        except RuntimeError:
-            continue
-        in_range = other.is_floating_point() or bool(((other >= 0) & (other < output.shape[-1])).all())
-        if in_range and _takes(exam, output, other):
-            yield Finding(
-                "label_form",
-                "labels",
-                "severe",
-                {"dims": target.ndim},
-                why=f"The loss refuses targets of {target.dtype} {list(target.shape)} with outputs of "
-                f"{output.dtype} {list(output.shape)}.",
-                change=f"Give it `target.{name}`, which it takes.",
-                blame=100,
-            )
-            return
-
-
-def _takes(exam: Exam, output: Tensor, target: Tensor) -> bool:
-    try:
-        with torch.no_grad():
-            exam.patient.task_loss(output, target)
-    except Unfit:
-        return False
-    return True
 
 
 def _not_finite(exam: Exam, bad: int, targets: Tensor) -> Finding:
@@ -159,6 +92,8 @@ def _scale(exam: Exam, targets: Tensor) -> Iterator[Finding]:
     outputs = joined(exam.outputs)
     sizes = [float(t.float().square().mean().sqrt()) for t in (outputs, targets) if t is not None]
     if len(sizes) == 2 and sizes[1] > _FAR * max(sizes[0], 1.0):
+        spread, mean = torch.std_mean(targets.double(), correction=0)
+        standard = with_targets(exam, lambda y: ((y - mean) / spread).to(y.dtype) if spread else y - mean)
         yield Finding(
             "target_scale",
             "targets",
@@ -166,36 +101,10 @@ def _scale(exam: Exam, targets: Tensor) -> Iterator[Finding]:
             {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
             why=f"The targets' root mean square is {sizes[1]:.3g} and the outputs' {sizes[0]:.3g}: gradients are "
             "as large, or, where the optimizer divides by their size, the way there takes very many steps.",
-            change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end.",
+            change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end "
+            f"({standard.said}).",
             blame=sizes[1],
         )
-
-
-def _range(exam: Exam, labels: Tensor, width: int) -> Iterator[Finding]:
-    outside = (labels < 0) | (labels >= width)
-    outside &= labels != _IGNORED
-    if not bool(outside.any()):
-        return
-    # Some other number may be one that this loss ignores. On the CPU, as a GPU does not survive a wrong label.
-    output = exam.outputs[0].cpu()
-    for _, y in exam.patient.batches:
-        some = output[:1].expand(len(y), *output.shape[1:])
-        y = y.cpu()
-        if _takes(exam, some, y.clamp(0, width - 1)) and not _takes(exam, some, y):
-            break
-    else:
-        return
-    share = float(outside.float().mean())
-    smallest, largest = int(labels[labels != _IGNORED].min()), int(labels.max())
-    yield Finding(
-        "label_range",
-        "labels",
-        "severe",
-        {"share_outside": share, "smallest": smallest, "largest": largest, "outputs": width},
-        why=f"The labels go from {smallest} to {largest}, and {width} outputs stand for the classes 0 to {width - 1}.",
-        change="Number the classes from 0 (subtract the smallest), or give the net an output for each class.",
-        blame=1e5,
-    )
 
 
 # Shares
@@ -244,7 +153,7 @@ def _unrelated(exam: Exam, targets: Tensor, columns: Tensor, where: str) -> Iter
         return  # numbers of words or the like, however they are written
     flat = x.ndim == 2 and x.shape[1] <= FLAT
     most = min(len(x), len(targets), _PROBED[1] if flat else _PROBED[0])
-    kept = (targets[:most].reshape(most, -1)[:, 0] != _IGNORED).nonzero().flatten()
+    kept = (targets[:most].reshape(most, -1)[:, 0] != IGNORED).nonzero().flatten()
     x, columns = x[kept].flatten(1), columns[kept]
     if where == "labels":  # of a class that has one sample nothing can be held out
         several = columns[:, columns.sum(0) > 1].any(1)

@@ -3,13 +3,56 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
-from torch.optim import Optimizer
+from torch import nn
+from torch.optim import ASGD, SGD, Adadelta, Adagrad, Adamax, Optimizer, RMSprop
 
-__all__ = ["copied", "is_torchs", "rate_of"]
+__all__ = ["Decay", "copied", "decays_of", "is_torchs", "number", "rate_of"]
 
 _WARMING = 0.01  # of a schedule's initial rate: below it a few steps show nothing
+# They add weight_decay · w to the gradient, and have no setting that says otherwise.
+_COUPLED = (SGD, ASGD, Adagrad, Adadelta, Adamax, RMSprop)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """An optimizer's own weight decay of one parameter.
+
+    Attributes:
+        group: the number of the parameter's group.
+        value: its weight_decay.
+        decoupled: whether a step takes lr · weight_decay · w from the weight, beside what the gradient does; otherwise
+            weight_decay · w is added to the gradient.
+    """
+
+    group: int
+    value: float
+    decoupled: bool
+
+
+def decays_of(optimizer: Optimizer | None, weights: Mapping[str, nn.Parameter]) -> dict[str, Decay]:
+    """The decay of each weight that has one, by name."""
+    names = {id(p): name for name, p in weights.items()}
+    found: dict[str, Decay] = {}
+    for index, group in enumerate(optimizer.param_groups if optimizer else ()):
+        value = number(group.get("weight_decay"))
+        if value:
+            decoupled = bool(group.get("decoupled_weight_decay", not isinstance(optimizer, _COUPLED)))
+            decay = Decay(index, value, decoupled)
+            found |= {names[id(p)]: decay for p in group["params"] if id(p) in names}
+    return found
+
+
+def number(setting: Any, missing: float = 0.0) -> float:
+    """A setting as a number, tensors of one number included."""
+    try:
+        return float(setting)
+    except (TypeError, ValueError, RuntimeError):
+        return missing
 
 
 def rate_of(group: dict[str, Any]) -> float:
@@ -17,8 +60,8 @@ def rate_of(group: dict[str, Any]) -> float:
 
     It is the one that it has, but the one that its schedule was built with where that has it next to 0 now.
     """
-    now, initial = float(group.get("lr", 0.0)), float(group.get("initial_lr", 0.0))
-    return initial if now < _WARMING * initial else now
+    now, initial = number(group.get("lr")), number(group.get("initial_lr"))
+    return initial if isfinite(initial) and now < _WARMING * initial else now
 
 
 def is_torchs(optimizer: Optimizer) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import traceback
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import torch
@@ -18,18 +16,17 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundTerms
 from regtorch.constraints import Constraint
-from regtorch.doctor.finding import Finding, Unfit
-from regtorch.doctor.optimizer_copy import copied, rate_of
+from regtorch.doctor.batches import Batch, form, fresh, pairs_of, said
+from regtorch.doctor.finding import Finding, Refused, Unfit
+from regtorch.doctor.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.restored import restored
 from regtorch.hooks import attached_to, bare, owned_by
 from regtorch.penalties import Penalty
 from regtorch.weights import modules_of
 
-__all__ = ["Batch", "Patient", "Rule", "fresh", "said"]
+__all__ = ["Patient", "Rule"]
 
-Batch = tuple[Any, Tensor]
 Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
-_MOST = 64  # batches that are looked at
 
 
 @dataclass(frozen=True)
@@ -68,21 +65,10 @@ class Patient:
             TypeError: something is of the wrong kind; the message names it.
             ValueError: there are no batches, or the optimizer owns no weight of the model.
         """
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"diagnose: model must be a torch.nn.Module, received {type(model).__name__}")
-        if any(nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
-            raise ValueError(
-                "diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then"
-            )
-        if any(p.is_inference() for p in (*model.parameters(), *model.buffers())):
-            raise ValueError(
-                "diagnose: the model was made under torch.inference_mode() and cannot be trained; make it outside"
-            )
+        _check_model(model)
         if not callable(loss_fn):
             raise TypeError(f"diagnose: loss_fn must be a function of output and target, received {loss_fn!r}")
-        pairs = [_pair(batch) for batch in islice(iter(batches), _MOST)]
-        if not pairs:
-            raise ValueError("diagnose: batches is empty; give a list or loader of (input, target)")
+        pairs = pairs_of(batches)
         own = None if optimizer is None else bare(optimizer, "diagnose")
         if own is not None:
             if isinstance(own, torch.optim.LBFGS):
@@ -91,6 +77,8 @@ class Patient:
                 raise ValueError(
                     "diagnose: the optimizer owns none of the model's parameters; build it from this model"
                 )
+        if not isinstance(rules, Sequence) or isinstance(rules, str):
+            raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
         bound = [rule.on(model) if isinstance(rule, Penalty | Activity | Constraint) else rule for rule in rules]
         strange = [rule for rule in bound if not isinstance(rule, BoundTerms | BoundConstraint)]
         if strange:
@@ -157,7 +145,7 @@ class Patient:
 
         Raises:
             Unfit: the loss raises an error.
-            ValueError: it is not one number.
+            Refused: it is not one real number.
         """
         try:
             loss = self.loss_fn(output, fresh(target))
@@ -167,33 +155,43 @@ class Patient:
                     "loss_fails",
                     "loss",
                     "severe",
-                    why=f"The loss raises an error on {_form(output)} and a target of {_form(target)}: {said(error)}.",
+                    why=f"The loss raises an error on {form(output)} and a target of {form(target)}: {said(error)}.",
                     change="Give the loss outputs and targets of the shapes and dtypes that it is made for.",
                 )
             ) from error
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            if isinstance(loss, Tensor):
+            if isinstance(loss, Tensor) and loss.is_complex():
+                what, change = f"a {loss.dtype}", "return its real part or its absolute value"
+            elif isinstance(loss, Tensor):
                 change = "take the mean over the batch"
             elif isinstance(loss, tuple | list | Mapping):
                 change = "return the loss alone"
             else:
                 change = "return the tensor itself, without .item() or float()"
-            raise ValueError(f"diagnose: loss_fn must give one number, received {what}; {change}")
+            raise Refused(f"diagnose: loss_fn must give one number, received {what}; {change}")
         return loss.reshape(())
 
-    def optimizer_like(self, factor: float = 1.0) -> Optimizer:
+    @cached_property
+    def decays(self) -> dict[str, Decay]:
+        """The optimizer's own decay of each weight that it decays, by name."""
+        return decays_of(self.optimizer, self.trained)
+
+    def optimizer_like(self, factor: float = 1.0, decay: float = 1.0) -> Optimizer:
         """An optimizer of the same kind, settings and state on the same parameters, without the original's hooks.
 
         Args:
             factor: multiplies the learning rate.
+            decay: multiplies the optimizer's own weight decay.
         """
         if self.optimizer is None:
             return torch.optim.Adam(self.trained.values(), lr=1e-3 * factor)
         alike = copied(self.optimizer)
         for group in alike.param_groups:
-            if "lr" in group and factor * rate_of(group) != float(group["lr"]):
+            if "lr" in group and factor * rate_of(group) != number(group["lr"]):
                 group["lr"] = factor * rate_of(group)
+            if decay != 1 and number(group.get("weight_decay")):
+                group["weight_decay"] = decay * number(group["weight_decay"]) if decay else 0.0
         return alike
 
     @cached_property
@@ -225,35 +223,15 @@ def _alike(one: Any, other: Any) -> bool:
     return one.rule == other.rule and one.model is other.model
 
 
-def _pair(batch: Any) -> Batch:
-    if not isinstance(batch, Sequence) or isinstance(batch, str) or len(batch) != 2 or not isinstance(batch[1], Tensor):
-        what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
-        raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
-    return batch[0], batch[1]
-
-
-def fresh(thing: Any) -> Any:
-    """The same with tensors of its own, in sequences and mappings too."""
-    if isinstance(thing, Tensor):
-        return thing.detach().clone().requires_grad_(thing.requires_grad)
-    if isinstance(thing, tuple):
-        parts = [fresh(part) for part in thing]
-        return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
-    if type(thing) is list:
-        return [fresh(part) for part in thing]
-    if isinstance(thing, MutableMapping):
-        alike = copy.copy(thing)
-        for key in thing:
-            alike[key] = fresh(thing[key])
-        return alike
-    return thing
-
-
-def said(error: Exception) -> str:
-    """An error in one line, not too long."""
-    text = " ".join(str(error).split()).rstrip(".") or "no message"
-    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
-
-
-def _form(thing: Any) -> str:
-    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"diagnose: model must be a torch.nn.Module, received {type(model).__name__}")
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(nn.parameter.is_lazy(t) for t in tensors):
+        raise ValueError("diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then")
+    if any(t.is_meta for t in tensors):
+        raise ValueError("diagnose: the model lies on the meta device and has no numbers; give its weights some first")
+    if any(t.is_inference() for t in tensors):
+        raise ValueError(
+            "diagnose: the model was made under torch.inference_mode() and cannot be trained; make it outside"
+        )

@@ -1,4 +1,4 @@
-"""Weights that no gradient of the loss reaches: they stay as they were drawn, and a penalty has them to itself."""
+"""Weights that no gradient of the loss reaches: only penalties and decay move them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from regtorch.doctor import activations
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.start import paired_and_unrelated
 
 __all__ = ["find", "unreached"]
 
 _MOST = 0.5  # of the trained weights
+_LEARNT = 0.5  # of the loss of outputs with other samples' targets
 
 
 def unreached(exam: Exam) -> list[str]:
     """The trained weights whose gradient the loss has left out, or kept at 0, in all watched steps."""
-    reached = exam.without_penalties.reached
-    return [name for name in exam.patient.trained if not reached.get(name)] if any(reached.values()) else []
+    if not exam.without_penalties.steps:
+        return []
+    reached = (exam.without_penalties.reached, exam.with_rules.reached)
+    return [name for name in exam.patient.trained if not any(found.get(name) for found in reached)]
 
 
 def find(exam: Exam) -> Iterator[Finding]:
@@ -26,15 +30,15 @@ def find(exam: Exam) -> Iterator[Finding]:
     if not cut and (exam.with_rules.symmetric or any(activations.find(exam))):
         return
     names = cut or names
-    if not names:
-        return
     trained = exam.patient.trained
-    share = sum(trained[name].numel() for name in names) / sum(p.numel() for p in trained.values())
+    if not names or (len(names) == len(trained) and _has_learnt(exam)):
+        return
+    share = sum(trained[name].numel() for name in names) / max(1, sum(p.numel() for p in trained.values()))
     how = "is cut off from the loss" if cut else "has a gradient of exactly 0"
     yield Finding(
         "no_gradient_reaches",
         listed(names),
-        "severe" if cut and share > _MOST else "warning",
+        "severe" if (cut and share > _MOST) or len(names) == len(trained) else "warning",
         {"weights": len(names), "share_of_trained": share, "steps": len(exam.without_penalties.steps)},
         why=f"In {len(exam.without_penalties.steps)} steps the loss gave {len(names)} of {len(trained)} weights no "
         f"gradient: {share:.0%} of what is trained {how}, and is moved by penalties and decay alone.",
@@ -42,3 +46,9 @@ def find(exam: Exam) -> Iterator[Finding]:
         "forward does not use; freeze or remove what is not meant to learn.",
         blame=share,
     )
+
+
+def _has_learnt(exam: Exam) -> bool:
+    """Whether there is no gradient as there is nothing left to learn, as under a hinge loss of 0."""
+    paired, unrelated = paired_and_unrelated(exam)
+    return paired < _LEARNT * unrelated

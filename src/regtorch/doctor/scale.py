@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import inf
+from collections.abc import Mapping
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +15,24 @@ __all__ = ["HIDDEN", "scale_changes"]
 
 HIDDEN = 1e-2
 """The relative change of the outputs below which the scale counts as hidden; a norm's eps keeps it from being 0."""
+_ROUNDING = 100  # times the outputs' own rounding: a change that is smaller says nothing
 
 
-def scale_changes(patient: Patient) -> dict[str, float]:
-    """By how much, relatively, the outputs change when a penalised weight is doubled: about 0 behind a norm.
+def scale_changes(patient: Patient, weights: Mapping[str, nn.Parameter]) -> dict[str, float]:
+    """By how much the outputs change when a weight is doubled, over the change when its sign is: about 0 behind a norm.
 
-    In training mode, on the first batch, with the same random numbers. Weights that the outputs do not depend on are
-    left out; it is empty where the outputs are no tensor, or 0.
+    Beside the other change, not beside the outputs themselves: of a softmax that is nearly even most stays as it is
+    whatever the weights. In training mode, on the first batch, with the same random numbers. Weights that the outputs
+    do not depend on are left out; it is empty where the outputs are no tensor of finite numbers.
     """
     model = patient.model
     changes: dict[str, float] = {}
     with patient.restored(), torch.no_grad():
         model.train()
         base = _output(patient)
-        size = float(torch.linalg.vector_norm(base)) if base is not None else 0.0
-        if base is None or not 0 < size < inf:
+        if base is None or not base.numel() or not bool(torch.isfinite(base).all()):
             return {}
+        least = _ROUNDING * torch.finfo(base.dtype).eps * float(torch.linalg.vector_norm(base.double()))
 
         def change(p: nn.Parameter, factor: float) -> float:
             before = p.clone()
@@ -37,16 +40,16 @@ def scale_changes(patient: Patient) -> dict[str, float]:
             output = _output(patient)
             p.copy_(before)
             assert output is not None
-            return float(torch.linalg.vector_norm(output - base)) / size
+            return float(torch.linalg.vector_norm(output.double() - base.double()))
 
-        for name, p in patient.penalised.items():
-            doubled = change(p, 2.0)
-            if doubled >= HIDDEN or change(p, -1.0) >= HIDDEN:  # no norm hides the sign
-                changes[name] = doubled
+        for name, p in weights.items():
+            doubled, turned = change(p, 2.0), change(p, -1.0)
+            if isfinite(doubled + turned) and max(doubled, turned) > least:
+                changes[name] = doubled / max(turned / 2, least)
     return changes
 
 
 def _output(patient: Patient) -> Tensor | None:
     seed(0)
     output = patient.output(0)
-    return output.double() if isinstance(output, Tensor) else None
+    return output if isinstance(output, Tensor) and output.is_floating_point() else None

@@ -1,64 +1,153 @@
-"""Rules on weights that they should leave alone, and two that do the same."""
+"""Rules, or the optimizer's weight decay, on weights that they should leave alone, and two that do the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
 
 from torch import nn
 
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, listed
-from regtorch.penalties import Elementwise
+from regtorch.doctor.finding import Finding, Severity, listed
+from regtorch.doctor.optimizer_copy import rate_of
+from regtorch.doctor.pull import LATE, RATIO
+from regtorch.penalties import L1, L1L2, Elementwise, GroupLasso, Penalty
+from regtorch.roles import Role
+from regtorch.select import SelectionError, choose, parse
+from regtorch.weights import Weight, weights_of
 
-__all__ = ["find"]
+__all__ = ["acting_decays", "find"]
+
+_WHY: Mapping[Role, str] = {
+    "bias": "A bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data.",
+    "norm": "Scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off.",
+}
 
 
 def find(exam: Exam) -> Iterator[Finding]:
     """`bias_penalised`, `norm_penalised` and `decay_twice`: reported whatever they cost here."""
-    yield from _roles(exam)
-    yield from _decay(exam)
+    for role in _WHY:
+        yield from _by_rules(exam, role)
+        yield from _by_decay(exam, role)
+    yield from _twice(exam)
 
 
-def _roles(exam: Exam) -> Iterator[Finding]:
+# Rules
+
+
+def _by_rules(exam: Exam, role: Role) -> Iterator[Finding]:
+    swept_up: dict[str, Penalty] = {}
+    on_purpose: dict[str, Penalty] = {}
+    for factor, term in exam.patient.terms:
+        if term.rule.active and factor:
+            weights = [weight for weight, _ in term.weights()]
+            chosen = on_purpose if _is_meant(term.rule.select, role, weights) else swept_up
+            chosen |= {weight.name: term.rule for weight in weights if weight.role == role}
+    if swept_up:
+        change, override = _left_alone(exam, role, next(iter(swept_up.values())).select)
+        yield _of_role(exam, role, list(swept_up), "warning", _WHY[role], change, override)
+    if on_purpose:
+        why, change = _meant(role, next(iter(on_purpose.values())), list(on_purpose))
+        yield _of_role(exam, role, list(on_purpose), "info", why, change, "")
+
+
+def _of_role(
+    exam: Exam, role: Role, names: Sequence[str], severity: Severity, why: str, change: str, override: str
+) -> Finding:
     whole = sum(exam.penalty_now.values())
-    for role, cause, why in (
-        (
-            "bias",
-            "bias_penalised",
-            "A bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data.",
-        ),
-        (
-            "norm",
-            "norm_penalised",
-            "Scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off.",
-        ),
-    ):
-        names = [
-            weight.name
-            for factor, term in exam.patient.terms
-            if term.rule.active and factor
-            for weight, _ in term.weights()
-            if weight.role == role
-        ]
-        if names:
-            share = sum(exam.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
-            yield Finding(
-                cause,
-                listed(names),
-                "warning",
-                {"weights": len(names), "share_of_penalty": share},
-                why=why,
-                change="Penalise kernels alone: select='kernel'.",
-                override="reg.select=kernel",
-                blame=share,
-            )
+    share = sum(exam.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
+    return Finding(
+        f"{role}_penalised",
+        listed(names),
+        severity,
+        {"weights": len(names), "share_of_penalty": share},
+        why=why,
+        change=change,
+        override=override,
+        blame=share,
+    )
 
 
-def _decay(exam: Exam) -> Iterator[Finding]:
-    optimizer = exam.patient.optimizer
-    decays = {
-        id(p): g.get("weight_decay") or 0.0 for g in (optimizer.param_groups if optimizer else ()) for p in g["params"]
-    }
+def _is_meant(select: str, role: Role, weights: Sequence[Weight]) -> bool:
+    """Whether a rule names the role, or acts on nothing else."""
+    named = any(atom.kind == role and not atom.negated for alternative in parse(select) for atom in alternative)
+    return named or all(weight.role == role for weight in weights)
+
+
+def _meant(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
+    if role == "bias":
+        return (
+            f"{rule!r} is there for {len(names)} biases: it pulls them towards 0, where a unit is shifted no more.",
+            "Nothing where small biases are what is wanted.",
+        )
+    if not isinstance(rule, L1 | L1L2 | GroupLasso):
+        return (
+            f"{rule!r} is there for {len(names)} norm weights: it makes all of them smaller, and none exactly 0.",
+            "Nothing where small scales are what is wanted; an L1 is what switches channels off.",
+        )
+    shifts = [name for name in names if name.endswith("bias")]
+    spared = f"; its shifts can be spared by select={rule.select + ' -name:*bias'!r}" if shifts else ""
+    return (
+        f"{rule!r} is there for {len(names)} norm weights: it brings the scales of channels to 0 one after the other, "
+        "which is network slimming.",
+        f"Nothing where channels are to be pruned by it, those whose scale is next to 0{spared}.",
+    )
+
+
+def _left_alone(exam: Exam, role: Role, select: str) -> tuple[str, str]:
+    """A `select` without the role that was tried: it chooses something."""
+    without = "|".join(f"{part.strip()} -{role}" for part in select.split("|"))
+    for other in ("kernel", without):
+        try:
+            chosen = choose(exam.patient.model, other).chosen
+        except SelectionError:
+            continue
+        if {weight.name for weight in chosen} <= {weight.name for weight in choose(exam.patient.model, select).chosen}:
+            said = "Penalise kernels alone" if other == "kernel" else f"Leave out weights of the role {role}"
+            return f"{said}: select={other!r}.", f"reg.select={other}" if other == "kernel" else ""
+    return "Leave the penalty out.", ""
+
+
+# The optimizer's decay
+
+
+def acting_decays(exam: Exam) -> list[str]:
+    """The weights whose decay takes half of them within a training, or pulls a good part of what the task does."""
+    patient = exam.patient
+    groups = patient.optimizer.param_groups if patient.optimizer else []
+    steps = exam.with_rules.steps
+
+    def acts(name: str) -> bool:
+        decay = patient.decays[name]
+        group = groups[decay.group]
+        inertia = group.get("momentum", 0.0) if not decay.decoupled else 0.0
+        rate = rate_of(group) * decay.value / (1 - inertia if isinstance(inertia, float) and inertia < 1 else 1)
+        forces = [found for step in steps if (found := step.decays.get(name)) is not None]
+        pulled = any(one.penalty >= RATIO[1] * one.task > 0 for one in forces)
+        return rate * LATE >= log(2) or pulled
+
+    return [name for name in patient.decays if acts(name)]
+
+
+def _by_decay(exam: Exam, role: Role) -> Iterator[Finding]:
+    roles = {id(p): w.role for w in weights_of(exam.patient.model) for p in w.leaves(exam.patient.model)}
+    decays = exam.patient.decays
+    names = [name for name in acting_decays(exam) if roles.get(id(exam.patient.trained[name])) == role]
+    if names:
+        values = {decays[name].value for name in names}
+        yield Finding(
+            f"{role}_penalised",
+            f"optimizer.weight_decay of {listed(names)} (group {decays[names[0]].group})",
+            "info",
+            {"weights": len(names), "weight_decay": max(values), "group": decays[names[0]].group},
+            why=f"The optimizer's weight decay of {max(values):g} acts on {len(names)} weights of the role {role} too, "
+            f"as torch's optimizers decay all that they are given. {_WHY[role]}",
+            change="Nothing where a recipe has it so; otherwise give them a parameter group with weight_decay=0.",
+        )
+
+
+def _twice(exam: Exam) -> Iterator[Finding]:
+    decays = {id(exam.patient.trained[name]): decay.value for name, decay in exam.patient.decays.items()}
     twice: dict[str, float] = {}
     strongest = 0.0
     for factor, term in exam.patient.terms:

@@ -1,9 +1,9 @@
-"""A few training steps, watched: what the task and the penalty each do to every penalised weight."""
+"""A few training steps, watched: what the task, the penalties and the optimizer's decay each do to every weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 from statistics import fmean
 
@@ -12,39 +12,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.batches import said
+from regtorch.doctor.finding import Finding, Severity, Unfit
+from regtorch.doctor.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
 from regtorch.doctor.optimizer_copy import is_torchs
-from regtorch.doctor.patient import Patient, said
+from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import seed
 from regtorch.doctor.uses import Look
 
-__all__ = ["Forces", "Step", "Trial", "equal_rows", "trial"]
-
+__all__ = ["Step", "Trial", "equal_rows", "trial"]
 
 _NOTHING = 1e-6  # root mean square of weights that start at 0
-_COMPARED = 2**16  # coordinates of a weight, about, that are compared one by one
-
-
-@dataclass(frozen=True)
-class Forces:
-    """What acts on one weight in one step.
-
-    Attributes:
-        norm: the weight's norm before the step.
-        task: the norm of the task's gradient.
-        penalty: the norm of the penalties' gradient.
-        cosine: between the two gradients; NaN where one is 0.
-        ruled: the share of coordinates in which the penalty's gradient is the larger one. Optimizers that divide by
-            the gradient's size, as Adam does, move such a coordinate where the penalty points.
-        moved: the norm of the optimizer's step.
-    """
-
-    norm: float
-    task: float
-    penalty: float
-    cosine: float
-    ruled: float
-    moved: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +36,7 @@ class Step:
         updates: the optimizer's step over the norm, of each weight of two or more dims that has a gradient; in some
             of the steps, as it takes several passes over all weights.
         penalties: what they are of each weight.
+        decays: the forces on each weight that the optimizer decays, likewise in some of the steps.
     """
 
     task_loss: float
@@ -65,6 +44,7 @@ class Step:
     forces: Mapping[str, Forces]
     updates: Mapping[str, float] = field(default_factory=dict)
     penalties: Mapping[str, float] = field(default_factory=dict)
+    decays: Mapping[str, Forces] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +53,7 @@ class Trial:
 
     Attributes:
         steps: the steps made; fewer than asked for where the loss stopped being finite.
-        norms: each penalised weight's norm after them.
+        norms: each weight's norm after them.
         diverged: whether the loss stopped being finite.
         looks: at the net before, after the first and after the last step, as far as the loss was finite.
         symmetric: the weights whose units are all the same after them.
@@ -93,12 +73,18 @@ class Trial:
         """The mean task loss of some of the steps."""
         return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
 
+    @property
+    def last_task_loss(self) -> float:
+        """The mean task loss of the last quarter of the steps."""
+        return self.mean_task_loss(slice(-max(1, len(self.steps) // 4), None))
+
 
 def trial(
     patient: Patient,
     steps: int,
     *,
-    penalties: bool = True,
+    penalties: float = 1.0,
+    decay: float = 1.0,
     factor: float = 1.0,
     look: Callable[[Patient], Look] | None = None,
 ) -> Trial:
@@ -107,7 +93,8 @@ def trial(
     Args:
         patient: what is examined.
         steps: how many; the batches are taken in turn.
-        penalties: False leaves the penalties out, and changes nothing else, random numbers included.
+        penalties: multiplies the penalties; 0 leaves them out, and changes nothing else, random numbers included.
+        decay: multiplies the optimizer's own weight decay.
         factor: multiplies the learning rate.
         look: at the net, before, after the first and after the last step; it has to leave the net as it was.
 
@@ -119,8 +106,8 @@ def trial(
     with patient.restored(), reach:
         seed(0)
         patient.model.train()
-        optimizer = patient.optimizer_like(factor)
-        from_zero = [name for name, p in patient.trained.items() if _norm(p) <= _NOTHING * p.numel() ** 0.5]
+        optimizer = _copied(patient, factor, decay)
+        from_zero = [name for name, p in patient.trained.items() if norm_of(p) <= _NOTHING * p.numel() ** 0.5]
         made: list[Step] = []
         for number in range(steps):
             if look is not None and number < 2:
@@ -132,7 +119,7 @@ def trial(
             made.append(step)
         if look is not None and len(made) == steps:
             looks.append(look(patient))
-        norms = {name: _norm(p) for name, p in patient.penalised.items()}
+        norms = {name: norm_of(p) for name, p in {**patient.penalised, **patient.trained}.items()}
         symmetric = [name for name, p in patient.trained.items() if equal_rows(p)]
     return Trial(
         made,
@@ -163,7 +150,7 @@ class _Reach:
     def _note(self, name: str) -> Callable[[Tensor | None], None]:
         def note(grad: Tensor | None) -> None:
             if grad is not None and not self.found.get(name):
-                self.found[name] = _norm(grad) != 0
+                self.found[name] = norm_of(grad) != 0
 
         return note
 
@@ -176,38 +163,53 @@ class _Reach:
 @torch.no_grad()
 def equal_rows(t: Tensor) -> bool:
     """Whether a weight of two or more dims has several units, and all are the same but for rounding."""
-    return t.ndim > 1 and t.shape[0] > 1 and bool((t - t[:1]).abs().amax() <= 1e-5 * t[0].abs().amax())
+    return (
+        t.ndim > 1 and t.shape[0] > 1 and t.numel() > 0 and bool((t - t[:1]).abs().amax() <= 1e-5 * t[0].abs().amax())
+    )
 
 
-def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: bool) -> Step | None:
+def _copied(patient: Patient, factor: float, decay: float) -> Optimizer:
+    try:
+        return patient.optimizer_like(factor, decay)
+    except Exception as error:
+        assert patient.optimizer is not None
+        raise _fails(patient.optimizer, "cannot be copied", "info", error) from error
+
+
+def _step(patient: Patient, optimizer: Optimizer, number: int, penalties: float) -> Step | None:
     patient.zero_grad()
     loss = patient.task_loss(patient.output(number), patient.batch(number)[1])
     if not isfinite(loss.item()):
         return None
     total = loss
     for weight, activity in patient.activities if penalties else ():
-        total = total + weight * activity()
+        total = total + penalties * weight * activity()
     _backward(total)
-    values = _penalties(patient) if penalties else {}
-    forces = _forces(patient) if penalties else {}
+    values = _penalties(patient, penalties) if penalties else {}
+    forces = of_penalties(patient, penalties) if penalties else {}
+    some = number < 3 or number % 4 == 3
+    decays = of_coupled_decay(patient, optimizer) if some else {}
     watched = {
         name: (p, p.detach().clone())
         for name, p in {**patient.penalised, **patient.trained}.items()
-        if name in forces or ((number < 3 or number % 4 == 3) and p.ndim > 1 and p.grad is not None and _norm(p.grad))
+        if name in forces
+        or (some and (name in patient.decays or p.ndim > 1) and p.grad is not None and norm_of(p.grad))
     }
     for weight, term in patient.terms if penalties else ():
-        term.add_grad_to(weight)
+        term.add_grad_to(penalties * weight)
     _advance(optimizer)
+    decays |= of_decoupled_decay(patient, optimizer, watched) if some else {}
     for constraint in patient.constraints:
         constraint.project_()
-    moved = {name: _norm(p.detach() - before) for name, (p, before) in watched.items()}
-    sizes = {name: forces[name]["norm"] if name in forces else _norm(before) for name, (_, before) in watched.items()}
+    moved = {name: norm_of(p.detach() - before) for name, (p, before) in watched.items()}
+    sizes = {name: forces[name].norm if name in forces else norm_of(before) for name, (_, before) in watched.items()}
     return Step(
         loss.item(),
         sum(values.values()),
-        {name: Forces(**found, moved=moved[name]) for name, found in forces.items()},
+        {name: replace(found, moved=moved[name]) for name, found in forces.items()},
         {name: moved[name] / size for name, size in sizes.items() if size and watched[name][0].ndim > 1},
         values,
+        {name: replace(found, moved=moved[name]) for name, found in decays.items() if name in moved},
     )
 
 
@@ -230,52 +232,26 @@ def _advance(optimizer: Optimizer) -> None:
     try:
         optimizer.step()
     except Exception as error:
-        raise Unfit(
-            Finding(
-                "optimizer_fails",
-                "optimizer",
-                "severe" if is_torchs(optimizer) else "info",
-                why=f"{type(optimizer).__name__} raises an error in its step: {said(error)}.",
-                change="Change the optimizer or its settings as the error says.",
-            )
-        ) from error
+        severity = "severe" if is_torchs(optimizer) else "info"
+        raise _fails(optimizer, "raises an error in its step", severity, error) from error
+
+
+def _fails(optimizer: Optimizer, how: str, severity: Severity, error: Exception) -> Unfit:
+    return Unfit(
+        Finding(
+            "optimizer_fails",
+            "optimizer",
+            severity,
+            why=f"{type(optimizer).__name__} {how}: {said(error)}.",
+            change="Change the optimizer or its settings as the error says.",
+        )
+    )
 
 
 @torch.no_grad()
-def _penalties(patient: Patient) -> dict[str, float]:
+def _penalties(patient: Patient, penalties: float) -> dict[str, float]:
     total: dict[str, float] = {}
     for factor, term in patient.terms:
-        for name, value in term.values(factor).items():
+        for name, value in term.values(penalties * factor).items():
             total[name] = total.get(name, 0.0) + float(value)
     return total
-
-
-@torch.no_grad()
-def _forces(patient: Patient) -> dict[str, dict[str, float]]:
-    """All of `Forces` but the step, while gradients are the task's alone."""
-    pulls: dict[str, Tensor] = {}
-    for factor, term in patient.terms:
-        for weight, p in term.weights():
-            if weight.name in patient.penalised and term.rule.active:
-                pull = term.grad(weight, p).mul_(factor)
-                pulls[weight.name] = pulls[weight.name].add_(pull) if weight.name in pulls else pull
-    return {name: _compared(p, pulls[name]) for name, p in patient.penalised.items() if name in pulls}
-
-
-def _compared(p: Tensor, pull: Tensor) -> dict[str, float]:
-    task = torch.zeros_like(pull) if p.grad is None else p.grad.to_dense() if p.grad.is_sparse else p.grad
-    sizes = _norm(task), _norm(pull)
-    task, pull = task.flatten(), pull.flatten()
-    some = slice(None, None, pull.numel() // _COMPARED | 1)
-    return {
-        "norm": _norm(p),
-        "task": sizes[0],
-        "penalty": sizes[1],
-        "cosine": float(torch.dot(task, pull)) / (sizes[0] * sizes[1]) if all(sizes) else nan,
-        "ruled": float((pull[some].abs() > task[some].abs()).double().mean()) if pull.numel() else 0.0,
-    }
-
-
-def _norm(t: Tensor) -> float:
-    t = t.detach().coalesce().values() if t.is_sparse else t.detach()
-    return float(torch.linalg.vector_norm(t, dtype=torch.promote_types(t.dtype, torch.float32)))

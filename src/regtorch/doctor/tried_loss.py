@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from math import isfinite, log
+from math import isfinite, log, nan
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from regtorch.doctor.finding import Unfit
+from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.restored import restored, seed
 
@@ -110,6 +110,40 @@ class TriedLoss:
         return losses is None or not all(map(isfinite, losses))
 
     @cached_property
+    def value(self) -> float:
+        """The loss of the first batch as it is; not a number where it refuses that."""
+        cost = self.cost(self.outputs[0], self.patient.batches[0][1])
+        return nan if cost is None else cost
+
+    def cost(self, output: Tensor, target: Tensor) -> float | None:
+        """The loss of an output; None where it refuses it."""
+        found = self._losses(target, output)
+        return found[0] if found else None
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether the loss is the same whatever the net puts out, and has no gradient by another way either."""
+        for output, (_, target) in zip(self.outputs, self.patient.batches, strict=False):
+            if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
+                return False
+            output, target = output.cpu(), target.cpu()  # on CUDA a refusal would end the process
+            drawn = (self._losses(target, other) for other in (output, *_drawn(output, target)))
+            found = [losses[0] for losses in drawn if losses is not None]
+            if len(found) < 2 or not all(map(isfinite, found)) or max(found) - min(found) > 1e-6 * abs(max(found)):
+                return False
+        return not self._has_gradient()
+
+    def _has_gradient(self) -> bool:
+        with self.patient.restored():
+            seed(0)
+            self.patient.model.train()
+            loss = self.patient.task_loss(self.patient.output(0), self.patient.batch(0)[1])
+            if loss.requires_grad:
+                loss.backward()
+            grads = (p.grad for p in self.patient.model.parameters() if p.grad is not None)
+            return any(bool((g.coalesce().values() if g.is_sparse else g).any()) for g in grads)
+
+    @cached_property
     def uses_targets(self) -> bool:
         """Whether other targets change the loss; those of self-supervised losses are often there for form's sake."""
         output, target = self.outputs[0], self.patient.batches[0][1]
@@ -153,7 +187,7 @@ class TriedLoss:
                 seed(0)
                 try:
                     found.append(float(self.patient.task_loss(output, target)))
-                except Unfit:
+                except (Unfit, Refused):
                     return None
         return found
 

@@ -196,6 +196,8 @@ class Builder:
                         raise ValueError(f"from_config: {where}: {error}") from error
                     with torch.no_grad():
                         tensor.copy_(variable.to_torch(value, tensor.shape))
+                    if not tensor.isfinite().all():
+                        raise ValueError(f"from_config: {where}: its {variable.name} is drawn beyond {tensor.dtype}")
 
 
 def _made(values: dict[Key, Tensor], key: Key, by: str) -> Tensor:

@@ -73,8 +73,10 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
         config = {"l1": 0.01, "l2": 0.01} | config
     make, arguments = _PENALTIES[name]
     ours = _ours("penalty", name, config, arguments)
-    if name == "OrthogonalRegularizer" and transposed:
-        ours["mode"] = _SWAPPED.get(ours["mode"], ours["mode"])
+    if name == "OrthogonalRegularizer":
+        if not isinstance(ours["mode"], str) or ours["mode"] not in _SWAPPED:
+            raise ValueError(f"penalty: mode must be rows or columns, received {shown(ours['mode'])}")
+        ours["mode"] = _SWAPPED[ours["mode"]] if transposed else ours["mode"]
     return make(**ours, select=select)
 
 

@@ -10,6 +10,7 @@ from regtorch.keras.shown import shown
 __all__ = ["LARGEST", "is_size", "number"]
 
 LARGEST = 2**31 - 1
+_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 def is_size(value: object, least: int = 1) -> bool:
@@ -18,13 +19,13 @@ def is_size(value: object, least: int = 1) -> bool:
 
 
 def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
-    """A value of Keras's JSON that must be a finite number between two.
+    """A value of Keras's JSON that must be a number between two, and one of float32's range.
 
     Raises:
         ValueError: it is not.
     """
     try:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(float(value))
+        good = isinstance(value, int | float) and not isinstance(value, bool) and abs(float(value)) <= _FLOAT32
     except OverflowError:  # a whole number beyond every float
         good = False
     if not good or not least <= value <= most:

@@ -225,8 +225,13 @@ class Spec:
         return activation(self.get("activation"), dim, self.version)
 
     def data_format(self) -> None:
-        """Read `data_format`; the net's builder has made sure that all layers agree."""
-        self.get("data_format")
+        """Read `data_format`: the net's builder has made sure that all that is given agrees.
+
+        Raises:
+            ValueError: it is left to Keras's default, and other layers have another.
+        """
+        if self.get("data_format") is None and not self.axes.channels_last:
+            raise ValueError("layers of different data_format are not supported: its own is channels_last by default")
 
     def refuse_unused(self, aside: Collection[str] = _OF_LAYERS) -> None:
         """Every setting that was not read must be off; those `aside` are read elsewhere, or say nothing.

@@ -15,15 +15,16 @@ import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked
-from regtorch.training.errors import RunError, check_new_keys, is_told, message, usage
+from regtorch.training.errors import RunError, is_told, message, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import ERROR, SUMMARY, score_of, write_error
+from regtorch.training.overrides import check_groups, check_new_keys
 
-__all__ = ["JobFailed", "command_line", "main", "run", "say", "telling"]
+__all__ = ["JobFailed", "command_line", "main", "run", "say", "task_overrides", "telling"]
 
 # Set for Hydra, so that its errors reach us; what the user asked for is kept beside it for jobs in other processes.
 _HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
@@ -87,6 +88,11 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     # Hydra's parser takes the flag for a sweep before or after all overrides, not among them.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     try:
+        check_groups(sys.argv[1:])
+    except RunError as error:
+        say(str(error))
+        return 2
+    try:
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _told(error)
@@ -131,7 +137,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
 
     end_if_asked()
     with told(folder):
-        print(f"\njob {folder.name}: {' '.join(job.overrides.task)}", flush=True)
+        print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):
                 summary = same_run(folder, cfg)  # a queue may have had this job twice
@@ -144,6 +150,12 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
         except JobFailed:
             return math.nan
     return _score(summary)
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides
 
 
 def _score(summary: Mapping[str, Any]) -> float | None:
@@ -161,13 +173,14 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
     Raises:
         JobFailed: in place of any error.
     """
+    debug = cfg.get("debug") is True
     try:  # imports take seconds, and may be interrupted, too
         from regtorch.training.cuda_check import cheap_cuda_check
         from regtorch.training.denormals import flushed_denormals
         from regtorch.training.quiet import quiet
 
-        check_new_keys(HydraConfig.get().overrides.task)
-        with quiet(not cfg.debug), flushed_denormals(), cheap_cuda_check():
+        check_new_keys(task_overrides())
+        with quiet(not debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
         if not (folder / SUMMARY).is_file():  # it had finished
@@ -176,7 +189,7 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
     except Exception as error:
         text = message(error, cfg)
         path = write_error(folder, text, error)
-        if cfg.debug or os.environ.get(_FULL) == "1":
+        if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
         say(text if is_told(error) else f"{text} (the full traceback is in {path})")
         raise JobFailed(1) from error

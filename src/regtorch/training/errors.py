@@ -1,13 +1,14 @@
 """What went wrong, in a line or two for the one who started the run."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 import torch
 from hydra.errors import (
-    CompactHydraException,
     ConfigCompositionException,
+    HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
@@ -16,13 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 __all__ = [
+    "OPEN",
     "Diverged",
     "RunError",
-    "check_new_keys",
     "is_out_of_memory",
     "is_told",
     "message",
     "nearest",
+    "one_line",
     "root_cause",
     "sentence",
     "usage",
@@ -76,10 +78,31 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
     if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
         return f"{error.name} is not installed; install what training needs: pip install 'regtorch[train]'"
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: expected a value, received none; give {error.full_key}=..."
-    text = _one_line(error)
+    text = one_line(error)
     return text if text and is_told(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
+
+
+def _setting_of(place: str, cfg: DictConfig | None) -> str:
+    """'key: ' of the setting that a path comes from, or nothing; a file that is not whole yet has another name."""
+    plain: Any = {} if cfg is None else OmegaConf.to_container(cfg)  # as given
+    found: dict[str, str] = {}
+
+    def near(given: str) -> bool:
+        return place.startswith((given, f"{os.path.dirname(given)}/.")) or given.startswith(f"{place}/")
+
+    def look(key: str, node: Any) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                look(f"{key}.{name}" if key else str(name), value)
+        elif isinstance(node, str) and os.path.isabs(node) and near(node):
+            found[key] = node
+
+    look("", plain)
+    return f"{max(found, key=lambda key: len(found[key]))}: " if found else ""
 
 
 def is_told(error: BaseException) -> bool:
@@ -95,21 +118,26 @@ def usage(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         return _unknown_option(error)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: {_one_line(error)}; expected group=option or key=value"
+        quotes = (
+            """; a value with other signs goes in two pairs of quotes: key="'é'\"""" if "=" in error.override else ""
+        )
+        return f"cannot read {error.override!r}: expected group=option or key=value{quotes}"
     if isinstance(error, ConfigCompositionException) and isinstance(
         error.__cause__, ConfigKeyError | ConfigAttributeError
     ):
         return _unknown_key(error.__cause__)
-    if isinstance(error, CompactHydraException) and not isinstance(error, InstantiationException):
+    if isinstance(error, HydraException) and not isinstance(error, InstantiationException):
+        if "Could not delete" in str(error):
+            return f"~{str(error).split(chr(39))[1]}: there is nothing to remove; it does not exist, or is null"
         if "Ambiguous value" in str(error):
-            return f"{_one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
-        cause = f" {_one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        return f"{_one_line(error)}{cause}"
+            return f"{one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
+        cause = f" {one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return f"{one_line(error)}{cause}"
     return None
 
 
-def _one_line(error: BaseException) -> str:
-    """The text without line breaks and without the pointers that Hydra and omegaconf add."""
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks and without the pointers that Hydra and omegaconf add."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(" ".join(line.split()) for line in lines if line and not line.startswith(_NOISE))
 
@@ -120,6 +148,8 @@ _NOISE = ("See https://", "full_key:", "object_type=", "reference_type=")
 def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
+    if group and not options:  # one of a list
+        return f"{group}: there is no option {option!r}"
     if not group:
         return f"there is no config {option!r}; each script has its own, so leave --config-name out"
     return f"{group}: expected one of {', '.join(options)}, received {option!r}{nearest(option, options)}"
@@ -130,13 +160,14 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     above, _, last = full.rpartition(".")
     keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
     keys = [key for key in keys if not key.startswith("_")]
-    hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {above or 'the config'} has {', '.join(keys)}"
+    there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
+    hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {there}"
     new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
     return f"unknown key {full!r}{hint}{new}"
 
 
-OPEN = ("optimizer", "trainer", "model.net", "data.augment")
-"""Where a new key is an argument of somebody else's class; anywhere else nobody would read it."""
+OPEN = ("data", "data.augment", "model.net", "optimizer", "trainer", "reg.penalty", "constraint.projection")
+"""Where a new key is an argument of a class; anywhere else nobody would read it."""
 _OTHER_WORDS = {
     "lambda": "lam",
     "strength": "lam",
@@ -154,15 +185,3 @@ def _elsewhere(parent: Any, above: str, last: str) -> str:
     groups = {name: node for name, node in root.items() if isinstance(node, dict)}
     found = [f"{name}.{last}" for name, node in groups.items() if last in node and above in ("", name)]
     return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
-def check_new_keys(overrides: Iterable[str]) -> None:
-    """Refuse a `+key=value` that nobody would read.
-
-    Raises:
-        RunError: there is one.
-    """
-    for override in overrides:
-        key = override.removeprefix("+").removeprefix("+").partition("=")[0]
-        if override.startswith("+") and not key.startswith((*OPEN, "hydra", "callbacks.", "logger.")):
-            raise RunError(f"{override}: nobody reads a new key there; without + the known ones are named")

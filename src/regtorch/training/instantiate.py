@@ -1,7 +1,6 @@
 """The one door to Hydra's `instantiate`, and what differs between Hydra's versions."""
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import hydra
@@ -10,7 +9,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 __all__ = ["instantiate", "main_options"]
 
-_SWITCH = (bool, bool | None, "bool", "bool | None")
 # Hydra 1.4 and later call only what is listed.
 _TRUSTED = ["regtorch.*", "torch.*", "torchvision.*", "torchmetrics.*", "lightning.*"]
 
@@ -33,26 +31,13 @@ def instantiate(config: Any, **arguments: Any) -> Any:
 
     Raises:
         RunError: it names what is no part of a run.
-        ValueError: a word stands where true or false is meant; `no` is a string, and as such true.
     """
     from regtorch.training.targets import check_targets  # here, not above: --help needs none of it
 
     known = isinstance(config, DictConfig | ListConfig)
     plain = OmegaConf.to_container(config, resolve=True) if known else config
     targets = check_targets(plain, config._get_full_key(None) if known else "")
-    _check_switches(config)
     options: dict[str, Any] = {}
     if "_execution_whitelist_" in inspect.signature(hydra.utils.instantiate).parameters:
         options["_execution_whitelist_"] = [*_TRUSTED, *targets]
     return hydra.utils.instantiate(config, _convert_="all", **options, **arguments)
-
-
-def _check_switches(config: Any) -> None:
-    if isinstance(config, Mapping):
-        if isinstance(target := config.get("_target_"), str):
-            for name, parameter in inspect.signature(hydra.utils.get_object(target)).parameters.items():
-                value = config.get(name)
-                if parameter.annotation in _SWITCH and not isinstance(value, bool | None):
-                    raise ValueError(f"{target.rpartition('.')[2]}: {name} must be true or false, received {value!r}")
-        for value in config.values():
-            _check_switches(value)

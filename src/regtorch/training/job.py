@@ -16,17 +16,19 @@ from regtorch.models import count
 from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
 from regtorch.training.checkpoints import keep_whole
-from regtorch.training.diverged import StopWhenDiverged
+from regtorch.training.diverged import StopWhenDiverged, check_losses
 from regtorch.training.ending import interruptible
 from regtorch.training.epochs import EpochRecord
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.loggers import loggers_of
+from regtorch.training.made import make, named
 from regtorch.training.module import RegularizedModule
 from regtorch.training.outputs import RECEIPT, write_summary
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.setup import SetUp, set_up
 from regtorch.training.table import print_metrics
+from regtorch.training.unread import unread
 from regtorch.training.warned import warn
 from regtorch.training.whole import write_text
 
@@ -53,7 +55,11 @@ def train(
         KeyboardInterrupt: the user ended it.
     """
     started = perf_counter()
-    made = set_up(cfg, choices)
+    if Path(str(cfg.get("out_dir"))).absolute() != folder.absolute():
+        raise RunError(
+            f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
+        )
+    made = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
         return _train(cfg, made, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
@@ -79,9 +85,10 @@ def _train(
         proximal=rules.proximal,
     )
     start_penalty = initial_penalty(module)
-    remarks = [*rules.remarks, *(r for r in (getattr(source, "remark", None) for source in (data, net)) if r)]
-    receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
-    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, callbacks)
+    of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
+    receipt = receipt_of(module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts])
+    start = {"task_loss": checked.scale} | ({} if module.activities else {"loss": checked.scale + start_penalty})
+    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(start), *callbacks])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
@@ -94,6 +101,10 @@ def _train(
 
     with interruptible(trainer):
         trainer.fit(module, datamodule=data)
+    if trainer.global_step == 0:
+        raise RunError(
+            "no step was made: the data gave no training batch, or trainer.max_time ended before the first one"
+        )
     total, trainable = count(net)
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     norm = _norm(net, cfg.reg.select)
@@ -107,6 +118,7 @@ def _train(
             saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
+    check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     summary = {
         "choices": dict(choices),
@@ -149,23 +161,21 @@ def _digits_hint(dir: str) -> str:
 def _trainer(
     cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], further: Sequence[Callback]
 ) -> tuple[Trainer, EpochRecord]:
-    # An experiment may set a callback's argument that another choice of callbacks does not have.
-    nodes = [node.copy() for node in cfg.callbacks.values() if node is not None and "_target_" in node]
-    for node in nodes:
-        if "monitor" in node:
-            node.monitor = monitored(node.monitor, score, cfg.trainer.limit_val_batches)
-    callbacks: list[Callback] = [instantiate(node) for node in nodes]
+    callbacks = _callbacks(cfg, score)
     # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
     switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
     callbacks = [
-        c for c in callbacks if not any(isinstance(c, kind) and not cfg.trainer[key] for key, kind in switches.items())
+        c
+        for c in callbacks
+        if not any(isinstance(c, kind) and not cfg.trainer.get(key, True) for key, kind in switches.items())
     ]
     record = EpochRecord()
-    trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
-        callbacks=[*callbacks, StopWhenDiverged(), record, *further],
-        logger=loggers,
-        **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
-    )
+    with named("trainer", cfg.trainer):
+        trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
+            callbacks=[*callbacks, record, *further],
+            logger=loggers,
+            **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+        )
     keep_whole(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
         raise RunError(
@@ -173,6 +183,22 @@ def _trainer(
             "start the runs one by one"
         )
     return trainer, record
+
+
+def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
+    made = []
+    for name, node in cfg.callbacks.items():
+        # An experiment may set a callback's argument that another choice of callbacks does not have.
+        if node is None or "_target_" not in node:
+            continue
+        node = node.copy()
+        if node.get("monitor") is not None:
+            try:
+                node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
+            except RunError as error:
+                raise RunError(f"callbacks.{name}.{error}") from error
+        made.append(make(node, f"callbacks.{name}", Callback))
+    return made
 
 
 def _norm(net: nn.Module, select: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.training.instantiate import instantiate
+from regtorch.training.made import make
 
 __all__ = ["loggers_of"]
 
@@ -33,7 +33,8 @@ def loggers_of(cfg: DictConfig, choices: Mapping[str, str]) -> Iterator[list[Log
     """
     for name, value in _PRIVATE.items():
         os.environ.setdefault(name, value)  # before their packages are imported
-    loggers: list[Logger] = [instantiate(node) for node in cfg.logger.values() if node is not None]
+    nodes = {f"logger.{name}": node for name, node in cfg.logger.items() if node is not None and "_target_" in node}
+    loggers: list[Logger] = [make(node, key, Logger) for key, node in nodes.items()]
     failed = True
     try:
         for logger in loggers:

@@ -26,10 +26,12 @@ class Preflight:
     Attributes:
         task: what the net's outputs are for.
         task_loss: the loss of the untrained net.
+        scale: how large a loss is without any learning: that, or the loss of outputs of 0 where it is larger.
     """
 
     task: Task
     task_loss: float
+    scale: float
 
 
 def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None) -> Preflight:
@@ -44,14 +46,17 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
         RunError: they do not fit.
     """
     with isolate_rng(), torch.no_grad(), _evaluating(net):
-        x, y = next(iter(data.val_dataloader()))
+        batch = next(iter(data.val_dataloader()), None)
+        if batch is None:
+            raise RunError("the data has no batch to validate on; give it validation samples, or more of all")
+        x, y = batch
         x, y = x[:_SAMPLES], y[:_SAMPLES]
         outputs = _forward(net, x, input_shape)
         task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
         task_loss = task.loss(outputs, y).item()
         if not math.isfinite(task_loss):
             raise RunError(_not_finite(type(net).__name__, x, y, outputs, task_loss))
-        return Preflight(task, task_loss)
+        return Preflight(task, task_loss, max(task_loss, task.loss(torch.zeros_like(outputs), y).item()))
 
 
 def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: float) -> str:

@@ -12,14 +12,12 @@ from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
 from regtorch.penalties import L1L2, L2, Penalty
-from regtorch.rule import nonnegative
 from regtorch.select import choose
-from regtorch.training.errors import RunError, nearest
-from regtorch.training.instantiate import instantiate
+from regtorch.training.errors import RunError
+from regtorch.training.known import CONVENTIONS, SETTINGS
+from regtorch.training.made import make
 
-__all__ = ["Rules", "as_given", "rules_of", "set_dropout"]
-
-_CONVENTIONS = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
+__all__ = ["Rules", "as_given", "rules_of"]
 
 
 @dataclass(frozen=True)
@@ -39,55 +37,53 @@ class Rules:
     remarks: Sequence[str]
 
 
-def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str]) -> Rules:
+def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, sweep: bool = False) -> Rules:
     """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate where one is given.
 
     Args:
         cfg: the run's config.
         net: the net.
         choices: the option chosen of each group.
+        sweep: whether other jobs share the settings, which then may say more than this one can follow.
 
     Raises:
-        RunError: a setting is none, or means nothing for the chosen penalty.
+        RunError: a setting is wrong, or means nothing for the chosen penalty.
     """
     reg, name = cfg.reg, choices.get("reg", "")
-    for key in ("lam", "l1", "l2"):
+    for key in ("lam", "l1", "l2", "rate"):  # those of a path's members are set after the config was checked
         if key in reg:
-            _strength(f"reg.{key}", reg[key])
+            SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
     remarks: list[str] = []
-    penalty = instantiate(reg.penalty)
+    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity) if reg.penalty is not None else None
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
+        if reg.proximal:
+            idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
+            if not sweep:
+                raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+            remarks.append(idle)
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
     if reg.rate is not None:
-        remarks.append(set_dropout(net, reg.rate))
-    constraint = instantiate(cfg.constraint.projection)
+        remarks.append(_set_dropout(net, reg.rate))
+    elif name == "dropout":
+        raise RunError("reg.rate: reg=dropout needs a rate, received null; give one, such as reg.rate=0.5")
+    _check_dropout(net)
+    projection = cfg.constraint.projection
+    constraint = make(projection, "constraint.projection", Constraint) if projection is not None else None
     for rule in (penalty, constraint):
         if isinstance(rule, Penalty | Constraint):
             choose(net, rule.select)  # before data are loaded for nothing
     return Rules(
         penalties=[] if penalty is None else [penalty],
         constraints=[] if constraint is None else [constraint],
-        proximal=bool(reg.proximal),
+        proximal=bool(reg.proximal) and penalty is not None,
         remarks=remarks,
     )
 
 
-def _strength(key: str, value: Any) -> None:
-    try:
-        nonnegative("reg", key.removeprefix("reg."), value)
-    except (TypeError, ValueError):
-        raise RunError(f"{key}: expected a finite number of at least 0, received {value!r}") from None
-
-
 def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
     """Convert the strength of Σw² from the convention it was given in."""
-    if convention not in _CONVENTIONS:
-        raise RunError(
-            f"reg.convention: expected {', '.join(_CONVENTIONS)}, received {convention!r}"
-            + nearest(convention, _CONVENTIONS)
-        )
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
@@ -95,27 +91,22 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
         remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
         return penalty
     given = getattr(penalty, field)
-    converted = convert(given, _CONVENTIONS[convention], "keras")
+    converted = convert(given, CONVENTIONS[convention], "keras")
     remarks.append(f"reg.convention={convention}: {field}={given:g} is {converted:g} Σw²")
     return replace(penalty, **{field: converted})
 
 
 def as_given(lam: float, penalty: Penalty | Activity, convention: str) -> float:
     """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
-    return convert(lam, "keras", _CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
+    return convert(lam, "keras", CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
 
 
-def set_dropout(net: nn.Module, rate: Any) -> str:
-    """Set the rate of every dropout layer of `net`.
-
-    Returns:
-        A remark for the receipt.
+def _set_dropout(net: nn.Module, rate: float) -> str:
+    """Set the rate of every dropout layer of `net`, and say so.
 
     Raises:
-        RunError: `rate` is none, or the net has no dropout layer.
+        RunError: the net has no dropout layer.
     """
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-        raise RunError(f"reg.rate: expected the share to drop, from 0 to 1, received {rate!r}")
     layers = {n: m for n, m in net.named_modules() if isinstance(m, DROPOUTS)}
     if not layers:
         raise RunError(
@@ -126,3 +117,13 @@ def set_dropout(net: nn.Module, rate: Any) -> str:
     for layer in layers.values():
         layer.p = float(rate)
     return f"dropout rate {rate:g} for {before}"
+
+
+def _check_dropout(net: nn.Module) -> None:
+    """Refuse a layer that drops everything: nothing behind it would learn."""
+    for name, layer in net.named_modules():
+        if isinstance(layer, DROPOUTS) and not 0 <= layer.p < 1:
+            raise RunError(
+                f"{type(net).__name__}: the dropout layer {name} expects a rate of at least 0 and below 1, received "
+                f"{layer.p:g}; give another one, or reg.rate=0.5 for all"
+            )

@@ -2,24 +2,19 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from regtorch.training.errors import RunError
+from regtorch.training.calls import check_call
+from regtorch.training.errors import RunError, one_line
+from regtorch.training.kinds import OBJECT, REMOVED, shown
+from regtorch.training.known import GROUPS, OPTIONAL, SETTINGS
+from regtorch.training.targets import check_targets
 
-__all__ = ["check_pair", "check_settings"]
+__all__ = ["check_settings"]
 
-_SWITCHES = (
-    "compile",
-    "channels_last",
-    "debug",
-    "doctor",
-    "cure",
-    "strength",
-    "reg.proximal",
-    "trainer.enable_checkpointing",
-)
-_MOST_SEED = 2**32 - 1  # NumPy's
 # What in the config needs a package, and the extra that brings it.
 _NEEDS = {
     "rich": ("", "train"),
@@ -30,43 +25,97 @@ _NEEDS = {
 }
 
 
-def check_settings(cfg: DictConfig) -> None:
-    """Refuse a switch that is neither true nor false, and a missing package that would only show after training.
+def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
+    """Refuse values that settings cannot have, and a missing package that would only show after training.
+
+    Args:
+        cfg: the composed config.
+        choices: the option chosen of each config group.
 
     Raises:
-        RunError: with what to give, or to install.
+        RunError: with the key, what was expected, what was received, and what to do.
     """
-    for key in _SWITCHES:
-        value = OmegaConf.select(cfg, key)
-        if value is not None and not isinstance(value, bool):  # 'no' is a string, and as such true
-            raise RunError(f"{key}: expected true or false, received {value!r}")
-    seed = cfg.seed
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _MOST_SEED):
-        raise RunError(
-            f"seed: expected a whole number from 0 to {_MOST_SEED} or null, received {seed!r}; several: -m seed=0,1,2"
-        )
-    used = OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, ["callbacks", "logger"]))
-    for package, (user, extra) in _NEEDS.items():
-        if user in used and find_spec(package) is None:
-            needs = "training" if extra == "train" else f"logger={extra}"
-            raise RunError(f"{package} is not installed; install what {needs} needs: pip install 'regtorch[{extra}]'")
+    _check_all_there(OmegaConf.to_container(cfg))
+    plain = _plain(cfg)
+    for key, kind in SETTINGS.items():
+        if (value := _value(plain, key)) is not REMOVED:
+            kind.check(key, value)
+    _check_object("data", plain["data"])
+    _check_pair(plain, choices)
+    _check_object("model.net", _value(plain, "model.net"))
+    _check_object("optimizer", plain["optimizer"], partial=True)
+    _check_object("trainer", plain["trainer"], partial=None)
+    for key in ("reg.penalty", "constraint.projection"):
+        if (node := _value(plain, key)) is not None:
+            _check_object(key, node)
+    for group in ("callbacks", "logger"):
+        for name, node in plain[group].items():
+            _check_member(f"{group}.{name}", node)
+    _check_packages(plain)
 
 
-def check_pair(cfg: DictConfig, choices: Mapping[str, str]) -> None:
-    """Refuse a net and a data set that cannot go together, before either is made.
+def _check_all_there(plain: Any) -> None:
+    for group, option in GROUPS.items():
+        if not isinstance(plain.get(group), Mapping):
+            raise RunError(f"{group}: expected settings, received {shown(plain.get(group))}; choose {group}={option}")
+    for key, kind in SETTINGS.items():
+        if _value(plain, key) is REMOVED and key not in OPTIONAL:
+            kind.check(key, REMOVED)
 
-    Raises:
-        RunError: with what to choose.
-    """
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    """A config as plain lists and dicts, with the values that its interpolations stand for."""
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue:
+        raise
+    except OmegaConfBaseException as error:
+        raise RunError(f"{error.full_key}: its value refers to another one: {one_line(error)}") from error
+    return plain
+
+
+def _value(plain: Mapping[str, Any], key: str) -> Any:
+    value: Any = plain
+    for name in key.split("."):
+        value = value.get(name, REMOVED) if isinstance(value, Mapping) else REMOVED
+    return value
+
+
+def _check_member(key: str, node: Any) -> None:
+    """One of several callbacks or loggers; null leaves it out, and so does a node that names no class."""
+    if node is None:
+        return
+    if not isinstance(node, Mapping):
+        raise RunError(f"{key}: expected an object, written as {{_target_: ...}}, or null, received {shown(node)}")
+    if "_target_" in node:
+        _check_object(key, node)
+
+
+def _check_object(key: str, node: Any, *, partial: bool | None = False) -> None:
+    OBJECT.check(key, node)
+    check_targets(node, key)
+    check_call(key, node, partial=partial)
+
+
+def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
+    """Refuse a net and a data set that cannot go together, before either is made."""
     model, data = (f"{group}={choices.get(group)}" for group in ("model", "data"))
-    shape = OmegaConf.select(cfg, "model.input_shape")
-    if OmegaConf.select(cfg, "model.net.num_classes", default=1) is None:  # the data's, which has none
+    shape = _value(plain, "model.input_shape")
+    if _value(plain, "model.net.num_classes") is None:  # the data's, which has none
         raise RunError(
             f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance, "
             "or say how many numbers with model.net.num_classes=1"
         )
-    if shape is not None and len(shape) != 3 and cfg.data.get("resize") is not None:
+    if shape is not None and len(shape) != 3 and _value(plain, "data.resize") not in (None, REMOVED):
         raise RunError(
             f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, "
             "as an experiment does (experiment=... in --help)"
         )
+
+
+def _check_packages(plain: Mapping[str, Any]) -> None:
+    used = f"{plain['callbacks']} {plain['logger']}"
+    for package, (user, extra) in _NEEDS.items():
+        if user in used and find_spec(package) is None:
+            needs = "training" if extra == "train" else f"logger={extra}"
+            raise RunError(f"{package} is not installed; install what {needs} needs: pip install 'regtorch[{extra}]'")

@@ -7,11 +7,14 @@ import torch
 from lightning.pytorch import LightningDataModule, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim import Optimizer
 
+from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
+from regtorch.training.made import make, named
 from regtorch.training.preflight import Preflight, preflight
 from regtorch.training.rules import Rules, rules_of
-from regtorch.training.settings import check_pair, check_settings
+from regtorch.training.settings import check_settings
 
 __all__ = ["SetUp", "set_up"]
 
@@ -33,29 +36,43 @@ class SetUp:
     checked: Preflight
 
 
-def set_up(cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None) -> SetUp:
+def set_up(
+    cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None, *, sweep: bool = False
+) -> SetUp:
     """Build what `cfg` describes, from its seed.
 
     Args:
         cfg: the composed config.
         choices: the option chosen of each config group.
         data: what `cfg.data` describes, where it is loaded already.
+        sweep: whether this is a job of a sweep.
 
     Raises:
         RunError: something that the user can mend.
     """
-    check_settings(cfg)
-    check_pair(cfg, choices)
+    check_settings(cfg, choices)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
-    net: nn.Module = instantiate(cfg.model.net)
+    net: nn.Module = make(cfg.model.net, "model.net", nn.Module)
     if cfg.channels_last:
         net.to(memory_format=torch.channels_last)
-    rules = rules_of(cfg, net, choices)
-    if data is None:
-        made = instantiate(cfg.data)
-        made.prepare_data()
-        made.setup("fit")
-    else:
-        made = data
-    return SetUp(net, rules, made, preflight(net, made, OmegaConf.select(cfg, "model.input_shape")))
+    _check_optimizer(cfg, net)
+    rules = rules_of(cfg, net, choices, sweep=sweep)
+    loaded = _load(cfg) if data is None else data
+    return SetUp(net, rules, loaded, preflight(net, loaded, OmegaConf.select(cfg, "model.input_shape")))
+
+
+def _check_optimizer(cfg: DictConfig, net: nn.Module) -> None:
+    """Make the optimizer once, before data are loaded for nothing."""
+    with named("optimizer", cfg.optimizer):
+        optimizer = instantiate(cfg.optimizer)(net.parameters())
+    if not isinstance(optimizer, Optimizer):
+        raise RunError(f"optimizer: expected an optimizer, received {optimizer!r}; choose another optimizer._target_")
+
+
+def _load(cfg: DictConfig) -> LightningDataModule:
+    data: LightningDataModule = make(cfg.data, "data", LightningDataModule)
+    with named("data", cfg.data):
+        data.prepare_data()
+        data.setup("fit")
+    return data

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
-import hydra.utils
 import torch
+from hydra._internal.utils import _locate
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment, Precision
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.accelerators import Accelerator
@@ -26,9 +26,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
-from regtorch.training.errors import RunError
+from regtorch.training.errors import RunError, one_line
 
-__all__ = ["check_targets"]
+__all__ = ["check_targets", "located"]
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "model": (nn.Module,),
@@ -71,10 +71,29 @@ def check_targets(config: Any, key: str) -> list[str]:
             continue
         if target.partition(".")[0] in _NEVER and not target.startswith("datetime.timedelta"):
             raise _refusal(place, kinds, target)
-        if not _is_of(hydra.utils.get_object(target), kinds, place):
+        if not _is_of(located(target, place), kinds, place):
             raise _refusal(place, kinds, target)
         found.append(target)
     return found
+
+
+def located(target: str, key: str) -> Any:
+    """What a full name stands for.
+
+    Args:
+        target: the name.
+        key: of the node that says it.
+
+    Raises:
+        RunError: there is no such thing.
+    """
+    try:
+        return _locate(target)
+    except ImportError as error:
+        raise RunError(
+            f"{key}._target_: expected a class by its full name, such as torch.nn.Linear, received {target!r}: "
+            f"{one_line(error)}"
+        ) from error
 
 
 def _targets(config: Any, key: str) -> Iterator[tuple[str, Any]]:

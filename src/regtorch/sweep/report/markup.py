@@ -12,6 +12,8 @@ from regtorch.sweep.results import Spread
 
 __all__ = ["Cell", "anchor", "code", "command", "count", "details", "figures", "legend", "lines", "prose", "table"]
 
+_LONGEST = 100  # of the 255 bytes of a file's name; numbers and endings come beside it
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -42,8 +44,8 @@ def count(number: int, what: str) -> str:
 
 
 def anchor(text: str) -> str:
-    """A text as part of an id or a file's name."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-.") or "x"
+    """A text as part of an id or a file's name, which ends where a name of a file would become too long."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:_LONGEST].strip("-.") or "x"
 
 
 def command(text: str) -> str:

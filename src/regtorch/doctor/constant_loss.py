@@ -1,0 +1,156 @@
+"""Losses that no output changes, and heads whose output no weight changes: there is no gradient to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.doctor.exam import Exam, joined
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.restored import restored
+from regtorch.doctor.tried import Tried, first_that_learns, tried
+from regtorch.doctor.undone import last_activation, without_last_activation
+
+__all__ = ["find", "has_constant_head", "of_one_output", "takes_softmax_of_one"]
+
+Loss = Callable[[Any, Tensor], Tensor]
+
+
+def find(exam: Exam) -> Iterator[Finding]:
+    """`constant_loss` and `softmax_over_one_unit`."""
+    if has_constant_head(exam):
+        yield _one_unit(exam)
+    elif exam.loss.is_constant:
+        yield _constant(exam)
+
+
+# The loss
+
+
+def _constant(exam: Exam) -> Finding:
+    value, output = exam.loss.value, exam.outputs[0]
+    if takes_softmax_of_one(exam):
+        return of_one_output(exam, f"the loss is {value:g} whatever the label")
+    column = output.numel() == exam.patient.batches[0][1].numel()
+    return Finding(
+        "constant_loss",
+        "loss",
+        "severe",
+        {"loss": value},
+        why=f"The loss is {value:g} whatever the net puts out: it has a gradient of 0, and nothing can be learnt.",
+        change=(_instead(exam, _of_one_column(exam)) if column else None)
+        or "Look for outputs that the loss does not use, that are detached, rounded or multiplied by 0.",
+        blame=1e5,
+    )
+
+
+def takes_softmax_of_one(exam: Exam) -> bool:
+    """Whether the loss is a cross entropy and the net puts out one number a sample: two equal ones cost it ln 2."""
+    output, target = exam.outputs[0], exam.patient.batches[0][1]
+    if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] != 1 or not output.numel():
+        return False
+    two = torch.zeros_like(output).repeat_interleave(2, 1).cpu()
+    sure = torch.zeros_like(two)
+    sure[:, :1] = 1
+    zeros = torch.zeros(output.shape[:1] + output.shape[2:], dtype=torch.long)
+    return any(
+        (cost := exam.loss.cost(two, labels)) is not None and abs(cost - log(2)) < 1e-3
+        for labels in ((sure,) if target.is_floating_point() else (zeros, sure))
+    )
+
+
+def of_one_output(exam: Exam, how: str) -> Finding:
+    """A cross entropy over one output."""
+    change = _instead(exam, _of_one_column(exam))
+    return Finding(
+        "constant_loss",
+        "loss",
+        "severe",
+        {"outputs": 1},
+        why="The loss takes a softmax over the outputs of a sample, of which there is one: it is 1 whatever the net "
+        f"puts out, {how}, and nothing can be learnt.",
+        change=change or "Give the net an output for each class, or take a loss that is made for one output.",
+        blame=1e5,
+    )
+
+
+def _instead(exam: Exam, losses: list[tuple[str, Loss]]) -> str | None:
+    return first_that_learns((advice, _with(exam, loss)) for advice, loss in losses)
+
+
+def _with(
+    exam: Exam, loss: Loss, change: Callable[[nn.Module], AbstractContextManager[object]] = lambda _: nullcontext()
+) -> Callable[[], Tried]:
+    return lambda: tried(replace(exam.patient, loss_fn=loss), change)
+
+
+def _of_one_column(exam: Exam) -> list[tuple[str, Loss]]:
+    """Losses for one output and labels of yes or no, or numbers."""
+    two = "or give the net two outputs and the loss class numbers"
+    if _is_binary(exam):
+        call = "BCEWithLogitsLoss()(output, target.to(output.dtype).view_as(output))"
+        return [(f"Take `{call}`, {two}", _bce_of_logits)]
+    return [("Take `MSELoss()(output, target.to(output.dtype).view_as(output))`", _squared)]
+
+
+def _bce_of_logits(output: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output, target.to(output.dtype).view_as(output))
+
+
+def _squared(output: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(output, target.to(output.dtype).view_as(output))
+
+
+def _is_binary(exam: Exam) -> bool:
+    return all(bool(((y == 0) | (y == 1)).all()) for _, y in exam.patient.batches)
+
+
+# The head
+
+
+def has_constant_head(exam: Exam) -> bool:
+    """Whether a softmax over a single unit ends the net: it puts out 1, whatever comes in."""
+    outputs = joined(exam.outputs)
+    if outputs is None or not outputs.is_floating_point() or not outputs.numel():
+        return False
+    with restored(exam.patient.model), torch.no_grad():
+        exam.patient.model.eval()
+        kind = last_activation(lambda: exam.patient.output(0))
+    constant = {"softmax": 1.0, "log_softmax": 0.0}.get(kind)
+    return constant is not None and bool((outputs == constant).all())
+
+
+def _one_unit(exam: Exam) -> Finding:
+    loss = exam.patient.loss_fn
+    of_sigmoid: tuple[str, Loss] = (
+        "Take a sigmoid in place of the softmax",
+        lambda output, target: loss(output.sigmoid(), target),
+    )
+    alone: tuple[str, Loss] = ("Leave the softmax out", loss)
+    column = exam.outputs[0].numel() == exam.patient.batches[0][1].numel()
+    others = (
+        [
+            (f"Leave the softmax out, and {advice[0].lower()}{advice[1:]}", other)
+            for advice, other in _of_one_column(exam)
+        ]
+        if column
+        else []
+    )
+    ordered = [of_sigmoid, *others, alone] if column and _is_binary(exam) else [alone, of_sigmoid, *others]
+    advised = first_that_learns((advice, _with(exam, other, without_last_activation)) for advice, other in ordered)
+    return Finding(
+        "softmax_over_one_unit",
+        "head",
+        "severe",
+        {"smallest": float(exam.outputs[0].min()), "largest": float(exam.outputs[0].max())},
+        why="A softmax over one unit is 1 whatever the net has learnt: its gradient is 0.",
+        change=advised or "Leave the softmax out, or give the net a unit for each class.",
+        blame=1e5,
+    )

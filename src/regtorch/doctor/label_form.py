@@ -1,0 +1,186 @@
+"""Labels of another form than the loss takes: rows for classes, other dtypes and shapes, numbers without an output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from regtorch.doctor.batches import form
+from regtorch.doctor.constant_loss import of_one_output, takes_softmax_of_one
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.tried import Tried, first_that_learns, tried
+
+__all__ = ["IGNORED", "form_of", "is_one_hot", "one_hot", "range_of", "with_targets"]
+
+IGNORED = -100
+"""The number that torch's losses leave out."""
+
+
+def with_targets(exam: Exam, change: Callable[[Tensor], Tensor]) -> Tried:
+    """Train for some steps on other targets."""
+    x, y = exam.patient.batches[0]
+    try:
+        return tried(replace(exam.patient, batches=[(x, change(y))]))
+    except RuntimeError:  # such as a shape that does not fit
+        return Tried()
+
+
+# Rows
+
+
+def is_one_hot(target: Tensor, output: Tensor) -> bool:
+    """Whether the targets are rows with a single 1, one for each output."""
+    if target.ndim != 2 or target.shape[1] < 2 or target.shape[1:] != output.shape[1:] or target.is_complex():
+        return False
+    return bool(((target == 0) | (target == 1)).all() and (target.sum(1) == 1).all())
+
+
+def one_hot(exam: Exam) -> Iterator[Finding]:
+    """`one_hot_labels`."""
+    output, target = exam.outputs[0], exam.patient.batches[0][1]
+    taken = exam.loss.cost(output, target) is not None
+    if taken and not exam.loss.is_cross_entropy:  # rows with several 1 may come, and the loss is made for them
+        return
+    if taken:
+        change: str | None = "Nothing; class numbers, `target.argmax(1)`, take less memory."
+    else:
+        change = first_that_learns(
+            [
+                ("Give it class numbers, `target.argmax(1)`", lambda: with_targets(exam, lambda y: y.argmax(1))),
+                (
+                    "Give it `target.to(output.dtype)`",
+                    lambda: with_targets(exam, lambda y: y.to(output.dtype)),
+                ),
+            ]
+        )
+    yield Finding(
+        "one_hot_labels",
+        "labels",
+        "info" if taken else "severe",
+        {"classes": output.shape[1]},
+        why="The labels are rows with a single 1"
+        + (": the loss takes them, and class numbers say the same." if taken else ", which the loss does not take."),
+        change=change or "Give the loss labels of the form that it is made for; class numbers are `target.argmax(1)`.",
+        blame=100,
+    )
+
+
+# Dtypes and shapes
+
+
+def form_of(exam: Exam) -> Iterator[Finding]:
+    """`label_form`: targets that the loss refuses, where it takes them, and learns, in another dtype or shape."""
+    output, target = exam.outputs[0], exam.patient.batches[0][1]
+    if exam.loss.cost(output, target) is not None:
+        return
+    if takes_softmax_of_one(exam):
+        yield of_one_output(exam, "the loss is 0 for labels of class 0 and refuses all others")
+        return
+    cures: dict[str, Callable[[Tensor], Tensor]] = {
+        "long()": lambda y: y.long(),
+        "flatten()": lambda y: y.flatten(),
+        "flatten().long()": lambda y: y.flatten().long(),
+        "to(output.dtype)": lambda y: y.to(output.dtype),
+        "to(output.dtype).view_as(output)": lambda y: y.to(output.dtype).reshape(output.shape),
+    }
+    several = output.ndim > 1 and output.shape[1] > 1
+    names = sorted(cures, key=lambda name: several and "output" in name)  # class numbers first, where there are classes
+    taken = [name for name in names if _is_taken(exam, cures[name])]
+    advice = first_that_learns(
+        (f"Give it `target.{name}`", lambda change=cures[name]: with_targets(exam, change)) for name in taken
+    )
+    if not taken:
+        return
+    yield Finding(
+        "label_form",
+        "labels",
+        "severe",
+        {"dims": target.ndim},
+        why=f"The loss refuses targets of {form(target)} with outputs of {form(output)}.",
+        change=advice
+        or f"Give it targets of the form that it is made for; it takes `target.{taken[0]}`, but some steps on the "
+        "first batch do not lower the loss so.",
+        blame=100,
+    )
+
+
+def _is_taken(exam: Exam, change: Callable[[Tensor], Tensor]) -> bool:
+    output = exam.outputs[0]
+    try:
+        other = change(exam.patient.batches[0][1])
+    except RuntimeError:
+        return False
+    if not other.is_floating_point() and not (output.ndim and bool(((other >= 0) & (other < output.shape[-1])).all())):
+        return False  # on CUDA a wrong class would end the process
+    return exam.loss.cost(output, other) is not None
+
+
+# Numbers of classes
+
+
+def range_of(exam: Exam, labels: Tensor, width: int) -> Iterator[Finding]:
+    """`label_range`: classes that have no output."""
+    outside = (labels < 0) | (labels >= width)
+    outside &= labels != IGNORED
+    if not bool(outside.any()):
+        return
+    # Some other number may be one that this loss ignores. On the CPU, as a GPU does not survive a wrong label.
+    output = exam.outputs[0].cpu()
+    for _, y in exam.patient.batches:
+        some = output[:1].expand(len(y), *output.shape[1:])
+        y = y.cpu()
+        if exam.loss.cost(some, y.clamp(0, width - 1)) is not None and exam.loss.cost(some, y) is None:
+            break
+    else:
+        return
+    counted = labels[labels != IGNORED]
+    smallest, largest = int(counted.min()), int(counted.max())
+    yield Finding(
+        "label_range",
+        "labels",
+        "severe",
+        {"share_outside": float(outside.float().mean()), "smallest": smallest, "largest": largest, "outputs": width},
+        why=f"The labels go from {smallest} to {largest}, and {width} outputs stand for the classes 0 to {width - 1}.",
+        change=_renumbered(exam, counted.unique(), width)
+        or "Number the classes from 0 without gaps, and give the net an output for each.",
+        blame=1e5,
+    )
+
+
+def _renumbered(exam: Exam, classes: Tensor, width: int) -> str | None:
+    smallest, largest = int(classes[0]), int(classes[-1])
+    changes: list[tuple[str, Callable[[], Tried]]] = []
+    if largest - smallest < width:
+        said = f"`target - {smallest}`" if smallest > 0 else f"`target + {-smallest}`"
+        changes.append(
+            (f"Number the classes from 0: {said}", lambda: with_targets(exam, lambda y: _kept(y, y - smallest)))
+        )
+    elif len(classes) <= width:
+        named = ", ".join(str(int(c)) for c in classes[:4]) + ", …" * (len(classes) > 4)
+        changes.append(
+            (
+                f"Number the classes from 0 without gaps: `torch.searchsorted(torch.tensor([{named}]), target)`",
+                lambda: with_targets(exam, lambda y: _kept(y, torch.searchsorted(classes, y))),
+            )
+        )
+    elif smallest >= 0:
+        more = largest + 1 - width
+        changes.append(
+            (f"Give the net {largest + 1} outputs, one for each class", lambda: _with_more_outputs(exam, more))
+        )
+    return first_that_learns(changes)
+
+
+def _kept(labels: Tensor, changed: Tensor) -> Tensor:
+    return torch.where(labels == IGNORED, labels, changed)
+
+
+def _with_more_outputs(exam: Exam, more: int) -> Tried:
+    loss = exam.patient.loss_fn
+    pad = (0, 0) * (exam.outputs[0].ndim - 2) + (0, more)
+    return tried(replace(exam.patient, loss_fn=lambda output, target: loss(F.pad(output, pad), target)))

@@ -1,0 +1,74 @@
+"""What a command line may say, before and beside the config that is made of it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from hydra.errors import HydraException
+
+from regtorch.training.errors import OPEN, RunError
+from regtorch.training.kinds import shown
+from regtorch.training.known import GROUPS, SETTINGS
+
+__all__ = ["check_groups", "check_new_keys"]
+
+_SEVERAL = ("callbacks", "logger")  # groups whose options go together
+
+
+def check_groups(arguments: Iterable[str]) -> None:
+    """Refuse a group that is taken away, or has another choice than one of its options.
+
+    Args:
+        arguments: of the command line; what Hydra cannot read is left to it.
+
+    Raises:
+        RunError: with what to choose.
+    """
+    for override in _parsed(arguments):
+        group = override.key_or_group
+        if group not in (*GROUPS, "experiment") or override.package is not None:
+            continue
+        example = GROUPS.get(group, "rps")
+        if override.is_delete() and group in GROUPS:
+            raise RunError(f"~{group}: a run needs this group; choose an option of it, such as {group}={example}")
+        values: Any = override.value()
+        for value in values.list if isinstance(values, ChoiceSweep) else [values]:
+            _check_choice(group, value, example)
+
+
+def check_new_keys(overrides: Iterable[str]) -> None:
+    """Refuse a `+key=value` that nobody would read.
+
+    Raises:
+        RunError: there is one.
+    """
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        argument = key.startswith(tuple(f"{above}." for above in (*OPEN, "hydra", "callbacks", "logger")))
+        known = override.startswith("++") and key in SETTINGS
+        if override.startswith("+") and not (argument or known or key.startswith("hydra/")):
+            raise RunError(f"{override}: nobody reads a new key there; without + the known ones are named")
+
+
+def _check_choice(group: str, value: Any, example: str) -> None:
+    if isinstance(value, str | dict | Glob):
+        return  # an option, settings beside the option's own, or all options of a pattern
+    if isinstance(value, list) and value and group in _SEVERAL:
+        return
+    both = "; for both penalties at once choose reg=l1l2" if group == "reg" and isinstance(value, list) else ""
+    raise RunError(f"{group}: expected one option, such as {group}={example}, received {_written(value)}{both}")
+
+
+def _written(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else shown(value)
+
+
+def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
+    parser = OverridesParser.create()
+    for argument in arguments:
+        if not argument.startswith("-"):
+            try:
+                yield parser.parse_override(argument)
+            except HydraException:
+                continue

@@ -1,0 +1,30 @@
+"""What a command line sets and nothing reads: the receipt says it, as other jobs of a sweep may read it."""
+
+from collections.abc import Mapping
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.training.app import task_overrides
+
+__all__ = ["unread"]
+
+
+def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
+    """Remarks on settings that the chosen constraint does not use, and on callbacks and loggers without a class.
+
+    Args:
+        cfg: the run's config.
+        choices: the option chosen of each group.
+    """
+    keys = (
+        [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
+    )
+    used = OmegaConf.to_yaml(cfg.constraint)  # with the references of its rule
+    idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
+    remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
+    for group in ("callbacks", "logger"):
+        for name, node in cfg[group].items():
+            if node is not None and "_target_" not in node:
+                remarks.append(f"{group}.{name} names no class (_target_), so nothing reads it")
+    return remarks
