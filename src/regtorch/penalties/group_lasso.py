@@ -104,8 +104,8 @@ class GroupLasso(Penalty):
         threshold = _product(step, strength, found.w)
         if threshold.ndim == 0:
             norm = found.length
-            kept = wide(w.detach()) * (1 - threshold / nonzero(norm))
-            return kept.masked_fill(norm <= threshold, 0.0).to(w.dtype)
+            shrunk = torch.where(norm <= threshold, 0.0, 1 - threshold / nonzero(norm))
+            return (wide(w.detach()) * shrunk).to(w.dtype)
         return self._prox_by_coordinate(wide(w.detach()), found.near_one(), dims, threshold).to(w.dtype)
 
     def _prox_by_coordinate(self, w: Tensor, found: Units, dims: tuple[int, ...], threshold: Tensor) -> Tensor:
