@@ -42,8 +42,11 @@ def test_the_document_of_six_and_three_units():
 
 def test_the_document_of_heavy_dropout_between_batch_norms():
     torch.manual_seed(0)
-    batches = [(torch.rand(16, 3, 24, 24), torch.randint(0, 6, (16,))) for _ in range(3)]
-    found = every(of(SixClass(input_shape=(3, 24, 24)), batches))
+    templates, y = torch.rand(6, 3, 24, 24), torch.randint(0, 6, (3, 16))
+    batches = [((templates[labels] + torch.rand(16, 3, 24, 24)) / 2, labels) for labels in y]
+    model = SixClass(input_shape=(3, 24, 24))
+    adam = torch.optim.Adam(model.parameters(), lr=1e-2)
+    found = every(of(model, batches, optimizer=adam, steps=20))
     severe = {(f.cause, f.where) for f in found if f.severity == "severe"}
     assert severe >= {
         ("dropout_too_strong", "block1.dropout1, block1.dropout2"),

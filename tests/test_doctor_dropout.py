@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import regtorch as rt
 from doctor_cases import (
     drawn,
     of,
@@ -17,6 +18,7 @@ from doctor_cases import (
 )
 from regtorch.doctor import (
     dropout,
+    shift,
 )
 
 FEW = [(6, 0.35, "warning"), (3, 0.1, "warning"), (4, 0.5, "severe"), (512, 0.5, None), (16, 0.5, None), (6, 0, None)]
@@ -79,12 +81,57 @@ def test_attention_mixes_units_though_its_projection_is_not_called():
     assert "0" not in {where for finding in found for where in finding.where.split(", ")}
 
 
-@pytest.mark.parametrize(("rate", "severity"), [(0.1, "info"), (0.4, "warning"), (0.6, "severe")])
-def test_dropout_before_batch_norm_shifts_the_variance(rate: float, severity: str):
+RATES = [(0.1, "info"), (0.4, "info"), (0.9, "warning")]
+
+
+@pytest.mark.parametrize(("rate", "severity"), RATES)
+def test_dropout_before_batch_norm_is_blamed_for_what_it_costs_in_evaluation(rate: float, severity: str):
+    x = torch.randn(512, 64, generator=torch.Generator().manual_seed(0))
+    y = (x @ torch.randn(64, 3, generator=torch.Generator().manual_seed(1))).argmax(1)
     model = sequential(nn.Dropout(rate), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 3))
-    (found,) = said(dropout.find(of(model, drawn(512, 64))), "dropout_before_batch_norm")
+    examined = of(
+        model,
+        list(zip(x.split(64), y.split(64), strict=True)),
+        optimizer=torch.optim.Adam(model.parameters(), lr=1e-2),
+        steps=20,
+    )
+    (found,) = said(dropout.find(examined), "dropout_before_batch_norm")
     assert (found.where, found.severity) == ("2", severity)
     assert found.numbers["variance_ratio"] == pytest.approx(1 / (1 - rate), rel=0.1)  # the inputs' mean is 0
+    assert ("reg.rate=0.2" == found.override) == ("tried" in found.change) == (severity != "info")
+    measured = shift.harm_of_dropout(examined.patient, 20)
+    assert measured is not None
+    assert measured.own < measured.shifted
+    assert (measured.share >= 0.5) == (severity != "info")
+
+
+def well_known(channels: int, rates: Sequence[float]) -> nn.Sequential:
+    """Pairs of convolution, ReLU and batch norm, a pooling and a dropout after each pair."""
+    layers: list[nn.Module] = []
+    before = 3
+    for block, rate in enumerate(rates):
+        width = channels * 2**block
+        for _ in range(2):
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(width)]
+            before = width
+        layers += [nn.MaxPool2d(2), nn.Dropout(rate)]
+    return sequential(*layers, nn.Flatten(), nn.Linear(before * 4, 4))
+
+
+@pytest.mark.parametrize("rules", [(), (rt.L2(1e-4),)])
+def test_the_well_known_net_of_convolutions_norms_and_dropout_is_healthy(rules: tuple[rt.Penalty, ...]):
+    own = torch.Generator().manual_seed(1)
+    templates, y = torch.randn(4, 3, 16, 16, generator=own), torch.randint(0, 4, (256,), generator=own)
+    x = templates[y] + 2 * torch.randn(256, 3, 16, 16, generator=own)
+    model = well_known(8, (0.2, 0.3, 0.4))
+    examined = of(
+        model,
+        list(zip(x.split(32), y.split(32), strict=True)),
+        *rules,
+        optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
+        steps=20,
+    )
+    assert {f.severity for f in dropout.find(examined)} <= {"info"}
 
 
 @pytest.mark.parametrize(

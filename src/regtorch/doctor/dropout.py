@@ -14,13 +14,13 @@ from regtorch.doctor.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.doctor.restored import restored, seed
+from regtorch.doctor.shift import found_shifts
 from regtorch.init import NORMS
 
 __all__ = ["DROPOUTS", "find"]
 
 _NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
 _STRONG, _LEAST_KEPT = 0.7, 0.2
-_SHIFTED = 2.0, 1.5  # severe, warning; 0.2 in front of a batch norm, which does little harm, gives 1.4
 _MASKS = 64
 _BATCHES = 2
 
@@ -188,21 +188,13 @@ def _before_batch_norm(exam: Exam, seen: _Seen) -> Iterator[Finding]:
     if not pairs:
         return
     looks = [seen, *(_look(exam, number) for number in range(1, min(_BATCHES, len(exam.patient.batches))))]
-    for name, dropouts in pairs.items():
+    ratios: dict[str, float] = {}
+    for name in pairs:
         ratio = _ratio([look.on[name] for look in looks], [look.off[name] for look in looks])
         if ratio is None:
             continue
-        yield Finding(
-            "dropout_before_batch_norm",
-            name,
-            _shift_severity(ratio),
-            {"variance_ratio": ratio, "channels": seen.on[name].shape[1]},
-            why=f"The dropout before it ({', '.join(dropouts)}) makes the variance that batch norm sees in training "
-            f"{ratio:.2f} times that of evaluation, where its running variance is then wrong.",
-            change="Put dropout behind the last batch norm, or lower its rate.",
-            override="reg.rate=0.2" if max(_rate(seen.modules[d]) for d in dropouts) > 0.2 else "",
-            blame=1 - min(ratio, 1 / ratio),
-        )
+        ratios[name] = ratio
+    yield from found_shifts(exam, ratios, pairs)
 
 
 def _ratio(on: Sequence[Tensor], off: Sequence[Tensor]) -> float | None:
@@ -216,8 +208,3 @@ def _ratio(on: Sequence[Tensor], off: Sequence[Tensor]) -> float | None:
 
 def _variance(t: Tensor) -> Tensor:
     return t.double().transpose(0, 1).flatten(1).var(1, correction=0)
-
-
-def _shift_severity(ratio: float) -> Severity:
-    shift = max(ratio, 1 / ratio)
-    return "severe" if shift > _SHIFTED[0] else "warning" if shift > _SHIFTED[1] else "info"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +87,7 @@ def trial(
     penalties: float = 1.0,
     decay: float = 1.0,
     factor: float = 1.0,
-    look: Callable[[Patient], Look] | None = None,
+    look: Callable[[Patient], Any] | None = None,
 ) -> Trial:
     """Train for `steps` steps and put everything back.
 
@@ -101,7 +102,7 @@ def trial(
     Raises:
         Unfit: model, loss or optimizer raise an error, or the loss has no gradient.
     """
-    looks: list[Look] = []
+    looks: list[Any] = []
     reach = _Reach(patient.trained)
     with patient.restored(), reach:
         seed(0)
