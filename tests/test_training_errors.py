@@ -165,6 +165,26 @@ def test_a_wrong_run_exits_with_1_and_does_not_look_finished(train: CommandLine,
     assert "Traceback" in written
 
 
+FOLDERS = {
+    "which refers to nothing": (
+        "hydra.run.dir=${nope}",
+        "hydra.run.dir: its value refers to another one: Interpolation",
+    ),
+    "of a sweep, too": ("hydra.sweep.dir=${nope}", "hydra.sweep.dir: its value refers to another one: Interpolation"),
+    "without a name, with files": ("hydra.run.dir=''", "hydra.run.dir=. holds another run's files; name a new folder"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_that_cannot_be_is_told_before_anything_is_written(train: CommandLine, tmp_path: Path, case: str):
+    (tmp_path / "mine").write_text("")
+    override, expected = FOLDERS[case]
+    result = train(override, *(["-m", "reg=l1,l2"] if "sweep" in override else []))
+    assert result.code == 1
+    assert expected in result.error
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_corrupted_data(train: CommandLine, tmp_path: Path):
     raw = tmp_path / "broken" / "MNIST" / "raw"
     raw.mkdir(parents=True)

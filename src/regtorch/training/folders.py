@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from regtorch.training.whole import remove_leftovers
 
@@ -31,14 +32,14 @@ class Folders(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the run's folder."""
-        _refuse(config.hydra.run.dir, "hydra.run.dir")
+        _refuse(_named(config, "hydra.run.dir"), "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look at the sweep's folder; a grid goes on with what it began there."""
-        folder = Path(config.hydra.sweep.dir)
+        folder = Path(_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
-            _refuse(config.hydra.sweep.dir, "hydra.sweep.dir")
+            _refuse(str(folder), "hydra.sweep.dir")
         Folders.sweep, Folders.jobs, Folders.lost = folder, [] if grid else None, {}
 
 
@@ -60,6 +61,19 @@ def is_follower() -> bool:
     return any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
+def _named(config: DictConfig, key: str) -> str:
+    """The folder that a setting names; an empty name is the folder where one is."""
+    try:
+        return str(OmegaConf.select(config, key)) or "."
+    except OmegaConfBaseException as error:
+        _end(f"{key}: its value refers to another one: {str(error).splitlines()[0]}")
+
+
+def _end(text: str) -> NoReturn:
+    sys.stderr.write(f"error: {text}\n")
+    raise SystemExit(1)  # Hydra turns an exception of a callback into a warning
+
+
 def _refuse(folder: str, key: str) -> None:
     if is_follower():
         return
@@ -68,5 +82,4 @@ def _refuse(folder: str, key: str) -> None:
     else:
         wrong = "holds another run's files; name a new folder" if any(Path(folder).iterdir()) else None
     if wrong is not None:
-        sys.stderr.write(f"error: {key}={folder} {wrong}\n")
-        raise SystemExit(1)  # Hydra turns an exception of a callback into a warning
+        _end(f"{key}={folder} {wrong}")
