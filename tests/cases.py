@@ -52,7 +52,7 @@ def mean_abs_cosine(w: Array) -> float:
 
 
 def singular_values(w: Array) -> Array:
-    return np.linalg.svd(w, compute_uv=False)
+    return np.linalg.svd(w, compute_uv=False).astype(np.float64)
 
 
 def over_norm(w: Array, power: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("rule", [rt.L1L2(0.1, 0.2), rt.GroupLasso(0.1), rt.Orthogonal(0.1)], ids=str)
-def test_a_made_gradient_has_the_layout_that_backward_gives(layout, rule: rt.Penalty):
+def test_a_made_gradient_has_the_layout_that_backward_gives(layout: Callable[[Tensor], Tensor], rule: rt.Penalty):
     w = nn.Parameter(layout(torch.randn(4, 3, 3, 2, generator=SEED, dtype=torch.float64)))
     model = nn.ParameterDict({"w": w})
     reg = type(rule)(**{**vars(rule), "select": "all"}).on(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def stationarity(rules: tuple[rt.Penalty, ...], w: Tensor, z: Tensor, step: Tens
 @pytest.mark.parametrize("rules", SUMS.values(), ids=SUMS)
 @pytest.mark.parametrize("make", [lambda p: optim.SGD(p, 0.7), lambda p: optim.Adam(p, 0.3)], ids=["SGD", "Adam"])
 @given(seed=st.integers(0, 2**31))
-def test_is_the_minimum_of_the_sum(rules: tuple[rt.Penalty, ...], make, seed: int):
+def test_is_the_minimum_of_the_sum(rules: tuple[rt.Penalty, ...], make: Any, seed: int):
     generator = torch.Generator().manual_seed(seed)
     model = nn.Linear(4, 6, bias=False).double()
     with torch.no_grad():

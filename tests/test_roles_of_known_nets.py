@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import re
 from typing import Any
 
@@ -119,12 +120,11 @@ def test_experts_and_others_too(name: str):
 
 def compare(name: str) -> None:
     transformers = pytest.importorskip("transformers")
-    from transformers.trainer_pt_utils import get_parameter_names
-
+    names_of = importlib.import_module("transformers.trainer_pt_utils").get_parameter_names
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(hugging_face()[name])
     patterns = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
-    decayed = set(get_parameter_names(model, [nn.LayerNorm], patterns))
+    decayed = set(names_of(model, [nn.LayerNorm], patterns))
     ours = {n for weight in weights_of(model) if weight.role in ("kernel", "embedding") for n in weight.names}
     assert ours
     assert ours - decayed == set()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.multiprocessing.spawn import spawn
@@ -44,7 +45,7 @@ def build(units: int = 7) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def shard(model: nn.Module, kind: str) -> None:
-    mesh = torch.distributed.init_device_mesh("cpu", (2,))
+    mesh = init_device_mesh("cpu", (2,))
     if kind == "fsdp2":
         for layer in (model[0], model[2], model):
             fully_shard(layer, mesh=mesh)
