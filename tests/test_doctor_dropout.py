@@ -98,7 +98,7 @@ def test_dropout_before_batch_norm_is_blamed_for_what_it_costs_in_evaluation(rat
     (found,) = said(dropout.find(examined), "dropout_before_batch_norm")
     assert (found.where, found.severity) == ("2", severity)
     assert found.numbers["variance_ratio"] == pytest.approx(1 / (1 - rate), rel=0.1)  # the inputs' mean is 0
-    assert ("reg.rate=0.2" == found.override) == ("tried" in found.change) == (severity != "info")
+    assert (found.override == "reg.rate=0.2") == ("tried" in found.change) == (severity != "info")
     measured = shift.harm_of_dropout(examined.patient, 20)
     assert measured is not None
     assert measured.own < measured.shifted

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, log10
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.uses import NEAR, RELUS
+from regtorch.doctor.revive import awake, lower_rate, redrawn
+from regtorch.doctor.tried import Tried
+from regtorch.doctor.uses import NEAR, RELUS, Use
 
-__all__ = ["find"]
+__all__ = ["are_idle", "find"]
 
 _SEVERE, _WARNING = 0.9, 0.5
 _THROWN = 2.0  # spreads that the first step moves the inputs: ReLUs that die so do not come back
 
 
+@dataclass(frozen=True)
+class _Idle:
+    """A layer with units that are off, or sigmoids that are at their bounds."""
+
+    severity: Severity
+    before: Use
+    after: Use
+    moved: float
+
+
 def find(exam: Exam) -> Iterator[Finding]:
     """Which activations have died or saturated after some watched steps, and whether they were so before."""
+    for idle in _idle(exam):
+        yield _dead(exam, idle) if idle.after.kind in RELUS else _saturated(exam, idle)
+
+
+def are_idle(exam: Exam) -> bool:
+    """Whether there are such activations, whatever they cost."""
+    return any(True for _ in _idle(exam))
+
+
+def _idle(exam: Exam) -> Iterator[_Idle]:
     looks = exam.with_rules.looks
     if not looks:
         return
@@ -28,12 +50,12 @@ def find(exam: Exam) -> Iterator[Finding]:
         moved = second[key].moved_from(earlier) if key in second else 0.0
         if use.kind in RELUS:
             severity = _severity(use.share, dying=use.share - earlier.share >= _WARNING and moved > _THROWN)
-            if severity:
-                yield _dead(exam, use.layer, severity, earlier.share, use.share, moved)
         else:
             severity = _severity(use.share)
-            if severity and not (use.is_output and (looks[-1].loss < looks[0].loss or _is_right(exam))):
-                yield _saturated(exam, use.layer, severity, earlier.share, use.share, moved)
+            if use.is_output and (looks[-1].loss < looks[0].loss or _is_right(exam)):
+                continue
+        if severity:
+            yield _Idle(severity, earlier, use, moved)
 
 
 def _severity(share: float, dying: bool = False) -> Severity | None:
@@ -48,48 +70,69 @@ def _is_right(exam: Exam) -> bool:
     return float((output - y.reshape(output.shape)).abs().lt(0.5).float().mean()) >= _SEVERE
 
 
-def _dead(exam: Exam, where: str, severity: Severity, now: float, after: float, moved: float) -> Finding:
+def _dead(exam: Exam, idle: _Idle) -> Finding:
+    now, after, moved, severity = idle.before.share, idle.after.share, idle.moved, idle.severity
+    numbers = {"dead_now": now, "dead_after": after, "steps": exam.steps, "moved": moved}
+    change, override = "", ""
     if now >= _WARNING:
         why = f"{after:.0%} of the units of the ReLU behind it are zero for every sample looked at, and were so before "
-        why += f"training ({now:.0%}): no gradient passes through them."
-        change, override = "Draw new weights (He initialisation, biases at 0) and standardise the inputs.", ""
+        why += f"training ({now:.0%}): no gradient passes through them"
     else:
         why = f"{after:.0%} of the units of the ReLU behind it became zero for every sample within {exam.steps} steps "
-        why += f"({now:.0%} before); the first step moved what goes in by {moved:.2g} of its standard deviations."
-        change = "Lower the learning rate and standardise the inputs (mean 0, not all positive)."
-        override = _lower_rate(exam, moved)
+        why += f"({now:.0%} before); the first step moved what goes in by {moved:.2g} of its standard deviations"
+    measured = awake(exam, idle.before) if now >= _WARNING or severity == "warning" else None
+    if measured is not None:
+        numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
+        why += (
+            f". The loss comes from {measured.start:.3g} to {measured.as_is:.3g} in {exam.steps} steps, and with the "
+        )
+        why += f"units on that are off at first to {measured.with_all:.3g}"
+    if severity == "warning" and now < _WARNING and exam.without_penalties.falls:
+        severity, change = "info", "Nothing where the loss goes on falling; a smaller learning rate keeps more on."
+    elif measured is not None and not measured.in_the_way:
+        why += ": they do not stand in the way"
+        severity, change = "info", "Nothing; standardised inputs (mean 0, not all positive) keep more units on."
+    elif now >= _WARNING:
+        change = redrawn(exam, idle.after.layer, idle.after.kind) or (
+            "Look for what keeps the units off: biases far below 0, or inputs that are all of one sign."
+        )
+    else:
+        to, override = lower_rate(exam, moved, lambda found: not _is_idle(found, idle))
+        change = f"Lower the learning rate{to}; and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
-        where or "inputs",
+        idle.after.layer or "inputs",
         severity,
-        {"dead_now": now, "dead_after": after, "steps": exam.steps, "moved": moved},
-        why=why,
+        numbers,
+        why=f"{why}.",
         change=change,
         override=override,
         blame=after,
     )
 
 
-def _saturated(exam: Exam, where: str, severity: Severity, now: float, after: float, moved: float) -> Finding:
+def _saturated(exam: Exam, idle: _Idle) -> Finding:
+    now, after, moved = idle.before.share, idle.after.share, idle.moved
+    override = ""
+    if now >= _WARNING:
+        change = redrawn(exam, idle.after.layer, idle.after.kind) or "Standardise the inputs and draw smaller weights."
+    else:
+        to, override = lower_rate(exam, moved, lambda found: not _is_idle(found, idle))
+        change = f"Lower the learning rate{to}."
     return Finding(
         "saturated_sigmoids",
-        where or "inputs",
-        severity,
+        idle.after.layer or "inputs",
+        idle.severity,
         {"saturated_now": now, "saturated_after": after, "steps": exam.steps, "moved": moved},
         why=f"{after:.0%} of what the sigmoid or tanh behind it puts out lie within {NEAR:g} of the bounds "
         f"after {exam.steps} steps ({now:.0%} before), where its slope is next to 0 and stops the gradient.",
-        change="Standardise the inputs and draw smaller initial weights (Glorot)."
-        if now >= _WARNING
-        else "Lower the learning rate.",
-        override="" if now >= _WARNING else _lower_rate(exam, moved),
+        change=change,
+        override=override,
         blame=after,
     )
 
 
-def _lower_rate(exam: Exam, moved: float) -> str:
-    """A power of ten lower, by at least one: so that the first step moves less than half a standard deviation."""
-    if exam.patient.optimizer is None:
-        return ""
-    lr = float(exam.patient.optimizer.param_groups[0]["lr"])
-    tens = max(1, ceil(log10(2 * moved))) if moved > 0 else 1
-    return f"optimizer.lr={lr / 10**tens:.3g}"
+def _is_idle(found: Tried, idle: _Idle) -> bool:
+    looks = found.watched.looks if found.watched is not None else ()
+    use = looks[-1].uses.get((idle.after.layer, idle.after.kind)) if looks else None
+    return use is None or use.share >= _WARNING

@@ -18,7 +18,7 @@ __all__ = ["Destination", "comes_as_low", "destination", "is_kept"]
 _STAYS = 0.8  # of its norm, for a weight that is near its equilibrium, or does not go on shrinking where it was taken
 _LEARNT, _HARM = 0.5, 0.05  # of the loss of outputs with other samples' targets: a loss that is learnt, a harm
 _AS_WELL = 0.8  # of the loss's fall
-_FALLS = 0.02  # of the first loss: less says nothing of learning
+_LITTLE = 0.02  # of the first loss
 _LARGE = 2.0  # times Glorot's deviation
 _FASTER = 10.0  # times the learning rate
 
@@ -41,12 +41,7 @@ def is_kept(source: Source, measured: Measured) -> bool:
 def comes_as_low(watched: Trial, free: Trial) -> bool:
     """Whether the task's loss falls, but for a little, as far as in steps without the source."""
     start, best = free.mean_task_loss(slice(1)), free.last_task_loss
-    return watched.last_task_loss <= best + max((1 - _AS_WELL) * (start - best), _FALLS * abs(start))
-
-
-def _learns(free: Trial) -> bool:
-    start = free.mean_task_loss(slice(1))
-    return start - free.last_task_loss > _FALLS * abs(start)
+    return watched.last_task_loss <= best + max((1 - _AS_WELL) * (start - best), _LITTLE * abs(start))
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def destination(source: Source, measured: Measured) -> Destination | None:
     free = source.at(0.0, exam.steps, factor=_FASTER)
     factor = _FASTER if not free.diverged and free.last_task_loss < source.without.last_task_loss else 1.0
     free = source.without if factor == 1 else free
-    if not _learns(free):
+    if not free.falls:
         return None
     with exam.patient.restored():
         with torch.no_grad():

@@ -27,7 +27,7 @@ def find(exam: Exam) -> Iterator[Finding]:
     """`no_gradient_reaches`; gradients of 0 that units which are off or alike explain are told there."""
     names = unreached(exam)
     cut = [name for name in names if name not in exam.without_penalties.reached]
-    if not cut and (exam.with_rules.symmetric or any(activations.find(exam))):
+    if not cut and (exam.with_rules.symmetric or activations.are_idle(exam)):
         return
     names = cut or names
     trained = exam.patient.trained

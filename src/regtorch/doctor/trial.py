@@ -23,6 +23,7 @@ from regtorch.doctor.uses import Look
 
 __all__ = ["Step", "Trial", "equal_rows", "trial"]
 
+_FALLS = 0.02  # of the first loss: less says nothing of learning
 _NOTHING = 1e-6  # root mean square of weights that start at 0
 
 
@@ -73,6 +74,12 @@ class Trial:
     def mean_task_loss(self, part: slice = slice(None)) -> float:
         """The mean task loss of some of the steps."""
         return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
+
+    @property
+    def falls(self) -> bool:
+        """Whether the task loss falls by more than a little."""
+        start = self.mean_task_loss(slice(1))
+        return start - self.last_task_loss > _FALLS * abs(start)
 
     @property
     def last_task_loss(self) -> float:

@@ -1,0 +1,123 @@
+"""Units of a ReLU that are off, switched on by trial: whether they stand in the way, and what brings them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, isfinite, log10
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.doctor.exam import Exam
+from regtorch.doctor.finding import Unfit
+from regtorch.doctor.optimizer_copy import rate_of
+from regtorch.doctor.standard import standardised_inputs
+from regtorch.doctor.trial import trial
+from regtorch.doctor.tried import Tried, tried
+from regtorch.doctor.uses import Use
+from regtorch.weights import modules_of
+
+__all__ = ["Awake", "awake", "drawn_anew", "lower_rate", "redrawn"]
+
+_IN_THE_WAY = 1 / 3  # of the loss's fall with all units on: half the units learn half as fast, and that is no fault
+_MOST = 0.5  # of the units
+_TENS = 4  # that a rate is lowered by, at most
+
+
+@dataclass(frozen=True)
+class Awake:
+    """The watched steps, as they are and with the units on that are off.
+
+    Attributes:
+        start: the loss at first.
+        as_is: after the steps.
+        with_all: after as many that began with the units on.
+    """
+
+    start: float
+    as_is: float
+    with_all: float
+
+    @property
+    def in_the_way(self) -> bool:
+        """Whether the units that are off keep most of the loss from falling."""
+        gained = self.start - self.with_all
+        return not isfinite(self.with_all) or gained <= 0 or self.start - self.as_is < _IN_THE_WAY * gained
+
+
+def awake(exam: Exam, use: Use) -> Awake | None:
+    """Measured by biases with which every unit that is off is on for about half of the samples.
+
+    Without biases the sign of such a unit's weights is turned; None where the layer has no weights for each unit.
+    """
+    module = modules_of(exam.patient.model).get(use.layer)
+    bias, weight = getattr(module, "bias", None), getattr(module, "weight", None)
+    with exam.patient.restored():
+        with torch.no_grad():
+            if isinstance(bias, Tensor) and bias.shape == use.idle.shape:
+                bias.sub_((use.idle * use.means).to(bias))
+            elif isinstance(weight, Tensor) and weight.ndim > 1 and weight.shape[:1] == use.idle.shape:
+                weight.mul_((1 - 2 * use.idle).to(weight).view(-1, *[1] * (weight.ndim - 1)))
+            else:
+                return None
+        try:
+            watched = trial(exam.patient, exam.steps, penalties=0.0)
+        except Unfit:
+            return None
+    free = exam.without_penalties
+    reached = float("nan") if watched.diverged else watched.last_task_loss
+    return Awake(free.mean_task_loss(slice(1)), free.last_task_loss, reached)
+
+
+def redrawn(exam: Exam, layer: str, kind: str) -> str | None:
+    """The advice to draw a layer's weights anew, where that brings back what is idle and lets the loss fall."""
+    standard = standardised_inputs(exam)
+    patient = exam.patient if standard is None else standard
+    module = modules_of(exam.patient.model).get(layer)
+    if module is None or not any(p.ndim > 1 for p in module.parameters(recurse=False)):
+        return None
+    found = tried(patient, lambda _: drawn_anew([module]))
+    if not found.learns or _share(found, layer, kind) >= _MOST:
+        return None
+    draw = "Draw new weights (He initialisation, biases at 0)"
+    return f"{draw}{' and standardise the inputs' if standard is not None else ''} ({found.said})."
+
+
+@contextmanager
+def drawn_anew(modules: list[nn.Module]) -> Iterator[None]:
+    """With other weights by He's initialisation and biases of 0; whoever enters brings the old ones back."""
+    with torch.no_grad():
+        for module in modules:
+            for name, p in module.named_parameters(recurse=False):
+                if p.ndim > 1:
+                    nn.init.kaiming_normal_(p, nonlinearity="relu", generator=torch.Generator(p.device).manual_seed(0))
+                elif "bias" in name:
+                    p.zero_()
+    yield
+
+
+def _share(found: Tried, layer: str, kind: str) -> float:
+    looks = found.watched.looks if found.watched is not None else ()
+    use = looks[-1].uses.get((layer, kind)) if looks else None
+    return 1.0 if use is None else use.share
+
+
+def lower_rate(exam: Exam, moved: float, is_cured: Callable[[Tried], bool]) -> tuple[str, str]:
+    """The part of an advice that names a lower rate that was tried, and its override; empty where none was found.
+
+    Args:
+        exam: of what is examined.
+        moved: by how many of its standard deviations the first step moves what goes in.
+        is_cured: whether what is wrong is so no more in some steps.
+    """
+    groups = exam.patient.optimizer.param_groups if exam.patient.optimizer else []
+    lr = rate_of(groups[0]) if groups else 1e-3
+    first = max(1, ceil(log10(2 * moved))) if isfinite(moved) and moved > 0 else 1
+    for tens in range(first, first + _TENS):
+        found = tried(exam.patient, factor=10.0**-tens, own_rate=True)
+        if found.learns and is_cured(found):
+            new = f"{lr / 10**tens:.3g}"
+            return f" to {new} ({found.said})", f"optimizer.lr={new}" if groups else ""
+    return "", ""
