@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from third_party.training import STEPS, Batch, Case
 
-__all__ = ["LIBRARIES", "by_closure", "halves", "with_closure"]
+__all__ = ["LIBRARIES", "by_closure", "halves", "torch_cases", "with_closure"]
 
 
 def by_closure(optimizer: Any, batch: Batch) -> None:

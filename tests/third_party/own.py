@@ -28,7 +28,7 @@ from third_party.shapes import (
     Twice,
 )
 from third_party.training import Case
-from third_party.wrapping import at, backward_only, inside_case, sgd, two_steps
+from third_party.wrapping import INSIDE, at, backward_only, inside_case, sgd, two_steps
 
 __all__ = ["own_cases"]
 
@@ -60,12 +60,18 @@ def own_cases() -> Iterable[Case]:
     for name in HELD.split():
         yield Case(f"holder with .{name}", lambda m, name=name: Holder(sgd(m), name), inner=at(name))
         yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name))
+    for name in ("optimizer", "optim"):
         yield Case(f"steps some, the rest by .{name}", lambda m, name=name: Mixed(m, name))
     for name in NAMES_OF_ITS_OWN.split():
         yield Case(f"holder with .{name}", lambda m, name=name: Holder(sgd(m), name), expect="refused")
         yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name))
     yield Case("holder of a holder", lambda m: Holder(Holder(sgd(m), "opt"), "optimizer"))
-    yield Case("look-ahead of a look-ahead", lambda m: Lookahead(Lookahead(sgd(m), "optimizer"), "_base_optimizer"))
+    yield Case(
+        "look-ahead of a look-ahead",
+        lambda m: Lookahead(Lookahead(sgd(m), "optimizer"), "_base_optimizer"),
+        inner=lambda o: o._base_optimizer.optimizer,
+        middle=at("_base_optimizer"),
+    )
     yield Case("holder of fused Adam", lambda m: Holder(Adam(m.parameters(), 0.01, fused=True), "optimizer"))
     yield Case("proxy by __getattr__", lambda m: Proxy(sgd(m)), expect="refused")
     yield Case("pair", Both, expect="refused", why="two optimizers: attach to each", closure=None)
@@ -80,5 +86,12 @@ def own_cases() -> Iterable[Case]:
     for base in (SGD, Adam):
         made = lambda m, base=base: SAM(m.parameters(), base, lr=0.02)  # noqa: E731
         yield inside_case(f"SAM({base.__name__})", made, "base_optimizer", drive=two_steps, closure=with_closure)
-    yield inside_case("two inner steps", lambda m: Twice(sgd(m)), "optimizer", closure=None)
+    yield inside_case(
+        "two inner steps",
+        lambda m: Twice(sgd(m)),
+        "optimizer",
+        closure=None,
+        steps_once=False,
+        why=f"{INSIDE}; the second finds the penalty of the first in .grad still",
+    )
     yield inside_case("clipping", lambda m: Clipping(sgd(m)), "optimizer", closure=None)

@@ -96,6 +96,15 @@ def skorch_cases() -> Iterable[Case]:
         closure=None,
         attach=lambda bound, o: [bound.attach(o.optimizer_)],
     )
+    yield Case(
+        "fit() after attach",
+        made,
+        lambda found, batch: (batch.first and found.initialize(), found.train_step(batch)),
+        closure=None,
+        attach=lambda bound, o: [bound.attach(o.optimizer_)],
+        expect="warned",
+        why="fit() makes a new optimizer: attach in on_train_begin",
+    )
     yield Case("the net in place of its optimizer", made, step, closure=None, expect="refused")
 
 

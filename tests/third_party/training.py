@@ -41,6 +41,7 @@ class Batch:
     by_grad: Any = None  # that of way 2
     second_order: bool = False
     jitter: float = 0.0
+    first: bool = False
 
     def loss(self, part: slice = slice(None)) -> Tensor:
         """The task's loss, and in way 1 the penalty."""
@@ -103,6 +104,9 @@ class Case:
     second_order: bool = False
     has_way_2: bool = True  # not where the step is inside backward
     has_zero_grad: bool = True
+    steps_once: bool = True  # for each backward
+    averages: bool = False  # a constraint holds for what is averaged, so that a set that is not convex may be left
+    middle: Callable[[Any], Any] | None = None  # a wrapper between the outer and the inner one
 
 
 def train(
@@ -122,7 +126,8 @@ def train(
     Args:
         case: the optimizer.
         way: "none", "1" (a constraint: `project_()` after every step), "2", "3", "inside" (by hand, around the step of
-            the inner optimizer) or "decay" (the inner optimizer's own).
+            the inner optimizer), "both" (a constraint: as inside, and after every step) or "decay" (the inner
+            optimizer's own).
         rule: not bound.
         drive: in place of the case's own.
         zero_by_optimizer: `optimizer.zero_grad()` in place of the model's.
@@ -137,8 +142,10 @@ def train(
         bound: Any = None if rule is None else rule.on(model)
         handles = case.attach(bound, optimizer) if way == "3" else []
         step = _Step(0)
-        if way == "inside":
+        if way in {"inside", "both"}:
             _act_inside(case.inner(optimizer), bound, lambda: step.number < until)
+        if way == "both" and case.middle is not None:
+            _act_inside(case.middle(optimizer), bound, lambda: step.number < until)
         if way == "decay":
             for group in case.inner(optimizer).param_groups:
                 group["weight_decay"] = 2 * bound.rule.lam
@@ -162,9 +169,10 @@ def train(
                 by_grad=bound if acts and way == "2" else None,
                 second_order=case.second_order,
                 jitter=jitter,
+                first=step.number == 0,
             )
             (drive or case.drive)(optimizer, batch)
-            if way == "1" and bound is not None and not penalty:
+            if way in {"1", "both"} and bound is not None and not penalty:
                 bound.project_()
             if look is not None:
                 look(bound)

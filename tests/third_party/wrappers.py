@@ -17,7 +17,7 @@ from torch.optim import SGD, Adam
 from third_party.optimizers import by_closure, halves, with_closure
 from third_party.shapes import Holder
 from third_party.training import Batch, Case
-from third_party.wrapping import at, backward_only, inside_case, sgd, two_steps
+from third_party.wrapping import INSIDE, at, backward_only, inside_case, sgd, two_steps
 
 __all__ = [
     "optimi_cases",
@@ -212,13 +212,18 @@ def timm_cases() -> Iterable[Case]:
         yield Case(f"lookahead_{name}", partial(look_ahead, name), inner=at("_base_optimizer"))
 
 
+AVERAGES = f"{INSIDE}; a constraint holds for z, of which the weights are an average"
+
+
 def schedulefree_cases() -> Iterable[Case]:
     """Its two wrappers."""
     there: Any = importlib.import_module("schedulefree")
     for name in ("ScheduleFreeWrapper", "ScheduleFreeWrapperReference"):
         for inner in (SGD, optim.Adagrad):
             build = lambda m, name=name, inner=inner: _training(getattr(there, name)(inner(m.parameters(), lr=0.05)))  # noqa: E731
-            yield inside_case(f"{name}({inner.__name__})", build, "base", finish=lambda o, m: o.eval())
+            yield inside_case(
+                f"{name}({inner.__name__})", build, "base", averages=True, why=AVERAGES, finish=lambda o, m: o.eval()
+            )
 
 
 def optimi_cases() -> Iterable[Case]:

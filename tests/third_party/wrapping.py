@@ -10,7 +10,7 @@ from torch.optim import SGD
 
 from third_party.training import Batch, Case
 
-__all__ = ["at", "backward_only", "inside_case", "sgd", "two_steps"]
+__all__ = ["INSIDE", "at", "backward_only", "inside_case", "sgd", "two_steps"]
 
 INSIDE = "the wrapper changes gradients or weights around the inner step, where the penalty acts as weight_decay does"
 
