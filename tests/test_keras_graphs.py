@@ -103,3 +103,38 @@ def test_which_of_a_nested_nets_calls_is_meant_must_be_told():
 def test_the_version_is_2_or_3(version: Any):
     with pytest.raises(ValueError, match="version must be 2 or 3, received"):
         build(dense(), version=version)
+
+
+@pytest.mark.parametrize("seed", ["1", 1.0, True, -1, 2**70])
+def test_the_seed_is_a_whole_number(seed: Any):
+    with pytest.raises(TypeError, match="seed must be a whole number of at least 0 or None, received"):
+        build(dense(), seed=seed)
+
+
+def twice(kind: str, output: int) -> dict[str, Any]:
+    """Keras 3's JSON of a net whose one layer is a nested net called on the input, and on what that gave."""
+    tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [n, 0, 0]}} for n in ("start", "inner")]
+    inner: dict[str, Any] = {**sequential(dense(units=4)), "name": "inner"}
+    if kind == "Functional":
+        inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]))
+    calls = [{"args": [tensor], "kwargs": {}} for tensor in tensors]
+    start = (layer("InputLayer", "start", batch_shape=[None, 4]), [])
+    inner["config"]["name"] = "inner"
+    return functional(start, (inner, calls), outputs=[["inner", output, 0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "times"),
+    [("Functional", 1, 1), ("Functional", 2, 2), ("Sequential", 0, 1), ("Sequential", 1, 2)],
+)
+def test_keras_3_counts_a_nested_functional_nets_calls_from_1_in_its_outputs_alone(kind: str, output: int, times: int):
+    net, _ = rt.keras.from_config(twice(kind, output))
+    x = expected = torch.randn(3, 4)
+    for _ in range(times):
+        expected = net.get_submodule("inner")(expected)
+    torch.testing.assert_close(net(x), expected)
+
+
+def test_keras_3_has_no_call_0_of_a_nested_functional_net_in_its_outputs():
+    with pytest.raises(ValueError, match=r"output_layers of 'net': the calls of 'inner' count from 1, received 0"):
+        rt.keras.from_config(twice("Functional", 0))

@@ -169,6 +169,11 @@ def test_a_setting_of_another_kind_or_size(shape: Any, kind: str, config: dict[s
             FLAT,
             "mode must be one of",
         ),
+        (
+            dense(kernel_initializer={"class_name": "RandomUniform", "config": {"minval": 1}}),
+            FLAT,
+            "minval must be at mo",
+        ),
         (dense(kernel_initializer=0), FLAT, "initializer: expected a name or a config of Keras's, received 0"),
         (dense(name=""), FLAT, r"layers\[1\] of 'net' \(Dense\): its name must be a string, received ''"),
         (dense(name=["it"]), FLAT, r"layers\[1\] of 'net' \(Dense\): its name must be a string"),

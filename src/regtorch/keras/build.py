@@ -35,11 +35,18 @@ def from_config(
 
     Images and volumes enter channels first. The last activation stays as Keras has it, so a softmax head gives
     probabilities; `logits=True` leaves it out, for `F.cross_entropy`, which stays finite where a probability's
-    logarithm does not. Weights are drawn as the config's initializers say; `load_weights` puts Keras's own in. Dropout
+    logarithm does not. Only the outputs lose it: a layer that takes from one, and the penalty of an activity, see what
+    they see in Keras. Weights are drawn as the config's initializers say; `load_weights` puts Keras's own in. Dropout
     draws other numbers than Keras's.
 
     The rules are the config's regularizers and constraints: `rule.on(net)` for each, as ever. An activity regularizer
-    becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`).
+    becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`). What is frozen in the net that wrote the
+    JSON does not train, and has no rules but those of its outputs: layers with `trainable` false, all of them where the
+    net itself has it, and in Keras 2 those of a nested net that has it (Keras 3 asks the outermost net alone).
+
+    A class or function of your own is refused, whatever its name. Two cannot be told from Keras's: classes in JSON of
+    Keras before 2.13 that were not registered, and the net's own class in `model.get_config()`; `model.to_json()` has
+    it.
 
     Versions differ without a word in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
     the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
@@ -50,7 +57,7 @@ def from_config(
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
-        logits: leave out the softmax or sigmoid at each output.
+        logits: leave out the softmax or sigmoid at each output; every output must end in one.
         version: 2 or 3; None takes what the JSON says.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
 
@@ -58,9 +65,10 @@ def from_config(
         The net and the list of rules.
 
     Raises:
-        TypeError: `config` is neither text nor a dict.
-        ValueError: a layer, setting, activation, initializer, regularizer or constraint is not supported; the message
-            names it and its layer and lists what is.
+        TypeError: `config` is neither text nor a dict, `logits` is not a bool, or `seed` not a whole number.
+        ValueError: a layer, setting, activation, initializer, regularizer or constraint is not supported, makes no
+            sense or is someone's own; the message names it and its layer and lists what is. The net is larger than this
+            machine's memory. With `logits`: an output ends in no softmax or sigmoid, or in a softmax over one unit.
 
     Example:
         >>> import torch, regtorch as rt
@@ -75,6 +83,8 @@ def from_config(
     """
     if not isinstance(logits, bool):
         raise TypeError(f"from_config: logits must be True or False, received {logits!r}")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
     config = read(config)
     if version is None:
         version = version_of(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,7 +97,8 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
                 f"from_config: input_layers of {graph.name!r} must name each InputLayer once, received "
                 f"{shown([key[0] for key in graph.inputs])}"
             )
-        _count_calls_from_zero(graph)
+        calls = [node for layer in inner["layers"] for node in layer.get("inbound_nodes") or ()]
+        _count_calls_from_zero(graph, any(isinstance(node, Mapping) for node in calls))
     return graph
 
 
@@ -143,27 +144,41 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
     return replace(found, nodes=nodes, graph=graph)
 
 
-def _count_calls_from_zero(graph: Graph) -> None:
-    """Keras counts the calls of a nested net from 1 where its own inputs are call 0, which the JSON leaves out."""
-    keys = [*graph.outputs, *(key for layer in graph.layers for node in layer.nodes for key in node.inputs)]
-    late: set[str] = set()
-    for layer in graph.layers:
-        used = {key[1] for key in keys if key[0] == layer.name}
-        if layer.graph and used and min(used) > 0:
-            if max(used) != len(layer.nodes):
-                raise ValueError(
-                    f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and of its calls those "
-                    f"numbered {sorted(used)} are used: whether they count from 0 or 1 cannot be told"
-                )
-            late.add(layer.name)
+def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:
+    """Count the calls of nested nets from 0, where Keras counts a net's own inputs as call 0.
 
-    def shifted(key: Key) -> Key:
-        return (key[0], key[1] - 1, key[2]) if key[0] in late else key
+    Keras 2 counts so wherever it names a call, Keras 3 in the outputs alone, and not for a Sequential.
+    """
+    if keras_3:
+        late = {layer.name for layer in graph.layers if layer.graph and layer.class_name != "Sequential"}
+        if any(key[1] == 0 for key in graph.outputs if key[0] in late):
+            name = next(key[0] for key in graph.outputs if key[0] in late and key[1] == 0)
+            raise ValueError(
+                f"from_config: output_layers of {graph.name!r}: the calls of {name!r} count from 1, received 0"
+            )
+    else:
+        late = {layer.name for layer in graph.layers if layer.graph and _counts_from_one(layer, graph)}
+        for i, layer in enumerate(graph.layers):
+            nodes = tuple(replace(node, inputs=_earlier(node.inputs, late)) for node in layer.nodes)
+            graph.layers[i] = replace(layer, nodes=nodes)
+    graph.outputs = list(_earlier(graph.outputs, late))
 
-    graph.outputs = [shifted(key) for key in graph.outputs]
-    for i, layer in enumerate(graph.layers):
-        nodes = tuple(replace(node, inputs=tuple(map(shifted, node.inputs))) for node in layer.nodes)
-        graph.layers[i] = replace(layer, nodes=nodes)
+
+def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
+    keys = [*graph.outputs, *(key for other in graph.layers for node in other.nodes for key in node.inputs)]
+    used = {key[1] for key in keys if key[0] == layer.name}
+    if not used or min(used) == 0:
+        return False
+    if max(used) != len(layer.nodes):
+        raise ValueError(
+            f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and of its calls those numbered "
+            f"{sorted(used)} are used: whether they count from 0 or 1 cannot be told"
+        )
+    return True
+
+
+def _earlier(keys: Sequence[Key], late: Collection[str]) -> tuple[Key, ...]:
+    return tuple((name, k - 1, i) if name in late else (name, k, i) for name, k, i in keys)
 
 
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:

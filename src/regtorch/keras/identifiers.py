@@ -58,7 +58,7 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
 
     Raises:
         ValueError: the identifier or one of its arguments is unknown.
-        TypeError: it is nothing of the above, or a number in it is none.
+        TypeError: it is nothing of the above, or an argument is not a number.
 
     Example:
         >>> import regtorch as rt
@@ -95,7 +95,7 @@ def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str =
 
     Raises:
         ValueError: the identifier, an argument or an axis is unknown.
-        TypeError: it is nothing of the above, or a number in it is none.
+        TypeError: it is nothing of the above, or an argument is not a number.
 
     Example:
         >>> import regtorch as rt

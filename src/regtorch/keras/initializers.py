@@ -83,6 +83,13 @@ def _truncated_normal(shape: Shape, c: dict[str, Any], generator: torch.Generato
     return nn.init.trunc_normal_(_empty(shape), mean, std, mean - 2 * std, mean + 2 * std, generator=generator)
 
 
+def _uniform(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
+    low, high = c["minval"], c["maxval"]
+    if low > high:
+        raise ValueError(f"initializer: RandomUniform's minval must be at most its maxval, received {low} and {high}")
+    return _empty(shape).uniform_(low, high, generator=generator)
+
+
 def _orthogonal(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
     if len(shape) < 2:
         raise ValueError(f"initializer: Orthogonal needs a variable of two dims or more, not of shape {shape}")
@@ -125,7 +132,7 @@ _INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {
         {"mean": 0.0, "stddev": 0.05},
     ),
     "RandomUniform": (
-        lambda shape, c, g: _empty(shape).uniform_(c["minval"], c["maxval"], generator=g),
+        _uniform,
         {"minval": -0.05, "maxval": 0.05},
     ),
     "TruncatedNormal": (_truncated_normal, {"mean": 0.0, "stddev": 0.05}),

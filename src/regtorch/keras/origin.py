@@ -14,7 +14,7 @@ def is_own(config: Mapping[str, Any]) -> bool:
     """Whether a serialized object's class is someone's own, whatever its name.
 
     Since 2.13 Keras writes its classes' module, and null for one of the program itself; a registered name says that the
-    class is none of its public ones. Before, an own class that was not registered looks exactly like Keras's.
+    class is not one of its public ones. Before, an own class that was not registered looks exactly like Keras's.
     """
     name, registered = str(config.get("class_name")), config.get("registered_name")
     if ">" in name or registered not in (None, name):
