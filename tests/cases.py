@@ -23,6 +23,7 @@ class PenaltyCase:
     formula: Callable[[Array], float]
     of_strength: Callable[[float], rt.Penalty]
     proximal: bool = True
+    every_scale: bool = True  # whether formula and NumPy agree to rounding at every magnitude and in half precision
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,21 @@ PENALTIES |= {
         lambda s: rt.Custom(lambda w: w.square().sum(), s),
         proximal=False,
     ),
-    "Hoyer": PenaltyCase(rt.Hoyer(0.3), lambda w: over_norm(w, 1), rt.Hoyer, proximal=False),
-    "HoyerSquare": PenaltyCase(rt.HoyerSquare(0.3), lambda w: over_norm(w, 2), rt.HoyerSquare, proximal=False),
+    "Hoyer": PenaltyCase(rt.Hoyer(0.3), lambda w: over_norm(w, 1), rt.Hoyer, proximal=False, every_scale=False),
+    "HoyerSquare": PenaltyCase(
+        rt.HoyerSquare(0.3), lambda w: over_norm(w, 2), rt.HoyerSquare, proximal=False, every_scale=False
+    ),
     "SparseGroupLasso": PenaltyCase(
         rt.SparseGroupLasso(0.2, 0.3),
         lambda w: 0.2 * float(np.abs(w).sum()) + group_lasso(w),
         lambda s: rt.SparseGroupLasso(s, s),
     ),
     "SpectralNorm": PenaltyCase(
-        rt.SpectralNorm(0.3), lambda w: 0.3 * float(singular_values(w).max()), rt.SpectralNorm, proximal=False
+        rt.SpectralNorm(0.3),
+        lambda w: 0.3 * float(singular_values(w).max()),
+        rt.SpectralNorm,
+        proximal=False,
+        every_scale=False,
     ),
     "NuclearNorm": PenaltyCase(
         rt.NuclearNorm(0.3), lambda w: 0.3 * float(singular_values(w).sum()), rt.NuclearNorm, proximal=False
@@ -117,6 +124,7 @@ PENALTIES |= {
         lambda w: 0.3 * float(((w @ w.T - np.eye(len(w))) ** 2).sum()),
         rt.SoftOrthogonal,
         proximal=False,
+        every_scale=False,
     ),
 }
 

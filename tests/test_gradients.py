@@ -26,7 +26,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("rule", [rt.L1L2(0.1, 0.2), rt.GroupLasso(0.1), rt.Orthogonal(0.1)], ids=str)
 def test_a_made_gradient_has_the_layout_that_backward_gives(layout: Callable[[Tensor], Tensor], rule: rt.Penalty):
     w = nn.Parameter(layout(torch.randn(4, 3, 3, 2, generator=SEED, dtype=torch.float64)))
-    model = nn.ParameterDict({"w": w})
+    model = nn.ParameterDict({"weight": w})
     reg = type(rule)(**{**vars(rule), "select": "all"}).on(model)
     reg().backward()
     expected, w.grad = w.grad, None

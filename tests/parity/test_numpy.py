@@ -48,7 +48,10 @@ def by_directions(case: PenaltyCase) -> bool:
     return isinstance(case.rule, rt.Orthogonal)
 
 
-@every(PENALTIES)
+AT_EVERY_SCALE = {name: case for name, case in PENALTIES.items() if case.every_scale}
+
+
+@every(AT_EVERY_SCALE)
 @every_dtype("penalties, values", "NumPy")
 @with_compare
 @given(data=st.data())
@@ -59,7 +62,7 @@ def test_values(case: PenaltyCase, dtype: torch.dtype, data: st.DataObject, comp
 
 
 @pytest.mark.parity("penalties, gradients", "central differences in NumPy")
-@every(PENALTIES)
+@every(AT_EVERY_SCALE)
 @with_compare
 @given(w=weights(decades=0), scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_gradients(case: PenaltyCase, w: Tensor, scale: float, compare: Compare):
@@ -84,7 +87,7 @@ def test_gradients(case: PenaltyCase, w: Tensor, scale: float, compare: Compare)
         compare(np.append(exact(gradient) * scale, value), np.append(slopes * scale, value), within=1e-8)
 
 
-@every(PENALTIES)
+@every(AT_EVERY_SCALE)
 @every_dtype("penalties, closed-form gradients", "autograd")
 @with_compare
 @given(data=st.data())
