@@ -78,8 +78,11 @@ class Regularize(Callback):
             for optimizer in trainer.optimizers:
                 key = id(rule), id(optimizer)
                 if key not in self._handles and _owns(optimizer, rule):
-                    constraint = isinstance(rule, BoundConstraint)
-                    self._handles[key] = rule.attach(optimizer, **({} if constraint else {"proximal": self.proximal}))
+                    self._handles[key] = (
+                        rule.attach(optimizer)
+                        if isinstance(rule, BoundConstraint)
+                        else rule.attach(optimizer, proximal=self.proximal)
+                    )
         self._groups = _group_counts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
