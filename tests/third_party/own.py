@@ -59,18 +59,19 @@ def own_cases() -> Iterable[Case]:
     """Wrappers as users write them."""
     for name in HELD.split():
         yield Case(f"holder with .{name}", lambda m, name=name: Holder(sgd(m), name), inner=at(name))
-        yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name))
+        yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name), warns=True)
     for name in ("optimizer", "optim"):
         yield Case(f"steps some, the rest by .{name}", lambda m, name=name: Mixed(m, name))
     for name in NAMES_OF_ITS_OWN.split():
         yield Case(f"holder with .{name}", lambda m, name=name: Holder(sgd(m), name), expect="refused")
-        yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name))
+        yield Case(f"look-ahead with .{name}", lambda m, name=name: Lookahead(sgd(m), name), inner=at(name), warns=True)
     yield Case("holder of a holder", lambda m: Holder(Holder(sgd(m), "opt"), "optimizer"))
     yield Case(
         "look-ahead of a look-ahead",
         lambda m: Lookahead(Lookahead(sgd(m), "optimizer"), "_base_optimizer"),
         inner=lambda o: o._base_optimizer.optimizer,
         middle=at("_base_optimizer"),
+        warns=True,
     )
     yield Case("holder of fused Adam", lambda m: Holder(Adam(m.parameters(), 0.01, fused=True), "optimizer"))
     yield Case("proxy by __getattr__", lambda m: Proxy(sgd(m)), expect="refused")

@@ -55,11 +55,11 @@ class Runs:
         """Way 3; a refusal is passed on, anything else that is raised is wrong."""
         try:
             return self("3", rule, **options)
-        except (TypeError, ValueError) as error:
-            if str(error).startswith("attach: "):
-                raise
-            raise Wrong(f"crashes: {type(error).__name__}: {str(error)[:150]}") from error
+        except Wrong:
+            raise
         except Exception as error:
+            if isinstance(error, TypeError | ValueError) and str(error).startswith("attach: "):
+                raise
             raise Wrong(f"crashes: {type(error).__name__}: {str(error)[:150]}") from error
 
 

@@ -105,6 +105,7 @@ class Case:
     has_way_2: bool = True  # not where the step is inside backward
     has_zero_grad: bool = True
     steps_once: bool = True  # for each backward
+    warns: bool = False  # of a constraint, where no hook runs after the wrapper has moved the weights
     averages: bool = False  # a constraint holds for what is averaged, so that a set that is not convex may be left
     middle: Callable[[Any], Any] | None = None  # a wrapper between the outer and the inner one
 

@@ -116,5 +116,7 @@ def holds(runs: Runs) -> str:
         violated = max(outside) > CLOSE
         if violated != any("moved them after the constraint had acted" in str(w.message) for w in caught):
             raise Wrong(f"{rule!r} is violated by {max(outside):.1e} after a step, {len(caught)} warnings")
+        if violated and not runs.case.warns:
+            raise Wrong(f"{rule!r} is warned of only; this wrapper's step runs hooks")
         mark = "W" if violated else mark
     return mark

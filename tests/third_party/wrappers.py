@@ -119,7 +119,7 @@ def pytorch_optimizer_cases() -> Iterable[Case]:
     yield sam("SAM(Adam)", lambda m: po.SAM(m.parameters(), Adam, lr=0.01))
     for decouple in (True, False):
         build = lambda m, decouple=decouple: po.WSAM(m, m.parameters(), SGD, lr=0.05, decouple=decouple)  # noqa: E731
-        yield sam(f"WSAM(decouple={decouple})", build, closure=by_closure)
+        yield sam(f"WSAM(decouple={decouple})", build, closure=by_closure, warns=decouple)
     yield inside_case("GSAM", lambda m: gsam(po, m), "base_optimizer", drive=gsam_step, closure=None)
     yield Case("BSAM, three steps", lambda m: bsam(po, m), three_steps, closure=None, expect="warned")
     yield Case(
@@ -209,7 +209,7 @@ def timm_cases() -> Iterable[Case]:
         return optimizer
 
     for name in ("sgd", "adamw", "lamb", "adabelief"):
-        yield Case(f"lookahead_{name}", partial(look_ahead, name), inner=at("_base_optimizer"))
+        yield Case(f"lookahead_{name}", partial(look_ahead, name), inner=at("_base_optimizer"), warns=True)
 
 
 AVERAGES = f"{INSIDE}; a constraint holds for z, of which the weights are an average"
@@ -241,4 +241,6 @@ def optimi_cases() -> Iterable[Case]:
 def torch_optimizer_cases() -> Iterable[Case]:
     """Its look-ahead."""
     there: Any = importlib.import_module("torch_optimizer")
-    yield Case("Lookahead", lambda m: there.Lookahead(sgd(m), k=3), inner=at("optimizer"), has_zero_grad=False)
+    yield Case(
+        "Lookahead", lambda m: there.Lookahead(sgd(m), k=3), inner=at("optimizer"), has_zero_grad=False, warns=True
+    )
