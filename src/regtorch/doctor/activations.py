@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.revive import awake, lower_rate, redrawn
+from regtorch.doctor.finding import Finding, Severity, told
+from regtorch.doctor.lower import lower_rate
+from regtorch.doctor.revive import awake, redrawn
 from regtorch.doctor.tried import Tried
 from regtorch.doctor.uses import NEAR, RELUS, Use
 
@@ -79,7 +80,7 @@ def _dead(exam: Exam, idle: _Idle) -> Finding:
         why += f"training ({now:.0%}): no gradient passes through them"
     else:
         why = f"{after:.0%} of the units of the ReLU behind it became zero for every sample within {exam.steps} steps "
-        why += f"({now:.0%} before); the first step moved what goes in by {moved:.2g} of its standard deviations"
+        why += f"({now:.0%} before); the first step moved what goes in by {told(moved, '.2g')} of its deviations"
     measured = awake(exam, idle.before) if now >= _WARNING or severity == "warning" else None
     if measured is not None:
         numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
@@ -97,7 +98,7 @@ def _dead(exam: Exam, idle: _Idle) -> Finding:
             "Look for what keeps the units off: biases far below 0, or inputs that are all of one sign."
         )
     else:
-        to, override = lower_rate(exam, moved, lambda found: not _is_idle(found, idle))
+        to, override = lower_rate(exam, 2 * moved, lambda found: not _is_idle(found, idle))
         change = f"Lower the learning rate{to}; and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
@@ -117,7 +118,7 @@ def _saturated(exam: Exam, idle: _Idle) -> Finding:
     if now >= _WARNING:
         change = redrawn(exam, idle.after.layer, idle.after.kind) or "Standardise the inputs and draw smaller weights."
     else:
-        to, override = lower_rate(exam, moved, lambda found: not _is_idle(found, idle))
+        to, override = lower_rate(exam, 2 * moved, lambda found: not _is_idle(found, idle))
         change = f"Lower the learning rate{to}."
     return Finding(
         "saturated_sigmoids",

@@ -77,7 +77,7 @@ def destination(source: Source, measured: Measured) -> Destination | None:
     without harm, however large the penalty is beside the task at first.
     """
     exam, pulls = source.exam, measured.pulls
-    over = _over_glorot(exam.patient.trained[measured.worst])
+    over = _over_glorot(source.parameters[measured.worst])
     if over < _LARGE:
         return None
     parts = {n: pull.equilibrium / pull.norm for n, pull in pulls.items() if pull.norm and isfinite(pull.equilibrium)}
@@ -93,7 +93,7 @@ def destination(source: Source, measured: Measured) -> Destination | None:
     with exam.patient.restored():
         with torch.no_grad():
             for name, part in parts.items():
-                exam.patient.trained[name].mul_(part)
+                source.parameters[name].mul_(part)
         there = source.at(1.0, exam.steps, factor)
     shrunk = min(there.norms[name] / (part * pulls[name].norm) for name, part in parts.items())
     if there.diverged or shrunk < _STAYS or not comes_as_low(there, free):

@@ -27,7 +27,7 @@ def find(exam: Exam) -> Iterator[Finding]:
     """`constant_loss` and `softmax_over_one_unit`."""
     if has_constant_head(exam):
         yield _one_unit(exam)
-    elif exam.loss.is_constant:
+    elif exam.targets is not None and exam.loss.is_constant:
         yield _constant(exam)
 
 
@@ -52,7 +52,7 @@ def _constant(exam: Exam) -> Finding:
 
 
 def takes_softmax_of_one(exam: Exam) -> bool:
-    """Whether the loss is a cross entropy and the net puts out one number a sample: two equal ones cost it ln 2."""
+    """Whether the net puts out one number a sample, and the loss is a cross entropy: two equal ones cost it ln 2."""
     output, target = exam.outputs[0], exam.patient.batches[0][1]
     if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] != 1 or not output.numel():
         return False
@@ -60,10 +60,11 @@ def takes_softmax_of_one(exam: Exam) -> bool:
     sure = torch.zeros_like(two)
     sure[:, :1] = 1
     zeros = torch.zeros(output.shape[:1] + output.shape[2:], dtype=torch.long)
-    return any(
-        (cost := exam.loss.cost(two, labels)) is not None and abs(cost - log(2)) < 1e-3
+    costs = [
+        (exam.loss.cost(two, labels), exam.loss.cost(two + 3, labels))
         for labels in ((sure,) if target.is_floating_point() else (zeros, sure))
-    )
+    ]
+    return any(all(cost is not None and abs(cost - log(2)) < 1e-3 for cost in pair) for pair in costs)
 
 
 def of_one_output(exam: Exam, how: str) -> Finding:

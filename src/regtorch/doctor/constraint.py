@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import log
 
 import torch
 from torch import Tensor
 
 from regtorch.bind import BoundConstraint
+from regtorch.constraints import MaxNorm
 from regtorch.doctor.bounds import last_with_weights
 from regtorch.doctor.calls import hooked
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, Severity, listed
+from regtorch.doctor.finding import Finding, Severity, listed, told
 from regtorch.doctor.head import floor
 from regtorch.doctor.restored import restored, seed
 from regtorch.doctor.start import starts_large
+from regtorch.doctor.tried import Tried, tried
+from regtorch.select import SelectionError
 from regtorch.weights import modules_of
 
 __all__ = ["find"]
@@ -23,6 +27,8 @@ __all__ = ["find"]
 _CUT = 0.05  # of the outputs' spread that is left by the first projection
 _FLOOR = 0.9, 0.6  # severe, warning: the least loss that the head can reach, of that of guessing
 _REACH = 0.1, 0.5  # severe, warning: the spread that the head can reach, of the targets'
+_USUAL = 2.0, 3.0, 4.0, 8.0  # of a MaxNorm
+_MOST = 0.5  # of the outputs' spread
 _LARGE = 1e4  # times the weights, to see where a constraint stops them
 
 
@@ -50,9 +56,36 @@ def _cut(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
             {"spread_left": after / before, "least_norm_left": left[worst[0]]},
             why=f"{bound.rule!r} leaves {left[worst[0]]:.1%} of the norm of {worst[0]}: outputs spread over samples "
             f"by {after / before:.1e} of what they did, and gradients shrink by as much.",
-            change="Take a larger norm (3 or 4 is usual for MaxNorm), or leave the constraint out.",
+            change=_looser(exam, bound, before),
             blame=1 - after / before,
         )
+
+
+def _looser(exam: Exam, bound: BoundConstraint, spread: float) -> str:
+    """The first of the usual norms that was tried and leaves most of the outputs' differences; or no constraint."""
+    for largest in _USUAL if isinstance(bound.rule, MaxNorm) else ():
+        other = replace(bound.rule, max_value=largest).on(exam.patient.model)
+        with restored(exam.patient.model), torch.no_grad():
+            other.project_()
+            left = _spread(exam)
+        found = _with(exam, bound, [other])
+        if left >= _MOST * spread and found.learns:
+            return f"Take a larger norm, {largest:g} ({found.said})."
+    return f"Leave the constraint out ({_with(exam, bound, []).said})."
+
+
+def _without_head(exam: Exam, bound: BoundConstraint, name: str) -> str:
+    select = "|".join(f"{part.strip()} -name:{name}" for part in bound.rule.select.split("|"))
+    try:
+        other = [replace(bound.rule, select=select).on(exam.patient.model)]
+    except SelectionError:  # there is nothing else
+        return f"Leave the constraint out ({_with(exam, bound, []).said})."
+    return f"Leave the head out of the constraint: select={select!r} ({_with(exam, bound, other).said})."
+
+
+def _with(exam: Exam, bound: BoundConstraint, others: list[BoundConstraint]) -> Tried:
+    kept = [one for one in exam.patient.constraints if one is not bound]
+    return tried(replace(exam.patient, constraints=[*kept, *others]))
 
 
 def _spread(exam: Exam) -> float:
@@ -85,22 +118,22 @@ def _short(exam: Exam, bound: BoundConstraint) -> Iterator[Finding]:
         least = floor(classes, 2 * reach) / log(classes)
         severity = _severity(least > _FLOOR[0], least > _FLOOR[1])
         numbers |= {"least_loss_over_chance": least}
-        why = f"logits differ by at most {2 * reach:.2g} at the features as they are, so that the loss stays above "
+        why = f"logits differ by at most {told(2 * reach)} at the features as they are, so that the loss stays above "
         why += f"{least:.0%} of that of guessing"
     else:
         assert exam.targets is not None
         wanted = float(exam.targets.float().std(0).max()) if len(exam.targets) > 1 else 0.0
         severity = _severity(reach < _REACH[0] * wanted, reach < _REACH[1] * wanted)
         numbers |= {"targets_spread": wanted}
-        why = f"outputs spread by at most {reach:.2g} at the features as they are, and the targets by {wanted:.2g}"
+        why = f"outputs spread by at most {told(reach)} at the features as they are, and the targets by {told(wanted)}"
     if severity:
         yield Finding(
             "constraint_too_tight",
             weight[0].name,
             severity,
             numbers,
-            why=f"{bound.rule!r} keeps the head's units at a norm of {cap:.2g}: {why}.",
-            change=f"Leave the head out of the constraint: select='kernel -name:{weight[0].name}'.",
+            why=f"{bound.rule!r} keeps the head's units at a norm of {told(cap)}: {why}.",
+            change=_without_head(exam, bound, weight[0].name),
             blame=0.5,
         )
 

@@ -114,7 +114,11 @@ def diagnose(
     """
     generators = (getattr(batches, "generator", None), getattr(getattr(batches, "sampler", None), "generator", None))
     with random_numbers_restored(*(g for g in generators if isinstance(g, torch.Generator))):
-        return findings_of(Exam(Patient.admit(model, loss_fn, batches, optimizer, rules)))
+        patient = Patient.admit(model, loss_fn, batches, optimizer, rules)
+        try:
+            return findings_of(Exam(patient))
+        finally:
+            patient.release()
 
 
 def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:

@@ -12,15 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.finding import Finding, Severity, told
 from regtorch.doctor.restored import restored, seed
-from regtorch.doctor.shift import found_shifts
+from regtorch.doctor.shift import at_rates, found_shifts
+from regtorch.doctor.tried import Tried, tried
 from regtorch.init import NORMS
+from regtorch.weights import modules_of
 
 __all__ = ["DROPOUTS", "find"]
 
 _NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
 _STRONG, _LEAST_KEPT = 0.7, 0.2
+_MILD = 0.2  # the rate that is advised
 _MASKS = 64
 _BATCHES = 2
 
@@ -41,7 +44,7 @@ def find(exam: Exam) -> Iterator[Finding]:
         return
     seen = _look(exam, 0)
     yield from _few_units(exam, seen)
-    yield from _too_strong(seen)
+    yield from _too_strong(exam, seen)
     yield from _before_batch_norm(exam, seen)
 
 
@@ -105,8 +108,8 @@ def _few_units(exam: Exam, seen: _Seen) -> Iterator[Finding]:
             "severe" if left < _TOO_FEW else "warning",
             {"units": width, "rate": p, "units_left": left, "samples_silenced": silenced, "noise_to_signal": noise},
             why=f"Of {width} units dropout at {p:g} leaves {left:.1f} on average and none of the active ones for "
-            f"{silenced:.1%} of the samples, and its noise has {noise:.2g} times the variance of the signal.",
-            change="Leave out dropout on so few units, or give the layer more of them.",
+            f"{silenced:.1%} of the samples, and its noise has {told(noise, '.2g')} times the variance of the signal.",
+            change=f"Leave out dropout on so few units ({_at(exam, [name], 0.0).said}), or give the layer more.",
             override="reg.rate=0",
             blame=max(silenced, noise / (1 + noise)),
         )
@@ -130,16 +133,16 @@ def _noise(exam: Exam, module: nn.Module, x: Tensor) -> float:
     return noise / signal if signal > 0 else 0.0
 
 
-def _too_strong(seen: _Seen) -> Iterator[Finding]:
+def _too_strong(exam: Exam, seen: _Seen) -> Iterator[Finding]:
     for run in _runs(seen.modules):
         rates = [_rate(seen.modules[name]) for name in run]
         kept = prod(1 - p for p in rates)
         if len(run) > 1 and kept < _LEAST_KEPT:
-            yield _strong(", ".join(run), "severe", rates, kept)
+            yield _strong(exam, run, "severe", rates, kept)
             continue
         for name, p in zip(run, rates, strict=True):
             if p >= _STRONG:
-                yield _strong(name, "severe" if p == 1 else "warning", [p], 1 - p)
+                yield _strong(exam, [name], "severe" if p == 1 else "warning", [p], 1 - p)
 
 
 def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
@@ -154,20 +157,26 @@ def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
     yield run
 
 
-def _strong(where: str, severity: Severity, rates: Sequence[float], kept: float) -> Finding:
+def _strong(exam: Exam, names: Sequence[str], severity: Severity, rates: Sequence[float], kept: float) -> Finding:
     numbers = {f"rate{number}" if len(rates) > 1 else "rate": p for number, p in enumerate(rates, 1)}
     together = " and ".join(f"{p:g}" for p in rates)
     return Finding(
         "dropout_too_strong",
-        where,
+        ", ".join(names),
         severity,
         {**numbers, "kept": kept},
         why=f"Dropout at {together} lets {kept:.0%} of the activations through, scaled by {_times(kept)}, so that "
         "the next layer sees mostly noise.",
-        change="Drop once, at a rate of 0.1 to 0.3, or 0.5 on wide layers.",
-        override="reg.rate=0.2",
+        change=f"Drop at a rate of {_MILD:g} ({_at(exam, names, _MILD).said}).",
+        override=f"reg.rate={_MILD:g}",
         blame=1 - kept,
     )
+
+
+def _at(exam: Exam, names: Sequence[str], rate: float) -> Tried:
+    """Some steps with other rates."""
+    layers = [module for name, module in modules_of(exam.patient.model).items() if name in names]
+    return tried(exam.patient, lambda _: at_rates(layers, [rate] * len(layers)))
 
 
 def _times(kept: float) -> str:

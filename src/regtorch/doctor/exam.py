@@ -25,6 +25,7 @@ STEPS = 20
 NOT_FINITE = 4
 """Batches with numbers that are not finite on which it is tried what becomes of them."""
 _OUTPUTS = 16  # batches whose outputs are looked at
+_DECAYED = 8  # weights whose scale is looked at, as each takes two forward passes
 _SAMPLES, _NUMBERS = 1024, 2**25  # inputs that are looked at, and how many numbers they are at most
 
 
@@ -53,6 +54,13 @@ class Exam:
         """The same steps without the optimizer's own weight decay."""
         return trial(self.patient, self.steps, decay=0.0) if self.patient.decays else self.with_rules
 
+    @cached_property
+    def alone(self) -> Trial:
+        """The same steps without the penalties and without the optimizer's decay."""
+        if not self.patient.decays:
+            return self.without_penalties
+        return trial(self.patient, self.steps, penalties=0.0, decay=0.0, look=look)
+
     def _calls(self, number: int = 0, dropping: bool = True) -> Sequence[Call]:
         """The modules' calls on a batch in training mode, in their order."""
         return calls(self.patient, number, dropping=dropping)
@@ -74,8 +82,9 @@ class Exam:
 
     @cached_property
     def scale_changes_of_decayed(self) -> dict[str, float]:
-        """The same of the weights that the optimizer decays."""
-        return scale_changes(self.patient, {name: self.patient.trained[name] for name in self.patient.decays})
+        """The same of the largest weights that the optimizer decays."""
+        decayed = sorted(self.patient.decays, key=lambda name: -self.patient.trained[name].numel())[:_DECAYED]
+        return scale_changes(self.patient, {name: self.patient.trained[name] for name in decayed})
 
     @cached_property
     def inputs(self) -> Tensor | None:
@@ -150,8 +159,10 @@ class Exam:
 
 
 def joined(parts: Sequence[Any]) -> Tensor | None:
-    """Tensors of one shape and dtype beside each other along their first dim; None where they are not."""
-    tensors = [part for part in parts if isinstance(part, Tensor) and part.ndim]
+    """Real, dense tensors of one shape and dtype beside each other along their first dim; None where they are not."""
+    tensors = [
+        t for t in parts if isinstance(t, Tensor) and t.ndim and t.layout is torch.strided and not t.is_complex()
+    ]
     if len(tensors) < len(parts) or any((a.shape[1:], a.dtype) != (b.shape[1:], b.dtype) for a, b in pairwise(tensors)):
         return None
     return torch.cat([t.detach() for t in tensors]) if tensors else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
-__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "listed"]
+__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "listed", "told"]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
@@ -61,3 +62,8 @@ class Unfit(Exception):
 def listed(names: Sequence[str], most: int = 4) -> str:
     """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def told(value: float, form: str = ".3g") -> str:
+    """A number in a sentence."""
+    return format(value, form) if isfinite(value) else "more than any number"

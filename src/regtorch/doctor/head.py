@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import e, inf, log
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +14,10 @@ from regtorch.doctor.bounds import Bounds, bounds_of
 from regtorch.doctor.constant import same_for_all
 from regtorch.doctor.exam import Exam, joined
 from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.label_form import with_targets
+from regtorch.doctor.restored import restored
+from regtorch.doctor.tried import tried
+from regtorch.doctor.undone import last_activation, without_last_activation
 
 __all__ = ["chance", "find", "floor"]
 
@@ -23,7 +29,9 @@ _CHANCE = 0.02  # relative distance of a loss from ln C
 def find(exam: Exam) -> Iterator[Finding]:
     """Findings about the head; none where the outputs are no one floating point tensor a batch."""
     outputs, targets = joined(exam.outputs), exam.targets
-    if outputs is None or targets is None or not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
+    if outputs is None or targets is None or not outputs.numel() or not outputs.is_floating_point():
+        return
+    if not bool(torch.isfinite(outputs).all()):
         return
     yield from _of_likelihoods(exam, outputs)
     yield from _sign(exam)
@@ -35,7 +43,7 @@ def find(exam: Exam) -> Iterator[Finding]:
     elif exam.loss.task == "numbers" and bounds:
         yield from _of_numbers(exam, targets, bounds)
     if exam.loss.broadcasts:
-        yield _broadcast(outputs, targets)
+        yield _broadcast(exam, outputs, targets)
     yield from same_for_all(exam, outputs, targets)
 
 
@@ -54,7 +62,7 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: Bounds | None) -> Iterator[
             {"largest_distance_of_row_sum_from_1": off, "smallest": float(outputs.min())},
             why="The net puts out probabilities, and the loss takes a softmax of them again: "
             f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients fade.",
-            change="Let the net return logits: leave the softmax out.",
+            change=_without_activation(exam, "Let the net return logits: leave the softmax out"),
             blame=100,
         )
     elif of_logs < _SUM:
@@ -65,12 +73,12 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: Bounds | None) -> Iterator[
             {"largest_distance_of_exp_row_sum_from_1": of_logs},
             why="The net puts out logarithms of probabilities, and the loss takes a log-softmax of them again, which "
             "changes nothing and costs time.",
-            change="Let the net return logits, or take NLLLoss.",
+            change="Nothing; logits in place of logarithms of probabilities save the time.",
             blame=1,
         )
     elif bounds and bounds[1] == inf:
         yield _without_sign(
-            "warning", "half of what tells classes apart is cut off, and a unit that is off gets no gradient"
+            exam, "warning", "half of what tells classes apart is cut off, and a unit that is off gets no gradient"
         )
     elif bounds and (dims := _softmax_dims(exam.outputs[0])):
         yield Finding(
@@ -80,7 +88,7 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: Bounds | None) -> Iterator[
             {"dim": dims[0]},
             why=f"The outputs sum to 1 over dim {dims[0]}, where classes are not: a softmax sets "
             f"{'samples' if dims[0] == 0 else 'places'} against each other, and the loss takes its own over dim 1.",
-            change="Let the net return logits: leave the softmax out.",
+            change=_without_activation(exam, "Let the net return logits: leave the softmax out"),
             blame=100,
         )
     elif bounds:
@@ -93,7 +101,7 @@ def _of_classes(exam: Exam, outputs: Tensor, bounds: Bounds | None) -> Iterator[
             {"low": low, "high": high, "smallest": float(outputs.min()), "largest": float(outputs.max())},
             why=f"The outputs cannot leave [{low:g}, {high:g}], whatever the last layer's weights, and the loss takes "
             f"them for logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
-            change=f"Let the net return logits: leave the {name} behind the last layer out.",
+            change=_without_activation(exam, f"Let the net return logits: leave the {name} behind the last layer out"),
             blame=100,
         )
 
@@ -108,6 +116,7 @@ def _of_likelihoods(exam: Exam, outputs: Tensor) -> Iterator[Finding]:
     """Outputs of which the loss expects that they are log-probabilities, and that are not."""
     if not exam.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
         return
+    loss = exam.patient.loss_fn
     off = float((outputs.float().sum(1) - 1).abs().max())
     probabilities = off < _SUM and bool((outputs >= 0).all())
     yield Finding(
@@ -121,15 +130,22 @@ def _of_likelihoods(exam: Exam, outputs: Tensor) -> Iterator[Finding]:
             if probabilities
             else "of other numbers it falls without end, whatever the other classes get."
         ),
-        change="Give the outputs to cross entropy as logits, or return their log-softmax over dim 1."
-        if not probabilities
-        else "Return the log-softmax over dim 1 in place of the softmax.",
+        change=_with_loss(
+            exam,
+            "Return the log-softmax over dim 1 in place of the softmax"
+            if probabilities
+            else "Give the outputs to cross entropy as logits, or return their log-softmax over dim 1",
+            (lambda output, target: loss(output.clamp_min(1e-12).log(), target))
+            if probabilities
+            else (lambda output, target: loss(output.log_softmax(1), target)),
+        ),
         blame=100,
     )
 
 
 def _sign(exam: Exam) -> Iterator[Finding]:
     groups = () if exam.patient.optimizer is None else exam.patient.optimizer.param_groups
+    loss = exam.patient.loss_fn
     maximized = any(group.get("maximize") for group in groups)
     if exam.loss.cross_entropy_sign == (1 if maximized else -1):
         yield Finding(
@@ -140,7 +156,9 @@ def _sign(exam: Exam) -> Iterator[Finding]:
             why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
             if maximized
             else "The loss is minus the cross entropy: every step makes the right class less likely.",
-            change="Leave `maximize` out." if maximized else "Leave the minus out.",
+            change="Leave `maximize` out."
+            if maximized
+            else _with_loss(exam, "Leave the minus out", lambda output, target: -loss(output, target)),
             override="optimizer.maximize=false" if maximized else "",
             blame=1000,
         )
@@ -174,7 +192,18 @@ def chance(exam: Exam) -> Iterator[Finding]:
         )
 
 
-def _without_sign(severity: Severity, harm: str) -> Finding:
+def _without_activation(exam: Exam, advice: str) -> str:
+    """An advice to leave the last activation out, tried where it is one that can be left out from here."""
+    with restored(exam.patient.model), torch.no_grad():
+        kind = last_activation(lambda: exam.patient.output(0))
+    return f"{advice} ({tried(exam.patient, without_last_activation).said})." if kind else f"{advice}."
+
+
+def _with_loss(exam: Exam, advice: str, loss: Callable[[Any, Tensor], Tensor]) -> str:
+    return f"{advice} ({tried(replace(exam.patient, loss_fn=loss)).said})."
+
+
+def _without_sign(exam: Exam, severity: Severity, harm: str) -> Finding:
     return Finding(
         "nonnegative_logits",
         "head",
@@ -182,7 +211,7 @@ def _without_sign(severity: Severity, harm: str) -> Finding:
         {"low": 0.0},
         why="The outputs cannot fall below 0, whatever the last layer's weights, and the loss takes them for logits: "
         f"{harm}.",
-        change="Let the net return logits: leave the ReLU behind the last layer out.",
+        change=_without_activation(exam, "Let the net return logits: leave the ReLU behind the last layer out"),
         blame=100,
     )
 
@@ -195,7 +224,7 @@ def _of_binary(exam: Exam, bounds: Bounds | None) -> Iterator[Finding]:
         return
     low, high = bounds
     if high == inf:
-        yield _without_sign("severe", "no probability can fall below 0.5")
+        yield _without_sign(exam, "severe", "no probability can fall below 0.5")
     else:
         name = "sigmoid" if low == 0 else "tanh"
         yield Finding(
@@ -205,12 +234,15 @@ def _of_binary(exam: Exam, bounds: Bounds | None) -> Iterator[Finding]:
             {"low": low, "high": high},
             why=f"The outputs cannot leave [{low:g}, {high:g}], and the loss takes a sigmoid of them again: all its "
             f"probabilities lie in [{1 / (1 + e**-low):.2f}, {1 / (1 + e**-high):.2f}].",
-            change=f"Leave the {name} behind the last layer out, or take the loss that expects probabilities.",
+            change=_without_activation(
+                exam, f"Take the loss that expects probabilities, or leave the {name} behind the last layer out"
+            ),
             blame=100,
         )
 
 
-def _broadcast(outputs: Tensor, targets: Tensor) -> Finding:
+def _broadcast(exam: Exam, outputs: Tensor, targets: Tensor) -> Finding:
+    alike = with_targets(exam, lambda y: y.reshape(exam.outputs[0].shape))
     shapes = [f"(N{''.join(f', {n}' for n in t.shape[1:])})" for t in (outputs, targets)]
     return Finding(
         "target_broadcast",
@@ -219,7 +251,7 @@ def _broadcast(outputs: Tensor, targets: Tensor) -> Finding:
         {"output_dims": outputs.ndim, "target_dims": targets.ndim},
         why=f"Outputs are {shapes[0]} and targets {shapes[1]}: the loss sets every output against every target of the "
         "batch, and the best that a net can do is their mean.",
-        change="Give both one shape: `target.view_as(output)`.",
+        change=f"Give both one shape: `target.view_as(output)` ({alike.said}).",
         blame=1000,
     )
 
@@ -242,7 +274,7 @@ def _of_numbers(exam: Exam, targets: Tensor, bounds: Bounds) -> Iterator[Finding
             "severe",
             numbers,
             why=f"The outputs cannot {reach}, and {outside:.0%} of the targets lie outside.",
-            change="Take a linear head, or scale the targets into the head's range.",
+            change=_without_activation(exam, "Scale the targets into the head's range, or take a linear head"),
             blame=100 * outside,
         )
     elif high < inf and not exam.loss.needs_probabilities:
@@ -253,5 +285,5 @@ def _of_numbers(exam: Exam, targets: Tensor, bounds: Bounds) -> Iterator[Finding
             numbers,
             why=f"The head keeps the outputs in [{low:g}, {high:g}]: the targets lie there, but its gradient fades "
             "towards both ends.",
-            change="Take a linear head, as is usual for a regression.",
+            change=_without_activation(exam, "Take a linear head, as is usual for a regression"),
         )

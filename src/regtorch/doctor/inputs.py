@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from regtorch.doctor.exam import NOT_FINITE, Exam, spread_and_mean
 from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.standard import standardised_inputs
+from regtorch.doctor.tried import tried
 from regtorch.init import NORMS
 
 __all__ = ["find", "offset"]
@@ -39,7 +41,7 @@ def find(exam: Exam) -> Iterator[Finding]:
             return
     taken = _taken_in(exam)
     if taken is not None:
-        yield from _scale(taken)
+        yield from _scale(exam, taken)
     yield from _constant(x)
 
 
@@ -47,7 +49,7 @@ def offset(exam: Exam) -> Iterator[Finding]:
     """`input_offset`: it hampers learning, and comes behind what prevents it."""
     taken = _taken_in(exam)
     if taken is not None:
-        yield from _offset(taken)
+        yield from _offset(exam, taken)
 
 
 def _taken_in(exam: Exam) -> Tensor | None:
@@ -78,7 +80,7 @@ def _rescaled(exam: Exam) -> bool:
     return isinstance(first, _RESCALING)
 
 
-def _scale(x: Tensor) -> Iterator[Finding]:
+def _scale(exam: Exam, x: Tensor) -> Iterator[Finding]:
     rms = _rms(x)
     if not rms:
         return  # all are 0, which _constant tells
@@ -95,7 +97,7 @@ def _scale(x: Tensor) -> Iterator[Finding]:
             numbers,
             why=f"The inputs' root mean square is {rms:.3g} where initialisations expect about 1: "
             "first outputs and gradients are too large by as much.",
-            change="Standardise the inputs (raw pixels: divide by 255), or put a norm layer in front.",
+            change=f"Standardise the inputs{_tried(exam)}: divide raw pixels by 255, or put a norm layer in front.",
             blame=rms,
         )
     elif small:
@@ -106,12 +108,12 @@ def _scale(x: Tensor) -> Iterator[Finding]:
             numbers,
             why=f"The root mean square of the inputs that are not 0 is {present:.3g} where initialisations expect "
             "about 1: the first layer sees hardly more than its bias, and its gradients are too small by as much.",
-            change="Standardise the inputs (look for a division that is made twice), or put a norm layer in front.",
+            change=f"Standardise the inputs{_tried(exam)}, and look for a division that is made twice.",
             blame=1 / present,
         )
 
 
-def _offset(x: Tensor) -> Iterator[Finding]:
+def _offset(exam: Exam, x: Tensor) -> Iterator[Finding]:
     if len(x) < 2:
         return
     spread, mean = (part.flatten() for part in spread_and_mean(x.double() if x.ndim < 3 else x.float()))
@@ -128,7 +130,8 @@ def _offset(x: Tensor) -> Iterator[Finding]:
         {"share_of_features": share, "spread_over_mean": ratio},
         why=f"{'All' if share == 1 else f'{share:.0%} of the'} features that change at all spread over samples by "
         f"{ratio:.2%} of their mean: beside what all samples share, the net hardly sees what tells them apart.",
-        change="Standardise: subtract each feature's mean over the training set and divide by its standard deviation.",
+        change="Standardise: subtract each feature's mean over the training set and divide by its standard deviation"
+        f"{_tried(exam)}.",
         blame=share / ratio,
     )
 
@@ -153,4 +156,9 @@ def _constant(x: Tensor) -> Iterator[Finding]:
 
 
 def _rms(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(x, dtype=torch.promote_types(x.dtype, torch.float32)) / x.numel() ** 0.5)
+    return float(torch.linalg.vector_norm(x, dtype=torch.float64) / x.numel() ** 0.5)
+
+
+def _tried(exam: Exam) -> str:
+    standard = standardised_inputs(exam)
+    return "" if standard is None else f" ({tried(standard).said})"

@@ -19,6 +19,7 @@ __all__ = ["IGNORED", "form_of", "is_one_hot", "one_hot", "range_of", "with_targ
 
 IGNORED = -100
 """The number that torch's losses leave out."""
+_MANY = 10_000  # classes: outputs for more are not tried, as they might not fit into memory
 
 
 def with_targets(exam: Exam, change: Callable[[Tensor], Tensor]) -> Tried:
@@ -168,7 +169,7 @@ def _renumbered(exam: Exam, classes: Tensor, width: int) -> str | None:
                 lambda: with_targets(exam, lambda y: _kept(y, torch.searchsorted(classes, y))),
             )
         )
-    elif smallest >= 0:
+    elif smallest >= 0 and largest < _MANY:
         more = largest + 1 - width
         changes.append(
             (f"Give the net {largest + 1} outputs, one for each class", lambda: _with_more_outputs(exam, more))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.exam import NOT_FINITE, Exam, joined
-from regtorch.doctor.finding import Finding
+from regtorch.doctor.finding import Finding, told
 from regtorch.doctor.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
 from regtorch.doctor.probe import FLAT, correlation, standardised
 
@@ -90,7 +90,7 @@ def _not_finite(exam: Exam, bad: int, targets: Tensor) -> Finding:
 
 def _scale(exam: Exam, targets: Tensor) -> Iterator[Finding]:
     outputs = joined(exam.outputs)
-    sizes = [float(t.float().square().mean().sqrt()) for t in (outputs, targets) if t is not None]
+    sizes = [float(t.double().square().mean().sqrt()) for t in (outputs, targets) if t is not None]
     if len(sizes) == 2 and sizes[1] > _FAR * max(sizes[0], 1.0):
         spread, mean = torch.std_mean(targets.double(), correction=0)
         standard = with_targets(exam, lambda y: ((y - mean) / spread).to(y.dtype) if spread else y - mean)
@@ -99,7 +99,7 @@ def _scale(exam: Exam, targets: Tensor) -> Iterator[Finding]:
             "targets",
             "warning",
             {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
-            why=f"The targets' root mean square is {sizes[1]:.3g} and the outputs' {sizes[0]:.3g}: gradients are "
+            why=f"The targets' root mean square is {told(sizes[1])} and the outputs' {told(sizes[0])}: gradients are "
             "as large, or, where the optimizer divides by their size, the way there takes very many steps.",
             change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end "
             f"({standard.said}).",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from statistics import mode
 
@@ -16,6 +17,8 @@ from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.scale import HIDDEN
+from regtorch.doctor.scope import acting_decays
+from regtorch.doctor.tried import tried
 from regtorch.weights import modules_of
 
 __all__ = ["find", "is_narrow"]
@@ -136,7 +139,8 @@ def _idle(exam: Exam) -> Iterator[Finding]:
             numbers,
             why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
             f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
-            change="Leave out the batch norm and standardise the inputs instead.",
+            change=f"Leave out the batch norm ({tried(exam.patient, lambda _, n=name: _passing(exam, n)).said}), and "
+            "standardise the inputs instead.",
             blame=numbers["noise"],
         )
 
@@ -150,19 +154,41 @@ def is_narrow(module: nn.Module) -> bool:
     return isinstance(module, nn.BatchNorm1d) and module.num_features <= _FEW_FEATURES
 
 
+@contextmanager
+def _passing(exam: Exam, name: str) -> Iterator[None]:
+    """With a layer that puts out what it takes in."""
+    layer = modules_of(exam.patient.model)[name]
+    handle = layer.register_forward_hook(lambda _, taken, __: taken[0])
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def _hidden_scale(exam: Exam) -> Iterator[Finding]:
-    hidden = {name: change for name, change in exam.scale_changes.items() if change < HIDDEN}
+    yield from _hidden_from(exam, exam.scale_changes, exam.patient.penalised, "a penalty on them", "")
+    if acting_decays(exam):
+        decay = f"the optimizer's weight decay of {max(d.value for d in exam.patient.decays.values()):g}"
+        yield from _hidden_from(
+            exam, exam.scale_changes_of_decayed, exam.patient.trained, decay, "optimizer.weight_decay of "
+        )
+
+
+def _hidden_from(
+    exam: Exam, changes: Mapping[str, float], weights: Mapping[str, nn.Parameter], source: str, where: str
+) -> Iterator[Finding]:
+    hidden = {name: change for name, change in changes.items() if change < HIDDEN}
     if not hidden:
         return
-    sizes = {name: p.numel() for name, p in exam.patient.penalised.items()}
+    sizes = {name: p.numel() for name, p in weights.items() if not where or name in exam.patient.decays}
     share = sum(sizes[name] for name in hidden) / sum(sizes.values())
     yield Finding(
         "scale_hidden_by_norm",
-        ", ".join(hidden),
+        where + ", ".join(hidden),
         "info",
         {"change_when_doubled": max(hidden.values()), "share_of_penalised": share},
-        why="The norm behind these weights divides by their scale, so a penalty on them cannot simplify what the net "
-        "computes: smaller weights only mean a larger effective learning rate.",
-        change="Read the penalty there as a learning-rate schedule, or select only weights without a norm behind them.",
+        why=f"The norm behind these weights divides by their scale, so {source} cannot simplify what the net computes: "
+        "smaller weights only mean a larger effective learning rate.",
+        change="Read it there as a learning-rate schedule, or select only weights without a norm behind them.",
         blame=share,
     )

@@ -36,7 +36,7 @@ class Decay:
 
 def decays_of(optimizer: Optimizer | None, weights: Mapping[str, nn.Parameter]) -> dict[str, Decay]:
     """The decay of each weight that has one, by name."""
-    names = {id(p): name for name, p in weights.items()}
+    names = {id(p): name for name, p in weights.items() if not p.is_complex()}
     found: dict[str, Decay] = {}
     for index, group in enumerate(optimizer.param_groups if optimizer else ()):
         value = number(group.get("weight_decay"))

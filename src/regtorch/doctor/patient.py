@@ -41,6 +41,7 @@ class Patient:
         terms: the bound penalties on weights, each with its scale.
         activities: the bound penalties on outputs, likewise.
         constraints: the bound constraints.
+        watching: those of the activities that were bound here, whose hooks `release` takes away.
     """
 
     model: nn.Module
@@ -50,6 +51,7 @@ class Patient:
     terms: Sequence[tuple[float, BoundPenalty]]
     activities: Sequence[tuple[float, BoundActivity]]
     constraints: Sequence[BoundConstraint]
+    watching: Sequence[BoundActivity] = ()
 
     @staticmethod
     def admit(
@@ -79,13 +81,14 @@ class Patient:
                 )
         if not isinstance(rules, Sequence) or isinstance(rules, str):
             raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
-        bound = [rule.on(model) if isinstance(rule, Penalty | Activity | Constraint) else rule for rule in rules]
-        strange = [rule for rule in bound if not isinstance(rule, BoundTerms | BoundConstraint)]
+        strange = [rule for rule in rules if not isinstance(rule, Rule)]
         if strange:
             raise TypeError(f"diagnose: rules must be penalties or constraints, received {strange[0]!r}")
+        bound = _bound(rules, model)
         if own is not None:
             given = [part for rule in bound for part in _parts(rule)]
-            bound += [rule for rule in attached_to(own) if not any(_alike(p, g) for p in _parts(rule) for g in given)]
+            attached = [rule for rule in attached_to(own) if _acts_on(rule, model)]
+            bound += [rule for rule in attached if not any(_alike(p, g) for p in _parts(rule) for g in given)]
         terms = [pair for rule in bound if isinstance(rule, BoundTerms) for pair in rule.terms()]
         return Patient(
             model,
@@ -95,7 +98,13 @@ class Patient:
             terms=[(factor, term) for factor, term in terms if isinstance(term, BoundPenalty)],
             activities=[(factor, term) for factor, term in terms if isinstance(term, BoundActivity)],
             constraints=[rule for rule in bound if isinstance(rule, BoundConstraint)],
+            watching=_bound_here(bound, rules),
         )
+
+    def release(self) -> None:
+        """Take the hooks of those rules away that were bound here."""
+        for activity in self.watching:
+            activity.remove()
 
     @cached_property
     def penalised(self) -> dict[str, nn.Parameter]:
@@ -213,6 +222,34 @@ class Patient:
                 thing.zero_grad()
             else:
                 thing.grad = None
+
+
+def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
+    """The rules on the model; where one cannot be bound, the hooks of those before it are taken away again."""
+    bound: list[BoundTerms | BoundConstraint] = []
+    try:
+        for rule in rules:
+            bound.append(rule.on(model) if isinstance(rule, Penalty | Activity | Constraint) else rule)
+        foreign = [rule for rule in bound if not _acts_on(rule, model)]
+        if foreign:
+            raise ValueError(f"diagnose: {foreign[0]!r} is bound to another model; bind it to this one")
+    except Exception:
+        for activity in _bound_here(bound, rules):
+            activity.remove()
+        raise
+    return bound
+
+
+def _acts_on(rule: BoundTerms | BoundConstraint, model: nn.Module) -> bool:
+    """Whether any part of a rule acts on the model, or on a part of it; also where all that it acts on is frozen."""
+    modules = {id(module) for module in model.modules()}
+    inside = [id(part.model) in modules for part in _parts(rule)]
+    around = [model is inner for part in _parts(rule) for inner in part.model.modules()]
+    return any(inside) or any(around)
+
+
+def _bound_here(bound: Sequence[Any], rules: Sequence[Rule]) -> list[BoundActivity]:
+    return [one for one, given in zip(bound, rules, strict=False) if isinstance(given, Activity)]
 
 
 def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:

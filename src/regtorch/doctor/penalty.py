@@ -7,7 +7,7 @@ from math import isfinite
 
 from regtorch.doctor.borne import Destination, destination, is_kept
 from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.finding import Finding, listed, told
 from regtorch.doctor.pull import RATIO, SHARE, Measured, Source
 from regtorch.doctor.scale import HIDDEN
 from regtorch.doctor.start import loss_of_zeros, starts_large
@@ -99,8 +99,7 @@ def _subject(source: Source, measured: Measured) -> str:
 
 def _numbers(source: Source, measured: Measured) -> dict[str, float]:
     patient, pull = source.exam.patient, measured.pulls[measured.worst]
-    weights = patient.trained if source.decay else patient.penalised
-    sizes = {name: weights[name].numel() for name in source.weights}
+    sizes = {name: source.parameters[name].numel() for name in source.weights}
     hidden = sum(size for name, size in sizes.items() if source.scale_changes.get(name, 1.0) < HIDDEN)
     numbers = {
         "share_of_loss_at_start": measured.shares[0],
@@ -147,7 +146,7 @@ def _wanted(source: Source, measured: Measured, numbers: dict[str, float]) -> Fi
         source,
         measured,
         {**numbers, "loss_of_outputs_of_0": of_zeros},
-        f"the weights start large: the task's loss is {loss:.3g} at first, and {of_zeros:.3g} with outputs of 0. "
+        f"the weights start large: the task's loss is {told(loss)} at first, and {told(of_zeros)} with outputs of 0. "
         "Smaller weights are what the task wants too",
     )
 

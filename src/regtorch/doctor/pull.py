@@ -8,6 +8,8 @@ from functools import cached_property
 from math import hypot, inf, isfinite, log, log1p
 from statistics import fmean
 
+from torch import nn
+
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Severity
 from regtorch.doctor.forces import Forces
@@ -128,6 +130,11 @@ class Source:
     def scale_changes(self) -> Mapping[str, float]:
         """By how much the outputs change, relatively, when a weight that it acts on is doubled."""
         return self.exam.scale_changes_of_decayed if self.decay else self.exam.scale_changes
+
+    @property
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """The parameters of those that it could act on, by name."""
+        return self.exam.patient.trained if self.decay else self.exam.patient.penalised
 
     @cached_property
     def weights(self) -> Sequence[str]:

@@ -19,7 +19,8 @@ def unreached(exam: Exam) -> list[str]:
     """The trained weights whose gradient the loss has left out, or kept at 0, in all watched steps."""
     if not exam.without_penalties.steps:
         return []
-    reached = (exam.without_penalties.reached, exam.with_rules.reached)
+    # The gradients of activities' penalties pass the same way as the task's.
+    reached = [exam.without_penalties.reached, *([] if exam.patient.activities else [exam.with_rules.reached])]
     return [name for name in exam.patient.trained if not any(found.get(name) for found in reached)]
 
 
@@ -51,4 +52,4 @@ def find(exam: Exam) -> Iterator[Finding]:
 def _has_learnt(exam: Exam) -> bool:
     """Whether there is no gradient as there is nothing left to learn, as under a hinge loss of 0."""
     paired, unrelated = paired_and_unrelated(exam)
-    return paired < _LEARNT * unrelated
+    return 0 <= paired < _LEARNT * unrelated

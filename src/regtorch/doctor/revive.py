@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil, isfinite, log10
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.optimizer_copy import rate_of
 from regtorch.doctor.standard import standardised_inputs
 from regtorch.doctor.trial import trial
 from regtorch.doctor.tried import Tried, tried
 from regtorch.doctor.uses import Use
 from regtorch.weights import modules_of
 
-__all__ = ["Awake", "awake", "drawn_anew", "lower_rate", "redrawn"]
+__all__ = ["Awake", "awake", "drawn_anew", "redrawn"]
 
 _IN_THE_WAY = 1 / 3  # of the loss's fall with all units on: half the units learn half as fast, and that is no fault
 _MOST = 0.5  # of the units
-_TENS = 4  # that a rate is lowered by, at most
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Awake:
     def in_the_way(self) -> bool:
         """Whether the units that are off keep most of the loss from falling."""
         gained = self.start - self.with_all
-        return not isfinite(self.with_all) or gained <= 0 or self.start - self.as_is < _IN_THE_WAY * gained
+        return gained <= 0 or self.start - self.as_is < _IN_THE_WAY * gained
 
 
 def awake(exam: Exam, use: Use) -> Awake | None:
@@ -67,8 +65,9 @@ def awake(exam: Exam, use: Use) -> Awake | None:
         except Unfit:
             return None
     free = exam.without_penalties
-    reached = float("nan") if watched.diverged else watched.last_task_loss
-    return Awake(free.mean_task_loss(slice(1)), free.last_task_loss, reached)
+    found = Awake(free.mean_task_loss(slice(1)), free.last_task_loss, watched.last_task_loss)
+    told = not watched.diverged and all(map(isfinite, (found.start, found.as_is, found.with_all)))
+    return found if told else None
 
 
 def redrawn(exam: Exam, layer: str, kind: str) -> str | None:
@@ -102,22 +101,3 @@ def _share(found: Tried, layer: str, kind: str) -> float:
     looks = found.watched.looks if found.watched is not None else ()
     use = looks[-1].uses.get((layer, kind)) if looks else None
     return 1.0 if use is None else use.share
-
-
-def lower_rate(exam: Exam, moved: float, is_cured: Callable[[Tried], bool]) -> tuple[str, str]:
-    """The part of an advice that names a lower rate that was tried, and its override; empty where none was found.
-
-    Args:
-        exam: of what is examined.
-        moved: by how many of its standard deviations the first step moves what goes in.
-        is_cured: whether what is wrong is so no more in some steps.
-    """
-    groups = exam.patient.optimizer.param_groups if exam.patient.optimizer else []
-    lr = rate_of(groups[0]) if groups else 1e-3
-    first = max(1, ceil(log10(2 * moved))) if isfinite(moved) and moved > 0 else 1
-    for tens in range(first, first + _TENS):
-        found = tried(exam.patient, factor=10.0**-tens, own_rate=True)
-        if found.learns and is_cured(found):
-            new = f"{lr / 10**tens:.3g}"
-            return f" to {new} ({found.said})", f"optimizer.lr={new}" if groups else ""
-    return "", ""

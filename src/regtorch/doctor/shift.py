@@ -20,7 +20,7 @@ from regtorch.doctor.restored import restored, seed
 from regtorch.doctor.trial import trial
 from regtorch.weights import modules_of
 
-__all__ = ["Harm", "found_shifts", "harm_of_dropout"]
+__all__ = ["Harm", "at_rates", "found_shifts", "harm_of_dropout"]
 
 _SHIFTED = 1.5  # times the variance, either way; 0.2 in front of a batch norm, which does little harm, gives 1.4
 _SEVERE, _WARNING = 0.75, 0.5  # of what is learnt, lost in evaluation; early in training some of it always is
@@ -85,7 +85,7 @@ def found_shifts(exam: Exam, ratios: Mapping[str, float], before: Mapping[str, S
 def _tried(exam: Exam, names: set[str]) -> tuple[str, str]:
     dropouts = [module for name, module in modules_of(exam.patient.model).items() if name in names]
     rates = [float(getattr(module, "p", 0.0)) for module in dropouts]
-    with _at(dropouts, [min(rate, _MILD) for rate in rates]):
+    with at_rates(dropouts, [min(rate, _MILD) for rate in rates]):
         mild = harm_of_dropout(exam.patient, exam.steps)
     if max(rates, default=0.0) > _MILD and mild is not None and mild.severity == "info":
         return (
@@ -97,7 +97,8 @@ def _tried(exam: Exam, names: set[str]) -> tuple[str, str]:
 
 
 @contextmanager
-def _at(dropouts: Sequence[nn.Module], rates: Sequence[float]) -> Iterator[None]:
+def at_rates(dropouts: Sequence[nn.Module], rates: Sequence[float]) -> Iterator[None]:
+    """With other rates for a while."""
     before = [module.__dict__["p"] for module in dropouts]
     for module, rate in zip(dropouts, rates, strict=True):
         module.__dict__["p"] = rate

@@ -7,6 +7,7 @@ from math import floor, isfinite, log10
 from typing import NamedTuple
 
 from regtorch.doctor.borne import comes_as_low
+from regtorch.doctor.finding import told
 from regtorch.doctor.pull import Measured, Source
 from regtorch.doctor.trial import Trial
 
@@ -76,4 +77,4 @@ def _is_well(source: Source, watched: Trial) -> bool:
 
 def _tried(source: Source, watched: Trial) -> str:
     reached, free = watched.last_task_loss, source.without.last_task_loss
-    return f"tried: in {len(watched.steps)} steps the task's loss comes to {reached:.3g}, and without to {free:.3g}"
+    return f"tried: in {len(watched.steps)} steps the task's loss comes to {told(reached)}, and without to {told(free)}"

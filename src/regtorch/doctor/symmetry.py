@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from regtorch.doctor.constant import is_same_for_all
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.revive import drawn_anew
 from regtorch.doctor.trial import equal_rows
+from regtorch.doctor.tried import Tried, tried
 
 __all__ = ["find"]
 
@@ -38,6 +40,10 @@ def find(exam: Exam) -> Iterator[Finding]:
         "severe",
         {"weights": len(names), "all_zero": len(set(names) & set(zero)), "steps": exam.steps},
         why=why,
-        change="Draw weights at random (He or Glorot initialisation); zeros are for biases.",
+        change=f"Draw weights at random (He or Glorot initialisation); zeros are for biases ({_drawn(exam).said}).",
         blame=len(names),
     )
+
+
+def _drawn(exam: Exam) -> Tried:
+    return tried(exam.patient, lambda model: drawn_anew(list(model.modules())))

@@ -180,7 +180,6 @@ def _copied(patient: Patient, factor: float, decay: float) -> Optimizer:
     try:
         return patient.optimizer_like(factor, decay)
     except Exception as error:
-        assert patient.optimizer is not None
         raise _fails(patient.optimizer, "cannot be copied", "info", error) from error
 
 
@@ -244,13 +243,13 @@ def _advance(optimizer: Optimizer) -> None:
         raise _fails(optimizer, "raises an error in its step", severity, error) from error
 
 
-def _fails(optimizer: Optimizer, how: str, severity: Severity, error: Exception) -> Unfit:
+def _fails(optimizer: Optimizer | None, how: str, severity: Severity, error: Exception) -> Unfit:
     return Unfit(
         Finding(
             "optimizer_fails",
             "optimizer",
             severity,
-            why=f"{type(optimizer).__name__} {how}: {said(error)}.",
+            why=f"{'Adam' if optimizer is None else type(optimizer).__name__} {how}: {said(error)}.",
             change="Change the optimizer or its settings as the error says.",
         )
     )

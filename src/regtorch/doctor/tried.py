@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from math import nan
+from math import isfinite, nan
 
 import torch
 from torch import nn
@@ -38,7 +38,7 @@ class Tried:
     @property
     def learns(self) -> bool:
         """Whether the loss has fallen, which one that is constant or not finite does not."""
-        return self.after < self.before
+        return isfinite(self.before) and self.after < self.before
 
     @property
     def said(self) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from regtorch.data import ArraysDataModule
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.norms import is_narrow
+from regtorch.doctor.undone import leave_last_activation_out
 from regtorch.sweep.checkup.short_run import Prepare
 from regtorch.training.errors import RunError
 from regtorch.training.setup import SetUp
@@ -22,7 +22,6 @@ from regtorch.training.setup import SetUp
 __all__ = ["Change", "Proposal", "proposal"]
 
 _SAMPLES, _BATCHES = 2000, 64  # that mean and deviation are taken of
-_HEADS = {"sigmoid", "special_expit", "softmax", "tanh", "relu"}  # by the names of torch's functions
 # `nll_without_log_softmax` is none of them: the loss is train.py's own, a cross entropy for classes.
 _OF_THE_HEAD = "bounded_head", "target_outside_head", "nonnegative_logits", "softmax_over_wrong_dim"
 
@@ -82,7 +81,10 @@ def proposal(finding: Finding) -> Proposal:
     """What to try for a finding; no changes where no short training could tell."""
     cause, cured = finding.cause, Change.by(finding.override) if finding.override else None
     without = None
-    if cause in ("penalty_dominates", "collapse") or (cause == "diverges" and finding.where == "penalties"):
+    if finding.where.startswith("optimizer.weight_decay"):
+        strong = cause in ("penalty_dominates", "collapse", "diverges")
+        without = Change.by("optimizer.weight_decay=0") if strong else None
+    elif cause in ("penalty_dominates", "collapse") or (cause == "diverges" and finding.where == "penalties"):
         without = Change.by("reg=none")
     elif cause.startswith("dropout_"):
         without = Change.by("reg.rate=0")
@@ -142,19 +144,7 @@ def _leave_last_activation_out(made: SetUp) -> None:
     Raises:
         RunError: none ends it.
     """
-    modes: list[_LastActivation] = []
-
-    def enter(*_: Any) -> None:
-        modes.append(_LastActivation())
-        modes[-1].__enter__()
-
-    def leave(_: nn.Module, __: Any, output: Any) -> Any:
-        mode = modes.pop()
-        mode.__exit__(None, None, None)
-        return mode.undone(output)
-
-    made.net.register_forward_pre_hook(enter)
-    made.net.register_forward_hook(leave, always_call=True)
+    leave_last_activation_out(made.net)
     x, _ = next(iter(made.data.val_dataloader()))
     made.net.eval()
     with torch.no_grad():
@@ -162,22 +152,3 @@ def _leave_last_activation_out(made: SetUp) -> None:
     made.net.train()
     if not found:
         raise RunError("no activation behind the last layer was found that could be left out")
-
-
-class _LastActivation(TorchFunctionMode):
-    """Remembers what the last activation took in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pair: tuple[Tensor, Tensor] | None = None
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in _HEADS and args and isinstance(args[0], Tensor):
-            self.pair = args[0], output
-        return output
-
-    def undone(self, output: Any) -> Any:
-        if self.pair is None or not isinstance(output, Tensor) or output.data_ptr() != self.pair[1].data_ptr():
-            return output
-        return self.pair[0].reshape(output.shape)
