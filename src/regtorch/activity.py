@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from regtorch.passes import Passes, floats_in, in_backward
+from regtorch.passes import Passes, aliased, floats_in, in_backward
 from regtorch.penalties import Custom, Penalty
 from regtorch.rule import Rule
 from regtorch.select import choose_modules
@@ -99,11 +99,15 @@ class BoundActivity(Term):
     def __repr__(self) -> str:
         return f"{self.rule!r} on the outputs of {', '.join(self.modules)}"
 
-    def record(self, name: str, output: object) -> None:
-        """Keep the penalty of an output."""
-        values = [self.rule(tensor) for tensor in floats_in(output)] if self.rule.active else []
+    def record(self, name: str, output: object) -> object:
+        """Keep the penalty of an output; what the module puts out in its place."""
+        if not self.rule.active or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            return output
+        values = [self.rule(tensor) for tensor in floats_in(output)]
+        output = aliased(output)
         if not in_backward():
-            self._passes.record(name, values)
+            self._passes.record(name, values, output)
+        return output
 
     def remove(self) -> None:
         """Stop watching."""
@@ -171,8 +175,8 @@ class _Recorder:
     def __init__(self, bound: BoundActivity, name: str) -> None:
         self.bound, self.name = bound, name
 
-    def __call__(self, module: nn.Module, args: object, output: object) -> None:
-        self.bound.record(self.name, output)
+    def __call__(self, module: nn.Module, args: object, output: object) -> object:
+        return self.bound.record(self.name, output)
 
 
 def _above(model: nn.Module, watched: Mapping[str, nn.Module]) -> list[nn.Module]:
