@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -287,6 +289,84 @@ def test_an_attached_rule_keeps_no_optimizer_alive():
     gc.collect()
     assert gone() is None
     handle.remove()
+
+
+class Agent(nn.Module):
+    """A net that holds its optimizer."""
+
+    def __init__(self, fused: bool = False) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.optimizer = torch.optim.Adam(self.parameters(), fused=fused)
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+@pytest.mark.parametrize("rule", [rt.L2(0.1), rt.L1(0.1), rt.MaxNorm(1.0)], ids=str)
+@pytest.mark.parametrize("until", ["attached", "backward", "failed step", "step"])
+def test_a_net_its_optimizer_and_its_rules_go_together(fused: bool, rule: rt.Penalty | rt.MaxNorm, until: str):
+    agent = Agent(fused)
+    handle = rule.on(agent).attach(agent.optimizer)
+    if until != "attached":
+        agent.layer(torch.ones(1, 3)).sum().backward()
+    if until == "failed step":
+        fails = agent.optimizer.register_step_post_hook(lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            agent.optimizer.step()
+        fails.remove()
+    if until == "step":
+        agent.optimizer.step()
+    gone = weakref.ref(agent), weakref.ref(agent.optimizer), weakref.ref(agent.layer.weight)
+    if until == "attached":
+        del handle
+    else:
+        handle.remove()
+        del handle
+        rule.on(agent).attach(agent.optimizer)
+    del agent
+    gc.collect()
+    assert [one() for one in gone] == [None] * 3
+
+
+def test_rules_that_hold_tensors_are_told_apart_in_any_kind_of_class():
+    @dataclass(frozen=True, repr=False)
+    class Near(rt.Penalty):
+        where: Tensor
+
+        def __call__(self, w: Tensor) -> Tensor:
+            return (w - self.where).square().sum()
+
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    zero = Near(torch.zeros(2, 3))
+    for rule in (zero, Near(torch.ones(2, 3))):
+        rule.on(model).attach(optimizer)
+    with pytest.raises(ValueError, match="already"):
+        zero.on(model).attach(optimizer)
+
+
+def test_a_step_that_takes_something_else_than_a_closure():
+    class Clipping(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:  # a number
+            torch.nn.utils.clip_grad_value_([p for group in self.param_groups for p in group["params"]], closure)
+            super().step()
+
+    model = nn.Linear(3, 2, dtype=torch.float64)
+    optimizer = Clipping(model.parameters(), lr=0.1)
+    rt.L2(100.0).on(model).attach(optimizer)
+    before = model.weight.detach().clone()
+    optimizer.zero_grad()
+    optimizer.step(0.5)
+    close(model.weight.detach(), before - 0.05 * before.sign())
+
+
+def test_groups_that_maximise_are_refused_where_the_penalty_is():
+    model, multiplier = nn.Linear(3, 2), nn.Parameter(torch.zeros(2, 2))
+    optimizer = torch.optim.SGD([{"params": model.parameters()}, {"params": [multiplier], "maximize": True}], lr=0.1)
+    rt.L2(0.1).on(model).attach(optimizer)
+    optimizer.step()
+    optimizer.param_groups[0]["maximize"] = True
+    with pytest.raises(ValueError, match="maximize=True and would make the penalty grow"):
+        optimizer.step()
 
 
 def test_schedules_by_scale():

@@ -247,6 +247,25 @@ def test_hooks_that_look_at_the_optimizer_see_the_users_groups_and_change_nothin
     torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
 
 
+def test_hooks_see_the_users_groups_in_the_steps_arguments_too(net: nn.Module):
+    optimizer = Adam(net.parameters(), fused=True)
+    own, seen, copies = groups_of(optimizer), [], []
+
+    def looking(_: Optimizer, args: Any, kwargs: Any) -> None:
+        seen.append(groups_of(args[0]))
+        copies.extend([copy.deepcopy(args[0]), pickle.loads(pickle.dumps(args[0]))])
+
+    optimizer.register_step_post_hook(looking)
+    attached(net, optimizer, rt.L2(LAM))
+    optimizer.register_step_pre_hook(looking)
+    net(batch()).square().mean().backward()
+    optimizer.step()
+    assert seen == [own] * 2
+    for other in copies:
+        assert type(other) is Adam
+        other.step()
+
+
 def test_a_rate_and_a_group_that_a_later_hook_sets_are_heard(net: nn.Module):
     first, *rest = net.children()
     optimizer = SGD(first.parameters(), lr=0.1, fused=True)

@@ -115,6 +115,21 @@ def test_frozen_again_nothing_happens_and_it_is_no_change():
     assert "changed" not in reg.receipt()
 
 
+def test_layers_frozen_in_turn_are_told_of_once():
+    model, x, y = frozen_first()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    reg = rt.L2(LAM).on(model)
+    reg.attach(optimizer)
+    for step in range(8):  # as a GAN's two nets in one module
+        model[0].requires_grad_(step % 2 == 0)
+        model[2:].requires_grad_(step % 2 == 1)
+        twin = copy.deepcopy(model)
+        way_1(twin, SGD(twin.parameters(), lr=0.1), x, y, rt.L2(LAM))
+        way_3(model, optimizer, x, y)
+        close(list(model.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
+    assert len(reg.changes) == 2
+
+
 def test_a_parametrized_layer_joins_too():
     model, x, y = weight_normed()
     model[0].requires_grad_(False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
@@ -64,6 +65,38 @@ class Wrapper:
 
     def __init__(self, name: str, inner: Any) -> None:
         setattr(self, name, inner)
+
+
+class HasBase(Optimizer):
+    """Steps by another optimizer, as SAM does."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        super().__init__(inner.param_groups, {})
+        self.base_optimizer = inner
+
+    def step(self, closure: Any = None) -> Any:
+        return self.base_optimizer.step(closure)
+
+
+class HandsOn:
+    """Has every attribute of what it wraps."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["optimizer"], name)
+
+
+class NotYet:
+    """Has a property that is not there yet."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    @property
+    def base(self) -> Optimizer:
+        raise RuntimeError("prepare() comes first")
 
 
 class Unusual(Optimizer):
@@ -125,6 +158,9 @@ WRAPPERS: dict[str, Callable[[Optimizer], Any]] = {
     "look-ahead": Lookahead,
     "unusual": Unusual,
     "look-ahead wrapped": lambda o: Wrapper("optimizer", Lookahead(o)),
+    "hands on what it wraps": lambda o: HandsOn(Wrapper("base_optimizer", o)),
+    "Lightning's, of one that wraps": lambda o: LightningOptimizer(HasBase(o)),
+    "has properties that raise": NotYet,
 }
 
 
@@ -255,9 +291,17 @@ def test_who_steps_late_accumulates_or_changes_optimizers_is_not_warned():
 
 def test_the_watch_ends_with_the_rule():
     model, *_ = dense()
-    handle = rt.L2(LAM).on(model).attach(SGD(model.parameters(), lr=0.1))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    handle = rt.L2(LAM).on(model).attach(optimizer)
     assert any(p._post_accumulate_grad_hooks for p in model.parameters())
     handle.remove()
+    assert not any(p._post_accumulate_grad_hooks for p in model.parameters())
+
+
+def test_the_watch_ends_with_the_optimizer():
+    model, x, _ = dense()
+    rt.L2(LAM).on(model).attach(SGD(model.parameters(), lr=0.1))
+    model(x).sum().backward()
     assert not any(p._post_accumulate_grad_hooks for p in model.parameters())
 
 

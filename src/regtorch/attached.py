@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from regtorch.lending import lends_decay, used, view_with_decay
 from regtorch.optimizers import facts_of
 from regtorch.outer_steps import OuterSteps
 from regtorch.unstepped import Watch
-from regtorch.unwrap import owned_by
+from regtorch.unwrap import check_minimises, owned_by
 
 if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
@@ -132,7 +133,8 @@ class Attached:
             "attached to was called; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
         )
         smallest: nn.Parameter = min(leaves, key=lambda p: p.numel())
-        return Watch(smallest, message, lambda: self.stepped, lambda: Attached.steps_of_all)
+        me = ref(self)  # no collector looks through what a parameter's hook holds
+        return Watch(smallest, message, lambda: getattr(me(), "stepped", True), lambda: Attached.steps_of_all)
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Add the gradients: now, or after each run of the closure, which makes new ones."""
@@ -151,7 +153,8 @@ class Attached:
         self._view = None
         if not self.rules["gradient"]:
             return None
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        check_minimises(optimizer, self.rules["gradient"])
+        closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
         decays: dict[int, float] = {}
         if closure is None:
             self._add_gradients(optimizer, decays, self._held.of(optimizer))

@@ -25,7 +25,7 @@ class Bound(ABC):
     module needs a binding of its own.
 
     Attributes:
-        changes: for each time that weights were unfrozen since binding, which joined and when that was seen.
+        changes: which weights were unfrozen since binding and joined, and when that was first seen.
     """
 
     rule: Any
@@ -77,7 +77,9 @@ class Bound(ABC):
         self.selection = choose(self.model, self.rule.select)
         self._check_units()
         joined = ", ".join(weight.name for weight in self.selection.chosen if weight.name not in before)
-        self.changes.append(f"{joined or 'no weight'} joined, unfrozen, {when}")
+        change = f"{joined or 'no weight'} joined, unfrozen, "
+        if not any(told.startswith(change) for told in self.changes):  # once of those that are frozen in turn, as GANs'
+            self.changes.append(change + when)
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""

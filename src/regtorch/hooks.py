@@ -9,14 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from torch.optim import Optimizer
 
 from regtorch import proximal
 from regtorch.attached import Attached, Moving, Place, owns, parts_of
 from regtorch.optimizers import check_step_size
-from regtorch.unwrap import bare, check_penalty, check_steps, layers, owned_by
+from regtorch.rule import Rule
+from regtorch.unwrap import bare, check_minimises, check_penalty, check_steps, layers, owned_by
 
 if TYPE_CHECKING:
     from regtorch.bind import BoundConstraint
@@ -96,10 +97,10 @@ def attach(
     """
     *wrappers, optimizer = layers(optimizer, "attach")
     check_steps(optimizer)
-    attached = _ATTACHED.get(optimizer) or Attached()
+    attached = _attached(optimizer) or Attached()
     parts = parts_of(bound)
     for part in parts:
-        if any(part.rule == other.rule and part.model is other.model for other in attached.parts()):
+        if any(part.model is other.model and Rule.__eq__(part.rule, other.rule) for other in attached.parts()):
             or_scale = "" if place == "constraint" else ", or set its scale"
             raise ValueError(
                 f"attach: {part!r} is attached to this {type(optimizer).__name__} already; remove() its handle first"
@@ -115,13 +116,13 @@ def attach(
         raise TypeError(f"attach: schedule must be a function of the number of steps made, received {schedule!r}")
     if place != "constraint":
         check_penalty(optimizer)
+        check_minimises(optimizer, here)
         if place == "proximal":
             check_step_size(optimizer)
             before = [term for other in attached.rules["proximal"] for term in parts_of(other)]
             proximal.check_terms(optimizer, [*before, *parts])
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
-    _ATTACHED[optimizer] = attached
     handle = Handle(attached, place, bound)
     if schedule is not None:
         try:
@@ -132,12 +133,16 @@ def attach(
     return handle
 
 
-_ATTACHED: WeakKeyDictionary[Optimizer, Attached] = WeakKeyDictionary()
+def _attached(optimizer: Optimizer) -> Attached | None:
+    """What its own hooks hold, so that rules go with it, however they, their net and the optimizer hold each other."""
+    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+    holders = (getattr(hook, "__self__", None) for hook in hooks)
+    return next((holder for holder in holders if isinstance(holder, Attached)), None)
 
 
 def attached_to(optimizer: Optimizer) -> list[BoundTerms | BoundConstraint]:
     """The rules that act at an optimizer's steps, in the order in which they do."""
-    attached = _ATTACHED.get(bare(optimizer, "attached_to"))
+    attached = _attached(bare(optimizer, "attached_to"))
     return [bound for place in attached.rules.values() for bound in place] if attached else []
 
 

@@ -7,6 +7,7 @@ everything with it but the param groups. Whatever happens meanwhile, nobody touc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -49,13 +50,24 @@ def used(view: Optimizer) -> bool:
 
 @cache
 def _view_class(kind: type[Optimizer]) -> Any:
-    """A subclass of `kind` with param groups of its own; what is stored in slots is not in the shared `__dict__`."""
+    """A subclass of `kind` with param groups of its own; what is stored in slots is not in the shared `__dict__`.
+
+    Hooks get the step's arguments, the view among them: they see the optimizer's groups, and its copy is the
+    optimizer's.
+    """
 
     def param_groups(view: Any) -> list[dict[str, Any]]:
+        groups = view.__dict__["param_groups"]
+        if sys._getframe(1).f_globals.get("__name__") != kind.__module__:
+            return groups  # the optimizer's own code did not ask
         view.used = True
-        return [part for group in view.__dict__["param_groups"] for part in _parts(group, view.decays)]
+        return [part for group in groups for part in _parts(group, view.decays)]
 
-    return type(kind.__name__, (kind,), {"__slots__": ("decays", "used"), "param_groups": property(param_groups)})
+    def reduce(view: Any, protocol: int) -> tuple[Any, ...]:
+        return object.__new__, (kind,), view.__getstate__()
+
+    own = {"__slots__": ("decays", "used"), "param_groups": property(param_groups), "__reduce_ex__": reduce}
+    return type(kind.__name__, (kind,), own)
 
 
 def _parts(group: dict[str, Any], decays: Mapping[int, float]) -> list[dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
 
 from regtorch.optimizers import facts_of
 
-__all__ = ["bare", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
+__all__ = ["bare", "check_minimises", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
 
 # Where Accelerate and Look-ahead, SAM, timm, Lightning, fastai, torch and schedulefree keep what they wrap.
 _WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")
@@ -72,12 +72,21 @@ def _wrapped(outer: object) -> dict[str, object]:
             holds = isinstance(value, Optimizer) and owned_by(value) >= owned_by(outer)
         if holds:
             found[name] = value
-    return found
+    return {name: value for name, value in found.items() if not any(_holds(other, value) for other in found.values())}
+
+
+def _holds(outer: object, value: object, seen: tuple[object, ...] = ()) -> bool:
+    """Whether `value` is wrapped by `outer`: one that hands on attributes of what it wraps shows that, too."""
+    inner = [other for _, other in _candidates(outer) if other is not outer and all(other is not s for s in seen)]
+    return any(other is value or _holds(other, value, (*seen, outer)) for other in inner)
 
 
 def _candidates(outer: object) -> Iterator[tuple[str, Any]]:
     for name in _WRAPPED:
-        value = getattr(outer, name, None)
+        try:
+            value = getattr(outer, name, None)
+        except Exception:  # a property that is not there yet
+            continue
         if value is not None and not isinstance(value, type | str):
             yield name, value
     if isinstance(outer, Optimizer):
@@ -119,14 +128,25 @@ def check_penalty(optimizer: Optimizer) -> None:
 
     Raises:
         TypeError: it takes sparse gradients only.
-        ValueError: it maximises.
     """
     if facts_of(optimizer).sparse_only:
         raise TypeError(
             f"attach: {type(optimizer).__name__} takes sparse gradients only, and a penalty's gradient is dense; "
             "use SGD or Adagrad"
         )
-    if any(group.get("maximize") for group in optimizer.param_groups):
+
+
+def check_minimises(optimizer: Optimizer, rules: Iterable[Any]) -> None:
+    """Refuse a weight that the optimizer moves up the gradient; groups of other weights may be what they are.
+
+    Raises:
+        ValueError: its param group has maximize=True.
+    """
+    groups = [group for group in optimizer.param_groups if group.get("maximize")]
+    if not groups:
+        return
+    risen = {id(p) for group in groups for p in group["params"]}
+    if any(id(p) in risen for rule in rules for _, term in rule.terms() for _, p in term.leaves()):
         raise ValueError(
             f"attach: this {type(optimizer).__name__} has maximize=True and would make the penalty grow; "
             "minimise the negative instead"
