@@ -1,6 +1,7 @@
 """What went wrong, in a line or two for the one who started the run."""
 
 import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "nearest",
     "one_line",
     "root_cause",
+    "say",
     "sentence",
     "usage",
 ]
@@ -185,3 +187,9 @@ def _elsewhere(parent: Any, above: str, last: str) -> str:
     groups = {name: node for name, node in root.items() if isinstance(node, dict)}
     found = [f"{name}.{last}" for name, node in groups.items() if last in node and above in ("", name)]
     return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def say(text: str, kind: str = "error") -> None:
+    """Write a line to stderr, after what has been printed."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{kind}: {text}\n")

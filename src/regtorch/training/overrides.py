@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from regtorch.training.errors import OPEN, RunError
 from regtorch.training.kinds import shown
 from regtorch.training.known import GROUPS, SETTINGS
 
-__all__ = ["check_groups", "check_new_keys"]
+__all__ = ["check_groups", "check_new_keys", "task_overrides"]
 
 _SEVERAL = ("callbacks", "logger")  # groups whose options go together
 
@@ -72,3 +74,9 @@ def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
                 yield parser.parse_override(argument)
             except HydraException:
                 continue
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides

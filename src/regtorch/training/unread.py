@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.training.app import task_overrides
+from regtorch.training.overrides import task_overrides
 
 __all__ = ["unread"]
 

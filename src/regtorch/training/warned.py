@@ -8,8 +8,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regtorch.training.app import say
-from regtorch.training.errors import message, sentence
+from regtorch.training.errors import message, say, sentence
 from regtorch.training.examination import examine
 from regtorch.training.module import RegularizedModule
 from regtorch.training.outputs import write_diagnosis

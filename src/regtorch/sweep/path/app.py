@@ -9,8 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.app import command_line, say, telling
-from regtorch.training.errors import RunError
+from regtorch.training.app import command_line, telling
+from regtorch.training.errors import RunError, say
 
 __all__ = ["main"]
 
