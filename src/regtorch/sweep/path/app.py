@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from regtorch.training.app import command_line, telling
 from regtorch.training.errors import RunError, say
+from regtorch.training.overrides import own_configs, task_overrides
 
 __all__ = ["main"]
 
@@ -44,4 +45,4 @@ def _run(cfg: DictConfig) -> None:
 
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
-        run_path(cfg, folder, dict(job.runtime.choices), list(job.overrides.task))
+        run_path(cfg, folder, dict(job.runtime.choices), [*own_configs(), *task_overrides()])

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.training.app import command_line, telling
 from regtorch.training.errors import RunError, message, usage
+from regtorch.training.overrides import own_configs, task_overrides
 
 if TYPE_CHECKING:
     from regtorch.sweep.search.plan import Plan
@@ -65,7 +66,8 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             work(book, lambda trial: train_trial(trial, book.plan, conf))
             print(f"no trial of {name} is waiting: {', '.join(f'{n} {state}' for state, n in book.counts().items())}")
             return
-        plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
+        trained = [text for text in task_overrides() if not text.lstrip("+~").startswith("search.")]
+        plan = Plan.of(cfg, [*own_configs(), *trained], folder)
         _check(plan, conf)
         trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
         book = Book.start(store, name, plan, trials)
