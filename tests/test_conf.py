@@ -77,6 +77,10 @@ RULES = {
     "constraint=max_norm": rt.MaxNorm(2.0),
     "constraint=unit_norm": rt.UnitNorm(),
     "constraint=non_neg": rt.NonNeg(),
+    "constraint=box": rt.Box(-1.0, 1.0),
+    "constraint=l1_ball": rt.L1Ball(1.0),
+    "constraint=simplex": rt.Simplex(1.0),
+    "constraint=spectral_max": rt.SpectralMax(2.0),
     "constraint=min_max_norm": rt.MinMaxNorm(0.0, 1.0),
 }
 

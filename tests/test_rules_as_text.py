@@ -25,6 +25,10 @@ DEFAULTS: dict[type[Rule], str] = {
     rt.MaxNorm: "MaxNorm(max_value=2.0)",
     rt.UnitNorm: "UnitNorm()",
     rt.NonNeg: "NonNeg()",
+    rt.Box: "Box(low=-1.0, high=1.0)",
+    rt.L1Ball: "L1Ball(radius=1.0)",
+    rt.Simplex: "Simplex(total=1.0)",
+    rt.SpectralMax: "SpectralMax(max_value=1.0)",
     rt.MinMaxNorm: "MinMaxNorm(min_value=0.0, max_value=1.0, rate=1.0)",
 }
 BY_NAME = {"select": "bias", "dim": (0, 1), "epsilon": 1e-7}

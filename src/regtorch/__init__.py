@@ -13,7 +13,7 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 from regtorch import constraints, keras, nn, penalties, schedules, select, testing
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
-from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, NonNeg, Simplex, SpectralMax, UnitNorm
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
@@ -49,12 +49,14 @@ __all__ = [
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
+    "Box",
     "Constraint",
     "Custom",
     "Finding",
     "GroupLasso",
     "Hoyer",
     "HoyerSquare",
+    "L1Ball",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
@@ -62,8 +64,10 @@ __all__ = [
     "Orthogonal",
     "Penalty",
     "SelectionError",
+    "Simplex",
     "SoftOrthogonal",
     "SparseGroupLasso",
+    "SpectralMax",
     "SpectralNorm",
     "TotalVariation",
     "UnitNorm",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from regtorch.bind import BoundPenalty
 
-__all__ = ["Penalty", "nonzero", "rows", "zero"]
+__all__ = ["Penalty", "nonzero", "zero"]
 
 
 _STRENGTHS = ("lam", "l1", "l2")
@@ -166,11 +166,6 @@ class Penalty(Rule):
         from regtorch.bind import BoundPenalty  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
 
         return BoundPenalty(self, model)
-
-
-def rows(w: Tensor) -> Tensor:
-    """The 2-D view (unit, rest) of a units-first weight."""
-    return w.flatten(1) if w.ndim >= 2 else w.reshape(1, -1)
 
 
 def zero(w: Tensor) -> Tensor:
