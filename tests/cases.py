@@ -109,6 +109,11 @@ PENALTIES: dict[str, PenaltyCase] = {
         lambda w: 0.3 * float(np.abs(w).sum()) + 0.2 * float((w**2).sum()),
         lambda s: rt.L1L2(l1=s, l2=s),
     ),
+    "ElasticNet": PenaltyCase(
+        rt.ElasticNet(0.3, 0.75),
+        lambda w: 0.225 * float(np.abs(w).sum()) + 0.0375 * float((w**2).sum()),
+        lambda s: rt.ElasticNet(s, 0.75),
+    ),
     "GroupLasso": PenaltyCase(rt.GroupLasso(0.3), group_lasso, rt.GroupLasso),
     "Orthogonal": PenaltyCase(rt.Orthogonal(0.3), mean_abs_cosine, rt.Orthogonal, proximal=False),
     "Orthogonal columns": PenaltyCase(

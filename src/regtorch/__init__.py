@@ -17,6 +17,7 @@ from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, N
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
+from regtorch.masked import masked
 from regtorch.optimizers import register_optimizer
 from regtorch.param_groups import param_groups
 from regtorch.penalties import (
@@ -26,6 +27,8 @@ from regtorch.penalties import (
     L2,
     L2SP,
     Custom,
+    ElasticNet,
+    FusedLasso,
     GroupLasso,
     Hoyer,
     HoyerSquare,
@@ -52,7 +55,9 @@ __all__ = [
     "Box",
     "Constraint",
     "Custom",
+    "ElasticNet",
     "Finding",
+    "FusedLasso",
     "GroupLasso",
     "Hoyer",
     "HoyerSquare",
@@ -77,6 +82,7 @@ __all__ = [
     "fisher",
     "keras",
     "lam_max",
+    "masked",
     "nn",
     "param_groups",
     "penalties",

@@ -233,3 +233,9 @@ def from_rows(rows: Tensor, dims: tuple[int, ...], shape: torch.Size) -> Tensor:
 def matrix(w: Tensor) -> Tensor:
     """The 2-D view (unit, rest) of a units-first weight."""
     return w.flatten(1) if w.ndim >= 2 else w.reshape(1, -1)
+
+
+def is_submatrix(mask: Tensor) -> bool:
+    """Whether a units-first mask is True for some rows times some columns of the 2-D view, and nowhere else."""
+    m = matrix(mask)
+    return not m.numel() or torch.equal(m, m.any(1, keepdim=True) & m.any(0, keepdim=True))

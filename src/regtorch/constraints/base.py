@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regtorch.rule import Rule
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
     from regtorch.bind import BoundConstraint
 
@@ -27,6 +27,9 @@ class Constraint(Rule):
 
     A subclass gives `__call__` (pure), `project_` (the same in place) and `violation`.
     """
+
+    mixes: ClassVar[bool] = False
+    """Whether it mixes the rows and columns of a matrix, so that it knows no part but some of both."""
 
     @abstractmethod
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -53,6 +56,16 @@ class Constraint(Rule):
     def neutral(self) -> float:
         """What stands where a mask leaves numbers out: a number that changes nothing for the others."""
         return 0.0
+
+    def within(self, mask: Bool[Tensor, "*shape"]) -> Constraint:
+        """The same constraint on the numbers where `mask`, laid out as `__call__` gets a weight, is True.
+
+        Raises:
+            ValueError: there is no projection of such a part.
+        """
+        from regtorch.constraints.part import Part  # which is a constraint itself
+
+        return Part(self, mask)
 
     def on(self, model: nn.Module) -> BoundConstraint:
         """Bind this constraint to the weights of `model` that `select` names; selection happens here, once.

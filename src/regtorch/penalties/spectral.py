@@ -77,6 +77,7 @@ class NuclearNorm(Penalty):
     """
 
     one_step_size: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
 
     lam: float = 0.01
 

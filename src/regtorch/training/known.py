@@ -63,6 +63,7 @@ SETTINGS: Mapping[str, Kind] = {
     "reg.lam": _STRENGTH,
     "reg.l1": _STRENGTH,
     "reg.l2": _STRENGTH,
+    "reg.l1_ratio": number(0, 1),
     "reg.select": _SELECT,
     "reg.convention": choice(*CONVENTIONS),
     "reg.proximal": SWITCH,
@@ -83,7 +84,7 @@ SETTINGS: Mapping[str, Kind] = {
 """The program's own settings."""
 
 OPTIONAL = (
-    *("reg.l1", "reg.l2", "cure", "strength"),
+    *("reg.l1", "reg.l2", "reg.l1_ratio", "cure", "strength"),
     *("constraint.low", "constraint.high", "constraint.radius", "constraint.total"),
 )
 """Those of them that only some options and programs have."""
