@@ -34,6 +34,8 @@ class ConstraintCase:
     formula: Callable[[Array], Array]
     inside: Callable[[Array], bool]
     idempotent: bool = True
+    keeps_zero: bool = True  # a unit that is 0
+    every_scale: bool = True  # whether formula and NumPy agree to rounding at every magnitude and in half precision
 
 
 def row_norms(w: Array) -> Array:
@@ -75,6 +77,30 @@ def live_norms(w: Array) -> Array:
     return norms[norms > 0]
 
 
+def on_simplex(row: Array, total: float) -> Array:
+    """The nearest point with w ≥ 0 and Σw = total, by leaving out numbers without a share (Michelot 1986)."""
+    row = row - row.max(initial=0.0 if not row.size else -np.inf)
+    has = row >= -total
+    while True:
+        t = (row[has].sum() - total) / max(1, has.sum())
+        if (row[has] > t).all():
+            return np.where(has, row - t, 0.0)
+        has &= row > t
+
+
+def in_l1_ball(row: Array, radius: float) -> Array:
+    return row if np.abs(row).sum() <= radius else np.sign(row) * on_simplex(np.abs(row), radius)
+
+
+def clipped(w: Array, largest: float) -> Array:
+    left, values, right = np.linalg.svd(w, full_matrices=False)
+    return (left * np.minimum(values, largest)) @ right
+
+
+def of_rows(project: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda w: np.stack([project(row) for row in w])
+
+
 PENALTIES: dict[str, PenaltyCase] = {
     "L1": PenaltyCase(rt.L1(0.3), lambda w: 0.3 * float(np.abs(w).sum()), rt.L1),
     "L2": PenaltyCase(rt.L2(0.3), lambda w: 0.3 * float((w**2).sum()), rt.L2),
@@ -82,6 +108,11 @@ PENALTIES: dict[str, PenaltyCase] = {
         rt.L1L2(l1=0.3, l2=0.2),
         lambda w: 0.3 * float(np.abs(w).sum()) + 0.2 * float((w**2).sum()),
         lambda s: rt.L1L2(l1=s, l2=s),
+    ),
+    "ElasticNet": PenaltyCase(
+        rt.ElasticNet(0.3, 0.75),
+        lambda w: 0.225 * float(np.abs(w).sum()) + 0.0375 * float((w**2).sum()),
+        lambda s: rt.ElasticNet(s, 0.75),
     ),
     "GroupLasso": PenaltyCase(rt.GroupLasso(0.3), group_lasso, rt.GroupLasso),
     "Orthogonal": PenaltyCase(rt.Orthogonal(0.3), mean_abs_cosine, rt.Orthogonal, proximal=False),
@@ -146,6 +177,32 @@ CONSTRAINTS: dict[str, ConstraintCase] = {
         with_norms(lambda n: 0.25 * np.clip(n, 0.5, 1.5) + 0.75 * n),
         lambda w: True,
         idempotent=False,
+    ),
+}
+
+CONSTRAINTS |= {
+    "Box": ConstraintCase(
+        rt.Box(-0.5, 0.75), lambda w: np.clip(w, -0.5, 0.75), lambda w: bool(((w >= -0.5) & (w <= 0.75)).all())
+    ),
+    "Box above": ConstraintCase(
+        rt.Box(0.25, None), lambda w: np.maximum(w, 0.25), lambda w: bool((w >= 0.25).all()), keeps_zero=False
+    ),
+    "L1Ball": ConstraintCase(
+        rt.L1Ball(1.5),
+        of_rows(lambda row: in_l1_ball(row, 1.5)),
+        lambda w: bool((np.abs(w).sum(1) <= 1.5 + 1e-12).all()),
+    ),
+    "Simplex": ConstraintCase(
+        rt.Simplex(1.5),
+        of_rows(lambda row: on_simplex(row, 1.5)),
+        lambda w: bool((w >= 0).all() and np.allclose(w.sum(1), 1.5, rtol=1e-12)),
+        keeps_zero=False,
+    ),
+    "SpectralMax": ConstraintCase(
+        rt.SpectralMax(1.5),
+        lambda w: clipped(w, 1.5),
+        lambda w: bool(singular_values(w).max(initial=0.0) <= 1.5 + 1e-12),
+        every_scale=False,
     ),
 }
 

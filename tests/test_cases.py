@@ -13,6 +13,7 @@ def test_every_public_penalty_has_a_row():
     of_their_own = {
         rt.EWC,
         rt.L2SP,
+        rt.FusedLasso,
         rt.TotalVariation,
     }  # tested by themselves
     assert public(rt.Penalty) - of_their_own == {type(case.rule) for case in PENALTIES.values()}

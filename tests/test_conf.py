@@ -73,10 +73,16 @@ RULES = {
     "reg=sparse_group_lasso": rt.SparseGroupLasso(0.01, 0.01),
     "reg=spectral_norm": rt.SpectralNorm(0.01),
     "reg=nuclear_norm": rt.NuclearNorm(0.01),
+    "reg=elastic_net": rt.ElasticNet(0.01),
+    "reg=fused_lasso": rt.FusedLasso(0.01, 0.01),
     "reg=total_variation": rt.TotalVariation(0.01),
     "constraint=max_norm": rt.MaxNorm(2.0),
     "constraint=unit_norm": rt.UnitNorm(),
     "constraint=non_neg": rt.NonNeg(),
+    "constraint=box": rt.Box(-1.0, 1.0),
+    "constraint=l1_ball": rt.L1Ball(1.0),
+    "constraint=simplex": rt.Simplex(1.0),
+    "constraint=spectral_max": rt.SpectralMax(2.0),
     "constraint=min_max_norm": rt.MinMaxNorm(0.0, 1.0),
 }
 

@@ -14,6 +14,7 @@ DEFAULTS: dict[type[Rule], str] = {
     rt.L1: "L1(lam=0.01)",
     rt.L2: "L2(lam=0.01)",
     rt.L1L2: "L1L2(l1=0.0, l2=0.0)",
+    rt.ElasticNet: "ElasticNet(alpha=0.01, l1_ratio=0.5)",
     rt.GroupLasso: "GroupLasso(lam=0.01)",
     rt.Orthogonal: "Orthogonal(lam=0.01, mode='rows')",
     rt.Hoyer: "Hoyer(lam=0.01)",
@@ -25,9 +26,13 @@ DEFAULTS: dict[type[Rule], str] = {
     rt.MaxNorm: "MaxNorm(max_value=2.0)",
     rt.UnitNorm: "UnitNorm()",
     rt.NonNeg: "NonNeg()",
+    rt.Box: "Box(low=-1.0, high=1.0)",
+    rt.L1Ball: "L1Ball(radius=1.0)",
+    rt.Simplex: "Simplex(total=1.0)",
+    rt.SpectralMax: "SpectralMax(max_value=1.0)",
     rt.MinMaxNorm: "MinMaxNorm(min_value=0.0, max_value=1.0, rate=1.0)",
 }
-BY_NAME = {"select": "bias", "dim": (0, 1), "epsilon": 1e-7}
+BY_NAME = {"select": "bias", "dim": (0, 1), "epsilon": 1e-7, "blocks": 2}
 
 
 def test_every_public_rule_has_a_row():
@@ -48,7 +53,7 @@ def test_what_is_given_by_name_is_shown_where_it_is_not_the_default(rule: type[R
     given = {f.name: BY_NAME[f.name] for f in dataclasses.fields(rule) if f.kw_only}
     made = rule(**given)
     plain = DEFAULTS[rule].removesuffix(")")
-    shown = ", ".join(f"{name}={given[name]!r}" for name in ("dim", "epsilon", "select") if name in given)
+    shown = ", ".join(f"{name}={given[name]!r}" for name in ("dim", "blocks", "epsilon", "select") if name in given)
     assert repr(made) == f"{plain}{', ' * (not plain.endswith('('))}{shown})"
 
 

@@ -32,6 +32,10 @@ CONSTRAINTS = {
     "along inputs": rt.MaxNorm(0.8, dim=0),
     "unit norm": rt.UnitNorm(),
     "non-negative": rt.NonNeg(),
+    "box": rt.Box(-0.1, 0.2),
+    "l1 ball": rt.L1Ball(0.8),
+    "simplex along inputs": rt.Simplex(dim=0),
+    "spectral": rt.SpectralMax(0.5),
 }
 
 

@@ -13,10 +13,11 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 from regtorch import constraints, keras, nn, penalties, schedules, select, testing
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
-from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, NonNeg, Simplex, SpectralMax, UnitNorm
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
+from regtorch.masked import masked
 from regtorch.optimizers import register_optimizer
 from regtorch.param_groups import param_groups
 from regtorch.penalties import (
@@ -26,6 +27,8 @@ from regtorch.penalties import (
     L2,
     L2SP,
     Custom,
+    ElasticNet,
+    FusedLasso,
     GroupLasso,
     Hoyer,
     HoyerSquare,
@@ -49,12 +52,16 @@ __all__ = [
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
+    "Box",
     "Constraint",
     "Custom",
+    "ElasticNet",
     "Finding",
+    "FusedLasso",
     "GroupLasso",
     "Hoyer",
     "HoyerSquare",
+    "L1Ball",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
@@ -62,8 +69,10 @@ __all__ = [
     "Orthogonal",
     "Penalty",
     "SelectionError",
+    "Simplex",
     "SoftOrthogonal",
     "SparseGroupLasso",
+    "SpectralMax",
     "SpectralNorm",
     "TotalVariation",
     "UnitNorm",
@@ -73,6 +82,7 @@ __all__ = [
     "fisher",
     "keras",
     "lam_max",
+    "masked",
     "nn",
     "param_groups",
     "penalties",

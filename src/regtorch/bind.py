@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regtorch.bound import Bound
 from regtorch.bound_constraint import BoundConstraint
 from regtorch.gradients import accumulate_
+from regtorch.masked import MaskedPenalty
 from regtorch.penalties import Penalty
 from regtorch.receipt import receipt
 from regtorch.rule import wide
@@ -66,15 +67,18 @@ class BoundPenalty(Bound, Term):
     def rule_of(self, weight: Weight) -> Penalty:
         """The penalty of one weight, made for it at binding."""
         if weight.name not in self._rules:
+            mask = self.part_of(weight)
+            rule = self.rule.rule if isinstance(self.rule, MaskedPenalty) else self.rule
             with torch.no_grad():
                 w = self.units(weight, whole(weight.read(self.model)).detach())
-            self._rules[weight.name] = self.rule.for_weight(weight.name, w)
+            made = rule.for_weight(weight.name, w)
+            self._rules[weight.name] = made if mask is None else made.within(mask)
         return self._rules[weight.name]
 
     @torch.no_grad()
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
-        if is_sharded(tensor) and self.rule.by_unit:
+        if is_sharded(tensor) and not self.rule.separable:
             return part_like(self.grad(weight, whole(tensor)), tensor)
         return self.stored(weight, self.rule_of(weight).grad(self.units(weight, tensor)), tensor)
 
@@ -130,7 +134,7 @@ class BoundPenalty(Bound, Term):
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit)
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)
 
 
 def _plain(grad: Tensor | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from regtorch.masked import Masked
 from regtorch.select import Selection, choose
 from regtorch.sharded import is_flattened
 from regtorch.terms import Owned
@@ -26,6 +27,7 @@ class Bound(ABC):
 
     Attributes:
         changes: which weights were unfrozen since binding and joined, and when that was first seen.
+        counts: of weights on a part of which the rule acts, how many numbers that part has.
     """
 
     rule: Any
@@ -34,6 +36,7 @@ class Bound(ABC):
         self.rule = rule
         self.model = model
         self.changes: list[str] = []
+        self.counts: dict[str, int] = {}
         self.selection: Selection = choose(model, rule.select)
         for weight in self.selection.chosen:
             tensor = weight.read(model)
@@ -41,6 +44,14 @@ class Bound(ABC):
                 raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
 
         self._check_units()
+
+    def part_of(self, weight: Weight) -> Tensor | None:
+        """The mask of a weight, laid out as the rule reads the weight; None where the rule has no masks."""
+        if not isinstance(self.rule, Masked):
+            return None
+        mask = self.rule.mask_of(weight.name, weight.shape)
+        self.counts[weight.name] = int(mask.sum())
+        return self.units(weight, mask)
 
     def _check_units(self) -> None:
         for weight in self.selection.chosen if self.rule.by_unit else ():

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from regtorch import hooks
 from regtorch.bound import Bound
 from regtorch.constraints import Constraint
+from regtorch.masked import MaskedConstraint
 from regtorch.receipt import receipt
 from regtorch.sharded import is_sharded, part_like, whole
 from regtorch.terms import Owned
@@ -29,10 +30,19 @@ class BoundConstraint(Bound):
 
     def __init__(self, rule: Constraint, model: nn.Module) -> None:
         super().__init__(rule, model)
+        self._rules: dict[str, Constraint] = {}
         for weight, tensor in self.weights():
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
         self.violation()  # an argument that does not fit a weight shows here, not in the first step
+
+    def rule_of(self, weight: Weight) -> Constraint:
+        """The constraint on one weight."""
+        if weight.name not in self._rules:
+            mask = self.part_of(weight)
+            inside = self.rule.rule if isinstance(self.rule, MaskedConstraint) else self.rule
+            self._rules[weight.name] = inside if mask is None else inside.within(mask)
+        return self._rules[weight.name]
 
     def project_(self) -> None:
         """Bring every chosen weight into the set, in place."""
@@ -56,13 +66,13 @@ class BoundConstraint(Bound):
             elif self.rule.by_unit and not weight.layout.is_view:  # units first is a copy there
                 tensor.copy_(self._projected(weight, tensor))
             else:
-                self.rule.project_(self.units(weight, tensor))
+                self.rule_of(weight).project_(self.units(weight, tensor))
             if found_inf is not None and before is not None:
                 tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
         return found or not any(True for _ in self.weights())
 
     def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
-        return self.stored(weight, self.rule(self.units(weight, tensor)), tensor)
+        return self.stored(weight, self.rule_of(weight)(self.units(weight, tensor)), tensor)
 
     def _computed(self, weight: Weight) -> TypeError:
         return TypeError(
@@ -73,7 +83,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """How far each chosen weight lies outside the set."""
-        return {w.name: self.rule.violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
+        return {w.name: self.rule_of(w).violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
@@ -94,4 +104,4 @@ class BoundConstraint(Bound):
         values = {name: value.item() for name, value in self.by_weight().items()}
         total = f"outside by at most {max(values.values(), default=0.0):.4g}"
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
-        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit)
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

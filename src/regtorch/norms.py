@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regtorch.rule import check_real, wide
 
-__all__ = ["Units", "check_dim", "nonzero", "reduced", "units"]
+__all__ = ["Units", "as_rows", "check_dim", "from_rows", "matrix", "nonzero", "reduced", "units"]
 
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 # Between these norms no square overflows and none that counts vanishes; times the power of two, or divided by it, those
@@ -216,3 +216,26 @@ def _in_parts(rows: Tensor) -> Tensor:
         rest = torch.linalg.vector_norm(rows[..., whole:], dim=-1, keepdim=True)
         parts = torch.cat([parts, rest], -1)
     return _in_parts(parts)
+
+
+def as_rows(v: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The dims `dims` as one, the last."""
+    kept = [d for d in range(v.ndim) if d not in dims]
+    return v.permute([*kept, *sorted(dims)]).flatten(len(kept))
+
+
+def from_rows(rows: Tensor, dims: tuple[int, ...], shape: torch.Size) -> Tensor:
+    """The way back, to a weight of `shape`."""
+    order = [d for d in range(len(shape)) if d not in dims] + sorted(dims)
+    return rows.reshape([shape[d] for d in order]).permute([order.index(d) for d in range(len(shape))])
+
+
+def matrix(w: Tensor) -> Tensor:
+    """The 2-D view (unit, rest) of a units-first weight."""
+    return w.flatten(1) if w.ndim >= 2 else w.reshape(1, -1)
+
+
+def is_submatrix(mask: Tensor) -> bool:
+    """Whether a units-first mask is True for some rows times some columns of the 2-D view, and nowhere else."""
+    m = matrix(mask)
+    return not m.numel() or torch.equal(m, m.any(1, keepdim=True) & m.any(0, keepdim=True))

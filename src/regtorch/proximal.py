@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from regtorch.optimizers import Step, facts_of, step_size
 from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.sharded import is_sharded, part_like, whole
 from regtorch.weights import Weight
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
     """
     terms = list(terms)
     for term in terms:
-        if type(term.rule).prox is Penalty.prox:
+        if not term.rule.has_prox:
             term.rule.prox(torch.zeros(1, 1), 1.0)  # says what is missing
         if term.rule.one_step_size and not facts_of(optimizer).one_step_size:
             raise TypeError(
@@ -54,6 +55,8 @@ def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
                 f"{type(optimizer).__name__} has one for each coordinate; use SGD, or attach without proximal=True"
             )
         for weight, tensor in term.weights():
+            if not term.rule_of(weight).has_prox:
+                term.rule_of(weight).prox(tensor, 1.0)  # so does this, of a part
             if not isinstance(tensor, nn.Parameter):
                 raise TypeError(
                     f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
@@ -74,7 +77,7 @@ def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]]) -> None:
         p = chain.tensor
         if p.grad is None:
             continue
-        new = _prox(chain, step_size(optimizer, groups[id(p)], p))
+        new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
         p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
 
 
@@ -89,8 +92,10 @@ def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
     return list(chains.values())
 
 
-def _prox(chain: _Chain, step: Step) -> Tensor:
-    w, layout = chain.tensor, chain.weight.layout
+def _prox(chain: _Chain, w: Tensor, step: Step) -> Tensor:
+    if is_sharded(w) and not all(rule.separable for _, rule in chain.rules):
+        return part_like(_prox(chain, whole(w), whole(step) if isinstance(step, Tensor) else step), w)
+    layout = chain.weight.layout
     for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
         t = step * factor
         by_unit = rule.by_unit

@@ -17,6 +17,7 @@ def receipt(
     by_weight: Mapping[str, str],
     changes: Sequence[str] = (),
     by_unit: bool = False,
+    counts: Mapping[str, int] | None = None,
 ) -> str:
     """A heading, a line for each chosen weight, what changed, and each weight left out with the reason.
 
@@ -27,11 +28,13 @@ def receipt(
         by_weight: what a line says of one.
         changes: what changed since binding.
         by_unit: say where each weight's units lie.
+        counts: of weights on a part of which the rule acts, how many parameters that part has.
     """
     chosen = selection.chosen
-    parameters = sum(w.shape.numel() for w in chosen)
+    counts = counts or {}
+    parameters = sum(counts.get(w.name, w.shape.numel()) for w in chosen)
     head = f"{rule}: {len(chosen)} weight{'s' * (len(chosen) != 1)}, {parameters:,} parameters, {total}"
-    lines = [(*_columns(w), by_weight.get(w.name, "") + f"  {w.layout}" * by_unit) for w in chosen]
+    lines = [(*_columns(w, counts.get(w.name)), by_weight.get(w.name, "") + f"  {w.layout}" * by_unit) for w in chosen]
     left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
     widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
     text = [head, *_table(lines, widths)]
@@ -49,9 +52,10 @@ def receipt(
     return "\n".join(text)
 
 
-def _columns(weight: Weight) -> tuple[str, str, str]:
+def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:
     name = " = ".join(weight.names)
-    return name, "×".join(map(str, weight.shape)) or "scalar", f"{weight.shape.numel():,}"
+    of = "" if count is None else f"{count:,} of "
+    return name, "×".join(map(str, weight.shape)) or "scalar", f"{of}{weight.shape.numel():,}"
 
 
 def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:

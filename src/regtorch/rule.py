@@ -100,7 +100,20 @@ def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switche
         TypeError: `value` is not a real number.
         ValueError: it is negative, infinite or not a number.
     """
-    expected = f"{owner}: {argument} must be a finite number of at least 0, received {value!r}"
+    return _number(f"{owner}: {argument} must be a finite number of at least 0, received {value!r}", value, hint, 0.0)
+
+
+def finite(owner: str, argument: str, value: object, hint: str) -> float:
+    """The same of a number that may be negative.
+
+    Raises:
+        TypeError: `value` is not a real number.
+        ValueError: it is infinite or not a number.
+    """
+    return _number(f"{owner}: {argument} must be a finite number, received {value!r}", value, hint, -math.inf)
+
+
+def _number(expected: str, value: object, hint: str, least: float) -> float:
     if isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex():
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -109,7 +122,7 @@ def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switche
         number = float(value)
     except OverflowError:  # an int beyond every float
         number = math.inf
-    if not math.isfinite(number) or number < 0:
+    if not math.isfinite(number) or number < least:
         raise ValueError(f"{expected}; {hint}")
     return number
 

@@ -1,13 +1,14 @@
-"""The largest singular value of a matrix, by power iteration."""
+"""Singular values of a matrix: the largest one by power iteration, and all of them changed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["largest_singular", "precise"]
+__all__ = ["largest_singular", "may_look", "precise", "with_singular"]
 
 _functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _ITERATIONS = 2000
@@ -19,6 +20,22 @@ def precise(w: Tensor) -> torch.autocast:
     return torch.autocast(w.device.type, enabled=False)
 
 
+def may_look() -> bool:
+    """Whether code may depend on numbers that it finds: neither a compiler nor vmap has loops that end by them."""
+    return not torch.compiler.is_compiling() and _functorch.maybe_current_level() is None
+
+
+def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """A (rows, columns) matrix that is not empty, with its singular values, the largest first, changed.
+
+    Rows and columns of zeros stay zero, to the bit.
+    """
+    live = w.detach() != 0
+    with precise(w):
+        left, values, right = torch.linalg.svd(w, full_matrices=False)
+        return (left * change(values)) @ right * live.any(1, keepdim=True) * live.any(0, keepdim=True)
+
+
 @torch.no_grad()
 def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors u and v with u·Wv the largest singular value of a (rows, columns) matrix that is not empty.
@@ -27,8 +44,7 @@ def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
     within rounding, or after 2,000 iterations: where the next singular value nearly agrees, the vectors are not well
     determined. Of two equal singular values it finds one.
     """
-    if torch.compiler.is_compiling() or _functorch.maybe_current_level() is not None:
-        # Neither a compiler nor vmap has loops that end by what they find.
+    if not may_look():
         left, _, right = torch.linalg.svd(w, full_matrices=False)
         return left[:, 0], right[0]
     with precise(w):

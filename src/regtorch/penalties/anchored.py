@@ -30,6 +30,11 @@ class _Anchored(Penalty):
         """No: every number counts by itself."""
         return False
 
+    @property
+    def neutral(self) -> float | Tensor:
+        """w₀, at no distance."""
+        return self.start if isinstance(self.start, Tensor) else 0.0
+
     def importance(self) -> Tensor | float:
         """The factors f."""
         return 1.0

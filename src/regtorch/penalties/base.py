@@ -14,11 +14,11 @@ from regtorch.norms import nonzero
 from regtorch.rule import Rule, nonnegative, wide
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
     from regtorch.bind import BoundPenalty
 
-__all__ = ["Penalty", "nonzero", "rows", "zero"]
+__all__ = ["Penalty", "nonzero", "zero"]
 
 
 _STRENGTHS = ("lam", "l1", "l2")
@@ -51,6 +51,9 @@ class Penalty(Rule):
 
     separable: ClassVar[bool] = False
     """Whether the penalty is a sum over single numbers, so that the parts of a sharded weight add up."""
+
+    mixes: ClassVar[bool] = False
+    """Whether `prox` mixes the rows and columns of a matrix, so that it knows no part but some of both."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,6 +116,17 @@ class Penalty(Rule):
         return True
 
     @property
+    def neutral(self) -> float | Tensor:
+        """What stands where a mask leaves numbers out."""
+        return 0.0
+
+    def within(self, mask: Bool[Tensor, "units *fan_in"]) -> Penalty:
+        """The same penalty of the numbers where `mask`, laid out as `__call__` gets a weight, is True."""
+        from regtorch.penalties.part import Part  # which is a penalty itself
+
+        return Part(self, mask)
+
+    @property
     def weight_decay(self) -> float | None:
         """The `weight_decay` that has the same gradient, weight_decay · w; None where there is none."""
         return None
@@ -135,6 +149,11 @@ class Penalty(Rule):
         """The same for many weights; overridden where many at once are faster."""
         for w, g in zip(weights, into, strict=True):
             self.add_grad_(w, g, factor)
+
+    @property
+    def has_prox(self) -> bool:
+        """Whether there is a proximal step."""
+        return type(self).prox is not Penalty.prox
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
@@ -166,11 +185,6 @@ class Penalty(Rule):
         from regtorch.bind import BoundPenalty  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
 
         return BoundPenalty(self, model)
-
-
-def rows(w: Tensor) -> Tensor:
-    """The 2-D view (unit, rest) of a units-first weight."""
-    return w.flatten(1) if w.ndim >= 2 else w.reshape(1, -1)
 
 
 def zero(w: Tensor) -> Tensor:

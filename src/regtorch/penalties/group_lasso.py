@@ -1,4 +1,4 @@
-"""The group lasso: whole output units go to zero together."""
+"""The group lasso: whole output units, or blocks of them, go to zero together."""
 
 from __future__ import annotations
 
@@ -24,56 +24,81 @@ _NEWTON_STEPS = 10  # settles to the last bit, also with steps that differ by 20
 
 @dataclass(frozen=True, repr=False)
 class GroupLasso(Penalty):
-    """λ Σ_u √fan_in ‖w_u‖₂ over the output units u: whole units go to zero (Yuan & Lin 2006).
+    """λ Σ_g √n_g ‖w_g‖₂ over groups of n_g numbers: output units (n_g = fan_in) or blocks of them (Yuan & Lin 2006).
 
     Args:
-        lam: the strength λ; √fan_in makes it comparable between layers of different width.
+        lam: the strength λ; √n_g makes it comparable between layers of different width.
         dim: the dims of one unit, in torch's layout, whose sizes' product is fan_in; None means all but the output
             unit's.
+        blocks: how many units that follow each other make one group: 64 for the heads of attention in a projection to
+            heads of 64 numbers; with `dim=0` those in the projection back.
         select: which weights.
 
     Raises:
-        TypeError: `lam` is not a number, or `dim` is neither None, an int nor several.
-        ValueError: `lam` is negative, infinite or NaN.
+        TypeError: `lam` is not a number, `dim` is neither None, an int nor several, or `blocks` is not an int.
+        ValueError: `lam` is negative, infinite or NaN, or `blocks` below 1; of a weight: it has no such dim, or its
+            units do not make whole blocks.
 
     Example:
         >>> import torch, regtorch as rt
         >>> rt.GroupLasso(0.1)(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))  # 0.1 · √2 · 5
         tensor(0.7071)
+        >>> rt.GroupLasso(0.1, blocks=2)(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))  # 0.1 · √4 · 5
+        tensor(1.)
     """
 
     prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
     dim: int | Sequence[int] | None = field(default=None, kw_only=True)
+    blocks: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(dim=check_dim(self.name, self.dim))
+        if type(self.blocks) is not int:
+            raise TypeError(f"{self.name}: blocks must be an int, the units of a group, received {self.blocks!r}")
+        if self.blocks < 1:
+            raise ValueError(f"{self.name}: blocks must be at least 1, a group for each unit, received {self.blocks}")
 
     @property
     def by_unit(self) -> bool:
         """True unless `dim` names the dims itself."""
         return self.dim is None
 
-    def _units(self, w: Tensor) -> tuple[Units, tuple[int, ...], float]:
-        """The units, the dims they are made of, and λ √fan_in."""
+    def _groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """A view of `w` with the dims that a group is made of."""
         dims = reduced(self.name, w, self.dim)
+        if self.blocks == 1:
+            return w, dims
+        kept = [d for d in range(w.ndim) if d not in dims]
+        if len(kept) != 1 or w.shape[kept[0]] % self.blocks:
+            raise ValueError(
+                f"{self.name}: blocks must divide the units of a weight, which lie in one dim, received "
+                f"blocks={self.blocks} and dim={self.dim!r} for a weight of shape {tuple(w.shape)}"
+            )
+        at = kept[0]
+        view = w.unflatten(at, (w.shape[at] // self.blocks, self.blocks))
+        return view, tuple(d for d in range(view.ndim) if d != at)
+
+    def _units(self, w: Tensor) -> tuple[Units, tuple[int, ...], float]:
+        """The groups, the dims they are made of, and λ √n_g."""
+        w, dims = self._groups(w)
         return units(w, dims), dims, self.lam * math.sqrt(math.prod([w.shape[d] for d in dims]))
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value; its gradient at a zero unit is 0. A unit with an infinite or NaN number costs that."""
         if not self.active:
-            reduced(self.name, w, self.dim)
+            self._groups(w)
             return zero(wide(w))
         found, _, strength = self._units(w)
         return (strength * found.length.sum()).to(found.w.dtype)
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """λ √fan_in w_u / ‖w_u‖; NaN where an infinite or NaN number leaves no direction."""
+        """λ √n_g w_g / ‖w_g‖; NaN where an infinite or NaN number leaves no direction."""
         found, _, strength = self._units(w.detach())
         pull = found.factor(strength, strength)
-        return (found.of_length(strength) if pull is None else found.w * pull).to(w.dtype)
+        return (found.of_length(strength) if pull is None else found.w * pull).to(w.dtype).reshape(w.shape)
 
     @torch.no_grad()
     def add_grad_(
@@ -81,6 +106,7 @@ class GroupLasso(Penalty):
     ) -> None:
         """One norm and one fused multiply-add, no copy of the weight unless a norm is far from 1."""
         found, _, strength = self._units(w)
+        (w, _), (into, _) = self._groups(w), self._groups(into)
         pull = found.factor(strength, strength)
         if pull is None:
             into.add_(found.of_length(strength).mul_(factor).to(w.dtype))
@@ -90,8 +116,8 @@ class GroupLasso(Penalty):
             into.add_((found.w * pull.mul_(factor)).to(w.dtype))
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The largest norm of a unit of g, over √fan_in."""
-        dims = reduced(self.name, g, self.dim)
+        """The largest norm of a group of g, over √n_g."""
+        g, dims = self._groups(g)
         return units(g, dims).length.max() / math.sqrt(math.prod([g.shape[d] for d in dims]))
 
     def prox(
@@ -101,12 +127,15 @@ class GroupLasso(Penalty):
         found, dims, strength = self._units(w.detach())
         if not w.numel():
             return w.clone()
-        threshold = _product(step, strength, found.w)
+        if isinstance(step, Tensor) and step.ndim:
+            step, _ = self._groups(step)
+        threshold, v = _product(step, strength, found.w), wide(self._groups(w.detach())[0])
         if threshold.ndim == 0:
             norm = found.length
-            shrunk = torch.where(norm <= threshold, 0.0, 1 - threshold / nonzero(norm))
-            return (wide(w.detach()) * shrunk).to(w.dtype)
-        return self._prox_by_coordinate(wide(w.detach()), found.near_one(), dims, threshold).to(w.dtype)
+            new = v * torch.where(norm <= threshold, 0.0, 1 - threshold / nonzero(norm))
+        else:
+            new = self._prox_by_coordinate(v, found.near_one(), dims, threshold)
+        return new.to(w.dtype).reshape(w.shape)
 
     def _prox_by_coordinate(self, w: Tensor, found: Units, dims: tuple[int, ...], threshold: Tensor) -> Tensor:
         # z = v·r/(r + t·c) with r = ‖z‖, so Σ v²/(r + t·c)² = 1. The root of 1/√Σ - 1 in r: that function is nearly

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from regtorch.norms import nonzero, units
-from regtorch.penalties.base import Penalty, rows, zero
+from regtorch.norms import matrix, nonzero, units
+from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Orthogonal(Penalty):
 
     def _directions(self, w: Tensor) -> tuple[Tensor, Tensor, float]:
         """Unit vectors to compare, their norms (1 for zero), and λ over the number of ordered pairs."""
-        v = rows(wide(w))
+        v = matrix(wide(w))
         found = units(v if self.mode == "rows" else v.T, (1,)).near_one()
         n = found.w.shape[0]
         strength = self.lam / (n * (n - 1)) if n > 1 else 0.0

@@ -20,17 +20,18 @@ __all__ = ["SparseGroupLasso"]
 
 @dataclass(frozen=True, repr=False)
 class SparseGroupLasso(Penalty):
-    """l1 Σ|w| + λ Σ_u √fan_in ‖w_u‖₂ over the output units u (Simon et al. 2013).
+    """l1 Σ|w| + λ Σ_g √n_g ‖w_g‖₂ over groups g of n_g numbers, the output units (Simon et al. 2013).
 
     Args:
         l1: the strength of Σ|w|.
         lam: the strength λ of the units' norms.
         dim: the dims of one unit, as of `GroupLasso`.
+        blocks: how many units make one group, as of `GroupLasso`.
         select: which weights.
 
     Raises:
-        TypeError: a strength is not a number, or `dim` is neither None, an int nor several.
-        ValueError: a strength is negative, infinite or NaN.
+        TypeError: a strength is not a number, `dim` is neither None, an int nor several, or `blocks` is not an int.
+        ValueError: a strength is negative, infinite or NaN, or `blocks` below 1.
 
     Example:
         >>> import torch, regtorch as rt
@@ -43,17 +44,19 @@ class SparseGroupLasso(Penalty):
     l1: float = 0.01
     lam: float = 0.01
     dim: int | Sequence[int] | None = field(default=None, kw_only=True)
+    blocks: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(dim=self._parts()[1].dim)
 
     def _parts(self) -> tuple[L1, GroupLasso]:
-        return L1(self.l1), GroupLasso(self.lam, dim=self.dim)
+        return L1(self.l1), GroupLasso(self.lam, dim=self.dim, blocks=self.blocks)
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
         """L1 and GroupLasso of strength 1."""
-        return [(L1(1.0, select=self.select), self.l1), (GroupLasso(1.0, dim=self.dim, select=self.select), self.lam)]
+        group = GroupLasso(1.0, dim=self.dim, blocks=self.blocks, select=self.select)
+        return [(L1(1.0, select=self.select), self.l1), (group, self.lam)]
 
     @property
     def by_unit(self) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.penalties.base import Penalty, rows, zero
+from regtorch.norms import matrix
+from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-from regtorch.singular import largest_singular, precise
+from regtorch.singular import largest_singular, precise, with_singular
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,7 +42,7 @@ class SpectralNorm(Penalty):
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value, by power iteration."""
         check_real(self.name, w)
-        v = rows(wide(w))
+        v = matrix(wide(w))
         if not self.active or not v.numel():
             return zero(v)
         left, right = largest_singular(v.detach())
@@ -50,7 +51,7 @@ class SpectralNorm(Penalty):
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """λ u₁v₁ᵀ."""
-        v = rows(wide(w.detach()))
+        v = matrix(wide(w.detach()))
         if not v.numel():
             return torch.zeros_like(w)
         left, right = largest_singular(v)
@@ -76,13 +77,14 @@ class NuclearNorm(Penalty):
     """
 
     one_step_size: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
 
     lam: float = 0.01
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value, by a singular value decomposition; its gradient on the null space is 0."""
         check_real(self.name, w)
-        v = rows(wide(w))
+        v = matrix(wide(w))
         if not self.active or not v.numel():
             return zero(v)
         with precise(v):
@@ -97,7 +99,7 @@ class NuclearNorm(Penalty):
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """λ U Vᵀ."""
-        v = rows(wide(w.detach()))
+        v = matrix(wide(w.detach()))
         if not v.numel():
             return torch.zeros_like(w)
         with precise(v):
@@ -105,7 +107,7 @@ class NuclearNorm(Penalty):
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The largest singular value of g."""
-        return torch.linalg.matrix_norm(rows(wide(g)), 2)
+        return torch.linalg.matrix_norm(matrix(wide(g)), 2)
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
@@ -117,12 +119,11 @@ class NuclearNorm(Penalty):
         """
         if isinstance(step, Tensor) and step.ndim:
             raise TypeError(f"{self.name} has no proximal step with a step size for each coordinate; use SGD")
-        v = rows(wide(w.detach()))
+        v = matrix(wide(w.detach()))
         if not v.numel():
             return w.clone()
-        with precise(v):
-            left, values, right = torch.linalg.svd(v, full_matrices=False)
-            return ((left * (values - step * self.lam).clamp(min=0)) @ right).reshape(w.shape).to(w.dtype)
+        shrunk = with_singular(v, lambda values: (values - step * self.lam).clamp(min=0))
+        return shrunk.reshape(w.shape).to(w.dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +152,7 @@ class SoftOrthogonal(Penalty):
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value, computed in at least float32 even under autocast."""
         check_real(self.name, w)
-        v = rows(wide(w))
+        v = matrix(wide(w))
         if not self.active or not v.numel():
             return zero(v)
         with precise(v):
@@ -161,7 +162,7 @@ class SoftOrthogonal(Penalty):
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """4λ (WWᵀ - I) W."""
-        v = rows(wide(w.detach()))
+        v = matrix(wide(w.detach()))
         with precise(v):
             gram = _smaller_gram(v)
             pulled = gram @ v if len(gram) == v.shape[0] else v @ gram

@@ -63,6 +63,7 @@ SETTINGS: Mapping[str, Kind] = {
     "reg.lam": _STRENGTH,
     "reg.l1": _STRENGTH,
     "reg.l2": _STRENGTH,
+    "reg.l1_ratio": number(0, 1),
     "reg.select": _SELECT,
     "reg.convention": choice(*CONVENTIONS),
     "reg.proximal": SWITCH,
@@ -71,6 +72,10 @@ SETTINGS: Mapping[str, Kind] = {
     "constraint.select": _SELECT,
     "constraint.max_value": number(0),
     "constraint.min_value": number(0),
+    "constraint.low": number() | NULL,
+    "constraint.high": number() | NULL,
+    "constraint.radius": number(0),
+    "constraint.total": number(0),
     "constraint.rate": number(0, 1),
     "constraint.dim": count() | several(count()) | NULL,
     "constraint.epsilon": number(0),
@@ -78,7 +83,10 @@ SETTINGS: Mapping[str, Kind] = {
 }
 """The program's own settings."""
 
-OPTIONAL = ("reg.l1", "reg.l2", "cure", "strength")
+OPTIONAL = (
+    *("reg.l1", "reg.l2", "reg.l1_ratio", "cure", "strength"),
+    *("constraint.low", "constraint.high", "constraint.radius", "constraint.total"),
+)
 """Those of them that only some options and programs have."""
 
 ARGUMENTS: Mapping[str, Kind] = {

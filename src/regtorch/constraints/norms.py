@@ -1,7 +1,4 @@
-"""Constraints: the nearest weight inside a set, applied after every optimizer step.
-
-A weight is read as *units first*: dim 0 names the output units, a tensor of fewer than two dims is one unit.
-"""
+"""Constraints on the Euclidean norm of each unit: directions are kept, norms are mapped."""
 
 from __future__ import annotations
 
@@ -12,64 +9,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.norms import Units, check_dim, reduced, units
-from regtorch.rule import Rule, check_real, nonnegative, wide
+from regtorch.rule import nonnegative, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from regtorch.bind import BoundConstraint
-
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "NormConstraint", "UnitNorm"]
-
-
-# By how many units in the last place a norm, which is a sum, differs after its unit was scaled to it.
-_ROUNDING = {torch.float32: 16, torch.float64: 64}
-
-
-class Constraint(Rule):
-    """A set of weights and the way into it.
-
-    A subclass gives `__call__` (pure), `project_` (the same in place) and `violation`.
-    """
-
-    @abstractmethod
-    def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """`w` brought into the set: pure, idempotent, the identity inside it; zero rows stay zero.
-
-        Raises:
-            TypeError: `w` does not hold real floating-point numbers.
-        """
-
-    @abstractmethod
-    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`."""
-
-    @abstractmethod
-    def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The largest distance of a unit of `w` from the set; 0 inside."""
-
-    @property
-    def by_unit(self) -> bool:
-        """Whether output units matter, so that a weight must be read units first."""
-        return False
-
-    def on(self, model: nn.Module) -> BoundConstraint:
-        """Bind this constraint to the weights of `model` that `select` names; selection happens here, once.
-
-        Raises:
-            SelectionError: `select` is not understood or matches nothing; the names there are follow.
-        """
-        from regtorch.bind import BoundConstraint  # the one step up: a convenience, as Penalty.on
-
-        return BoundConstraint(self, model)
+__all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
 
 
 @dataclass(frozen=True, repr=False)
 class NormConstraint(Constraint):
-    """A set told by the Euclidean norm of each unit: the direction is kept, the norm is mapped.
+    """A set told by the Euclidean norm of each unit: the direction is kept, the norm is mapped; a zero unit stays zero.
 
     Args:
         dim: the dims reduced by the norm, in torch's layout; None means all but the output unit's.
@@ -120,7 +74,7 @@ class NormConstraint(Constraint):
             return target
         # Within rounding of the set's edge a unit stays too, so that a second application changes nothing.
         precision = torch.finfo(w.dtype)
-        rounding = _ROUNDING[norm.dtype] * torch.finfo(norm.dtype).eps + precision.eps / 2
+        rounding = ROUNDING[norm.dtype] * torch.finfo(norm.dtype).eps + precision.eps / 2
         near = norm.clamp(max=torch.finfo(norm.dtype).max) * rounding
         grain = precision.smallest_normal * precision.eps * math.sqrt(w.numel() / max(norm.numel(), 1)) / 2
         if grain > rounding * min(found.least, self.bounds[1]):  # what rounding to numbers next to 0 does to a norm
@@ -264,33 +218,3 @@ class MinMaxNorm(NormConstraint):
         """Rate · nearest + (1 - rate) · norm, written so that a norm inside stays exactly what it is."""
         nearest = self.nearest(norm)
         return nearest if self.rate == 1 else norm + self.rate * (nearest - norm)
-
-
-@dataclass(frozen=True, repr=False)
-class NonNeg(Constraint):
-    """No element below 0, as Keras's `NonNeg`.
-
-    Args:
-        select: which weights.
-
-    Example:
-        >>> import torch, regtorch as rt
-        >>> rt.NonNeg()(torch.tensor([1.0, -2.0]))
-        tensor([1., 0.])
-    """
-
-    def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """max(w, 0), element by element."""
-        check_real(self.name, w)
-        return w.clamp(min=0)
-
-    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same in place."""
-        check_real(self.name, w)
-        return w.clamp_(min=0)
-
-    def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """How far the most negative element lies below 0."""
-        check_real(self.name, w)
-        below = wide(w).neg().clamp(min=0)
-        return below.max() if below.numel() else below.sum()

@@ -1,0 +1,56 @@
+"""A constraint on a part of a weight: on the numbers where a mask is True."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from regtorch.constraints.base import Constraint
+from regtorch.norms import is_submatrix
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["Part"]
+
+
+class Part(Constraint):
+    """The rule as if all other numbers were not there; they stay what they are."""
+
+    rule: Constraint
+    mask: Tensor
+
+    def __init__(self, rule: Constraint, mask: Tensor) -> None:
+        if rule.mixes and not is_submatrix(mask):
+            raise ValueError(
+                f"{rule.name} projects the rows and columns of a matrix: let its mask be True for some rows times some "
+                "columns"
+            )
+        self._set(rule=rule, mask=mask, select=rule.select)
+
+    def __repr__(self) -> str:
+        return f"{self.rule!r} where a mask is True"
+
+    @property
+    def by_unit(self) -> bool:
+        """As of the rule inside."""
+        return self.rule.by_unit
+
+    def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        mask = self.mask.to(w.device)
+        return torch.where(mask, w, self.rule.neutral), mask
+
+    def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The part brought into the set."""
+        seen, mask = self._seen(w)
+        return torch.where(mask, self.rule(seen), w)
+
+    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The same, written into `w`."""
+        return w.copy_(self(w))
+
+    def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The largest distance of the part of a unit from the set."""
+        return self.rule.violation(self._seen(w)[0])

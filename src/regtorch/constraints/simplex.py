@@ -1,0 +1,177 @@
+"""Constraints on the sum of each unit: the ball of Σ|w| and the simplex, by exact Euclidean projections."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from regtorch.constraints.base import ROUNDING, Constraint
+from regtorch.norms import as_rows, check_dim, from_rows, nonzero, reduced
+from regtorch.rule import nonnegative, wide
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["L1Ball", "Simplex"]
+
+
+@dataclass(frozen=True, repr=False)
+class _Summed(Constraint):
+    """A set told by the sum of each unit."""
+
+    dim: int | Sequence[int] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(dim=check_dim(self.name, self.dim))
+
+    @property
+    def by_unit(self) -> bool:
+        """True unless `dim` names the dims itself."""
+        return self.dim is None
+
+    @property
+    @abstractmethod
+    def _total(self) -> float:
+        """The sum at the edge of the set."""
+
+    @abstractmethod
+    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+        """Whether each row lies in the set; `rounding` is what rounding does to the sum of a row on its edge."""
+
+    @abstractmethod
+    def _nearest(self, rows: Tensor) -> Tensor:
+        """The nearest point of the set to each row, which lies outside."""
+
+    def _rows(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """A row for each unit, in float64 where there is one: a sum of many numbers is then exact in float32."""
+        dims = reduced(self.name, w, self.dim)
+        return as_rows(wide(w) if w.device.type == "mps" else w.double(), dims), dims
+
+    def _moved(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """The rows brought into the set; those inside, within the rounding of `dtype`, stay what they are."""
+        info, own = torch.finfo(rows.dtype), torch.finfo(dtype)
+        relative = ROUNDING[rows.dtype] * info.eps + (own.eps / 2 if dtype != rows.dtype else 0.0)
+        grain = own.smallest_normal * own.eps * rows.shape[-1] / 2  # of numbers next to 0
+        inside = self._inside(rows.detach(), rows.new_tensor(relative * self._total + grain))
+        return torch.where(inside, rows, self._nearest(rows))
+
+    def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The nearest weight in the set, unit by unit, by sorting (Duchi et al. 2008)."""
+        rows, dims = self._rows(w)
+        return from_rows(self._moved(rows, w.dtype), dims, w.shape).to(w.dtype) if w.numel() else w.clone()
+
+    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The same, written into `w`."""
+        return w.copy_(self(w))
+
+    def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The largest Euclidean distance of a unit from the set."""
+        rows, _ = self._rows(w)
+        if not w.numel():
+            return wide(w).sum()
+        there = rows > -torch.inf  # a mask leaves the others out
+        way = torch.where(there, rows - self._moved(rows, w.dtype), 0.0)
+        return torch.linalg.vector_norm(way, dim=-1).max().to(wide(w).dtype)
+
+
+@dataclass(frozen=True, repr=False)
+class L1Ball(_Summed):
+    """Each unit with Σ|w| ≤ radius: small numbers of a unit outside become exact zeros (Duchi et al. 2008).
+
+    Args:
+        radius: the largest Σ|w| of a unit, in units of weight.
+        dim: the dims of one unit, in torch's layout; None means all but the output unit's.
+        select: which weights.
+
+    Raises:
+        TypeError: `radius` is not a number, or `dim` is neither None, an int nor several.
+        ValueError: `radius` is negative, infinite or NaN; of a weight: it has no such dim.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.L1Ball(1.0)(torch.tensor([[1.0, -0.5, 0.1], [0.2, 0.3, 0.1]]))
+        tensor([[ 0.7500, -0.2500,  0.0000],
+                [ 0.2000,  0.3000,  0.1000]])
+    """
+
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(radius=nonnegative("L1Ball", "radius", self.radius, "give the largest Σ|w| of a unit, such as 1"))
+
+    @property
+    def _total(self) -> float:
+        return self.radius
+
+    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+        return rows.abs().sum(-1, keepdim=True) <= self.radius + rounding
+
+    def _nearest(self, rows: Tensor) -> Tensor:
+        return rows.sign() * _on_simplex(rows.abs(), self.radius)
+
+
+@dataclass(frozen=True, repr=False)
+class Simplex(_Summed):
+    """Each unit with w ≥ 0 and Σw = total: weights that are shares (projection of Held, Wolfe & Crowder 1974).
+
+    Args:
+        total: what the numbers of a unit add up to.
+        dim: the dims of one unit, in torch's layout; None means all but the output unit's.
+        select: which weights.
+
+    Raises:
+        TypeError: `total` is not a number, or `dim` is neither None, an int nor several.
+        ValueError: `total` is negative, infinite or NaN; of a weight: it has no such dim.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.Simplex()(torch.tensor([[1.0, -0.5, 0.5], [0.2, 0.3, 0.5]]))
+        tensor([[0.7500, 0.0000, 0.2500],
+                [0.2000, 0.3000, 0.5000]])
+    """
+
+    total: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(total=nonnegative("Simplex", "total", self.total, "give what a unit adds up to, such as 1"))
+
+    @property
+    def neutral(self) -> float:
+        """Minus infinity, whose share is 0."""
+        return -torch.inf
+
+    @property
+    def _total(self) -> float:
+        return self.total
+
+    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+        shares = rows.clamp(min=0)
+        least = ((rows >= 0) | (rows == self.neutral)).all(-1, keepdim=True)
+        return least & ((shares.sum(-1, keepdim=True) - self.total).abs() <= rounding)
+
+    def _nearest(self, rows: Tensor) -> Tensor:
+        return _on_simplex(rows, self.total)
+
+
+def _on_simplex(rows: Tensor, total: float) -> Tensor:
+    """max(w - t, 0) of each row, with the t at which it adds up to `total`.
+
+    All is measured from the largest number of a row, so that nothing is lost where numbers are far above `total`.
+    """
+    top = rows.amax(-1, keepdim=True)
+    below = (rows - top.where(top > -torch.inf, 0.0)).clamp(min=-total)  # what lies lower has no share either
+    falling = below.detach().sort(-1, descending=True).values
+    count = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device)
+    share = (falling * count > falling.cumsum(-1) - total).sum(-1, keepdim=True).clamp(min=1)
+    least = falling.gather(-1, share - 1)
+    has = below >= least
+    found = (below - ((below * has).sum(-1, keepdim=True) - total) / has.sum(-1, keepdim=True)).clamp(min=0)
+    return found * (total / nonzero(found.sum(-1, keepdim=True)))

@@ -1,0 +1,91 @@
+"""A constraint on the singular values of a weight as a matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from regtorch.constraints.base import ROUNDING, Constraint
+from regtorch.norms import matrix
+from regtorch.rule import check_real, nonnegative, wide
+from regtorch.singular import may_look, with_singular
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["SpectralMax"]
+
+
+@dataclass(frozen=True, repr=False)
+class SpectralMax(Constraint):
+    """The largest singular value of the (units, fan_in) matrix at most `max_value`: no layer stretches more than that.
+
+    The nearest matrix is the one with its singular values clipped, so that smaller ones stay (Miyato et al. 2018's
+    spectral normalization divides all of them). It takes a singular value decomposition at each step. A convolution is
+    the matrix of its rows, a row for each output channel: what bounds this matrix bounds the convolution, as a map of
+    images, by √(the number of its taps) times as much.
+
+    Args:
+        max_value: the largest singular value allowed.
+        select: which weights.
+
+    Raises:
+        TypeError: `max_value` is not a number.
+        ValueError: `max_value` is negative, infinite or NaN.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.SpectralMax(2.0)(torch.diag(torch.tensor([3.0, 1.0])))
+        tensor([[2., 0.],
+                [0., 1.]])
+    """
+
+    mixes: ClassVar[bool] = True
+
+    max_value: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hint = "give the largest singular value allowed, such as 1"
+        self._set(max_value=nonnegative("SpectralMax", "max_value", self.max_value, hint))
+
+    @property
+    def by_unit(self) -> bool:
+        """Yes: a row is a unit."""
+        return True
+
+    def _most(self, v: Tensor, dtype: torch.dtype) -> float:
+        """The largest singular value that one application leaves, within rounding."""
+        rounding = (ROUNDING[v.dtype] + 4 * math.sqrt(min(v.shape))) * torch.finfo(v.dtype).eps
+        if dtype != v.dtype:
+            rounding += torch.finfo(dtype).eps
+        return self.max_value * (1 + rounding)
+
+    def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """The nearest matrix in the set, by clipping singular values; the weight itself where none is too large."""
+        check_real(self.name, w)
+        v = matrix(wide(w))
+        if not v.numel():
+            return w.clone()
+        inside = torch.linalg.matrix_norm(v.detach(), 2) <= self._most(v, w.dtype)
+        if may_look() and bool(inside):
+            return w.clone()
+        clipped = with_singular(v, lambda values: values.clamp(max=self.max_value))
+        return torch.where(inside, v, clipped).reshape(w.shape).to(w.dtype)
+
+    def project_(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
+        """The same, written into `w`."""
+        return w.copy_(self(w))
+
+    def violation(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """How far the largest singular value lies above `max_value`: the distance in the spectral norm."""
+        check_real(self.name, w)
+        v = matrix(wide(w))
+        if not v.numel():
+            return v.sum()
+        largest = torch.linalg.matrix_norm(v, 2)
+        return torch.where(largest <= self._most(v, w.dtype), 0.0, largest - self.max_value)
