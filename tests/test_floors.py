@@ -15,7 +15,19 @@ import regtorch as rt
 
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
-    {"rule", "norms", "gradients", "singular", "penalties", "constraints", "conventions", "nn", "init", "schedules"},
+    {
+        "rule",
+        "norms",
+        "gradients",
+        "singular",
+        "penalties",
+        "outputs",
+        "constraints",
+        "conventions",
+        "nn",
+        "init",
+        "schedules",
+    },
     {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
     {
         *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),

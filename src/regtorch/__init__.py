@@ -10,7 +10,7 @@ rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
 rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it hurt?
 """
 
-from regtorch import constraints, keras, nn, penalties, schedules, select, testing
+from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
@@ -18,6 +18,7 @@ from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
 from regtorch.optimizers import register_optimizer
+from regtorch.outputs import ConfidencePenalty, GradientPenalty, JacobianPenalty, KLSparsity, RDrop
 from regtorch.param_groups import param_groups
 from regtorch.penalties import (
     EWC,
@@ -49,18 +50,23 @@ __all__ = [
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
+    "ConfidencePenalty",
     "Constraint",
     "Custom",
     "Finding",
+    "GradientPenalty",
     "GroupLasso",
     "Hoyer",
     "HoyerSquare",
+    "JacobianPenalty",
+    "KLSparsity",
     "MaxNorm",
     "MinMaxNorm",
     "NonNeg",
     "NuclearNorm",
     "Orthogonal",
     "Penalty",
+    "RDrop",
     "SelectionError",
     "SoftOrthogonal",
     "SparseGroupLasso",
@@ -74,6 +80,7 @@ __all__ = [
     "keras",
     "lam_max",
     "nn",
+    "outputs",
     "param_groups",
     "penalties",
     "register_optimizer",

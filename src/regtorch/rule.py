@@ -32,8 +32,8 @@ class Formula(ABC):
                 dataclass(frozen=True, repr=False, eq=False)(kind)
         return super().__new__(cls)
 
-    def __post_init__(self) -> None:
-        """Check what was given; a subclass goes on with its own."""
+    def __post_init__(self) -> None:  # noqa: B027
+        """Check what was given: here nothing, a subclass goes on with its own."""
 
     @property
     def name(self) -> str:
