@@ -17,17 +17,8 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {
-        "rule",
-        "norms",
-        "gradients",
-        "singular",
-        "penalties",
-        "constraints",
-        "conventions",
-        "nn",
-        "init",
-        "schedules",
-        "masked",
+        *("rule", "norms", "gradients", "singular", "penalties", "constraints", "masked", "outputs"),
+        *("conventions", "nn", "init", "schedules"),
     },
     {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
     {

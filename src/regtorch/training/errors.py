@@ -163,6 +163,8 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
     keys = [key for key in keys if not key.startswith("_")]
     there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
+    if full in _MIXES:
+        return f"unknown key {full!r}: images with classes can be mixed, and this data has none"
     hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {there}"
     new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
     return f"unknown key {full!r}{hint}{new}"
@@ -170,6 +172,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
 
 OPEN = ("data", "data.augment", "model.net", "optimizer", "trainer", "reg.penalty", "constraint.projection")
 """Where a new key is an argument of a class; anywhere else nobody would read it."""
+_MIXES = ("data.mixup", "data.cutmix")
 _OTHER_WORDS = {
     "lambda": "lam",
     "strength": "lam",

@@ -12,6 +12,7 @@ from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.hooks import Handle, owned_by
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due
 
@@ -36,7 +37,7 @@ class Regularize(Callback):
         proximal: let the penalties act by their proximal steps: exact zeros.
 
     Raises:
-        TypeError: a rule is none, or is an `Activity`, which has to be part of the loss.
+        TypeError: a rule is none, or is an `Activity` or of outputs, which has to be part of the loss.
 
     Example:
         >>> import lightning, regtorch as rt
@@ -217,6 +218,11 @@ def _check(rule: object) -> None:
         raise TypeError(
             "Regularize: an Activity penalty acts through the outputs' graph; add it to the loss in training_step, "
             "or give it to RegularizedModule(penalties=...), which does"
+        )
+    if isinstance(rule, OutputRule):
+        raise TypeError(
+            f"Regularize: {rule!r} depends on the data; add it to the loss in training_step, or give it to "
+            "RegularizedModule(penalties=...), which does"
         )
     if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
         raise TypeError(f"Regularize: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")

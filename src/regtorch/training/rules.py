@@ -11,8 +11,9 @@ from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
+from regtorch.outputs import InputPenalty, OutputRule, RDrop
 from regtorch.penalties import L1L2, L2, Penalty
-from regtorch.select import choose
+from regtorch.select import choose, choose_modules
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
 from regtorch.training.made import make
@@ -28,12 +29,14 @@ class Rules:
         penalties: unbound penalties, at most one from the command line.
         constraints: unbound constraints.
         proximal: whether the penalties act by proximal steps.
+        label_smoothing: of the task's loss in training.
         remarks: what the receipt has to say beside them.
     """
 
-    penalties: Sequence[Penalty | Activity]
+    penalties: Sequence[Penalty | Activity | OutputRule]
     constraints: Sequence[Constraint]
     proximal: bool
+    label_smoothing: float
     remarks: Sequence[str]
 
 
@@ -50,20 +53,25 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         RunError: a setting is wrong, or means nothing for the chosen penalty.
     """
     reg, name = cfg.reg, choices.get("reg", "")
-    for key in ("lam", "l1", "l2", "rate"):  # those of a path's members are set after the config was checked
+    # Those of a path's members are set after the config was checked.
+    for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
         if key in reg:
             SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
     remarks: list[str] = []
-    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity) if reg.penalty is not None else None
+    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity, OutputRule) if reg.penalty is not None else None
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
-        if reg.proximal:
-            idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
-            if not sweep:
-                raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
-            remarks.append(idle)
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
+    if reg.proximal and not isinstance(penalty, Penalty):
+        idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
+        if not sweep:
+            raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+        remarks.append(idle)
+    if isinstance(penalty, InputPenalty) and cfg.compile:
+        raise RunError(
+            f"compile=true: reg={name} differentiates gradients once more, which a compiled net cannot; leave one out"
+        )
     if reg.rate is not None:
         remarks.append(_set_dropout(net, reg.rate))
     elif name == "dropout":
@@ -74,10 +82,15 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     for rule in (penalty, constraint):
         if isinstance(rule, Penalty | Constraint):
             choose(net, rule.select)  # before data are loaded for nothing
+    if isinstance(penalty, Activity):
+        choose_modules(net, penalty.select)
+    if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
+        remarks.append(f"reg={name}: no dropout layer of the net drops anything; passes that are alike cost nothing")
     return Rules(
         penalties=[] if penalty is None else [penalty],
         constraints=[] if constraint is None else [constraint],
-        proximal=bool(reg.proximal) and penalty is not None,
+        proximal=bool(reg.proximal) and isinstance(penalty, Penalty),
+        label_smoothing=reg.label_smoothing,
         remarks=remarks,
     )
 
@@ -96,7 +109,7 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
     return replace(penalty, **{field: converted})
 
 
-def as_given(lam: float, penalty: Penalty | Activity, convention: str) -> float:
+def as_given(lam: float, penalty: Penalty | Activity | OutputRule, convention: str) -> float:
     """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
     return convert(lam, "keras", CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
 

@@ -11,7 +11,7 @@ __all__ = ["unread"]
 
 
 def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
-    """Remarks on settings that the chosen constraint does not use, and on callbacks and loggers without a class.
+    """Remarks on settings that the chosen rules do not use, and on callbacks and loggers without a class.
 
     Args:
         cfg: the run's config.
@@ -23,6 +23,8 @@ def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
     used = OmegaConf.to_yaml(cfg.constraint)  # with the references of its rule
     idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
     remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
+    if cfg.reg.penalty is not None and "reg.select" in keys and "${reg.select}" not in OmegaConf.to_yaml(cfg.reg):
+        remarks.append(f"reg={choices.get('reg')} acts on outputs and does not use reg.select")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None and "_target_" not in node:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.optimizers import step_size
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.sweep.path.optimizer import Block
 from regtorch.training.errors import RunError
@@ -51,8 +52,11 @@ class MemberPenalties:
         first = penalties[0]
         if first is None:
             return
-        if isinstance(first, Activity):
-            raise RunError("a path has no Activity penalties, which act through each net's outputs; use train.py -m")
+        if isinstance(first, Activity | OutputRule):
+            raise RunError(
+                f"a path has no penalties of outputs, such as {first!r}, which act through each net's own graph; "
+                "use train.py -m"
+            )
         self.weights = weights_of(first, net)
         parts = [_parts(penalty) for penalty in penalties]
         for column in zip(*parts, strict=True):

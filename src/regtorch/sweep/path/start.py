@@ -56,6 +56,7 @@ class Prepared:
         optimizer: makes the optimizer from parameters.
         data: set up.
         task: what the outputs are for.
+        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
         settings: how to train.
         remarks: for the receipt.
     """
@@ -70,6 +71,7 @@ class Prepared:
     optimizer: Callable[..., Any]
     data: ArraysDataModule
     task: Task
+    train_loss: Callable[[Tensor, Tensor], Tensor]
     settings: Settings
     remarks: Sequence[str] = field(default=())
 
@@ -123,6 +125,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         optimizer=instantiate(cfg.optimizer),
         data=made.data,
         task=made.checked.task,
+        train_loss=made.train_loss,
         settings=settings,
         remarks=remarks,
     )

@@ -89,12 +89,14 @@ class Trainer:
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
-        losses, scores = self.stack(self._measures, x, y, training=True, apart=len(self.orders) > 1)
+        losses, scores = self.stack(
+            self._measures(self.start.train_loss), x, y, training=True, apart=len(self.orders) > 1
+        )
         losses.sum().backward()
         return losses.detach(), scores
 
-    def _measures(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return self.start.task.loss(outputs, targets), self._score(outputs.detach(), targets)
+    def _measures(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return lambda outputs, targets: (loss(outputs, targets), self._score(outputs.detach(), targets))
 
     @torch.no_grad()
     def _step(self) -> None:
@@ -147,7 +149,7 @@ class Trainer:
         """The metrics of "val" or "test", a number for each member of the chunk; none where there is no batch."""
         sums = _Sums()
         for x, y in self.feed.evaluate(stage):
-            losses, scores = self.stack(self._measures, x, y, training=False, apart=False)
+            losses, scores = self.stack(self._measures(self.start.task.loss), x, y, training=False, apart=False)
             sums.add(self._spread(losses), self._spread(scores), len(y))
         if not sums.samples:
             return {}
