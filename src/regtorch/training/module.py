@@ -12,6 +12,7 @@ from regtorch.bind import BoundConstraint, BoundPenalty
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.training.regularize import Regularize
+from regtorch.training.scheduled import Schedule
 from regtorch.training.scores import Score
 from regtorch.training.tasks import Task, classification
 
@@ -35,9 +36,11 @@ class RegularizedModule(LightningModule):
         penalties: added to the loss, each on the weights its `select` names.
         constraints: projected onto after each step.
         proximal: let the penalties act by their proximal steps: exact zeros.
+        schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
 
     Raises:
-        TypeError: `penalties` has something else among them, or both num_classes and task are missing.
+        TypeError: `penalties` has something else among them, an `Activity` beside a schedule, or both num_classes and
+            task are missing.
         SelectionError: a rule's `select` matches nothing in `net`.
 
     Example:
@@ -60,6 +63,7 @@ class RegularizedModule(LightningModule):
         penalties: Sequence[Penalty | Activity] = (),
         constraints: Sequence[Constraint] = (),
         proximal: bool = False,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -78,11 +82,15 @@ class RegularizedModule(LightningModule):
             raise TypeError(
                 f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
             )
+        if schedule is not None and (activity := next((p for p in penalties if isinstance(p, Activity)), None)):
+            raise TypeError(
+                f"RegularizedModule: {activity!r} is part of the loss and follows no schedule; leave it out"
+            )
         bound = [penalty.on(net) for penalty in penalties]
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
-        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal)
+        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal, schedule=schedule)
 
     def forward(self, x: Tensor) -> Tensor:
         """The net's outputs."""
