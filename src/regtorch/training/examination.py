@@ -21,11 +21,12 @@ from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import SEVERITIES, Finding
 from regtorch.doctor.patient import Patient, Rule
 from regtorch.doctor.trial import Trial
+from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.rules import as_given
 from regtorch.training.setup import SetUp
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "check_still", "examine"]
 
 _BATCHES, _BYTES = 32, 2**29  # that are looked at
 
@@ -66,8 +67,10 @@ def examine(
         tell: called with what is measured next.
 
     Raises:
+        RunError: the penalty's strength moves.
         ValueError: the net or the loss cannot be examined.
     """
+    check_still(cfg)
     started = perf_counter()
     net, data = made.net, made.data
     device = torch.device("cpu") if device is None else device
@@ -91,6 +94,19 @@ def examine(
     if not exam.patient.penalised and not exam.patient.activities:
         watched["without_penalties"] = None
     return Examination(findings, **watched, batches=len(batches), seconds=perf_counter() - started)
+
+
+def check_still(cfg: DictConfig) -> None:
+    """Refuse a strength that moves: what is measured of it at one step says nothing of the others.
+
+    Raises:
+        RunError: it does.
+    """
+    if cfg.reg.schedule is not None:
+        raise RunError(
+            f"reg.schedule={cfg.reg.schedule}: the doctor examines one strength, not one that moves; set "
+            "reg.schedule=null to have reg.lam examined, the strength of a factor of 1"
+        )
 
 
 @contextmanager

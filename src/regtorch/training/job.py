@@ -83,6 +83,7 @@ def _train(
         penalties=rules.penalties,
         constraints=rules.constraints,
         proximal=rules.proximal,
+        schedule=rules.schedule,
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)

@@ -67,6 +67,7 @@ SETTINGS: Mapping[str, Kind] = {
     "reg.convention": choice(*CONVENTIONS),
     "reg.proximal": SWITCH,
     "reg.rate": _SHARE | NULL,
+    "reg.schedule": TEXT | NULL,
     "reg.penalty": OBJECT | NULL,
     "constraint.select": _SELECT,
     "constraint.max_value": number(0),

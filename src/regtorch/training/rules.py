@@ -12,10 +12,12 @@ from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
 from regtorch.penalties import L1L2, L2, Penalty
+from regtorch.schedules import Schedule
 from regtorch.select import choose
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
 from regtorch.training.made import make
+from regtorch.training.schedule_text import read_schedule
 
 __all__ = ["Rules", "as_given", "rules_of"]
 
@@ -28,12 +30,14 @@ class Rules:
         penalties: unbound penalties, at most one from the command line.
         constraints: unbound constraints.
         proximal: whether the penalties act by proximal steps.
+        schedule: sets the penalties' scale before each step; None where it stays 1.
         remarks: what the receipt has to say beside them.
     """
 
     penalties: Sequence[Penalty | Activity]
     constraints: Sequence[Constraint]
     proximal: bool
+    schedule: Schedule | None
     remarks: Sequence[str]
 
 
@@ -57,13 +61,21 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     penalty = make(reg.penalty, "reg.penalty", Penalty, Activity) if reg.penalty is not None else None
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
+        idle = []
         if reg.proximal:
-            idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
-            if not sweep:
-                raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
-            remarks.append(idle)
+            idle.append(f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step")
+        if reg.schedule is not None:
+            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty whose strength could move")
+        if idle and not sweep:
+            raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+        remarks += idle
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
+    schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
+    if schedule is not None:
+        if isinstance(penalty, Activity):
+            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and follows no schedule; leave it out")
+        remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
     if reg.rate is not None:
         remarks.append(_set_dropout(net, reg.rate))
     elif name == "dropout":
@@ -78,6 +90,7 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         penalties=[] if penalty is None else [penalty],
         constraints=[] if constraint is None else [constraint],
         proximal=bool(reg.proximal) and penalty is not None,
+        schedule=schedule,
         remarks=remarks,
     )
 

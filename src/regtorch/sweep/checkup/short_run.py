@@ -162,6 +162,7 @@ class Trainings:
                 penalties=made.rules.penalties,
                 constraints=made.rules.constraints,
                 proximal=made.rules.proximal,
+                schedule=made.rules.schedule,
             )
             begun = perf_counter()
             outputs = outputs_of(made.net, kept)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from regtorch.constraints import Constraint
 from regtorch.data import ArraysDataModule
 from regtorch.penalties import Penalty
+from regtorch.schedules import Schedule
 from regtorch.sweep.path.layers import fixed_rates, rates_of
 from regtorch.sweep.path.members import AXES, Member, members_of
 from regtorch.sweep.path.settings import Settings, settings_of
@@ -53,6 +54,7 @@ class Prepared:
         seeds: each member's seed.
         origins: by seed.
         proximal: whether penalties act by proximal steps.
+        schedule: of every member's penalty; None where strengths stay.
         optimizer: makes the optimizer from parameters.
         data: set up.
         task: what the outputs are for.
@@ -67,6 +69,7 @@ class Prepared:
     seeds: Sequence[int | None]
     origins: Mapping[int | None, Origin]
     proximal: bool
+    schedule: Schedule | None
     optimizer: Callable[..., Any]
     data: ArraysDataModule
     task: Task
@@ -111,7 +114,8 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
             f"path.rates: {', '.join(fixed)} can have no rate for each member (nn.Dropout and its kin can); "
             "use train.py -m reg.rate=..."
         )
-    remarks = [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
+    remarks = [r for r in rules[0].remarks if r.startswith("reg.schedule")]
+    remarks += [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
     return Prepared(
         members=members,
         penalties=penalties,
@@ -120,6 +124,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         seeds=seeds,
         origins=origins,
         proximal=rules[0].proximal,
+        schedule=rules[0].schedule,
         optimizer=instantiate(cfg.optimizer),
         data=made.data,
         task=made.checked.task,
