@@ -140,6 +140,7 @@ def test_lam_max_of_groups_and_ranks():
         (rt.GroupLasso(dim=0), g.norm(dim=0).max() / 2**0.5),
         (rt.NuclearNorm(), torch.linalg.matrix_norm(g, 2)),
         (rt.L1(), g.abs().max()),
+        (rt.L1L2(l2=7.0), g.abs().max()),
     ):
         assert rt.lam_max(model, squared, [(x, y)], rule) == pytest.approx(float(expected))
     before = model.weight.clone()

@@ -16,6 +16,7 @@ from regtorch.held import HeldGradients
 from regtorch.lending import lends_decay, used, view_with_decay
 from regtorch.optimizers import facts_of
 from regtorch.outer_steps import OuterSteps
+from regtorch.schedules import factor_at
 from regtorch.unstepped import Watch
 from regtorch.unwrap import check_minimises, owned_by
 
@@ -40,17 +41,32 @@ class Moving:
         self._bound, self._schedule, self.steps = bound, schedule, 0
         # A compiled step must not take them for constants.
         eagerly: Any = torch.compiler.disable
-        self.before_step: Callable[[], None] = eagerly(self.move)
-        self.after_step: Callable[[], None] = eagerly(self._count)
-        self.move()
+        self.look: Callable[[], None] = eagerly(self._look)
+        self.move: Callable[[], None] = eagerly(self._move)
+        self.count: Callable[[Optimizer], None] = eagerly(self._count)
+        self._look()
+        self._move()
 
-    def move(self) -> None:
-        """Set the scale for the step to come."""
-        self._bound.scale = self._schedule(self.steps)
+    def _look(self) -> None:
+        """Ask for the factor of the step to come, before any rule's is set: one that is refused changes nothing."""
+        self._factor = factor_at(self._schedule, self.steps)
 
-    def _count(self) -> None:
-        """A step was made."""
-        self.steps += 1
+    def _move(self) -> None:
+        self._bound.scale = self._factor
+
+    def _count(self, optimizer: Optimizer) -> None:
+        """A step was made, unless a fused optimizer under a GradScaler left it out."""
+        self.steps += not getattr(optimizer, "found_inf", None)
+
+    def go_on(self, steps: int) -> None:
+        """Take a number of steps as made."""
+        before, self.steps = self.steps, steps
+        try:
+            self._look()
+        except BaseException:
+            self.steps = before
+            raise
+        self._move()
 
 
 class Attached:
@@ -142,7 +158,9 @@ class Attached:
             return None
         self.stepped = True
         for moving in self._moving.values():
-            moving.before_step()
+            moving.look()
+        for moving in self._moving.values():
+            moving.move()
         for outer in self._outer_steps.values():
             outer.before_step()
         if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
@@ -222,7 +240,7 @@ class Attached:
         if not self._outermost.end():
             return
         for moving in self._moving.values():
-            moving.after_step()
+            moving.count(optimizer)
         self._held.clear()
         if self._view is not None and not used(self._view):
             raise RuntimeError(

@@ -52,7 +52,8 @@ class Handle:
 
         Raises:
             AttributeError: the rule was attached without a schedule.
-            TypeError: set to what is not a whole number.
+            TypeError: set to what is not a whole number, or the schedule gives no number there.
+            ValueError: the schedule gives a negative, infinite or NaN one there.
         """
         return self._scheduled().steps
 
@@ -60,8 +61,7 @@ class Handle:
     def steps(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise TypeError(f"steps must be a whole number of at least 0, received {value!r}")
-        self._scheduled().steps = value
-        self._scheduled().move()
+        self._scheduled().go_on(value)
 
     def _scheduled(self) -> Moving:
         if self._moving is None:

@@ -145,7 +145,10 @@ class Penalty(Strengths, Rule):
         Raises:
             TypeError: it makes no zeros, or its dual norm is not known.
         """
-        raise TypeError(f"{self.name} has no strength known to empty a weight; L1, GroupLasso and NuclearNorm have one")
+        raise TypeError(
+            f"{self.name} has no strength known to empty a weight; L1, L1L2, GroupLasso, SparseGroupLasso and "
+            "NuclearNorm have one"
+        )
 
     def on(self, model: nn.Module) -> BoundPenalty:
         """Bind this penalty to the weights of `model` that `select` names; selection happens here, once.

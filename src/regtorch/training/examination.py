@@ -29,7 +29,7 @@ from regtorch.training.instantiate import instantiate
 from regtorch.training.rules import as_given
 from regtorch.training.setup import SetUp
 
-__all__ = ["Examination", "examine", "penalties_of"]
+__all__ = ["Examination", "check_still", "examine", "penalties_of"]
 
 _BATCHES, _BYTES = 32, 2**29  # that are looked at
 
@@ -70,9 +70,10 @@ def examine(
         tell: called with what is measured next.
 
     Raises:
-        RunError: a step of training does more than the doctor can follow.
+        RunError: a step of training does more than the doctor can follow, or the penalty's strength moves.
         ValueError: the net or the loss cannot be examined.
     """
+    check_still(cfg)
     started = perf_counter()
     penalties_of(made)
     net, data = made.net, made.data
@@ -118,6 +119,19 @@ def penalties_of(made: SetUp) -> list[Penalty | Activity]:
             "(data.mixup=0 data.cutmix=0)"
         )
     return [rule for rule in made.rules.penalties if not isinstance(rule, OutputRule)]
+
+
+def check_still(cfg: DictConfig) -> None:
+    """Refuse a strength that moves: what is measured of it at one step says nothing of the others.
+
+    Raises:
+        RunError: it does.
+    """
+    if cfg.reg.schedule is not None:
+        raise RunError(
+            f"reg.schedule={cfg.reg.schedule}: the doctor examines one strength, not one that moves; set "
+            "reg.schedule=null to have reg.lam examined, the strength of a factor of 1"
+        )
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def _train(
         constraints=rules.constraints,
         proximal=rules.proximal,
         label_smoothing=rules.label_smoothing,
+        schedule=rules.schedule,
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)

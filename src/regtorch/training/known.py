@@ -72,6 +72,7 @@ SETTINGS: Mapping[str, Kind] = {
     "reg.rho": number(0, 1, above=True, below=True),
     "reg.outputs": Kind(_SELECT.fits, ("modules as text, such as type:Sigmoid or name:encoder",)),
     "reg.projections": count(1) | NULL,
+    "reg.schedule": TEXT | NULL,
     "reg.penalty": OBJECT | NULL,
     "constraint.select": _SELECT,
     "constraint.max_value": number(0),

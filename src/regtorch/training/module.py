@@ -14,6 +14,7 @@ from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.output_rules import OutputRules
 from regtorch.training.regularize import Regularize
+from regtorch.training.scheduled import Schedule
 from regtorch.training.scores import Score
 from regtorch.training.tasks import Task, classification, smoothed
 
@@ -40,9 +41,11 @@ class RegularizedModule(LightningModule):
         constraints: projected onto after each step.
         proximal: let the penalties act by their proximal steps: exact zeros.
         label_smoothing: of the task's loss in training, the share spread over all classes; evaluations have none.
+        schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
 
     Raises:
-        TypeError: `penalties` has something else among them, or both num_classes and task are missing.
+        TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
+            num_classes and task are missing.
         ValueError: `label_smoothing` is no share below 1, or stands beside a loss of one's own or a task of numbers.
         SelectionError: a rule's `select` matches nothing in `net`.
 
@@ -67,6 +70,7 @@ class RegularizedModule(LightningModule):
         constraints: Sequence[Constraint] = (),
         proximal: bool = False,
         label_smoothing: float = 0.0,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -86,12 +90,16 @@ class RegularizedModule(LightningModule):
             raise TypeError(
                 f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
             )
+        if schedule is not None and (inside := [p for p in penalties if isinstance(p, Activity | OutputRule)]):
+            raise TypeError(
+                f"RegularizedModule: {inside[0]!r} is part of the loss and follows no schedule; leave it out"
+            )
         self.output_rules = OutputRules([rule for rule in penalties if isinstance(rule, OutputRule)])
         bound = [penalty.on(net) for penalty in penalties if not isinstance(penalty, OutputRule)]
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
-        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal)
+        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal, schedule=schedule)
 
     @property
     def penalises_outputs(self) -> bool:

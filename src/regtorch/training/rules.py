@@ -13,10 +13,12 @@ from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
 from regtorch.outputs import InputPenalty, OutputRule, RDrop
 from regtorch.penalties import L1L2, L2, Penalty
+from regtorch.schedules import Schedule
 from regtorch.select import choose, choose_modules
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
 from regtorch.training.made import make
+from regtorch.training.schedule_text import read_schedule
 
 __all__ = ["Rules", "as_given", "rules_of"]
 
@@ -30,6 +32,7 @@ class Rules:
         constraints: unbound constraints.
         proximal: whether the penalties act by proximal steps.
         label_smoothing: of the task's loss in training.
+        schedule: sets the penalties' scale before each step; None where it stays 1.
         remarks: what the receipt has to say beside them.
     """
 
@@ -37,6 +40,7 @@ class Rules:
     constraints: Sequence[Constraint]
     proximal: bool
     label_smoothing: float
+    schedule: Schedule | None
     remarks: Sequence[str]
 
 
@@ -58,16 +62,24 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         if key in reg:
             SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
     remarks: list[str] = []
+    idle: list[str] = []
     penalty = make(reg.penalty, "reg.penalty", Penalty, Activity, OutputRule) if reg.penalty is not None else None
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
+        if reg.schedule is not None:
+            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty whose strength could move")
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
     if reg.proximal and not isinstance(penalty, Penalty):
-        idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
-        if not sweep:
-            raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
-        remarks.append(idle)
+        idle.append(f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step")
+    if idle and not sweep:
+        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+    remarks += idle
+    schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
+    if schedule is not None:
+        if isinstance(penalty, Activity | OutputRule):
+            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and follows no schedule; leave it out")
+        remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
     if isinstance(penalty, InputPenalty) and cfg.compile:
         raise RunError(
             f"compile=true: reg={name} differentiates gradients once more, which a compiled net cannot; leave one out"
@@ -91,6 +103,7 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         constraints=[] if constraint is None else [constraint],
         proximal=bool(reg.proximal) and isinstance(penalty, Penalty),
         label_smoothing=reg.label_smoothing,
+        schedule=schedule,
         remarks=remarks,
     )
 

@@ -14,7 +14,7 @@ from regtorch.sweep.checkup.printed import announce, print_checkup, progress
 from regtorch.sweep.checkup.result import Checkup, own_overrides, told_apart
 from regtorch.sweep.checkup.strength import check_penalty, find_strength
 from regtorch.training.errors import RunError
-from regtorch.training.examination import examine, penalties_of
+from regtorch.training.examination import check_still, examine, penalties_of
 from regtorch.training.outputs import write_diagnosis
 from regtorch.training.setup import set_up
 
@@ -48,6 +48,7 @@ def check(
     seconds = cfg.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise RunError(f"seconds: expected how many short trainings may take, such as 600, received {seconds!r}")
+    check_still(cfg)
     if cfg.strength:
         check_penalty(cfg, choices)
     with progress() as tell:

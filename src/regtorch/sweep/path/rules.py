@@ -41,6 +41,7 @@ class MemberPenalties:
 
     Attributes:
         weights: what is regularized, by the parameter's name.
+        factor: multiplies every member's penalty.
 
     Raises:
         RunError: a penalty, or a weight, that cannot be had for each member.
@@ -49,6 +50,7 @@ class MemberPenalties:
     def __init__(self, penalties: Sequence[Any], net: nn.Module, like: Tensor) -> None:
         self.weights: dict[str, Weight] = {}
         self._terms: list[_Term] = []
+        self.factor = 1.0
         first = penalties[0]
         if first is None:
             return
@@ -73,12 +75,12 @@ class MemberPenalties:
                 total = total + term.strengths * vmap(lambda w, t=term, v=weight: t.rule(_units(t.rule, v, w)))(
                     params[name]
                 )
-        return total
+        return total * self.factor
 
     def add_grad_(self, blocks: Sequence[Block]) -> None:
         """Add every member's gradient to its `.grad`."""
         for term, weight, block, grad in self._places(blocks):
-            strengths = term.strengths[block.rows]
+            strengths = self.factor * term.strengths[block.rows]
             if term.rule.separable:  # the formula of one number does not ask whose it is
                 term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
             else:
@@ -103,7 +105,7 @@ class MemberPenalties:
         for term, weight, block, _ in self._places(blocks):
             param = block.param
             step = step_size(optimizer, optimizer.param_groups[0], param)
-            step = step * _beside(term.strengths[block.rows], param)
+            step = step * _beside(self.factor * term.strengths[block.rows], param)
             step = torch.as_tensor(step, device=param.device).to(param.dtype)
             step = step.expand_as(param) if step.numel() > len(step) else step.flatten()
             param.copy_(vmap(self._prox(term, weight))(param, step))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regtorch.data.order import Order
 from regtorch.optimizers import check_step_size
+from regtorch.schedules import factor_at
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.clip import clip_
 from regtorch.sweep.path.draws import Draws
@@ -54,6 +55,8 @@ class Trainer:
         like = next(iter(self.stack.params.values()))
         self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
+        self.made = 0  # steps
+        self._move()
         self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
         if start.proximal and self.penalties.weights:
             check_step_size(self.optimizer.optimizer)
@@ -98,8 +101,15 @@ class Trainer:
     def _measures(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         return lambda outputs, targets: (loss(outputs, targets), self._score(outputs.detach(), targets))
 
+    def _move(self) -> None:
+        """Let the strengths follow their schedule to the step to come."""
+        if self.start.schedule is not None:
+            self.penalties.factor = factor_at(self.start.schedule, self.made)
+
     @torch.no_grad()
     def _step(self) -> None:
+        self._move()
+        self.made += 1
         self.optimizer.take_grads()
         blocks = self.optimizer.blocks
         if self.settings.clip is not None:
