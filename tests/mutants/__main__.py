@@ -30,20 +30,36 @@ from hypothesis import Phase, settings
 
 from mutants.operators import Mutant, mutants
 
-# Where the tests of a file or folder are, by the first word of their names; elsewhere in those of the file's own name.
+# Where the tests of a file or folder are, by the first words of their names; elsewhere in those of the file's own name.
 TESTS = {
-    "bind": "bind unfreezing",
+    "activity": "activity passes",
+    "attached": "hooks lending schedules unfreezing wrappers",
+    "bind": "bare bind own transforms unfreezing",
+    "bound": "bare bind own unfreezing",
+    "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints numpy rules",
-    "gradients": "gradients hooks optimizers",
-    "hooks": "hooks lending optimizers unfreezing wrappers",
-    "norms": "norms constraints group",
-    "penalties": "cases group numpy penalties rules",
-    "roles": "roles select",
-    "rule": "cases constraints penalties rules",
-    "step_sizes": "proximal",
-    "terms": "bind gradients hooks proximal",
-    "units": "units group constraints",
-    "weights": "bind init select roles",
+    "estimates": "anchored",
+    "frames": "hooks passes wrappers",
+    "gradients": "bind gradients hooks optimizers",
+    "held": "hooks lending",
+    "hooks": "hooks lending optimizers schedules unfreezing wrappers",
+    "norms": "constraints group norms",
+    "optimizers": "optimizers proximal",
+    "outer_steps": "wrappers",
+    "param_groups": "init",
+    "passes": "activity passes",
+    "penalties": "anchored cases group numpy own penalties proximal rules",
+    "receipt": "bind own unfreezing",
+    "roles": "bare roles select",
+    "rule": "anchored bind cases constraints own penalties rules",
+    "select": "activity select unfreezing",
+    "singular": "cases numpy penalties",
+    "terms": "activity bind gradients hooks proximal",
+    "testing": "own",
+    "units": "bare constraints group units",
+    "unstepped": "hooks wrappers",
+    "unwrap": "hooks optimizers wrappers",
+    "weights": "bare bind init roles select",
 }
 
 # Where pytest rewrites assertions, it imports in its own way: the file, not the mutant.
@@ -201,6 +217,8 @@ def tests_of(file: Path) -> list[str]:
     part = file.parts[file.parts.index("regtorch") + 1] if "regtorch" in file.parts else file.stem
     words = TESTS.get(Path(part).stem, Path(part).stem.partition("_")[0]).split()
     files = [test for test in sorted(Path("tests").rglob("test_*.py")) if test.stem.split("_")[1] in words]
+    if not files:
+        sys.exit(f"mutants: no tests of {file.name} are known; name them by --tests or in TESTS of {__file__}")
     return [str(test) for test in [*files, file.relative_to(Path.cwd())]]
 
 
