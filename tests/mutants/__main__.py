@@ -30,12 +30,12 @@ from hypothesis import Phase, settings
 
 from mutants.operators import Mutant, mutants
 
-# Where the tests of a file or folder are, by the first words of their names; elsewhere in those of the file's own name.
+# Where the tests of a file or folder are, by how their names begin; elsewhere in those of the file's own name.
 TESTS = {
     "activity": "activity passes",
     "attached": "hooks lending schedules unfreezing wrappers",
-    "bind": "bare bind own transforms unfreezing",
-    "bound": "bare bind own unfreezing",
+    "bind": "bare bind own_rules transforms unfreezing",
+    "bound": "bare bind own_rules unfreezing",
     "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints numpy rules",
     "estimates": "anchored",
@@ -48,14 +48,14 @@ TESTS = {
     "outer_steps": "wrappers",
     "param_groups": "init",
     "passes": "activity passes",
-    "penalties": "anchored cases group numpy own penalties proximal rules",
-    "receipt": "bind own unfreezing",
+    "penalties": "anchored cases group numpy own_rules penalties proximal rules",
+    "receipt": "bind own_rules unfreezing",
     "roles": "bare roles select",
-    "rule": "anchored bind cases constraints own penalties rules",
+    "rule": "constraints own_rules penalties rules",
     "select": "activity select unfreezing",
     "singular": "cases numpy penalties",
-    "terms": "activity bind gradients hooks proximal",
-    "testing": "own",
+    "terms": "activity bind gradients hooks own_rules proximal",
+    "testing": "own_rules",
     "units": "bare constraints group units",
     "unstepped": "hooks wrappers",
     "unwrap": "hooks optimizers wrappers",
@@ -216,7 +216,8 @@ def tests_of(file: Path) -> list[str]:
     """The files of tests by the table, and the file itself for its examples."""
     part = file.parts[file.parts.index("regtorch") + 1] if "regtorch" in file.parts else file.stem
     words = TESTS.get(Path(part).stem, Path(part).stem.partition("_")[0]).split()
-    files = [test for test in sorted(Path("tests").rglob("test_*.py")) if test.stem.split("_")[1] in words]
+    begin = tuple(f"test_{word}_" for word in words)
+    files = [test for test in sorted(Path("tests").rglob("test_*.py")) if f"{test.stem}_".startswith(begin)]
     if not files:
         sys.exit(f"mutants: no tests of {file.name} are known; name them by --tests or in TESTS of {__file__}")
     return [str(test) for test in [*files, file.relative_to(Path.cwd())]]
