@@ -16,7 +16,7 @@ DEFAULT_SELECT = "kernel"
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(frozen=True)
 class Rule(ABC):
     """A formula with its strength, and where it applies.
 
@@ -31,7 +31,7 @@ class Rule(ABC):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
         for kind in reversed(cls.__mro__):
-            if issubclass(kind, Rule) and not {"__dataclass_fields__", "__init__"} & vars(kind).keys():
+            if issubclass(kind, Rule) and "__init__" not in vars(kind):  # a dataclass has one
                 dataclass(frozen=True, repr=False, eq=False)(kind)
         return super().__new__(cls)
 
