@@ -89,6 +89,7 @@ def changes(source: str) -> set[str]:
         ("def f(a: int = 1, *, b=None) -> 'x': ...", {"def f(a: int = 2, *, b=None) -> 'x': ..."}),
         ("@f(frozen=True)\nclass A: ...", {"", "@f(frozen=False)"}),
         ("@overload\ndef f(a=1): ...", set()),
+        ("@property\n@abstractmethod\ndef f(a=1): ...", set()),
         ("def f():\n    '''Doc.'''\n    return a", {"    return None"}),
         ("def f():\n    yield", set()),
         ("__all__ = ['a']", set()),

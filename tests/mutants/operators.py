@@ -85,8 +85,8 @@ class _Finder(ast.NodeVisitor):
             self.visit(decorator)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if any(_name(decorator) == "overload" for decorator in node.decorator_list):
-            return
+        if any(_name(decorator) in {"overload", "abstractmethod"} for decorator in node.decorator_list):
+            return  # said for a type checker
         self._decorators(node.decorator_list)
         self._all([*node.args.defaults, *node.args.kw_defaults])
         before = self._in_function, self._lines
