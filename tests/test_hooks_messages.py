@@ -50,3 +50,20 @@ def test_a_schedule_may_begin_again_at_its_first_step():
     handle.steps = 0
     assert reg.scale == 1.0
     assert torch.equal(reg(), rt.L2(0.1)(net.weight))
+
+
+class Mine(SGD):
+    """What its step does is not known."""
+
+
+def test_what_has_no_proximal_step_is_refused_and_leaves_nothing():
+    net = nn.Linear(3, 2)
+    ours, mine = SGD(net.parameters(), lr=0.1), Mine(net.parameters(), lr=0.1)
+    reg = rt.L1(0.1).on(net)
+    for optimizer, bound, message in (
+        (mine, reg, "step size for each weight, which is not known for Mine"),
+        (ours, rt.Orthogonal(0.1).on(net), "Orthogonal has no proximal step"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            bound.attach(optimizer, proximal=True)
+        assert not attached_to(optimizer)

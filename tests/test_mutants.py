@@ -97,6 +97,8 @@ def changes(source: str) -> set[str]:
         ("B = Literal['b']", set()),
         ("if TYPE_CHECKING:\n    a = 1", set()),
         ("raise ValueError('a', 1)", {"pass"}),
+        ("assert not a, 'b'", {"assert (a), 'b'"}),
+        ("zip(a, strict=True)", {"pass"}),
         ("warn(f'{a}' + 'b')", {"pass"}),
         ("while a:\n    break", {"while (not (a)):", "    continue"}),
     ],

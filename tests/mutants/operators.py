@@ -187,7 +187,11 @@ class _Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if _name(node) != "warn":  # what it says is for people
             types = _name(node) in {"cast", "TypeVar"}
-            self._all([node.func, *node.args[types:], *node.keywords])
+            said = [word for word in node.keywords if word.arg != "strict"]  # a zip's, which asserts
+            self._all([node.func, *node.args[types:], *said])
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        self.visit(node.test)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._all([*node.args.defaults, *node.args.kw_defaults, node.body])
