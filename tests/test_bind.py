@@ -250,3 +250,6 @@ def test_receipt_says_what_was_chosen_and_why_the_rest_was_not():
             "    3.bias    2          2  bias, not kernel",
         ]
     )
+    reg = rt.L2(0.5, select="name:0.weight").on(model)
+    reg.scale = 0.5
+    assert "1 weight, 108 parameters, penalty 0.27 (scale 0.5)\n" in reg.receipt()
