@@ -34,7 +34,7 @@ from mutants.operators import Mutant, mutants
 # Where the tests of a file or folder are, by how their names begin; elsewhere in those of the file's own name.
 TESTS = {
     "activity": "activity passes",
-    "attached": "hooks lending schedules unfreezing wrappers",
+    "attached": "attached hooks lending schedules unfreezing wrappers",
     "bind": "bare bind own_rules transforms unfreezing",
     "bound": "bare bind own_rules unfreezing",
     "bound_constraint": "bind constraints hooks unfreezing wrappers",
