@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mutants import __main__ as tool
 from mutants.operators import mutants
 
+CORE = Path(__file__).parents[1] / "src/regtorch"
 FILES = {
     "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\naddopts = '--doctest-modules'\n",
     "src/small.py": """
@@ -87,6 +89,7 @@ def changes(source: str) -> set[str]:
         ("def f(a: int = 1, *, b=None) -> 'x': ...", {"def f(a: int = 2, *, b=None) -> 'x': ..."}),
         ("@f(frozen=True)\nclass A: ...", {"", "@f(frozen=False)"}),
         ("@overload\ndef f(a=1): ...", set()),
+        ("@property\n@abstractmethod\ndef f(a=1): ...", set()),
         ("def f():\n    '''Doc.'''\n    return a", {"    return None"}),
         ("def f():\n    yield", set()),
         ("__all__ = ['a']", set()),
@@ -94,6 +97,8 @@ def changes(source: str) -> set[str]:
         ("B = Literal['b']", set()),
         ("if TYPE_CHECKING:\n    a = 1", set()),
         ("raise ValueError('a', 1)", {"pass"}),
+        ("assert not a, 'b'", {"assert (a), 'b'"}),
+        ("zip(a, strict=True)", {"pass"}),
         ("warn(f'{a}' + 'b')", {"pass"}),
         ("while a:\n    break", {"while (not (a)):", "    continue"}),
     ],
@@ -123,3 +128,24 @@ def test_tests_that_fail_anyway_kill_nothing(small: Path):
     assert result.returncode == 1
     assert result.stderr.startswith("mutants: the tests must pass before a mutant is made")
     assert "why" in result.stderr
+
+
+@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
+def test_the_tests_of_every_file_of_the_core_are_known(file: Path):
+    if file.stem not in {"__init__", "sharded"}:  # those of sharded weights run in processes of their own
+        assert len(tool.tests_of(file)) > 1
+
+
+def test_every_word_of_the_table_names_tests():
+    names = [f"{test.stem}_" for test in Path(__file__).parent.rglob("test_*.py")]
+    for word in {word for words in tool.TESTS.values() for word in words.split()}:
+        assert any(name.startswith(f"test_{word}_") for name in names), word
+
+
+def test_a_file_without_tests_is_refused(small: Path):
+    command = [sys.executable, "-m", "mutants", "src/small.py"]
+    (small / "tests/test_small.py").unlink()
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    result = subprocess.run(command, env=env, cwd=small, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "no tests of small.py are known; name them by --tests" in result.stderr

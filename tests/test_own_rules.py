@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,26 @@ def test_they_are_values():
         WithInit(lam).on(model).attach(optimizer)
     with pytest.raises(ValueError, match="already"):
         WithInit(0.2).on(model).attach(optimizer)
+
+
+def test_rules_that_hold_tensors_and_dicts_are_equal_where_they_hold_the_same_ones():
+    for held in (torch.zeros(2), {"w": torch.zeros(2)}):
+        assert Named(start=held) == Named(start=held) != Named(start=copy.copy(held))
+        assert len({Named(start=held), Named(start=held), Named(start=copy.copy(held))}) == 2
+    assert Named(name_of_weight="ab") == Named(name_of_weight="".join(["a", "b"]))
+
+
+def test_what_is_large_is_printed_short_and_what_is_private_not_at_all():
+    assert repr(Named(start=torch.zeros(2, 3))) == "Named(lam=0.1, name_of_weight='', start=<tensor of shape (2, 3)>)"
+    assert repr(Named(start={"a": 1, "b": 2})).endswith("start=<2 entries>)")
+    rule = WithInit(0.2)
+    rule._cache = 1
+    assert repr(rule) == "WithInit(lam=0.2)"
+
+
+def test_a_rule_of_annotations_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Bare(0.2).lam = 0.3
 
 
 def test_strengths_are_found_checked_and_scaled():

@@ -194,7 +194,7 @@ class Attached:
             loss = closure()
             decays.clear()
             if _left_out(loss, optimizer):
-                return loss
+                return None
             owned = self._add_gradients(optimizer, decays, set())
             if not _reads(optimizer, loss):
                 return loss
@@ -247,7 +247,6 @@ class Attached:
                 f"a step pre-hook of this {type(optimizer).__name__} replaced the arguments of the step, so that the "
                 "penalty did not act; let it return the arguments it was given, changed where need be"
             )
-        self._view = None
         if self.rules["proximal"] or self.rules["constraint"]:
             with torch.no_grad():
                 self._move(optimizer)

@@ -28,7 +28,7 @@ class Formula(ABC):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
         for kind in reversed(cls.__mro__):
-            if issubclass(kind, Formula) and not {"__dataclass_fields__", "__init__"} & vars(kind).keys():
+            if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
                 dataclass(frozen=True, repr=False, eq=False)(kind)
         return super().__new__(cls)
 

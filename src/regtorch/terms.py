@@ -53,7 +53,7 @@ class BoundTerms(ABC):
         if not values:  # nothing is bound that acts: a zero that backward() accepts and that touches no weight
             return torch.zeros((), requires_grad=torch.is_grad_enabled())
         device = values[0].device
-        return torch.stack([value.to(device) for value in values]).sum() if len(values) > 1 else values[0]
+        return torch.stack([value.to(device) for value in values]).sum()
 
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The penalty of each chosen weight; the values add up to `self()`."""
