@@ -72,10 +72,8 @@ def test_the_step_goes_along_its_dim(dim: int):
     z = rt.TotalVariation(0.3, dim).prox(w, 0.5)
     rows, found = (t.movedim(dim, -1).reshape(-1, w.shape[dim]) for t in (w, z))
     for row, ours in zip(rows, found, strict=True):
-        assert (
-            np.abs(ours.numpy() - by_its_dual(row, torch.full((len(row) - 1,), 0.15, dtype=torch.float64))).max()
-            <= 1e-12
-        )
+        links = torch.full((len(row) - 1,), 0.15, dtype=torch.float64)
+        assert np.abs(ours.numpy() - by_its_dual(row, links)).max() <= 1e-12
 
 
 def test_of_a_part_neighbours_that_are_both_in_it_are_compared():

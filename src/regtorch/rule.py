@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
 from typing import Any, Self, dataclass_transform
@@ -45,6 +46,12 @@ class Rule(ABC):
     def name(self) -> str:
         """The class's name, for messages and tables."""
         return type(self).__name__
+
+    def selecting(self, select: str) -> Self:
+        """The same rule on other weights."""
+        made = copy(self)
+        made._set(select=select)
+        return made
 
     def __repr__(self) -> str:
         by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]

@@ -33,11 +33,12 @@ from mutants.operators import Mutant, mutants
 # Where the tests of a file or folder are, by the first word of their names; elsewhere in those of the file's own name.
 TESTS = {
     "bind": "bind unfreezing",
-    "constraints": "cases constraints numpy rules",
+    "constraints": "cases constraints masked numpy projections rules",
+    "masked": "masked masks",
     "gradients": "gradients hooks optimizers",
     "hooks": "hooks lending optimizers unfreezing wrappers",
     "norms": "norms constraints group",
-    "penalties": "cases group numpy penalties rules",
+    "penalties": "cases group masked numpy penalties reference rules variation",
     "roles": "roles select",
     "rule": "cases constraints penalties rules",
     "step_sizes": "proximal",
