@@ -82,6 +82,15 @@ def test_elastic_net_by_scikit_learns_numbers(l1_ratio: float):
     x, y = problem(1)
     same(solved(rt.ElasticNet(0.3, l1_ratio), x, y), fitted(ElasticNet, x, y, alpha=0.3, l1_ratio=l1_ratio))
     assert rt.ElasticNet(0.3, l1_ratio).coefficients == pytest.approx((0.3 * l1_ratio, 0.15 * (1 - l1_ratio)))
+    doubled = rt.convert((0.3, l1_ratio), "sklearn.ElasticNet", "keras")  # beside a mean without the ½
+    assert rt.ElasticNet(0.6, l1_ratio).coefficients == pytest.approx(doubled)
+    assert rt.ElasticNet(0.3, l1_ratio).scaled(2.0).coefficients == pytest.approx(doubled)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), "0.5", None])
+def test_a_share_that_is_none_is_refused(value: object):
+    with pytest.raises((TypeError, ValueError), match=r"ElasticNet: l1_ratio must .*received"):
+        rt.ElasticNet(0.1, value)
 
 
 def test_groups_of_features_are_the_multi_task_lasso():
