@@ -19,15 +19,26 @@ import regtorch as rt
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 
+
+def masks(model: nn.Module) -> dict[str, Tensor]:
+    """Every other number of each kernel."""
+    shapes = {name: w.shape for name, w in rt.select.weights(model, "kernel").items()}
+    return {name: (torch.arange(shape.numel()) % 2 == 0).view(shape) for name, shape in shapes.items()}
+
+
 PENALTIES: dict[str, Callable[[nn.Module], Any]] = {
     "L2": rt.L2(0.1).on,
     "L1L2": rt.L1L2(0.1, 0.1, select="all").on,
     "group lasso": rt.GroupLasso(0.1).on,
     "orthogonal": rt.Orthogonal(0.3).on,
     "columns": rt.Orthogonal(0.3, mode="columns").on,
+    "masked": lambda m: rt.masked(rt.L1(0.1), masks(m)).on(m),
+    "masked units": lambda m: rt.masked(rt.GroupLasso(0.1), masks(m)).on(m),
+    "starting point": rt.L2SP(0.1).on,
+    "variation": rt.FusedLasso(0.05, 0.1, 0).on,
     "sum": lambda m: rt.L1(0.1).on(m) + rt.GroupLasso(0.1).on(m),
 }
-CONSTRAINTS = {
+CONSTRAINTS: dict[str, Any] = {
     "max norm": rt.MaxNorm(0.8),
     "along inputs": rt.MaxNorm(0.8, dim=0),
     "unit norm": rt.UnitNorm(),
@@ -36,9 +47,11 @@ CONSTRAINTS = {
     "l1 ball": rt.L1Ball(0.8),
     "simplex along inputs": rt.Simplex(dim=0),
     "spectral": rt.SpectralMax(0.5),
+    "masked norm": lambda m: rt.masked(rt.MaxNorm(0.5), masks(m)).on(m),
 }
 
 
+PROXIMAL = ("L2", "group lasso", "masked", "masked units", "starting point", "variation", "sum")
 UNITS = {"fsdp2": 7, "tensor parallel": 6}  # 7 on two processes: uneven, which tensor parallelism cannot
 
 
@@ -88,12 +101,12 @@ def train(model: nn.Module, x: Tensor, y: Tensor, reg: Any, way: int | str, opti
 def cases(proximal: bool) -> list[tuple[str, int | str]]:
     ways: list[tuple[str, int | str]] = [(name, way) for name in PENALTIES for way in (1, 2, 3)]
     ways += [(name, 3) for name in CONSTRAINTS]
-    return ways + [(name, "proximal") for name in ("L2", "group lasso", "sum")] * proximal
+    return ways + [(name, "proximal") for name in PROXIMAL] * proximal
 
 
 def run(kind: str, name: str, way: int | str, alone: bool, bind_first: bool = True) -> dict[str, Any]:
     model, x, y = build(UNITS[kind])
-    bind = CONSTRAINTS[name].on if name in CONSTRAINTS else PENALTIES[name]
+    bind = getattr(CONSTRAINTS[name], "on", CONSTRAINTS[name]) if name in CONSTRAINTS else PENALTIES[name]
     reg = bind(model) if bind_first else None
     if not alone:
         shard(model, kind)

@@ -110,6 +110,7 @@ class Masked:
         weights = (*bound.selection.chosen, *bound.selection.dormant)
         known = {name for weight in weights for name in weight.names}
         idle = [name for name in self.masks if name not in known] if isinstance(self.masks, Mapping) else []
+        idle = [name for name in idle if f"-name:{name}" not in bound.rule.select]  # left out on purpose
         if idle:
             raise ValueError(
                 f"masked: select {self.rule.select!r} names no weight {idle[0]!r}, for which there is a mask; it names "

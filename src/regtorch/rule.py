@@ -40,6 +40,12 @@ class Formula(ABC):
         """The class's name, for messages and tables."""
         return type(self).__name__
 
+    def selecting(self, select: str) -> Self:
+        """The same rule on other weights."""
+        made = copy(self)
+        made._set(select=select)
+        return made
+
     def __repr__(self) -> str:
         by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]
         by_name = [f.name for f in fields(self) if f.repr and f.kw_only and _given(self, f) and f.name != "select"]

@@ -59,9 +59,10 @@ class BoundTerms(ABC):
         """The penalty of each chosen weight; the values add up to `self()`."""
         total: dict[str, Tensor] = {}
         for factor, term in self.terms():
+            values = term.values(factor)  # first, as it takes in what was unfrozen
             for name in term.names():
                 total.setdefault(name, torch.zeros(()))
-            for name, value in term.values(factor).items():
+            for name, value in values.items():
                 total[name] = total[name].to(value.device) + value
         return total
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from regtorch.constraints.base import Constraint
-from regtorch.norms import is_submatrix
+from regtorch.constraints.norms import NormConstraint
+from regtorch.norms import as_rows, is_submatrix, reduced
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,4 +55,8 @@ class Part(Constraint):
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The largest distance of the part of a unit from the set."""
-        return self.rule.violation(self._seen(w)[0])
+        seen, mask = self._seen(w)
+        if not isinstance(self.rule, NormConstraint):
+            return self.rule.violation(seen)
+        dims = reduced(self.name, w, self.rule.dim)  # a unit without a part has no norm that could be wrong
+        return replace(self.rule, dim=-1).violation(as_rows(seen, dims)[as_rows(mask, dims).any(-1)])

@@ -58,17 +58,26 @@ class SpectralMax(Constraint):
         """Yes: a row is a unit."""
         return True
 
+    @staticmethod
+    def _matrix(w: Tensor) -> Tensor:
+        """In float64 where there is one: decompositions of long float32 rows lose two digits of seven."""
+        return matrix(wide(w) if w.device.type == "mps" else w.double())
+
     def _most(self, v: Tensor, dtype: torch.dtype) -> float:
         """The largest singular value that one application leaves, within rounding."""
-        rounding = (ROUNDING[v.dtype] + 4 * math.sqrt(min(v.shape))) * torch.finfo(v.dtype).eps
-        if dtype != v.dtype:
-            rounding += torch.finfo(dtype).eps
-        return self.max_value * (1 + rounding)
+        own = torch.finfo(dtype)
+        rounding = (ROUNDING[v.dtype] + max(v.shape)) * torch.finfo(v.dtype).eps
+        if dtype == torch.float32:
+            rounding += own.eps / 2 * math.sqrt(min(v.shape))
+        elif dtype != torch.float64:
+            rounding += own.eps
+        grain = own.smallest_normal * own.eps * math.sqrt(v.numel()) / 2  # of numbers next to 0
+        return self.max_value * (1 + rounding) + grain
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """The nearest matrix in the set, by clipping singular values; the weight itself where none is too large."""
         check_real(self.name, w)
-        v = matrix(wide(w))
+        v = self._matrix(w)
         if not v.numel():
             return w.clone()
         inside = torch.linalg.matrix_norm(v.detach(), 2) <= self._most(v, w.dtype)
@@ -84,8 +93,9 @@ class SpectralMax(Constraint):
     def violation(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """How far the largest singular value lies above `max_value`: the distance in the spectral norm."""
         check_real(self.name, w)
-        v = matrix(wide(w))
+        v = self._matrix(w)
         if not v.numel():
-            return v.sum()
+            return wide(w).sum()
         largest = torch.linalg.matrix_norm(v, 2)
-        return torch.where(largest <= self._most(v, w.dtype), 0.0, largest - self.max_value)
+        above = torch.where(largest <= self._most(v, w.dtype), 0.0, largest - self.max_value)
+        return above.to(wide(w).dtype)

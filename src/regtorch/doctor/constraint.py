@@ -77,7 +77,7 @@ def _looser(exam: Exam, bound: BoundConstraint, spread: float) -> str:
 def _without_head(exam: Exam, bound: BoundConstraint, name: str) -> str:
     select = "|".join(f"{part.strip()} -name:{name}" for part in bound.rule.select.split("|"))
     try:
-        other = [replace(bound.rule, select=select).on(exam.patient.model)]
+        other = [bound.rule.selecting(select).on(exam.patient.model)]
     except SelectionError:  # there is nothing else
         return f"Leave the constraint out ({_with(exam, bound, []).said})."
     return f"Leave the head out of the constraint: select={select!r} ({_with(exam, bound, other).said})."

@@ -8,6 +8,7 @@ from typing import Self
 
 from regtorch.conventions import convert
 from regtorch.penalties.elementwise import Elementwise
+from regtorch.rule import nonnegative
 
 __all__ = ["ElasticNet"]
 
@@ -40,8 +41,13 @@ class ElasticNet(Elementwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        l1, l2 = convert((self.alpha, self.l1_ratio), "sklearn.ElasticNet", "keras")  # beside a mean without the ½
-        self._set(_coefficients=(l1 / 2, l2 / 2), alpha=float(self.alpha), l1_ratio=float(self.l1_ratio))
+        alpha = nonnegative(self.name, "alpha", self.alpha)
+        hint = "give the share of Σ|w|, from 0 to 1"
+        l1_ratio = nonnegative(self.name, "l1_ratio", self.l1_ratio, hint)
+        if l1_ratio > 1:
+            raise ValueError(f"{self.name}: l1_ratio must lie between 0 and 1, received {self.l1_ratio!r}; {hint}")
+        l1, l2 = convert((1.0, l1_ratio), "sklearn.ElasticNet", "keras")  # beside a mean without the ½
+        self._set(alpha=alpha, l1_ratio=l1_ratio, _coefficients=(alpha * (l1 / 2), alpha * (l2 / 2)))
 
     @property
     def strengths(self) -> dict[str, float]:

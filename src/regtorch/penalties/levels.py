@@ -39,6 +39,12 @@ def smoothed(w: Tensor, links: Tensor) -> Tensor:
     count = w.shape[-1]
     if count < 2 or not w.numel():
         return w.clone()
+    finite = w.isfinite().all(-1, keepdim=True)  # a row with another number becomes NaN, and no other row sees it
+    return _of_finite(w.where(finite, 0.0), links).where(finite, torch.nan)
+
+
+def _of_finite(w: Tensor, links: Tensor) -> Tensor:
+    count = w.shape[-1]
     size = w.abs().amax(-1, keepdim=True) + links.amax(-1, keepdim=True)
     rounding = (size * (torch.finfo(w.dtype).eps * (8 + count**0.5))).expand_as(w).flatten()
     place = torch.arange(w.numel(), device=w.device)

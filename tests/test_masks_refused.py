@@ -1,0 +1,60 @@
+"""Masks that fit no weight, and rules that know no such part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn, optim
+
+import regtorch as rt
+
+
+def bind(masks: Any, rule: Any = None) -> Callable[[], object]:
+    return lambda: rt.masked(rt.L1(0.1) if rule is None else rule, masks).on(nn.Sequential(nn.Linear(3, 2)))
+
+
+TRUE = torch.ones(2, 3) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (bind({"0.weight": TRUE.T}), ValueError, r"mask of '0.weight' must have the weight's shape \(2, 3\), received"),
+        (
+            bind({"0.weight": TRUE.float()}),
+            TypeError,
+            "mask of '0.weight' must be a tensor of bools, received torch",
+        ),
+        (bind({"0.weight": TRUE.numpy()}), TypeError, "must be a tensor of bools, received ndarray; compare"),
+        (bind(TRUE.long()), TypeError, "masked: masks must be a tensor of bools, received torch.int64"),
+        (bind({}), ValueError, "masked: masks is empty"),
+        (bind({"weight": TRUE}), rt.SelectionError, "matches none of the net's weights; there are: 0.weight"),
+        (bind({"0.weight": TRUE, "1.weight": TRUE}), ValueError, "select 'kernel' names no weight '1.weight'"),
+        (bind({"0.weight": TRUE, "0.bias": TRUE[0]}), ValueError, "select 'kernel' names no weight '0.bias'"),
+        (
+            bind({"0.weight": TRUE}, rt.Activity(rt.L1(0.1), select="all")),
+            TypeError,
+            "rule must be a penalty or a constraint",
+        ),
+        (bind({"0.weight": torch.eye(2, 3) > 0}, rt.SpectralMax()), ValueError, "some rows times some columns"),
+        (lambda: rt.masked(rt.L1(0.1), {"w": TRUE})(torch.ones(2, 3)), TypeError, "bind it with .on"),
+    ],
+)
+def test_bad_masks(make: Callable[[], object], error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_what_has_no_proximal_step_is_refused_when_it_is_attached():
+    net = nn.Linear(3, 2)
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="Orthogonal has no proximal step"):
+        rt.masked(rt.Orthogonal(0.1), {"weight": TRUE}).on(net).attach(optimizer, proximal=True)
+    with pytest.raises(ValueError, match="NuclearNorm has a proximal step for the rows and columns of a matrix alone"):
+        rt.masked(rt.NuclearNorm(0.1), {"weight": torch.eye(2, 3) > 0}).on(net).attach(optimizer, proximal=True)
+    with pytest.raises(TypeError, match="one step size for a whole weight alone"):
+        rt.masked(rt.NuclearNorm(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
+    rt.masked(rt.L1(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
