@@ -25,10 +25,10 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     Data that is no images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
 
-    The order of the samples, and what a batch is augmented and mixed with, follow from the seed, the epoch and the batch
-    alone: a Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have seen
-    without the interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does
-    not hold.
+    The order of the samples, and what a batch is augmented and mixed with, follow from the seed, the epoch and the
+    batch alone: a Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have
+    seen without the interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint
+    does not hold.
 
     Args:
         dir: Where the data's files are, or are downloaded to.
