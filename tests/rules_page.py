@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import regtorch as rt
 
@@ -13,23 +14,33 @@ _TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=\n<!-- end -->)", re.DOTALL)
 
 
 def rows() -> list[str]:
-    """A row for every public rule."""
-    kinds = {"penalty": rt.Penalty, "constraint": rt.Constraint}
-    found = [
-        _row(thing, word)
-        for word, kind in kinds.items()
-        for thing in map(rt.__dict__.get, rt.__all__)
-        if inspect.isclass(thing) and issubclass(thing, kind) and thing is not kind
-    ]
+    """A row for every public rule, and for what makes one."""
+    kinds = {"penalty": rt.Penalty, "of outputs": rt.outputs.OutputRule, "constraint": rt.Constraint}
+    found = []
+    for word, kind in kinds.items():
+        for name in rt.__all__:
+            thing = getattr(rt, name)
+            made = _makes(thing)
+            if inspect.isclass(made) and issubclass(made, kind) and made is not kind:
+                prox = issubclass(made, rt.Penalty) and made.prox is not rt.Penalty.prox
+                found.append(f"| {_shown(name, thing)} | {word} | {_formula(thing)} | {'yes' * prox} |")
     return ["| rule | | formula | proximal step |", "|---|---|---|:-:|", *found]
 
 
-def _row(kind: type, word: str) -> str:
-    given = [p for p in inspect.signature(kind).parameters.values() if p.name != "select"]
-    shown = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in given)
-    formula = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-    prox = "yes" if issubclass(kind, rt.Penalty) and kind.prox is not rt.Penalty.prox else ""
-    return f"| `rt.{kind.__name__}({shown})` | {word} | {formula} | {prox} |"
+def _makes(thing: Any) -> Any:
+    """A class, or what a function with a rule's name gives."""
+    if inspect.isfunction(thing) and thing.__name__[0].isupper():
+        return get_type_hints(thing)["return"]
+    return thing
+
+
+def _shown(name: str, thing: Any) -> str:
+    given = [p for p in inspect.signature(thing).parameters.values() if p.name != "select"]
+    return f"`rt.{name}({', '.join(p.name if p.default is p.empty else f'{p.name}={p.default!r}' for p in given)})`"
+
+
+def _formula(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
 def written(text: str) -> str:

@@ -88,7 +88,11 @@ def _train(
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
-    receipt = receipt_of(module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts])
+    mixing = getattr(data, "mixing", None)
+    mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
+    receipt = receipt_of(
+        module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
+    )
     start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
     trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
     if trainer.is_global_zero:

@@ -14,7 +14,7 @@ from regtorch.doctor.dropout import DROPOUTS
 from regtorch.outputs import InputPenalty, OutputRule, RDrop
 from regtorch.penalties import L1L2, L2, Penalty
 from regtorch.schedules import Schedule
-from regtorch.select import choose, choose_modules
+from regtorch.select import SelectionError, choose, choose_modules
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
 from regtorch.training.made import make
@@ -95,9 +95,11 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         if isinstance(rule, Penalty | Constraint):
             choose(net, rule.select)  # before data are loaded for nothing
     if isinstance(penalty, Activity):
-        choose_modules(net, penalty.select)
+        _check_modules(net, penalty.select, reg)
     if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
         remarks.append(f"reg={name}: no dropout layer of the net drops anything; passes that are alike cost nothing")
+    if reg.label_smoothing:
+        remarks.append(f"label smoothing {reg.label_smoothing:g} of the task's loss in training, none in validation")
     return Rules(
         penalties=[] if penalty is None else [penalty],
         constraints=[] if constraint is None else [constraint],
@@ -106,6 +108,14 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         schedule=schedule,
         remarks=remarks,
     )
+
+
+def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
+    """Refuse modules that are not there before data are loaded for nothing."""
+    try:
+        choose_modules(net, select)
+    except SelectionError as error:
+        raise RunError(f"reg.outputs: {error}" if "outputs" in reg else str(error)) from error
 
 
 def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regtorch.training.overrides import task_overrides
 
-__all__ = ["unread"]
+__all__ = ["acts_on_outputs", "unread"]
 
 
 def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
@@ -23,10 +23,15 @@ def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
     used = OmegaConf.to_yaml(cfg.constraint)  # with the references of its rule
     idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
     remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
-    if cfg.reg.penalty is not None and "reg.select" in keys and "${reg.select}" not in OmegaConf.to_yaml(cfg.reg):
+    if "reg.select" in keys and acts_on_outputs(cfg):
         remarks.append(f"reg={choices.get('reg')} acts on outputs and does not use reg.select")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None and "_target_" not in node:
                 remarks.append(f"{group}.{name} names no class (_target_), so nothing reads it")
     return remarks
+
+
+def acts_on_outputs(cfg: DictConfig) -> bool:
+    """Whether a config's penalty selects no weights."""
+    return cfg.reg.penalty is not None and "${reg.select}" not in OmegaConf.to_yaml(cfg.reg)
