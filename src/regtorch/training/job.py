@@ -84,6 +84,7 @@ def _train(
         constraints=rules.constraints,
         proximal=rules.proximal,
         schedule=rules.schedule,
+        debug=cfg.debug,
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)

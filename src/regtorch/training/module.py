@@ -37,6 +37,7 @@ class RegularizedModule(LightningModule):
         constraints: projected onto after each step.
         proximal: let the penalties act by their proximal steps: exact zeros.
         schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
+        debug: before the first step try on copies of the weights what each rule promises.
 
     Raises:
         TypeError: `penalties` has something else among them, an `Activity` beside a schedule, or both num_classes and
@@ -64,6 +65,7 @@ class RegularizedModule(LightningModule):
         constraints: Sequence[Constraint] = (),
         proximal: bool = False,
         schedule: Schedule | None = None,
+        debug: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -90,7 +92,9 @@ class RegularizedModule(LightningModule):
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
-        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal, schedule=schedule)
+        self._regularize = Regularize(
+            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """The net's outputs."""
