@@ -16,7 +16,7 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {"rule", "norms", "gradients", "singular", "penalties", "constraints", "conventions", "nn", "init", "schedules"},
-    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
+    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "depth", "testing"},
     {
         *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),
         *(
