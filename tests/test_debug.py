@@ -76,6 +76,15 @@ def test_every_constraint_too(case: Any):
     a_step(model, optimizer, x, y)
 
 
+@pytest.mark.parametrize("case", PENALTIES.values(), ids=PENALTIES)
+def test_large_weights_are_no_fault(case: Any):
+    torch.manual_seed(0)
+    model = nn.Linear(1000, 64)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    case.rule.on(model).attach(optimizer, debug=True)
+    optimizer.step()
+
+
 def kinks() -> nn.Module:
     """Where penalties have many gradients: equal singular values, zeros, constant weights."""
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)).float()
