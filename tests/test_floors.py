@@ -20,10 +20,11 @@ FLOORS = [
         *("rule", "norms", "gradients", "singular", "penalties", "constraints", "masked", "outputs"),
         *("conventions", "nn", "init", "schedules"),
     },
-    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
+    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "depth", "testing"},
     {
         *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),
-        *("hooks", "transforms", "passes", "terms", "bound", "bound_constraint", "bind", "activity", "estimates"),
+        *("hooks", "transforms", "passes", "terms", "bound", "bound_constraint", "bind", "debug", "activity"),
+        "estimates",
     },
     {"keras", "doctor", "models"},
     {"data", "training"},

@@ -234,6 +234,15 @@ class Loose(rt.Constraint):
         return (w.abs() - 1).clamp(min=0).max()
 
 
+class Away(Loose):
+    """The other way."""
+
+    rate: float = 0.5
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return 1.5 * w
+
+
 class Elsewhere(rt.NonNeg):
     """In place it does something else."""
 
@@ -242,10 +251,18 @@ class Elsewhere(rt.NonNeg):
 
 
 def test_the_checker_of_constraints():
-    for rule in (rt.MaxNorm(1.0), rt.UnitNorm(), rt.NonNeg(), rt.MinMaxNorm(0.5, 1.0)):
+    for rule in (
+        rt.MaxNorm(1.0),
+        rt.UnitNorm(),
+        rt.NonNeg(),
+        rt.MinMaxNorm(0.5, 1.0),
+        rt.MinMaxNorm(0.5, 1.0, rate=0.3),
+    ):
         check_constraint(rule)
     with pytest.raises(AssertionError, match="changes a weight that it has brought into the set"):
         check_constraint(Loose())
+    with pytest.raises(AssertionError, match="moves a weight away from the set"):
+        check_constraint(Away())
     with pytest.raises(AssertionError, match="differs in place"):
         check_constraint(Elsewhere())
     for check, other in ((check_penalty, rt.NonNeg()), (check_constraint, rt.L1())):

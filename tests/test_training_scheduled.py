@@ -81,9 +81,9 @@ def test_a_resumed_training_goes_on_there(name: str, make: Any, per_batch: int, 
         close(whole.net, rest.net)
 
 
-def module(schedule: Any = SCHEDULE, penalties: Any = (L2,)) -> RegularizedModule:
+def module(schedule: Any = SCHEDULE, penalties: Any = (L2,), **options: Any) -> RegularizedModule:
     make = partial(torch.optim.SGD, lr=0.05)
-    return RegularizedModule(a_net(), optimizer=make, num_classes=3, penalties=penalties, schedule=schedule)
+    return RegularizedModule(a_net(), optimizer=make, num_classes=3, penalties=penalties, schedule=schedule, **options)
 
 
 def test_the_projects_own_module(tmp_path: Path):

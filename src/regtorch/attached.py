@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch import proximal
+from regtorch.debug import check_all
 from regtorch.frames import Outermost
 from regtorch.held import HeldGradients
 from regtorch.lending import lends_decay, used, view_with_decay
@@ -60,12 +61,7 @@ class Moving:
 
     def go_on(self, steps: int) -> None:
         """Take a number of steps as made."""
-        before, self.steps = self.steps, steps
-        try:
-            self._look()
-        except BaseException:
-            self.steps = before
-            raise
+        self._factor, self.steps = factor_at(self._schedule, steps), steps
         self._move()
 
 
@@ -83,6 +79,7 @@ class Attached:
         self._outermost = Outermost()
         self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by their ids
         self._moving: dict[int, Moving] = {}  # strengths that move, by the ids of what they belong to
+        self._untried: list[Any] = []  # single rules to be tried at the first step
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
@@ -125,6 +122,7 @@ class Attached:
         self._moving.pop(id(bound), None)
         if id(bound) in self._outer_steps:
             self._outer_steps.pop(id(bound)).remove()
+        self._untried = [part for part in self._untried if part not in parts_of(bound)]
         self._found &= {id(part) for part in self.parts()}
         if not any(self.rules.values()):
             for hook in self._hooks:
@@ -138,6 +136,12 @@ class Attached:
         """Let a schedule set the scale of a rule before every step."""
         moving = self._moving[id(bound)] = Moving(bound, schedule)
         return moving
+
+    def try_later(self, bound: Any) -> None:
+        """Let a rule be tried on copies of its weights before the first step does anything."""
+        self._untried += parts_of(bound)
+        eagerly: Any = torch.compiler.disable
+        self._try: Callable[[], None] = eagerly(lambda: check_all(self._untried))
 
     def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
         owned = owned_by(optimizer)
@@ -157,6 +161,8 @@ class Attached:
         if not self._outermost.begin():
             return None
         self.stepped = True
+        if self._untried:
+            self._try()
         for moving in self._moving.values():
             moving.look()
         for moving in self._moving.values():

@@ -81,6 +81,7 @@ def attach(
     bound: BoundTerms | BoundConstraint,
     place: Place,
     schedule: Callable[[int], float] | None = None,
+    debug: bool = False,
 ) -> Handle:
     """Let `bound` act at every step; all checks come first, so that a failure leaves nothing behind.
 
@@ -89,6 +90,7 @@ def attach(
         bound: what acts.
         place: where in a step.
         schedule: gives the bound rule's scale for a number of steps made.
+        debug: try the rule on copies of its weights before the first step.
 
     Raises:
         TypeError: not a torch optimizer or one without step hooks, a penalty that cannot act this way, or an optimizer
@@ -124,6 +126,8 @@ def attach(
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
     handle = Handle(attached, place, bound)
+    if debug:
+        attached.try_later(bound)
     if schedule is not None:
         try:
             handle.follow(schedule)

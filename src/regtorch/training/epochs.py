@@ -1,6 +1,5 @@
 """What happens once an epoch: a callback's hook for whole epochs, and means over their steps."""
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
-__all__ = ["EpochCallback", "EpochRecord", "SampledMean", "WeightedMean", "logging_is_due", "size_of"]
+__all__ = ["EpochCallback", "EpochRecord", "SampledMean", "WeightedMean", "logging_is_due"]
 
 
 class EpochCallback(Callback):
@@ -124,19 +123,3 @@ def logging_is_due(trainer: Trainer, step: int) -> bool:
     """Whether step `step` of an epoch, counted from 1, is one of every `log_every_n_steps`."""
     every: int = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue] (Lightning does not declare it)
     return every > 0 and step % every == 0
-
-
-def size_of(batch: Any) -> int:
-    """The number of samples: the first dim of the first tensor."""
-    first = next(_tensors(batch), None)
-    return first.shape[0] if first is not None and first.ndim else 1
-
-
-def _tensors(batch: Any) -> Iterator[Tensor]:
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        yield from _tensors(list(batch.values()))
-    elif isinstance(batch, Iterable) and not isinstance(batch, str | bytes):
-        for part in batch:
-            yield from _tensors(part)

@@ -85,6 +85,7 @@ def _train(
         proximal=rules.proximal,
         label_smoothing=rules.label_smoothing,
         schedule=rules.schedule,
+        debug=cfg.debug,
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)

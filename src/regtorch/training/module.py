@@ -42,6 +42,7 @@ class RegularizedModule(LightningModule):
         proximal: let the penalties act by their proximal steps: exact zeros.
         label_smoothing: of the task's loss in training, the share spread over all classes; evaluations have none.
         schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
+        debug: before the first step try on copies of the weights what each rule promises.
 
     Raises:
         TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
@@ -71,6 +72,7 @@ class RegularizedModule(LightningModule):
         proximal: bool = False,
         label_smoothing: float = 0.0,
         schedule: Schedule | None = None,
+        debug: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -99,7 +101,9 @@ class RegularizedModule(LightningModule):
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
-        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal, schedule=schedule)
+        self._regularize = Regularize(
+            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+        )
 
     @property
     def penalises_outputs(self) -> bool:

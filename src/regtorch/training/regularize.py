@@ -14,7 +14,8 @@ from regtorch.constraints import Constraint
 from regtorch.hooks import Handle, owned_by
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
-from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due, size_of
+from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due
+from regtorch.training.samples import samples_of
 from regtorch.training.scheduled import Schedule, paired
 
 __all__ = ["Regularize"]
@@ -38,6 +39,7 @@ class Regularize(Callback):
         proximal: let the penalties act by their proximal steps: exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
             training resumed by `ckpt_path` goes on where it was: checkpoints hold how many steps were made.
+        debug: before the first step try on copies of the weights what each rule promises, as `attach(..., debug=True)`.
 
     Raises:
         TypeError: a rule is none, or is an `Activity` or of outputs, which has to be part of the loss; or a schedule is
@@ -57,11 +59,13 @@ class Regularize(Callback):
         *rules: Penalty | Constraint | Bound | tuple[Penalty | BoundTerms, Schedule],
         proximal: bool = False,
         schedule: Schedule | None = None,
+        debug: bool = False,
     ) -> None:
         self.rules, self._scheduled = paired(rules, schedule)
         for rule in self.rules:
             _check(rule)
         self.proximal = proximal
+        self.debug = debug
         self.bound: tuple[Bound, ...] = ()
         self._module: LightningModule | None = None
         self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
@@ -93,9 +97,9 @@ class Regularize(Callback):
                 key = id(rule), id(optimizer)
                 if key not in self._handles and _owns(optimizer, rule):
                     self._handles[key] = (
-                        rule.attach(optimizer)
+                        rule.attach(optimizer, debug=self.debug)
                         if isinstance(rule, BoundConstraint)
-                        else rule.attach(optimizer, proximal=self.proximal, schedule=schedule)
+                        else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
                     )
                     self._scheduled.follow(i, j, self._handles[key])
         self._groups = _group_counts(trainer)
@@ -159,11 +163,11 @@ class Regularize(Callback):
             if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
                 task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
             if held is None:
-                self._held.add_zero(size_of(batch))
+                self._held.add_zero(samples_of(batch))
             else:
                 task_loss = task_loss - held
-                self._held.add(held, size_of(batch))
-            self._task_loss.add(task_loss, size_of(batch))
+                self._held.add(held, samples_of(batch))
+            self._task_loss.add(task_loss, samples_of(batch))
         if logging_is_due(trainer, self._steps):
             penalty = self.penalty(pl_module.device)
             self._penalty.add(penalty, self._steps)
@@ -226,11 +230,11 @@ class Regularize(Callback):
         task, of_held = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
         task_loss, held = _losses(outputs)
         if held is None:
-            of_held.add_zero(size_of(batch))
+            of_held.add_zero(samples_of(batch))
         else:
-            of_held.add(held, size_of(batch))
+            of_held.add(held, samples_of(batch))
         if task_loss is not None:
-            task.add(task_loss if held is None else task_loss - held, size_of(batch))
+            task.add(task_loss if held is None else task_loss - held, samples_of(batch))
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():
