@@ -107,6 +107,15 @@ def test_operators(source: str, expected: set[str]):
     assert changes(source) == expected
 
 
+def test_which_lines_a_test_must_be_on_to_notice():
+    source = "@cache\ndef f():\n    a(1)\n    def g():\n        b(2)\n\ndef h():\n    c(3)\n\nd(4)\n"
+    found = {}
+    for mutant in mutants(source):
+        pairs = zip(source.splitlines(), mutant.source.splitlines(), strict=True)
+        found[next(number for number, (old, new) in enumerate(pairs, 1) if old != new)] = mutant.lines
+    assert found == {1: None, 3: None, 5: range(5, 6), 8: range(8, 9), 10: None}
+
+
 def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     said = run(small).stdout
     new = {line[1:].strip() for line in said.splitlines() if line.startswith("+ ")}

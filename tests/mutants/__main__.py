@@ -42,7 +42,7 @@ TESTS = {
     "estimates": "anchored",
     "frames": "hooks passes wrappers",
     "gradients": "bind gradients",
-    "held": "hooks lending",
+    "held": "attached hooks lending",
     "hooks": "hooks lending schedules unfreezing wrappers",
     "norms": "constraints group norms",
     "optimizers": "optimizers proximal",
