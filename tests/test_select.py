@@ -15,6 +15,7 @@ from regtorch.weights import weights_of
 NORM = ["norm.weight", "norm.bias", "layer_norm.weight", "layer_norm.bias"]
 KERNEL = ["conv.weight", "up.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "head.weight"]
 BIAS = ["relative_position_bias_table", "conv.bias", "up.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head.bias"]
+ATOMS = "kernel, bias, norm, embedding, all, name:…, type:…, largest:…"
 OTHER = ["scale", "slope.weight"]
 
 
@@ -148,11 +149,14 @@ def test_frozen_weights_never_match_nor_count_as_the_largest():
 @pytest.mark.parametrize(
     ("select", "message"),
     [
-        ("kernal", "select 'kernal': unknown atom 'kernal' (did you mean 'kernel'?); known are kernel"),
+        ("kernal", f"select 'kernal': unknown atom 'kernal' (did you mean 'kernel'?); known are {ATOMS}"),
+        ("al", "(did you mean 'all'?)"),
+        ("xyz:1", "unknown atom 'xyz:1'; known are"),
         ("nome:x", "unknown atom 'nome:x' (did you mean 'name:'?)"),
         ("head.weight", "(did you mean 'name:head.weight'?)"),
         ("head", "(did you mean 'name:head.*'?)"),
         ("ReLU", "(did you mean 'type:ReLU'?)"),
+        ("kernel and bias", "unknown atom 'and' (write | for or, a space for and); known"),
         ("kernel or bias", "unknown atom 'or' (write | for or, a space for and)"),
         ("type:conv*", "their owners' types are: BatchNorm2d, Conv2d, ConvTranspose2d, Everything, LSTM"),
         ("kernel:", "unknown atom 'kernel:'"),
@@ -181,6 +185,10 @@ def test_a_net_without_weights():
 
 
 def test_many_names_are_cut():
+    with pytest.raises(SelectionError, match=r"weights; there are: 0.weight \(kernel\), 0.bias \(bias\)$"):
+        names("name:x", nn.Sequential(nn.Linear(1, 1)))
+    with pytest.raises(SelectionError, match=r"19.weight \(kernel\), 19.bias \(bias\)$"):
+        names("name:x", nn.Sequential(*[nn.Linear(1, 1) for _ in range(20)]))
     with pytest.raises(SelectionError, match="and 60 more"):
         names("name:x", nn.Sequential(*[nn.Linear(1, 1) for _ in range(50)]))
 
