@@ -125,6 +125,14 @@ def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     assert (small / "src/small.py").read_text() == FILES["src/small.py"]
 
 
+def test_the_fastest_tests_come_first_and_may_be_all():
+    took = {"a": 3.0, "b": 1.0, "c": 2.0}
+    assert tool.within(took, float("inf")) == ["b", "c", "a"]
+    assert tool.within(took, 3.5) == ["b", "c"]
+    assert tool.within(took, 0.1) == ["b"]
+    assert tool.within({}, 1.0) == []
+
+
 def test_a_sample_has_a_seed(small: Path):
     said = run(small, "--sample", "2", "--seed", "1").stdout
     assert "2 mutants of seed 1\n" in said
