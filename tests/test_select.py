@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
@@ -216,6 +218,14 @@ def test_parse_gives_alternatives_of_atoms():
         ["kernel", "-name:a"],
         ["largest:2"],
     ]
+
+
+def test_what_describes_a_net_cannot_be_changed():
+    model = nn.Linear(2, 2)
+    (weight, _), ((atom,),) = weights_of(model), parse("kernel")
+    for value, field in ((choose(model, "all"), "chosen"), (weight, "role"), (weight.layout, "dims"), (atom, "kind")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field, None)
 
 
 def test_sharded_weights_are_refused():
