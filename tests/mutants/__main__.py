@@ -61,7 +61,7 @@ TESTS = {
     "units": "bare constraints group units",
     "unstepped": "hooks wrappers",
     "unwrap": "hooks wrappers",
-    "weights": "bare bind init roles select",
+    "weights": "bare bind init roles select weights",
 }
 
 # Where pytest rewrites assertions, it imports in its own way: the file, not the mutant.
