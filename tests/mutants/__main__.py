@@ -36,7 +36,7 @@ from mutants.operators import Mutant, mutants
 TESTS = {
     "activity": "activity passes",
     "attached": "attached hooks lending schedules unfreezing wrappers",
-    "bind": "bare bind own_rules transforms unfreezing",
+    "bind": "attached bare bind lending own_rules transforms unfreezing",
     "bound": "bare bind own_rules unfreezing",
     "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints numpy rules",
