@@ -50,7 +50,7 @@ TESTS = {
     "outer_steps": "wrappers",
     "param_groups": "init",
     "passes": "activity passes",
-    "penalties": "anchored group numpy own_rules penalties rules",
+    "penalties": "anchored bind_weights group numpy own_rules penalties proximal_sums rules units",
     "receipt": "bind own_rules unfreezing",
     "roles": "bare roles select",
     "rule": "constraints own_rules penalties rules",
