@@ -37,7 +37,7 @@ TESTS = {
     "activity": "activity passes",
     "attached": "attached hooks lending schedules unfreezing wrappers",
     "bind": "attached bare bind lending own_rules transforms unfreezing",
-    "bound": "bare bind own_rules unfreezing",
+    "bound": "bare bind own_rules unfreezing units",
     "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints numpy rules",
     "estimates": "anchored",
