@@ -46,7 +46,7 @@ TESTS = {
     "held": "attached hooks lending",
     "hooks": "hooks lending schedules unfreezing wrappers",
     "norms": "constraints group norms",
-    "optimizers": "optimizers proximal",
+    "optimizers": "lending optimizers_facts proximal_sums",
     "outer_steps": "wrappers",
     "param_groups": "init",
     "passes": "activity passes",
