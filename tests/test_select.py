@@ -213,6 +213,12 @@ def test_reasons_for_what_is_left_out():
     }
 
 
+def test_the_atom_that_leaves_a_weight_out_is_the_reason():
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 2, bias=False))
+    left_out = choose(model, "kernel -name:1.* -type:LSTM").left_out
+    assert [(w.name, reason) for w, reason in left_out] == [("1.weight", "-name:1.*")]
+
+
 def test_parse_gives_alternatives_of_atoms():
     assert [[str(atom) for atom in part] for part in parse("kernel -name:a|largest:2")] == [
         ["kernel", "-name:a"],
@@ -239,7 +245,8 @@ def test_sharded_weights_are_refused():
 
 def test_an_exclusion_that_matches_nothing_shows_in_the_receipt():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    assert "matching no weight: -name:head" in rt.L2(0.1, select="kernel -name:head").on(model).receipt()
+    receipt = rt.L2(0.1, select="kernel -name:head -type:LSTM").on(model).receipt()
+    assert "matching no weight: -name:head, -type:LSTM (" in receipt
     assert "matching no weight" not in rt.L2(0.1, select="kernel -name:1.*|name:0.*").on(model).receipt()
 
 

@@ -54,7 +54,7 @@ TESTS = {
     "receipt": "bind own_rules unfreezing",
     "roles": "bare roles select",
     "rule": "constraints own_rules penalties rules",
-    "select": "activity select unfreezing",
+    "select": "activity select unfreezing weights",
     "singular": "cases numpy penalties",
     "terms": "bind hooks own_rules schedules",
     "testing": "own_rules",
