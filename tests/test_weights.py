@@ -60,10 +60,8 @@ def test_what_is_said_of_a_weight_that_is_gone():
 
     del net[0]
     net.register_parameter("flat", FlatParameter(torch.zeros(6)))
-    way_out = r"use fully_shard \(FSDP2\), tensor parallelism or DDP, with which rules work$"
-    with pytest.raises(
-        LookupError, match=f"^the weight '0.weight' was sharded by FSDP: FSDP1 flattens weights; {way_out}"
-    ):
+    way = r"use fully_shard \(FSDP2\), tensor parallelism or DDP, with which rules work$"
+    with pytest.raises(LookupError, match=f"^the weight '0.weight' was sharded by FSDP: FSDP1 flattens weights; {way}"):
         reg()
 
 
