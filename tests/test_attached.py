@@ -104,3 +104,36 @@ def test_the_other_arguments_of_a_step_are_handed_on(by_name: bool):
                 optimizer.step(size)
         results.append([p.detach() for p in model.parameters()])
     close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("how", ["new gradients", "zeroed ones"])
+def test_a_step_that_raised_and_is_tried_again_with_other_gradients_has_the_penalty(how: str):
+    model, x, y = dense()
+    twin, *_ = dense()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    reg = rt.L1(0.1).on(model)
+    reg.attach(optimizer)
+    fails = optimizer.register_step_pre_hook(lambda *_: 1 / 0)
+    F.cross_entropy(model(x), y).backward()
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    fails.remove()
+    optimizer.zero_grad(set_to_none=how == "new gradients")
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    (F.cross_entropy(twin(x), y) + rt.L1(0.1).on(twin)()).backward()
+    SGD(twin.parameters(), lr=0.1).step()
+    close(list(model.parameters()), list(twin.parameters()), rtol=1e-12, atol=1e-14)
+
+
+def test_a_fused_step_leaves_nothing_on_the_optimizer_and_makes_one_class():
+    model, x, y = dense()
+    optimizer = SGD(model.parameters(), lr=0.1, fused=True)
+    rt.L2(0.1).on(model).attach(optimizer)
+    before, kinds = set(vars(optimizer)), set()
+    optimizer.register_step_pre_hook(lambda _, args, kwargs: kinds.add(type(args[0])))
+    for _ in range(2):
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    assert set(vars(optimizer)) == before
+    assert len(kinds) == 1

@@ -107,6 +107,15 @@ def test_operators(source: str, expected: set[str]):
     assert changes(source) == expected
 
 
+def test_which_lines_a_test_must_be_on_to_notice():
+    source = "@cache\ndef f():\n    a(1)\n    def g():\n        b(2)\n\ndef h():\n    c(3)\n\nd(4)\n"
+    found = {}
+    for mutant in mutants(source):
+        pairs = zip(source.splitlines(), mutant.source.splitlines(), strict=True)
+        found[next(number for number, (old, new) in enumerate(pairs, 1) if old != new)] = mutant.lines
+    assert found == {1: None, 3: None, 5: range(5, 6), 8: range(8, 9), 10: None}
+
+
 def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     said = run(small).stdout
     new = {line[1:].strip() for line in said.splitlines() if line.startswith("+ ")}
@@ -114,6 +123,14 @@ def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     assert new == tested | {"return None", "return 2"}  # those of `untested`; that of `positive` is killed
     assert "11 of 18 mutants killed, 61.1%; " in said
     assert (small / "src/small.py").read_text() == FILES["src/small.py"]
+
+
+def test_the_fastest_tests_come_first_and_may_be_all():
+    took = {"a": 3.0, "b": 1.0, "c": 2.0}
+    assert tool.within(took, float("inf")) == ["b", "c", "a"]
+    assert tool.within(took, 3.5) == ["b", "c"]
+    assert tool.within(took, 0.1) == ["b"]
+    assert tool.within({}, 1.0) == []
 
 
 def test_a_sample_has_a_seed(small: Path):

@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -35,33 +36,33 @@ from mutants.operators import Mutant, mutants
 TESTS = {
     "activity": "activity passes",
     "attached": "attached hooks lending schedules unfreezing wrappers",
-    "bind": "bare bind own_rules transforms unfreezing",
-    "bound": "bare bind own_rules unfreezing",
+    "bind": "attached bare bind lending own_rules transforms unfreezing",
+    "bound": "bare bind own_rules unfreezing units",
     "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints masked numpy projections rules",
     "estimates": "anchored",
     "frames": "hooks passes wrappers",
     "gradients": "bind gradients",
-    "held": "hooks lending",
+    "held": "attached hooks lending",
     "hooks": "hooks lending schedules unfreezing wrappers",
     "masked": "masked masks",
     "norms": "constraints group norms",
-    "optimizers": "optimizers proximal",
+    "optimizers": "lending optimizers_facts proximal_sums",
     "outer_steps": "wrappers",
     "param_groups": "init",
     "passes": "activity passes",
-    "penalties": "anchored group masked numpy own_rules penalties reference rules variation",
+    "penalties": "anchored bind_weights group masked numpy own_rules penalties proximal_sums reference rules units variation",
     "receipt": "bind own_rules unfreezing",
     "roles": "bare roles select",
     "rule": "constraints own_rules penalties rules",
-    "select": "activity select unfreezing",
+    "select": "activity select unfreezing weights",
     "singular": "cases numpy penalties",
     "terms": "bind hooks own_rules schedules",
     "testing": "own_rules",
     "units": "bare constraints group units",
     "unstepped": "hooks wrappers",
     "unwrap": "hooks wrappers",
-    "weights": "bare bind init roles select",
+    "weights": "bare bind init roles select weights",
 }
 
 # Where pytest rewrites assertions, it imports in its own way: the file, not the mutant.
@@ -181,7 +182,14 @@ def watched(file: Path, arguments: list[str]) -> Tests:
     return tests
 
 
-def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: float) -> list[Mutant]:
+def within(tests: dict[str, float], most: float) -> list[str]:
+    """The fastest tests first, those that take `most` seconds together, and one at least."""
+    ordered = sorted(tests, key=tests.__getitem__)
+    ends = accumulate(tests[test] for test in ordered)
+    return [test for i, (test, end) in enumerate(zip(ordered, ends, strict=True)) if not i or end <= most]
+
+
+def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: float, most: float) -> list[Mutant]:
     """Run all mutants, `jobs` at a time; the first is the file as it is."""
     running: dict[int, Mutant] = {}
     alive: list[Mutant] = []
@@ -199,13 +207,13 @@ def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: fl
 
     for mutant in made:
         on = {t: took for t, (took, lines) in tests.items() if mutant.lines is None or set(lines) & set(mutant.lines)}
-        chosen = sorted(on, key=on.__getitem__)
+        chosen = within(on, most)
         if not chosen:
             alive.append(mutant)
             continue
         loader = Loader(file, mutant.source)
         files = sorted({test.split("::")[0] for test in chosen})
-        seconds = least + 5 * sum(on.values())
+        seconds = least + 5 * sum(on[test] for test in chosen)
         running[fork(lambda: run(loader, files, Chosen(chosen), seconds))] = mutant  # noqa: B023
         if len(running) == jobs or mutant is made[0]:
             wait()
@@ -234,6 +242,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--least", type=float, default=30, help="seconds that a mutant has beside those of its tests")
+    parser.add_argument("--most", type=float, default=float("inf"), help="only the fastest tests, within these seconds")
     given = parser.parse_args()
     file, begun = given.file.resolve(), time.monotonic()
     tests = watched(file, given.tests or tests_of(file))
@@ -245,7 +254,7 @@ def main() -> None:
     print(f"{len(tests)} tests, {len(made)} mutants, {time.monotonic() - begun:.0f} s until now")
     begun = time.monotonic()
     original = Mutant(source, None)
-    alive = survivors(file, [original, *made], tests, given.jobs, given.least)
+    alive = survivors(file, [original, *made], tests, given.jobs, given.least, given.most)
     if original not in alive:
         sys.exit("mutants: the tests must pass before a mutant is made, here they fail after a fork")
     alive.remove(original)

@@ -90,7 +90,9 @@ class _Finder(ast.NodeVisitor):
         self._decorators(node.decorator_list)
         self._all([*node.args.defaults, *node.args.kw_defaults])
         before = self._in_function, self._lines
-        self._in_function = True
+        # What is cached is run by the first test alone, and others get its result.
+        self._in_function = not any(_name(decorator) in {"cache", "lru_cache"} for decorator in node.decorator_list)
+        self._lines = None
         self._all(node.body)
         self._in_function, self._lines = before
 
