@@ -116,7 +116,7 @@ def check_constraint_at(rule: Constraint, w: Tensor) -> None:
     _require(bool(inside.isfinite().all()), rule, f"gives numbers that are not finite: {inside}", w)
     partly = getattr(rule, "rate", 1.0) < 1  # MinMaxNorm's: each step goes part of the way
     again = rule(inside)
-    _require(partly or torch.equal(again, inside), rule, "changes a weight that it has brought into the set", w)
+    _require(partly or _close(again, inside), rule, "changes a weight that it has brought into the set", w)
     if partly:
         nearer = float(rule.violation(again)) <= float(rule.violation(inside)) * (1 + 1e-9)
         _require(nearer, rule, "moves a weight away from the set", w)

@@ -51,7 +51,7 @@ TESTS = {
     "outer_steps": "wrappers",
     "param_groups": "init",
     "passes": "activity passes",
-    "penalties": "anchored bind_weights group masked numpy own_rules penalties proximal_sums reference rules units variation",
+    "penalties": "anchored bind_weights group masked numpy own_rules penalties proximal_sums rules units variation",
     "receipt": "bind own_rules unfreezing",
     "roles": "bare roles select",
     "rule": "constraints own_rules penalties rules",
