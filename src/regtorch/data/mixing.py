@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torchvision.transforms import v2
 
 from regtorch.data.arrays import Arrays, Batch
 from regtorch.data.options import nonnegative
@@ -31,6 +30,8 @@ class Mixing:
     """
 
     def __init__(self, mixup: float, cutmix: float, num_classes: int) -> None:
+        from torchvision.transforms import v2  # here, not above: most runs need none of it
+
         self.mixup = mixup
         self.cutmix = cutmix
         ways: list[v2.Transform] = []
