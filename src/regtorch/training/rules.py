@@ -11,7 +11,7 @@ from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
-from regtorch.penalties import L1L2, L2, Penalty
+from regtorch.penalties import L1L2, L2, ElasticNet, Penalty
 from regtorch.select import choose
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
@@ -87,6 +87,9 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
+    if isinstance(penalty, ElasticNet):
+        remarks.append(f"reg.convention={convention}: reg={name} stays by scikit-learn's alpha and l1_ratio")
+        return penalty
     if field is None:
         remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
         return penalty
