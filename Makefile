@@ -28,7 +28,7 @@ pytest: $(VENV)/.dev ## Run the tests
 
 mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/hooks.py
 	@PYTHONPATH=tests $(BIN)/python -m mutants $(FILE) \
-		$(if $(N),--sample $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TESTS),--tests $(TESTS))
+		$(if $(N),--sample $(N)) $(if $(SEED),--seed $(SEED)) $(if $(MOST),--most $(MOST)) $(if $(TESTS),--tests $(TESTS))
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

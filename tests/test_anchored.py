@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -99,8 +100,31 @@ def test_the_start_may_be_given_and_is_checked():
         rt.EWC(0.1, {"0.weight": torch.zeros(2)}).on(model)
     with pytest.raises(TypeError, match="needs the weights to measure from"):
         rt.L2SP(0.1)(torch.ones(2))
+    with pytest.raises(ValueError, match="for the weight '0.weight', received nothing; give a dict"):
+        rt.L2SP(0.1, {}).on(model)
+    with pytest.raises(ValueError, match="for the weight '0.weight', received 3; give a dict"):
+        rt.L2SP(0.1, {"0.weight": 3}).on(model)
+
+
+def test_they_compare_and_print_without_what_they_hold():
+    state = {"weight": torch.zeros(2)}
     assert repr(rt.L2SP(0.1, state)) == "L2SP(lam=0.1)"
-    assert rt.L2SP(0.1) == rt.L2SP(0.1) != rt.L2SP(0.2)
+    assert repr(rt.EWC(0.1, state, state)) == "EWC(lam=0.1)"
+    assert rt.L2SP() == rt.L2SP(0.01) != rt.L2SP(0.2)
+    assert rt.EWC().lam == rt.TotalVariation().lam == 0.01
+    for kind in (rt.L2SP, rt.EWC):
+        assert kind(0.1, state) == kind(0.1, state) != kind(0.1, {"weight": torch.zeros(2)})
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            kind(0.1).lam = 0.2
+
+
+def test_the_weights_to_measure_from_lie_as_the_model_has_them():
+    up = nn.ConvTranspose2d(4, 6, 3, groups=2).double()
+    start = {"weight": torch.randn_like(up.weight)}
+    fisher = {"weight": torch.rand_like(up.weight)}
+    reg = rt.EWC(0.3, fisher, start).on(up)
+    close(reg(), 0.3 * (fisher["weight"] * (up.weight - start["weight"]).square()).sum())
+    check_penalty(rt.EWC(0.3, torch.rand(3, 5), torch.randn(3, 5)), smooth=True, shapes=[(3, 5)])
 
 
 def test_fisher_leaves_the_net_as_it_was():
@@ -140,6 +164,7 @@ def test_lam_max_of_groups_and_ranks():
         (rt.GroupLasso(dim=0), g.norm(dim=0).max() / 2**0.5),
         (rt.NuclearNorm(), torch.linalg.matrix_norm(g, 2)),
         (rt.L1(), g.abs().max()),
+        (rt.L1L2(l2=7.0), g.abs().max()),
     ):
         assert rt.lam_max(model, squared, [(x, y)], rule) == pytest.approx(float(expected))
     before = model.weight.clone()

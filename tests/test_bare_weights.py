@@ -133,6 +133,28 @@ KNOWN = {
     "bare matrix": ("Own", {"w": (6, 4)}, (1,)),
 }
 
+INPUTS_FIRST = {
+    "GraphConv": "weight",
+    "TextTransformer": "text_projection",
+    "VisionTransformer": "proj",
+    "XCLIPModel": "prompts_visual_projection",
+    "OmDetTurboLanguageBackbone": "text_projection",
+    "T5Gemma2MultiModalProjector": "mm_input_projection_weight",
+}
+KNOWN |= {f"{kind} {name}": (kind, {name: (4, 6)}, (0,)) for kind, name in INPUTS_FIRST.items()}
+OF_THREE_DIMS = [
+    ("MixtralExperts", "gate_up_proj up_proj gate_proj", (2,)),
+    ("InklingSharedExperts", "down_proj", (2,)),
+    ("GraniteMoeParallelExperts", "weight", (2,)),
+    ("ZambaMambaMixer", "dt_proj_weight", (2,)),
+    ("GptOssExperts", "gate_up_proj", (1,)),
+    ("Llama4TextExperts", "down_proj", (1,)),
+    ("RecurrentGemmaRglru", "recurrent_gate_weight", (1,)),
+    ("XLNetRelativeAttention", "k v r", (0,)),
+    ("XLNetRelativeAttention", "o", (1, 2)),
+]
+KNOWN |= {f"{k} {n}": (k, {n: (3, 4, 4)}, dims) for k, names, dims in OF_THREE_DIMS for n in names.split()}
+
 
 @pytest.mark.parametrize(("kind", "shapes", "dims"), KNOWN.values(), ids=KNOWN)
 def test_units_that_the_owner_tells(kind: str, shapes: dict[str, tuple[int, ...]], dims: tuple[int, ...]):

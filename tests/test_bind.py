@@ -174,10 +174,11 @@ def test_sums():
     model.zero_grad()
     total.add_grad_()
     close(gradients(model), expected, rtol=1e-12, atol=1e-12)
-    assert total.receipt().count("L2(lam=0.1)") == 1
-    assert "L1(lam=0.2, select='bias')" in total.receipt()
-    with pytest.raises(TypeError):
-        weights + rt.MaxNorm(1.0).on(model)
+    assert total.receipt() == weights.describe(2.0) + "\n\n" + biases.describe(1.0)
+    assert repr(total) == f"{weights!r} + {biases!r}"
+    for add in (lambda: weights + rt.MaxNorm(1.0).on(model), lambda: 1 + weights, lambda: 0.0 + weights):
+        with pytest.raises(TypeError):
+            add()
 
 
 def test_two_rules_on_one_weight_add_up_by_weight():
@@ -225,10 +226,11 @@ def test_two_dtypes_in_one_net():
 
 
 def test_sparsity_is_the_share_of_exact_zeros():
-    model = nn.Linear(4, 2)
+    model = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(1, 1)})
     with torch.no_grad():
-        model.weight[0] = 0
-    assert rt.L1(0.1).on(model).sparsity() == {"weight": 0.5}
+        model["a"].weight[0] = 0
+        model["b"].weight[:] = 0
+    assert rt.L1(0.1).on(model).sparsity() == {"a.weight": 0.25, "b.weight": 1.0}
 
 
 def test_receipt_says_what_was_chosen_and_why_the_rest_was_not():
@@ -248,3 +250,6 @@ def test_receipt_says_what_was_chosen_and_why_the_rest_was_not():
             "    3.bias    2          2  bias, not kernel",
         ]
     )
+    reg = rt.L2(0.5, select="name:0.weight").on(model)
+    reg.scale = 0.5
+    assert "1 weight, 108 parameters, penalty 0.27 (scale 0.5)\n" in reg.receipt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
@@ -66,8 +67,30 @@ def test_a_weight_flattened_after_binding_is_refused():
     model = nn.Linear(3, 2)
     reg = rt.L2(0.1).on(model)
     model.weight = nn.Parameter(model.weight.detach().flatten())
-    with pytest.raises(LookupError, match="'weight' was given another number of dims since L2"):
+    with pytest.raises(LookupError, match=r"another number of dims since L2.* bound to it; bind the rule again$"):
         reg()
     model.weight._fsdp_flattened = True
-    with pytest.raises(LookupError, match="'weight' was sharded by FSDP since L2"):
+    with pytest.raises(LookupError, match="sharded by FSDP since L2.* bound to it; FSDP1 flattens weights"):
         reg()
+
+
+def test_how_far_weights_lie_outside():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+        model[1].weight.fill_(0.0)
+    bound = rt.MaxNorm(1.0).on(model)
+    assert bound.violation() == 4
+    assert not bound.violation().requires_grad
+    assert bound.receipt().startswith("MaxNorm(max_value=1.0): 2 weights, 6 parameters, outside by at most 4\n")
+    assert "    0.weight  2×2  4  4  unit dim 0\n    1.weight  1×2  2  0  unit dim 0\n" in bound.receipt()
+
+
+def test_a_projection_says_whether_it_found_a_weight():
+    model = nn.Linear(2, 2)
+    bound = rt.MaxNorm(1.0).on(model)
+    assert bound.project_owned({id(model.weight)}) is True
+    assert bound.project_owned({id(model.bias)}) is False
+    model.requires_grad_(False)  # there is nothing to find
+    assert bound.project_owned({id(model.bias)}) is True
+    assert bound.violation() == 0

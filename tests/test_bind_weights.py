@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrize, prune
 
 import regtorch as rt
 from nets import dense, tied, weight_normed
@@ -119,3 +119,33 @@ def test_transposed_convolutions_have_their_units_in_dim_1():
         bound.project_()
         assert bound.violation() < 1e-12
         assert (w != 0).all()
+
+
+class Doubled(nn.Module):
+    """A parametrization with a parameter that it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        return 2 * w
+
+
+def test_a_parameter_that_a_parametrization_does_not_use_gets_no_gradient():
+    model = nn.Linear(3, 2, bias=False).double()
+    parametrize.register_parametrization(model, "weight", Doubled())
+    rt.L2(0.1).on(model).add_grad_()
+    behind = model.parametrizations.weight
+    close(behind.original.grad, 0.2 * 4 * behind.original)
+    assert behind[0].unused.grad is None
+
+
+def test_a_rule_of_strength_zero_does_not_mind_that_its_weights_were_replaced():
+    model, *_ = dense()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    rt.L2(0.0).on(model).attach(optimizer)
+    optimizer.step()
+    for layer in (model[0], model[2], model[4]):
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+    optimizer.step()

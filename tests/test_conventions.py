@@ -257,7 +257,7 @@ def test_the_command_shows_every_convention(capsys: pytest.CaptureFixture[str]):
 def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]):
     reasons = [line for line in command(capsys, "0.01", "keras", "--clipping").splitlines() if line.startswith("- ")]
     assert "- nielsen, sklearn.Ridge, sklearn.LogisticRegression: samples must be given, " in "\n".join(reasons)
-    assert "- weight_decay, caffe, darknet, sgdw: no equal under clipping" in "\n".join(reasons)
+    assert "- weight_decay, weight_decay.sum, caffe, darknet, sgdw: no equal under clipping" in "\n".join(reasons)
     told = {name for line in reasons for name in line[2:].split(": ")[0].split(", ")}
     assert told == set(CONVENTIONS) - {"keras", "tf.nn.l2_loss", "sklearn.Lasso"}
 

@@ -50,7 +50,7 @@ class Seen(Callback):
         self.batches: list[Tensor] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self.batches.append(torch.cat([batch[0].flatten(), batch[1]]))
+        self.batches.append(torch.cat([batch[0].flatten(), batch[1].flatten()]))
 
 
 def fit(data: ArraysDataModule, *callbacks: Callback, ckpt: Path | None = None, **options: Any) -> tuple[Net, Seen]:
@@ -120,6 +120,13 @@ def test_a_resumed_run_is_the_run_itself(moment: str, trainer: str, tmp_path: Pa
 @pytest.mark.parametrize("augment", [None, AUGMENT, nn.Dropout(0.3)])
 def test_it_may_go_on_from_any_step(augment: nn.Module | None, seed: int | None, tmp_path: Path):
     compare(tmp_path, {"every_n_train_steps": 1}, {"max_epochs": 2}, batch_size=8, seed=seed, augment=augment)
+
+
+@pytest.mark.parametrize("seed", [1, None])
+@pytest.mark.parametrize("augment", [None, AUGMENT])
+def test_mixed_samples_follow_from_seed_epoch_and_batch(augment: nn.Module | None, seed: int | None, tmp_path: Path):
+    mixed: dict[str, Any] = {"mixup": 0.5, "cutmix": 1.0, "augment": augment}
+    compare(tmp_path, {"every_n_train_steps": 1}, {"max_epochs": 2}, batch_size=8, seed=seed, **mixed)
 
 
 def test_epochs_differ_in_their_order_and_in_their_augmentation():

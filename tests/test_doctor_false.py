@@ -79,6 +79,21 @@ def test_inputs_that_are_all_positive_may_switch_half_of_the_units_off():
     assert causes(diagnosed(model, by=optimizer, batches=batches)).get("dead_relus", "info") == "info"
 
 
+# Outputs that are the same
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_a_head_that_starts_small_is_not_constant(off: bool):
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[4].weight.mul_(1e-6)
+        model[4].bias.copy_(torch.tensor([0.1, 0.0, 0.0, 0.0]))
+        if off:
+            model[0].bias.fill_(-1e3)
+    assert ("constant_predictions" in causes(diagnosed(model))) == off
+
+
 # Words
 
 

@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,67 +17,88 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {
-        "rule",
-        "norms",
-        "gradients",
-        "singular",
-        "penalties",
-        "constraints",
-        "conventions",
-        "nn",
-        "init",
-        "schedules",
-        "masked",
+        *("rule", "norms", "gradients", "singular", "penalties", "constraints", "masked", "outputs"),
+        *("conventions", "nn", "init", "schedules"),
     },
-    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "testing"},
+    {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "depth", "testing"},
     {
         *("optimizers", "frames", "unwrap", "held", "lending", "proximal", "unstepped", "outer_steps", "attached"),
-        *("hooks", "transforms", "passes", "terms", "bound", "bound_constraint", "bind", "activity", "estimates"),
+        *("hooks", "transforms", "passes", "terms", "bound", "bound_constraint", "bind", "debug", "activity"),
+        "estimates",
     },
     {"keras", "doctor", "models"},
     {"data", "training"},
     {"sweep", "bench"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-# `penalty.on(model)` is a convenience that needs the floor above when it is called.
-STEPS_UP = {("penalties", "bind"), ("constraints", "bind")}
+# `penalty.on(model)` is a convenience that needs the floor above when it is called; a rule's part is such a rule.
+STEPS_UP = {(rules, "bind") for rules in ("penalties", "constraints", "masked")}
+STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
 FILES = [path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py"]
 
 
-def part(path: Path) -> str:
-    return path.relative_to(SOURCE).with_suffix("").parts[0]
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    """Every module imported anywhere in a file, blocks for type checkers apart."""
+MODULES = {module_of(path): path for path in SOURCE.rglob("*.py")}
+
+
+def imported(path: Path, *, for_types: bool) -> set[str]:
+    """Every module imported anywhere in a file, at run time or for type checkers alone."""
     tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
+    blocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    types = {id(inner) for block in blocks for statement in block.body for inner in ast.walk(statement)}
     found = set()
     for node in ast.walk(tree):
+        if for_types != (id(node) in types):
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: imports are absolute"
             module = node.module or ""
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "regtorch" else {module}
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES or module == "regtorch" else module for name in inner}
     return found
 
 
-def breaches(path: Path) -> Iterator[str]:
-    here, where = part(path), path.relative_to(SOURCE)
-    for name in sorted(imported(path)):
+def part(module: str) -> str:
+    return module.split(".")[1]
+
+
+def breaches(path: Path, *, for_types: bool) -> Iterator[str]:
+    here, where = part(module_of(path)), path.relative_to(SOURCE)
+    allowed = {"torch", *sys.stdlib_module_names, *(["jaxtyping"] if for_types else [])}
+    for name in sorted(imported(path, for_types=for_types)):
         if name.startswith("regtorch."):
-            there = name.split(".")[1]
-            if FLOOR[there] > FLOOR[here] and (here, there) not in STEPS_UP:
+            if FLOOR[part(name)] > FLOOR[here] and (here, part(name)) not in STEPS_UP:
                 yield f"{where} imports {name} from a floor above"
-        elif FLOOR[here] <= 2 and name.split(".")[0] not in {"torch", *sys.stdlib_module_names}:
+        elif FLOOR[here] <= 2 and name.split(".")[0] not in allowed:
             yield f"{where} imports {name}"
 
 
-def test_imports_go_down():
-    assert [breach for path in FILES for breach in breaches(path)] == []
+@pytest.mark.parametrize("for_types", [False, True])
+def test_imports_go_down(for_types: bool):
+    assert [breach for path in FILES for breach in breaches(path, for_types=for_types)] == []
+
+
+def test_no_module_imports_itself_through_others():
+    """Also inside packages, and inside functions; but for the convenience above."""
+    graph = {
+        module: [
+            name
+            for name in imported(path, for_types=False)
+            if name in MODULES and module != "regtorch" and (part(module), name.split(".")[-1]) not in STEPS_UP
+        ]
+        for module, path in MODULES.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which shows the circle
 
 
 def test_importing_regtorch_loads_torch_and_nothing_heavier():

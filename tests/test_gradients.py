@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import regtorch as rt
+from regtorch import gradients
 from regtorch.gradients import accumulate_, add_many_
 
 close = torch.testing.assert_close
@@ -76,3 +78,20 @@ def test_a_weight_without_numbers_beside_others():
     grads = [torch.zeros(0, 3), torch.zeros(2)]
     add_many_(weights, grads, 0.1, 0.2, 1.0)
     close(grads[1], torch.full((2,), 0.5))
+
+
+def test_signs_need_memory_for_one_block_at_a_time_and_small_weights_are_taken_together(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    block = 1 << 18
+    weights = [torch.ones(numel) for numel in (block // 2, block // 2, 1, 3 * block, block // 2, block // 2)]
+    taken: list[int] = []
+    sign = gradients._foreach_sign
+
+    def counting(chunk: list[Tensor]) -> Any:
+        taken.append(sum(w.numel() for w in chunk))
+        return sign(chunk)
+
+    monkeypatch.setattr(gradients, "_foreach_sign", counting)
+    add_many_(weights, [torch.zeros_like(w) for w in weights], 0.1, 0.0, 1.0)
+    assert taken == [block, 1, block, block, block, block]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mutants import __main__ as tool
 from mutants.operators import mutants
 
+CORE = Path(__file__).parents[1] / "src/regtorch"
 FILES = {
     "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\naddopts = '--doctest-modules'\n",
     "src/small.py": """
@@ -87,6 +89,7 @@ def changes(source: str) -> set[str]:
         ("def f(a: int = 1, *, b=None) -> 'x': ...", {"def f(a: int = 2, *, b=None) -> 'x': ..."}),
         ("@f(frozen=True)\nclass A: ...", {"", "@f(frozen=False)"}),
         ("@overload\ndef f(a=1): ...", set()),
+        ("@property\n@abstractmethod\ndef f(a=1): ...", set()),
         ("def f():\n    '''Doc.'''\n    return a", {"    return None"}),
         ("def f():\n    yield", set()),
         ("__all__ = ['a']", set()),
@@ -94,12 +97,23 @@ def changes(source: str) -> set[str]:
         ("B = Literal['b']", set()),
         ("if TYPE_CHECKING:\n    a = 1", set()),
         ("raise ValueError('a', 1)", {"pass"}),
+        ("assert not a, 'b'", {"assert (a), 'b'"}),
+        ("zip(a, strict=True)", {"pass"}),
         ("warn(f'{a}' + 'b')", {"pass"}),
         ("while a:\n    break", {"while (not (a)):", "    continue"}),
     ],
 )  # fmt: skip
 def test_operators(source: str, expected: set[str]):
     assert changes(source) == expected
+
+
+def test_which_lines_a_test_must_be_on_to_notice():
+    source = "@cache\ndef f():\n    a(1)\n    def g():\n        b(2)\n\ndef h():\n    c(3)\n\nd(4)\n"
+    found = {}
+    for mutant in mutants(source):
+        pairs = zip(source.splitlines(), mutant.source.splitlines(), strict=True)
+        found[next(number for number, (old, new) in enumerate(pairs, 1) if old != new)] = mutant.lines
+    assert found == {1: None, 3: None, 5: range(5, 6), 8: range(8, 9), 10: None}
 
 
 def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
@@ -109,6 +123,14 @@ def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     assert new == tested | {"return None", "return 2"}  # those of `untested`; that of `positive` is killed
     assert "11 of 18 mutants killed, 61.1%; " in said
     assert (small / "src/small.py").read_text() == FILES["src/small.py"]
+
+
+def test_the_fastest_tests_come_first_and_may_be_all():
+    took = {"a": 3.0, "b": 1.0, "c": 2.0}
+    assert tool.within(took, float("inf")) == ["b", "c", "a"]
+    assert tool.within(took, 3.5) == ["b", "c"]
+    assert tool.within(took, 0.1) == ["b"]
+    assert tool.within({}, 1.0) == []
 
 
 def test_a_sample_has_a_seed(small: Path):
@@ -123,3 +145,24 @@ def test_tests_that_fail_anyway_kill_nothing(small: Path):
     assert result.returncode == 1
     assert result.stderr.startswith("mutants: the tests must pass before a mutant is made")
     assert "why" in result.stderr
+
+
+@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
+def test_the_tests_of_every_file_of_the_core_are_known(file: Path):
+    if file.stem not in {"__init__", "sharded"}:  # those of sharded weights run in processes of their own
+        assert len(tool.tests_of(file)) > 1
+
+
+def test_every_word_of_the_table_names_tests():
+    names = [f"{test.stem}_" for test in Path(__file__).parent.rglob("test_*.py")]
+    for word in {word for words in tool.TESTS.values() for word in words.split()}:
+        assert any(name.startswith(f"test_{word}_") for name in names), word
+
+
+def test_a_file_without_tests_is_refused(small: Path):
+    command = [sys.executable, "-m", "mutants", "src/small.py"]
+    (small / "tests/test_small.py").unlink()
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    result = subprocess.run(command, env=env, cwd=small, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "no tests of small.py are known; name them by --tests" in result.stderr

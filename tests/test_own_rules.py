@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ class Bare(rt.Penalty):
     lam: float = 0.1
 
     def __call__(self, w: Tensor) -> Tensor:
-        return self.lam * w.float().square().sum() if w.dtype == torch.half else self.lam * w.square().sum()
+        return self.lam * w.square().sum()
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +50,7 @@ class WithoutStrength(rt.Penalty):
     """Nothing but a formula."""
 
     def __call__(self, w: Tensor) -> Tensor:
-        return 0.1 * w.float().square().sum() if w.dtype == torch.half else 0.1 * w.square().sum()
+        return 0.1 * w.square().sum()
 
 
 KINDS: dict[str, rt.Penalty] = {
@@ -101,6 +102,26 @@ def test_they_are_values():
         WithInit(0.2).on(model).attach(optimizer)
 
 
+def test_rules_that_hold_tensors_and_dicts_are_equal_where_they_hold_the_same_ones():
+    for held in (torch.zeros(2), {"w": torch.zeros(2)}):
+        assert Named(start=held) == Named(start=held) != Named(start=copy.copy(held))
+        assert len({Named(start=held), Named(start=held), Named(start=copy.copy(held))}) == 2
+    assert Named(name_of_weight="ab") == Named(name_of_weight="".join(["a", "b"]))
+
+
+def test_what_is_large_is_printed_short_and_what_is_private_not_at_all():
+    assert repr(Named(start=torch.zeros(2, 3))) == "Named(lam=0.1, name_of_weight='', start=<tensor of shape (2, 3)>)"
+    assert repr(Named(start={"a": 1, "b": 2})).endswith("start=<2 entries>)")
+    rule = WithInit(0.2)
+    rule._cache = 1
+    assert repr(rule) == "WithInit(lam=0.2)"
+
+
+def test_a_rule_of_annotations_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Bare(0.2).lam = 0.3
+
+
 def test_strengths_are_found_checked_and_scaled():
     assert Bare(0.2).strengths == WithInit(0.2).strengths == {"lam": 0.2}
     assert Bare(0.2).scaled(2).strengths == {"lam": 0.4}
@@ -117,9 +138,10 @@ def test_strengths_are_found_checked_and_scaled():
 
 def test_half_precision_weights_are_summed_in_float32():
     model = nn.Linear(4096, 64, bias=False).bfloat16()
-    value = rt.Custom(lambda w: w.square().sum()).on(model)()
-    assert value.dtype == torch.float32
-    close(value, rt.L2(1.0).on(model)())
+    for rule in (Bare(1.0), rt.Custom(lambda w: w.square().sum())):
+        value = rule.on(model)()
+        assert value.dtype == torch.float32
+        close(value, rt.L2(1.0).on(model)())
 
 
 class Named(rt.Penalty):
@@ -184,7 +206,6 @@ WRONG: dict[str, tuple[rt.Penalty, str]] = {
     "number": (wrong(__call__=lambda self, w: 1.0), "gives 1.0 where a penalty is one number"),
     "writes": (wrong(__call__=_writes), "writes into the weight"),
     "random": (wrong(__call__=lambda self, w: self.lam * torch.rand(()) * w.sum()), "gives another number when"),
-    "half": (wrong(__call__=lambda self, w: self.lam * w.square().sum()), r"sums in torch\.float16; begin with"),
     "grad": (wrong(grad=lambda self, w: self.lam * w), "has grad .* where autograd says"),
     "shape of grad": (wrong(grad=lambda self, w: (2 * self.lam * w).sum()), "another shape or dtype than its weight"),
     "add_grad_": (wrong(add_grad_=lambda self, w, into, factor: into.add_(w)), "adds another gradient by add_grad_"),
@@ -213,6 +234,15 @@ class Loose(rt.Constraint):
         return (w.abs() - 1).clamp(min=0).max()
 
 
+class Away(Loose):
+    """The other way."""
+
+    rate: float = 0.5
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return 1.5 * w
+
+
 class Elsewhere(rt.NonNeg):
     """In place it does something else."""
 
@@ -221,10 +251,18 @@ class Elsewhere(rt.NonNeg):
 
 
 def test_the_checker_of_constraints():
-    for rule in (rt.MaxNorm(1.0), rt.UnitNorm(), rt.NonNeg(), rt.MinMaxNorm(0.5, 1.0)):
+    for rule in (
+        rt.MaxNorm(1.0),
+        rt.UnitNorm(),
+        rt.NonNeg(),
+        rt.MinMaxNorm(0.5, 1.0),
+        rt.MinMaxNorm(0.5, 1.0, rate=0.3),
+    ):
         check_constraint(rule)
     with pytest.raises(AssertionError, match="changes a weight that it has brought into the set"):
         check_constraint(Loose())
+    with pytest.raises(AssertionError, match="moves a weight away from the set"):
+        check_constraint(Away())
     with pytest.raises(AssertionError, match="differs in place"):
         check_constraint(Elsewhere())
     for check, other in ((check_penalty, rt.NonNeg()), (check_constraint, rt.L1())):

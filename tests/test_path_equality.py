@@ -50,6 +50,10 @@ PATHS = {
         *(*MLP, "reg=l2", "path.lams=[1e-3,1e-1]", "trainer.gradient_clip_val=0.001"),
         "trainer.gradient_clip_algorithm=value",
     ),
+    "a schedule": (*MLP, "reg=l2", "path.lams=[0,1e-2,0.1]", "reg.schedule='warmup:4|linear:1:0.5:3|step:2:0.5'"),
+    "a schedule, proximal": (
+        *(*MLP, "reg=group_lasso", "reg.proximal=true", "path.lams=[1e-4,1e-2]", "reg.schedule=warmup:7"),
+    ),
     "augmented": (
         *(*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "path.seeds=[0,1]"),
         "data.augment={_target_:regtorch.data.Augment,rotation:15,horizontal_flip:true}",

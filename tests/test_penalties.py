@@ -166,3 +166,23 @@ def test_works_without_weights(case: PenaltyCase):
         assert case.rule.grad(w).shape == w.shape
         if case.proximal:
             assert case.rule.prox(w, torch.ones_like(w)).shape == w.shape
+
+
+@every(PENALTIES)
+@given(w=weights())
+def test_it_is_strengths_times_penalties_of_strength_one(case: PenaltyCase, w: Tensor):
+    ones = case.rule.of_strength_one()
+    assert all(set(one.strengths.values()) <= {0.0, 1.0} for one, _ in ones)
+    close(sum(strength * one(w) for one, strength in ones), case.rule(w), rtol=1e-12, atol=0)
+
+
+def test_what_is_no_strength_times_a_formula_says_so():
+    class TwoStrengths(rt.Penalty):
+        lam: float = 0.1
+        l1: float = 0.1
+
+        def __call__(self, w: Tensor) -> Tensor:
+            return self.lam * self.l1 * w.square().sum()
+
+    with pytest.raises(TypeError, match="TwoStrengths is not a strength lam times a formula"):
+        TwoStrengths().of_strength_one()

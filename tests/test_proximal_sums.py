@@ -145,7 +145,8 @@ def test_sums_without_a_known_proximal_step_are_refused_and_leave_nothing():
     for others in ((rt.L1(0.1),), (rt.GroupLasso(0.1),), (rt.L2(0.1), rt.L1(0.1))):
         optimizer = optim.SGD(model.parameters(), 0.5)
         total = sum(rule.on(model) for rule in (KnowsItsShape(), *others))
-        with pytest.raises(ValueError, match=r"the proximal step of the sum of .* on 'weight' is not known"):
+        names = " and ".join(rule.name for rule in (KnowsItsShape(), *others))
+        with pytest.raises(ValueError, match=f"sum of {names} on 'weight' is not known"):
             total.attach(optimizer, proximal=True)
         assert not optimizer._optimizer_step_pre_hooks
         KnowsItsShape().on(model).attach(optimizer, proximal=True)
@@ -162,3 +163,49 @@ def test_frozen_weights_stay():
     before = [p.clone() for p in model.parameters()]
     optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_weight_without_a_gradient_or_a_rule_of_strength_zero_does_not_hold_up_the_others():
+    model, *_ = dense()
+    optimizer = optim.SGD(model.parameters(), 1.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    total = rt.L1(0.0).on(model) + rt.L1(0.1).on(model) + rt.GroupLasso(0.0).on(model)
+    total.attach(optimizer, proximal=True)
+    model[2].weight.grad = torch.zeros_like(model[2].weight)
+    optimizer.step()
+    for name, p, w in zip(dict(model.named_parameters()), model.parameters(), before, strict=True):
+        close(p.detach(), rt.L1(0.1).prox(w, 1.0) if name == "2.weight" else w, rtol=0, atol=0)
+
+
+class FirstLayerOnly(rt.GroupLasso):
+    """Leaves other layers alone by its strength there."""
+
+    def for_weight(self, name: str, w: Tensor) -> rt.Penalty:
+        return self if name.startswith("0.") else self.scaled(0.0)
+
+
+def test_rules_whose_strength_on_a_weight_is_zero_add_up_with_others():
+    model, *_ = dense()
+    before = [model[i].weight.detach().clone() for i in (0, 2)]
+    optimizer = optim.SGD(model.parameters(), 1.0)
+    (FirstLayerOnly(0.1).on(model) + FirstLayerOnly(0.2).on(model)).attach(optimizer, proximal=True)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    close(model[0].weight.detach(), rt.GroupLasso(0.3).prox(before[0], 1.0))
+    close(model[2].weight.detach(), before[1], rtol=0, atol=0)
+
+
+def test_penalties_of_several_strengths_do_not_add_up_by_one():
+    model, *_ = dense()
+    total = rt.SparseGroupLasso(0.1, 0.2).on(model) + rt.SparseGroupLasso(0.3, 0.1, select="all").on(model)
+    with pytest.raises(ValueError, match="sum of SparseGroupLasso and SparseGroupLasso on '0.weight' is not known"):
+        total.attach(optim.SGD(model.parameters(), 1.0), proximal=True)
+
+
+def test_a_rule_that_needs_one_step_size_is_refused_where_there_is_one_for_each_coordinate():
+    model, *_ = dense()
+    reg = rt.NuclearNorm(0.1).on(model)
+    with pytest.raises(TypeError, match="one step size for a whole weight alone, and Adam has one for each coordinate"):
+        reg.attach(optim.Adam(model.parameters()), proximal=True)
+    reg.attach(optim.SGD(model.parameters(), 1.0), proximal=True)

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 import regtorch as rt
+import rules_page
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,3 +41,8 @@ def test_commands_compose(command: str):
     first_of_sweeps = [word.split(",")[0] for word in overrides]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         compose("train", [*first_of_sweeps, "out_dir=here"])
+
+
+def test_the_page_of_rules_has_every_rule():
+    text = rules_page.PAGE.read_text(encoding="utf-8")
+    assert text == rules_page.written(text), "run: python tests/rules_page.py"

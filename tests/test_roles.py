@@ -57,9 +57,20 @@ BARE = {
         ("latent", (1, 1, 8)),
         ("probe", (1, 1, 8)),
         ("abs_pos", (16, 8)),
+        ("query", (1, 3, 8)),
+        ("cls", (1, 1, 8)),
     ],
     "bias": [("relative_position_bias_table", (25, 4)), ("r_w_bias", (4, 8)), ("attention_biases", (4, 16))],
     "kernel": [("w", (5, 3)), ("anything", (5, 3)), ("q", (8, 4, 2)), ("weight", (1, 7)), ("my_kernel", (7, 1))],
+}
+BARE["kernel"] += [("query", (2, 3, 8)), ("query", (3, 1, 8)), ("anything", (2, 8)), ("weights", (1, 7))]
+BARE["other"] += [("query", (1, 8)), ("anything", (1, 1))]
+WORDS = {
+    "embedding": "token tokens latent latents probe queries prompts emb embs embed embeds embedding embeddings pos "
+    "position positions positional rel pe ape",
+    "bias": "bias biases",
+    "other": "scale scales gamma gammas temperature log logs freqs",
+    "kernel": "proj projection matrix weight weights kernel kernels",
 }
 
 
@@ -67,6 +78,22 @@ BARE = {
 def test_bare_parameters(role: str, name: str, shape: tuple[int, ...]):
     assert roles(Bare(name, shape)) == {name: role}
     assert roles(nn.Sequential(Bare(name, shape))) == {f"0.{name}": role}
+
+
+@pytest.mark.parametrize(("role", "word"), [(r, word) for r, words in WORDS.items() for word in words.split()])
+def test_every_word_that_tells_a_role(role: str, word: str):
+    assert roles(Bare(f"my_{word}", (5, 8))) == {f"my_{word}": role}
+    if role in ("kernel", "bias", "other"):  # a product, a bias and a scale of positions are that
+        assert roles(Bare(f"pos_{word}", (5, 8))) == {f"pos_{word}": role}
+    if role == "kernel":
+        assert roles(Bare(word, (1, 8))) == {word: "other" if word in ("proj", "projection", "matrix") else "kernel"}
+
+
+def test_a_name_further_out_tells_nothing():
+    table = nn.ModuleDict({"bias": nn.ModuleDict({"table": nn.Embedding(7, 4)})})
+    assert roles(table) == {"bias.table.weight": "embedding"}
+    mixing = nn.ModuleDict({"pos": nn.ModuleDict({"mix": nn.ParameterList([torch.ones(5, 8)])})})
+    assert roles(mixing) == {"pos.mix.0": "kernel"}
 
 
 def test_layers_of_one_unit_or_input_are_kernels():

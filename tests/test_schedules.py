@@ -27,11 +27,24 @@ S = rt.schedules
         (S.cosine(2), [1.0, 0.5, 0.0, 0.0]),
         (S.cosine(2, 0.5), [1.0, 0.75, 0.5, 0.5]),
         (S.step(2, 0.5), [1.0, 1.0, 0.5, 0.5, 0.25]),
+        (S.warmup(2) | S.cosine(2), [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]),
+        (S.linear(3, 2, 1) | S.warmup(2) | S.step(1, 0.5), [3.0, 0.0, 0.5, 1.0, 0.5, 0.25]),
+        (S.warmup(1) | (S.warmup(2) | S.cosine(2, 0.5)), [0.0, 0.0, 0.5, 1.0, 0.75, 0.5, 0.5]),
     ],
 )
 def test_values(schedule: Any, values: list[float]):
     assert [schedule(i) for i in range(len(values))] == pytest.approx(values, abs=1e-15)
-    assert pickle.loads(pickle.dumps(schedule))(1) == schedule(1)
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    assert eval(repr(schedule), vars(S)) == schedule
+
+
+def test_a_sequence_needs_ends():
+    assert (S.warmup(3) | S.cosine(4)).steps == 7
+    for wrong in (lambda: S.step(2) | S.warmup(3), lambda: (S.warmup(1) | S.step(2)) | S.warmup(3)):
+        with pytest.raises(ValueError, match=r"step\(2, 0.1\) has no end, so that warmup\(3\) would never begin"):
+            wrong()
+    with pytest.raises(TypeError, match="unsupported operand"):
+        S.warmup(3) | 0.5
 
 
 @pytest.mark.parametrize(
@@ -114,7 +127,7 @@ def test_without_a_schedule_there_are_no_steps():
         _ = handle.steps
     with pytest.raises(TypeError, match="schedule must be a function of the number of steps made, received 0.5"):
         rt.L1(0.1).on(model).attach(optimizer, schedule=0.5)
-    with pytest.raises(ValueError, match="scale must be a finite number of at least 0"):
+    with pytest.raises(ValueError, match="after 0 steps: its factor must be a finite number of at least 0"):
         rt.L1(0.1).on(model).attach(optimizer, schedule=lambda step: -1.0)
     assert len(attached_to(optimizer)) == 1
 

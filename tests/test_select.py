@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +17,7 @@ from regtorch.weights import weights_of
 NORM = ["norm.weight", "norm.bias", "layer_norm.weight", "layer_norm.bias"]
 KERNEL = ["conv.weight", "up.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "head.weight"]
 BIAS = ["relative_position_bias_table", "conv.bias", "up.bias", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head.bias"]
+ATOMS = "kernel, bias, norm, embedding, all, name:…, type:…, largest:…"
 OTHER = ["scale", "slope.weight"]
 
 
@@ -148,11 +151,14 @@ def test_frozen_weights_never_match_nor_count_as_the_largest():
 @pytest.mark.parametrize(
     ("select", "message"),
     [
-        ("kernal", "select 'kernal': unknown atom 'kernal' (did you mean 'kernel'?); known are kernel"),
+        ("kernal", f"select 'kernal': unknown atom 'kernal' (did you mean 'kernel'?); known are {ATOMS}"),
+        ("al", "(did you mean 'all'?)"),
+        ("xyz:1", "unknown atom 'xyz:1'; known are"),
         ("nome:x", "unknown atom 'nome:x' (did you mean 'name:'?)"),
         ("head.weight", "(did you mean 'name:head.weight'?)"),
         ("head", "(did you mean 'name:head.*'?)"),
         ("ReLU", "(did you mean 'type:ReLU'?)"),
+        ("kernel and bias", "unknown atom 'and' (write | for or, a space for and); known"),
         ("kernel or bias", "unknown atom 'or' (write | for or, a space for and)"),
         ("type:conv*", "their owners' types are: BatchNorm2d, Conv2d, ConvTranspose2d, Everything, LSTM"),
         ("kernel:", "unknown atom 'kernel:'"),
@@ -181,6 +187,10 @@ def test_a_net_without_weights():
 
 
 def test_many_names_are_cut():
+    with pytest.raises(SelectionError, match=r"weights; there are: 0.weight \(kernel\), 0.bias \(bias\)$"):
+        names("name:x", nn.Sequential(nn.Linear(1, 1)))
+    with pytest.raises(SelectionError, match=r"19.weight \(kernel\), 19.bias \(bias\)$"):
+        names("name:x", nn.Sequential(*[nn.Linear(1, 1) for _ in range(20)]))
     with pytest.raises(SelectionError, match="and 60 more"):
         names("name:x", nn.Sequential(*[nn.Linear(1, 1) for _ in range(50)]))
 
@@ -203,11 +213,25 @@ def test_reasons_for_what_is_left_out():
     }
 
 
+def test_the_atom_that_leaves_a_weight_out_is_the_reason():
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 2, bias=False))
+    left_out = choose(model, "kernel -name:1.* -type:LSTM").left_out
+    assert [(w.name, reason) for w, reason in left_out] == [("1.weight", "-name:1.*")]
+
+
 def test_parse_gives_alternatives_of_atoms():
     assert [[str(atom) for atom in part] for part in parse("kernel -name:a|largest:2")] == [
         ["kernel", "-name:a"],
         ["largest:2"],
     ]
+
+
+def test_what_describes_a_net_cannot_be_changed():
+    model = nn.Linear(2, 2)
+    (weight, _), ((atom,),) = weights_of(model), parse("kernel")
+    for value, field in ((choose(model, "all"), "chosen"), (weight, "role"), (weight.layout, "dims"), (atom, "kind")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field, None)
 
 
 def test_sharded_weights_are_refused():
@@ -221,7 +245,8 @@ def test_sharded_weights_are_refused():
 
 def test_an_exclusion_that_matches_nothing_shows_in_the_receipt():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    assert "matching no weight: -name:head" in rt.L2(0.1, select="kernel -name:head").on(model).receipt()
+    receipt = rt.L2(0.1, select="kernel -name:head -type:LSTM").on(model).receipt()
+    assert "matching no weight: -name:head, -type:LSTM (" in receipt
     assert "matching no weight" not in rt.L2(0.1, select="kernel -name:1.*|name:0.*").on(model).receipt()
 
 

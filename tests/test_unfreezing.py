@@ -77,6 +77,26 @@ def test_ways_1_and_2_follow_too():
     assert "frozen" not in reg.receipt().split("left out")[1]
 
 
+def test_several_that_join_are_named_together():
+    model, *_ = dense()
+    model[:4].requires_grad_(False)
+    reg = rt.L2(LAM).on(model)
+    assert repr(reg) == "L2(lam=0.1) on 4.weight"
+    model.requires_grad_(True)
+    assert "0.weight, 2.weight joined, unfrozen, when the rule was next used\n" in reg.receipt()
+    assert repr(reg) == "L2(lam=0.1) on 0.weight, 2.weight, 4.weight"
+
+
+def test_a_weight_whose_units_are_not_known_is_refused_when_it_is_unfrozen():
+    model = nn.ModuleDict({"head": nn.Linear(4, 2), "own": nn.Module()})
+    model["own"].w1 = nn.Parameter(torch.ones(3, 4, 6), requires_grad=False)
+    reg = rt.GroupLasso(LAM).on(model)
+    reg()
+    model["own"].w1.requires_grad_(True)
+    with pytest.raises(TypeError, match=r"which dim of the weight 'own.w1' \(3×4×6\) holds the output units"):
+        reg()
+
+
 def test_constraints_follow():
     model, x, y = frozen_first()
     constraint = rt.MaxNorm(0.01).on(model)

@@ -189,6 +189,8 @@ def test_where_units_do_not_matter_or_dim_names_them_nothing_is_refused():
     model = Moe(w1=(3, 4, 6)).double()
     rt.L2(0.1).on(model)
     rt.L1L2(0.1, 0.1).on(model).add_grad_()
+    for rule in (rt.Hoyer(0.1), rt.HoyerSquare(0.1), rt.TotalVariation(0.1), rt.L2SP(0.1), rt.GroupLasso(0.1, dim=1)):
+        rule.on(model).add_grad_()
     rt.NonNeg().on(model).project_()
     rt.MaxNorm(0.5, dim=1).on(model).project_()
     assert model.w1.norm(dim=1).max() < 0.5 + 1e-12

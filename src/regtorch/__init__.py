@@ -10,7 +10,7 @@ rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
 rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it hurt?
 """
 
-from regtorch import constraints, keras, nn, penalties, schedules, select, testing
+from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
 from regtorch.activity import Activity
 from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, NonNeg, Simplex, SpectralMax, UnitNorm
@@ -19,6 +19,7 @@ from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
 from regtorch.optimizers import register_optimizer
+from regtorch.outputs import ConfidencePenalty, GradientPenalty, JacobianPenalty, KLSparsity, RDrop
 from regtorch.param_groups import param_groups
 from regtorch.penalties import (
     EWC,
@@ -53,14 +54,18 @@ __all__ = [
     "BoundPenalty",
     "BoundSum",
     "Box",
+    "ConfidencePenalty",
     "Constraint",
     "Custom",
     "ElasticNet",
     "Finding",
     "FusedLasso",
+    "GradientPenalty",
     "GroupLasso",
     "Hoyer",
     "HoyerSquare",
+    "JacobianPenalty",
+    "KLSparsity",
     "L1Ball",
     "MaxNorm",
     "MinMaxNorm",
@@ -68,6 +73,7 @@ __all__ = [
     "NuclearNorm",
     "Orthogonal",
     "Penalty",
+    "RDrop",
     "SelectionError",
     "Simplex",
     "SoftOrthogonal",
@@ -84,6 +90,7 @@ __all__ = [
     "lam_max",
     "masked",
     "nn",
+    "outputs",
     "param_groups",
     "penalties",
     "register_optimizer",

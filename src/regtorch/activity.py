@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from regtorch.outputs import OutputPenalty
 from regtorch.passes import Passes, aliased, floats_in, in_backward
 from regtorch.penalties import Custom, Penalty
-from regtorch.rule import Rule
+from regtorch.rule import Formula, Rule
 from regtorch.select import choose_modules
 from regtorch.terms import Owned, Term
 from regtorch.weights import Weight
@@ -26,10 +27,12 @@ __all__ = ["Activity", "BoundActivity"]
 class Activity(Rule):
     """The penalty of a module's output divided by the batch size, once per call and output, as Keras has it.
 
+    A rule of outputs, such as `rt.KLSparsity` or `rt.ConfidencePenalty`, is of the whole batch and not divided.
+
     It depends on the data, so only way 1 exists: `loss + reg()` after the forward pass. `add_grad_` and `attach` raise.
 
     Args:
-        penalty: the formula, a penalty (its own `select` is not used) or any function of an output.
+        penalty: the formula: a penalty (its own `select` is not used), a rule of outputs, or any function of an output.
         select: which modules, by `type:`, `name:` (a module's dotted name) or `all` (those without submodules).
 
     Raises:
@@ -43,22 +46,22 @@ class Activity(Rule):
         >>> loss = net(torch.ones(8, 4)).square().mean() + reg()
     """
 
-    penalty: Penalty | Callable[[Tensor], Tensor]
+    penalty: Penalty | OutputPenalty | Callable[[Tensor], Tensor]
     select: str = field(kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if callable(self.penalty) and not isinstance(self.penalty, Rule | type):
+        if callable(self.penalty) and not isinstance(self.penalty, Formula | type):
             self._set(penalty=Custom(self.penalty))
-        if not isinstance(self.penalty, Penalty):
+        if not isinstance(self.penalty, Penalty | OutputPenalty):
             raise TypeError(
-                "Activity: penalty must be one of regtorch's, such as rt.L1(1e-5), or a function of an output, "
-                f"received {self.penalty!r}"
+                "Activity: penalty must be one of regtorch's, such as rt.L1(1e-5) or rt.KLSparsity(0.05, 3.0), or a "
+                f"function of an output, received {self.penalty!r}"
             )
 
     @property
-    def _formula(self) -> Penalty:
-        assert isinstance(self.penalty, Penalty), "__post_init__ makes it one"
+    def _formula(self) -> Penalty | OutputPenalty:
+        assert isinstance(self.penalty, Penalty | OutputPenalty), "__post_init__ makes it one"
         return self.penalty
 
     @property
@@ -67,10 +70,11 @@ class Activity(Rule):
         return self._formula.active
 
     def __call__(self, output: Float[Tensor, "batch *rest"]) -> Float[Tensor, ""]:
-        """The penalty of one output divided by its first dim."""
+        """The penalty of one output: divided by its first dim, unless it is a rule of outputs."""
         if not isinstance(output, Tensor) or output.ndim == 0:
             raise TypeError(f"Activity: an output must be a tensor with a batch dim, received {output!r}")
-        return self._formula(output) / max(1, output.shape[0])
+        value = self._formula(output)
+        return value if isinstance(self._formula, OutputPenalty) else value / max(1, output.shape[0])
 
     def on(self, model: nn.Module) -> BoundActivity:
         """Watch the outputs of the modules that `select` names.

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch import proximal
+from regtorch.debug import check_all
 from regtorch.frames import Outermost
 from regtorch.held import HeldGradients
 from regtorch.lending import lends_decay, used, view_with_decay
 from regtorch.optimizers import facts_of
 from regtorch.outer_steps import OuterSteps
+from regtorch.schedules import factor_at
 from regtorch.unstepped import Watch
 from regtorch.unwrap import check_minimises, owned_by
 
@@ -40,17 +42,27 @@ class Moving:
         self._bound, self._schedule, self.steps = bound, schedule, 0
         # A compiled step must not take them for constants.
         eagerly: Any = torch.compiler.disable
-        self.before_step: Callable[[], None] = eagerly(self.move)
-        self.after_step: Callable[[], None] = eagerly(self._count)
-        self.move()
+        self.look: Callable[[], None] = eagerly(self._look)
+        self.move: Callable[[], None] = eagerly(self._move)
+        self.count: Callable[[Optimizer], None] = eagerly(self._count)
+        self._look()
+        self._move()
 
-    def move(self) -> None:
-        """Set the scale for the step to come."""
-        self._bound.scale = self._schedule(self.steps)
+    def _look(self) -> None:
+        """Ask for the factor of the step to come, before any rule's is set: one that is refused changes nothing."""
+        self._factor = factor_at(self._schedule, self.steps)
 
-    def _count(self) -> None:
-        """A step was made."""
-        self.steps += 1
+    def _move(self) -> None:
+        self._bound.scale = self._factor
+
+    def _count(self, optimizer: Optimizer) -> None:
+        """A step was made, unless a fused optimizer under a GradScaler left it out."""
+        self.steps += not getattr(optimizer, "found_inf", None)
+
+    def go_on(self, steps: int) -> None:
+        """Take a number of steps as made."""
+        self._factor, self.steps = factor_at(self._schedule, steps), steps
+        self._move()
 
 
 class Attached:
@@ -67,6 +79,7 @@ class Attached:
         self._outermost = Outermost()
         self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by their ids
         self._moving: dict[int, Moving] = {}  # strengths that move, by the ids of what they belong to
+        self._untried: list[Any] = []  # single rules to be tried at the first step
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
@@ -109,6 +122,7 @@ class Attached:
         self._moving.pop(id(bound), None)
         if id(bound) in self._outer_steps:
             self._outer_steps.pop(id(bound)).remove()
+        self._untried = [part for part in self._untried if part not in parts_of(bound)]
         self._found &= {id(part) for part in self.parts()}
         if not any(self.rules.values()):
             for hook in self._hooks:
@@ -122,6 +136,12 @@ class Attached:
         """Let a schedule set the scale of a rule before every step."""
         moving = self._moving[id(bound)] = Moving(bound, schedule)
         return moving
+
+    def try_later(self, bound: Any) -> None:
+        """Let a rule be tried on copies of its weights before the first step does anything."""
+        self._untried += parts_of(bound)
+        eagerly: Any = torch.compiler.disable
+        self._try: Callable[[], None] = eagerly(lambda: check_all(self._untried))
 
     def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
         owned = owned_by(optimizer)
@@ -141,8 +161,12 @@ class Attached:
         if not self._outermost.begin():
             return None
         self.stepped = True
+        if self._untried:
+            self._try()
         for moving in self._moving.values():
-            moving.before_step()
+            moving.look()
+        for moving in self._moving.values():
+            moving.move()
         for outer in self._outer_steps.values():
             outer.before_step()
         if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
@@ -176,7 +200,7 @@ class Attached:
             loss = closure()
             decays.clear()
             if _left_out(loss, optimizer):
-                return loss
+                return None
             owned = self._add_gradients(optimizer, decays, set())
             if not _reads(optimizer, loss):
                 return loss
@@ -222,14 +246,13 @@ class Attached:
         if not self._outermost.end():
             return
         for moving in self._moving.values():
-            moving.after_step()
+            moving.count(optimizer)
         self._held.clear()
         if self._view is not None and not used(self._view):
             raise RuntimeError(
                 f"a step pre-hook of this {type(optimizer).__name__} replaced the arguments of the step, so that the "
                 "penalty did not act; let it return the arguments it was given, changed where need be"
             )
-        self._view = None
         if self.rules["proximal"] or self.rules["constraint"]:
             with torch.no_grad():
                 self._move(optimizer)

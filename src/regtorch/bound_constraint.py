@@ -90,14 +90,19 @@ class BoundConstraint(Bound):
         values = list(self.by_weight().values())
         return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
 
-    def attach(self, optimizer: Optimizer) -> hooks.Handle:
+    def attach(self, optimizer: Optimizer, *, debug: bool = False) -> hooks.Handle:
         """Project after every `optimizer.step()`, on the weights that this optimizer owns.
+
+        Args:
+            optimizer: any torch optimizer, or what wraps one.
+            debug: before the first step try what the rule promises (`rt.testing.check_constraint`) on copies of its
+                weights: that step raises an AssertionError with a counter-example where it is not kept.
 
         Raises:
             TypeError: not a torch optimizer.
             ValueError: the optimizer owns none of the weights, or has this rule already.
         """
-        return hooks.attach(optimizer, self, "constraint")
+        return hooks.attach(optimizer, self, "constraint", debug=debug)
 
     def receipt(self) -> str:
         """What was chosen and how far it lies outside the set; what was not, and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,12 +64,14 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
     """The smallest strength at which a selected weight that is 0 stays 0: the upper end for a path of strengths.
 
     One weight after the other is set to 0, the others stay as they are; so it is exact for nets that are linear in one
-    selected weight, with the others (a bias, say) at their optimum, and a guide elsewhere.
+    selected weight, with the others (a bias, say) at their optimum, and a guide elsewhere. Of `L1L2` it is l1, whatever
+    l2 is; of `SparseGroupLasso` λ, with an l1 in the given ratio to it.
 
     Args:
         model: the net, looked at in evaluation mode and left as it was.
         loss_fn: loss_fn(output, target), a mean over samples.
-        batches: pairs (input, target) whose first dim counts samples.
+        batches: pairs (input, target) whose first dim counts samples; what has a length, as a loader, is read once for
+            each weight, and anything else is kept.
         rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
 
     Raises:
@@ -84,8 +86,8 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
         >>> rt.lam_max(net, squared, [(torch.ones(4, 1), torch.full((4, 1), 3.0))], rt.L1())
         6.0
     """
-    pairs = list(batches)
-    if not pairs:
+    pairs = batches if isinstance(batches, Sized) else list(batches)
+    if not len(pairs):
         raise ValueError("lam_max: batches is empty; give a list or loader of (input, target)")
     bound = rule.on(model)
     found = 0.0
@@ -103,7 +105,7 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
     return found
 
 
-def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: list[Any], weight: Weight) -> Tensor:
+def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], weight: Weight) -> Tensor:
     w = weight.read(model)
     total, samples = torch.zeros_like(w), 0
     for x, y in pairs:

@@ -17,7 +17,6 @@ __all__ = ["accumulate_", "add_many_"]
 _BLOCK = 1 << 18  # numbers; 1 MiB of float32, which a core's cache holds beside its gradient
 
 
-@torch.no_grad()
 def accumulate_(p: nn.Parameter, g: Tensor) -> None:
     """Add `g`, which nobody else holds, to `p.grad`, as backward would.
 

@@ -52,7 +52,8 @@ class Handle:
 
         Raises:
             AttributeError: the rule was attached without a schedule.
-            TypeError: set to what is not a whole number.
+            TypeError: set to what is not a whole number, or the schedule gives no number there.
+            ValueError: the schedule gives a negative, infinite or NaN one there.
         """
         return self._scheduled().steps
 
@@ -60,8 +61,7 @@ class Handle:
     def steps(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise TypeError(f"steps must be a whole number of at least 0, received {value!r}")
-        self._scheduled().steps = value
-        self._scheduled().move()
+        self._scheduled().go_on(value)
 
     def _scheduled(self) -> Moving:
         if self._moving is None:
@@ -81,6 +81,7 @@ def attach(
     bound: BoundTerms | BoundConstraint,
     place: Place,
     schedule: Callable[[int], float] | None = None,
+    debug: bool = False,
 ) -> Handle:
     """Let `bound` act at every step; all checks come first, so that a failure leaves nothing behind.
 
@@ -89,6 +90,7 @@ def attach(
         bound: what acts.
         place: where in a step.
         schedule: gives the bound rule's scale for a number of steps made.
+        debug: try the rule on copies of its weights before the first step.
 
     Raises:
         TypeError: not a torch optimizer or one without step hooks, a penalty that cannot act this way, or an optimizer
@@ -124,6 +126,8 @@ def attach(
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
     handle = Handle(attached, place, bound)
+    if debug:
+        attached.try_later(bound)
     if schedule is not None:
         try:
             handle.follow(schedule)

@@ -30,6 +30,7 @@ class Facts:
         one_step_size: whether that is one number for all numbers of a weight.
         elementwise: whether each number is stepped by itself, so that many nets can be stacked.
         why_not: the reason, where it is not.
+        couples_decay: whether its weight_decay adds weight_decay · w to the gradient, whatever its settings are.
         lends_decay: whether its fused step adds weight_decay · w to each gradient in the same pass.
         reads_loss: whether its steps depend on the loss, so that it must see the penalty in it.
         sparse_only: whether it takes sparse gradients alone, which a penalty's never is.
@@ -39,6 +40,7 @@ class Facts:
     one_step_size: bool = False
     elementwise: bool = False
     why_not: str = "it is not known to treat every number of a weight by itself"
+    couples_decay: bool = False
     lends_decay: bool = False
     reads_loss: bool = False
     sparse_only: bool = False
@@ -77,17 +79,17 @@ def _adagrad(group: dict[str, Any], state: dict[str, Any]) -> Step:
 
 
 _FACTS: dict[type[Optimizer], Facts] = {
-    optim.SGD: Facts(_sgd, one_step_size=True, elementwise=True, lends_decay=True),
+    optim.SGD: Facts(_sgd, one_step_size=True, elementwise=True, couples_decay=True, lends_decay=True),
     optim.Adam: Facts(_adam, elementwise=True, lends_decay=True),
     optim.AdamW: Facts(_adam, elementwise=True),
     optim.NAdam: Facts(_adam, elementwise=True),
-    optim.Adamax: Facts(_adamax, elementwise=True),
-    optim.RMSprop: Facts(_rmsprop, elementwise=True),
-    optim.Adagrad: Facts(_adagrad, elementwise=True, lends_decay=True),
-    optim.Adadelta: Facts(elementwise=True),
+    optim.Adamax: Facts(_adamax, elementwise=True, couples_decay=True),
+    optim.RMSprop: Facts(_rmsprop, elementwise=True, couples_decay=True),
+    optim.Adagrad: Facts(_adagrad, elementwise=True, couples_decay=True, lends_decay=True),
+    optim.Adadelta: Facts(elementwise=True, couples_decay=True),
     optim.RAdam: Facts(elementwise=True),
     optim.Rprop: Facts(elementwise=True),
-    optim.ASGD: Facts(elementwise=True),
+    optim.ASGD: Facts(elementwise=True, couples_decay=True),
     optim.LBFGS: Facts(why_not="it searches along one line for all weights", reads_loss=True),
     optim.SparseAdam: Facts(why_not="it takes sparse gradients only", sparse_only=True),
     optim.Adafactor: Facts(why_not="it scales a weight by the norm of all its numbers"),
@@ -131,9 +133,10 @@ def register_optimizer(
     _FACTS[cls] = Facts(step_size, one_step_size, elementwise, reads_loss=reads_loss)
 
 
-def facts_of(optimizer: Optimizer) -> Facts:
-    """What is known of an optimizer's class."""
-    return _FACTS.get(type(optimizer), _UNKNOWN)
+def facts_of(optimizer: Optimizer, *, or_of_base: bool = False) -> Facts:
+    """What is known of an optimizer's class; with `or_of_base` of the nearest class that it inherits from."""
+    classes = type(optimizer).__mro__ if or_of_base else (type(optimizer),)
+    return next((_FACTS[cls] for cls in classes if cls in _FACTS), _UNKNOWN)
 
 
 def names_of(which: Callable[[Facts], bool], module: str = "") -> list[str]:

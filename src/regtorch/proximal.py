@@ -114,7 +114,7 @@ def _merged(chain: _Chain) -> list[Scaled]:
     l2 = sum(factor * rule.coefficients[1] for factor, rule in chain.rules if isinstance(rule, Elementwise))
     others: list[Scaled] = []
     for factor, rule in chain.rules:
-        if isinstance(rule, Elementwise):
+        if isinstance(rule, Elementwise) or not rule.active:
             continue
         if others and _alike(others[-1][1], rule):
             before, other = others.pop()
@@ -135,7 +135,7 @@ def _ratio(a: Penalty, b: Penalty) -> float:
 
 def _alike(a: Penalty, b: Penalty) -> bool:
     """Whether two penalties differ in a strength `lam` and in selection alone, so that their sum is one of the kind."""
-    if type(a) is not type(b) or list(a.strengths) != ["lam"] or not b.active:
+    if type(a) is not type(b) or list(a.strengths) != ["lam"]:
         return False
     return _formula(a) == _formula(b)
 

@@ -1,4 +1,4 @@
-"""What a penalty and a constraint share: a frozen description of a formula and of the weights it is meant for."""
+"""What rules share: a frozen description of a formula, its strengths, and the weights it is meant for."""
 
 from __future__ import annotations
 
@@ -14,33 +14,26 @@ import torch
 from torch import Tensor
 
 DEFAULT_SELECT = "kernel"
+_STRENGTHS = ("lam", "l1", "l2")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 @dataclass(frozen=True, repr=False, eq=False)
-class Rule(ABC):
-    """A formula with its strength, and where it applies.
+class Formula(ABC):
+    """A formula with its strength.
 
     A subclass is a frozen dataclass, with or without the decorator, or a class with an `__init__` of its own.
-
-    Args:
-        select: which weights of a module, in the language of `regtorch.select`.
     """
-
-    select: str = field(default=DEFAULT_SELECT, kw_only=True)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
         for kind in reversed(cls.__mro__):
-            if issubclass(kind, Rule) and not {"__dataclass_fields__", "__init__"} & vars(kind).keys():
+            if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
                 dataclass(frozen=True, repr=False, eq=False)(kind)
         return super().__new__(cls)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.select, str):
-            raise TypeError(
-                f"{self.name}: select must be a string such as 'kernel -name:head.*', received {self.select!r}"
-            )
+    def __post_init__(self) -> None:  # noqa: B027
+        """Check what was given: here nothing, a subclass goes on with its own."""
 
     @property
     def name(self) -> str:
@@ -57,7 +50,7 @@ class Rule(ABC):
         by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]
         by_name = [f.name for f in fields(self) if f.repr and f.kw_only and _given(self, f) and f.name != "select"]
         own = [key for key in vars(self) if key not in {f.name for f in fields(self)} and not key.startswith("_")]
-        shown = by_position + own + by_name + ["select"] * (self.select != DEFAULT_SELECT)
+        shown = by_position + own + by_name + ["select"] * (getattr(self, "select", DEFAULT_SELECT) != DEFAULT_SELECT)
         return f"{self.name}({', '.join(f'{key}={_shown(getattr(self, key))}' for key in shown)})"
 
     def __eq__(self, other: object) -> bool:
@@ -76,7 +69,55 @@ class Rule(ABC):
             object.__setattr__(self, key, value)
 
 
-def _given(rule: Rule, f: Field[Any]) -> bool:
+@dataclass(frozen=True, repr=False, eq=False)
+class Rule(Formula):
+    """A formula, and where it applies.
+
+    Args:
+        select: which weights of a module, in the language of `regtorch.select`.
+    """
+
+    select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.select, str):
+            raise TypeError(
+                f"{self.name}: select must be a string such as 'kernel -name:head.*', received {self.select!r}"
+            )
+
+
+class Strengths(Formula):
+    """A formula that its fields `lam`, `l1` and `l2`, where it has them, multiply."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(**{key: nonnegative(self.name, key, value) for key, value in self.strengths.items()})
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """The numbers that multiply it, by the names of their fields: `lam`, `l1`, `l2`."""
+        return {key: getattr(self, key) for key in _STRENGTHS if hasattr(self, key)}
+
+    @property
+    def active(self) -> bool:
+        """Whether any strength is above 0; an inactive penalty is exactly a no-op. True where it has no strengths."""
+        return any(self.strengths.values()) or not self.strengths
+
+    def scaled(self, factor: float) -> Self:
+        """The same penalty times `factor`.
+
+        Raises:
+            TypeError: it has no strengths.
+        """
+        if not self.strengths:
+            raise TypeError(f"{self.name} has no strength that could be scaled; give it a field lam")
+        scaled = copy(self)
+        scaled._set(**{key: factor * value for key, value in self.strengths.items()})
+        return scaled
+
+
+def _given(rule: Formula, f: Field[Any]) -> bool:
     value = getattr(rule, f.name)
     return isinstance(value, Tensor) or value != f.default
 

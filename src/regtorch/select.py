@@ -51,8 +51,8 @@ class Atom:
 
     @property
     def count(self) -> int:
-        """How many weights `largest` takes; 0 for the other kinds."""
-        return int(self.value) if self.kind == "largest" else 0
+        """How many weights `largest` takes."""
+        return int(self.value)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _atom(text: str, select: str) -> Atom:
 def _hint(text: str) -> str:
     if text in ("or", "and"):
         return " (write | for or, a space for and)"
-    nearest = get_close_matches(text, [*ROLES, "all", *_PREFIXES], n=1)
+    nearest = get_close_matches(text, [*ROLES, "all", *_PREFIXES])
     if not nearest and not text.endswith(":"):  # a bare weight's or class's name
         nearest = [f"type:{text}" if text[:1].isupper() else f"name:{text}" if "." in text else f"name:{text}.*"]
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""

@@ -53,7 +53,7 @@ class BoundTerms(ABC):
         if not values:  # nothing is bound that acts: a zero that backward() accepts and that touches no weight
             return torch.zeros((), requires_grad=torch.is_grad_enabled())
         device = values[0].device
-        return torch.stack([value.to(device) for value in values]).sum() if len(values) > 1 else values[0]
+        return torch.stack([value.to(device) for value in values]).sum()
 
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The penalty of each chosen weight; the values add up to `self()`."""
@@ -82,7 +82,12 @@ class BoundTerms(ABC):
             term.add_grad_to(factor, foreach=foreach)
 
     def attach(
-        self, optimizer: Optimizer, *, proximal: bool = False, schedule: Callable[[int], float] | None = None
+        self,
+        optimizer: Optimizer,
+        *,
+        proximal: bool = False,
+        schedule: Callable[[int], float] | None = None,
+        debug: bool = False,
     ) -> hooks.Handle:
         """Act at every `optimizer.step()` in any trainer (way 3), on the weights that this optimizer owns.
 
@@ -100,6 +105,8 @@ class BoundTerms(ABC):
             proximal: act by proximal steps.
             schedule: sets `scale` before every step: a function of the number of steps made before, such as
                 `rt.schedules.warmup(1000)`. `handle.steps` is that number; save it, and set it to go on later.
+            debug: before the first step try what the rule promises (`rt.testing.check_penalty`) on copies of its
+                weights: that step raises an AssertionError with a counter-example where it is not kept.
 
         Returns:
             A handle; `handle.remove()` takes the rule off again.
@@ -110,7 +117,7 @@ class BoundTerms(ABC):
             ValueError: the optimizer owns none of the weights, has this rule already, or maximises; or (proximal) the
                 proximal step of several penalties on one weight is not known.
         """
-        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", schedule)
+        return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", schedule, debug)
 
     def sparsity(self) -> dict[str, float]:
         """The share of exact zeros in each chosen weight."""

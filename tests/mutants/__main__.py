@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import gc
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,21 +32,37 @@ from hypothesis import Phase, settings
 
 from mutants.operators import Mutant, mutants
 
-# Where the tests of a file or folder are, by the first word of their names; elsewhere in those of the file's own name.
+# Where the tests of a file or folder are, by how their names begin; elsewhere in those of the file's own name.
 TESTS = {
-    "bind": "bind unfreezing",
+    "activity": "activity passes",
+    "attached": "attached hooks lending schedules unfreezing wrappers",
+    "bind": "attached bare bind lending own_rules transforms unfreezing",
+    "bound": "bare bind own_rules unfreezing units",
+    "bound_constraint": "bind constraints hooks unfreezing wrappers",
     "constraints": "cases constraints masked numpy projections rules",
+    "estimates": "anchored",
+    "frames": "hooks passes wrappers",
+    "gradients": "bind gradients",
+    "held": "attached hooks lending",
+    "hooks": "hooks lending schedules unfreezing wrappers",
     "masked": "masked masks",
-    "gradients": "gradients hooks optimizers",
-    "hooks": "hooks lending optimizers unfreezing wrappers",
-    "norms": "norms constraints group",
-    "penalties": "cases group masked numpy penalties reference rules variation",
-    "roles": "roles select",
-    "rule": "cases constraints penalties rules",
-    "step_sizes": "proximal",
-    "terms": "bind gradients hooks proximal",
-    "units": "units group constraints",
-    "weights": "bind init select roles",
+    "norms": "constraints group norms",
+    "optimizers": "lending optimizers_facts proximal_sums",
+    "outer_steps": "wrappers",
+    "param_groups": "init",
+    "passes": "activity passes",
+    "penalties": "anchored bind_weights group masked numpy own_rules penalties proximal_sums rules units variation",
+    "receipt": "bind own_rules unfreezing",
+    "roles": "bare roles select",
+    "rule": "constraints own_rules penalties rules",
+    "select": "activity select unfreezing weights",
+    "singular": "cases numpy penalties",
+    "terms": "bind hooks own_rules schedules",
+    "testing": "own_rules",
+    "units": "bare constraints group units",
+    "unstepped": "hooks wrappers",
+    "unwrap": "hooks wrappers",
+    "weights": "bare bind init roles select weights",
 }
 
 # Where pytest rewrites assertions, it imports in its own way: the file, not the mutant.
@@ -160,10 +178,18 @@ def watched(file: Path, arguments: list[str]) -> Tests:
     for name in others:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    gc.freeze()  # pytest collects garbage at its end, which need not look through all that is imported
     return tests
 
 
-def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: float) -> list[Mutant]:
+def within(tests: dict[str, float], most: float) -> list[str]:
+    """The fastest tests first, those that take `most` seconds together, and one at least."""
+    ordered = sorted(tests, key=tests.__getitem__)
+    ends = accumulate(tests[test] for test in ordered)
+    return [test for i, (test, end) in enumerate(zip(ordered, ends, strict=True)) if not i or end <= most]
+
+
+def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: float, most: float) -> list[Mutant]:
     """Run all mutants, `jobs` at a time; the first is the file as it is."""
     running: dict[int, Mutant] = {}
     alive: list[Mutant] = []
@@ -181,13 +207,13 @@ def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: fl
 
     for mutant in made:
         on = {t: took for t, (took, lines) in tests.items() if mutant.lines is None or set(lines) & set(mutant.lines)}
-        chosen = sorted(on, key=on.__getitem__)
+        chosen = within(on, most)
         if not chosen:
             alive.append(mutant)
             continue
         loader = Loader(file, mutant.source)
         files = sorted({test.split("::")[0] for test in chosen})
-        seconds = least + 5 * sum(on.values())
+        seconds = least + 5 * sum(on[test] for test in chosen)
         running[fork(lambda: run(loader, files, Chosen(chosen), seconds))] = mutant  # noqa: B023
         if len(running) == jobs or mutant is made[0]:
             wait()
@@ -201,7 +227,10 @@ def tests_of(file: Path) -> list[str]:
     """The files of tests by the table, and the file itself for its examples."""
     part = file.parts[file.parts.index("regtorch") + 1] if "regtorch" in file.parts else file.stem
     words = TESTS.get(Path(part).stem, Path(part).stem.partition("_")[0]).split()
-    files = [test for test in sorted(Path("tests").rglob("test_*.py")) if test.stem.split("_")[1] in words]
+    begin = tuple(f"test_{word}_" for word in words)
+    files = [test for test in sorted(Path("tests").rglob("test_*.py")) if f"{test.stem}_".startswith(begin)]
+    if not files:
+        sys.exit(f"mutants: no tests of {file.name} are known; name them by --tests or in TESTS of {__file__}")
     return [str(test) for test in [*files, file.relative_to(Path.cwd())]]
 
 
@@ -213,6 +242,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--least", type=float, default=30, help="seconds that a mutant has beside those of its tests")
+    parser.add_argument("--most", type=float, default=float("inf"), help="only the fastest tests, within these seconds")
     given = parser.parse_args()
     file, begun = given.file.resolve(), time.monotonic()
     tests = watched(file, given.tests or tests_of(file))
@@ -224,7 +254,7 @@ def main() -> None:
     print(f"{len(tests)} tests, {len(made)} mutants, {time.monotonic() - begun:.0f} s until now")
     begun = time.monotonic()
     original = Mutant(source, None)
-    alive = survivors(file, [original, *made], tests, given.jobs, given.least)
+    alive = survivors(file, [original, *made], tests, given.jobs, given.least, given.most)
     if original not in alive:
         sys.exit("mutants: the tests must pass before a mutant is made, here they fail after a fork")
     alive.remove(original)

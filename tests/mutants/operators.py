@@ -85,12 +85,14 @@ class _Finder(ast.NodeVisitor):
             self.visit(decorator)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if any(_name(decorator) == "overload" for decorator in node.decorator_list):
-            return
+        if any(_name(decorator) in {"overload", "abstractmethod"} for decorator in node.decorator_list):
+            return  # said for a type checker
         self._decorators(node.decorator_list)
         self._all([*node.args.defaults, *node.args.kw_defaults])
         before = self._in_function, self._lines
-        self._in_function = True
+        # What is cached is run by the first test alone, and others get its result.
+        self._in_function = not any(_name(decorator) in {"cache", "lru_cache"} for decorator in node.decorator_list)
+        self._lines = None
         self._all(node.body)
         self._in_function, self._lines = before
 
@@ -187,7 +189,11 @@ class _Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if _name(node) != "warn":  # what it says is for people
             types = _name(node) in {"cast", "TypeVar"}
-            self._all([node.func, *node.args[types:], *node.keywords])
+            said = [word for word in node.keywords if word.arg != "strict"]  # a zip's, which asserts
+            self._all([node.func, *node.args[types:], *said])
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        self.visit(node.test)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._all([*node.args.defaults, *node.args.kw_defaults, node.body])

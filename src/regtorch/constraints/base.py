@@ -25,7 +25,7 @@ ROUNDING = {torch.float32: 16, torch.float64: 64}
 class Constraint(Rule):
     """A set of weights and the way into it.
 
-    A subclass gives `__call__` (pure), `project_` (the same in place) and `violation`.
+    A subclass gives `__call__` (pure) and `violation`, and may give `project_`, the same in place.
     """
 
     mixes: ClassVar[bool] = False
@@ -39,9 +39,9 @@ class Constraint(Rule):
             TypeError: `w` does not hold real floating-point numbers.
         """
 
-    @abstractmethod
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`."""
+        """The same, written into `w`; overridden where that needs no copy of the weight."""
+        return w.copy_(self(w))
 
     @abstractmethod
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:

@@ -49,10 +49,6 @@ class Part(Constraint):
         seen, mask = self._seen(w)
         return torch.where(mask, self.rule(seen), w)
 
-    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`."""
-        return w.copy_(self(w))
-
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The largest distance of the part of a unit from the set."""
         seen, mask = self._seen(w)

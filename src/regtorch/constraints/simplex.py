@@ -66,10 +66,6 @@ class _Summed(Constraint):
         rows, dims = self._rows(w)
         return from_rows(self._moved(rows, w.dtype), dims, w.shape).to(w.dtype) if w.numel() else w.clone()
 
-    def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`."""
-        return w.copy_(self(w))
-
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The largest Euclidean distance of a unit from the set."""
         rows, _ = self._rows(w)

@@ -86,10 +86,6 @@ class SpectralMax(Constraint):
         clipped = with_singular(v, lambda values: values.clamp(max=self.max_value))
         return torch.where(inside, v, clipped).reshape(w.shape).to(w.dtype)
 
-    def project_(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """The same, written into `w`."""
-        return w.copy_(self(w))
-
     def violation(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """How far the largest singular value lies above `max_value`: the distance in the spectral norm."""
         check_real(self.name, w)

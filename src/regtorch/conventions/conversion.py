@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Literal, overload
 
-from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, Convention, Option
+from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Option
 from regtorch.rule import nonnegative
 
 __all__ = ["convert"]
@@ -30,6 +30,7 @@ def convert(
     samples: int | None = None,
     lr: float | None = None,
     clipping: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Pair: ...
 @overload
 def convert(  # pyright: ignore[reportOverlappingOverload] - a literal is a str too, and the first that fits counts
@@ -41,6 +42,7 @@ def convert(  # pyright: ignore[reportOverlappingOverload] - a literal is a str 
     samples: int | None = None,
     lr: float | None = None,
     clipping: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Pair: ...
 @overload
 def convert(
@@ -52,6 +54,7 @@ def convert(
     samples: int | None = None,
     lr: float | None = None,
     clipping: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> float: ...
 def convert(
     strength: float | Sequence[float],
@@ -62,6 +65,7 @@ def convert(
     samples: int | None = None,
     lr: float | None = None,
     clipping: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> float | Pair:
     """Say a strength of one convention in another.
 
@@ -73,6 +77,8 @@ def convert(
     | keras (regtorch) | s Σw², or s Σ|w|; of a pair l1 Σ|w| + l2 Σw² | in the loss |
     | tf.nn.l2_loss | ½ s Σw² | in the loss |
     | weight_decay (torch's, optax's `add_decayed_weights`: s·w joins the gradient) | ½ s Σw² | in the optimizer |
+    | keras.sum (s Σw² beside a sum over the batch) | s/batch Σw², or s/batch Σ|w| | in the loss |
+    | weight_decay.sum (torch's beside a sum over the batch) | s/(2·batch) Σw² | in the optimizer |
     | caffe | ½ s Σw² | in the optimizer |
     | darknet | ½ s Σw² | in the optimizer |
     | nielsen (s/(2n) Σw² beside a mean) | s/(2·samples) Σw² | in the loss |
@@ -103,6 +109,8 @@ def convert(
         lr: the learning rate.
         clipping: whether gradients are clipped. Then what acts in the loss is clipped with it, what acts in the
             optimizer is not, and neither has an equal in the other. A rule attached to an optimizer acts there.
+        reduction: "sum" where the strength that is wanted stands beside a task loss that is a sum over the batch, as
+            with `CrossEntropyLoss(reduction="sum")`: the same as the target "keras.sum" or "weight_decay.sum".
 
     Raises:
         TypeError: an argument is not a number, or a pair is given or missing where the convention has the other.
@@ -117,18 +125,31 @@ def convert(
         0.005
         >>> rt.L1L2(*rt.convert((0.5, 0.25), "sklearn.ElasticNet", "keras"))
         L1L2(l1=0.25, l2=0.375)
+        >>> rt.convert(0.01, "keras", "keras", reduction="sum", batch=32)  # the sum is 32 times the mean
+        0.32
     """
     given: dict[Option, float | None] = {"batch": batch, "samples": samples, "lr": lr}
     options: dict[Option, Fraction] = {name: _option(name, value) for name, value in given.items() if value is not None}
-    a, b = _find("source", source), _find("target", target)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"convert: reduction must be 'mean' or 'sum', received {reduction!r}")
+    a, b = _find("source", source), _find("target", _summed(target) if reduction == "sum" else target)
     is_pair = isinstance(strength, Sequence) and not isinstance(strength, str)
     _check_equal_exists(a, b, is_pair, clipping)
     if is_pair or _BOTH in (a.name, b.name):
-        return _from_l1l2(b, *_to_l1l2(a, strength))
-    value = _read(a, strength) * a.factor / b.factor
-    if a.per != b.per:  # where both count per sample, how many there are does not matter
-        value *= _divisor(b, options) / _divisor(a, options)
-    return _write(b, value)
+        l1, l2 = (part * _divisors(a, b, options) for part in _to_l1l2(a, strength))
+        return _from_l1l2(b, l1, l2)
+    return _write(b, _read(a, strength) * a.factor / b.factor * _divisors(a, b, options))
+
+
+def _summed(target: object) -> object:
+    if target in SUMMED.values():
+        return target
+    if isinstance(target, str) and target in SUMMED:
+        return SUMMED[target]
+    raise ValueError(
+        f"convert: reduction='sum' is for a strength beside a loss of your own, in {', '.join(SUMMED)}; "
+        f"received target {target!r}, whose loss is its own"
+    )
 
 
 def _find(argument: str, name: object) -> Convention:
@@ -172,6 +193,11 @@ def _option(name: Option, value: object) -> Fraction:
         expected = "a number above 0" if name == "lr" else "a whole number of at least 1"
         raise ValueError(f"convert: {name} must be {expected}, received {value!r}; {hint}")
     return Fraction(number)
+
+
+def _divisors(a: Convention, b: Convention, options: dict[Option, Fraction]) -> Fraction:
+    """What b divides by over what a does; where both count per sample, how many there are does not matter."""
+    return Fraction(1) if a.per == b.per else _divisor(b, options) / _divisor(a, options)
 
 
 def _divisor(convention: Convention, options: dict[Option, Fraction]) -> Fraction:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["ALIASES", "CONVENTIONS", "DIVISORS", "PAIR", "Convention", "Option", "Place"]
+__all__ = ["ALIASES", "CONVENTIONS", "DIVISORS", "PAIR", "SUMMED", "Convention", "Option", "Place"]
 
 Option = Literal["batch", "samples", "lr"]
 Place = Literal["loss", "optimizer"]
@@ -58,6 +58,8 @@ CONVENTIONS: dict[str, Convention] = {
         Convention("keras", "s Σw², or s Σ|w|; of a pair l1 Σ|w| + l2 Σw²", kinds=frozenset({L1, L2, PAIR})),
         Convention("tf.nn.l2_loss", "½ s Σw²", _HALF),
         Convention("weight_decay", "½ s Σw²", _HALF, place="optimizer"),
+        Convention("keras.sum", "s/batch Σw², or s/batch Σ|w|", kinds=frozenset({L1, L2, PAIR}), per="batch"),
+        Convention("weight_decay.sum", "s/(2·batch) Σw²", _HALF, place="optimizer", per="batch"),
         Convention("caffe", "½ s Σw²", _HALF, place="optimizer"),
         Convention("darknet", "½ s Σw²", _HALF, place="optimizer"),
         Convention("nielsen", "s/(2·samples) Σw²", _HALF, per="samples"),
@@ -80,4 +82,6 @@ CONVENTIONS: dict[str, Convention] = {
         ),
     )
 }
+SUMMED = {"regtorch": "keras.sum", "keras": "keras.sum", "weight_decay": "weight_decay.sum"}
+"""What a convention is called where its strength stands beside a loss that is a sum over the batch."""
 ALIASES = {"regtorch": "keras", **dict.fromkeys(("torch.AdamW", "keras.AdamW", "optax.adamw"), "adamw")}

@@ -39,6 +39,8 @@ class CatsDogs(ImageFolders):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__(
             dir,
@@ -54,4 +56,6 @@ class CatsDogs(ImageFolders):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
         )

@@ -13,6 +13,7 @@ from regtorch.data.arrays import Arrays, Batch, Splits, check_alike
 from regtorch.data.augment import Augment
 from regtorch.data.batches import Batches, fits
 from regtorch.data.images import adapt
+from regtorch.data.mixing import check_images, mixing_of
 from regtorch.data.options import integer, sizes
 from regtorch.data.order import Order
 
@@ -24,9 +25,10 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     Data that is no images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
 
-    The order of the samples, and what a batch is augmented with, follow from the seed, the epoch and the batch alone: a
-    Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have seen without the
-    interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does not hold.
+    The order of the samples, and what a batch is augmented and mixed with, follow from seed, epoch and number of batch
+    alone: a Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have seen
+    without the interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does
+    not hold.
 
     Args:
         dir: Where the data's files are, or are downloaded to.
@@ -36,6 +38,11 @@ class ArraysDataModule(LightningDataModule, ABC):
         seed: Seeds the shuffling and the augmentation; None draws a seed each time.
         download: Whether absent files are fetched.
         augment: Changes training batches, on the device; validation and test batches stay as they are.
+        mixup: α of mixup, which mixes training images and their classes after that; 0 leaves it out.
+        cutmix: α of CutMix, likewise; with both, each batch draws which.
+
+    Attributes:
+        mixing: Both of them, None where neither is asked for. Labels of training batches are then shares (N, classes).
     """
 
     title: ClassVar[str]
@@ -54,6 +61,8 @@ class ArraysDataModule(LightningDataModule, ABC):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__()
         if self.class_names and num_classes != len(self.class_names):
@@ -70,6 +79,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         self.seed = seed
         self.download = download
         self.augment = augment
+        self.mixing = mixing_of(self.title, mixup, cutmix, self.num_classes)
         self._splits: Splits | None = None
         self._held: dict[str, Arrays] = {}  # parts on the device
         self._order = Order(seed)
@@ -88,6 +98,8 @@ class ArraysDataModule(LightningDataModule, ABC):
         if self._splits is None:
             splits = self.load()
             check_alike(splits, f"{self.title}, {self.dir}")
+            if self.mixing is not None:
+                check_images(self.title, self.mixing, splits.train)
             if self.resize is not None:
                 if splits.train.images.ndim != 4:
                     raise ValueError(
@@ -131,14 +143,16 @@ class ArraysDataModule(LightningDataModule, ABC):
         return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training batches; Lightning calls this once they are on the device."""
-        if self.augment is None or self.trainer is None or not self.trainer.training:
+        """Augment and mix training batches; Lightning calls this once they are on the device."""
+        idle = self.augment is None and self.mixing is None
+        if idle or self.trainer is None or not self.trainer.training:
             return batch
         images, labels = batch
         trainer = self.trainer
         place = trainer.current_epoch, trainer.fit_loop.batch_idx + 1, trainer.global_rank
         with self._order.drawing(images.device, *place):
-            return self.augment(images), labels
+            images = images if self.augment is None else self.augment(images)
+            return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def state_dict(self) -> dict[str, Any]:
         """What the order of the samples follows from, for Lightning's checkpoints."""

@@ -43,6 +43,8 @@ class ImageFolders(ArraysDataModule):
         seed: Seeds the shuffling, not the split.
         download: Has no effect.
         augment: Changes training batches.
+        mixup: α of mixup of training images; 0 leaves it out.
+        cutmix: α of CutMix of training images; 0 leaves it out.
     """
 
     title = "image folder"
@@ -67,6 +69,8 @@ class ImageFolders(ArraysDataModule):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__(
             dir,
@@ -76,6 +80,8 @@ class ImageFolders(ArraysDataModule):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
         )
         for name, value, known in (
             ("interpolation", interpolation, ("nearest", "bilinear")),

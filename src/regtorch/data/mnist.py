@@ -41,6 +41,8 @@ class MNIST(FilesDataModule):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         val_size: int = 10_000,
         divisor: float = 255.0,
     ) -> None:
@@ -52,6 +54,8 @@ class MNIST(FilesDataModule):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
         )
         self.val_size = integer("val_size", val_size, 1)
         self.divisor = positive("divisor", divisor)

@@ -38,6 +38,8 @@ class NotMNIST(MNIST):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         val_size: int = 3_000,
         limit: int | None = None,
         center: bool = True,
@@ -50,6 +52,8 @@ class NotMNIST(MNIST):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
             val_size=val_size,
         )
         self.limit = None if limit is None else integer("limit", limit, 1)

@@ -33,6 +33,8 @@ class Npz(ArraysDataModule):
         seed: Seeds the shuffling, not the split.
         download: Has no effect.
         augment: Changes training batches.
+        mixup: α of mixup of training images; 0 leaves it out.
+        cutmix: α of CutMix of training images; 0 leaves it out.
     """
 
     title = "npz"
@@ -48,6 +50,8 @@ class Npz(ArraysDataModule):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__(
             dir,
@@ -57,6 +61,8 @@ class Npz(ArraysDataModule):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
         )
         self.val_share = share("val_share", val_share)
 

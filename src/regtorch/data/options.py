@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TypeGuard
 
-__all__ = ["integer", "positive", "share", "sizes"]
+__all__ = ["integer", "nonnegative", "positive", "share", "sizes"]
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> int:
@@ -47,6 +47,18 @@ def positive(name: str, value: object) -> float:
     """
     if not _number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name}: expected a finite number above 0, received {value!r}")
+    return float(value)
+
+
+def nonnegative(name: str, value: object) -> float:
+    """Check a finite number of at least 0.
+
+    Args:
+        name: The option, for the message.
+        value: What was received.
+    """
+    if not _number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a finite number of at least 0, received {value!r}")
     return float(value)
 
 

@@ -13,7 +13,7 @@ __all__ = ["Order"]
 
 
 class Order:
-    """The order of the samples in each epoch, and the numbers that each batch is augmented with.
+    """The order of the samples in each epoch, and the numbers that each batch is augmented and mixed with.
 
     Args:
         seed: Decides about all of them; None draws one.

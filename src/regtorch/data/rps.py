@@ -47,6 +47,8 @@ class RockPaperScissors(ImageFolders):
         seed: int | None = 0,
         download: bool = True,
         augment: Augment | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__(
             dir,
@@ -62,6 +64,8 @@ class RockPaperScissors(ImageFolders):
             seed=seed,
             download=download,
             augment=augment,
+            mixup=mixup,
+            cutmix=cutmix,
         )
         self.leak = leak
 

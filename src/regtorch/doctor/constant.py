@@ -18,7 +18,7 @@ _SAME = 1e-3  # spread of outputs, of the targets' spread, or (of numbers) of th
 
 
 def same_for_all(exam: Exam, outputs: Tensor, targets: Tensor) -> Iterator[Finding]:
-    """`constant_predictions`, but where the head starts from 0 and its first step tells samples apart."""
+    """`constant_predictions`, but where the head starts from next to 0 and its first step tells samples apart."""
     if len(outputs) < 2 or outputs.ndim > 2:
         return
     columns = outputs.double().reshape(len(outputs), -1)
@@ -33,7 +33,7 @@ def same_for_all(exam: Exam, outputs: Tensor, targets: Tensor) -> Iterator[Findi
         same = len(columns.argmax(1).unique()) == 1 and spread < 1e-4
     else:
         same = exam.loss.task == "binary" and spread < 1e-4
-    if same and not _starts_from_0(exam):
+    if same and not _parts_soon(exam):
         yield Finding(
             "constant_predictions",
             "outputs",
@@ -54,11 +54,11 @@ def is_same_for_all(exam: Exam) -> bool:
     return any(True for _ in same_for_all(exam, outputs, targets))
 
 
-def _starts_from_0(exam: Exam) -> bool:
-    """Whether the last layer's weights are all 0, as they often are made, and a step along the gradient mends that."""
+def _parts_soon(exam: Exam) -> bool:
+    """Whether a step along the gradient mends it, as where the last layer's weights start from (next to) 0."""
     head, model = last_with_weights(exam), exam.patient.model
     kernels = [] if head is None else [p for p in head.parameters() if p.ndim > 1]
-    if not kernels or any(bool(p.any()) for p in kernels):
+    if not kernels:
         return False
     with restored(model):
         seed(0)

@@ -26,6 +26,7 @@ from regtorch.doctor import (
     rate,
     reach,
     scope,
+    summed,
     symmetry,
     vitals,
 )
@@ -51,6 +52,7 @@ _BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
     inputs.offset,
     rate.find,
     penalty.find,
+    summed.find,
     scope.find,
     dropout.find,
     activations.find,

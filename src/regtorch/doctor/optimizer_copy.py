@@ -9,13 +9,13 @@ from math import isfinite
 from typing import Any
 
 from torch import nn
-from torch.optim import ASGD, SGD, Adadelta, Adagrad, Adamax, Optimizer, RMSprop
+from torch.optim import Optimizer
+
+from regtorch.optimizers import facts_of
 
 __all__ = ["Decay", "copied", "decays_of", "is_torchs", "number", "rate_of"]
 
 _WARMING = 0.01  # of a schedule's initial rate: below it a few steps show nothing
-# They add weight_decay · w to the gradient, and have no setting that says otherwise.
-_COUPLED = (SGD, ASGD, Adagrad, Adadelta, Adamax, RMSprop)
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ def decays_of(optimizer: Optimizer | None, weights: Mapping[str, nn.Parameter]) 
     """The decay of each weight that has one, by name."""
     names = {id(p): name for name, p in weights.items() if not p.is_complex()}
     found: dict[str, Decay] = {}
+    couples = optimizer is not None and facts_of(optimizer, or_of_base=True).couples_decay
     for index, group in enumerate(optimizer.param_groups if optimizer else ()):
         value = number(group.get("weight_decay"))
         if value:
-            decoupled = bool(group.get("decoupled_weight_decay", not isinstance(optimizer, _COUPLED)))
+            decoupled = bool(group.get("decoupled_weight_decay", not couples))
             decay = Decay(index, value, decoupled)
             found |= {names[id(p)]: decay for p in group["params"] if id(p) in names}
     return found

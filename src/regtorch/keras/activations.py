@@ -94,7 +94,7 @@ def leaky(slope: float, version: int) -> nn.LeakyReLU:
 
 
 def activation(identifier: Any, dim: int, version: int) -> nn.Module:
-    """The module for Keras's `activation=`, as Keras 2 or 3 computes it.
+    """The module for Keras's `activation=`, as Keras 2 or 3 computes it; one of custom_objects is taken as it is.
 
     Raises:
         ValueError: it is not supported.
@@ -106,6 +106,8 @@ def activation(identifier: Any, dim: int, version: int) -> nn.Module:
         identifier = function
     if identifier is None:
         return nn.Identity()
+    if isinstance(identifier, nn.Module):
+        return identifier
     if version == 2 and isinstance(identifier, str) and identifier in _ACTIVATIONS_2:
         return _ACTIVATIONS_2[identifier]()
     if not isinstance(identifier, str) or identifier not in _ACTIVATIONS:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from regtorch.keras.builder import Builder, DoesNotFit
+from regtorch.keras.custom import Factory, check_custom, replaced
 from regtorch.keras.graph import Graph, parse, place
 from regtorch.keras.logits import Logits
 from regtorch.keras.memory import refuse_above
@@ -30,6 +31,7 @@ def from_config(
     logits: bool = False,
     version: int | None = None,
     seed: int | None = None,
+    custom_objects: Mapping[str, Factory] | None = None,
 ) -> tuple[KerasNet, list[Rule]]:
     """Build a Keras net from its JSON: `model.to_json()`, `model.get_config()`, or a `.keras` file's `config.json`.
 
@@ -44,9 +46,9 @@ def from_config(
     JSON does not train, and has no rules but those of its outputs: layers with `trainable` false, all of them where the
     net itself has it, and in Keras 2 those of a nested net that has it (Keras 3 asks the outermost net alone).
 
-    A class or function of your own is refused, whatever its name. Two cannot be told from Keras's: classes in JSON of
-    Keras before 2.13 that were not registered, and the net's own class in `model.get_config()`; `model.to_json()` has
-    it.
+    A class or function of your own is refused, whatever its name, unless `custom_objects` says what it is. Two cannot
+    be told from Keras's: classes in JSON of Keras before 2.13 that were not registered, and the net's own class in
+    `model.get_config()`; `model.to_json()` has it.
 
     Versions differ without a word in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
     the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
@@ -60,12 +62,17 @@ def from_config(
         logits: leave out the softmax or sigmoid at each output; every output must end in one.
         version: 2 or 3; None takes what the JSON says.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
+        custom_objects: for regularizers, constraints, initializers and activations of your own, by the class's or
+            function's name: a function of its config, a dict, that returns a penalty or constraint of regtorch (which
+            gets weights in torch's layout, output units first), a function of shape and generator that returns a tensor
+            in Keras's layout, or a module without weights.
 
     Returns:
         The net and the list of rules.
 
     Raises:
-        TypeError: `config` is neither text nor a dict, `logits` is not a bool, or `seed` not a whole number.
+        TypeError: `config` is neither text nor a dict, `logits` is not a bool, `seed` not a whole number, or
+            `custom_objects` no functions by name that return what is needed.
         ValueError: a layer, setting, activation, initializer, regularizer or constraint is not supported, makes no
             sense or is someone's own; the message names it and its layer and lists what is. The net is larger than this
             machine's memory. With `logits`: an output ends in no softmax or sigmoid, or in a softmax over one unit.
@@ -85,12 +92,12 @@ def from_config(
         raise TypeError(f"from_config: logits must be True or False, received {logits!r}")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
-    config = read(config)
+    custom, config = check_custom("from_config", custom_objects), read(config)
     if version is None:
         version = version_of(config)
     if type(version) is not int or version not in (2, 3):
         raise ValueError(f"from_config: version must be 2 or 3, received {version!r}")
-    builder, net = _build(parse(config), version)
+    builder, net = _build(parse(replaced(config, custom) if custom else config), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
     refuse_above(net)

@@ -10,11 +10,13 @@ from typing import Any
 from torch import nn
 
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
+from regtorch.keras.custom import Factory, check_custom, made, selecting
 from regtorch.keras.layout import Variable, variables
 from regtorch.keras.origin import is_own
 from regtorch.keras.read import refuse_deep
 from regtorch.keras.shown import shown
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
+from regtorch.rule import Rule
 
 __all__ = ["constraint", "constraint_on", "identify", "penalty", "serialize"]
 
@@ -37,10 +39,17 @@ _CONSTRAINTS: dict[str, tuple[Callable[..., Constraint], dict[str, tuple[str, An
     ),
 }
 _DEFAULT_WHERE_NULL = ("l1", "l2")
+_HINT = " (regularizers, constraints, initializers and activations are taken by custom_objects={name: factory})"
 _SWAPPED = {"rows": "columns", "columns": "rows"}
 
 
-def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True) -> Penalty | None:
+def penalty(
+    identifier: Any,
+    *,
+    select: str = "kernel",
+    transposed: bool = True,
+    custom_objects: Mapping[str, Factory] | None = None,
+) -> Penalty | None:
     """The penalty that Keras means by an identifier: `keras.regularizers.get`.
 
     The two versions of Keras differ only where one of them refuses: the string "l1_l2" is Keras 2's alone and means
@@ -52,6 +61,7 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
         select: which weights.
         transposed: whether the weight is stored transposed in torch, as a Dense kernel is: Keras's rows are then
             our columns. False for embeddings and outputs.
+        custom_objects: for classes of your own, by name: a function of the config, a dict, that returns a penalty.
 
     Returns:
         The penalty, None for None.
@@ -64,7 +74,11 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
         >>> import regtorch as rt
         >>> rt.keras.penalty({"class_name": "L2", "config": {"l2": 0.05}})
         L2(lam=0.05)
+        >>> mine = {"class_name": "Mine", "config": {"strength": 0.1}, "registered_name": "mine>Mine"}
+        >>> rt.keras.penalty(mine, custom_objects={"Mine": lambda config: rt.Hoyer(config["strength"])})
+        Hoyer(lam=0.1)
     """
+    identifier = _own("penalty", "regularizer", identifier, custom_objects, select)
     if identifier is None or isinstance(identifier, Penalty):
         return identifier
     name, config = identify("penalty", identifier, _PENALTIES)
@@ -80,7 +94,13 @@ def penalty(identifier: Any, *, select: str = "kernel", transposed: bool = True)
     return make(**ours, select=select)
 
 
-def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str = "kernel") -> Constraint | None:
+def constraint(
+    identifier: Any,
+    *,
+    layer: nn.Module | None = None,
+    select: str = "kernel",
+    custom_objects: Mapping[str, Factory] | None = None,
+) -> Constraint | None:
     """The constraint that Keras means by an identifier: `keras.constraints.get`, with Keras's epsilon of 1e-7.
 
     Args:
@@ -89,6 +109,7 @@ def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str =
             axis 0, [0, 1], [0, 1, 2] and [0, 1, 2, 3] are taken as what Keras advises for a Dense, Conv1D, Conv2D and
             Conv3D kernel: all dims but the output unit's.
         select: which weights.
+        custom_objects: for classes of your own, by name: a function of the config, a dict, that returns a constraint.
 
     Returns:
         The constraint, None for None.
@@ -104,6 +125,7 @@ def constraint(identifier: Any, *, layer: nn.Module | None = None, select: str =
     """
     if layer is not None and not (isinstance(layer, nn.Module) and variables(layer)):
         raise ValueError(f"constraint: layer must be a module with a kernel, received {layer!r}")
+    identifier = _own("constraint", "constraint", identifier, custom_objects, select)
     return constraint_on(identifier, None if layer is None else variables(layer)[0], select)
 
 
@@ -122,6 +144,14 @@ def constraint_on(identifier: Any, variable: Variable | None, select: str) -> Co
     if not (isinstance(axes, list | tuple) and axes and all(type(a) is int for a in axes)):
         raise ValueError(f"constraint: axis must be an int or several ints, received {axis!r}")
     return make(**ours, epsilon=EPSILON, dim=_dim(axes, variable), select=select)
+
+
+def _own(who: str, kind: str, identifier: Any, custom: Any, select: str) -> Any:
+    """What a factory of custom_objects makes of it, on the selected weights; itself where there is none."""
+    if custom is None or isinstance(identifier, Rule):
+        return identifier
+    own = made(kind, identifier, check_custom(who, custom))
+    return own if own is identifier else selecting(own, select)
 
 
 def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
@@ -193,12 +223,14 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
     refuse_deep(what, identifier)
     name, config = identifier.get("class_name"), identifier.get("config")
     if name == "function":
-        raise ValueError(f"{what}: {shown(config)} is a function of your own and not supported; {_supported(known)}")
+        raise ValueError(
+            f"{what}: {shown(config)} is a function of your own and not supported{_HINT}; {_supported(known)}"
+        )
     config = {} if config is None else config
     if not isinstance(name, str) or not isinstance(config, Mapping):
         raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {shown(identifier)}")
     if is_own(identifier):
-        raise ValueError(f"{what}: {shown(name)} is a class of your own and not supported; {_supported(known)}")
+        raise ValueError(f"{what}: {shown(name)} is a class of your own and not supported{_HINT}; {_supported(known)}")
     spellings = {_plain(k): k for k in known}
     found = spellings.get(_plain(name))
     if found is None:

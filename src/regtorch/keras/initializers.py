@@ -25,8 +25,13 @@ def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None)
     """A float64 tensor of a Keras variable's shape, drawn as the initializer says (numbers are not Keras's own).
 
     Raises:
-        ValueError: the initializer or an argument is unknown.
+        ValueError: the initializer or an argument is unknown, or one of custom_objects gives something else.
     """
+    if callable(identifier):
+        drawn = identifier(shape, generator)
+        if not isinstance(drawn, Tensor) or tuple(drawn.shape) != shape:
+            raise ValueError(f"initializer: expected a tensor of shape {shape}, received {shown(drawn)}")
+        return drawn.to("cpu", torch.float64)
     if isinstance(identifier, str):
         identifier = _SHORT.get(identifier, identifier)
     name, config = identify("initializer", identifier, _INITIALIZERS)

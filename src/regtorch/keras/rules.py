@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from regtorch.activity import Activity
+from regtorch.keras.custom import selecting
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.layout import variables
@@ -93,9 +93,9 @@ class Rules:
     def all(self) -> list[Rule]:
         """Penalties, activity penalties, constraints."""
         return [
-            *(replace(rule, select=_select(names)) for rule, names in self.penalties.items()),
+            *(selecting(rule, _select(names)) for rule, names in self.penalties.items()),
             *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),  # pyright: ignore[reportArgumentType]
-            *(replace(rule, select=_select(names)) for rule, names in self.constraints.items()),
+            *(selecting(rule, _select(names)) for rule, names in self.constraints.items()),
         ]
 
 

@@ -1,6 +1,5 @@
 """Document 002's net for MNIST: one sigmoid layer of 36 units."""
 
-import torch
 from torch import Tensor, nn
 
 from regtorch.init import keras_init_
@@ -18,6 +17,7 @@ class MnistMLP(nn.Module):
         dropout: Share of the hidden units that dropout sets to zero.
 
     Example:
+        >>> import torch
         >>> MnistMLP()(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
@@ -25,6 +25,7 @@ class MnistMLP(nn.Module):
     def __init__(self, num_classes: int = 10, hidden: int = 36, dropout: float = 0.5) -> None:
         super().__init__()
         self.hidden = nn.Linear(28 * 28, hidden)
+        self.activation = nn.Sigmoid()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, num_classes)
         keras_init_(self)
@@ -32,4 +33,4 @@ class MnistMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 1, 28, 28) to logits (N, num_classes)."""
         check_input("MnistMLP", x, (1, 28, 28))
-        return self.head(self.dropout(torch.sigmoid(self.hidden(x.flatten(1)))))
+        return self.head(self.dropout(self.activation(self.hidden(x.flatten(1)))))

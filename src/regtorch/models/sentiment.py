@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +21,7 @@ class Sentiment(nn.Module):
         activation: Of the second layer: "sigmoid", or "relu", which the document's answer would take.
 
     Example:
+        >>> import torch
         >>> Sentiment(max_words=50)(torch.zeros(2, 50)).shape
         torch.Size([2, 2])
     """
@@ -36,7 +36,7 @@ class Sentiment(nn.Module):
         super().__init__()
         if activation not in ("sigmoid", "relu"):
             raise ValueError(f"Sentiment: activation must be 'sigmoid' or 'relu', received {activation!r}.")
-        self.activation = torch.sigmoid if activation == "sigmoid" else F.relu
+        self.activation = nn.Sigmoid() if activation == "sigmoid" else nn.ReLU()
         self.max_words = max_words
         self.hidden1 = nn.Linear(max_words, 512)
         self.dropout1 = nn.Dropout(dropout)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.norms import nonzero
-from regtorch.rule import Rule, nonnegative, wide
+from regtorch.rule import Rule, Strengths, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Penalty", "nonzero", "zero"]
 
 
-_STRENGTHS = ("lam", "l1", "l2")
-
-
-class Penalty(Rule):
+class Penalty(Strengths, Rule):
     """A function of one weight that is added to the loss.
 
     A subclass needs `__call__` alone: the gradient then comes from autograd. Its fields `lam`, `l1` and `l2`, where it
@@ -55,10 +52,6 @@ class Penalty(Rule):
     mixes: ClassVar[bool] = False
     """Whether `prox` mixes the rows and columns of a matrix, so that it knows no part but some of both."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(**{key: nonnegative(self.name, key, value) for key, value in self.strengths.items()})
-
     @abstractmethod
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The penalty of `w`, differentiable, summed in at least float32.
@@ -66,28 +59,6 @@ class Penalty(Rule):
         Raises:
             TypeError: `w` does not hold real floating-point numbers.
         """
-
-    @property
-    def strengths(self) -> dict[str, float]:
-        """The numbers that multiply it, by the names of their fields: `lam`, `l1`, `l2`."""
-        return {key: getattr(self, key) for key in _STRENGTHS if hasattr(self, key)}
-
-    @property
-    def active(self) -> bool:
-        """Whether any strength is above 0; an inactive penalty is exactly a no-op. True where it has no strengths."""
-        return any(self.strengths.values()) or not self.strengths
-
-    def scaled(self, factor: float) -> Self:
-        """The same penalty times `factor`.
-
-        Raises:
-            TypeError: it has no strengths.
-        """
-        if not self.strengths:
-            raise TypeError(f"{self.name} has no strength that could be scaled; give it a field lam")
-        scaled = copy(self)
-        scaled._set(**{key: factor * value for key, value in self.strengths.items()})
-        return scaled
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
         """The penalty as a sum of strengths times penalties of strength 1, as a path of strengths needs it.
@@ -174,7 +145,10 @@ class Penalty(Rule):
         Raises:
             TypeError: it makes no zeros, or its dual norm is not known.
         """
-        raise TypeError(f"{self.name} has no strength known to empty a weight; L1, GroupLasso and NuclearNorm have one")
+        raise TypeError(
+            f"{self.name} has no strength known to empty a weight; L1, L1L2, GroupLasso, SparseGroupLasso and "
+            "NuclearNorm have one"
+        )
 
     def on(self, model: nn.Module) -> BoundPenalty:
         """Bind this penalty to the weights of `model` that `select` names; selection happens here, once.

@@ -160,3 +160,7 @@ class L1L2(Elementwise):
     def coefficients(self) -> tuple[float, float]:
         """(l1, l2)."""
         return self.l1, self.l2
+
+    def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The l1 that does: the largest |g|, whatever l2 is."""
+        return g.abs().max()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
+from regtorch.norms import reduced
 from regtorch.penalties.base import Penalty
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.group_lasso import GroupLasso
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 __all__ = ["SparseGroupLasso"]
+
+_HALVINGS = 64  # from the norm of g to its last bit, and some for a λ far below it
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +77,28 @@ class SparseGroupLasso(Penalty):
         """The sum of both."""
         l1, group = self._parts()
         return l1.grad(w) + group.grad(w) if self.lam else l1.grad(w)
+
+    def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
+        """The λ that does, with an l1 in the same ratio r to it: of each unit where ‖S(g_u, rλ)‖₂ = λ √fan_in.
+
+        S is soft thresholding. The left falls and the right rises with λ, so that bisection finds it to the last bit.
+
+        Raises:
+            TypeError: λ is 0, so that l1 has no ratio to it.
+        """
+        if not self.lam:
+            raise TypeError(f"{self!r}: lam is 0, so that no lam empties a weight; take L1, or a lam above 0")
+        dims, ratio = reduced(self.name, g, self.dim), self.l1 / self.lam
+        v = g.abs().double()
+        root = math.sqrt(math.prod([g.shape[d] for d in dims]))
+        low = torch.zeros_like(v.amax(dims, keepdim=True))
+        high = torch.linalg.vector_norm(v, dim=dims, keepdim=True) / root
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            left = torch.linalg.vector_norm((v - ratio * middle).clamp(min=0), dim=dims, keepdim=True)
+            above = left > root * middle
+            low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+        return high.max()
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]

@@ -15,16 +15,16 @@ import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked
-from regtorch.training.errors import RunError, is_told, message, usage
+from regtorch.training.errors import RunError, is_told, message, say, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import ERROR, SUMMARY, score_of, write_error
-from regtorch.training.overrides import check_groups, check_new_keys
+from regtorch.training.overrides import check_groups, check_new_keys, task_overrides
 
-__all__ = ["JobFailed", "command_line", "main", "run", "say", "task_overrides", "telling"]
+__all__ = ["JobFailed", "command_line", "main", "run", "telling"]
 
 # Set for Hydra, so that its errors reach us; what the user asked for is kept beside it for jobs in other processes.
 _HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
@@ -152,12 +152,6 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
     return _score(summary)
 
 
-def task_overrides() -> list[str]:
-    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
-    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return overrides
-
-
 def _score(summary: Mapping[str, Any]) -> float | None:
     return summary["final"].get(f"val/{score_of(summary['final'])}")
 
@@ -216,9 +210,3 @@ def _report_sweep() -> int:
             f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {word} runs them again"
         )
     return int(left > 0)
-
-
-def say(text: str, kind: str = "error") -> None:
-    """Write a line to stderr, after what has been printed."""
-    sys.stdout.flush()
-    sys.stderr.write(f"{kind}: {text}\n")

@@ -1,6 +1,7 @@
 """What went wrong, in a line or two for the one who started the run."""
 
 import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "nearest",
     "one_line",
     "root_cause",
+    "say",
     "sentence",
     "usage",
 ]
@@ -161,6 +163,8 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
     keys = [key for key in keys if not key.startswith("_")]
     there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
+    if full in _MIXES:
+        return f"unknown key {full!r}: images with classes can be mixed, and this data has none"
     hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {there}"
     new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
     return f"unknown key {full!r}{hint}{new}"
@@ -168,6 +172,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
 
 OPEN = ("data", "data.augment", "model.net", "optimizer", "trainer", "reg.penalty", "constraint.projection")
 """Where a new key is an argument of a class; anywhere else nobody would read it."""
+_MIXES = ("data.mixup", "data.cutmix")
 _OTHER_WORDS = {
     "lambda": "lam",
     "strength": "lam",
@@ -185,3 +190,9 @@ def _elsewhere(parent: Any, above: str, last: str) -> str:
     groups = {name: node for name, node in root.items() if isinstance(node, dict)}
     found = [f"{name}.{last}" for name, node in groups.items() if last in node and above in ("", name)]
     return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def say(text: str, kind: str = "error") -> None:
+    """Write a line to stderr, after what has been printed."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{kind}: {text}\n")

@@ -15,17 +15,21 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from regtorch.activity import Activity
 from regtorch.doctor import validation
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import SEVERITIES, Finding
 from regtorch.doctor.patient import Patient, Rule
 from regtorch.doctor.trial import Trial
+from regtorch.outputs import OutputRule
+from regtorch.penalties import Penalty
+from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
 from regtorch.training.rules import as_given
 from regtorch.training.setup import SetUp
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "check_still", "examine", "penalties_of"]
 
 _BATCHES, _BYTES = 32, 2**29  # that are looked at
 
@@ -66,9 +70,12 @@ def examine(
         tell: called with what is measured next.
 
     Raises:
+        RunError: a step of training does more than the doctor can follow, or the penalty's strength moves.
         ValueError: the net or the loss cannot be examined.
     """
+    check_still(cfg)
     started = perf_counter()
+    penalties_of(made)
     net, data = made.net, made.data
     device = torch.device("cpu") if device is None else device
     with isolate_rng(), _undisturbed(data):
@@ -77,7 +84,7 @@ def examine(
         net.to(device)
         try:
             optimizer = instantiate(cfg.optimizer)(net.parameters())
-            exam = Exam(Patient.admit(net, made.checked.task.loss, batches, optimizer, rules))
+            exam = Exam(Patient.admit(net, made.train_loss, batches, optimizer, rules))
             findings = [_as_given(finding, made, cfg) for finding in findings_of(exam, tell)]
         finally:
             net.to("cpu")
@@ -91,6 +98,40 @@ def examine(
     if not exam.patient.penalised and not exam.patient.activities:
         watched["without_penalties"] = None
     return Examination(findings, **watched, batches=len(batches), seconds=perf_counter() - started)
+
+
+def penalties_of(made: SetUp) -> list[Penalty | Activity]:
+    """The penalties of a set-up that the doctor can watch.
+
+    Raises:
+        RunError: a step of training does what the doctor's steps do not, so that it would examine another training.
+    """
+    for rule in made.rules.penalties:
+        if isinstance(rule, OutputRule) and rule.active:
+            raise RunError(
+                f"reg: the doctor watches penalties of weights and of activations, received {rule!r}, which acts in "
+                "the loss; examine the set-up without it (reg=none)"
+            )
+    mixing = getattr(made.data, "mixing", None)
+    if mixing is not None:
+        raise RunError(
+            f"data: the doctor takes samples as they are, received {mixing!r}; examine the set-up without it "
+            "(data.mixup=0 data.cutmix=0)"
+        )
+    return [rule for rule in made.rules.penalties if not isinstance(rule, OutputRule)]
+
+
+def check_still(cfg: DictConfig) -> None:
+    """Refuse a strength that moves: what is measured of it at one step says nothing of the others.
+
+    Raises:
+        RunError: it does.
+    """
+    if cfg.reg.schedule is not None:
+        raise RunError(
+            f"reg.schedule={cfg.reg.schedule}: the doctor examines one strength, not one that moves; set "
+            "reg.schedule=null to have reg.lam examined, the strength of a factor of 1"
+        )
 
 
 @contextmanager

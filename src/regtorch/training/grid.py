@@ -16,9 +16,8 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from regtorch.training.app import say
 from regtorch.training.claimed import claimed, is_busy
-from regtorch.training.errors import RunError, message
+from regtorch.training.errors import RunError, message, say
 from regtorch.training.folders import Folders, move_aside
 from regtorch.training.identity import Known, hydra_is, identity, known_in
 from regtorch.training.quoting import quoted

@@ -83,11 +83,18 @@ def _train(
         penalties=rules.penalties,
         constraints=rules.constraints,
         proximal=rules.proximal,
+        label_smoothing=rules.label_smoothing,
+        schedule=rules.schedule,
+        debug=cfg.debug,
     )
     start_penalty = initial_penalty(module)
     of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
-    receipt = receipt_of(module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts])
-    start = {"task_loss": checked.scale} | ({} if module.activities else {"loss": checked.scale + start_penalty})
+    mixing = getattr(data, "mixing", None)
+    mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
+    receipt = receipt_of(
+        module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
+    )
+    start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
     trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")

@@ -68,6 +68,11 @@ SETTINGS: Mapping[str, Kind] = {
     "reg.convention": choice(*CONVENTIONS),
     "reg.proximal": SWITCH,
     "reg.rate": _SHARE | NULL,
+    "reg.label_smoothing": _SHARE,
+    "reg.rho": number(0, 1, above=True, below=True),
+    "reg.outputs": Kind(_SELECT.fits, ("modules as text, such as type:Sigmoid or name:encoder",)),
+    "reg.projections": count(1) | NULL,
+    "reg.schedule": TEXT | NULL,
     "reg.penalty": OBJECT | NULL,
     "constraint.select": _SELECT,
     "constraint.max_value": number(0),
@@ -84,7 +89,7 @@ SETTINGS: Mapping[str, Kind] = {
 """The program's own settings."""
 
 OPTIONAL = (
-    *("reg.l1", "reg.l2", "reg.l1_ratio", "cure", "strength"),
+    *("reg.l1", "reg.l2", "reg.l1_ratio", "reg.rho", "reg.outputs", "reg.projections", "cure", "strength"),
     *("constraint.low", "constraint.high", "constraint.radius", "constraint.total"),
 )
 """Those of them that only some options and programs have."""
@@ -134,6 +139,8 @@ ARGUMENTS: Mapping[str, Kind] = {
     "ModelCheckpoint.every_n_train_steps": count(1) | NULL,
     "CSVLogger.flush_logs_every_n_steps": count(1),
     "ArraysDataModule.seed": _SEED,
+    "ArraysDataModule.mixup": number(0),
+    "ArraysDataModule.cutmix": number(0),
     "SixClass.dropout": number(0),  # a factor
     **dict.fromkeys((f"regtorch.models.{name}" for name in ("dropout", "dense_dropout", "input_dropout")), _SHARE),
     **dict.fromkeys(

@@ -10,10 +10,13 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundPenalty
 from regtorch.constraints import Constraint
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
+from regtorch.training.output_rules import OutputRules
 from regtorch.training.regularize import Regularize
+from regtorch.training.scheduled import Schedule
 from regtorch.training.scores import Score
-from regtorch.training.tasks import Task, classification
+from regtorch.training.tasks import Task, classification, smoothed
 
 __all__ = ["RegularizedModule"]
 
@@ -22,9 +25,11 @@ class RegularizedModule(LightningModule):
     """Trains a net with penalties and constraints.
 
     Rules are bound to `net` at once, so that `select` speaks of the net's own names and errors come early. `Regularize`
-    lets them act and logs them; `Activity` penalties are added to the loss here, where the outputs' graph is. Logs
-    the score (`accuracy`, or `r2` in a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and
-    `test/`. Neither rules nor hyper-parameters enter checkpoints.
+    lets them act and logs them; `Activity` penalties and rules of the net's outputs (`rt.ConfidencePenalty`,
+    `rt.RDrop`, `rt.JacobianPenalty`) are added to the loss here, where the outputs' graph is. Logs the score
+    (`accuracy`, or `r2` in a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and `test/`. Neither
+    rules nor hyper-parameters enter checkpoints. Targets of classes may be soft, as mixed samples have them: shares
+    (N, classes), of which the score takes the largest.
 
     Args:
         net: maps a batch of inputs to logits (N, num_classes), or what the task says.
@@ -32,12 +37,17 @@ class RegularizedModule(LightningModule):
         optimizer: makes the optimizer from the parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
         num_classes: width of the logits of a classifier; not needed beside a task.
         task: what the outputs are for, such as `regtorch.training.tasks.regression()`; None is a classification.
-        penalties: added to the loss, each on the weights its `select` names.
+        penalties: added to the loss: each on the weights its `select` names, or on the net's outputs.
         constraints: projected onto after each step.
         proximal: let the penalties act by their proximal steps: exact zeros.
+        label_smoothing: of the task's loss in training, the share spread over all classes; evaluations have none.
+        schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
+        debug: before the first step try on copies of the weights what each rule promises.
 
     Raises:
-        TypeError: `penalties` has something else among them, or both num_classes and task are missing.
+        TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
+            num_classes and task are missing.
+        ValueError: `label_smoothing` is no share below 1, or stands beside a loss of one's own or a task of numbers.
         SelectionError: a rule's `select` matches nothing in `net`.
 
     Example:
@@ -57,9 +67,12 @@ class RegularizedModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         num_classes: int | None = None,
         task: Task | None = None,
-        penalties: Sequence[Penalty | Activity] = (),
+        penalties: Sequence[Penalty | Activity | OutputRule] = (),
         constraints: Sequence[Constraint] = (),
         proximal: bool = False,
+        label_smoothing: float = 0.0,
+        schedule: Schedule | None = None,
+        debug: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -69,20 +82,33 @@ class RegularizedModule(LightningModule):
             task = classification(num_classes)
         self.task = task
         self.loss = loss if loss is not None else task.loss
+        self.train_loss = smoothed(task, label_smoothing, loss)
         self.make_optimizer = optimizer
         metrics = {stage: task.metric() for stage in ("train", "val", "test")}
         self.metrics = nn.ModuleDict({f"{stage}_score": metric for stage, metric in metrics.items()})
         self.scores = {stage: Score(metric, task.predict) for stage, metric in metrics.items()}
-        strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity)]
+        strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity | OutputRule)]
         if strange:
             raise TypeError(
                 f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
             )
-        bound = [penalty.on(net) for penalty in penalties]
+        if schedule is not None and (inside := [p for p in penalties if isinstance(p, Activity | OutputRule)]):
+            raise TypeError(
+                f"RegularizedModule: {inside[0]!r} is part of the loss and follows no schedule; leave it out"
+            )
+        self.output_rules = OutputRules([rule for rule in penalties if isinstance(rule, OutputRule)])
+        bound = [penalty.on(net) for penalty in penalties if not isinstance(penalty, OutputRule)]
         self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
-        self._regularize = Regularize(*self.penalties, *self.constraints, proximal=proximal)
+        self._regularize = Regularize(
+            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+        )
+
+    @property
+    def penalises_outputs(self) -> bool:
+        """Whether some of the penalty depends on the data, so that the net alone does not tell it."""
+        return bool(self.activities or self.output_rules.rules)
 
     def forward(self, x: Tensor) -> Tensor:
         """The net's outputs."""
@@ -153,10 +179,15 @@ class RegularizedModule(LightningModule):
 
     def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor | dict[str, Any]:
         x, y = batch
+        training = stage == "train"
+        task_loss = self.train_loss if training else self.loss
+        x = self.output_rules.inputs(x, training=training)
         outputs = self.net(x)
-        loss = self.loss(outputs, y)
-        self.scores[stage].add(outputs, y)
-        if not self.activities:
+        penalties = [activity() for activity in self.activities]  # of this pass, before another one is made
+        loss, more = self.output_rules.losses(self.net, x, outputs, lambda of: task_loss(of, y), training=training)
+        self.scores[stage].add(outputs, self.task.labels(y))
+        penalties += more
+        if not penalties:
             return loss
-        penalty = sum((activity() for activity in self.activities[1:]), self.activities[0]())
+        penalty = sum(penalties[1:], penalties[0])
         return {"loss": loss + penalty, "penalty": penalty.detach()}

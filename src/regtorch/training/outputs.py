@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.training.overrides import own_configs
 from regtorch.training.reading import is_there, read_text
 from regtorch.training.whole import write_text
 
@@ -30,8 +31,8 @@ SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt",
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     """Write summary.json, whose presence says that the run finished; a number that is none becomes null."""
     path = folder / SUMMARY
-    versions = {"versions": _versions()}
-    write_text(path, json.dumps(plain({**summary, **versions}), indent=2, allow_nan=False) + "\n")
+    made = {"versions": _versions(), "own_configs": own_configs()}
+    write_text(path, json.dumps(plain({**summary, **made}), indent=2, allow_nan=False) + "\n")
     return path
 
 

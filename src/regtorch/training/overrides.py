@@ -1,18 +1,23 @@
 """What a command line may say, before and beside the config that is made of it."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from regtorch.training.errors import OPEN, RunError
 from regtorch.training.kinds import shown
 from regtorch.training.known import GROUPS, SETTINGS
+from regtorch.training.quoting import quoted
 
-__all__ = ["check_groups", "check_new_keys"]
+__all__ = ["check_groups", "check_new_keys", "own_configs", "task_overrides"]
 
+_PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL = ("callbacks", "logger")  # groups whose options go together
 
 
@@ -72,3 +77,25 @@ def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
                 yield parser.parse_override(argument)
             except HydraException:
                 continue
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides
+
+
+def own_configs() -> list[str]:
+    """The override that finds the user's own configs, whose folders `--config-dir` or `hydra.searchpath=` named.
+
+    Without it, no command that is made of `task_overrides` would run again.
+    """
+    if not HydraConfig.initialized():
+        return []
+    sources = [
+        f"{source.schema}://{source.path}"
+        for source in HydraConfig.get().runtime.config_sources
+        if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
+    ]
+    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in sources)
+    return [f"hydra.searchpath=[{folders}]"] if folders else []

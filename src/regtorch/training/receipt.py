@@ -6,6 +6,7 @@ import torch
 
 from regtorch.models import count
 from regtorch.training.module import RegularizedModule
+from regtorch.training.output_rules import said_of
 
 __all__ = ["initial_penalty", "receipt_of"]
 
@@ -29,6 +30,7 @@ def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, rema
     lines = [
         f"{type(module.net).__name__}: {total:,} parameters, {trainable:,} trainable",
         *(rule.receipt() for rule in (*module.penalties, *module.activities, *module.constraints)),
+        *map(said_of, module.output_rules.rules),
         *remarks,
     ]
     if module.penalties:

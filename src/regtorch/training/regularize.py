@@ -1,6 +1,6 @@
 """The callback that adds penalties and constraints to anyone's LightningModule."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,11 @@ from regtorch.activity import Activity, BoundActivity
 from regtorch.bind import BoundConstraint, BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.hooks import Handle, owned_by
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.epochs import SampledMean, WeightedMean, logging_is_due
+from regtorch.training.samples import samples_of
+from regtorch.training.scheduled import Schedule, paired
 
 __all__ = ["Regularize"]
 
@@ -32,22 +35,37 @@ class Regularize(Callback):
 
     Args:
         rules: `rt.L2(1e-4)` and the like are bound to the LightningModule when fitting starts; bound ones, such as
-            `rt.L2(1e-4).on(module.encoder)`, are taken as they are.
+            `rt.L2(1e-4).on(module.encoder)`, are taken as they are. A pair (penalty, schedule) has its own schedule.
         proximal: let the penalties act by their proximal steps: exact zeros.
+        schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
+            training resumed by `ckpt_path` goes on where it was: checkpoints hold how many steps were made.
+        debug: before the first step try on copies of the weights what each rule promises, as `attach(..., debug=True)`.
 
     Raises:
-        TypeError: a rule is none, or is an `Activity`, which has to be part of the loss.
+        TypeError: a rule is none, or is an `Activity` or of outputs, which has to be part of the loss; or a schedule is
+            no function.
+        ValueError: there is a schedule and no penalty.
 
     Example:
         >>> import lightning, regtorch as rt
+        >>> warmup = rt.schedules.warmup(1000)
         >>> trainer = lightning.Trainer(callbacks=[Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))])  # doctest: +SKIP
+        >>> Regularize((rt.L2(1e-4), warmup), rt.L1(1e-5, select="bias")).rules
+        (L2(lam=0.0001), L1(lam=1e-05, select='bias'))
     """
 
-    def __init__(self, *rules: Penalty | Constraint | Bound, proximal: bool = False) -> None:
-        for rule in rules:
+    def __init__(
+        self,
+        *rules: Penalty | Constraint | Bound | tuple[Penalty | BoundTerms, Schedule],
+        proximal: bool = False,
+        schedule: Schedule | None = None,
+        debug: bool = False,
+    ) -> None:
+        self.rules, self._scheduled = paired(rules, schedule)
+        for rule in self.rules:
             _check(rule)
-        self.rules = rules
         self.proximal = proximal
+        self.debug = debug
         self.bound: tuple[Bound, ...] = ()
         self._module: LightningModule | None = None
         self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
@@ -74,15 +92,16 @@ class Regularize(Callback):
 
     def _attach(self, trainer: Trainer) -> None:
         """Attach each rule to each optimizer that owns some of its weights, where that is not done."""
-        for rule in self.bound:
-            for optimizer in trainer.optimizers:
+        for i, (rule, schedule) in enumerate(zip(self.bound, self._scheduled.schedules, strict=True)):
+            for j, optimizer in enumerate(trainer.optimizers):
                 key = id(rule), id(optimizer)
                 if key not in self._handles and _owns(optimizer, rule):
                     self._handles[key] = (
-                        rule.attach(optimizer)
+                        rule.attach(optimizer, debug=self.debug)
                         if isinstance(rule, BoundConstraint)
-                        else rule.attach(optimizer, proximal=self.proximal)
+                        else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
                     )
+                    self._scheduled.follow(i, j, self._handles[key])
         self._groups = _group_counts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -98,7 +117,21 @@ class Regularize(Callback):
         """Take the rules off the optimizers."""
         self._detach()
 
+    @property
+    def state_key(self) -> str:
+        """One without schedules has no state, and is told from others so that Lightning says nothing of two."""
+        return super().state_key + (f"-{id(self)}" if not any(self._scheduled.schedules) else "")
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were made under each schedule."""
+        return self._scheduled.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the schedules go on from there."""
+        self._scheduled.load_state_dict(state_dict)
+
     def _detach(self) -> None:
+        self._scheduled.stop()
         while self._handles:
             self._handles.popitem()[1].remove()
 
@@ -130,11 +163,11 @@ class Regularize(Callback):
             if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
                 task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
             if held is None:
-                self._held.add_zero(_size(batch))
+                self._held.add_zero(samples_of(batch))
             else:
                 task_loss = task_loss - held
-                self._held.add(held, _size(batch))
-            self._task_loss.add(task_loss, _size(batch))
+                self._held.add(held, samples_of(batch))
+            self._task_loss.add(task_loss, samples_of(batch))
         if logging_is_due(trainer, self._steps):
             penalty = self.penalty(pl_module.device)
             self._penalty.add(penalty, self._steps)
@@ -197,11 +230,11 @@ class Regularize(Callback):
         task, of_held = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
         task_loss, held = _losses(outputs)
         if held is None:
-            of_held.add_zero(_size(batch))
+            of_held.add_zero(samples_of(batch))
         else:
-            of_held.add(held, _size(batch))
+            of_held.add(held, samples_of(batch))
         if task_loss is not None:
-            task.add(task_loss if held is None else task_loss - held, _size(batch))
+            task.add(task_loss if held is None else task_loss - held, samples_of(batch))
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():
@@ -217,6 +250,11 @@ def _check(rule: object) -> None:
         raise TypeError(
             "Regularize: an Activity penalty acts through the outputs' graph; add it to the loss in training_step, "
             "or give it to RegularizedModule(penalties=...), which does"
+        )
+    if isinstance(rule, OutputRule):
+        raise TypeError(
+            f"Regularize: {rule!r} depends on the data; add it to the loss in training_step, or give it to "
+            "RegularizedModule(penalties=...), which does"
         )
     if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
         raise TypeError(f"Regularize: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
@@ -254,19 +292,3 @@ def _log(
     if task_loss is not None:
         module.log(f"{stage}/task_loss{suffix}", task_loss, **options)
         module.log(f"{stage}/loss{suffix}", task_loss + penalty, **options)
-
-
-def _size(batch: Any) -> int:
-    """The number of samples: the first dim of the first tensor."""
-    first = next(_tensors(batch), None)
-    return first.shape[0] if first is not None and first.ndim else 1
-
-
-def _tensors(batch: Any) -> Iterator[Tensor]:
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        yield from _tensors(list(batch.values()))
-    elif isinstance(batch, Iterable) and not isinstance(batch, str | bytes):
-        for part in batch:
-            yield from _tensors(part)

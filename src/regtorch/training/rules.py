@@ -11,11 +11,14 @@ from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
+from regtorch.outputs import InputPenalty, OutputRule, RDrop
 from regtorch.penalties import L1L2, L2, ElasticNet, Penalty
-from regtorch.select import choose
+from regtorch.schedules import Schedule
+from regtorch.select import SelectionError, choose, choose_modules
 from regtorch.training.errors import RunError
 from regtorch.training.known import CONVENTIONS, SETTINGS
 from regtorch.training.made import make
+from regtorch.training.schedule_text import read_schedule
 
 __all__ = ["Rules", "as_given", "rules_of"]
 
@@ -28,12 +31,16 @@ class Rules:
         penalties: unbound penalties, at most one from the command line.
         constraints: unbound constraints.
         proximal: whether the penalties act by proximal steps.
+        label_smoothing: of the task's loss in training.
+        schedule: sets the penalties' scale before each step; None where it stays 1.
         remarks: what the receipt has to say beside them.
     """
 
-    penalties: Sequence[Penalty | Activity]
+    penalties: Sequence[Penalty | Activity | OutputRule]
     constraints: Sequence[Constraint]
     proximal: bool
+    label_smoothing: float
+    schedule: Schedule | None
     remarks: Sequence[str]
 
 
@@ -50,20 +57,33 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         RunError: a setting is wrong, or means nothing for the chosen penalty.
     """
     reg, name = cfg.reg, choices.get("reg", "")
-    for key in ("lam", "l1", "l2", "rate"):  # those of a path's members are set after the config was checked
+    # Those of a path's members are set after the config was checked.
+    for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
         if key in reg:
             SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
     remarks: list[str] = []
-    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity) if reg.penalty is not None else None
+    idle: list[str] = []
+    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity, OutputRule) if reg.penalty is not None else None
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
-        if reg.proximal:
-            idle = f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step"
-            if not sweep:
-                raise RunError(f"{idle}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
-            remarks.append(idle)
+        if reg.schedule is not None:
+            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty whose strength could move")
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
+    if reg.proximal and not isinstance(penalty, Penalty):
+        idle.append(f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step")
+    if idle and not sweep:
+        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+    remarks += idle
+    schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
+    if schedule is not None:
+        if isinstance(penalty, Activity | OutputRule):
+            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and follows no schedule; leave it out")
+        remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
+    if isinstance(penalty, InputPenalty) and cfg.compile:
+        raise RunError(
+            f"compile=true: reg={name} differentiates gradients once more, which a compiled net cannot; leave one out"
+        )
     if reg.rate is not None:
         remarks.append(_set_dropout(net, reg.rate))
     elif name == "dropout":
@@ -74,12 +94,28 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     for rule in (penalty, constraint):
         if isinstance(rule, Penalty | Constraint):
             choose(net, rule.select)  # before data are loaded for nothing
+    if isinstance(penalty, Activity):
+        _check_modules(net, penalty.select, reg)
+    if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
+        remarks.append(f"reg={name}: no dropout layer of the net drops anything; passes that are alike cost nothing")
+    if reg.label_smoothing:
+        remarks.append(f"label smoothing {reg.label_smoothing:g} of the task's loss in training, none in validation")
     return Rules(
         penalties=[] if penalty is None else [penalty],
         constraints=[] if constraint is None else [constraint],
-        proximal=bool(reg.proximal) and penalty is not None,
+        proximal=bool(reg.proximal) and isinstance(penalty, Penalty),
+        label_smoothing=reg.label_smoothing,
+        schedule=schedule,
         remarks=remarks,
     )
+
+
+def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
+    """Refuse modules that are not there before data are loaded for nothing."""
+    try:
+        choose_modules(net, select)
+    except SelectionError as error:
+        raise RunError(f"reg.outputs: {error}" if "outputs" in reg else str(error)) from error
 
 
 def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
@@ -99,7 +135,7 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
     return replace(penalty, **{field: converted})
 
 
-def as_given(lam: float, penalty: Penalty | Activity, convention: str) -> float:
+def as_given(lam: float, penalty: Penalty | Activity | OutputRule, convention: str) -> float:
     """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
     return convert(lam, "keras", CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
 

@@ -11,6 +11,7 @@ from regtorch.training.calls import check_call
 from regtorch.training.errors import RunError, one_line
 from regtorch.training.kinds import OBJECT, REMOVED, shown
 from regtorch.training.known import GROUPS, OPTIONAL, SETTINGS
+from regtorch.training.schedule_text import read_schedule
 from regtorch.training.targets import check_targets
 
 __all__ = ["check_settings"]
@@ -40,6 +41,7 @@ def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     for key, kind in SETTINGS.items():
         if (value := _value(plain, key)) is not REMOVED:
             kind.check(key, value)
+    read_schedule("reg.schedule", _value(plain, "reg.schedule"))
     _check_object("data", plain["data"])
     _check_pair(plain, choices)
     _check_object("model.net", _value(plain, "model.net"))

@@ -1,12 +1,12 @@
 """What a config describes: the net, its rules, its data and its task, before any training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import LightningDataModule, seed_everything
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.training.errors import RunError
@@ -15,6 +15,7 @@ from regtorch.training.made import make, named
 from regtorch.training.preflight import Preflight, preflight
 from regtorch.training.rules import Rules, rules_of
 from regtorch.training.settings import check_settings
+from regtorch.training.tasks import smoothed
 
 __all__ = ["SetUp", "set_up"]
 
@@ -28,12 +29,14 @@ class SetUp:
         rules: unbound penalties and constraints.
         data: the data module, set up for fitting.
         checked: what a first batch showed.
+        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
     """
 
     net: nn.Module
     rules: Rules
     data: LightningDataModule
     checked: Preflight
+    train_loss: Callable[[Tensor, Tensor], Tensor]
 
 
 def set_up(
@@ -59,7 +62,10 @@ def set_up(
     _check_optimizer(cfg, net)
     rules = rules_of(cfg, net, choices, sweep=sweep)
     loaded = _load(cfg) if data is None else data
-    return SetUp(net, rules, loaded, preflight(net, loaded, OmegaConf.select(cfg, "model.input_shape")))
+    checked = preflight(net, loaded, OmegaConf.select(cfg, "model.input_shape"))
+    with named("reg", cfg.reg):
+        train_loss = smoothed(checked.task, rules.label_smoothing)
+    return SetUp(net, rules, loaded, checked, train_loss)
 
 
 def _check_optimizer(cfg: DictConfig, net: nn.Module) -> None:

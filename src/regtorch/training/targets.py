@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.errors import RunError, one_line
 
@@ -37,7 +38,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "logger": (Logger,),
     "trainer": (Trainer,),
     "data": (LightningDataModule,),
-    "reg": (Penalty, Activity),
+    "reg": (Penalty, Activity, OutputRule),
     "constraint": (Constraint,),
 }
 _PARTS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,14 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
 from torchmetrics.regression import R2Score
 
+from regtorch.rule import nonnegative
 from regtorch.training.errors import RunError
 
-__all__ = ["Task", "binary", "classification", "regression", "task_of"]
+__all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
+
+
+def _same(outputs: Tensor) -> Tensor:
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -24,36 +30,70 @@ class Task:
 
     Attributes:
         score: the name of what is logged beside the loss; more is better.
-        loss: of outputs and targets, a mean over samples.
+        loss: of outputs and targets, a mean over samples. Classes may be soft: shares (N, classes) of each class, as
+            mixed samples have them.
         metric: makes what computes the score.
         predict: from outputs to what the metric takes.
+        labels: from targets to what the metric takes: the class with the largest share of a soft one.
+        smoothed: the loss with label smoothing of a strength; None where there are no classes.
     """
 
     score: str
     loss: Callable[[Tensor, Tensor], Tensor]
     metric: Callable[[], Metric]
     predict: Callable[[Tensor], Tensor]
+    labels: Callable[[Tensor], Tensor] = _same
+    smoothed: Callable[[float], Callable[[Tensor, Tensor], Tensor]] | None = None
 
 
 def classification(num_classes: int) -> Task:
     """Logits (N, num_classes) against class numbers (N,): cross entropy and accuracy."""
     return Task(
         "accuracy",
-        F.cross_entropy,
+        _cross_entropy,
         # No validation: it would wait for the device at every step.
         lambda: MulticlassAccuracy(num_classes, average="micro", validate_args=False),
         _same,
+        _labels,
+        lambda smoothing: partial(_cross_entropy, smoothing=smoothing),
     )
 
 
 def binary() -> Task:
     """One logit (N, 1) against 0 and 1 (N,): binary cross entropy and accuracy."""
-    return Task("accuracy", _binary_cross_entropy, lambda: BinaryAccuracy(validate_args=False), _is_positive)
+    return Task(
+        "accuracy",
+        _binary_cross_entropy,
+        lambda: BinaryAccuracy(validate_args=False),
+        _is_positive,
+        _labels,
+        lambda smoothing: partial(_binary_cross_entropy, smoothing=smoothing),
+    )
 
 
 def regression() -> Task:
     """Numbers (N, k) against numbers (N, k): mean squared error and R²."""
     return Task("r2", F.mse_loss, _R2, _same)
+
+
+def smoothed(
+    task: Task, label_smoothing: float, loss: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss that is trained: the task's, or another one, and the task's with label smoothing where that is above 0.
+
+    Raises:
+        ValueError: there is nothing that could be smoothed, or the strength is no share below 1.
+    """
+    if not label_smoothing:
+        return task.loss if loss is None else loss
+    share = nonnegative("RegularizedModule", "label_smoothing", label_smoothing)
+    if share >= 1:
+        raise ValueError(f"label_smoothing: expected a share below 1, received {share:g}; 0.1 is usual")
+    if loss is not None:
+        raise ValueError("label_smoothing: a loss of your own is taken as it is; let it smooth, and leave this out")
+    if task.smoothed is None:
+        raise ValueError("label_smoothing: these targets are numbers and no classes; leave it out")
+    return task.smoothed(share)
 
 
 def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
@@ -96,13 +136,28 @@ class _R2(R2Score):
         return super().compute() if self.total > 1 else torch.full((), torch.nan)
 
 
-def _same(outputs: Tensor) -> Tensor:
-    return outputs
-
-
 def _is_positive(logits: Tensor) -> Tensor:
     return (logits > 0).squeeze(1).to(torch.int64)
 
 
-def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.squeeze(1), labels.to(logits.dtype))
+def _are_soft(targets: Tensor) -> bool:
+    return targets.ndim == 2 and targets.is_floating_point()
+
+
+def _labels(targets: Tensor) -> Tensor:
+    return targets.argmax(1) if _are_soft(targets) else targets
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy of class numbers (N,), or of shares (N, classes), which are 0 of further classes of the net."""
+    if _are_soft(targets):
+        targets = F.pad(targets.to(logits.dtype), (0, logits.shape[1] - targets.shape[1]))
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
+def _binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Binary cross entropy of 0 and 1 (N,), or of shares (N, 2); smoothed as for two classes."""
+    of_one = (targets[:, 1] if _are_soft(targets) else targets).to(logits.dtype)
+    if smoothing:
+        of_one = (1 - smoothing) * of_one + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), of_one)

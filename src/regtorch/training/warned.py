@@ -8,11 +8,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regtorch.training.app import say
-from regtorch.training.errors import message, sentence
+from regtorch.training.errors import message, say, sentence
 from regtorch.training.examination import examine
 from regtorch.training.module import RegularizedModule
 from regtorch.training.outputs import write_diagnosis
+from regtorch.training.overrides import own_configs, task_overrides
 from regtorch.training.setup import SetUp
 
 __all__ = ["warn"]
@@ -34,8 +34,8 @@ def warn(made: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.
     except Exception as error:  # advice that fails is no reason not to train
         say(f"the doctor could not examine this: {message(error, cfg)}", "warning")
         return
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    write_diagnosis(folder, list(overrides), found.findings, found.seconds)
+    overrides = [*own_configs(), *task_overrides()] if HydraConfig.initialized() else []
+    write_diagnosis(folder, overrides, found.findings, found.seconds)
     for finding in found.findings:
         if finding.severity != "info":
             override = f" {finding.override}" if finding.override else ""

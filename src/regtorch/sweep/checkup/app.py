@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.app import command_line, say, telling
-from regtorch.training.errors import RunError
+from regtorch.training.app import command_line, telling
+from regtorch.training.errors import RunError, say
+from regtorch.training.overrides import own_configs, task_overrides
 
 __all__ = ["SEVERE", "main"]
 
@@ -49,6 +50,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             raise RunError(_NO_SWEEPS)
         import regtorch.sweep.checkup.checked as checked  # here, not above: --help needs none of it
 
-        severe = checked.check(cfg, dict(job.runtime.choices), list(job.overrides.task), conf, folder, started)
+        overrides = [*own_configs(), *task_overrides()]
+        severe = checked.check(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
     if severe:
         raise SystemExit(SEVERE)

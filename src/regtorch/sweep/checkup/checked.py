@@ -14,7 +14,7 @@ from regtorch.sweep.checkup.printed import announce, print_checkup, progress
 from regtorch.sweep.checkup.result import Checkup, own_overrides, told_apart
 from regtorch.sweep.checkup.strength import check_penalty, find_strength
 from regtorch.training.errors import RunError
-from regtorch.training.examination import examine
+from regtorch.training.examination import check_still, examine, penalties_of
 from regtorch.training.outputs import write_diagnosis
 from regtorch.training.setup import set_up
 
@@ -48,12 +48,13 @@ def check(
     seconds = cfg.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise RunError(f"seconds: expected how many short trainings may take, such as 600, received {seconds!r}")
+    check_still(cfg)
     if cfg.strength:
         check_penalty(cfg, choices)
     with progress() as tell:
         tell("reading the data")
         made = set_up(cfg, choices)
-        rules = [*made.rules.penalties, *made.rules.constraints]
+        rules = [*penalties_of(made), *made.rules.constraints]
         found = examine(made, cfg, rules, _device(cfg), tell)
         proofs, strength = [], None
         if cfg.cure and any(finding.severity != "info" for finding in found.findings):

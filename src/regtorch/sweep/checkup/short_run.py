@@ -162,6 +162,8 @@ class Trainings:
                 penalties=made.rules.penalties,
                 constraints=made.rules.constraints,
                 proximal=made.rules.proximal,
+                label_smoothing=made.rules.label_smoothing,
+                schedule=made.rules.schedule,
             )
             begun = perf_counter()
             outputs = outputs_of(made.net, kept)

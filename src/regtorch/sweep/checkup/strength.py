@@ -23,6 +23,7 @@ from regtorch.doctor.trial import trial
 from regtorch.sweep.checkup.budget import plan
 from regtorch.sweep.checkup.short_run import Outcome, ShortRun, Trainings
 from regtorch.training.errors import RunError
+from regtorch.training.examination import penalties_of
 from regtorch.training.instantiate import instantiate
 from regtorch.training.setup import SetUp
 
@@ -135,7 +136,7 @@ def _equal_pull(trainings: Trainings) -> float:
         augment = getattr(made.data, "augment", None)
         batches = [(x if augment is None else augment(x), y) for x, y in islice(made.data.train_dataloader(), _STEPS)]
         optimizer = instantiate(cfg.optimizer)(made.net.parameters())
-        patient = Patient.admit(made.net, made.checked.task.loss, batches, optimizer, made.rules.penalties)
+        patient = Patient.admit(made.net, made.train_loss, batches, optimizer, penalties_of(made))
         steps = trial(patient, _STEPS).steps
         forces = [one for step in steps for one in step.forces.values()]
         penalty, task = (math.hypot(*(getattr(one, what) for one in forces)) for what in ("penalty", "task"))

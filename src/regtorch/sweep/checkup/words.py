@@ -32,6 +32,7 @@ _TITLES = {
     "saturated_sigmoids": "Sigmoids are saturated",
     "scale_hidden_by_norm": "A norm hides the scale of penalised weights",
     "softmax_before_cross_entropy": "A softmax before cross entropy",
+    "summed_loss": "The loss is a sum over the batch",
     "target_outside_head": "Targets outside the head's range",
     "validation_leak": "Validation samples are trained on",
     "validation_noise": "Few validation samples",

@@ -9,8 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.training.app import command_line, say, telling
-from regtorch.training.errors import RunError
+from regtorch.training.app import command_line, telling
+from regtorch.training.errors import RunError, say
+from regtorch.training.overrides import own_configs, task_overrides
 
 __all__ = ["main"]
 
@@ -44,4 +45,4 @@ def _run(cfg: DictConfig) -> None:
 
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
-        run_path(cfg, folder, dict(job.runtime.choices), list(job.overrides.task))
+        run_path(cfg, folder, dict(job.runtime.choices), [*own_configs(), *task_overrides()])

@@ -54,7 +54,9 @@ def members_of(cfg: DictConfig) -> list[Member]:
         given = cfg.path[key.removeprefix("path.")]
         if given is not None:
             axes[axis] = (
-                seeds(key, given) if axis == "seed" else numbers(key, given, most=1.0 if axis == "rate" else math.inf)
+                seeds(key, given)
+                if axis == "seed"
+                else numbers(key, given, most=1.0 if axis == "rate" else math.inf, fractions=axis == "lam")
             )
     if not axes:
         raise RunError(

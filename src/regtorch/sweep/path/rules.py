@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.optimizers import step_size
+from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.sweep.path.optimizer import Block
 from regtorch.training.errors import RunError
@@ -40,6 +41,7 @@ class MemberPenalties:
 
     Attributes:
         weights: what is regularized, by the parameter's name.
+        factor: multiplies every member's penalty.
 
     Raises:
         RunError: a penalty, or a weight, that cannot be had for each member.
@@ -48,11 +50,15 @@ class MemberPenalties:
     def __init__(self, penalties: Sequence[Any], net: nn.Module, like: Tensor) -> None:
         self.weights: dict[str, Weight] = {}
         self._terms: list[_Term] = []
+        self.factor = 1.0
         first = penalties[0]
         if first is None:
             return
-        if isinstance(first, Activity):
-            raise RunError("a path has no Activity penalties, which act through each net's outputs; use train.py -m")
+        if isinstance(first, Activity | OutputRule):
+            raise RunError(
+                f"a path has no penalties of outputs, such as {first!r}, which act through each net's own graph; "
+                "use train.py -m"
+            )
         self.weights = weights_of(first, net)
         parts = [_parts(penalty) for penalty in penalties]
         for column in zip(*parts, strict=True):
@@ -69,12 +75,12 @@ class MemberPenalties:
                 total = total + term.strengths * vmap(lambda w, t=term, v=weight: t.rule(_units(t.rule, v, w)))(
                     params[name]
                 )
-        return total
+        return total * self.factor
 
     def add_grad_(self, blocks: Sequence[Block]) -> None:
         """Add every member's gradient to its `.grad`."""
         for term, weight, block, grad in self._places(blocks):
-            strengths = term.strengths[block.rows]
+            strengths = self.factor * term.strengths[block.rows]
             if term.rule.separable:  # the formula of one number does not ask whose it is
                 term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
             else:
@@ -99,7 +105,7 @@ class MemberPenalties:
         for term, weight, block, _ in self._places(blocks):
             param = block.param
             step = step_size(optimizer, optimizer.param_groups[0], param)
-            step = step * _beside(term.strengths[block.rows], param)
+            step = step * _beside(self.factor * term.strengths[block.rows], param)
             step = torch.as_tensor(step, device=param.device).to(param.dtype)
             step = step.expand_as(param) if step.numel() > len(step) else step.flatten()
             param.copy_(vmap(self._prox(term, weight))(param, step))

@@ -78,6 +78,9 @@ def settings_of(cfg: DictConfig) -> Settings:
     for key in ("compile", "channels_last"):
         if cfg[key]:
             raise RunError(f"{key}=true: a path stacks nets and does not follow it; leave it out, or {_SINGLY}")
+    for key in ("mixup", "cutmix"):
+        if cfg.data.get(key):
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; leave it out, or {_SINGLY}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from regtorch.constraints import Constraint
 from regtorch.data import ArraysDataModule
 from regtorch.penalties import Penalty
+from regtorch.schedules import Schedule
+from regtorch.sweep.path.fractions import has_fractions, largest, resolved
 from regtorch.sweep.path.layers import fixed_rates, rates_of
 from regtorch.sweep.path.members import AXES, Member, members_of
 from regtorch.sweep.path.settings import Settings, settings_of
@@ -53,9 +55,11 @@ class Prepared:
         seeds: each member's seed.
         origins: by seed.
         proximal: whether penalties act by proximal steps.
+        schedule: of every member's penalty; None where strengths stay.
         optimizer: makes the optimizer from parameters.
         data: set up.
         task: what the outputs are for.
+        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
         settings: how to train.
         remarks: for the receipt.
     """
@@ -67,9 +71,11 @@ class Prepared:
     seeds: Sequence[int | None]
     origins: Mapping[int | None, Origin]
     proximal: bool
+    schedule: Schedule | None
     optimizer: Callable[..., Any]
     data: ArraysDataModule
     task: Task
+    train_loss: Callable[[Tensor, Tensor], Tensor]
     settings: Settings
     remarks: Sequence[str] = field(default=())
 
@@ -87,10 +93,16 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
     members = members_of(cfg)
     settings = settings_of(cfg)
     _check_axes(cfg, choices, members)
-    cfg = _with(cfg.copy(), members[0].values)
+    cfg, given = _with(cfg.copy(), members[0].values), cfg.path.lams
     made = set_up(cfg, choices)
     if not isinstance(made.data, ArraysDataModule):
         raise RunError(f"a path needs data in memory (a regtorch.data.ArraysDataModule), received {made.data!r}")
+    remarks = [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
+    if has_fractions(given):
+        most = largest(cfg, made, choices)
+        OmegaConf.update(cfg, "path.lams", resolved(given, most))
+        members = members_of(cfg)
+        remarks.append(f"path.lams={given}: fractions of {most:.6g}, which empties the weights of the untrained net")
     seeds: list[int | None] = []
     origins: dict[int | None, Origin] = {}
     rules, rates = [], []
@@ -111,7 +123,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
             f"path.rates: {', '.join(fixed)} can have no rate for each member (nn.Dropout and its kin can); "
             "use train.py -m reg.rate=..."
         )
-    remarks = [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
+    remarks += [r for r in rules[0].remarks if r.startswith("reg.schedule")]
     return Prepared(
         members=members,
         penalties=penalties,
@@ -120,9 +132,11 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         seeds=seeds,
         origins=origins,
         proximal=rules[0].proximal,
+        schedule=rules[0].schedule,
         optimizer=instantiate(cfg.optimizer),
         data=made.data,
         task=made.checked.task,
+        train_loss=made.train_loss,
         settings=settings,
         remarks=remarks,
     )

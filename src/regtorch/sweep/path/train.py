@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regtorch.data.order import Order
 from regtorch.optimizers import check_step_size
+from regtorch.schedules import factor_at
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.clip import clip_
 from regtorch.sweep.path.draws import Draws
@@ -54,6 +55,8 @@ class Trainer:
         like = next(iter(self.stack.params.values()))
         self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
+        self.made = 0  # steps
+        self._move()
         self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
         if start.proximal and self.penalties.weights:
             check_step_size(self.optimizer.optimizer)
@@ -89,15 +92,24 @@ class Trainer:
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
-        losses, scores = self.stack(self._measures, x, y, training=True, apart=len(self.orders) > 1)
+        losses, scores = self.stack(
+            self._measures(self.start.train_loss), x, y, training=True, apart=len(self.orders) > 1
+        )
         losses.sum().backward()
         return losses.detach(), scores
 
-    def _measures(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return self.start.task.loss(outputs, targets), self._score(outputs.detach(), targets)
+    def _measures(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return lambda outputs, targets: (loss(outputs, targets), self._score(outputs.detach(), targets))
+
+    def _move(self) -> None:
+        """Let the strengths follow their schedule to the step to come."""
+        if self.start.schedule is not None:
+            self.penalties.factor = factor_at(self.start.schedule, self.made)
 
     @torch.no_grad()
     def _step(self) -> None:
+        self._move()
+        self.made += 1
         self.optimizer.take_grads()
         blocks = self.optimizer.blocks
         if self.settings.clip is not None:
@@ -147,7 +159,7 @@ class Trainer:
         """The metrics of "val" or "test", a number for each member of the chunk; none where there is no batch."""
         sums = _Sums()
         for x, y in self.feed.evaluate(stage):
-            losses, scores = self.stack(self._measures, x, y, training=False, apart=False)
+            losses, scores = self.stack(self._measures(self.start.task.loss), x, y, training=False, apart=False)
             sums.add(self._spread(losses), self._spread(scores), len(y))
         if not sums.samples:
             return {}

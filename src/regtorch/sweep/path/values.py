@@ -9,20 +9,24 @@ from typing import Any
 
 from regtorch.training.errors import RunError
 
-__all__ = ["MOST", "numbers", "seeds"]
+__all__ = ["FRACTION", "MOST", "numbers", "seeds"]
+
+FRACTION = "frac:"
+"""What a range of fractions begins with; they lie as those of log: do."""
 
 _FORMS = "a list such as [0,1e-4,1e-3], log:1e-6:1:32 or lin:0:0.5:6"
 MOST = 10_000
 _MOST_SEED = 2**32 - 1
 
 
-def numbers(key: str, given: Any, *, most: float = math.inf) -> list[float]:
+def numbers(key: str, given: Any, *, most: float = math.inf, fractions: bool = False) -> list[float]:
     """Read a list of numbers; an item of a list may be a range, as in `[0,log:1e-6:1:8]`.
 
     Args:
         key: what is read, for the messages.
         given: from the config.
         most: the largest number allowed; the smallest is 0.
+        fractions: whether `frac:FIRST:LAST:COUNT` is read too, as the fractions that it names.
 
     Raises:
         RunError: no such list, an empty one, one with duplicates, or a number out of bounds.
@@ -32,7 +36,8 @@ def numbers(key: str, given: Any, *, most: float = math.inf) -> list[float]:
         [0.01, 0.1, 1.0]
     """
     items = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    values = [value for item in items for value in _item(key, item, given)]
+    kinds = ("log", "lin", "frac") if fractions else ("log", "lin")
+    values = [value for item in items for value in _item(key, item, given, kinds)]
     if not values:
         raise RunError(f"{key}: expected {_FORMS}, received an empty list")
     for value in values:
@@ -56,8 +61,8 @@ def seeds(key: str, given: Any) -> list[int]:
     return [int(value) for value in values]
 
 
-def _item(key: str, item: Any, given: Any) -> list[float]:
-    if isinstance(item, str) and item.partition(":")[0] in ("log", "lin"):
+def _item(key: str, item: Any, given: Any, kinds: Sequence[str]) -> list[float]:
+    if isinstance(item, str) and item.partition(":")[0] in kinds:
         return _range(key, item)
     if isinstance(item, str):  # what YAML takes for a word, such as 1e-4
         try:
@@ -70,7 +75,7 @@ def _item(key: str, item: Any, given: Any) -> list[float]:
 
 
 def _range(key: str, text: str) -> list[float]:
-    """`log:FIRST:LAST:COUNT` or `lin:FIRST:LAST:COUNT`, both ends included."""
+    """`log:FIRST:LAST:COUNT`, `lin:FIRST:LAST:COUNT` or `frac:FIRST:LAST:COUNT`, both ends included."""
     kind, *parts = text.split(":")
     try:
         first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
@@ -82,9 +87,9 @@ def _range(key: str, text: str) -> list[float]:
         raise RunError(f"{key}: expected finite ends, received {text!r}")
     if not 2 <= count <= MOST:
         raise RunError(f"{key}: expected a count from 2 to {MOST:,}, received {count} in {text!r}")
-    if kind == "log" and min(first, last) <= 0:
-        instead = f"[0,log:1e-6:{parts[1]}:{count}]"
-        raise RunError(f"{key}: a log range has ends above 0, received {text!r}; a 0 goes before it: {instead}")
+    if kind != "lin" and min(first, last) <= 0:
+        instead = f"[0,{kind}:1e-6:{parts[1]}:{count}]"
+        raise RunError(f"{key}: a {kind} range has ends above 0, received {text!r}; a 0 goes before it: {instead}")
     shares = [step / (count - 1) for step in range(count)]
     if kind == "lin":
         return [_tidy(first + share * (last - first)) for share in shares]

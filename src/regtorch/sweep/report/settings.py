@@ -64,9 +64,10 @@ class Setting:
         own = [text for text in telling(first.run.overrides) if next(iter(parse([text]))) not in left_out]
         seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
         several = ["-m"] if len(seeds) > 1 else []
-        return shlex.join(
-            ["python", "scripts/train.py", *several, *own, *([f"seed={','.join(seeds)}"] if seeds else [])]
-        )
+        own_configs = [str(text) for text in first.run.summary.get("own_configs") or ()]
+        own_configs = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")] or own_configs
+        of_seeds = [f"seed={','.join(seeds)}"] if seeds else []
+        return shlex.join(["python", "scripts/train.py", *several, *own_configs, *own, *of_seeds])
 
     @property
     def order(self) -> tuple[float, float, str]:

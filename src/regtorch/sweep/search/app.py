@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.training.app import command_line, telling
 from regtorch.training.errors import RunError, message, usage
+from regtorch.training.overrides import own_configs, task_overrides
 
 if TYPE_CHECKING:
     from regtorch.sweep.search.plan import Plan
@@ -65,7 +66,8 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             work(book, lambda trial: train_trial(trial, book.plan, conf))
             print(f"no trial of {name} is waiting: {', '.join(f'{n} {state}' for state, n in book.counts().items())}")
             return
-        plan = Plan.of(cfg, [o for o in job.overrides.task if not o.lstrip("+~").startswith("search.")], folder)
+        trained = [text for text in task_overrides() if not text.lstrip("+~").startswith("search.")]
+        plan = Plan.of(cfg, [*own_configs(), *trained], folder)
         _check(plan, conf)
         trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
         book = Book.start(store, name, plan, trials)
@@ -78,13 +80,16 @@ def _check(plan: Plan, conf: Path) -> None:
     """Compose what trials will, so that what cannot be fails now, and not trial by trial."""
     from regtorch.sweep.checkup.compose import composed
     from regtorch.sweep.search.space import examples, overrides_of
+    from regtorch.training.unread import acts_on_outputs
 
     for parameters in examples(plan.space):
         chosen = overrides_of(parameters)
         try:
-            composed(conf, [*plan.overrides, *chosen])
+            cfg, choices = composed(conf, [*plan.overrides, *chosen])
         except HydraException as error:
             raise RunError(f"no trial can be made of {' '.join(chosen)}: {usage(error) or message(error)}") from error
+        if "reg.select" in parameters and acts_on_outputs(cfg):
+            raise RunError(f"search.select: reg={choices['reg']} acts on outputs and selects no weights; leave it out")
 
 
 def _count(key: str, value: object) -> int:

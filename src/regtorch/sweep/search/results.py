@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from regtorch.sweep.search.book import REASON, Book
 from regtorch.sweep.search.space import overrides_of
-from regtorch.training.app import say
+from regtorch.training.errors import say
 from regtorch.training.whole import write_text
 
 if TYPE_CHECKING:

@@ -1,0 +1,109 @@
+"""Classes and functions of one's own in Keras's configs: `custom_objects={"Name": factory}`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any
+
+from torch import nn
+
+from regtorch.constraints import Constraint
+from regtorch.keras.shown import shown
+from regtorch.penalties import Penalty
+from regtorch.rule import Rule
+
+__all__ = ["Factory", "check_custom", "made", "replaced", "selecting"]
+
+Factory = Callable[[dict[str, Any]], Any]
+
+# By the last word of a setting's name: what a factory has to return, and in words.
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "regularizer": (lambda made: isinstance(made, Penalty), "a penalty of regtorch"),
+    "constraint": (lambda made: isinstance(made, Constraint), "a constraint of regtorch"),
+    "initializer": (
+        lambda made: callable(made) and not isinstance(made, type | nn.Module),
+        "a function of the shape in Keras's layout and a generator",
+    ),
+    "activation": (
+        lambda made: isinstance(made, nn.Module) and not [*made.parameters(), *made.buffers()],
+        "a module without weights",
+    ),
+}
+
+
+def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
+    """The factories by name; none for None.
+
+    Raises:
+        TypeError: they are no functions by name.
+    """
+    if custom is None:
+        return {}
+    if not isinstance(custom, Mapping) or not all(isinstance(k, str) and callable(v) for k, v in custom.items()):
+        raise TypeError(
+            f"{who}: custom_objects must be functions by name, such as {{'Mine': lambda config: rt.L2(config['l2'])}}, "
+            f"received {shown(custom)}"
+        )
+    return custom
+
+
+def replaced(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any:
+    """A config with what factories make in the place of their classes' configs.
+
+    Args:
+        tree: a config, or a part of one.
+        custom: the factories.
+        key: the setting whose value the part is.
+
+    Raises:
+        TypeError: a factory returns something that cannot stand there.
+    """
+    kind = key.rpartition("_")[2]
+    if kind in _KINDS and (own := made(kind, tree, custom)) is not tree:
+        return selecting(own, "all") if isinstance(own, Rule) else own
+    if isinstance(tree, Mapping):
+        return {k: replaced(v, custom, k) for k, v in tree.items()}
+    return [replaced(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
+
+
+def selecting(rule: Rule, select: str) -> Rule:
+    """The same rule on other weights, also where a class of one's own has an `__init__` of its own."""
+    rule = copy(rule)
+    rule._set(select=select)
+    return rule
+
+
+def made(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
+    """What a factory makes of an identifier, or the identifier where no factory has its name.
+
+    Args:
+        kind: regularizer, constraint, initializer or activation.
+        identifier: a name, or a config.
+        custom: the factories.
+
+    Raises:
+        TypeError: a factory returns something else than is needed.
+    """
+    name = next((name for name in _names(identifier) if name in custom), None)
+    if name is None:
+        return identifier
+    config = identifier.get("config") if isinstance(identifier, Mapping) else None
+    result = custom[name](dict(config) if isinstance(config, Mapping) else {})
+    fits, words = _KINDS[kind]
+    if not fits(result):
+        raise TypeError(f"custom_objects[{name!r}] must return {words} as {kind}, received {result!r}")
+    return result
+
+
+def _names(identifier: Any) -> list[str]:
+    """What an identifier may be called: `Custom>Name` is Name too, and a function's name is its config."""
+    if isinstance(identifier, str):
+        return [identifier]
+    if not isinstance(identifier, Mapping):
+        return []
+    names = [identifier.get(key) for key in ("class_name", "registered_name")]
+    if names[0] == "function":
+        names = [identifier.get("config"), names[1]]
+    texts = [name for name in names if isinstance(name, str)]
+    return [*texts, *(name.rpartition(">")[2] for name in texts)]

@@ -1,0 +1,76 @@
+"""The sparse autoencoder's penalty: units that are rarely on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from regtorch.outputs.base import OutputPenalty, check_outputs
+from regtorch.penalties.base import zero
+from regtorch.rule import nonnegative
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["KLSparsity"]
+
+
+@dataclass(frozen=True, repr=False)
+class KLSparsity(OutputPenalty):
+    """λ Σ_j KL(ρ‖ρ̂_j), KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1−ρ) log((1−ρ)/(1−ρ̂)), ρ̂_j a unit's mean over the batch.
+
+    Every place behind the batch dim is a unit. Activations lie in [0, 1], as a sigmoid's do. A mean of exactly 0 or 1
+    counts as the smallest normal number away from it, so that the value is finite, and has no gradient.
+
+    Args:
+        rho: the mean activation ρ that is wanted, between 0 and 1.
+        lam: the strength λ, in units of loss per nat (β in the lecture notes, where it is 3).
+
+    Raises:
+        TypeError: `rho` or `lam` is not a number, or the activations are no real floating-point numbers.
+        ValueError: `rho` is not between 0 and 1, `lam` is negative, infinite or NaN, or activations lie outside [0, 1].
+
+    Source: Ng 2011, "Sparse autoencoder" (CS294A lecture notes); Srivastava et al. 2014, "Dropout", compare with it.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.KLSparsity(0.05, 1.0)(torch.tensor([[0.0, 0.05], [1.0, 0.05]]))
+        tensor(0.4946)
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Sigmoid(), torch.nn.Linear(8, 4))
+        >>> reg = rt.Activity(rt.KLSparsity(0.05, 3.0), select="type:Sigmoid").on(net)
+        >>> loss = net(torch.ones(2, 4)).square().mean() + reg()
+    """
+
+    rho: float = 0.05
+    lam: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rho = nonnegative(self.name, "rho", self.rho, "0.05 is usual")
+        if not 0 < rho < 1:
+            raise ValueError(f"{self.name}: rho must be between 0 and 1, received {self.rho!r}; 0.05 is usual")
+        self._set(rho=rho)
+
+    def __call__(self, output: Float[Tensor, "batch *units"]) -> Float[Tensor, ""]:
+        """The value of activations; exactly 0 at strength 0, and of an empty batch."""
+        a = check_outputs(self.name, "activations", output)
+        if not self.active or not a.numel():
+            return zero(a)
+        self._check(a)
+        mean, tiny = a.mean(0), torch.finfo(a.dtype).tiny
+        rho = self.rho
+        on = math.log(rho) - mean.clamp(min=tiny).log()
+        off = math.log1p(-rho) - (1 - mean).clamp(min=tiny).log()
+        return self.lam * (rho * on + (1 - rho) * off).sum()
+
+    def _check(self, a: Tensor) -> None:
+        low, high = a.detach().aminmax()  # NaN is neither: it stays visible in the value
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{self.name}: activations must lie in [0, 1], received {low.item():.4g} to {high.item():.4g}; "
+                "give it what a sigmoid puts out"
+            )

@@ -1,0 +1,53 @@
+"""The table of docs/rules.md, made from the rules themselves: `python tests/rules_page.py` writes it anew."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import regtorch as rt
+
+PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
+_TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=\n<!-- end -->)", re.DOTALL)
+
+
+def rows() -> list[str]:
+    """A row for every public rule, and for what makes one."""
+    kinds = {"penalty": rt.Penalty, "of outputs": rt.outputs.OutputRule, "constraint": rt.Constraint}
+    found = []
+    for word, kind in kinds.items():
+        for name in rt.__all__:
+            thing = getattr(rt, name)
+            made = _makes(thing)
+            if inspect.isclass(made) and issubclass(made, kind) and made is not kind:
+                prox = issubclass(made, rt.Penalty) and made.prox is not rt.Penalty.prox
+                found.append(f"| {_shown(name, thing)} | {word} | {_formula(thing)} | {'yes' * prox} |")
+    return ["| rule | | formula | proximal step |", "|---|---|---|:-:|", *found]
+
+
+def _makes(thing: Any) -> Any:
+    """A class, or what a function with a rule's name gives."""
+    if inspect.isfunction(thing) and thing.__name__[0].isupper():
+        return get_type_hints(thing)["return"]
+    return thing
+
+
+def _shown(name: str, thing: Any) -> str:
+    given = [p for p in inspect.signature(thing).parameters.values() if p.name != "select"]
+    return f"`rt.{name}({', '.join(p.name if p.default is p.empty else f'{p.name}={p.default!r}' for p in given)})`"
+
+
+def _formula(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+
+
+def written(text: str) -> str:
+    """The page with its table as it is to be."""
+    table = "\n".join(rows())
+    return _TABLE.sub(lambda _: table, text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

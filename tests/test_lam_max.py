@@ -1,0 +1,117 @@
+"""The strength that empties weights: of the elastic net, of sparse groups, and as the end of a path of strengths."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import regtorch as rt
+from path_runs import composed, ready
+from regtorch.sweep.path.members import members_of
+from regtorch.training.errors import RunError
+from test_anchored import regression, squared
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
+def test_the_elastic_net_ends_where_scikit_learns_does(share: float):
+    from sklearn.linear_model import enet_path
+
+    x, y = regression()
+    model = nn.Linear(5, 1, bias=False).double()
+    # ½·mean squared error + α·share Σ|w| + ½α(1 - share) Σw²
+    alphas, coefficients, _ = enet_path(x.numpy(), y.numpy()[:, 0], l1_ratio=share, eps=0.9, alphas=9, tol=1e-12)
+    rule = rt.L1L2(l1=0.3, l2=0.5)
+    assert rt.lam_max(model, squared, [(x, y)], rule) == pytest.approx(alphas[0] * share, rel=1e-12)
+    assert abs(coefficients[:, 0]).max() == 0
+    assert abs(coefficients[:, -1]).max() > 0
+
+
+def by_sorting(g: Tensor, ratio: float) -> float:
+    """‖S(g, rλ)‖² = p λ² is a quadratic equation for each number of entries above rλ."""
+    v = g.abs().double().flatten().sort(descending=True).values
+    for count in range(1, len(v) + 1):
+        top, next_ = v[:count], float(v[count]) if count < len(v) else 0.0
+        # Σ(v - rλ)² = pλ²:  (k r² - p) λ² - 2 r Σv λ + Σv² = 0
+        a, b, c = count * ratio**2 - len(v), -2 * ratio * float(top.sum()), float(top.square().sum())
+        roots = [-c / b] if a == 0 else [(-b + s * math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a) for s in (1, -1)]
+        for lam in roots:
+            if lam >= 0 and next_ - 1e-12 <= ratio * lam <= float(top[-1]) + 1e-12:
+                return lam
+    raise AssertionError("no root")
+
+
+@given(seed=st.integers(0, 2**32 - 1), ratio=st.floats(0.01, 100), scale=st.sampled_from([1e-30, 1e-3, 1.0, 1e6]))
+def test_a_sparse_group_is_emptied_by_the_root(seed: int, ratio: float, scale: float):
+    g = torch.randn(3, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    found = float(rt.SparseGroupLasso(ratio * 0.2, 0.2).emptied_by(scale * g)) / scale
+    assert found == pytest.approx(max(by_sorting(unit, ratio) for unit in g), rel=1e-7)
+
+
+@given(seed=st.integers(0, 2**32 - 1), ratio=st.floats(0.01, 100))
+def test_at_it_a_proximal_step_leaves_zeros_and_below_it_not(seed: int, ratio: float):
+    g = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    for dim in (None, 0, (1, 2)):
+        lam = float(rt.SparseGroupLasso(ratio, 1.0, dim=dim).emptied_by(g))
+        for factor, empty in ((1 + 1e-9, True), (1 - 1e-6, False)):
+            stepped = rt.SparseGroupLasso(ratio * lam * factor, lam * factor, dim=dim).prox(-g, 1.0)
+            assert bool((stepped == 0).all()) == empty
+
+
+def test_edges():
+    zero = torch.zeros(2, 3)
+    assert float(rt.SparseGroupLasso().emptied_by(zero)) == 0
+    g = torch.tensor([[3.0, 4.0]])
+    assert float(rt.SparseGroupLasso(0.0, 1.0).emptied_by(g)) == pytest.approx(5 / 2**0.5)
+    with pytest.raises(TypeError, match="lam is 0, so that no lam empties a weight"):
+        rt.SparseGroupLasso(0.1, 0.0).emptied_by(g)
+
+
+MLP = ("model=mnist_mlp", "optimizer=sgd")
+
+
+@pytest.mark.parametrize(
+    ("reg", "rule"),
+    [("l1", rt.L1()), ("group_lasso", rt.GroupLasso()), ("sparse_group_lasso", rt.SparseGroupLasso(1.0, 1.0))],
+)
+def test_a_path_of_fractions(reg: str, rule: rt.Penalty):
+    start = ready(*MLP, f"reg={reg}", "path.lams=[0,frac:0.01:1:3]", "trainer.precision=32-true")
+    net, part = start.origins[0].net, start.data.splits.train
+    x, y = part.batch(torch.arange(len(part)))
+    found = rt.lam_max(net, start.task.loss, [(x, y)], rule)
+    lams = [member.values["lam"] for member in start.members]
+    assert lams == pytest.approx([0, 0.01 * found, 0.1 * found, found], rel=1e-5)
+    assert [penalty.strengths["lam"] for penalty in start.penalties if penalty] == lams
+    (remark,) = [remark for remark in start.remarks if remark.startswith("path.lams")]
+    assert f"fractions of {lams[-1]:.6g}, which empties the weights of the untrained net" in remark
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("reg=l2", "path.lams=frac:0.1:1:3"), "path.lams: L2 has no strength known to empty a weight"),
+        (("reg=orthogonal", "path.lams=frac:0.1:1:3"), "Orthogonal has no strength known to empty a weight"),
+        (("reg=l1l2", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "fractions need strengths that follow reg.lam alone"),
+        (("reg=sparse_group_lasso", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "leave reg.l1 and reg.convention out"),
+    ],
+)
+def test_what_has_no_fractions(overrides: tuple[str, ...], said: str):
+    with pytest.raises(RunError, match=said):
+        ready(*MLP, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("path.lams=frac:0.1:1", "path.lams: expected frac:FIRST:LAST:COUNT such as frac:0.001:1:4"),
+        ("path.lams=frac:0:1:3", r"a frac range has ends above 0, .*\[0,frac:1e-6:1:3\]"),
+        ("path.rates=frac:0.1:1:3", "path.rates: expected a list such as"),
+    ],
+)
+def test_refused_before_data_are_read(override: str, said: str):
+    with pytest.raises(RunError, match=said):
+        members_of(composed("path", "reg=l1", override)[0])
