@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase, every
-from nets import dense
+from nets import dense, tied
 from ways import close
 
 SUBMATRIX = ("NuclearNorm", "SpectralMax")  # whose steps know no other part
@@ -212,6 +212,16 @@ def test_one_mask_for_all_that_select_names():
     close(rt.masked(rt.L1(0.1), mask).on(net)(), sum(0.1 * layer.weight.diag().abs().sum() for layer in net))
     with pytest.raises(ValueError, match=r"the mask of '0.bias' must have the weight's shape \(3,\), received"):
         rt.masked(rt.L1(0.1, select="all"), mask).on(net)
+
+
+def test_a_tied_weight_has_one_mask_under_any_of_its_names():
+    net, *_ = tied()
+    mask = torch.rand(net.wte.weight.shape, generator=torch.Generator().manual_seed(0)) > 0.5
+    for name in ("wte.weight", "head.weight"):
+        reg = rt.masked(rt.L1(0.1, select="embedding"), {name: mask}).on(net)
+        close(reg(), 0.1 * net.wte.weight[mask].abs().sum())
+    with pytest.raises(ValueError, match="masks must hold one for the weight wte.weight = head.weight, received 2"):
+        rt.masked(rt.L1(0.1, select="embedding"), {"wte.weight": mask, "head.weight": mask}).on(net)
 
 
 def test_what_unfreezes_later_has_its_mask():

@@ -30,6 +30,11 @@ TRUE = torch.ones(2, 3) > 0
         ),
         (bind({"0.weight": TRUE.numpy()}), TypeError, "must be a tensor of bools, received ndarray; compare"),
         (bind(TRUE.long()), TypeError, "masked: masks must be a tensor of bools, received torch.int64"),
+        (
+            bind({"0.weight": TRUE}, rt.L1(0.1, select="kernel|")),
+            rt.SelectionError,
+            "has an empty alternative: 'kernel",
+        ),
         (bind({}), ValueError, "masked: masks is empty"),
         (bind({"weight": TRUE}), rt.SelectionError, "matches none of the net's weights; there are: 0.weight"),
         (bind({"0.weight": TRUE, "1.weight": TRUE}), ValueError, "select 'kernel' names no weight '1.weight'"),

@@ -49,7 +49,7 @@ class Bound(ABC):
         """The mask of a weight, laid out as the rule reads the weight; None where the rule has no masks."""
         if not isinstance(self.rule, Masked):
             return None
-        mask = self.rule.mask_of(weight.name, weight.shape)
+        mask = self.rule.mask_of(weight.names, weight.shape)
         self.counts[weight.name] = int(mask.sum())
         return self.units(weight, mask)
 

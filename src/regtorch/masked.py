@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -74,19 +74,19 @@ class Masked:
         of = ", ".join(self.masks) if isinstance(self.masks, Mapping) else f"a mask of shape {tuple(self.masks.shape)}"
         return f"masked({self.rule!r}, <{of}>)"
 
-    def mask_of(self, name: str, shape: torch.Size) -> Bool[Tensor, "*shape"]:
-        """A copy of the mask of one weight.
+    def mask_of(self, names: Sequence[str], shape: torch.Size) -> Bool[Tensor, "*shape"]:
+        """A copy of the mask of one weight, given under any of its names.
 
         Raises:
-            TypeError: it is not a tensor of bools.
-            ValueError: there is none, or it has another shape.
+            ValueError: there is none, there are several, or it has another shape.
         """
-        mask = self.masks.get(name) if isinstance(self.masks, Mapping) else self.masks
-        if mask is None:
-            raise ValueError(f"masked: masks must hold one for the weight {name!r}, received {self!r}")
+        given = [self.masks[n] for n in names if n in self.masks] if isinstance(self.masks, Mapping) else [self.masks]
+        if len(given) != 1:
+            raise ValueError(f"masked: masks must hold one for the weight {' = '.join(names)}, received {len(given)}")
+        mask = given[0]
         if mask.shape != shape:
             raise ValueError(
-                f"masked: the mask of {name!r} must have the weight's shape {tuple(shape)}, received "
+                f"masked: the mask of {names[0]!r} must have the weight's shape {tuple(shape)}, received "
                 f"{tuple(mask.shape)}"
             )
         return mask.detach().clone()
@@ -101,8 +101,8 @@ class Masked:
                 what = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
                 of = f"the mask of {name!r}" if name else "masks"
                 raise TypeError(f"masked: {of} must be a tensor of bools, received {what}; compare, as in mask > 0")
-        if not isinstance(masks, Mapping):
-            return select
+        if not isinstance(masks, Mapping) or not all(one.split() for one in select.split("|")):
+            return select  # which is refused at binding, where an alternative is empty
         return "|".join(f"{one.strip()} name:{glob.escape(name)}" for one in select.split("|") for name in masks)
 
     def _check_names(self, bound: Any) -> None:
@@ -121,7 +121,7 @@ class Masked:
         """The one mask, for the rule as a function."""
         if isinstance(self.masks, Mapping):
             raise TypeError("masked: bind it with .on(model), or give one mask instead of a dict to use it on a tensor")
-        return self.mask_of("w", w.shape)
+        return self.mask_of(["w"], w.shape)
 
 
 class MaskedPenalty(Masked, Around):

@@ -12,7 +12,7 @@ from regtorch.constraints import Constraint
 from regtorch.conventions import convert
 from regtorch.doctor.dropout import DROPOUTS
 from regtorch.outputs import InputPenalty, OutputRule, RDrop
-from regtorch.penalties import L1L2, L2, Penalty
+from regtorch.penalties import L1L2, L2, ElasticNet, Penalty
 from regtorch.schedules import Schedule
 from regtorch.select import SelectionError, choose, choose_modules
 from regtorch.training.errors import RunError
@@ -123,6 +123,9 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
+    if isinstance(penalty, ElasticNet):
+        remarks.append(f"reg.convention={convention}: reg={name} stays by scikit-learn's alpha and l1_ratio")
+        return penalty
     if field is None:
         remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
         return penalty
