@@ -212,7 +212,7 @@ def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: fl
             continue
         loader = Loader(file, mutant.source)
         files = sorted({test.split("::")[0] for test in chosen})
-        seconds = least + 5 * sum(on[test] for test in chosen)
+        seconds = least + 2 * sum(on[test] for test in chosen)  # traced, they took longer
         running[fork(lambda: run(loader, files, Chosen(chosen), seconds))] = mutant  # noqa: B023
         if len(running) == jobs or mutant is made[0]:
             wait()
