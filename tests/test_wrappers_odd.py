@@ -64,6 +64,9 @@ def test_one_optimizer_under_two_names_is_one():
     optimizer = SGD(model.parameters(), lr=0.5)
     rt.L2(1.0).on(model).attach(Holder(opt=optimizer, optim=optimizer))
     assert len(attached_to(optimizer)) == 1
+    deep = Holder(optimizer=Holder(base=Holder(optim=optimizer)), opt=optimizer)  # shows what lies further in
+    rt.L1(1.0).on(model).attach(deep)
+    assert len(attached_to(optimizer)) == 2
 
 
 class MovesAtStep:
