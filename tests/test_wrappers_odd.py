@@ -113,7 +113,7 @@ class NeverInitialised(Optimizer):
         self.defaults, self.state = inner.defaults, inner.state
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         self.base_optimizer.step(closure)
         for p in (p for group in self.param_groups for p in group["params"]):
             p.mul_(2)
