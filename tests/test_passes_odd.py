@@ -1,4 +1,4 @@
-"""Passes of odd nets: outputs in dicts, modules by themselves, copies in the midst of a pass, errors that are caught."""
+"""Passes of odd nets: outputs in dicts, modules by themselves, copies in midst of a pass, errors that are caught."""
 
 from __future__ import annotations
 
