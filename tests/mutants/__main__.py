@@ -124,8 +124,8 @@ class Watched(Chosen):
             return (yield)
         finally:
             sys.settrace(None)
-            if lines:
-                self.tests[item.nodeid] = (time.monotonic() - begun, sorted(lines))
+            # One that is on no line may notice what the import runs: a default, what a dataclass makes.
+            self.tests[item.nodeid] = (time.monotonic() - begun, sorted(lines))
 
 
 def fork(work: Callable[[], int], log: str = os.devnull) -> int:
