@@ -34,3 +34,11 @@ def test_the_batch_size_of_small_batches():
     torch.testing.assert_close(rule(output.T), torch.tensor(0.15))
     torch.testing.assert_close(rule(output[0]), torch.tensor(0.15))
     assert rule(output[:0]) == 0
+
+
+def test_any_function_is_a_penalty_and_select_is_a_text():
+    rule = rt.Activity(lambda h: h.square().sum(), select="all")
+    assert isinstance(rule.penalty, rt.Custom)
+    assert rule(torch.full((2, 3), 2.0)) == 12
+    with pytest.raises(TypeError, match="Activity: select must be a string"):
+        rt.Activity(rt.L1(0.1), select=3)

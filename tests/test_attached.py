@@ -35,6 +35,7 @@ def test_weights_that_an_optimizer_got_later_are_missed_when_they_are_replaced(f
 def test_a_rule_that_was_taken_off_is_forgotten():
     model, *_ = dense()
     optimizer = SGD(model.parameters(), lr=0.1)
+    rt.L2(0.1, select="bias").on(model).attach(optimizer)  # stays
     first = rt.L2(0.1).on(model[0])
     handle = first.attach(optimizer)
     optimizer.step()
@@ -137,3 +138,17 @@ def test_a_fused_step_leaves_nothing_on_the_optimizer_and_makes_one_class():
         optimizer.step()
     assert set(vars(optimizer)) == before
     assert len(kinds) == 1
+
+
+def test_a_step_whose_arguments_were_replaced_is_no_matter_of_the_next_one():
+    model, x, y = dense()
+    optimizer = SGD(model.parameters(), lr=0.1, fused=True)
+    reg = rt.L2(0.1).on(model)
+    reg.attach(optimizer)
+    replaces = optimizer.register_step_pre_hook(lambda o, args, kwargs: ((o,), {}))
+    F.cross_entropy(model(x), y).backward()
+    with pytest.raises(RuntimeError, match="replaced the arguments of the step"):
+        optimizer.step()
+    replaces.remove()
+    reg.scale = 0.0
+    optimizer.step()

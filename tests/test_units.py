@@ -196,6 +196,24 @@ def test_where_units_do_not_matter_or_dim_names_them_nothing_is_refused():
     assert model.w1.norm(dim=1).max() < 0.5 + 1e-12
 
 
+@pytest.mark.parametrize(
+    ("model", "view"),
+    [
+        (nn.Linear(4, 6), True),
+        (Conv1D(6, 4), True),
+        (nn.ConvTranspose2d(4, 6, 3), True),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), False),
+        (GptOssExperts(down_proj=(3, 4, 6)), False),
+    ],
+)
+def test_units_of_one_dim_are_written_to_in_place(model: nn.Module, view: bool):
+    weight = next(w for w in weights_of(model) if w.role == "kernel")
+    assert weight.layout.is_view == view
+    w = weight.read(model).detach()
+    shared = weight.layout.units_first(w).untyped_storage().data_ptr() == w.untyped_storage().data_ptr()
+    assert shared == view
+
+
 def test_an_unknown_layout_is_left_as_it_is():
     w = torch.randn(3, 4, 6)
     assert torch.equal(Layout(None).units_first(w), w)

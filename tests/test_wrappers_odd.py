@@ -64,6 +64,9 @@ def test_one_optimizer_under_two_names_is_one():
     optimizer = SGD(model.parameters(), lr=0.5)
     rt.L2(1.0).on(model).attach(Holder(opt=optimizer, optim=optimizer))
     assert len(attached_to(optimizer)) == 1
+    deep = Holder(optimizer=Holder(base=Holder(optim=optimizer)), opt=optimizer)  # shows what lies further in
+    rt.L1(1.0).on(model).attach(deep)
+    assert len(attached_to(optimizer)) == 2
 
 
 class MovesAtStep:
@@ -100,3 +103,26 @@ def test_a_wrapper_that_moves_weights_is_found_out_in_its_first_twenty_steps(whe
         else:
             wrapper.step()  # a warning is an error here
     assert max(looked) == (when if warned else 20)
+
+
+class NeverInitialised(Optimizer):
+    """An optimizer by its class alone: it has no hooks."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        self.base_optimizer, self.param_groups = inner, inner.param_groups
+        self.defaults, self.state = inner.defaults, inner.state
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        self.base_optimizer.step(closure)
+        for p in (p for group in self.param_groups for p in group["params"]):
+            p.mul_(2)
+
+
+def test_all_wrappers_that_may_have_moved_weights_are_named():
+    model, *_ = dense()
+    inner = NeverInitialised(SGD(model.parameters(), lr=0.0))
+    rt.MaxNorm(0.1).on(model).attach(Holder(optimizer=inner))
+    inner.step()
+    with pytest.warns(UserWarning, match="outside: the Holder or NeverInitialised moved them"):
+        inner.step()

@@ -52,10 +52,11 @@ class Layout:
         dims = self.dims
         if (dims == (0,) and not self.groups) or dims is None or len(shape) < 2:
             return u
+        sizes = [shape[d] for d in dims]
         if self.groups:
-            shape, dims = torch.Size((self.groups, shape[0] // self.groups, *shape[1:])), (0, 2)
+            sizes, dims = [self.groups, shape[1]], (0, 2)
         if len(dims) > 1:
-            u = u.unflatten(0, [shape[d] for d in dims])
+            u = u.unflatten(0, sizes)
         u = u.movedim(tuple(range(len(dims))), dims)
         return u.flatten(0, 1) if self.groups else u
 
