@@ -15,7 +15,7 @@ import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked
 from regtorch.training.errors import RunError, is_told, message, say, usage
@@ -23,6 +23,7 @@ from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
 from regtorch.training.outputs import ERROR, SUMMARY, score_of, write_error
 from regtorch.training.overrides import check_groups, check_new_keys, task_overrides
+from regtorch.training.program import command
 
 __all__ = ["JobFailed", "command_line", "main", "run", "telling"]
 
@@ -63,6 +64,7 @@ def command_line(
         The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
         after a signal: 130 after Ctrl-C.
     """
+    OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # where a net of one's own is
     for stream in (sys.stdout, sys.stderr):

@@ -79,7 +79,7 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
     if isinstance(error, ValueError) and "Expected more than 1 value per channel when training" in str(error):
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
     if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
-        return f"{error.name} is not installed; install what training needs: pip install 'regtorch[train]'"
+        return f"{error.name} is not installed; install what training needs: pip install 'regtorch[app]'"
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
     if isinstance(error, MissingMandatoryValue):

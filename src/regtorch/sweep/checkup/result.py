@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from regtorch.doctor.finding import SEVERITIES, Finding, Severity
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.overrides import parse
+from regtorch.training import program
 from regtorch.training.errors import sentence
 from regtorch.training.examination import Examination
 
@@ -91,7 +91,7 @@ class Checkup:
         change = (tried.overrides if tried is not None else ()) or blamed.override.split()
         if not change:
             return None
-        return "python scripts/train.py " + shlex.join(_changed(self.overrides, change))
+        return program.command("train", _changed(self.overrides, change))
 
 
 def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:

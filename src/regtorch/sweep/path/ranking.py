@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -11,6 +10,7 @@ from statistics import fmean
 from regtorch.sweep.path.members import Member
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.results import Spread, spread
+from regtorch.training import program
 
 __all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command", "settings_of"]
 
@@ -101,4 +101,4 @@ def command(member: Member, overrides: Sequence[str]) -> str:
     own = member.overrides
     taken = ("path.", *(f"{override.partition('=')[0]}=" for override in own))
     kept = [override for override in overrides if not override.startswith(taken)]
-    return shlex.join(["python", "scripts/train.py", *kept, *own])
+    return program.command("train", [*kept, *own])

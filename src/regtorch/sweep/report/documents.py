@@ -23,6 +23,11 @@ def documents(arguments: argparse.Namespace, root: Path) -> int:
     from regtorch.sweep.gallery import page
     from regtorch.sweep.training_runs import train_missing
 
+    if not arguments.claims.is_dir():
+        raise ValueError(
+            f"--documents reads the claims of a checkout of the repository, and {arguments.claims} is not there; run "
+            "python scripts/report.py --documents in one, or name their folder by --claims"
+        )
     those = read_documents(arguments.claims)
     runs = arguments.runs.absolute()
     found, failed = find(those, runs), []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from functools import cached_property
 from regtorch.sweep.overrides import measured, parse
 from regtorch.sweep.report.entry import Entry, telling
 from regtorch.sweep.results import Run, Spread, spread
+from regtorch.training import program
 from regtorch.training.outputs import score_of
 
 __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
@@ -67,7 +67,7 @@ class Setting:
         own_configs = [str(text) for text in first.run.summary.get("own_configs") or ()]
         own_configs = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")] or own_configs
         of_seeds = [f"seed={','.join(seeds)}"] if seeds else []
-        return shlex.join(["python", "scripts/train.py", *several, *own_configs, *own, *of_seeds])
+        return program.command("train", [*several, *own_configs, *own, *of_seeds])
 
     @property
     def order(self) -> tuple[float, float, str]:

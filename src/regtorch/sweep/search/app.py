@@ -50,9 +50,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         try:
             import optuna  # noqa: F401 (that it is there)
         except ModuleNotFoundError:
-            raise RunError(
-                "optuna is not installed; install what searches need: pip install 'regtorch[search]'"
-            ) from None
+            raise RunError("optuna is not installed; install what searches need: pip install 'regtorch[app]'") from None
         settings = cfg.search
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regtorch.sweep.search.book import REASON, Book
 from regtorch.sweep.search.space import overrides_of
+from regtorch.training import program
 from regtorch.training.errors import say
 from regtorch.training.whole import write_text
 
@@ -39,8 +39,7 @@ def in_words(trial: FrozenTrial, book: Book) -> str:
 
 def command(trial: FrozenTrial, book: Book) -> str:
     """What trains a trial's setting."""
-    words = ["python", "scripts/train.py", *book.plan.overrides, *overrides_of(trial.params)]
-    return shlex.join(words)
+    return program.command("train", [*book.plan.overrides, *overrides_of(trial.params)])
 
 
 def importance(book: Book) -> dict[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Self
 import torch
 
 from regtorch.sweep.search.book import Book
+from regtorch.training.program import own_process
 from regtorch.training.quoting import quoted
 
 __all__ = ["Workers", "command_of"]
@@ -31,7 +31,7 @@ def command_of(book: Book, folder: Path) -> list[str]:
         "hydra.run.dir": quoted(folder),
         "hydra.output_subdir": "null",
     }
-    return [sys.executable, sys.argv[0], *(f"{key}={value}" for key, value in given.items())]
+    return [*own_process("search"), *(f"{key}={value}" for key, value in given.items())]
 
 
 class Workers:
