@@ -61,11 +61,11 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
 
 
 def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penalty) -> float:
-    """The smallest strength at which a selected weight that is 0 stays 0: the upper end for a path of strengths.
+    """The smallest strength at which every selected weight, once 0, stays 0: the upper end for a path of strengths.
 
-    One weight after the other is set to 0, the others stay as they are; so it is exact for nets that are linear in one
-    selected weight, with the others (a bias, say) at their optimum, and a guide elsewhere. Of `L1L2` it is l1, whatever
-    l2 is; of `SparseGroupLasso` λ, with an l1 in the given ratio to it.
+    One weight after the other is set to 0 while the others stay as they are, and the largest strength counts. It is
+    exact for nets that are linear in one selected weight, with the others (a bias, say) at their optimum, and a guide
+    elsewhere. Of `L1L2` it is l1, whatever l2 is; of `SparseGroupLasso` λ, with an l1 in the given ratio to it.
 
     Args:
         model: the net, looked at in evaluation mode and left as it was.

@@ -40,7 +40,7 @@ def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedCo
         rule: any penalty or constraint of weights.
         masks: a bool tensor for each weight, by the model's names and in the shapes of the weights, which then are the
             ones that it acts on, among those that the rule's `select` names; or one for all that `select` names, and
-            for the rule as a function. They are copied at binding.
+            for the rule as a function. Masks of biases need `select="all"` in the rule. They are copied at binding.
 
     Raises:
         TypeError: `rule` is neither a penalty nor a constraint, or a mask is not a tensor of bools.

@@ -120,7 +120,7 @@ class BoundTerms(ABC):
         return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", schedule, debug)
 
     def sparsity(self) -> dict[str, float]:
-        """The share of exact zeros in each chosen weight."""
+        """The share of exact zeros in each chosen weight; under a mask, of the whole weight."""
         return {
             weight.name: whole((tensor == 0).sum()).item() / max(1, tensor.numel())
             for _, term in self.terms()

@@ -68,7 +68,7 @@ class Constraint(Rule):
         return Part(self, mask)
 
     def on(self, model: nn.Module) -> BoundConstraint:
-        """Bind this constraint to the weights of `model` that `select` names; selection happens here, once.
+        """Bind this constraint to the weights of `model` that `select` names; those unfrozen later join.
 
         Raises:
             SelectionError: `select` is not understood or matches nothing; the names there are follow.

@@ -151,7 +151,7 @@ class Penalty(Strengths, Rule):
         )
 
     def on(self, model: nn.Module) -> BoundPenalty:
-        """Bind this penalty to the weights of `model` that `select` names; selection happens here, once.
+        """Bind this penalty to the weights of `model` that `select` names; those unfrozen later join.
 
         Raises:
             SelectionError: `select` is not understood or matches nothing; the names there are follow.
