@@ -213,7 +213,7 @@ def test_projections_come_after_the_step_and_after_proximal_steps():
 def test_weight_decay_beside_a_penalty_warns_once():
     model, *_ = dense()
     adamw = torch.optim.AdamW(model.parameters())  # decays by 0.01 unless told otherwise
-    with pytest.warns(UserWarning, match="beside the AdamW's own weight_decay on 0.weight, 2.weight") as caught:
+    with pytest.warns(UserWarning, match="beside AdamW's own weight_decay on 0.weight, 2.weight") as caught:
         rt.L2(0.1).on(model).attach(adamw)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -221,7 +221,7 @@ def test_weight_decay_beside_a_penalty_warns_once():
     groups = [{"params": list(model[0].parameters()), "weight_decay": 0.1}, {"params": list(model[2].parameters())}]
     rt.L2(0.1, select="name:2.*").on(model).attach(torch.optim.SGD(groups, lr=0.1))
     rt.L2(0.0).on(model).attach(adamw)
-    with pytest.warns(UserWarning, match="beside the AdamW's own weight_decay"):
+    with pytest.warns(UserWarning, match="beside AdamW's own weight_decay"):
         rt.L1(0.1, select="bias").on(model).attach(adamw, proximal=True)
 
 

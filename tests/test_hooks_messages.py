@@ -17,7 +17,7 @@ from regtorch.hooks import attached_to
 def test_at_most_five_of_the_weights_that_are_decayed_twice_are_named(layers: int, shown: str):
     net = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(layers)))
     names = re.sub(r"\d", r"\g<0>.weight", shown)
-    with pytest.warns(UserWarning, match=f"own weight_decay on {re.escape(names)}: both shrink these weights"):
+    with pytest.warns(UserWarning, match=f"own weight_decay on {re.escape(names)}: both pull at these weights"):
         rt.L2(0.1).on(net).attach(SGD(net.parameters(), lr=0.1, weight_decay=0.1))
 
 

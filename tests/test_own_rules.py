@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from dataclasses import dataclass
 from typing import Any
@@ -276,3 +277,27 @@ def test_an_activity_of_any_function():
     same = rt.Activity(rt.L2(0.1), select="type:Tanh").on(model)
     model(x)
     close(reg(), same())
+
+
+def test_the_signature_is_known_before_the_first_instance():
+    class Fresh(rt.Penalty):
+        lam: float = 0.1
+        power: int = 2
+
+        def __call__(self, w: Tensor) -> Tensor:
+            return self.lam * w.abs().pow(self.power).sum()
+
+    assert list(inspect.signature(Fresh).parameters) == ["lam", "power", "select"]
+    assert repr(Fresh(0.2)) == "Fresh(lam=0.2, power=2)"
+
+
+def test_a_penalty_that_writes_in_place_is_named():
+    with pytest.raises(AssertionError, match=r"writes into the weight\n    w = tensor"):
+        check_penalty(rt.Custom(lambda w: w.square_().sum(), 0.1))
+
+
+def test_a_rule_that_is_not_bound_says_so():
+    model, *_ = dense()
+    with pytest.raises(AttributeError, match=r"'L2' has no attribute 'attach'; bind it first, as in rule.on\(model\)"):
+        rt.L2(0.1).attach(optim.SGD(model.parameters(), lr=0.1))
+    assert not hasattr(rt.L2(0.1), "lamda")

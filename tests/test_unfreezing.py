@@ -229,3 +229,18 @@ def test_lightnings_finetuning():
         if by_callback:
             assert "net.0.weight joined, unfrozen, at step 3 of SGD" in callback.bound[0].receipt()
     close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+def test_what_joins_but_no_optimizer_owns_is_told():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    reg = rt.L2(0.1).on(model)
+    handle = reg.attach(optimizer)
+    assert "does not own" not in repr(handle)
+    model[0].requires_grad_(True)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    assert "0.weight joined, unfrozen, at step 1 of SGD, which does not own 0.weight: add_param_group" in reg.receipt()
+    handle.remove()
+    assert repr(reg.attach(optimizer)).endswith("; SGD does not own 0.weight)")

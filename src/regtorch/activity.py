@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from regtorch.outputs import OutputPenalty
 from regtorch.passes import Passes, aliased, floats_in, in_backward
@@ -156,7 +157,7 @@ class BoundActivity(Term):
         """
         raise TypeError(f"{self.rule!r} depends on the data; add reg() to the loss (way 1) instead")
 
-    def choose_again(self, when: str) -> None:
+    def choose_again(self, when: str, optimizer: Optimizer | None = None) -> None:
         """Nothing: modules are not frozen."""
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:

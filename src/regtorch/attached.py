@@ -35,11 +35,12 @@ class Moving:
     """A rule whose scale a schedule sets.
 
     Attributes:
+        schedule: gives the scale for a number of steps made.
         steps: how many steps were made, which is what the schedule is asked for.
     """
 
     def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
-        self._bound, self._schedule, self.steps = bound, schedule, 0
+        self._bound, self.schedule, self.steps = bound, schedule, 0
         # A compiled step must not take them for constants.
         eagerly: Any = torch.compiler.disable
         self.look: Callable[[], None] = eagerly(self._look)
@@ -50,7 +51,7 @@ class Moving:
 
     def _look(self) -> None:
         """Ask for the factor of the step to come, before any rule's is set: one that is refused changes nothing."""
-        self._factor = factor_at(self._schedule, self.steps)
+        self._factor = factor_at(self.schedule, self.steps)
 
     def _move(self) -> None:
         self._bound.scale = self._factor
@@ -61,7 +62,7 @@ class Moving:
 
     def go_on(self, steps: int) -> None:
         """Take a number of steps as made."""
-        self._factor, self.steps = factor_at(self._schedule, steps), steps
+        self._factor, self.steps = factor_at(self.schedule, steps), steps
         self._move()
 
 
@@ -173,7 +174,7 @@ class Attached:
             self.steps += 1
             Attached.steps_of_all += 1
             for part in self.parts():
-                part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}")
+                part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
         self._view = None
         if not self.rules["gradient"]:
             return None

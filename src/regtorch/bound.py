@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from regtorch.masked import Masked
 from regtorch.select import Selection, choose
 from regtorch.sharded import is_flattened
 from regtorch.terms import Owned
+from regtorch.unwrap import owned_by
 from regtorch.weights import FLATTENED, Weight
 
 __all__ = ["Bound"]
@@ -80,17 +82,25 @@ class Bound(ABC):
         weights = list(self.weights())  # chooses again where need be
         return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in weights))
 
-    def choose_again(self, when: str = "when the rule was next used") -> None:
-        """Take in weights that match, were frozen when they were chosen from, and are trainable now."""
+    def choose_again(self, when: str = "when the rule was next used", optimizer: Optimizer | None = None) -> None:
+        """Take in weights that match, were frozen when they were chosen from, and are trainable now.
+
+        Args:
+            when: for the receipt.
+            optimizer: whose step it is.
+        """
         if not any(weight.leaves(self.model) for weight in self.selection.dormant):
             return
         before = {weight.name for weight in self.selection.chosen}
         self.selection = choose(self.model, self.rule.select)
         self._check_units()
-        joined = ", ".join(weight.name for weight in self.selection.chosen if weight.name not in before)
-        change = f"{joined or 'no weight'} joined, unfrozen, "
+        joined = [weight for weight in self.selection.chosen if weight.name not in before]
+        change = f"{', '.join(weight.name for weight in joined) or 'no weight'} joined, unfrozen, "
         if not any(told.startswith(change) for told in self.changes):  # once of those that are frozen in turn, as GANs'
-            self.changes.append(change + when)
+            owned = owned_by(optimizer) if optimizer else ()
+            strangers = [w.name for w in joined if optimizer and not any(id(p) in owned for p in w.leaves(self.model))]
+            left_out = f", which does not own {', '.join(strangers)}: add_param_group" if strangers else ""
+            self.changes.append(change + when + left_out)
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""

@@ -29,15 +29,20 @@ __all__ = ["Handle", "attach", "attached_to", "bare", "owned_by"]
 class Handle:
     """Takes a rule off an optimizer again."""
 
-    def __init__(self, attached: Attached, place: Place, bound: BoundTerms | BoundConstraint) -> None:
+    def __init__(
+        self, attached: Attached, place: Place, bound: BoundTerms | BoundConstraint, strangers: str = ""
+    ) -> None:
         self._attached = ref(attached)
         self._place: Place = place
         self._bound = bound
+        self._strangers = strangers
         self._removed = False
         self._moving: Moving | None = None
 
     def __repr__(self) -> str:
-        return f"Handle({self._bound!r}{', removed' * self._removed})"
+        how = ", by proximal steps" if self._place == "proximal" else ""
+        how += f", schedule={self._moving.schedule!r}" if self._moving is not None else ""
+        return f"Handle({self._bound!r}{how}{self._strangers}{', removed' * self._removed})"
 
     def follow(self, schedule: Callable[[int], float]) -> None:
         """Let a schedule set the rule's scale before every step."""
@@ -125,7 +130,7 @@ def attach(
             proximal.check_terms(optimizer, [*before, *parts])
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
-    handle = Handle(attached, place, bound)
+    handle = Handle(attached, place, bound, _strangers(optimizer, parts))
     if debug:
         attached.try_later(bound)
     if schedule is not None:
@@ -135,6 +140,13 @@ def attach(
             handle.remove()
             raise
     return handle
+
+
+def _strangers(optimizer: Optimizer, parts: Sequence[Any]) -> str:
+    """The weights among a rule's that the optimizer does not own, and on which another one must act."""
+    owned = owned_by(optimizer)
+    names = dict.fromkeys(name for part in parts for name, p in part.leaves() if id(p) not in owned)
+    return f"; {type(optimizer).__name__} does not own {', '.join(names)}" if names else ""
 
 
 def _attached(optimizer: Optimizer) -> Attached | None:
@@ -156,7 +168,7 @@ def _warn_of_weight_decay(optimizer: Optimizer, bound: Any) -> None:
     if twice:
         names = ", ".join(sorted(twice)[:5]) + ", …" * (len(twice) > 5)
         warnings.warn(
-            f"{bound!r} acts beside the {type(optimizer).__name__}'s own weight_decay on {names}: "
-            "both shrink these weights; set weight_decay=0 or leave them out of the penalty",
+            f"{bound!r} acts beside {type(optimizer).__name__}'s own weight_decay on {names}: "
+            "both pull at these weights; set weight_decay=0 or leave them out of the penalty",
             stacklevel=4,
         )

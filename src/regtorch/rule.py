@@ -8,13 +8,31 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
 from numbers import Real
-from typing import Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 import torch
 from torch import Tensor
 
 DEFAULT_SELECT = "kernel"
+_OF_BOUND = ("attach", "add_grad_", "by_weight", "receipt", "sparsity", "scale")
 _STRENGTHS = ("lam", "l1", "l2")
+
+
+def _make(cls: type) -> None:
+    """Make a class the dataclass that its annotations describe, and its bases, unless it has an `__init__` of its own.
+
+    Not in `__init_subclass__`: there a decorator's fields are not read yet.
+    """
+    for kind in reversed(cls.__mro__):
+        if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
+            dataclass(frozen=True, repr=False, eq=False)(kind)
+
+
+class _Signature:
+    """Makes the class before `inspect.signature` looks at its `__init__`."""
+
+    def __get__(self, rule: object, cls: type) -> None:
+        _make(cls)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -25,11 +43,11 @@ class Formula(ABC):
     A subclass is a frozen dataclass, with or without the decorator, or a class with an `__init__` of its own.
     """
 
+    __signature__ = _Signature()
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
-        for kind in reversed(cls.__mro__):
-            if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
-                dataclass(frozen=True, repr=False, eq=False)(kind)
+        """The class is made when it is first used."""
+        _make(cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027
@@ -78,6 +96,12 @@ class Rule(Formula):
     """
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    if not TYPE_CHECKING:  # where any attribute would be known
+
+        def __getattr__(self, name: str) -> Any:
+            bound = "; bind it first, as in rule.on(model)" if name in _OF_BOUND else ""
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}{bound}")
 
     def __post_init__(self) -> None:
         super().__post_init__()

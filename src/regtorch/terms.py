@@ -182,7 +182,7 @@ class Term(BoundTerms):
         return self.rule
 
     @abstractmethod
-    def choose_again(self, when: str) -> None:
+    def choose_again(self, when: str, optimizer: Optimizer | None = None) -> None:
         """Take in weights that were unfrozen since they were chosen."""
 
     @abstractmethod

@@ -133,12 +133,12 @@ def check_constraint_at(rule: Constraint, w: Tensor) -> None:
 
 def _check_value(rule: Penalty, w: Tensor) -> None:
     before = w.clone()
-    value: Any = rule(w.requires_grad_())
-    w.requires_grad_(False)
+    seen = w.clone().requires_grad_().clone()  # what a leaf forbids, writing in place, is to be found here
+    value: Any = rule(seen)
     what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
     one = isinstance(value, Tensor) and value.ndim == 0
     _require(one, rule, f"gives {what} where a penalty is one number; sum it", w)
-    _require(torch.equal(w, before), rule, "writes into the weight", w)
+    _require(torch.equal(seen.detach(), before), rule, "writes into the weight", w)
     _require(bool(value.isfinite()), rule, f"gives {value.item()}", w)
     _require(value.requires_grad, rule, "gives a number without a graph; compute it from w by torch's functions", w)
     _require(torch.equal(rule(w), value.detach()), rule, "gives another number when it is called again", w)
