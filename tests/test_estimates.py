@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -82,3 +83,12 @@ def test_of_a_part_no_strength_is_known():
     net = nn.Linear(2, 1)
     with pytest.raises(TypeError, match="empties a part of a weight is not known"):
         rt.lam_max(net, squared, [(X, Y)], rt.masked(rt.L1(), torch.ones(1, 2) > 0))
+
+
+@pytest.mark.parametrize("batches", [(X[:2], Y[:2]), [{"x": X, "y": Y}], [(X, Y, Y)]])
+def test_batches_are_pairs(batches: Any):
+    for find in (rt.fisher, lambda *given: rt.lam_max(*given, rt.L1())):
+        with pytest.raises(
+            TypeError, match=r"batches must be a list or loader of pairs .* received a .* in it; give \[\("
+        ):
+            find(nn.Linear(2, 1), squared, batches)

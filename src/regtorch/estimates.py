@@ -32,7 +32,7 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
         A tensor for each selected weight, by its name: what `rt.EWC` takes.
 
     Raises:
-        TypeError: a weight is computed by a parametrization.
+        TypeError: a weight is computed by a parametrization, or `batches` holds no pairs.
         ValueError: `batches` is empty.
         SelectionError: `select` is not understood or matches nothing.
 
@@ -49,7 +49,7 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
     total = [torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) for w in weights]
     samples = 0
     with _evaluation(model):
-        for x, y in batches:
+        for x, y in _pairs("fisher", batches):
             for i in range(len(y)):
                 loss = loss_fn(model(x[i : i + 1]), y[i : i + 1])
                 grads = torch.autograd.grad(loss, weights, allow_unused=True)
@@ -77,7 +77,7 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
         rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
 
     Raises:
-        TypeError: the rule makes no zeros, or a weight is computed by a parametrization.
+        TypeError: the rule makes no zeros, a weight is computed by a parametrization, or `batches` holds no pairs.
         ValueError: `batches` is empty, or the gradient is not finite.
         SelectionError: the rule's `select` matches nothing.
 
@@ -113,6 +113,17 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
     return found
 
 
+def _pairs(owner: str, batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            size = f" of {len(batch)}" if isinstance(batch, Sized) else ""
+            raise TypeError(
+                f"{owner}: batches must be a list or loader of pairs (input, target), received a "
+                f"{type(batch).__name__}{size} in it; give [(input, target)] for a single batch"
+            )
+        yield batch[0], batch[1]
+
+
 def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
     w = weight.read(model)
     if not isinstance(w, nn.Parameter):
@@ -126,7 +137,7 @@ def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
 def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], w: Tensor) -> Tensor:
     """In at least float32; 0 of a weight that the loss does not depend on."""
     total, samples = torch.zeros_like(wide(w)), 0
-    for x, y in pairs:
+    for x, y in _pairs("lam_max", pairs):
         (g,) = torch.autograd.grad(loss_fn(model(x), y), w, allow_unused=True)
         if g is not None:
             total += wide(g) * len(y)
