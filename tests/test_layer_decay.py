@@ -144,3 +144,8 @@ def test_as_timm_does(name: str):
     scale = {id(p): group["lr_scale"] for group in theirs for p in group["params"]}
     found = rates(model, rt.param_groups(model, 0.1, lr=1e-3, layer_decay=0.65))
     assert found == pytest.approx({n: 1e-3 * scale[id(p)] for n, p in model.named_parameters()}, rel=1e-12)
+
+
+def test_the_parameters_are_the_models():
+    with pytest.raises(TypeError, match="param_groups: params are those of the model"):
+        rt.param_groups(nn.Linear(2, 2), 0.1, params=[])

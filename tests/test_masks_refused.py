@@ -46,6 +46,12 @@ TRUE = torch.ones(2, 3) > 0
         ),
         (bind({"0.weight": torch.eye(2, 3) > 0}, rt.SpectralMax()), ValueError, "some rows times some columns"),
         (lambda: rt.masked(rt.L1(0.1), {"w": TRUE})(torch.ones(2, 3)), TypeError, "bind it with .on"),
+        (
+            lambda: rt.masked(rt.masked(rt.L1(0.1), TRUE), TRUE),
+            TypeError,
+            "already; give one mask .* & second",
+        ),
+        (lambda: rt.masked(rt.masked(rt.NonNeg(), TRUE), TRUE), TypeError, "has masks already"),
     ],
 )
 def test_bad_masks(make: Callable[[], object], error: type[Exception], message: str):
@@ -63,3 +69,11 @@ def test_what_has_no_proximal_step_is_refused_when_it_is_attached():
     with pytest.raises(TypeError, match="one step size for a whole weight alone"):
         rt.masked(rt.NuclearNorm(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
     rt.masked(rt.L1(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
+
+
+def test_largest_counts_weights_without_a_mask_too():
+    net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 9))
+    rule = rt.L1(0.1, select="kernel largest:1")
+    assert rt.masked(rule, {"1.weight": torch.ones(9, 2) > 0}).on(net).names() == ["1.weight"]
+    with pytest.raises(ValueError, match="select 'kernel largest:1' names no weight '0.weight'"):
+        rt.masked(rule, {"0.weight": TRUE}).on(net)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -123,3 +124,20 @@ def test_a_class_of_a_known_name_is_told_apart_by_its_module():
 )
 def test_why_a_class_is_not_elementwise(kind: Any, reason: str):
     assert facts_of(kind([nn.Parameter(torch.zeros(2, 2))], lr=0.1)).why_not == reason
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [(None, "None"), (math.nan, "nan"), (-0.1, "-0.1"), (torch.ones(5), r"a tensor of shape \(5,\)")]
+)
+def test_a_step_size_that_is_none_is_refused_at_the_step(step: Any, said: str):
+    class Odd(optim.SGD): ...
+
+    rt.register_optimizer(Odd, lambda group, state: step)
+    net = nn.Linear(3, 2)
+    optimizer = Odd(net.parameters(), lr=0.1)
+    rt.L1(0.1).on(net).attach(optimizer, proximal=True)
+    net.weight.grad = torch.zeros_like(net.weight)
+    with pytest.raises(
+        ValueError, match=f"the step size of Odd must be a number of at least 0, .* received {said}; see"
+    ):
+        optimizer.step()

@@ -15,6 +15,7 @@ from regtorch.bound_constraint import BoundConstraint
 from regtorch.gradients import accumulate_
 from regtorch.masked import MaskedPenalty
 from regtorch.penalties import Penalty
+from regtorch.penalties.base import one_number
 from regtorch.receipt import receipt
 from regtorch.rule import wide
 from regtorch.sharded import is_sharded, part_like, whole
@@ -56,13 +57,7 @@ class BoundPenalty(Bound, Term):
         rule = self.rule_of(weight)
         # Of a sharded weight a separable penalty is the sum of the processes' sums.
         value = whole(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, whole(tensor))))
-        if not isinstance(value, Tensor) or value.ndim:
-            what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            raise TypeError(
-                f"{rule!r} must give one number, a tensor without dims, but of the weight {weight.name!r} it gives "
-                f"{what}; sum it"
-            )
-        return value
+        return one_number(rule, value, f" of the weight {weight.name!r}")
 
     def rule_of(self, weight: Weight) -> Penalty:
         """The penalty of one weight, made for it at binding."""
@@ -97,12 +92,12 @@ class BoundPenalty(Bound, Term):
                 tensor.grad = tensor.grad.contiguous()  # one number that stands for many cannot be added to
             if foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
                 # In half precision operations on lists round the strength itself, a small one to 0.
-                accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
+                accumulate_(tensor, self.grad(weight, tensor) * factor)
             elif not (self.rule.by_unit or isinstance(factor, Tensor)) and self.rule_of(weight) is self.rule:
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
             elif not weight.layout.is_view or is_sharded(tensor):  # what is added to a copy, units first, is lost
-                accumulate_(tensor, self.grad(weight, tensor).mul_(factor))
+                accumulate_(tensor, self.grad(weight, tensor) * factor)
             else:
                 into = self.units(weight, tensor.grad)
                 self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
@@ -123,7 +118,7 @@ class BoundPenalty(Bound, Term):
         with torch.enable_grad():
             computed = weight.read(self.model)
         leaves = [p for p in weight.leaves(self.model) if owned is None or id(p) in owned]
-        outer = self.grad(weight, computed.detach()).mul_(factor)
+        outer = self.grad(weight, computed.detach()) * factor
         for leaf, g in zip(leaves, torch.autograd.grad(computed, leaves, outer, allow_unused=True), strict=True):
             if g is not None:
                 accumulate_(leaf, g)

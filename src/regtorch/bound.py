@@ -65,6 +65,11 @@ class Bound(ABC):
                     f"known; {by_dim}leave it out with -name:{weight.name}"
                 )
 
+    def named_by(self, select: str) -> set[str]:
+        """All names of the weights that `select` names in the module, frozen ones too."""
+        found = choose(self.model, select)
+        return {name for weight in (*found.chosen, *found.dormant) for name in weight.names}
+
     def units(self, weight: Weight, tensor: Tensor) -> Tensor:
         """A tensor laid out as a weight with its units first, where the rule looks at units."""
         return weight.layout.units_first(tensor) if self.rule.by_unit else tensor

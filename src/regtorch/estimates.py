@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.penalties import Penalty
+from regtorch.rule import wide
 from regtorch.select import choose
 from regtorch.weights import Weight
 
@@ -31,6 +32,7 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
         A tensor for each selected weight, by its name: what `rt.EWC` takes.
 
     Raises:
+        TypeError: a weight is computed by a parametrization, or `batches` holds no pairs.
         ValueError: `batches` is empty.
         SelectionError: `select` is not understood or matches nothing.
 
@@ -43,11 +45,11 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
         {'weight': tensor([[34.]])}
     """
     chosen = choose(model, select).chosen
-    weights = [weight.read(model) for weight in chosen]
+    weights = [_parameter("fisher", weight, model) for weight in chosen]
     total = [torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) for w in weights]
     samples = 0
     with _evaluation(model):
-        for x, y in batches:
+        for x, y in _pairs("fisher", batches):
             for i in range(len(y)):
                 loss = loss_fn(model(x[i : i + 1]), y[i : i + 1])
                 grads = torch.autograd.grad(loss, weights, allow_unused=True)
@@ -75,8 +77,8 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
         rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
 
     Raises:
-        TypeError: the rule makes no zeros.
-        ValueError: `batches` is empty.
+        TypeError: the rule makes no zeros, a weight is computed by a parametrization, or `batches` holds no pairs.
+        ValueError: `batches` is empty, or the gradient is not finite.
         SelectionError: the rule's `select` matches nothing.
 
     Example:
@@ -92,12 +94,18 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
     bound = rule.on(model)
     found = 0.0
     with _evaluation(model):
-        for weight, w in list(bound.weights()):
+        for weight, _ in list(bound.weights()):
+            w = _parameter("lam_max", weight, model)
             before = w.detach().clone()
             try:
                 with torch.no_grad():
                     w.zero_()
-                g = bound.units(weight, _mean_gradient(model, loss_fn, pairs, weight))
+                g = bound.units(weight, _mean_gradient(model, loss_fn, pairs, w))
+                if not bool(g.isfinite().all()):
+                    raise ValueError(
+                        f"lam_max: the loss's gradient by {weight.name!r} is not finite where that weight is 0; look "
+                        "for infinite or NaN numbers in batches and weights"
+                    )
                 found = max(found, float(bound.rule_of(weight).emptied_by(g)))
             finally:
                 with torch.no_grad():
@@ -105,11 +113,34 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
     return found
 
 
-def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], weight: Weight) -> Tensor:
+def _pairs(owner: str, batches: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            size = f" of {len(batch)}" if isinstance(batch, Sized) else ""
+            raise TypeError(
+                f"{owner}: batches must be a list or loader of pairs (input, target), received a "
+                f"{type(batch).__name__}{size} in it; give [(input, target)] for a single batch"
+            )
+        yield batch[0], batch[1]
+
+
+def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
     w = weight.read(model)
-    total, samples = torch.zeros_like(w), 0
-    for x, y in pairs:
-        total += torch.autograd.grad(loss_fn(model(x), y), w)[0] * len(y)
+    if not isinstance(w, nn.Parameter):
+        raise TypeError(
+            f"{owner}: the weight {weight.name!r} is computed by a parametrization, anew in each pass; leave it out "
+            f"by select, -name:{weight.name}, or remove the parametrization"
+        )
+    return w
+
+
+def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], w: Tensor) -> Tensor:
+    """In at least float32; 0 of a weight that the loss does not depend on."""
+    total, samples = torch.zeros_like(wide(w)), 0
+    for x, y in _pairs("lam_max", pairs):
+        (g,) = torch.autograd.grad(loss_fn(model(x), y), w, allow_unused=True)
+        if g is not None:
+            total += wide(g) * len(y)
         samples += len(y)
     return total / samples
 

@@ -43,7 +43,7 @@ def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedCo
             for the rule as a function. Masks of biases need `select="all"` in the rule. They are copied at binding.
 
     Raises:
-        TypeError: `rule` is neither a penalty nor a constraint, or a mask is not a tensor of bools.
+        TypeError: `rule` is neither a penalty nor a constraint, or has masks already; a mask is not a tensor of bools.
         ValueError: `masks` is empty; at binding: a mask has another shape than its weight, or `select` names no weight
             of its name.
 
@@ -57,6 +57,8 @@ def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedCo
         >>> rt.masked(rt.NonNeg(), torch.tensor([True, False]))(torch.tensor([-1.0, -1.0]))
         tensor([ 0., -1.])
     """
+    if isinstance(rule, Masked):
+        raise TypeError(f"masked: {rule!r} has masks already; give one mask for each weight, first & second")
     if isinstance(rule, Penalty):
         return MaskedPenalty(rule, masks)
     if isinstance(rule, Constraint):
@@ -109,6 +111,8 @@ class Masked:
         """Refuse masks that would act on nothing, perhaps by a slip."""
         weights = (*bound.selection.chosen, *bound.selection.dormant)
         known = {name for weight in weights for name in weight.names}
+        if isinstance(self.masks, Mapping):  # `largest` counts among all weights, not among those with a mask
+            known &= bound.named_by(self.rule.select)
         idle = [name for name in self.masks if name not in known] if isinstance(self.masks, Mapping) else []
         idle = [name for name in idle if f"-name:{name}" not in bound.rule.select]  # left out on purpose
         if idle:

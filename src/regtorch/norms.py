@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regtorch.rule import check_real, wide
 
-__all__ = ["Units", "as_rows", "check_dim", "from_rows", "matrix", "nonzero", "reduced", "units"]
+__all__ = ["Units", "as_rows", "check_dim", "check_shape", "from_rows", "matrix", "nonzero", "reduced", "units"]
 
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 # Between these norms no square overflows and none that counts vanishes; times the power of two, or divided by it, those
@@ -58,6 +58,19 @@ def reduced(owner: str, w: Tensor, dim: int | Sequence[int] | None) -> tuple[int
             f"for a weight of shape {tuple(w.shape)}"
         )
     return tuple(d % w.ndim for d in dims)
+
+
+def check_shape(owner: str, w: Tensor, argument: str, value: Tensor) -> None:
+    """Refuse a weight of another shape than what was given for it: broadcasting would count numbers several times.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if w.shape != value.shape:
+        raise ValueError(
+            f"{owner}: the weight must have the shape {tuple(value.shape)} of its {argument}, received "
+            f"{tuple(w.shape)}; was its layer replaced since the rule was bound? Then bind it again"
+        )
 
 
 def nonzero(norm: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -148,10 +149,25 @@ _UNKNOWN = Facts(reads_loss=True)
 
 
 def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
-    """The step size that a constant gradient meets in the state after this step: a number, or one per coordinate."""
+    """The step size that a constant gradient meets in the state after this step: a number, or one per coordinate.
+
+    Raises:
+        ValueError: the formula gives neither, or a negative number or NaN.
+    """
     formula = facts_of(optimizer).step_size
     assert formula is not None, "check_step_size() comes first"
-    return formula(group, optimizer.state[p])
+    step = formula(group, optimizer.state[p])
+    if isinstance(step, Tensor):
+        fits = step.ndim == 0 or step.shape == p.shape
+    else:
+        fits = isinstance(step, Real) and not isinstance(step, bool) and step >= 0
+    if not fits:
+        what = f"a tensor of shape {tuple(step.shape)}" if isinstance(step, Tensor) else repr(step)
+        raise ValueError(
+            f"the step size of {type(optimizer).__name__} must be a number of at least 0, or a tensor with one for "
+            f"each number of the weight {tuple(p.shape)}, received {what}; see rt.register_optimizer"
+        )
+    return step
 
 
 def check_step_size(optimizer: Optimizer) -> None:

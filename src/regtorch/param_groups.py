@@ -55,7 +55,7 @@ def param_groups(
     Raises:
         SelectionError: `select` is not understood or matches nothing.
         TypeError: `weight_decay`, `layer_decay` or `lr` is not a number, `layers` no list of names, or `model` no
-            module.
+            module; `params` is among the options.
         ValueError: `weight_decay` is negative, infinite or NaN, `layer_decay` not above 0 and at most 1; the order of
             the net's layers is not known; or `layers` leaves a parameter out, or names one that is not there.
 
@@ -70,6 +70,8 @@ def param_groups(
         [(0.0005, 0.1, 1), (0.0005, 0.0, 1), (0.001, 0.0, 2)]
     """
     decay = nonnegative("param_groups", "weight_decay", weight_decay)
+    if "params" in options:
+        raise TypeError("param_groups: params are those of the model; leave params= out")
     selection = choose(model, select)
     chosen = {id(p) for weight in selection.chosen for p in weight.leaves(model)}
     text = [receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["largest_singular", "may_look", "precise", "with_singular"]
+__all__ = ["largest_singular", "may_look", "precise", "spectral_norm", "svd", "with_singular"]
 
 _functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _ITERATIONS = 2000
@@ -25,6 +25,19 @@ def may_look() -> bool:
     return not torch.compiler.is_compiling() and _functorch.maybe_current_level() is None
 
 
+def svd(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, the singular values and Vᵀ; those of a matrix with an infinite or NaN number are NaN, where torch raises."""
+    finite = w.isfinite().all()
+    left, values, right = torch.linalg.svd(w.where(finite, 0.0), full_matrices=False)
+    return left, values.where(finite, torch.nan), right
+
+
+def spectral_norm(w: Tensor) -> Tensor:
+    """The largest singular value of a matrix that is not empty; NaN where `svd` gives NaN."""
+    finite = w.isfinite().all()
+    return torch.linalg.matrix_norm(w.where(finite, 0.0), 2).where(finite, torch.nan)
+
+
 def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """A (rows, columns) matrix that is not empty, with its singular values, the largest first, changed.
 
@@ -32,7 +45,7 @@ def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """
     live = w.detach() != 0
     with precise(w):
-        left, values, right = torch.linalg.svd(w, full_matrices=False)
+        left, values, right = svd(w)
         return (left * change(values)) @ right * live.any(1, keepdim=True) * live.any(0, keepdim=True)
 
 
@@ -40,22 +53,21 @@ def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors u and v with u·Wv the largest singular value of a (rows, columns) matrix that is not empty.
 
-    It starts from the rows themselves, so that the same matrix always gives the same vectors, and ends when they rest
-    within rounding, or after 2,000 iterations: where the next singular value nearly agrees, the vectors are not well
-    determined. Of two equal singular values it finds one.
+    It starts from numbers without a pattern, always the same, so that the same matrix always gives the same vectors. It
+    ends when they rest within rounding, or after 2,000 iterations: where the next singular value nearly agrees, the
+    vectors are not well determined. Of two equal singular values it finds one.
     """
     if not may_look():
-        left, _, right = torch.linalg.svd(w, full_matrices=False)
-        return left[:, 0], right[0]
+        left, values, right = svd(w)
+        return left[:, 0] + 0 * values[0], right[0]
     with precise(w):
         w = w / torch.where(w.abs().max() > 0, w.abs().max(), 1.0)
         gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
-        # Not a singular vector by chance: a start within the rows' plane that leans to every one of them.
-        v = gram.sum(1) + gram[gram.diagonal().argmax()] * (1 + torch.arange(len(gram), device=w.device) / len(gram))
-        v = _unit(v)
+        place = torch.arange(1, len(gram) + 1, device=w.device, dtype=w.dtype)
+        v = _unit(gram @ place.square().sin())  # rows that mirror each other would cancel in a start with a pattern
         for number in range(1, _ITERATIONS + 1):
             before, v = v, _unit(gram @ v)
-            if number % _LOOK == 0 and bool((v - before).abs().max() <= 4 * torch.finfo(w.dtype).eps):
+            if number % _LOOK == 0 and not bool((v - before).abs().max() > 4 * torch.finfo(w.dtype).eps):
                 break
         if w.shape[0] <= w.shape[1]:
             return v, _unit(w.T @ v)
@@ -66,4 +78,4 @@ def _unit(v: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(v)
     first = torch.zeros_like(v)
     first[0] = 1.0
-    return torch.where(norm > 0, v / torch.where(norm > 0, norm, 1.0), first)
+    return torch.where(norm == 0, first, v / torch.where(norm == 0, 1.0, norm))

@@ -127,6 +127,8 @@ def check_constraint_at(rule: Constraint, w: Tensor) -> None:
     rule.project_(in_place)
     _require(_close(in_place, inside), rule, f"differs in place, where it gives {in_place}", w)
     _require(float(rule.violation(w)) >= 0, rule, "has a negative violation", w)
+    found = _close(inside, w) or float(rule.violation(w)) > 0
+    _require(found, rule, f"has a violation of 0 where it moves the weight, to {inside}", w)
     zero = torch.zeros_like(w)
     _require(bool(rule(zero).isfinite().all()), rule, "gives numbers that are not finite", zero)
 
@@ -178,7 +180,11 @@ def _check_prox(rule: Penalty, w: Tensor) -> None:
     if not rule.one_step_size:
         steps.append(torch.linspace(0.01, 0.5, max(1, w.numel()), dtype=w.dtype).view(w.shape))
     for step in steps:
+        before = w.clone()
         z = rule.prox(w, step)
+        _require(torch.equal(w, before), rule, "writes into the weight in its prox", before)
+        kept = not rule.prox_keeps_signs or bool((z * w >= 0).all())
+        _require(kept, rule, f"says prox_keeps_signs, but has a prox of {z} at step {step}", w)
         _require(z.shape == w.shape and z.dtype == w.dtype, rule, "has a prox unlike its weight", w)
 
         def cost(x: Tensor, step: float | Tensor = step) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
-from regtorch.norms import as_rows, is_submatrix, reduced
+from regtorch.norms import as_rows, check_shape, is_submatrix, reduced
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,6 +41,7 @@ class Part(Constraint):
         return self.rule.by_unit
 
     def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        check_shape(self.rule.name, w, "mask", self.mask)
         mask = self.mask.to(w.device)
         return torch.where(mask, w, self.rule.neutral), mask
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.norms import matrix
 from regtorch.rule import check_real, nonnegative, wide
-from regtorch.singular import may_look, with_singular
+from regtorch.singular import may_look, spectral_norm, with_singular
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -80,7 +80,7 @@ class SpectralMax(Constraint):
         v = self._matrix(w)
         if not v.numel():
             return w.clone()
-        inside = torch.linalg.matrix_norm(v.detach(), 2) <= self._most(v, w.dtype)
+        inside = spectral_norm(v.detach()) <= self._most(v, w.dtype)
         if may_look() and bool(inside):
             return w.clone()
         clipped = with_singular(v, lambda values: values.clamp(max=self.max_value))
@@ -92,6 +92,6 @@ class SpectralMax(Constraint):
         v = self._matrix(w)
         if not v.numel():
             return wide(w).sum()
-        largest = torch.linalg.matrix_norm(v, 2)
+        largest = spectral_norm(v)
         above = torch.where(largest <= self._most(v, w.dtype), 0.0, largest - self.max_value)
         return above.to(wide(w).dtype)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from regtorch.norms import check_shape
 from regtorch.penalties.base import Penalty
 from regtorch.rule import check_real, wide
 
@@ -24,6 +25,11 @@ class _Anchored(Penalty):
 
     lam: float
     start: Named | Tensor | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start is not None:
+            _check_named(self.name, "start", self.start)
 
     @property
     def by_unit(self) -> bool:
@@ -48,6 +54,7 @@ class _Anchored(Penalty):
                 f"{self.name} needs the weights to measure from: bind it with .on(model), or give start=tensor to use "
                 "it as a function"
             )
+        check_shape(self.name, w, "start", start)
         return wide(w) - start.to(w.device), self.importance()
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -55,6 +62,7 @@ class _Anchored(Penalty):
 
         Raises:
             TypeError: there is no w₀, or `w` does not hold real floating-point numbers.
+            ValueError: `w` has another shape than w₀.
         """
         distance, f = self._at(w)
         return self.lam * (f * distance.square()).sum()
@@ -74,6 +82,14 @@ class _Anchored(Penalty):
         made = object.__new__(type(self))
         made._set(**{**vars(self), "start": wide(start.detach()).clone(), **more})
         return made
+
+
+def _check_named(owner: str, argument: str, value: object) -> None:
+    if not isinstance(value, Tensor | Mapping):
+        raise TypeError(
+            f"{owner}: {argument} must be a dict of tensors by the model's names, or a tensor, received "
+            f"{type(value).__name__}; give model.state_dict() of a model"
+        )
 
 
 def _of(given: Named | Tensor, argument: str, owner: str, name: str, w: Tensor) -> Tensor:
@@ -99,7 +115,7 @@ class L2SP(_Anchored):
         select: which weights.
 
     Raises:
-        TypeError: `lam` is not a number.
+        TypeError: `lam` is not a number, or `start` neither a dict nor a tensor.
         ValueError: `lam` is negative, infinite or NaN; at binding: `start` lacks a weight, or has it in another shape.
 
     Example:
@@ -131,7 +147,7 @@ class EWC(_Anchored):
         select: which weights.
 
     Raises:
-        TypeError: `lam` is not a number.
+        TypeError: `lam` is not a number, or `fisher` or `start` neither a dict nor a tensor.
         ValueError: `lam` is negative, infinite or NaN; at binding: `fisher` or `start` lacks a weight, or has it in
             another shape.
 
@@ -149,9 +165,14 @@ class EWC(_Anchored):
     fisher: Named | Tensor = field(default_factory=dict, repr=False)
     start: Named | Tensor | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_named(self.name, "fisher", self.fisher)
+
     def importance(self) -> Tensor | float:
         """The diagonal of the Fisher information."""
-        assert isinstance(self.fisher, Tensor), "_at() comes first"
+        if not isinstance(self.fisher, Tensor):
+            raise TypeError("EWC: bind it with .on(model), or give fisher=tensor to use it as a function")
         return self.fisher
 
     def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from regtorch.bind import BoundPenalty
 
-__all__ = ["Penalty", "nonzero", "zero"]
+__all__ = ["Penalty", "nonzero", "one_number", "zero"]
 
 
 class Penalty(Strengths, Rule):
@@ -107,14 +107,14 @@ class Penalty(Strengths, Rule):
 
         At a kink it is 0 in our closed forms, and what autograd says elsewhere.
         """
-        return torch.func.grad(lambda v: self(v))(wide(w.detach())).to(w.dtype)
+        return torch.func.grad(lambda v: one_number(self, self(v)))(wide(w.detach())).to(w.dtype)
 
     @torch.no_grad()
     def add_grad_(
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:
         """Add factor · `self.grad(w)` to `into`, in place; overridden where that needs no copy of the weight."""
-        into.add_(self.grad(w).mul_(factor))
+        into.add_(self.grad(w) * factor)  # a new tensor: `grad` may give what it keeps, or the weight itself
 
     def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
         """The same for many weights; overridden where many at once are faster."""
@@ -159,6 +159,23 @@ class Penalty(Strengths, Rule):
         from regtorch.bind import BoundPenalty  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
 
         return BoundPenalty(self, model)
+
+
+def one_number(rule: Penalty, value: object, of: str = "") -> Tensor:
+    """What a penalty gives, checked.
+
+    Args:
+        rule: the penalty.
+        value: what it gives.
+        of: of what, for the message.
+
+    Raises:
+        TypeError: it is no tensor without dims.
+    """
+    if not isinstance(value, Tensor) or value.ndim:
+        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise TypeError(f"{rule!r} must give one number, a tensor without dims, but{of} it gives {what}; sum it")
+    return value
 
 
 def zero(w: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class GroupLasso(Penalty):
         """True unless `dim` names the dims itself."""
         return self.dim is None
 
-    def _groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    def groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """A view of `w` with the dims that a group is made of."""
         dims = reduced(self.name, w, self.dim)
         if self.blocks == 1:
@@ -83,13 +83,13 @@ class GroupLasso(Penalty):
 
     def _units(self, w: Tensor) -> tuple[Units, tuple[int, ...], float]:
         """The groups, the dims they are made of, and λ √n_g."""
-        w, dims = self._groups(w)
+        w, dims = self.groups(w)
         return units(w, dims), dims, self.lam * math.sqrt(math.prod([w.shape[d] for d in dims]))
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The value; its gradient at a zero unit is 0. A unit with an infinite or NaN number costs that."""
         if not self.active:
-            self._groups(w)
+            self.groups(w)
             return zero(wide(w))
         found, _, strength = self._units(w)
         return (strength * found.length.sum()).to(found.w.dtype)
@@ -106,7 +106,7 @@ class GroupLasso(Penalty):
     ) -> None:
         """One norm and one fused multiply-add, no copy of the weight unless a norm is far from 1."""
         found, _, strength = self._units(w)
-        (w, _), (into, _) = self._groups(w), self._groups(into)
+        (w, _), (into, _) = self.groups(w), self.groups(into)
         pull = found.factor(strength, strength)
         if pull is None:
             into.add_(found.of_length(strength).mul_(factor).to(w.dtype))
@@ -117,7 +117,7 @@ class GroupLasso(Penalty):
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The largest norm of a group of g, over √n_g."""
-        g, dims = self._groups(g)
+        g, dims = self.groups(g)
         return units(g, dims).length.max() / math.sqrt(math.prod([g.shape[d] for d in dims]))
 
     def prox(
@@ -128,8 +128,8 @@ class GroupLasso(Penalty):
         if not w.numel():
             return w.clone()
         if isinstance(step, Tensor) and step.ndim:
-            step, _ = self._groups(step)
-        threshold, v = _product(step, strength, found.w), wide(self._groups(w.detach())[0])
+            step, _ = self.groups(step)
+        threshold, v = _product(step, strength, found.w), wide(self.groups(w.detach())[0])
         if threshold.ndim == 0:
             norm = found.length
             new = v * torch.where(norm <= threshold, 0.0, 1 - threshold / nonzero(norm))

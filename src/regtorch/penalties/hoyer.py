@@ -1,4 +1,4 @@
-"""Hoyer's measures of sparsity, which do not change when a weight is scaled."""
+"""Hoyer's measures of sparsity, which do not change when a weight is scaled; so each is first brought near 1."""
 
 from __future__ import annotations
 
@@ -38,16 +38,26 @@ class _OfNorms(Penalty):
         """The value; 0 of a weight that is 0."""
         check_real(self.name, w)
         v = wide(w)
-        if not self.active:
+        if not self.active or not v.numel():
             return zero(v)
+        v = v / _size(v)
         return self.strengths["lam"] * self.of_norms(v.abs().sum(), nonzero(torch.linalg.vector_norm(v)))
 
     def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """By the chain rule from sign(w) and w/‖w‖₂; 0 of a weight that is 0."""
         v = wide(w.detach())
+        if not v.numel():
+            return torch.zeros_like(w)
+        size = _size(v)
+        v = v / size
         l2 = nonzero(torch.linalg.vector_norm(v))
         by_l1, by_l2 = self.slopes(v.abs().sum(), l2)
-        return (self.strengths["lam"] * (by_l1 * v.sign() + (by_l2 / l2) * v)).to(w.dtype)
+        return (self.strengths["lam"] * (by_l1 * v.sign() + (by_l2 / l2) * v) / size).to(w.dtype)
+
+
+def _size(v: Tensor) -> Tensor:
+    """The largest number, so that no square overflows, and none that counts vanishes."""
+    return nonzero(v.detach().abs().amax())
 
 
 @dataclass(frozen=True, repr=False)

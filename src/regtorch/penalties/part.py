@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from regtorch.norms import is_submatrix
+from regtorch.norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
 
 if TYPE_CHECKING:
@@ -85,7 +85,16 @@ class Part(Around):
         """Not of a rule that mixes rows and columns, unless the part is a matrix of some of both."""
         return self.rule.has_prox and (not self.mixes or is_submatrix(self.mask))
 
+    def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """Not known.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"the strength that empties a part of a weight is not known ({self!r}); take the rule itself")
+
     def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        check_shape(self.name, w, "mask", self.mask)
         mask, neutral = self.mask.to(w.device), self.rule.neutral
         return torch.where(mask, w, neutral.to(w.device) if isinstance(neutral, Tensor) else neutral), mask
 

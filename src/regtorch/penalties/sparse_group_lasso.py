@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.norms import reduced
 from regtorch.penalties.base import Penalty
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.group_lasso import GroupLasso
@@ -79,7 +78,7 @@ class SparseGroupLasso(Penalty):
         return l1.grad(w) + group.grad(w) if self.lam else l1.grad(w)
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The λ that does, with an l1 in the same ratio r to it: of each unit where ‖S(g_u, rλ)‖₂ = λ √fan_in.
+        """The λ that does, with an l1 in the same ratio r to it: of each group where ‖S(g, rλ)‖₂ = λ √n_g.
 
         S is soft thresholding. The left falls and the right rises with λ, so that bisection finds it to the last bit.
 
@@ -88,7 +87,8 @@ class SparseGroupLasso(Penalty):
         """
         if not self.lam:
             raise TypeError(f"{self!r}: lam is 0, so that no lam empties a weight; take L1, or a lam above 0")
-        dims, ratio = reduced(self.name, g, self.dim), self.l1 / self.lam
+        g, dims = self._parts()[1].groups(g)
+        ratio = self.l1 / self.lam
         v = g.abs().double()
         root = math.sqrt(math.prod([g.shape[d] for d in dims]))
         low = torch.zeros_like(v.amax(dims, keepdim=True))

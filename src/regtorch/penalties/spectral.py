@@ -11,7 +11,7 @@ from torch import Tensor
 from regtorch.norms import matrix
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-from regtorch.singular import largest_singular, precise, with_singular
+from regtorch.singular import largest_singular, precise, spectral_norm, svd, with_singular
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -93,9 +93,9 @@ class NuclearNorm(Penalty):
     @staticmethod
     def _direction(v: Tensor) -> Tensor:
         """U Vᵀ over the singular values that are not 0 within rounding."""
-        left, values, right = torch.linalg.svd(v, full_matrices=False)
+        left, values, right = svd(v)
         rounding = torch.finfo(v.dtype).eps * max(v.shape) * values.amax(-1, keepdim=True)
-        return (left * (values > rounding)) @ right
+        return (left * torch.where(values <= rounding, 0.0, values / values)) @ right
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """λ U Vᵀ."""
@@ -107,7 +107,7 @@ class NuclearNorm(Penalty):
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The largest singular value of g."""
-        return torch.linalg.matrix_norm(matrix(wide(g)), 2)
+        return spectral_norm(matrix(wide(g)))
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]

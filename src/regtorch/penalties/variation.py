@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from regtorch.norms import check_shape
 from regtorch.penalties.base import Penalty, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.levels import smoothed
@@ -57,6 +58,8 @@ class _Variation(Penalty):
                 f"{self.name}: dim must name a dim of the weight, received dim={dim} for a weight of shape "
                 f"{tuple(w.shape)}"
             )
+        if self._mask is not None:
+            check_shape(self.name, w, "mask", self._mask)
         return wide(w) if self._mask is None else torch.where(self._mask.to(w.device), wide(w), 0.0)
 
     def _links(self, like: Tensor) -> Tensor:
