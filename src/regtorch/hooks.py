@@ -7,7 +7,7 @@ the optimizer object: `copy.deepcopy(optimizer)` and pickling drop them, as they
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -142,7 +142,7 @@ def attach(
     return handle
 
 
-def _strangers(optimizer: Optimizer, parts: Sequence[Any]) -> str:
+def _strangers(optimizer: Optimizer, parts: Iterable[Any]) -> str:
     """The weights among a rule's that the optimizer does not own, and on which another one must act."""
     owned = owned_by(optimizer)
     names = dict.fromkeys(name for part in parts for name, p in part.leaves() if id(p) not in owned)
