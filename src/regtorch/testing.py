@@ -125,7 +125,7 @@ def check_constraint_at(rule: Constraint, w: Tensor) -> None:
         _require(left <= 1e-9 * (1 + float(inside.abs().max())), rule, f"leaves a violation of {left:g}", w)
     in_place = w.clone()
     rule.project_(in_place)
-    _require(_close(in_place, inside), rule, f"differs in place, where it gives {in_place}", w)
+    _require(_close(in_place, inside), rule, f"differs in place: {_unlike(in_place, inside, 'where it is called')}", w)
     _require(float(rule.violation(w)) >= 0, rule, "has a negative violation", w)
     found = _close(inside, w) or float(rule.violation(w)) > 0
     _require(found, rule, f"has a violation of 0 where it moves the weight, to {inside}", w)
@@ -154,7 +154,7 @@ def _check_gradient(rule: Penalty, w: Tensor, smooth: bool) -> None:
     value = rule(v)
     (expected,) = torch.autograd.grad(value, v)
     if not _close(g, expected):
-        _require(False, rule, f"has grad {g} where autograd says {expected}", w)
+        _require(False, rule, f"has grad {_unlike(g, expected, 'where autograd says')}", w)
     if smooth or bool((w != 0).all()):
         for direction in _directions(w):
             h = 1e-6 * max(1e-3, float(w.abs().max()))
@@ -220,6 +220,14 @@ def _directions(w: Tensor) -> Iterator[Tensor]:
 
 def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def _unlike(found: Tensor, expected: Tensor, other: str) -> str:
+    """The two numbers that differ most, and where."""
+    apart = (found - expected).abs().nan_to_num(nan=torch.inf, posinf=torch.inf).flatten()
+    where = int(apart.argmax())
+    index = [int(i) for i in torch.unravel_index(torch.tensor(where), found.shape)]
+    return f"{found.flatten()[where]:.6g} at {index} {other} {expected.flatten()[where]:.6g}"
 
 
 def _require(holds: bool, rule: object, fault: str, w: Tensor) -> None:

@@ -134,7 +134,7 @@ def _train(
         "regularized": {
             "weights": list(regularized),
             "parameters": sum(regularized.values()),
-            "initial_penalty": start_penalty,
+            "initial_penalty": None if module.penalises_outputs else start_penalty,
             "zeros": zeros,
             "sparsity": sum(share * regularized[name] for name, share in zeros.items()) / sum(regularized.values())
             if regularized

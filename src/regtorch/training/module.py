@@ -94,7 +94,7 @@ class RegularizedModule(LightningModule):
             )
         if schedule is not None and (inside := [p for p in penalties if isinstance(p, Activity | OutputRule)]):
             raise TypeError(
-                f"RegularizedModule: {inside[0]!r} is part of the loss and follows no schedule; leave it out"
+                f"RegularizedModule: {inside[0]!r} is part of the loss and follows no schedule; leave schedule out"
             )
         self.output_rules = OutputRules([rule for rule in penalties if isinstance(rule, OutputRule)])
         bound = [penalty.on(net) for penalty in penalties if not isinstance(penalty, OutputRule)]

@@ -78,7 +78,7 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
     if schedule is not None:
         if isinstance(penalty, Activity | OutputRule):
-            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and follows no schedule; leave it out")
+            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and has no schedule; give reg.schedule=null")
         remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
     if isinstance(penalty, InputPenalty) and cfg.compile:
         raise RunError(
