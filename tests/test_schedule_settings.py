@@ -112,7 +112,7 @@ def test_it_is_told_and_recorded(train: CommandLine):
                 "reg.schedule=warmup:5",
                 "reg.penalty={_target_:regtorch.Activity,penalty:{_target_:regtorch.L2,lam:0.1},select:'type:Linear'}",
             ),
-            "is part of the loss and follows no schedule",
+            "is part of the loss and has no schedule",
         ),
     ],
 )
