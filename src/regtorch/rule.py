@@ -26,10 +26,8 @@ class Formula(ABC):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a subclass the dataclass that its annotations describe, unless it is one or has its own `__init__`."""
-        for kind in reversed(cls.__mro__):
-            if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
-                dataclass(frozen=True, repr=False, eq=False)(kind)
+        """First complete the class."""
+        complete(cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027
@@ -115,6 +113,17 @@ class Strengths(Formula):
         scaled = copy(self)
         scaled._set(**{key: factor * value for key, value in self.strengths.items()})
         return scaled
+
+
+def complete(rule: type[Formula]) -> None:
+    """Make a class the dataclass that its annotations describe, unless it is one or has its own `__init__`.
+
+    It happens when the first rule is made, as `@dataclass` may follow the class; before that, call it to know the
+    arguments.
+    """
+    for kind in reversed(rule.__mro__):
+        if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
+            dataclass(frozen=True, repr=False, eq=False)(kind)
 
 
 def _given(rule: Formula, f: Field[Any]) -> bool:

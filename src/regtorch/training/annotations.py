@@ -8,6 +8,7 @@ from numbers import Number
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
+from regtorch.rule import Formula, complete
 from regtorch.training.kinds import NULL, NUMBER, OBJECT, SWITCH, TEXT, WHOLE, Kind, choice, fixed, several
 
 __all__ = ["hints_of", "kind_of", "parameters_of"]
@@ -21,6 +22,8 @@ _MAPPING = Kind(lambda value: isinstance(value, Mapping), ("a mapping such as {a
 @cache
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The arguments of a class or function; empty where it does not tell them, as some built-in ones."""
+    if isinstance(target, type) and issubclass(target, Formula):
+        complete(target)
     try:
         return inspect.signature(target).parameters
     except (TypeError, ValueError):
@@ -30,11 +33,12 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 @cache
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The annotations of its arguments; one that cannot be evaluated is left out."""
+    parameters = parameters_of(target)
     function = target.__init__ if isinstance(target, type) else target
     function = inspect.unwrap(function)
     names = getattr(function, "__globals__", {})
     found = {}
-    for name, parameter in parameters_of(target).items():
+    for name, parameter in parameters.items():
         if parameter.annotation is not inspect.Parameter.empty:
             holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
             try:
