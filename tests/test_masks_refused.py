@@ -46,6 +46,7 @@ TRUE = torch.ones(2, 3) > 0
         ),
         (bind({"0.weight": torch.eye(2, 3) > 0}, rt.SpectralMax()), ValueError, "some rows times some columns"),
         (lambda: rt.masked(rt.L1(0.1), {"w": TRUE})(torch.ones(2, 3)), TypeError, "bind it with .on"),
+        (lambda: rt.masked(rt.L1(0.1), TRUE)(torch.ones(3, 2)), ValueError, r"mask of 'w' .* shape \(3, 2\), received"),
     ],
 )
 def test_bad_masks(make: Callable[[], object], error: type[Exception], message: str):

@@ -276,3 +276,9 @@ def test_an_activity_of_any_function():
     same = rt.Activity(rt.L2(0.1), select="type:Tanh").on(model)
     model(x)
     close(reg(), same())
+
+
+def test_a_constraint_asks_for_output_units_only_where_it_says_so():
+    table = nn.ParameterList([torch.tensor([[3.0, 0.5]])])
+    Loose(select="all").on(table).project_()
+    assert torch.equal(table[0], torch.tensor([[2.0, 0.5]]))
