@@ -64,3 +64,10 @@ def test_what_has_no_proximal_step_is_refused_when_it_is_attached():
     with pytest.raises(TypeError, match="one step size for a whole weight alone"):
         rt.masked(rt.NuclearNorm(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
     rt.masked(rt.L1(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
+
+
+@pytest.mark.parametrize("rule", [rt.MaxNorm(1.0), rt.NonNeg(), rt.MaxNorm(1.0, dim=0)])
+def test_a_part_is_told_apart_and_asks_for_units_as_its_rule_does(rule: rt.Constraint):
+    part = rule.within(TRUE)
+    assert repr(part) == f"{rule!r} where a mask is True"
+    assert part.by_unit is rule.by_unit
