@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import regtorch as rt
+from regtorch import singular
 from regtorch.singular import largest_singular, may_look, with_singular
 from ways import close
 
@@ -37,3 +38,17 @@ def test_unchanged_values_give_the_matrix_back_and_zero_rows_and_columns_stay_ze
         found = with_singular(w, change)
         assert torch.equal(found == 0, w == 0)
     close(with_singular(w, lambda values: values), w)
+
+
+def test_the_iteration_ends_when_the_vectors_rest(monkeypatch: pytest.MonkeyPatch):
+    calls = 0
+    unit = singular._unit
+
+    def counted(v: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return unit(v)
+
+    monkeypatch.setattr(singular, "_unit", counted)
+    largest_singular(torch.diag(torch.tensor([1.0, 0.1, 0.1])))
+    assert calls < 40
