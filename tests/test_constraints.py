@@ -127,6 +127,7 @@ def test_max_norm_agrees_with_renorm():
         (lambda: rt.MaxNorm(1.0, dim=()), TypeError, "MaxNorm: dim must be None, an int or several ints"),
         (lambda: rt.MaxNorm(1.0, epsilon=float("nan")), ValueError, "MaxNorm: epsilon must be"),
         (lambda: rt.MinMaxNorm(2.0, 1.0), ValueError, "MinMaxNorm: min_value must not exceed max_value"),
+        (lambda: rt.Box("x"), TypeError, "^Box: low must be a finite number, received 'x' of type str"),
         (lambda: rt.MinMaxNorm(-1.0), ValueError, "received -1.0; norms and rates are not negative$"),
         (lambda: rt.MinMaxNorm(0.0, 1.0, rate=1.5), ValueError, "MinMaxNorm: rate must lie between 0 and 1"),
         (lambda: rt.MaxNorm(1.0, dim=True), TypeError, "MaxNorm: dim must be None, an int or several ints"),
