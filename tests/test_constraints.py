@@ -127,6 +127,8 @@ def test_max_norm_agrees_with_renorm():
         (lambda: rt.MaxNorm(1.0, dim=()), TypeError, "MaxNorm: dim must be None, an int or several ints"),
         (lambda: rt.MaxNorm(1.0, epsilon=float("nan")), ValueError, "MaxNorm: epsilon must be"),
         (lambda: rt.MinMaxNorm(2.0, 1.0), ValueError, "MinMaxNorm: min_value must not exceed max_value"),
+        (lambda: rt.Box("x"), TypeError, "^Box: low must be a finite number, received 'x' of type str"),
+        (lambda: rt.MinMaxNorm(-1.0), ValueError, "received -1.0; norms and rates are not negative$"),
         (lambda: rt.MinMaxNorm(0.0, 1.0, rate=1.5), ValueError, "MinMaxNorm: rate must lie between 0 and 1"),
         (lambda: rt.MaxNorm(1.0, dim=True), TypeError, "MaxNorm: dim must be None, an int or several ints"),
         (lambda: rt.MaxNorm(1.0, dim=4)(torch.ones(2, 2)), ValueError, "dim must name dims of the weight, each once"),
@@ -143,3 +145,18 @@ def test_repr_shows_what_was_given():
     assert repr(rt.MaxNorm(3.0)) == "MaxNorm(max_value=3.0)"
     assert repr(rt.MaxNorm(3.0, dim=[1, 2])) == "MaxNorm(max_value=3.0, dim=(1, 2))"
     assert issubclass(rt.MaxNorm, NormConstraint)
+
+
+def test_a_set_of_one_norm_or_one_number():
+    w = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
+    assert torch.equal(rt.MinMaxNorm(1.0, 1.0)(w), rt.UnitNorm()(w))
+    close(torch.linalg.vector_norm(rt.MinMaxNorm(2.0, 3.0)(w), dim=1), torch.tensor([3.0, 2.0]))
+    assert (rt.Box(0.5, 0.5)(w) == 0.5).all()
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.5])
+def test_beside_a_row_whose_norm_overflows_the_others_are_as_without_it(epsilon: float):
+    rule = rt.MaxNorm(1.0, epsilon=epsilon)
+    w = torch.randn(50, 7, generator=torch.Generator().manual_seed(0)) * 0.1  # inside the set
+    far = torch.full((1, 7), 1e25)
+    close(rule(torch.cat([w, far]))[:-1], rule(w), rtol=1e-6 if epsilon else 0, atol=0)

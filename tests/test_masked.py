@@ -278,3 +278,9 @@ def test_compiled_steps():
             step()
         results.append([p.detach() for p in net.parameters()])
     close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_left_out_breaks_no_bound():
+    rule = rt.masked(rt.Box(None, 0.5), torch.tensor([True, False]))
+    assert rule.violation(torch.tensor([0.25, 7.0])) == 0
+    assert repr(rule) == "masked(Box(low=None, high=0.5), <a mask of shape (2,)>)"

@@ -52,6 +52,7 @@ TRUE = torch.ones(2, 3) > 0
             "already; give one mask .* & second",
         ),
         (lambda: rt.masked(rt.masked(rt.NonNeg(), TRUE), TRUE), TypeError, "has masks already"),
+        (lambda: rt.masked(rt.L1(0.1), TRUE)(torch.ones(3, 2)), ValueError, r"mask of 'w' .* shape \(3, 2\), received"),
     ],
 )
 def test_bad_masks(make: Callable[[], object], error: type[Exception], message: str):
@@ -77,3 +78,10 @@ def test_largest_counts_weights_without_a_mask_too():
     assert rt.masked(rule, {"1.weight": torch.ones(9, 2) > 0}).on(net).names() == ["1.weight"]
     with pytest.raises(ValueError, match="select 'kernel largest:1' names no weight '0.weight'"):
         rt.masked(rule, {"0.weight": TRUE}).on(net)
+
+
+@pytest.mark.parametrize("rule", [rt.MaxNorm(1.0), rt.NonNeg(), rt.MaxNorm(1.0, dim=0)])
+def test_a_part_is_told_apart_and_asks_for_units_as_its_rule_does(rule: rt.Constraint):
+    part = rule.within(TRUE)
+    assert repr(part) == f"{rule!r} where a mask is True"
+    assert part.by_unit is rule.by_unit

@@ -301,3 +301,16 @@ def test_a_rule_that_is_not_bound_says_so():
     with pytest.raises(AttributeError, match=r"'L2' has no attribute 'attach'; bind it first, as in rule.on\(model\)"):
         rt.L2(0.1).attach(optim.SGD(model.parameters(), lr=0.1))
     assert not hasattr(rt.L2(0.1), "lamda")
+
+
+def test_a_constraint_asks_for_output_units_only_where_it_says_so():
+    table = nn.ParameterList([torch.tensor([[3.0, 0.5]])])
+    Loose(select="all").on(table).project_()
+    assert torch.equal(table[0], torch.tensor([[2.0, 0.5]]))
+
+
+def test_a_penalty_gets_units_first_unless_it_says_that_they_do_not_matter():
+    table = nn.ParameterDict({"w1": torch.ones(2, 3, 4)})
+    with pytest.raises(TypeError, match=r"which dim of the weight 'w1' .* leave it out"):
+        Bare(select="all").on(table)
+    assert type("Anywhere", (Bare,), {"by_unit": False})(select="all").on(table)() > 0

@@ -186,3 +186,27 @@ def test_what_is_no_strength_times_a_formula_says_so():
 
     with pytest.raises(TypeError, match="TwoStrengths is not a strength lam times a formula"):
         TwoStrengths().of_strength_one()
+
+
+def test_the_weight_decay_with_the_same_gradient():
+    w = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for rule in (rt.L2(0.3), rt.L1L2(l2=0.3)):
+        assert rule.weight_decay is not None
+        close(rule.grad(w), rule.weight_decay * w)
+    for rule in (rt.L1L2(0.1, 0.3), rt.L1(0.1), rt.Hoyer(0.1)):
+        assert rule.weight_decay is None
+
+
+@every(PENALTIES)
+def test_many_gradients_at_once_are_those_of_each(case: PenaltyCase):
+    ws = [torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    into = [torch.ones_like(w).requires_grad_() for w in ws]
+    with torch.no_grad():
+        case.rule.add_grads_(ws, into, 0.5)
+    for w, found in zip(ws, into, strict=True):
+        close(found.detach(), 1 + 0.5 * case.rule.grad(w))
+
+
+def test_what_no_strength_empties_says_so():
+    with pytest.raises(TypeError, match="L2 has no strength known to empty a weight; L1, L1L2, GroupLasso"):
+        rt.L2(0.1).emptied_by(torch.ones(2, 3))

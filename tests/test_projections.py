@@ -177,3 +177,19 @@ def test_its_derivative_is_that_of_differences(rule: rt.Constraint):
 @pytest.mark.parametrize("rule", [rt.L1Ball(0.8), rt.Simplex(0.8), rt.SpectralMax(0.8), rt.Box(-0.3, 0.4)], ids=str)
 def test_checked_as_a_rule_of_ones_own(rule: rt.Constraint):
     rt.testing.check_constraint(rule)
+
+
+@pytest.mark.parametrize("dtype", EXACT + HALF)
+def test_what_lies_outside_comes_in_however_small_the_bound(dtype: torch.dtype):
+    w = torch.full((2, 2), 0.01, dtype=dtype)
+    rule = rt.SpectralMax(1e-3)
+    assert rule.violation(w) > 0.018
+    assert float(torch.linalg.matrix_norm(rule(w).double(), 2)) < 1.01e-3
+    with pytest.raises(ValueError, match="received -1; give the largest singular value allowed, such as 1$"):
+        rt.SpectralMax(-1)
+
+
+def test_a_masked_simplex_knows_its_part_alone():
+    rule = rt.masked(rt.Simplex(1.0), torch.tensor([True, True, False]))
+    close(rule(torch.tensor([2.0, 1.0, 5.0])), torch.tensor([1.0, 0.0, 5.0]))
+    assert rule.violation(torch.tensor([0.25, 0.75, 5.0])) == 0

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import regtorch as rt
+from regtorch.roles import role_of
 from regtorch.weights import weights_of
 
 
@@ -186,3 +187,12 @@ def test_what_the_net_exempts_from_decay_is_in_the_receipt():
     assert line.format("") in rt.L2(0.1).on(Exempting()).receipt()
     assert line.format("0.") in rt.MaxNorm(1.0).on(nn.Sequential(Exempting())).receipt()
     assert "no_weight_decay" not in rt.L2(0.1, select="kernel -name:token*").on(Exempting()).receipt()
+
+
+def test_the_roles_are_decided_in_their_order():
+    class TokenEmbedding(Bare):
+        """A table of another library's."""
+
+    net = TokenEmbedding("bias", (3,))
+    assert role_of(net, "bias", net.get_parameter("bias")) == "embedding"
+    assert role_of(nn.Linear(2, 3), "weight", torch.ones(6)) == "other", "a flattened one has no rows"

@@ -60,3 +60,9 @@ def test_what_is_given_by_name_is_shown_where_it_is_not_the_default(rule: type[R
 @every({name: case for name, case in {**PENALTIES, **CONSTRAINTS}.items() if name != "Custom"})  # holds a function
 def test_what_is_printed_makes_the_same_rule(case: PenaltyCase | ConstraintCase):
     assert eval(repr(case.rule), vars(rt)) == case.rule
+
+
+@pytest.mark.parametrize("rule", DEFAULTS, ids=lambda rule: rule.__name__)
+def test_every_rule_checks_its_selection(rule: type[Rule]):
+    with pytest.raises(TypeError, match=f"{rule.__name__}: select must be a string"):
+        rule(select=3)

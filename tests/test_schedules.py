@@ -146,3 +146,9 @@ def test_a_compiled_step():
             step()
         results.append([p.detach() for p in model.parameters()])
     close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+def test_how_long_a_chain_is_and_how_it_prints():
+    assert (S.warmup(3) | S.cosine(4) | S.cosine(5)).steps == 12
+    assert (S.warmup(3) | S.step(4)).steps is None
+    assert repr(S.warmup(3) | S.cosine(4)) == "warmup(3) | cosine(4, 0)"

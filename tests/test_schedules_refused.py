@@ -102,3 +102,15 @@ def test_a_number_of_steps_without_a_factor_is_refused():
 def test_a_growth_beyond_every_float():
     with pytest.raises(ValueError, match=r"step\(1, 10\) after 400 steps: its factor must be a finite number"):
         S.factor_at(S.step(1, 10.0), 400)
+
+
+@pytest.mark.parametrize("make", [S.linear, S.warmup, S.cosine, S.step])
+def test_no_steps_are_refused(make: Callable[..., Any]):
+    arguments = (0.0, 1.0, 0) if make is S.linear else (0,)
+    with pytest.raises(ValueError, match=f"{make.__name__}: .* must be a whole number of at least 1, received 0"):
+        make(*arguments)
+
+
+def test_a_function_is_named_by_its_own_name():
+    with pytest.raises(ValueError, match=r"schedule bad_at\.<locals>\.<lambda> after 3 steps"):
+        S.factor_at(bad_at(3, -1.0), 3)

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+import regtorch as rt
 from regtorch.training import settings
 from regtorch.training.calls import check_call
 from regtorch.training.errors import RunError
@@ -271,3 +272,19 @@ def test_annotations_say_what_an_argument_can_be(argument: str, right: tuple[Any
     for value in wrong:
         with pytest.raises(RunError, match=rf"^odd\.{argument}: expected .*, received "):
             check_call("odd", {**node, argument: value})
+
+
+class OfAnnotations(rt.Penalty):
+    """A rule of one's own that no test has made yet."""
+
+    lam: float = 0.01
+
+    def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        return self.lam * w.square().sum()
+
+
+def test_the_arguments_of_a_rule_of_annotations_are_known_before_one_is_made():
+    node = {"_target_": f"{__name__}.OfAnnotations", "lam": 0.1, "select": "bias"}
+    check_call("reg.penalty", node)
+    with pytest.raises(RunError, match=r"reg\.penalty\.lam: expected a finite number, received 'x'"):
+        check_call("reg.penalty", {**node, "lam": "x"})

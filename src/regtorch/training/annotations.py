@@ -30,11 +30,12 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 @cache
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The annotations of its arguments; one that cannot be evaluated is left out."""
+    parameters = parameters_of(target)
     function = target.__init__ if isinstance(target, type) else target
     function = inspect.unwrap(function)
     names = getattr(function, "__globals__", {})
     found = {}
-    for name, parameter in parameters_of(target).items():
+    for name, parameter in parameters.items():
         if parameter.annotation is not inspect.Parameter.empty:
             holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
             try:
