@@ -27,6 +27,8 @@ def test_the_elastic_net_ends_where_scikit_learns_does(share: float):
     alphas, coefficients, _ = enet_path(x.numpy(), y.numpy()[:, 0], l1_ratio=share, eps=0.9, alphas=9, tol=1e-12)
     rule = rt.L1L2(l1=0.3, l2=0.5)
     assert rt.lam_max(model, squared, [(x, y)], rule) == pytest.approx(alphas[0] * share, rel=1e-12)
+    as_there = rt.lam_max(model, squared, [(x, y)], rt.ElasticNet(0.3, share))
+    assert as_there == pytest.approx(alphas[0], rel=1e-12)
     assert abs(coefficients[:, 0]).max() == 0
     assert abs(coefficients[:, -1]).max() > 0
 

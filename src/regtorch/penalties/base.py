@@ -146,8 +146,8 @@ class Penalty(Strengths, Rule):
             TypeError: it makes no zeros, or its dual norm is not known.
         """
         raise TypeError(
-            f"{self.name} has no strength known to empty a weight; L1, L1L2, GroupLasso, SparseGroupLasso and "
-            "NuclearNorm have one"
+            f"{self.name} has no strength known to empty a weight; L1, L1L2, ElasticNet, GroupLasso, "
+            "SparseGroupLasso and NuclearNorm have one"
         )
 
     def on(self, model: nn.Module) -> BoundPenalty:

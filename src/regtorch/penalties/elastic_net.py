@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from torch import Tensor
 
 from regtorch.conventions import convert
 from regtorch.penalties.elementwise import Elementwise
 from regtorch.rule import nonnegative
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["ElasticNet"]
 
@@ -65,3 +70,13 @@ class ElasticNet(Elementwise):
         l1, l2 = self.coefficients
         made._set(alpha=factor * self.alpha, _coefficients=(factor * l1, factor * l2))
         return made
+
+    def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The α that does: the largest |g| over l1_ratio.
+
+        Raises:
+            TypeError: `l1_ratio` is 0, as Σw² makes no zeros.
+        """
+        if not self.l1_ratio:
+            raise TypeError(f"{self!r} makes no zeros, as its l1_ratio is 0")
+        return g.abs().max() / self.l1_ratio
