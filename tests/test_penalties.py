@@ -208,5 +208,5 @@ def test_many_gradients_at_once_are_those_of_each(case: PenaltyCase):
 
 
 def test_what_no_strength_empties_says_so():
-    with pytest.raises(TypeError, match="L2 has no strength known to empty a weight; L1, L1L2, GroupLasso"):
+    with pytest.raises(TypeError, match="L2 has no strength known to empty a weight; L1, L1L2, ElasticNet"):
         rt.L2(0.1).emptied_by(torch.ones(2, 3))
