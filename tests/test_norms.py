@@ -128,6 +128,14 @@ def test_a_tiny_unit_goes_to_zero(magnitude: float):
     assert (rt.GroupLasso(0.1).prox(w, torch.full((1, 2), 0.1)) == 0).all()
 
 
+@pytest.mark.parametrize("per_coordinate", [False, True])
+def test_a_norm_and_a_threshold_beyond_the_dtype_are_compared(per_coordinate: bool):
+    w = torch.full((1, 18), 9.2e37)  # of norm 3.9e38, where the largest float32 is 3.4e38
+    for step, kept in ((1e30, 0.0), (0.9e30, 1 - 0.9e38 / 9.2e37)):  # the threshold is step·1e8·√18
+        t = torch.full_like(w, step) if per_coordinate else step
+        torch.testing.assert_close(rt.GroupLasso(1e8).prox(w, t), kept * w, rtol=1e-5, atol=0)
+
+
 @given(
     w=any_magnitude(DTYPES),
     lam=st.floats(-320, 300).map(lambda e: 10.0**e),

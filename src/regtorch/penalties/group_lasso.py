@@ -127,6 +127,10 @@ class GroupLasso(Penalty):
         found, dims, strength = self._units(w.detach())
         if not w.numel():
             return w.clone()
+        if found.scale is not None and found.w.dtype == torch.float32 and w.device.type != "mps":
+            # Norms and thresholds may lie beyond a float32, and are compared where both are numbers.
+            exact = self.prox(w.double(), step.double() if isinstance(step, Tensor) else step)
+            return exact.to(w.dtype)
         if isinstance(step, Tensor) and step.ndim:
             step, _ = self.groups(step)
         threshold, v = _product(step, strength, found.w), wide(self.groups(w.detach())[0])
