@@ -32,7 +32,7 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # `penalty.on(model)` is a convenience that needs the floor above when it is called; a rule's part is such a rule.
-STEPS_UP = {(rules, "bind") for rules in ("penalties", "constraints", "masked")}
+STEPS_UP = {("penalties", "bind"), ("constraints", "bind"), ("masked", "bound")}
 STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
 FILES = [path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py"]
 

@@ -46,6 +46,8 @@ class Bound(ABC):
                 raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
 
         self._check_units()
+        if isinstance(rule, Masked):
+            rule.check_names(self)
 
     def part_of(self, weight: Weight) -> Tensor | None:
         """The mask of a weight, laid out as the rule reads the weight; None where the rule has no masks."""
@@ -102,8 +104,10 @@ class Bound(ABC):
         joined = [weight for weight in self.selection.chosen if weight.name not in before]
         change = f"{', '.join(weight.name for weight in joined) or 'no weight'} joined, unfrozen, "
         if not any(told.startswith(change) for told in self.changes):  # once of those that are frozen in turn, as GANs'
-            owned = owned_by(optimizer) if optimizer else ()
-            strangers = [w.name for w in joined if optimizer and not any(id(p) in owned for p in w.leaves(self.model))]
+            owned = None if optimizer is None else owned_by(optimizer)
+            strangers = (
+                [] if owned is None else [w.name for w in joined if owned.isdisjoint(map(id, w.leaves(self.model)))]
+            )
             left_out = f", which does not own {', '.join(strangers)}: add_param_group" if strangers else ""
             self.changes.append(change + when + left_out)
 

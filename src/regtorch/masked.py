@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
@@ -16,7 +16,7 @@ from regtorch.penalties.part import Around
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from regtorch.bind import BoundConstraint, BoundPenalty
+    from regtorch.bound import Bound
 
 __all__ = ["Masked", "MaskedConstraint", "MaskedPenalty", "masked"]
 
@@ -107,7 +107,7 @@ class Masked:
             return select  # which is refused at binding, where an alternative is empty
         return "|".join(f"{one.strip()} name:{glob.escape(name)}" for one in select.split("|") for name in masks)
 
-    def _check_names(self, bound: Any) -> None:
+    def check_names(self, bound: Bound) -> None:
         """Refuse masks that would act on nothing, perhaps by a slip."""
         weights = (*bound.selection.chosen, *bound.selection.dormant)
         known = {name for weight in weights for name in weight.names}
@@ -139,17 +139,6 @@ class MaskedPenalty(Masked, Around):
         """The penalty of the part of one weight, whose mask is the only one."""
         return self.rule.for_weight(name, w).within(self._own(w))
 
-    def on(self, model: nn.Module) -> BoundPenalty:
-        """Bind to the weights that have a mask.
-
-        Raises:
-            SelectionError: the rule's `select` is not understood or matches none of them.
-            ValueError: a mask does not fit.
-        """
-        bound = super().on(model)
-        self._check_names(bound)
-        return bound
-
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         """The value of the part."""
         return self.rule.within(self._own(w))(w)
@@ -179,17 +168,6 @@ class MaskedConstraint(Masked, Constraint):
     def by_unit(self) -> bool:
         """As of the rule inside."""
         return self.rule.by_unit
-
-    def on(self, model: nn.Module) -> BoundConstraint:
-        """Bind to the weights that have a mask.
-
-        Raises:
-            SelectionError: the rule's `select` is not understood or matches none of them.
-            ValueError: a mask does not fit.
-        """
-        bound = super().on(model)
-        self._check_names(bound)
-        return bound
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The part brought into the set."""

@@ -64,8 +64,8 @@ class Setting:
         own = [text for text in telling(first.run.overrides) if next(iter(parse([text]))) not in left_out]
         seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
         several = ["-m"] if len(seeds) > 1 else []
-        own_configs = [str(text) for text in first.run.summary.get("own_configs") or ()]
-        own_configs = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")] or own_configs
+        of_a_search = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")]
+        own_configs = of_a_search or [str(text) for text in first.run.summary.get("own_configs") or ()]
         of_seeds = [f"seed={','.join(seeds)}"] if seeds else []
         return program.command("train", [*several, *own_configs, *own, *of_seeds])
 
