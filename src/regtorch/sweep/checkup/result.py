@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from regtorch.app.record.command import command
+from regtorch.app.record.overrides import changed, without
 from regtorch.doctor.finding import SEVERITIES, Finding, Severity
 from regtorch.sweep.checkup.words import in_words
-from regtorch.sweep.overrides import parse
-from regtorch.training import program
 from regtorch.training.errors import sentence
 from regtorch.training.examination import Examination
 
@@ -91,7 +91,7 @@ class Checkup:
         change = (tried.overrides if tried is not None else ()) or blamed.override.split()
         if not change:
             return None
-        return program.command("train", _changed(self.overrides, change))
+        return command("train", changed(self.overrides, change))
 
 
 def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:
@@ -113,13 +113,7 @@ def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[li
 
 def own_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides that speak of the set-up: without the check-up's own keys."""
-    return [text for text in overrides if next(iter(parse([text]))) not in _OWN]
-
-
-def _changed(overrides: Sequence[str], change: Sequence[str]) -> list[str]:
-    """Overrides of a set-up, with a change in place of what they said on the same keys."""
-    said = parse(change)
-    return [*(text for text in overrides if next(iter(parse([text]))) not in said), *change]
+    return without(overrides, _OWN)
 
 
 def _counted(count: int, what: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from regtorch.app.record.files import RECEIPT
+from regtorch.app.record.json_file import node, number
 from regtorch.doctor.finding import SEVERITIES
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.collect import Diagnosis
-from regtorch.sweep.report.entry import Lost, node, number
+from regtorch.sweep.report.entry import Lost
 from regtorch.sweep.report.markup import code, command, count, details, prose
 from regtorch.sweep.report.settings import Experiment
 from regtorch.training.errors import sentence
-from regtorch.training.outputs import RECEIPT
 from regtorch.training.reading import is_there, read_text
 
 __all__ = ["of_doctor", "of_lost", "of_receipts", "of_unreadable"]
