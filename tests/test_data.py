@@ -13,13 +13,12 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import regtorch.data
+from places import ROOT
 from regtorch.data import CIFAR10, MNIST, ArraysDataModule, Digits, FashionMNIST
 from regtorch.data.arrays import Arrays
 from regtorch.data.batches import Batches
 from regtorch.data.images import adapt
 from regtorch.data.order import Order
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def digits(**options: Any) -> Digits:

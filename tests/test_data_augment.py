@@ -2,7 +2,6 @@
 
 import pickle
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,11 @@ from lightning.pytorch import Callback, Trainer
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from places import ROOT
 from regtorch.data import Augment, Digits
 from regtorch.training import RegularizedModule
 from regtorch.training.quiet import quiet
 
-ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING: dict[str, Any] = {
     "rotation": 15,
     "width_shift": 0.1,

@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import places
 from data_files import SHARED_DATA, snapshot, write_mnist
 from image_files import tree, write, write_zip
 from regtorch.data import (
@@ -19,7 +20,7 @@ from regtorch.data import (
     RockPaperScissors,
 )
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "data"
+CONF = places.CONF / "data"
 HANDS = {"paper": 10, "rock": 15, "scissors": 20}
 
 

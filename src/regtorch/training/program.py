@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import regtorch
+
 __all__ = ["INSTALLED", "command", "configs", "own_process"]
 
 INSTALLED = "REGTORCH_PROGRAM"  # set to a program's name where it was called as `regtorch NAME`, also for its processes
@@ -24,5 +26,6 @@ def own_process(name: str) -> list[str]:
 
 def configs() -> Path:
     """The folder of the configs: packed into a wheel, `conf/` of a checkout."""
-    packed = Path(__file__).parents[1] / "conf"
-    return packed if packed.is_dir() else Path(__file__).parents[3] / "conf"
+    package = Path(regtorch.__file__).parent
+    packed = package / "conf"
+    return packed if packed.is_dir() else package.parents[1] / "conf"

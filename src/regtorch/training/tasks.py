@@ -15,7 +15,6 @@ from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
 from torchmetrics.regression import R2Score
 
 from regtorch.rule import nonnegative
-from regtorch.training.errors import RunError
 
 __all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
 
@@ -106,14 +105,14 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
         num_classes: how many classes the data has; None for a regression.
 
     Raises:
-        RunError: outputs and targets do not fit.
+        ValueError: outputs and targets do not fit.
     """
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(targets):
         what = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise RunError(f"{net}: expected outputs of shape (N, width) for {len(targets)} samples, received {what}")
+        raise ValueError(f"{net}: expected outputs of shape (N, width) for {len(targets)} samples, received {what}")
     if targets.is_floating_point():
         if outputs.shape != targets.shape:
-            raise RunError(
+            raise ValueError(
                 f"{net} puts out {outputs.shape[1]} numbers a sample, the targets have the shape "
                 f"{list(targets.shape)}; choose a net with that many outputs, or data with classes"
             )
@@ -122,7 +121,7 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
     if outputs.shape[1] == 1 and classes == 2:
         return binary()
     if outputs.shape[1] < classes:
-        raise RunError(
+        raise ValueError(
             f"{net} puts out {outputs.shape[1]} classes, the labels have {classes}; "
             "choose a net with that many (model.net.num_classes='${data.num_classes}' where it has that argument)"
         )
