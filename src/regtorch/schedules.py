@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from regtorch.rule import nonnegative
+from regtorch.checks import integer, nonnegative
 
 __all__ = ["Schedule", "cosine", "factor_at", "linear", "step", "warmup"]
 
@@ -224,8 +224,4 @@ def _check(schedule: Schedule, *arguments: str) -> None:
 
 
 def _count(schedule: Schedule, argument: str) -> None:
-    value, owner = getattr(schedule, argument), type(schedule).__name__
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{owner}: {argument} must be a whole number of at least 1, received {value!r}")
-    if value < 1:
-        raise ValueError(f"{owner}: {argument} must be a whole number of at least 1, received {value!r}")
+    object.__setattr__(schedule, argument, integer(type(schedule).__name__, argument, getattr(schedule, argument)))

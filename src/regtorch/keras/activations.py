@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.origin import is_own
 from regtorch.keras.rounding import through_float32
-from regtorch.keras.shown import shown
 
 __all__ = ["Elementwise", "activation", "leaky", "rectifier"]
 

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
 from torchmetrics.regression import R2Score
 
-from regtorch.rule import nonnegative
+from regtorch.checks import number
 from regtorch.training.errors import RunError
 
 __all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
@@ -86,9 +86,7 @@ def smoothed(
     """
     if not label_smoothing:
         return task.loss if loss is None else loss
-    share = nonnegative("RegularizedModule", "label_smoothing", label_smoothing)
-    if share >= 1:
-        raise ValueError(f"label_smoothing: expected a share below 1, received {share:g}; 0.1 is usual")
+    share = number("RegularizedModule", "label_smoothing", label_smoothing, "0.1 is usual", low=0, high=1, below=True)
     if loss is not None:
         raise ValueError("label_smoothing: a loss of your own is taken as it is; let it smooth, and leave this out")
     if task.smoothed is None:

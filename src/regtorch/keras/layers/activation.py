@@ -20,7 +20,7 @@ def plain(spec: Spec) -> nn.Module:
 def relu(spec: Spec) -> nn.Module:
     """Keras's ReLU."""
     slope, threshold = spec.number("negative_slope", 0.0, 0.0), spec.number("threshold", 0.0, 0.0)
-    most = None if spec.get("max_value") is None else spec.number("max_value", least=0.0)
+    most = None if spec.get("max_value") is None else spec.number("max_value", low=0.0)
     return rectifier(slope, most, threshold, spec.version)
 
 

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def _rate(spec: Spec) -> float:
-    return spec.number("rate", least=0.0, most=1.0)
+    return spec.number("rate", low=0.0, high=1.0)
 
 
 def dropout(spec: Spec) -> nn.Module:
@@ -59,7 +59,7 @@ def gaussian(spec: Spec) -> nn.Module:
 
 def noise(spec: Spec) -> nn.Module:
     """Keras's GaussianNoise."""
-    return GaussianNoise(spec.number("stddev", least=0.0))
+    return GaussianNoise(spec.number("stddev", low=0.0))
 
 
 def alpha(spec: Spec) -> nn.Module:

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
-from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "pad_same"]

@@ -7,8 +7,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
-from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D"]
