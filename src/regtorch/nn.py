@@ -51,7 +51,6 @@ class _SpatialDropout(nn.Module):
         return torch.feature_dropout(x, self.rate, self.training)
 
     def extra_repr(self) -> str:
-        """The rate."""
         return f"rate={self.rate}"
 
 
@@ -126,7 +125,6 @@ class GaussianDropout(nn.Module):
         return x * (1 + (self.rate / (1 - self.rate)) ** 0.5 * torch.randn_like(x))
 
     def extra_repr(self) -> str:
-        """The rate."""
         return f"rate={self.rate}"
 
 
@@ -154,7 +152,6 @@ class GaussianNoise(nn.Module):
         return x + self.stddev * torch.randn_like(x) if self.training and self.stddev else x
 
     def extra_repr(self) -> str:
-        """The standard deviation."""
         return f"stddev={self.stddev}"
 
 

@@ -56,7 +56,6 @@ class Distance(ArraysDataModule):
         self._offset, self._scale = 0.0, 1e5
 
     def load(self) -> Splits:
-        """Draw the pairs."""
         inputs, metres = _pairs(self.samples, SPLIT_SEED)
         test_inputs, test_metres = _pairs(_TEST, SPLIT_SEED + 1)
         val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 2)

@@ -68,7 +68,6 @@ class Windows(ArraysDataModule):
         return self.balance * hits[0] + (1 - self.balance) * hits[1]
 
     def load(self) -> Splits:
-        """Draw the windows."""
         everything = self._draw(self.samples, SPLIT_SEED, in_order=self.sorted)
         val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 1)
         splits = Splits(

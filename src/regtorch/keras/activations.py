@@ -26,11 +26,9 @@ class Elementwise(nn.Module):
         self.name, self.function = name, function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """Keras's name."""
         return self.name
 
 

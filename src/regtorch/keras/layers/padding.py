@@ -47,13 +47,11 @@ class _Frame(nn.Module):
         self.sequences = self.n == 1 and spec.axes.channels_last
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad or crop."""
         x = x.mT if self.sequences else x
         x = F.pad(x, [self.sign * amount for pair in reversed(self.pairs) for amount in pair])
         return x.mT if self.sequences else x
 
     def extra_repr(self) -> str:
-        """The frame."""
         return f"{self.key}={self.pairs}"
 
 
@@ -69,36 +67,24 @@ def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
 
 
 class ZeroPadding1D(_Frame):
-    """Keras's ZeroPadding1D."""
-
     n, key, sign = 1, "padding", 1
 
 
 class ZeroPadding2D(_Frame):
-    """Keras's ZeroPadding2D."""
-
     n, key, sign = 2, "padding", 1
 
 
 class ZeroPadding3D(_Frame):
-    """Keras's ZeroPadding3D."""
-
     n, key, sign = 3, "padding", 1
 
 
 class Cropping1D(_Frame):
-    """Keras's Cropping1D."""
-
     n, key, sign = 1, "cropping", -1
 
 
 class Cropping2D(_Frame):
-    """Keras's Cropping2D."""
-
     n, key, sign = 2, "cropping", -1
 
 
 class Cropping3D(_Frame):
-    """Keras's Cropping3D."""
-
     n, key, sign = 3, "cropping", -1
