@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeGuard
 
 from torch import Tensor
 
-__all__ = ["ArgumentTypeError", "flag", "integer", "nonnegative", "number", "one_of", "shown", "sizes", "span"]
+__all__ = ["ArgumentTypeError", "flag", "integer", "nonnegative", "number", "one_of", "share", "shown", "sizes", "span"]
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 3, 8, 8, 6
@@ -78,6 +78,16 @@ def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switche
         ValueError: it is negative, infinite or NaN.
     """
     return number(owner, argument, value, hint, low=0)
+
+
+def share(owner: str, argument: str, value: object, hint: str = "", *, zero: bool = False) -> float:
+    """A number above 0, or of at least 0 where `zero` is true, and below 1.
+
+    Raises:
+        ArgumentTypeError: `value` is not a real number.
+        ValueError: it is out of that range.
+    """
+    return number(owner, argument, value, hint, low=0, high=1, above=not zero, below=True)
 
 
 def integer(owner: str, argument: str, value: object, hint: str = "", *, low: int = 1, high: int | None = None) -> int:

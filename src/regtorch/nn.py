@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from regtorch.checks import nonnegative, number
+from regtorch.checks import nonnegative, number, share
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -116,7 +116,7 @@ class GaussianDropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = number("GaussianDropout", "rate", rate, "at 1 the variance is infinite", low=0, high=1, below=True)
+        self.rate = share("GaussianDropout", "rate", rate, "at 1 the variance is infinite", zero=True)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Multiply `x` by noise."""

@@ -5,7 +5,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from regtorch.checks import integer, number
+from regtorch.checks import integer, share
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.options import Options
@@ -51,7 +51,7 @@ class Distance(ArraysDataModule):
         if self.num_classes is not None:
             raise ValueError(f"num_classes: {self.title} are numbers, expected null, received {self.num_classes}")
         self.samples = integer(self.title, "samples", samples, low=3)
-        self.val_share = number(self.title, "val_share", val_share, low=0, high=1, above=True, below=True)
+        self.val_share = share(self.title, "val_share", val_share)
         self.standardize = standardize
         self._offset, self._scale = 0.0, 1e5
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Unpack
 
 import torch
 
-from regtorch.checks import number, one_of, sizes
+from regtorch.checks import one_of, share, sizes
 from regtorch.data.arrays import Arrays, Splits, checked, named_classes
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.decode import Decoder
@@ -78,8 +78,8 @@ class ImageFolders(ArraysDataModule):
             min_size=(1, 1) if min_size is None else self._height_width("min_size", min_size),
             skip=on_error == "skip",
         )
-        self.val_share = number(self.title, "val_share", val_share, low=0, high=1, above=True, below=True)
-        self.test_share = number(self.title, "test_share", test_share, low=0, high=1, below=True)
+        self.val_share = share(self.title, "val_share", val_share)
+        self.test_share = share(self.title, "test_share", test_share, zero=True)
 
     @property
     def place(self) -> Path:

@@ -7,7 +7,7 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from regtorch.checks import number
+from regtorch.checks import share
 from regtorch.data.arrays import Arrays, Splits, checked, named_classes
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.errors import DataError, check_zip, reading
@@ -34,7 +34,7 @@ class Npz(ArraysDataModule):
 
     def __init__(self, dir: str = "data.npz", *, val_share: float = 0.2, **options: Unpack[ImageOptions]) -> None:
         super().__init__(dir, **options)
-        self.val_share = number(self.title, "val_share", val_share, low=0, high=1, above=True, below=True)
+        self.val_share = share(self.title, "val_share", val_share)
 
     def load(self) -> Splits:
         """Read the arrays and cut off the validation part."""

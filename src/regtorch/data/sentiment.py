@@ -10,7 +10,7 @@ from typing import ClassVar, Unpack
 
 import torch
 
-from regtorch.checks import integer, number
+from regtorch.checks import integer, share
 from regtorch.data.arrays import Arrays, Splits
 from regtorch.data.bag_of_words import present, vocabulary
 from regtorch.data.download import DownloadError
@@ -62,8 +62,8 @@ class Sentiment(FilesDataModule):
     ) -> None:
         super().__init__(dir, **(Options(num_classes=2) | options))
         self.max_words = integer(self.title, "max_words", max_words, low=2)
-        self.val_share = number(self.title, "val_share", val_share, low=0, high=1, above=True, below=True)
-        self.test_share = number(self.title, "test_share", test_share, low=0, high=1, above=True, below=True)
+        self.val_share = share(self.title, "val_share", val_share)
+        self.test_share = share(self.title, "test_share", test_share)
 
     def fetch(self, root: str) -> object:
         """Download the authors' archive and unpack its two files into `root`."""

@@ -6,7 +6,7 @@ from typing import Unpack
 
 import torch
 
-from regtorch.checks import integer, number
+from regtorch.checks import integer, number, share
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.options import Options
@@ -55,10 +55,10 @@ class Windows(ArraysDataModule):
         super().__init__(dir, **(Options(num_classes=2, batch_size=40) | options))
         self.samples = integer(self.title, "samples", samples, low=10)
         self.size = integer(self.title, "size", size, low=2)
-        self.balance = number(self.title, "balance", balance, low=0, high=1, above=True, below=True)
+        self.balance = share(self.title, "balance", balance)
         self.sorted = sorted
         self.signal = number(self.title, "signal", signal, low=0, above=True)
-        self.val_share = number(self.title, "val_share", val_share, low=0, high=1, above=True, below=True)
+        self.val_share = share(self.title, "val_share", val_share)
 
     @property
     def best_accuracy(self) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from regtorch.checks import number
+from regtorch.checks import share
 from regtorch.outputs.base import OutputPenalty, check_outputs
 from regtorch.penalties.base import zero
 
@@ -50,7 +50,7 @@ class KLSparsity(OutputPenalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(rho=number(self.name, "rho", self.rho, "0.05 is usual", low=0, high=1, above=True, below=True))
+        self._set(rho=share(self.name, "rho", self.rho, "0.05 is usual"))
 
     def __call__(self, output: Float[Tensor, "batch *units"]) -> Float[Tensor, ""]:
         """The value of activations; exactly 0 at strength 0, and of an empty batch."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from regtorch.checks import flag, nonnegative, number
+from regtorch.checks import flag, nonnegative, share
 
 __all__ = ["KerasOptimizer", "Parameters"]
 
@@ -41,7 +41,7 @@ class KerasOptimizer(Optimizer):
         name = type(self).__name__
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise TypeError(f"{name}: betas must be two numbers, received {betas!r}")
-        first, second = (number(name, "betas", beta, "give two such", low=0, high=1, below=True) for beta in betas)
+        first, second = (share(name, "betas", beta, "give two such", zero=True) for beta in betas)
         return first, second
 
     @abstractmethod
