@@ -237,7 +237,7 @@ def test_adapt_is_the_same_whole_or_in_chunks(monkeypatch: pytest.MonkeyPatch) -
     [
         ("num_classes", 5, "num_classes: digits has 10 classes, received 5"),
         ("batch_size", 0, "digits: batch_size must be a whole number of at least 1, received 0"),
-        ("resize", (2, 8, 8), "digits: resize's channels must be 1 or 3, received 2"),
+        ("resize", (2, 8, 8), "digits: resize must be (1 or 3 channels, height, width), received (2, 8, 8)"),
         (
             "resize",
             (784,),

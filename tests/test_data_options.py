@@ -23,6 +23,8 @@ from regtorch.data import (
 )
 from regtorch.data.datamodule import training_batches
 from regtorch.training.annotations import hints_of, parameters_of
+from regtorch.training.errors import RunError
+from regtorch.training.made import make, named
 
 COUNT = "must be a whole number of at least"
 
@@ -99,6 +101,21 @@ def test_defaults_that_differ() -> None:
     assert (RockPaperScissors().decoder.size, RockPaperScissors(size=(8, 9)).decoder.size) == ((224, 224), (8, 9))
     assert (Windows().batch_size, Windows(batch_size=7).batch_size) == (40, 7)
     assert (NotMNIST().val_size, MNIST().val_size) == (3_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"balance": 2}, "data.balance: expected a number above 0 and below 1, received 2"),
+        ({"num_classes": 3}, "data.num_classes: windows has 2 classes, received 3"),
+        ({"balance": 0.001, "samples": 10}, "data: balance and samples: the "),
+    ],
+)
+def test_the_program_names_the_setting(option: dict[str, Any], message: str) -> None:
+    node = {"_target_": "regtorch.data.Windows", **option}
+    with pytest.raises(RunError) as error, named("data", node):
+        make(node, "data", Windows).setup()
+    assert str(error.value).startswith(message)
 
 
 class Flip(nn.Module):

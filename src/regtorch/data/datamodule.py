@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from lightning import LightningDataModule
 
-from regtorch.checks import integer, one_of, sizes
+from regtorch.checks import integer, sizes
 from regtorch.data.arrays import Arrays, Batch, Splits, check_alike
 from regtorch.data.augment import Augment
 from regtorch.data.batches import Batches, fits
@@ -227,5 +227,6 @@ def training_batches(data: LightningDataModule, device: torch.device) -> Iterato
 
 def _shape(title: str, resize: Sequence[int]) -> tuple[int, int, int]:
     channels, height, width = sizes(title, "resize", resize, ("channels", "height", "width"))
-    one_of(title, "resize's channels", channels, (1, 3))
+    if channels not in (1, 3):
+        raise ValueError(f"{title}: resize must be (1 or 3 channels, height, width), received {resize!r}")
     return channels, height, width
