@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
 from torchmetrics.regression import R2Score
 
-from regtorch.rule import nonnegative
+from regtorch.checks import share
 
 __all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
 
@@ -85,14 +85,12 @@ def smoothed(
     """
     if not label_smoothing:
         return task.loss if loss is None else loss
-    share = nonnegative("RegularizedModule", "label_smoothing", label_smoothing)
-    if share >= 1:
-        raise ValueError(f"label_smoothing: expected a share below 1, received {share:g}; 0.1 is usual")
+    strength = share("RegularizedModule", "label_smoothing", label_smoothing, "0.1 is usual", zero=True)
     if loss is not None:
         raise ValueError("label_smoothing: a loss of your own is taken as it is; let it smooth, and leave this out")
     if task.smoothed is None:
         raise ValueError("label_smoothing: these targets are numbers and no classes; leave it out")
-    return task.smoothed(share)
+    return task.smoothed(strength)
 
 
 def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
