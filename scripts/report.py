@@ -1,9 +1,11 @@
 """Write one page about the runs in a folder, or about the documents; `python scripts/report.py --help` says more."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from regtorch.sweep.report.app import main
+from regtorch.sweep.report.documents import documents
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parents[1]))
+    sys.exit(main(partial(documents, Path(__file__).resolve().parents[1])))

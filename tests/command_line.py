@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from regtorch.training.app import main
 
-ROOT = Path(__file__).parents[1]
 FAST = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=4")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+from places import SHARED
+
+SHARED_DATA = SHARED / "data"
 
 
 def images(count: int, *shape: int, seed: int = 0) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from places import CONF
 from regtorch.models import (
     BNMLP,
     CNN,
@@ -24,8 +24,6 @@ from regtorch.models import (
     VGG16Head,
     WindowNet,
 )
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def composed(config: str, classes: int = 10) -> DictConfig:

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
+from places import CONF
 from regtorch.app.record.run import RunRecord
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.outcome import Outcome
@@ -19,7 +20,6 @@ from regtorch.training.denormals import flushed_denormals
 from regtorch.training.job import train
 from regtorch.training.quiet import quiet
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 SMALL = (
     *("trainer=cpu", "trainer.precision=64-true", "trainer.max_epochs=2", "trainer.limit_train_batches=6"),
     *("logger=none", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "trainer.log_every_n_steps=3"),

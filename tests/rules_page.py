@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import regtorch as rt
+from places import ROOT
 
-PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
+PAGE = ROOT / "docs" / "rules.md"
 _TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=\n<!-- end -->)", re.DOTALL)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clock import Clock
+from places import CONF
 from regtorch.bench import options
 from regtorch.bench.alone import alone, chosen, with_gradients
 from regtorch.bench.bandwidth import moved_by_stream, stream
@@ -25,7 +26,6 @@ from regtorch.bench.timing import Spread, block, interleave, ratios, spread, ste
 from regtorch.bench.variants import AGAIN, NONE, OPTIMIZERS, Training, Variant, variants
 from regtorch.models import count
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 close = torch.testing.assert_close
 

@@ -9,7 +9,6 @@ import os
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +17,7 @@ from torch import nn
 
 import regtorch as rt
 from clock import Clock
+from places import CONF
 from regtorch.bench import against_keras as against
 from regtorch.bench import keras_worker, torch_worker
 from regtorch.bench.random_images import RandomImages
@@ -25,7 +25,6 @@ from regtorch.bench.settings import Settings
 from regtorch.bench.timing import Spread
 from regtorch.models import CNN, MnistMLP, count
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 needs_keras = pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, nan
-from pathlib import Path
 from time import perf_counter
 
 import pytest
 import torch
 from torch import nn
 
+from places import CONF
 from regtorch.doctor.finding import Finding, Severity
 from regtorch.sweep.checkup import cure
 from regtorch.sweep.checkup.budget import Plan, plan
@@ -22,7 +22,6 @@ from regtorch.sweep.checkup.variants import proposal
 from regtorch.sweep.checkup.verdict import gain
 
 Prove = Callable[..., list[Proof]]
-CONF = Path(__file__).parent.parent / "conf"
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 DISTANCE = ["model=distance", "data=distance", "optimizer=adam", "data.standardize=true", "trainer=cpu"]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from math import inf, log10
-from pathlib import Path
 
 import pytest
 
+from places import CONF
 from regtorch.sweep.checkup import strength
 from regtorch.sweep.checkup.budget import Plan
 from regtorch.sweep.checkup.short_run import Trainings
 from regtorch.sweep.checkup.strength import COLLAPSED, KEPT, find_strength
 from regtorch.training.errors import RunError
 
-CONF = Path(__file__).parent.parent / "conf"
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 FACTOR = 3.0  # within which what is found has to be right
 

@@ -12,11 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import regtorch as rt
+from places import CONF, SHARED
 from regtorch.training.app import main
 from regtorch.training.instantiate import instantiate
 
-CONF = Path(__file__).parents[1] / "conf"
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def options(group: str) -> list[str]:
@@ -148,10 +148,10 @@ def data_for(experiment: str) -> list[str]:
         return ["data=digits"]
     if name in ("Distance", "Windows"):  # generated
         return []
-    if not SHARED.is_dir():
-        pytest.skip(f"{name} is not here: {SHARED} is absent")
+    if not DATA.is_dir():
+        pytest.skip(f"{name} is not here: {DATA} is absent")
     small = ["data.size=[64,64]", "model.input_shape=[3,64,64]"] if name == "RockPaperScissors" else []
-    return [f"data.dir={SHARED}", *small]
+    return [f"data.dir={DATA}", *small]
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))

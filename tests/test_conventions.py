@@ -214,7 +214,7 @@ ELASTIC, LOGISTIC = "sklearn.ElasticNet", "sklearn.LogisticRegression"
         (lambda: rt.convert((1, 1e-20), "keras", ELASTIC), ValueError, "l1_ratio in .* cannot say l2 beside an l1 so"),
         (lambda: rt.convert(1, "keras", ELASTIC), TypeError, r"must be the pair \(l1, l2\) of keras, received 1$"),
         (lambda: rt.convert((1, 2, 3), ELASTIC, "keras"), TypeError, r"the pair \(alpha, l1_ratio\) of .* \(1, 2, 3\)"),
-        (lambda: rt.convert((1, 2), ELASTIC, "keras"), ValueError, "l1_ratio must lie between 0 and 1, received 2; "),
+        (lambda: rt.convert((1, 2), ELASTIC, "keras"), ValueError, "l1_ratio must be a number from 0 to 1, received 2"),
         (lambda: rt.convert((1, -2), "keras", ELASTIC), ValueError, "l2 must be a finite number of at least 0"),
         (lambda: rt.convert((1, 1), "keras", "caffe"), TypeError, "strength must be one number, received a pair"),
     ],

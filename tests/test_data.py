@@ -13,13 +13,12 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import regtorch.data
+from places import ROOT
 from regtorch.data import CIFAR10, MNIST, ArraysDataModule, Digits, FashionMNIST
 from regtorch.data.arrays import Arrays
 from regtorch.data.batches import Batches
 from regtorch.data.images import adapt
 from regtorch.data.order import Order
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def digits(**options: Any) -> Digits:
@@ -236,10 +235,18 @@ def test_adapt_is_the_same_whole_or_in_chunks(monkeypatch: pytest.MonkeyPatch) -
     ("option", "value", "message"),
     [
         ("num_classes", 5, "num_classes: digits has 10 classes, received 5"),
-        ("batch_size", 0, "batch_size: expected an integer of at least 1, received 0"),
-        ("resize", (2, 8, 8), "resize: expected 1 or 3 channels, received (2, 8, 8)"),
-        ("resize", (784,), "resize: expected (channels, height, width), integers of at least 1, received (784,)"),
-        ("resize", (1, 0, 8), "resize: expected (channels, height, width), integers of at least 1, received (1, 0, 8)"),
+        ("batch_size", 0, "digits: batch_size must be a whole number of at least 1, received 0"),
+        ("resize", (2, 8, 8), "digits: resize must be (1 or 3 channels, height, width), received (2, 8, 8)"),
+        (
+            "resize",
+            (784,),
+            "digits: resize must be (channels, height, width), whole numbers of at least 1, received (784,)",
+        ),
+        (
+            "resize",
+            (1, 0, 8),
+            "digits: resize must be (channels, height, width), whole numbers of at least 1, received (1, 0, 8)",
+        ),
     ],
 )
 def test_wrong_options_are_refused(option: str, value: object, message: str) -> None:

@@ -1,6 +1,5 @@
 """The documents' data sets in files: the real ones where they are, small ones of their form everywhere."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import places
 from data_files import SHARED_DATA, snapshot, write_mnist
 from image_files import tree, write, write_zip
 from regtorch.data import (
@@ -18,8 +18,9 @@ from regtorch.data import (
     NotMNIST,
     RockPaperScissors,
 )
+from regtorch.training.annotations import parameters_of
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "data"
+CONF = places.CONF / "data"
 HANDS = {"paper": 10, "rock": 15, "scissors": 20}
 
 
@@ -47,7 +48,7 @@ def test_every_config_makes_its_data_module(path: Path) -> None:
     conf = OmegaConf.create({"data": OmegaConf.load(path), "model": {"input_shape": [3, 32, 32]}, "seed": 7})
     module = instantiate(conf.data)
     assert (module.seed, module.batch_size, module.num_classes) == (7, conf.data.batch_size, conf.data.num_classes)
-    assert {*conf.data} == {"_target_", *inspect.signature(type(module)).parameters}  # all can be set by name
+    assert {*conf.data} == {"_target_", *parameters_of(type(module))}  # all can be set by name
 
 
 # notMNIST
@@ -70,7 +71,7 @@ def test_notmnist_keeps_the_first_training_images(tmp_path: Path) -> None:
 def test_notmnist_limits_that_are_wrong(tmp_path: Path, limit: int) -> None:
     write_mnist(tmp_path, "notMNIST")
     span = "from 1 to 30" if limit else "of at least 1"
-    with pytest.raises(ValueError, match=f"^limit: expected an integer {span}, received {limit}$"):
+    with pytest.raises(ValueError, match=f"^notMNIST: limit must be a whole number {span}, received {limit}$"):
         letters(tmp_path, limit=limit)
 
 

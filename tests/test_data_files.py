@@ -96,7 +96,7 @@ def test_pixels_are_divided_as_told_in_every_part(tmp_path: Path, divisor: float
 
 @pytest.mark.parametrize("divisor", [0.0, -255.0, math.nan, math.inf, "abc", None, True])
 def test_a_divisor_that_leaves_no_pixels_is_refused(divisor: Any) -> None:
-    with pytest.raises(ValueError, match=f"^divisor: expected a finite number above 0, received {divisor!r}$"):
+    with pytest.raises(ValueError, match=f"^MNIST: divisor must be a finite number above 0, received {divisor!r}"):
         MNIST(divisor=divisor)
 
 
@@ -104,7 +104,7 @@ def test_a_divisor_that_leaves_no_pixels_is_refused(divisor: Any) -> None:
 def test_val_size_leaves_something_on_both_sides(tmp_path: Path, val_size: int) -> None:
     write_mnist(tmp_path)
     span = "from 1 to 39" if val_size == 40 else "of at least 1"
-    message = f"^val_size: expected an integer {span}, received {val_size}$"
+    message = f"^MNIST: val_size must be a whole number {span}, received {val_size}$"
     with pytest.raises(ValueError, match=message):
         mnist(tmp_path, val_size=val_size)
 

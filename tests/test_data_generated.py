@@ -125,11 +125,11 @@ def test_windows_can_be_learnt_up_to_the_accuracy_that_is_said(balance: float) -
     ("kind", "option", "value", "message"),
     [
         (Distance, "num_classes", 10, "num_classes: road distances are numbers, expected null, received 10"),
-        (Distance, "samples", 2, "samples: expected an integer of at least 3, received 2"),
-        (Distance, "val_share", 0, "val_share: expected a share above 0 and below 1, received 0"),
-        (Windows, "balance", 1.0, "balance: expected a share above 0 and below 1, received 1.0"),
-        (Windows, "signal", 0, "signal: expected a finite number above 0, received 0"),
-        (Windows, "size", 1, "size: expected an integer of at least 2, received 1"),
+        (Distance, "samples", 2, "road distances: samples must be a whole number of at least 3, received 2"),
+        (Distance, "val_share", 0, "road distances: val_share must be a number above 0 and below 1, received 0"),
+        (Windows, "balance", 1.0, "windows: balance must be a number above 0 and below 1, received 1.0"),
+        (Windows, "signal", 0, "windows: signal must be a finite number above 0, received 0"),
+        (Windows, "size", 1, "windows: size must be a whole number of at least 2, received 1"),
         (Windows, "num_classes", 3, "num_classes: windows has 2 classes, received 3"),
     ],
 )

@@ -233,15 +233,15 @@ def test_a_place_that_is_not_there_and_a_zip_that_is_none(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("size", [150], "size: expected (height, width), integers of at least 1, received [150]"),
-        ("min_size", [0, 9], "min_size: expected (height, width), integers of at least 1, received [0, 9]"),
-        ("interpolation", "cubic", "interpolation: expected nearest or bilinear, received cubic"),
-        ("on_error", "go", "on_error: expected stop or skip, received go"),
-        ("val_share", 0, "val_share: expected a share above 0 and below 1, received 0"),
-        ("test_share", 1.0, "test_share: expected a share from 0 and below 1, received 1.0"),
+        ("size", [150], "size must be (height, width), whole numbers of at least 1, received [150]"),
+        ("min_size", [0, 9], "min_size must be (height, width), whole numbers of at least 1, received [0, 9]"),
+        ("interpolation", "cubic", "interpolation must be 'nearest' or 'bilinear', received 'cubic'"),
+        ("on_error", "go", "on_error must be 'stop' or 'skip', received 'go'"),
+        ("val_share", 0, "val_share must be a number above 0 and below 1, received 0"),
+        ("test_share", 1.0, "test_share must be a number of at least 0 and below 1, received 1.0"),
     ],
 )
 def test_wrong_options_are_refused(option: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=option) as error:
         ImageFolders(**{option: value})
-    assert str(error.value) == message
+    assert str(error.value) == f"image folder: {message}"

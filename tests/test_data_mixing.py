@@ -166,7 +166,7 @@ def test_only_training_is_mixed_by_seed_epoch_and_batch():
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("alpha", [-0.1, math.inf, math.nan, "1", True])
 def test_a_wrong_alpha_is_refused(name: str, alpha: object):
-    with pytest.raises(ValueError, match=f"^{name}: expected a finite number of at least 0, received"):
+    with pytest.raises(ValueError, match=f"^digits: {name} must be a finite number of at least 0, received"):
         Digits(**{name: alpha})
 
 

@@ -109,8 +109,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("max_words", 1, "max_words: expected an integer of at least 2, received 1"),
-        ("val_share", 1.5, "val_share: expected a share above 0 and below 1, received 1.5"),
+        ("max_words", 1, "movie-review sentences: max_words must be a whole number of at least 2, received 1"),
+        ("val_share", 1.5, "movie-review sentences: val_share must be a number above 0 and below 1, received 1.5"),
         ("num_classes", 3, "num_classes: movie-review sentences has 2 classes, received 3"),
     ],
 )

@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 import regtorch as rt
+from places import ROOT
 from regtorch.sweep.claims import Claim, Setting, read_documents
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = read_documents(ROOT / "docs" / "claims")
 CLAIMS = [claim for document in DOCUMENTS for claim in document.claims]
 

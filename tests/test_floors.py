@@ -17,7 +17,7 @@ import regtorch as rt
 SOURCE = Path(rt.__file__).parent
 FLOORS = [
     {
-        *("rule", "norms", "gradients", "singular", "penalties", "constraints", "masked", "outputs"),
+        *("checks", "rule", "norms", "gradients", "singular", "penalties", "constraints", "masked", "outputs"),
         *("conventions", "nn", "init", "schedules"),
     },
     {"roles", "sharded", "units", "weights", "select", "receipt", "param_groups", "depth", "testing"},

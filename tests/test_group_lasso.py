@@ -116,9 +116,12 @@ def test_whole_heads_go_to_zero():
 
 @pytest.mark.parametrize("blocks", [True, 2.0, "2", None])
 def test_blocks_that_are_no_count_are_refused(blocks: object):
-    with pytest.raises(TypeError, match="GroupLasso: blocks must be an int, the units of a group, received"):
+    with pytest.raises(TypeError, match="GroupLasso: blocks must be a whole number of at least 1, received"):
         rt.GroupLasso(0.1, blocks=blocks)
-    with pytest.raises(ValueError, match="GroupLasso: blocks must be at least 1, a group for each unit, received 0"):
+    with pytest.raises(
+        ValueError,
+        match="GroupLasso: blocks must be a whole number of at least 1, received 0; 1 is a",
+    ):
         rt.SparseGroupLasso(0.1, blocks=0)
 
 

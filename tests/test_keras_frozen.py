@@ -70,7 +70,7 @@ def test_a_penalty_that_is_constant_is_told_once_a_layer():
 @pytest.mark.parametrize("flag", ["no", 0, [], "false"])
 def test_a_flag_is_true_or_false(flag: Any):
     for flags in ((flag, None, None, None), (None, flag, None, None), (None, None, flag, None)):
-        with pytest.raises(ValueError, match=r"from_config: .*trainable must be true or false, received"):
+        with pytest.raises(ValueError, match=r"from_config: .*trainable must be True or False, received"):
             net(*flags, version=3)
-    with pytest.raises(ValueError, match=r"layer 'last' \(Dense\): trainable must be true or false, received"):
+    with pytest.raises(ValueError, match=r"layer 'last' \(Dense\): trainable must be True or False, received"):
         net(None, None, None, flag, version=3)

@@ -247,5 +247,5 @@ def test_weights_are_drawn_within_their_dtype():
 
 def test_infinite_numbers_in_json():
     text = json.dumps(sequential(layer("Dropout", rate=math.nan), layer("Rescaling", "r", scale=math.inf)))
-    with pytest.raises(ValueError, match=r"layer 'it' \(Dropout\): rate must be a finite number .* received nan"):
+    with pytest.raises(ValueError, match=r"layer 'it' \(Dropout\): rate must be a number from 0 to 1, received nan"):
         rt.keras.from_config(text)

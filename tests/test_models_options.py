@@ -45,12 +45,12 @@ def test_images_smaller_than_the_field_of_view_are_refused_when_the_net_is_made(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RPS(blocks=5), "blocks must be 1, 2, 3 or 4, received 5"),
+        (lambda: RPS(blocks=5), "blocks must be a whole number from 1 to 4, received 5"),
         (lambda: Distance(head="softmax"), "head must be 'linear' or 'sigmoid', received 'softmax'"),
         (lambda: Sentiment(activation="tanh"), "activation must be 'sigmoid' or 'relu', received 'tanh'"),
         (lambda: WindowNet(rates=[0.2]), r"rates must be two, one a dropout layer, received \[0.2\]"),
-        (lambda: VGG16Head(weights="places"), "weights must be 'imagenet' or null"),
-        (lambda: VGG16Head(train_blocks=6), "train_blocks must be from 0 to 5, received 6"),
+        (lambda: VGG16Head(weights="places"), "weights must be 'imagenet' or None"),
+        (lambda: VGG16Head(train_blocks=6), "train_blocks must be a whole number from 0 to 5, received 6"),
         (lambda: VGG16Head(input_shape=(1, 32, 32)), "images of 3 channels, received"),
         (lambda: TwoClassMLP(input_shape=(150, 150)), r"expected input_shape \(channels, height, width\), received"),
         (lambda: SixClass(dropout=2), "dropout probability has to be between 0 and 1"),

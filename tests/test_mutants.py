@@ -11,8 +11,9 @@ import pytest
 
 from mutants import __main__ as tool
 from mutants.operators import mutants
+from places import ROOT
 
-CORE = Path(__file__).parents[1] / "src/regtorch"
+CORE = ROOT / "src/regtorch"
 FILES = {
     "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\naddopts = '--doctest-modules'\n",
     "src/small.py": """
@@ -56,7 +57,7 @@ def small(tmp_path: Path) -> Path:
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mutants", "src/small.py", *options, "--least", "1", "--tests", "tests", "src/small.py"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -154,7 +155,7 @@ def test_the_tests_of_every_file_of_the_core_are_known(file: Path):
 
 
 def test_every_word_of_the_table_names_tests():
-    names = [f"{test.stem}_" for test in Path(__file__).parent.rglob("test_*.py")]
+    names = [f"{test.stem}_" for test in (ROOT / "tests").rglob("test_*.py")]
     for word in {word for words in tool.TESTS.values() for word in words.split()}:
         assert any(name.startswith(f"test_{word}_") for name in names), word
 
@@ -162,7 +163,7 @@ def test_every_word_of_the_table_names_tests():
 def test_a_file_without_tests_is_refused(small: Path):
     command = [sys.executable, "-m", "mutants", "src/small.py"]
     (small / "tests/test_small.py").unlink()
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     result = subprocess.run(command, env=env, cwd=small, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "no tests of small.py are known; name them by --tests" in result.stderr

@@ -66,7 +66,7 @@ def test_rates_are_checked(kind: type[nn.Module], rate: float):
 
 
 def test_limits():
-    with pytest.raises(ValueError, match="rate must be below 1"):
+    with pytest.raises(ValueError, match="rate must be a number of at least 0 and below 1"):
         rnn.GaussianDropout(1.0)
     with pytest.raises(ValueError, match="GaussianNoise: stddev must be"):
         rnn.GaussianNoise(-1.0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 
 import regtorch as rt
 from nets import dense
-from regtorch.rule import nonnegative
+from regtorch.checks import nonnegative
 
 close = torch.testing.assert_close
 

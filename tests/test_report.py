@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from regtorch.sweep import training_runs
 from regtorch.sweep.claims import Claim, Document, Setting
 from regtorch.sweep.finding import find, missing
 from regtorch.sweep.training_runs import train_missing
 
-ROOT = Path(__file__).parents[1]
 CLAIM = Claim(
     *("one", "Why?", "A net.", "It falls."),
     verdict="holds",

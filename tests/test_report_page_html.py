@@ -17,7 +17,6 @@ from regtorch.sweep.report import app, page
 from regtorch.sweep.report.page import report
 from report_runs import a_checkup, a_failed_run, a_grid, a_path, a_run, a_search
 
-ROOT = Path(__file__).parents[1]
 VOID = {"meta", "br", "path", "use"}
 NASTY = """name:<script>alert("x")</script>&amp; $\\frac "q\""""
 
@@ -242,7 +241,7 @@ def test_an_error_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch: py
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
     with pytest.raises(SystemExit) as ended:
-        sys.exit(app.main(ROOT))
+        sys.exit(app.main())
     assert isinstance(ended.value.code, int)
     return ended.value.code
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from places import ROOT
+
 
 def shown(folder: Path, **more: str) -> str:
     """The settings of Hypothesis in a process of its own."""
@@ -14,7 +16,11 @@ def shown(folder: Path, **more: str) -> str:
     code = "import conftest, hypothesis; print(hypothesis.settings())"
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**environment, "PYTHONPATH": str(Path(__file__).parent), **more},
+        env={
+            **environment,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "tests" / "helpers")]),
+            **more,
+        },
         cwd=folder,
         capture_output=True,
         text=True,

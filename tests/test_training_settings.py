@@ -14,12 +14,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import regtorch as rt
+from places import CONF
 from regtorch.training import settings
 from regtorch.training.calls import check_call
 from regtorch.training.errors import RunError
 from regtorch.training.settings import check_settings
 
-CONF = Path(__file__).parents[1] / "conf"
 GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]
 OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 MADE_FOR = {"model=distance": "data=distance", "model=window_net": "data=windows", "model=sentiment": "data=sentiment"}

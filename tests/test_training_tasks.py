@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from regtorch.training import RegularizedModule
-from regtorch.training.errors import RunError
 from regtorch.training.quiet import quiet
 from regtorch.training.tasks import Task, binary, classification, regression, task_of
 
@@ -68,7 +67,7 @@ def test_a_single_sample_has_no_r2():
     ],
 )  # fmt: skip
 def test_what_does_not_fit(outputs: Tensor, targets: Tensor, num_classes: int | None, message: str):
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(ValueError, match=message):
         task_of("Net", outputs, targets, num_classes)
 
 

@@ -43,9 +43,7 @@ def main() -> int:
             raise
         print(f"error: {error.name} is not installed; pip install 'regtorch[app]'", file=sys.stderr)
         return 1
-    if name == "conventions":
-        return program.main()
-    return program.main(configs().parent if name == "report" else configs())
+    return program.main() if name in ("conventions", "report") else program.main(configs())
 
 
 def _say(name: str) -> int:

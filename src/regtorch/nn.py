@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from regtorch.rule import nonnegative
+from regtorch.checks import nonnegative, number, share
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,10 +26,7 @@ __all__ = [
 
 
 def _rate(layer: nn.Module, rate: float) -> float:
-    rate = nonnegative(type(layer).__name__, "rate", rate)
-    if rate > 1:
-        raise ValueError(f"{type(layer).__name__}: rate must be the share to drop, from 0 to 1, received {rate}")
-    return rate
+    return number(type(layer).__name__, "rate", rate, "give the share to drop", low=0, high=1)
 
 
 class _SpatialDropout(nn.Module):
@@ -54,7 +51,6 @@ class _SpatialDropout(nn.Module):
         return torch.feature_dropout(x, self.rate, self.training)
 
     def extra_repr(self) -> str:
-        """The rate."""
         return f"rate={self.rate}"
 
 
@@ -120,9 +116,7 @@ class GaussianDropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = _rate(self, rate)
-        if self.rate == 1:
-            raise ValueError("GaussianDropout: rate must be below 1, where its variance is infinite, received 1")
+        self.rate = share("GaussianDropout", "rate", rate, "at 1 the variance is infinite", zero=True)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Multiply `x` by noise."""
@@ -131,7 +125,6 @@ class GaussianDropout(nn.Module):
         return x * (1 + (self.rate / (1 - self.rate)) ** 0.5 * torch.randn_like(x))
 
     def extra_repr(self) -> str:
-        """The rate."""
         return f"rate={self.rate}"
 
 
@@ -159,7 +152,6 @@ class GaussianNoise(nn.Module):
         return x + self.stddev * torch.randn_like(x) if self.training and self.stddev else x
 
     def extra_repr(self) -> str:
-        """The standard deviation."""
         return f"stddev={self.stddev}"
 
 

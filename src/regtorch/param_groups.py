@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from regtorch.checks import nonnegative, number
 from regtorch.depth import layers_of, named_layers
 from regtorch.receipt import receipt
-from regtorch.rule import DEFAULT_SELECT, nonnegative
+from regtorch.rule import DEFAULT_SELECT
 from regtorch.select import choose
 
 __all__ = ["ParamGroups", "param_groups"]
@@ -95,8 +96,7 @@ def _layers(
         if layers is not None:
             raise TypeError("param_groups: layers= tells the order of layers for layer_decay=; give that too")
         return [([name for name, _ in model.named_parameters() if name in trainable], {})]
-    if not 0 < nonnegative("param_groups", "layer_decay", layer_decay) <= 1:
-        raise ValueError(f"param_groups: layer_decay must be above 0 and at most 1, received {layer_decay!r}")
+    number("param_groups", "layer_decay", layer_decay, "1 is one rate for all", low=0, high=1, above=True)
     if "lr" not in options:
         raise TypeError("param_groups: layer_decay needs lr=, the rate of the last layer")
     lr = nonnegative("param_groups", "lr", options["lr"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 import torch
 from torch import Tensor
+
+from regtorch.checks import nonnegative
 
 DEFAULT_SELECT = "kernel"
 _OF_BOUND = ("attach", "add_grad_", "by_weight", "receipt", "sparsity", "scale")
@@ -163,40 +163,6 @@ def _hashable(value: object) -> bool:
     except TypeError:
         return False
     return True
-
-
-def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switches it off") -> float:
-    """Check a strength, a bound or a rate: a finite number of at least 0; `hint` says what to give instead.
-
-    Raises:
-        TypeError: `value` is not a real number.
-        ValueError: it is negative, infinite or not a number.
-    """
-    return _number(f"{owner}: {argument} must be a finite number of at least 0, received {value!r}", value, hint, 0.0)
-
-
-def finite(owner: str, argument: str, value: object, hint: str) -> float:
-    """The same of a number that may be negative.
-
-    Raises:
-        TypeError: `value` is not a real number.
-        ValueError: it is infinite or not a number.
-    """
-    return _number(f"{owner}: {argument} must be a finite number, received {value!r}", value, hint, -math.inf)
-
-
-def _number(expected: str, value: object, hint: str, least: float) -> float:
-    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex():
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{expected} of type {type(value).__name__}; give a plain number")
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond every float
-        number = math.inf
-    if not math.isfinite(number) or number < least:
-        raise ValueError(f"{expected}; {hint}")
-    return number
 
 
 def check_real(owner: str, w: Tensor) -> None:

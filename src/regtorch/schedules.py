@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from regtorch.rule import nonnegative
+from regtorch.checks import integer, nonnegative
 
 __all__ = ["Schedule", "cosine", "factor_at", "linear", "step", "warmup"]
 
@@ -52,7 +52,6 @@ class _Chain(Schedule):
         return " | ".join(map(repr, self.parts))
 
     def __call__(self, made: int) -> float:
-        """The factor."""
         *before, last = self.parts
         for part in before:
             if made < (length := part._length or 0):
@@ -95,7 +94,6 @@ class linear(Schedule):
         _count(self, "steps")
 
     def __call__(self, made: int) -> float:
-        """The factor."""
         return self.end if made >= self.steps else self.start + (self.end - self.start) * made / self.steps
 
 
@@ -124,7 +122,6 @@ class warmup(Schedule):
         _count(self, "steps")
 
     def __call__(self, made: int) -> float:
-        """The factor."""
         return min(1.0, made / self.steps)
 
 
@@ -154,7 +151,6 @@ class cosine(Schedule):
         _check(self, "end")
 
     def __call__(self, made: int) -> float:
-        """The factor."""
         if made >= self.steps:
             return self.end
         return self.end + (1 - self.end) * (1 + math.cos(math.pi * made / self.steps)) / 2
@@ -186,7 +182,6 @@ class step(Schedule):
         _check(self, "gamma")
 
     def __call__(self, made: int) -> float:
-        """The factor."""
         try:
             return self.gamma ** (made // self.every)
         except OverflowError:
@@ -224,8 +219,4 @@ def _check(schedule: Schedule, *arguments: str) -> None:
 
 
 def _count(schedule: Schedule, argument: str) -> None:
-    value, owner = getattr(schedule, argument), type(schedule).__name__
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{owner}: {argument} must be a whole number of at least 1, received {value!r}")
-    if value < 1:
-        raise ValueError(f"{owner}: {argument} must be a whole number of at least 1, received {value!r}")
+    object.__setattr__(schedule, argument, integer(type(schedule).__name__, argument, getattr(schedule, argument)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch import hooks
-from regtorch.rule import nonnegative
+from regtorch.checks import nonnegative
 from regtorch.sharded import whole
 from regtorch.weights import Weight
 

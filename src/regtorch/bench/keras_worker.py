@@ -40,7 +40,6 @@ class Turns:
         self._start = 0.0
 
     def tick(self) -> None:
-        """Begin an epoch."""
         if self._ready is not None:
             self._say(self._ready)
             self._ready = None

@@ -27,7 +27,6 @@ class RandomImages(ArraysDataModule):
         self.samples, self.shape = samples, tuple(shape)
 
     def load(self) -> Splits:
-        """Draw them."""
         return Splits(*(self._draw(n) for n in (self.samples, 2, 2)))
 
     def _draw(self, n: int) -> Arrays:

@@ -70,7 +70,6 @@ class Tick(Callback):
         self.turns = turns_of(steps, out, torch.device(device))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch."""
         self.turns.tick()
 
 

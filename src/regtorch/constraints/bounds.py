@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regtorch.checks import number
 from regtorch.constraints.base import Constraint
-from regtorch.rule import check_real, finite, wide
+from regtorch.rule import check_real, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -101,7 +102,7 @@ def _bound(argument: str, value: float | None, none: float) -> float | None:
     """The bound as a float; None where it is the infinity that bounds nothing."""
     if value is None or (isinstance(value, float) and value == none):
         return None
-    return finite("Box", argument, value, "give None for no bound on this side")
+    return number("Box", argument, value, "give None for no bound on this side")
 
 
 @dataclass(frozen=True, repr=False)

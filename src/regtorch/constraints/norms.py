@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.norms import Units, check_dim, reduced, units
-from regtorch.rule import nonnegative, wide
+from regtorch.rule import wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -199,15 +200,14 @@ class MinMaxNorm(NormConstraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for argument in ("min_value", "max_value", "rate"):
-            value = nonnegative("MinMaxNorm", argument, getattr(self, argument), "norms and rates are not negative")
+        for argument in ("min_value", "max_value"):
+            value = nonnegative("MinMaxNorm", argument, getattr(self, argument), "norms are not negative")
             self._set(**{argument: value})
+        self._set(rate=number("MinMaxNorm", "rate", self.rate, low=0, high=1))
         if self.min_value > self.max_value:
             raise ValueError(
                 f"MinMaxNorm: min_value must not exceed max_value, received {self.min_value} and {self.max_value}"
             )
-        if self.rate > 1:
-            raise ValueError(f"MinMaxNorm: rate must lie between 0 and 1, received {self.rate}")
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.norms import as_rows, check_dim, from_rows, nonzero, reduced
-from regtorch.rule import nonnegative, wide
+from regtorch.rule import wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.norms import matrix
-from regtorch.rule import check_real, nonnegative, wide
+from regtorch.rule import check_real, wide
 from regtorch.singular import may_look, spectral_norm, with_singular
 
 if TYPE_CHECKING:

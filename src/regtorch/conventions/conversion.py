@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Literal, overload
 
+from regtorch.checks import nonnegative
 from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Option
-from regtorch.rule import nonnegative
 
 __all__ = ["convert"]
 
@@ -259,7 +259,7 @@ def _to_l1l2(convention: Convention, strength: object) -> tuple[Fraction, Fracti
         return first, second
     if second > 1:
         raise ValueError(
-            f"convert: l1_ratio must lie between 0 and 1, received {strength[1]!r}; 1 is Lasso, 0 is Ridge"
+            f"convert: l1_ratio must be a number from 0 to 1, received {strength[1]!r}; 1 is Lasso, 0 is Ridge"
         )
     return 2 * first * second, first * (1 - second)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regtorch.rule import nonnegative
+from regtorch.checks import flag, nonnegative, number, one_of
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -69,16 +69,15 @@ class Augment(nn.Module):
         fill: str = "nearest",
     ) -> None:
         super().__init__()
-        if fill != "nearest":
-            raise ValueError(f"Augment: fill must be 'nearest', the only one there is, received {fill!r}")
+        one_of("Augment", "fill", fill, ("nearest",))
         pixels = "give pixels as a fraction of the image's size"
         self.rotation = _below("rotation", rotation, 360, "give degrees", inclusive=True)
         self.width_shift = _below("width_shift", width_shift, 1, pixels)
         self.height_shift = _below("height_shift", height_shift, 1, pixels)
         self.shear = _below("shear", shear, 90, "give degrees")
         self.zoom = _zoom(zoom)
-        self.horizontal_flip = _flag("horizontal_flip", horizontal_flip)
-        self.vertical_flip = _flag("vertical_flip", vertical_flip)
+        self.horizontal_flip = flag("Augment", "horizontal_flip", horizontal_flip)
+        self.vertical_flip = flag("Augment", "vertical_flip", vertical_flip)
         self.channel_shift = _below("channel_shift", channel_shift, 1, "images are 0 to 1 here", inclusive=True)
         self._maps = any((self.rotation, self.width_shift, self.height_shift, self.shear)) or self.zoom != (1, 1)
 
@@ -183,17 +182,7 @@ def _per_image(numbers: Tensor) -> Tensor:
 
 
 def _below(argument: str, value: object, limit: float, hint: str, *, inclusive: bool = False) -> float:
-    number = nonnegative("Augment", argument, value)
-    if number > limit or (number == limit and not inclusive):
-        words = "at most" if inclusive else "below"
-        raise ValueError(f"Augment: {argument} must be {words} {limit}, received {value!r}; {hint}")
-    return number
-
-
-def _flag(argument: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"Augment: {argument} must be true or false, received {value!r}")
-    return value
+    return number("Augment", argument, value, hint, low=0, high=limit, below=not inclusive)
 
 
 def _zoom(zoom: float | Sequence[float]) -> tuple[float, float]:

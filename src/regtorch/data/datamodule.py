@@ -2,22 +2,22 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
 
+from regtorch.checks import integer, sizes
 from regtorch.data.arrays import Arrays, Batch, Splits, check_alike
 from regtorch.data.augment import Augment
 from regtorch.data.batches import Batches, fits
 from regtorch.data.images import adapt
 from regtorch.data.mixing import check_images, mixing_of
-from regtorch.data.options import integer, sizes
 from regtorch.data.order import Order
 
-__all__ = ["ArraysDataModule"]
+__all__ = ["ArraysDataModule", "training_batches"]
 
 
 class ArraysDataModule(LightningDataModule, ABC):
@@ -50,6 +50,8 @@ class ArraysDataModule(LightningDataModule, ABC):
     """Empty where there are no classes, and until the data is loaded where only the data tells their names."""
     remark: str = ""
     """What a run's receipt should say of the data, after `setup()`."""
+    images: ClassVar[bool] = True
+    """Whether samples can be images, which alone are resized, augmented and mixed."""
 
     def __init__(
         self,
@@ -67,15 +69,17 @@ class ArraysDataModule(LightningDataModule, ABC):
         super().__init__()
         if self.class_names and num_classes != len(self.class_names):
             raise ValueError(f"num_classes: {self.title} has {len(self.class_names)} classes, received {num_classes}")
+        if not self.images and (resize, augment, mixup, cutmix) != (None, None, 0, 0):
+            raise TypeError(f"resize, augment, mixup and cutmix are options of images; {self.title} holds none")
         if augment is not None and not callable(augment):
             raise ValueError(
                 "augment: expected an object such as {_target_: regtorch.data.Augment, rotation: 15}, "
                 f"received {augment!r}"
             )
         self.dir = Path(dir).expanduser().absolute()
-        self.num_classes = None if num_classes is None else integer("num_classes", num_classes, 1)
-        self.batch_size = integer("batch_size", batch_size, 1)
-        self.resize = None if resize is None else _shape(resize)
+        self.num_classes = None if num_classes is None else integer(self.title, "num_classes", num_classes)
+        self.batch_size = integer(self.title, "batch_size", batch_size)
+        self.resize = None if resize is None else _shape(self.title, resize)
         self.seed = seed
         self.download = download
         self.augment = augment
@@ -147,12 +151,16 @@ class ArraysDataModule(LightningDataModule, ABC):
         idle = self.augment is None and self.mixing is None
         if idle or self.trainer is None or not self.trainer.training:
             return batch
-        images, labels = batch
         trainer = self.trainer
         place = trainer.current_epoch, trainer.fit_loop.batch_idx + 1, trainer.global_rank
-        with self._order.drawing(images.device, *place):
-            images = images if self.augment is None else self.augment(images)
-            return (images, labels) if self.mixing is None else self.mixing(images, labels)
+        with self._order.drawing(batch[0].device, *place):
+            return self.changed(batch)
+
+    def changed(self, batch: Batch) -> Batch:
+        """Augment and mix a training batch, by PyTorch's own random numbers."""
+        images, labels = batch
+        images = images if self.augment is None else self.augment(images)
+        return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def state_dict(self) -> dict[str, Any]:
         """What the order of the samples follows from, for Lightning's checkpoints."""
@@ -199,8 +207,26 @@ class ArraysDataModule(LightningDataModule, ABC):
         )
 
 
-def _shape(resize: Sequence[int]) -> tuple[int, int, int]:
-    channels, height, width = sizes("resize", resize, "channels, height, width")
+def training_batches(data: LightningDataModule, device: torch.device) -> Iterator[Batch]:
+    """One pass of training batches as a net gets them: on a device, augmented and mixed.
+
+    Of a data module of another class only `augment` is known, where it has one: its hooks may ask the trainer.
+
+    Args:
+        data: The data module, set up.
+        device: Where the batches go.
+    """
+    for x, y in data.train_dataloader():
+        batch = x.to(device), y.to(device)
+        if isinstance(data, ArraysDataModule):
+            yield data.changed(batch)
+        else:
+            augment = getattr(data, "augment", None)
+            yield batch if augment is None else (augment(batch[0]), batch[1])
+
+
+def _shape(title: str, resize: Sequence[int]) -> tuple[int, int, int]:
+    channels, height, width = sizes(title, "resize", resize, ("channels", "height", "width"))
     if channels not in (1, 3):
-        raise ValueError(f"resize: expected 1 or 3 channels, received {resize!r}")
+        raise ValueError(f"{title}: resize must be (1 or 3 channels, height, width), received {resize!r}")
     return channels, height, width

@@ -1,11 +1,14 @@
 """Document 004's regression: the length of the road between two points of a city, generated."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
+from regtorch.checks import integer, share
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
-from regtorch.data.options import integer, share
+from regtorch.data.options import Options
 
 __all__ = ["Distance", "great_circle"]
 
@@ -22,44 +25,37 @@ class Distance(ArraysDataModule):
     z normal: log-normal around 1.3. Numbers are always the same. Inputs are (latitude, longitude) of both points,
     (N, 4), and targets (N, 1); in the document's units, degrees ÷ 100 and metres ÷ 100,000, or standardized with the
     training part's mean and deviation. Of `samples` pairs the last share is for validation (the document's 13 of 100),
-    and 1,000 further ones are the test part. `dir` and `download` are there because every data set has them.
+    and 1,000 further ones are the test part. `dir` and `download` have no effect.
 
     Args:
-        dir: Has no effect.
-        num_classes: None.
-        batch_size: Samples a batch.
         samples: How many pairs there are to train on and to validate.
         val_share: The validation part's share of them.
         standardize: Whether inputs and targets have mean 0 and deviation 1 in the training part.
-        seed: Seeds the shuffling, not the numbers.
-        download: Has no effect.
+        **options: `num_classes` (None), `batch_size`, `seed` of the shuffling alone; see `ArraysDataModule`.
     """
 
     title = "road distances"
+    images = False
     remark = "road distances: generated, the great circle's length times a random factor around 1.3"
 
     def __init__(
         self,
         dir: str = "data",
         *,
-        num_classes: None = None,
-        batch_size: int = 32,
         samples: int = 100,
         val_share: float = 0.13,
         standardize: bool = False,
-        seed: int | None = 0,
-        download: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
-        if num_classes is not None:
-            raise ValueError(f"num_classes: {self.title} are numbers, expected null, received {num_classes}")
-        self.samples = integer("samples", samples, 3)
-        self.val_share = share("val_share", val_share)
+        super().__init__(dir, **(Options(num_classes=None) | options))
+        if self.num_classes is not None:
+            raise ValueError(f"num_classes: {self.title} are numbers, expected null, received {self.num_classes}")
+        self.samples = integer(self.title, "samples", samples, low=3)
+        self.val_share = share(self.title, "val_share", val_share)
         self.standardize = standardize
         self._offset, self._scale = 0.0, 1e5
 
     def load(self) -> Splits:
-        """Draw the pairs."""
         inputs, metres = _pairs(self.samples, SPLIT_SEED)
         test_inputs, test_metres = _pairs(_TEST, SPLIT_SEED + 1)
         val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 2)

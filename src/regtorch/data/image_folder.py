@@ -3,48 +3,52 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 
+from regtorch.checks import one_of, share, sizes
 from regtorch.data.arrays import Arrays, Splits, checked, named_classes
-from regtorch.data.augment import Augment
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.decode import Decoder
 from regtorch.data.errors import DataError, missing
 from regtorch.data.image_tree import Sample, Tree, find_images
 from regtorch.data.listing import listed
-from regtorch.data.options import share, sizes
+from regtorch.data.options import ImageOptions
 from regtorch.data.split import split
 
-__all__ = ["ImageFolders"]
+__all__ = ["FolderOptions", "ImageFolders"]
 
 _NAMED = 5  # of many broken images, that many are named
+
+
+class FolderOptions(ImageOptions, total=False):
+    """The keyword arguments of `ImageFolders`, for data sets that are such folders."""
+
+    size: Sequence[int]
+    interpolation: str
+    min_size: Sequence[int] | None
+    on_error: str
+    val_share: float
+    test_share: float
 
 
 class ImageFolders(ArraysDataModule):
     """RGB images of one size in memory, a class a folder, numbered in alphabetical order.
 
     `dir` is a folder or a .zip, which is read in place, of `CLASS/*.jpg` or `{train,val,test}/CLASS/*.jpg`. A part
-    without a folder of its own is a random share of each class of the training images, always the same. `download` is
-    there because every data set has it.
+    without a folder of its own is a random share of each class of the training images, always the same.
 
     Args:
         dir: The folder or the .zip.
-        num_classes: The number of class folders.
-        batch_size: Samples a batch.
         size: The (height, width) that images are brought to while they are read.
         interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
         min_size: The least (height, width) of an image before that; None takes any.
         on_error: "stop" at an image that is broken or too small, or "skip" all such, with a warning that names them.
         val_share: The validation part's share, where there is no folder val.
         test_share: The test part's, where there is no folder test; with 0 the test part is the validation part.
-        resize: See `ArraysDataModule`; it comes after `size`, and can make images grey.
-        seed: Seeds the shuffling, not the split.
-        download: Has no effect.
-        augment: Changes training batches.
-        mixup: α of mixup of training images; 0 leaves it out.
-        cutmix: α of CutMix of training images; 0 leaves it out.
+        **options: As of `ArraysDataModule`: `num_classes` (2) is the number of class folders, `resize` comes after
+            `size` and can make images grey, `seed` is of the shuffling alone, `download` has no effect.
     """
 
     title = "image folder"
@@ -57,46 +61,25 @@ class ImageFolders(ArraysDataModule):
         self,
         dir: str = "data",
         *,
-        num_classes: int = 2,
-        batch_size: int = 32,
         size: Sequence[int] = (150, 150),
         interpolation: str = "nearest",
         min_size: Sequence[int] | None = None,
         on_error: str = "stop",
         val_share: float = 0.1,
         test_share: float = 0.1,
-        resize: Sequence[int] | None = None,
-        seed: int | None = 0,
-        download: bool = True,
-        augment: Augment | None = None,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
+        **options: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(
-            dir,
-            num_classes=num_classes,
-            batch_size=batch_size,
-            resize=resize,
-            seed=seed,
-            download=download,
-            augment=augment,
-            mixup=mixup,
-            cutmix=cutmix,
-        )
-        for name, value, known in (
-            ("interpolation", interpolation, ("nearest", "bilinear")),
-            ("on_error", on_error, ("stop", "skip")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}: expected {' or '.join(known)}, received {value}")
+        super().__init__(dir, **(ImageOptions(num_classes=2) | options))
+        one_of(self.title, "interpolation", interpolation, ("nearest", "bilinear"))
+        one_of(self.title, "on_error", on_error, ("stop", "skip"))
         self.decoder = Decoder(
-            size=_height_width("size", size),
+            size=self._height_width("size", size),
             interpolation=interpolation,
-            min_size=(1, 1) if min_size is None else _height_width("min_size", min_size),
+            min_size=(1, 1) if min_size is None else self._height_width("min_size", min_size),
             skip=on_error == "skip",
         )
-        self.val_share = share("val_share", val_share)
-        self.test_share = share("test_share", test_share, zero=True)
+        self.val_share = share(self.title, "val_share", val_share)
+        self.test_share = share(self.title, "test_share", test_share, zero=True)
 
     @property
     def place(self) -> Path:
@@ -129,6 +112,10 @@ class ImageFolders(ArraysDataModule):
         found = sum(map(len, parts))
         self._remark(tree, problems, found)
         return Splits(train, val, test if parts[2] else val)
+
+    def _height_width(self, name: str, value: Sequence[int]) -> tuple[int, int]:
+        height, width = sizes(self.title, name, value, ("height", "width"))
+        return height, width
 
     def _share_out(self, tree: Tree) -> tuple[list[Sample], list[Sample], list[Sample]]:
         everything = tree.parts["train"]
@@ -163,8 +150,3 @@ class ImageFolders(ArraysDataModule):
         if "test" not in tree.parts and not self.test_share:
             remarks.append("the test part is the validation part")
         self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""
-
-
-def _height_width(name: str, value: Sequence[int]) -> tuple[int, int]:
-    height, width = sizes(name, value, "height, width")
-    return height, width

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from regtorch.checks import nonnegative
 from regtorch.data.arrays import Arrays, Batch
-from regtorch.data.options import nonnegative
 
 __all__ = ["Mixing", "check_images", "mixing_of"]
 
@@ -61,7 +61,10 @@ def mixing_of(title: str, mixup: object, cutmix: object, num_classes: int | None
     Raises:
         ValueError: An option is no finite number of at least 0, or there are no classes to mix.
     """
-    alphas = {name: nonnegative(name, value) for name, value in (("mixup", mixup), ("cutmix", cutmix))}
+    alphas = {
+        name: nonnegative(title, name, value, "0 leaves it out")
+        for name, value in (("mixup", mixup), ("cutmix", cutmix))
+    }
     used = next((name for name, alpha in alphas.items() if alpha), None)
     if used is None:
         return None

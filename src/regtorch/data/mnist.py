@@ -2,17 +2,18 @@
 
 import gzip
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Unpack
 
 from torch import Tensor
 
+from regtorch.checks import integer, number
 from regtorch.data.arrays import Arrays, Pixels, Splits, checked
-from regtorch.data.augment import Augment
 from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
-from regtorch.data.options import integer, positive
+from regtorch.data.options import ImageOptions
 
 __all__ = ["MNIST", "FashionMNIST"]
 
@@ -32,33 +33,11 @@ class MNIST(FilesDataModule):
     class_names = tuple("0123456789")
 
     def __init__(
-        self,
-        dir: str = "data",
-        *,
-        num_classes: int = 10,
-        batch_size: int = 32,
-        resize: Sequence[int] | None = None,
-        seed: int | None = 0,
-        download: bool = True,
-        augment: Augment | None = None,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        val_size: int = 10_000,
-        divisor: float = 255.0,
+        self, dir: str = "data", *, val_size: int = 10_000, divisor: float = 255.0, **options: Unpack[ImageOptions]
     ) -> None:
-        super().__init__(
-            dir,
-            num_classes=num_classes,
-            batch_size=batch_size,
-            resize=resize,
-            seed=seed,
-            download=download,
-            augment=augment,
-            mixup=mixup,
-            cutmix=cutmix,
-        )
-        self.val_size = integer("val_size", val_size, 1)
-        self.divisor = positive("divisor", divisor)
+        super().__init__(dir, **options)
+        self.val_size = integer(self.title, "val_size", val_size)
+        self.divisor = number(self.title, "divisor", divisor, low=0, above=True)
 
     def fetch(self, root: str) -> object:
         """Download into `root` with torchvision."""
@@ -74,7 +53,7 @@ class MNIST(FilesDataModule):
     def read(self) -> Splits:
         """Read the four files and cut off the validation part."""
         train, test = (self._read_part(part) for part in _PARTS)
-        integer("val_size", self.val_size, 1, len(train) - 1)
+        integer(self.title, "val_size", self.val_size, high=len(train) - 1)
         for part in (train, test):
             part.pixels = Pixels(self.divisor)
         return Splits(train.take(slice(-self.val_size)), train.take(slice(-self.val_size, None)), test)

@@ -1,12 +1,12 @@
 """notMNIST: letters A to J in MNIST's files."""
 
-from collections.abc import Sequence
+from typing import Unpack
 
+from regtorch.checks import integer
 from regtorch.data.arrays import Splits
-from regtorch.data.augment import Augment
 from regtorch.data.download import DownloadError
 from regtorch.data.mnist import MNIST
-from regtorch.data.options import integer
+from regtorch.data.options import ImageOptions
 
 __all__ = ["NotMNIST"]
 
@@ -32,31 +32,13 @@ class NotMNIST(MNIST):
         self,
         dir: str = "data",
         *,
-        num_classes: int = 10,
-        batch_size: int = 32,
-        resize: Sequence[int] | None = None,
-        seed: int | None = 0,
-        download: bool = True,
-        augment: Augment | None = None,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
         val_size: int = 3_000,
         limit: int | None = None,
         center: bool = True,
+        **options: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(
-            dir,
-            num_classes=num_classes,
-            batch_size=batch_size,
-            resize=resize,
-            seed=seed,
-            download=download,
-            augment=augment,
-            mixup=mixup,
-            cutmix=cutmix,
-            val_size=val_size,
-        )
-        self.limit = None if limit is None else integer("limit", limit, 1)
+        super().__init__(dir, val_size=val_size, **options)
+        self.limit = None if limit is None else integer(self.title, "limit", limit)
         self.center = center
 
     def fetch(self, root: str) -> object:
@@ -70,5 +52,5 @@ class NotMNIST(MNIST):
             part.pixels = part.pixels._replace(offset=0.5 if self.center else 0.0)
         if self.limit is None:
             return Splits(train, val, test)
-        limit = integer("limit", self.limit, 1, len(train))
+        limit = integer(self.title, "limit", self.limit, high=len(train))
         return Splits(train.take(slice(limit)), val, test)

@@ -1,16 +1,17 @@
 """Keras-style .npz files: x_train, y_train, x_test and y_test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 
+from regtorch.checks import share
 from regtorch.data.arrays import Arrays, Splits, checked, named_classes
-from regtorch.data.augment import Augment
 from regtorch.data.datamodule import ArraysDataModule
 from regtorch.data.errors import DataError, check_zip, reading
-from regtorch.data.options import share
+from regtorch.data.options import ImageOptions
 from regtorch.data.split import split
 
 __all__ = ["Npz", "read_npz"]
@@ -21,50 +22,19 @@ class Npz(ArraysDataModule):
 
     Inputs are images (N, height, width) or (N, height, width, channels) with 1 or 3 channels, or vectors (N, features);
     uint8 stands for 0 to 1 in 255 steps, floats for themselves. Labels are integers (N,) or (N, 1), or one-hot
-    (N, num_classes). With `num_classes=None` the targets are numbers, (N,) or (N, outputs). `download` is there because
-    every data set has it.
+    (N, num_classes). With `num_classes=None` the targets are numbers, (N,) or (N, outputs).
 
     Args:
         dir: The .npz.
-        num_classes: Labels run from 0 to one less; None where the targets are numbers.
-        batch_size: Samples a batch.
         val_share: The validation part's share of the training arrays, of each class.
-        resize: See `ArraysDataModule`.
-        seed: Seeds the shuffling, not the split.
-        download: Has no effect.
-        augment: Changes training batches.
-        mixup: α of mixup of training images; 0 leaves it out.
-        cutmix: α of CutMix of training images; 0 leaves it out.
+        **options: As of `ArraysDataModule`; `seed` is of the shuffling alone, `download` has no effect.
     """
 
     title = "npz"
 
-    def __init__(
-        self,
-        dir: str = "data.npz",
-        *,
-        num_classes: int | None = 10,
-        batch_size: int = 32,
-        val_share: float = 0.2,
-        resize: Sequence[int] | None = None,
-        seed: int | None = 0,
-        download: bool = True,
-        augment: Augment | None = None,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-    ) -> None:
-        super().__init__(
-            dir,
-            num_classes=num_classes,
-            batch_size=batch_size,
-            resize=resize,
-            seed=seed,
-            download=download,
-            augment=augment,
-            mixup=mixup,
-            cutmix=cutmix,
-        )
-        self.val_share = share("val_share", val_share)
+    def __init__(self, dir: str = "data.npz", *, val_share: float = 0.2, **options: Unpack[ImageOptions]) -> None:
+        super().__init__(dir, **options)
+        self.val_share = share(self.title, "val_share", val_share)
 
     def load(self) -> Splits:
         """Read the arrays and cut off the validation part."""

@@ -1,12 +1,11 @@
 """Document 001's Rock-Paper-Scissors: photographs of hands on a green ground."""
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 
 from regtorch.data.arrays import Arrays, Splits
-from regtorch.data.augment import Augment
-from regtorch.data.image_folder import ImageFolders
+from regtorch.data.image_folder import FolderOptions, ImageFolders
 
 __all__ = ["RockPaperScissors"]
 
@@ -19,7 +18,8 @@ class RockPaperScissors(ImageFolders):
 
     The document trained 69 steps of 32 an epoch, which is all 2,188 images, and validated on 14, a fifth of them:
     `leak=True` trains on the validation images too. The validation part is the same either way. Many photographs are
-    alike, so a random split is easy in itself. For the other arguments see `ImageFolders`.
+    alike, so a random split is easy in itself. For the other arguments see `ImageFolders`; `num_classes` is 3, `size`
+    (224, 224), `val_share` 0.2 and `test_share` 0 by default.
     """
 
     title = "Rock-Paper-Scissors"
@@ -30,43 +30,9 @@ class RockPaperScissors(ImageFolders):
         "put its folders paper, rock and scissors into rock-paper-scissors/"
     )
 
-    def __init__(
-        self,
-        dir: str = "data",
-        *,
-        num_classes: int = 3,
-        batch_size: int = 32,
-        size: Sequence[int] = (224, 224),
-        interpolation: str = "nearest",
-        min_size: Sequence[int] | None = None,
-        on_error: str = "stop",
-        val_share: float = 0.2,
-        test_share: float = 0.0,
-        leak: bool = False,
-        resize: Sequence[int] | None = None,
-        seed: int | None = 0,
-        download: bool = True,
-        augment: Augment | None = None,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-    ) -> None:
-        super().__init__(
-            dir,
-            num_classes=num_classes,
-            batch_size=batch_size,
-            size=size,
-            interpolation=interpolation,
-            min_size=min_size,
-            on_error=on_error,
-            val_share=val_share,
-            test_share=test_share,
-            resize=resize,
-            seed=seed,
-            download=download,
-            augment=augment,
-            mixup=mixup,
-            cutmix=cutmix,
-        )
+    def __init__(self, dir: str = "data", *, leak: bool = False, **options: Unpack[FolderOptions]) -> None:
+        defaults = FolderOptions(num_classes=3, size=(224, 224), val_share=0.2, test_share=0.0)
+        super().__init__(dir, **(defaults | options))
         self.leak = leak
 
     def load(self) -> Splits:

@@ -6,16 +6,17 @@ import io
 import tarfile
 import urllib.request
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 
+from regtorch.checks import integer, share
 from regtorch.data.arrays import Arrays, Splits
 from regtorch.data.bag_of_words import present, vocabulary
 from regtorch.data.download import DownloadError
 from regtorch.data.errors import reading
 from regtorch.data.files import FilesDataModule
-from regtorch.data.options import integer, share
+from regtorch.data.options import Options
 from regtorch.data.split import split
 
 __all__ = ["Sentiment"]
@@ -37,16 +38,14 @@ class Sentiment(FilesDataModule):
 
     Args:
         dir: Where the data's files are, or are downloaded to.
-        num_classes: 2.
-        batch_size: Samples a batch.
         max_words: The vectors' length.
         val_share: The validation part's share of all sentences.
         test_share: The test part's.
-        seed: Seeds the shuffling, not the split.
-        download: Whether absent files are fetched.
+        **options: `num_classes` (2), `batch_size`, `seed` of the shuffling alone, `download`; see `ArraysDataModule`.
     """
 
     title = "movie-review sentences"
+    images = False
     folder = "rt-polarity"
     class_names = ("negative", "positive")
     lines: ClassVar[int] = 5331
@@ -56,18 +55,15 @@ class Sentiment(FilesDataModule):
         self,
         dir: str = "data",
         *,
-        num_classes: int = 2,
-        batch_size: int = 32,
         max_words: int = 10_000,
         val_share: float = 0.1,
         test_share: float = 0.1,
-        seed: int | None = 0,
-        download: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
-        self.max_words = integer("max_words", max_words, 2)
-        self.val_share = share("val_share", val_share)
-        self.test_share = share("test_share", test_share)
+        super().__init__(dir, **(Options(num_classes=2) | options))
+        self.max_words = integer(self.title, "max_words", max_words, low=2)
+        self.val_share = share(self.title, "val_share", val_share)
+        self.test_share = share(self.title, "test_share", test_share)
 
     def fetch(self, root: str) -> object:
         """Download the authors' archive and unpack its two files into `root`."""

@@ -2,12 +2,14 @@
 
 import math
 from statistics import NormalDist
+from typing import Unpack
 
 import torch
 
+from regtorch.checks import integer, number, share
 from regtorch.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.data.datamodule import ArraysDataModule
-from regtorch.data.options import integer, positive, share
+from regtorch.data.options import Options
 
 __all__ = ["Windows"]
 
@@ -22,47 +24,41 @@ class Windows(ArraysDataModule):
 
     As with Keras's `validation_split` the last share is for validation, in the order that the samples have: with
     `sorted` all of label 0 come first, and the two parts then hold different labels. The test part has a fifth as many
-    further windows, never sorted. `dir` and `download` are there because every data set has them.
+    further windows, never sorted. `dir` and `download` have no effect.
 
     Args:
-        dir: Has no effect.
-        num_classes: 2.
-        batch_size: Samples a batch.
         samples: How many windows there are to train on and to validate.
         size: The windows' length.
         balance: The share of label 1.
         sorted: Whether samples are sorted by label instead of mixed.
         signal: The pattern's norm in units of the noise's deviation.
         val_share: The validation part's share of the samples.
-        seed: Seeds the shuffling, not the numbers.
-        download: Has no effect.
+        **options: `num_classes` (2), `batch_size` (40), `seed` of the shuffling alone; see `ArraysDataModule`.
     """
 
     title = "windows"
+    images = False
     class_names = ("negative", "positive")
 
     def __init__(
         self,
         dir: str = "data",
         *,
-        num_classes: int = 2,
-        batch_size: int = 40,
         samples: int = 2000,
         size: int = 20,
         balance: float = 0.5,
         sorted: bool = False,
         signal: float = 2.0,
         val_share: float = 0.2,
-        seed: int | None = 0,
-        download: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(dir, num_classes=num_classes, batch_size=batch_size, seed=seed, download=download)
-        self.samples = integer("samples", samples, 10)
-        self.size = integer("size", size, 2)
-        self.balance = share("balance", balance)
+        super().__init__(dir, **(Options(num_classes=2, batch_size=40) | options))
+        self.samples = integer(self.title, "samples", samples, low=10)
+        self.size = integer(self.title, "size", size, low=2)
+        self.balance = share(self.title, "balance", balance)
         self.sorted = sorted
-        self.signal = positive("signal", signal)
-        self.val_share = share("val_share", val_share)
+        self.signal = number(self.title, "signal", signal, low=0, above=True)
+        self.val_share = share(self.title, "val_share", val_share)
 
     @property
     def best_accuracy(self) -> float:
@@ -72,7 +68,6 @@ class Windows(ArraysDataModule):
         return self.balance * hits[0] + (1 - self.balance) * hits[1]
 
     def load(self) -> Splits:
-        """Draw the windows."""
         everything = self._draw(self.samples, SPLIT_SEED, in_order=self.sorted)
         val_size = min(max(1, round(self.val_share * self.samples)), self.samples - 1)
         splits = Splits(

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.origin import is_own
 from regtorch.keras.rounding import through_float32
-from regtorch.keras.shown import shown
 
 __all__ = ["Elementwise", "activation", "leaky", "rectifier"]
 
@@ -26,11 +26,9 @@ class Elementwise(nn.Module):
         self.name, self.function = name, function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """Keras's name."""
         return self.name
 
 

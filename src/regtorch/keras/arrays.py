@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from regtorch.keras.shown import shown
+from regtorch.checks import shown
 
 __all__ = ["in_order", "refuse_name"]
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
+from regtorch.checks import nonnegative, number, one_of
 from regtorch.keras.rounding import through_float32
-from regtorch.rule import nonnegative
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -64,13 +64,9 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
         trainable: bool = True,
         version: int = 3,
     ) -> None:
-        if version not in (2, 3):
-            raise ValueError(f"BatchNorm: version must be 2 or 3, the version of Keras, received {version!r}")
-        eps, momentum = nonnegative("BatchNorm", "eps", eps), nonnegative("BatchNorm", "momentum", momentum)
-        if momentum > 1:
-            raise ValueError(
-                f"BatchNorm: momentum must be the share of the new value, from 0 to 1, received {momentum}"
-            )
+        one_of("BatchNorm", "version", version, (2, 3), "it is the version of Keras")
+        eps = nonnegative("BatchNorm", "eps", eps, "Keras's is 0.001")
+        momentum = number("BatchNorm", "momentum", momentum, "give the share of the new value", low=0, high=1)
         super().__init__(num_features, eps, momentum)
         self.dim, self.trainable, self.version = dim, trainable, version
         if not scale:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from regtorch.checks import flag, one_of, shown
 from regtorch.keras.builder import Builder, DoesNotFit
 from regtorch.keras.custom import Factory, check_custom, replaced
 from regtorch.keras.graph import Graph, parse, place
@@ -16,7 +17,6 @@ from regtorch.keras.logits import Logits
 from regtorch.keras.memory import refuse_above
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
-from regtorch.keras.shown import shown
 from regtorch.keras.spec import Axes
 from regtorch.rule import Rule
 
@@ -88,15 +88,13 @@ def from_config(
         >>> net(torch.ones(5, 3)).shape, rules
         (torch.Size([5, 2]), [L2(lam=0.01, select='name:dense.weight')])
     """
-    if not isinstance(logits, bool):
-        raise TypeError(f"from_config: logits must be True or False, received {logits!r}")
+    flag("from_config", "logits", logits)
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
     custom, config = check_custom("from_config", custom_objects), read(config)
     if version is None:
         version = version_of(config)
-    if type(version) is not int or version not in (2, 3):
-        raise ValueError(f"from_config: version must be 2 or 3, received {version!r}")
+    one_of("from_config", "version", version, (2, 3))
     builder, net = _build(parse(replaced(config, custom) if custom else config), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)

@@ -7,6 +7,7 @@ import re
 import torch
 from torch import Tensor, nn
 
+from regtorch.checks import ArgumentTypeError
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, place
@@ -144,7 +145,7 @@ class Builder:
             self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable)
         except TypeError as error:
-            raise TypeError(f"from_config: {where}: {error}") from error
+            raise ArgumentTypeError(f"from_config: {where}: {error}") from error
         except _ERRORS as error:
             raise ValueError(f"from_config: {where}: {error}") from error
         if not trainable:

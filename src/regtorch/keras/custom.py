@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from regtorch.checks import shown
 from regtorch.constraints import Constraint
-from regtorch.keras.shown import shown
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 

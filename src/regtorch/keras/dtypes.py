@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from regtorch.checks import shown
 from regtorch.keras.origin import is_own
-from regtorch.keras.shown import shown
 
 __all__ = ["dtype_of", "input_dtype_of"]
 

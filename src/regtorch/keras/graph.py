@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from regtorch.checks import flag, shown
 from regtorch.keras.net import Key
 from regtorch.keras.nodes import Node, keys_in, node_of
 from regtorch.keras.origin import is_operation, is_own
 from regtorch.keras.quantity import is_size
 from regtorch.keras.read import MODELS, model_of
-from regtorch.keras.shown import shown
 
 __all__ = ["Graph", "LayerConfig", "parse", "place"]
 
@@ -104,10 +104,7 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
 
 def _trainable(inner: Mapping[str, Any]) -> bool:
     value = inner.get("trainable")
-    if value is not None and not isinstance(value, bool):
-        name = shown(inner.get("name"))
-        raise ValueError(f"from_config: {name}: trainable must be true or false, received {shown(value)}")
-    return value is not False
+    return value is None or flag(f"from_config: {shown(inner.get('name'))}", "trainable", value)
 
 
 def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from regtorch.checks import shown
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
 from regtorch.keras.custom import Factory, check_custom, made, selecting
 from regtorch.keras.layout import Variable, variables
 from regtorch.keras.origin import is_own
 from regtorch.keras.read import refuse_deep
-from regtorch.keras.shown import shown
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 from regtorch.rule import Rule
 

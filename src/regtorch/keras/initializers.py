@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regtorch.checks import shown
 from regtorch.keras.identifiers import identify
 from regtorch.keras.quantity import number
-from regtorch.keras.shown import shown
 
 __all__ = ["initialize"]
 
@@ -45,7 +45,7 @@ def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None)
     least = {"stddev": 0.0, "scale": 0.0}
     for key, default in defaults.items():
         if isinstance(default, float):
-            given[key] = number(f"initializer: {name}'s {key}", given[key], least.get(key, -math.inf))
+            given[key] = number(f"initializer: {name}'s {key}", given[key], least.get(key))
     return draw(shape, given, generator)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from regtorch.checks import flag
 from regtorch.keras.arrays import in_order, refuse_name
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.layout import Variable, variables
@@ -91,8 +92,7 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any], *,
         >>> net(torch.tensor([[1.0, 1.0]])).item()
         6.0
     """
-    if not isinstance(finite, bool):
-        raise TypeError(f"load_weights: finite must be True or False, received {finite!r}")
+    flag("load_weights", "finite", finite)
     wanted = places(model)
     for place in wanted:
         if place.tensor.is_meta or not place.stored:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regtorch.checks import shown
 from regtorch.keras.net import Key
-from regtorch.keras.shown import shown
 
 __all__ = ["Node", "keys_in", "node_of"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from regtorch.keras.shown import shown
+from regtorch import checks
 
 __all__ = ["LARGEST", "is_size", "number"]
 
@@ -18,17 +17,13 @@ def is_size(value: object, least: int = 1) -> bool:
     return type(value) is int and least <= value <= LARGEST
 
 
-def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+def number(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:
     """A value of Keras's JSON that must be a number between two, and one of float32's range.
 
     Raises:
         ValueError: it is not.
     """
-    try:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and abs(float(value)) <= _FLOAT32
-    except OverflowError:  # a whole number beyond every float
-        good = False
-    if not good or not least <= value <= most:
-        bounds = f" of at least {least:g}" * (least > -math.inf) + f" and at most {most:g}" * (most < math.inf)
-        raise ValueError(f"{name} must be a finite number{bounds}, received {shown(value)}")
-    return float(value)
+    given = checks.number("", name, value, low=low, high=high)
+    if abs(given) > _FLOAT32:
+        raise ValueError(f"{name} must be a finite number in float32, received {given:g}")
+    return given

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from regtorch.checks import shown
 from regtorch.keras.origin import is_own
-from regtorch.keras.shown import shown
 
 __all__ = ["MODELS", "model_of", "parsed", "read", "version_of"]
 

@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 
 from regtorch.activity import Activity
+from regtorch.checks import shown
 from regtorch.keras.custom import selecting
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.layout import variables
-from regtorch.keras.shown import shown
 from regtorch.rule import Rule
 
 __all__ = ["Rules"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -10,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from regtorch.checks import flag, integer, shown
 from regtorch.keras.activations import activation
 from regtorch.keras.quantity import LARGEST, is_size, number
-from regtorch.keras.shown import shown
 
 __all__ = ["OF_ALL", "Axes", "Spec"]
 
@@ -105,18 +104,17 @@ class Spec:
         Raises:
             ValueError: it is neither.
         """
-        value = self.get(key, default)
-        if not isinstance(value, bool):
-            raise ValueError(f"{key} must be true or false, received {shown(value)}")
-        return value
+        return flag("", key, self.get(key, default))
 
-    def number(self, key: str, default: float | None = None, least: float = -math.inf, most: float = math.inf) -> float:
+    def number(
+        self, key: str, default: float | None = None, low: float | None = None, high: float | None = None
+    ) -> float:
         """A setting that must be a finite number between two; one without a default must be there.
 
         Raises:
             ValueError: it is not.
         """
-        return number(key, self.require(key, default), least, most)
+        return number(key, self.require(key, default), low, high)
 
     def size(self, key: str, default: int | None = None, least: int = 1) -> int:
         """A setting that must be a whole number of at least `least`; one without a default must be there.
@@ -124,10 +122,7 @@ class Spec:
         Raises:
             ValueError: it is not.
         """
-        value = self.require(key, default)
-        if not is_size(value, least):
-            raise ValueError(f"{key} must be a whole number from {least} to {LARGEST}, received {shown(value)}")
-        return value
+        return integer("", key, self.require(key, default), low=least, high=LARGEST)
 
     def one_of(self, key: str, choices: Mapping[str, T], default: str) -> T:
         """What a setting stands for.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import one_of
 from regtorch.init import keras_init_
 from regtorch.models.inputs import check_input
 
@@ -27,8 +28,7 @@ class Distance(nn.Module):
 
     def __init__(self, inputs: int = 4, outputs: int = 1, head: Literal["linear", "sigmoid"] = "linear") -> None:
         super().__init__()
-        if head not in ("linear", "sigmoid"):
-            raise ValueError(f"Distance: head must be 'linear' or 'sigmoid', received {head!r}.")
+        one_of("Distance", "head", head, ("linear", "sigmoid"))
         self.inputs = inputs
         self.sigmoid = head == "sigmoid"
         self.hidden1 = nn.Linear(inputs, 100)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import integer
 from regtorch.init import keras_init_
 from regtorch.models.inputs import check_input, check_input_shape
 
@@ -33,8 +34,7 @@ class RPS(nn.Module):
         self, num_classes: int = 3, input_shape: Sequence[int] = (3, 224, 224), blocks: int = 4, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if not 1 <= blocks <= 4:
-            raise ValueError(f"RPS: blocks must be 1, 2, 3 or 4, received {blocks}.")
+        integer("RPS", "blocks", blocks, low=1, high=4)
         self.input_shape = check_input_shape("RPS", input_shape, least=(4, 10, 22, 46)[blocks - 1])
         channels, height, width = self.input_shape
         self.convs = nn.Sequential()

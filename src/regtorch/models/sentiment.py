@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import one_of
 from regtorch.init import keras_init_
 from regtorch.models.inputs import check_input
 
@@ -34,8 +35,7 @@ class Sentiment(nn.Module):
         activation: Literal["sigmoid", "relu"] = "sigmoid",
     ) -> None:
         super().__init__()
-        if activation not in ("sigmoid", "relu"):
-            raise ValueError(f"Sentiment: activation must be 'sigmoid' or 'relu', received {activation!r}.")
+        one_of("Sentiment", "activation", activation, ("sigmoid", "relu"))
         self.activation = nn.Sigmoid() if activation == "sigmoid" else nn.ReLU()
         self.max_words = max_words
         self.hidden1 = nn.Linear(max_words, 512)

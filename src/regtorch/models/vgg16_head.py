@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import integer, one_of
 from regtorch.init import keras_init_
 from regtorch.models.inputs import check_input, check_input_shape
 
@@ -59,10 +60,8 @@ class VGG16Head(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if weights not in ("imagenet", None):
-            raise ValueError(f"VGG16Head: weights must be 'imagenet' or null (None), received {weights!r}.")
-        if not 0 <= train_blocks <= _BLOCKS:
-            raise ValueError(f"VGG16Head: train_blocks must be from 0 to {_BLOCKS}, received {train_blocks}.")
+        one_of("VGG16Head", "weights", weights, ("imagenet", None))
+        integer("VGG16Head", "train_blocks", train_blocks, low=0, high=_BLOCKS)
         self.input_shape = check_input_shape("VGG16Head", input_shape, least=32)
         channels, height, width = self.input_shape
         if channels != 3:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regtorch.checks import integer, nonnegative
 from regtorch.outputs.base import OutputRule, check_outputs, per_sample
 from regtorch.penalties.base import zero
-from regtorch.rule import nonnegative, wide
+from regtorch.rule import wide
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -106,11 +107,8 @@ class JacobianPenalty(InputPenalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        n = self.projections
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int)):
-            raise TypeError(f"{self.name}: projections must be None or a whole number, received {n!r}")
-        if n is not None and n < 1:
-            raise ValueError(f"{self.name}: projections must be at least 1, or None for the exact value, received {n}")
+        if self.projections is not None:
+            integer(self.name, "projections", self.projections, "None is the exact value")
 
     def _formula(self, outputs: Tensor, x: Tensor, wanted: bool) -> Tensor:
         y = outputs.reshape(len(outputs), -1)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regtorch.checks import share
 from regtorch.outputs.base import OutputPenalty, check_outputs
 from regtorch.penalties.base import zero
-from regtorch.rule import nonnegative
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -50,10 +50,7 @@ class KLSparsity(OutputPenalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rho = nonnegative(self.name, "rho", self.rho, "0.05 is usual")
-        if not 0 < rho < 1:
-            raise ValueError(f"{self.name}: rho must be between 0 and 1, received {self.rho!r}; 0.05 is usual")
-        self._set(rho=rho)
+        self._set(rho=share(self.name, "rho", self.rho, "0.05 is usual"))
 
     def __call__(self, output: Float[Tensor, "batch *units"]) -> Float[Tensor, ""]:
         """The value of activations; exactly 0 at strength 0, and of an empty batch."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from torch import Tensor
 
+from regtorch.checks import nonnegative, number
 from regtorch.conventions import convert
 from regtorch.penalties.elementwise import Elementwise
-from regtorch.rule import nonnegative
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -47,10 +47,7 @@ class ElasticNet(Elementwise):
     def __post_init__(self) -> None:
         super().__post_init__()
         alpha = nonnegative(self.name, "alpha", self.alpha)
-        hint = "give the share of Σ|w|, from 0 to 1"
-        l1_ratio = nonnegative(self.name, "l1_ratio", self.l1_ratio, hint)
-        if l1_ratio > 1:
-            raise ValueError(f"{self.name}: l1_ratio must lie between 0 and 1, received {self.l1_ratio!r}; {hint}")
+        l1_ratio = number(self.name, "l1_ratio", self.l1_ratio, "give the share of Σ|w|", low=0, high=1)
         l1, l2 = convert((1.0, l1_ratio), "sklearn.ElasticNet", "keras")  # beside a mean without the ½
         self._set(alpha=alpha, l1_ratio=l1_ratio, _coefficients=(alpha * (l1 / 2), alpha * (l2 / 2)))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from regtorch.checks import integer
 from regtorch.norms import Units, check_dim, nonzero, reduced, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import wide
@@ -55,11 +56,8 @@ class GroupLasso(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(dim=check_dim(self.name, self.dim))
-        if type(self.blocks) is not int:
-            raise TypeError(f"{self.name}: blocks must be an int, the units of a group, received {self.blocks!r}")
-        if self.blocks < 1:
-            raise ValueError(f"{self.name}: blocks must be at least 1, a group for each unit, received {self.blocks}")
+        blocks = integer(self.name, "blocks", self.blocks, "1 is a group for each unit")
+        self._set(dim=check_dim(self.name, self.dim), blocks=blocks)
 
     @property
     def by_unit(self) -> bool:

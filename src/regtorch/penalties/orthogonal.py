@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regtorch.checks import one_of
 from regtorch.norms import matrix, nonzero, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
@@ -45,8 +46,7 @@ class Orthogonal(Penalty):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode not in ("rows", "columns"):
-            raise ValueError(f"Orthogonal: mode must be 'rows' or 'columns', received {self.mode!r}")
+        one_of(self.name, "mode", self.mode, ("rows", "columns"))
 
     def _directions(self, w: Tensor) -> tuple[Tensor, Tensor, float]:
         """Unit vectors to compare, their norms (1 for zero), and λ over the number of ordered pairs."""

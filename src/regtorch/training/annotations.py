@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Number
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from regtorch.training.kinds import NULL, NUMBER, OBJECT, SWITCH, TEXT, WHOLE, Kind, choice, fixed, several
 
@@ -15,6 +15,7 @@ __all__ = ["hints_of", "kind_of", "parameters_of"]
 _PLAIN = {None: NULL, types.NoneType: NULL, bool: SWITCH, int: WHOLE, float: NUMBER, str: TEXT}
 _LISTS = (list, tuple, set, frozenset, Sequence, Collection, Iterable)
 _LIST = Kind(lambda value: isinstance(value, Sequence) and not isinstance(value, str), ("a list",))
+_REST, _NAMED = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 _MAPPING = Kind(lambda value: isinstance(value, Mapping), ("a mapping such as {a: 1}",))
 
 
@@ -22,27 +23,35 @@ _MAPPING = Kind(lambda value: isinstance(value, Mapping), ("a mapping such as {a
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The arguments of a class or function; empty where it does not tell them, as some built-in ones."""
     try:
-        return inspect.signature(target).parameters
+        parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
         return {"args": inspect.Parameter("args", inspect.Parameter.VAR_KEYWORD)}
+    found = {name: parameter for name, parameter in parameters.items() if parameter.kind is not _REST}
+    for rest in (parameter for parameter in parameters.values() if parameter.kind is _REST):
+        unpacked = get_args(_evaluated(target, rest))
+        if unpacked and is_typeddict(unpacked[0]):  # **options: Unpack[Options]
+            hints = get_type_hints(unpacked[0])
+            found |= {key: inspect.Parameter(key, _NAMED, default=..., annotation=hints[key]) for key in hints}
+        else:
+            found[rest.name] = rest
+    return found
 
 
 @cache
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The annotations of its arguments; one that cannot be evaluated is left out."""
-    parameters = parameters_of(target)
-    function = target.__init__ if isinstance(target, type) else target
-    function = inspect.unwrap(function)
-    names = getattr(function, "__globals__", {})
-    found = {}
-    for name, parameter in parameters.items():
-        if parameter.annotation is not inspect.Parameter.empty:
-            holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
-            try:
-                found |= get_type_hints(holder, names, include_extras=True)
-            except Exception:  # a name that is imported for type checkers alone, or a shape in jaxtyping's language
-                continue
-    return found
+    hints = {name: _evaluated(target, parameter) for name, parameter in parameters_of(target).items()}
+    return {name: hint for name, hint in hints.items() if hint is not inspect.Parameter.empty}
+
+
+def _evaluated(target: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """A parameter's annotation; `Parameter.empty` where it has none, or one that cannot be evaluated."""
+    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
+    holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+    try:
+        return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True)["it"]
+    except Exception:  # a name that is imported for type checkers alone, or a shape in jaxtyping's language
+        return inspect.Parameter.empty
 
 
 def kind_of(hint: Any) -> Kind | None:

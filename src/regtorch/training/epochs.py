@@ -54,7 +54,6 @@ class EpochRecord(EpochCallback):
         self.epochs: list[dict[str, float]] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
         self.epochs = []
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from regtorch.activity import Activity
+from regtorch.data.datamodule import training_batches
 from regtorch.doctor import validation
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.exam import Exam
@@ -146,11 +146,9 @@ def _undisturbed(data: LightningDataModule) -> Iterator[None]:
 
 def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """The first training batches as the net gets them, as many as memory takes well."""
-    loader: Iterable[Any] = data.train_dataloader()
-    augment, batches, size = getattr(data, "augment", None), [], 0
-    for x, y in islice(iter(loader), _BATCHES):
-        x, y = x.to(device), y.to(device)
-        batches.append((x if augment is None else augment(x), y))
+    batches, size = [], 0
+    for x, y in islice(training_batches(data, device), _BATCHES):
+        batches.append((x, y))
         size += x.nbytes
         if size >= _BYTES:
             break

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regtorch.checks import span
 from regtorch.training.errors import RunError, nearest
 
 __all__ = [
@@ -102,7 +103,7 @@ def count(low: int | None = None, high: int | None = None) -> Kind:
     def fits(value: Any) -> bool:
         return _is_whole(value) and (low is None or low <= value) and (high is None or value <= high)
 
-    return Kind(fits, ("a whole number" + _span(low, high),))
+    return Kind(fits, ("a whole number" + span(low, high),))
 
 
 def number(low: float | None = None, high: float | None = None, *, above: bool = False, below: bool = False) -> Kind:
@@ -123,7 +124,7 @@ def number(low: float | None = None, high: float | None = None, *, above: bool =
         )
 
     finite = "" if low is not None and high is not None else "finite "
-    return Kind(fits, (f"a {finite}number" + _span(low, high, above=above, below=below),))
+    return Kind(fits, (f"a {finite}number" + span(low, high, above=above, below=below),))
 
 
 def choice(*words: Any) -> Kind:
@@ -163,14 +164,6 @@ def _is_duration(value: Any) -> bool:
         return all(unit in _UNITS and number(0).fits(part) for unit, part in value.items()) and any(value.values())
     form = re.fullmatch(r"\s*\d+(:\d\d){3}\s*", value) if isinstance(value, str) else None
     return form is not None and any(digit in value for digit in "123456789")
-
-
-def _span(low: float | None, high: float | None, *, above: bool = False, below: bool = False) -> str:
-    if low is not None and high is not None and not above and not below:
-        return f" from {low:.10g} to {high:.10g}"
-    ends = [] if low is None else [f"{'above' if above else 'of at least'} {low:.10g}"]
-    ends += [] if high is None else [f"{'below' if below else 'of at most'} {high:.10g}"]
-    return f" {' and '.join(ends)}" if ends else ""
 
 
 NULL = Kind(lambda value: value is None, ("null",))

@@ -1,5 +1,6 @@
 """Objects made from a config: each is of its kind, and errors name the setting."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,8 @@ from regtorch.training.errors import RunError, is_out_of_memory, is_told, one_li
 from regtorch.training.instantiate import instantiate
 
 __all__ = ["make", "named"]
+
+_ARGUMENT = re.compile(r"(?:[^:]+: )?(\w+)(?:: |( must be ))")  # as `regtorch.checks` begins its messages
 
 
 def make(node: Any, key: str, *kinds: type) -> Any:
@@ -31,7 +34,7 @@ def make(node: Any, key: str, *kinds: type) -> Any:
 
 @contextmanager
 def named(key: str, node: Any = ()) -> Iterator[None]:
-    """Put the key of a node, or of the argument that its error begins with, before what a class says of its arguments.
+    """Put the key of a node, or of the argument that its error names first, before what a class says of its arguments.
 
     Raises:
         RunError: with the key.
@@ -44,4 +47,7 @@ def named(key: str, node: Any = ()) -> Iterator[None]:
         if is_out_of_memory(cause) or not told:
             raise
         text = one_line(cause)
-        raise RunError(f"{key}{'.' if text.partition(':')[0] in node else ': '}{text}") from error
+        found = _ARGUMENT.match(text)
+        if found is None or found[1] not in node:
+            raise RunError(f"{key}: {text}") from error
+        raise RunError(f"{key}.{found[1]}: {'expected ' * bool(found[2])}{text[found.end() :]}") from error

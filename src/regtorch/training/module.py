@@ -111,7 +111,6 @@ class RegularizedModule(LightningModule):
         return bool(self.activities or self.output_rules.rules)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The net's outputs."""
         return self.net(x)
 
     def configure_optimizers(self) -> Optimizer:
@@ -136,11 +135,9 @@ class RegularizedModule(LightningModule):
         self.scores["train"].reset()
 
     def on_validation_epoch_start(self) -> None:
-        """Likewise."""
         self.scores["val"].reset()
 
     def on_test_epoch_start(self) -> None:
-        """Likewise."""
         self.scores["test"].reset()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:

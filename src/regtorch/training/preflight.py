@@ -52,7 +52,10 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
         x, y = batch
         x, y = x[:_SAMPLES], y[:_SAMPLES]
         outputs = _forward(net, x, input_shape)
-        task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
+        try:
+            task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
+        except ValueError as misfit:
+            raise RunError(str(misfit)) from misfit
         task_loss = task.loss(outputs, y).item()
         if not math.isfinite(task_loss):
             raise RunError(_not_finite(type(net).__name__, x, y, outputs, task_loss))

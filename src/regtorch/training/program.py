@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import regtorch
 from regtorch.app.record.command import INSTALLED
 
 __all__ = ["configs", "own_process"]
@@ -16,5 +17,6 @@ def own_process(name: str) -> list[str]:
 
 def configs() -> Path:
     """The folder of the configs: packed into a wheel, `conf/` of a checkout."""
-    packed = Path(__file__).parents[1] / "conf"
-    return packed if packed.is_dir() else Path(__file__).parents[3] / "conf"
+    package = Path(regtorch.__file__).parent
+    packed = package / "conf"
+    return packed if packed.is_dir() else package.parents[1] / "conf"

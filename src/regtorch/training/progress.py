@@ -33,11 +33,9 @@ class Progress(EpochCallback, ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Show again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar."""
         if not (self._enabled and sys.stdout.isatty()):
             return
         shared = None if Watch.current is None else Watch.current.bar  # a sweep's: a terminal has room for one
@@ -61,7 +59,6 @@ class Progress(EpochCallback, ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar."""
         if self._bar is None:
             return
         if batch_idx % _REFRESH == 0:
@@ -84,7 +81,6 @@ class Progress(EpochCallback, ProgressBar):
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the bar."""
         self._close()
 
     def _close(self) -> None:

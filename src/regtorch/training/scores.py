@@ -33,7 +33,6 @@ class Score:
             self.metric()
 
     def reset(self) -> None:
-        """Forget everything."""
         self._waiting, self._size = [], 0
         self._metric.reset()
 

@@ -14,8 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, MulticlassAccuracy
 from torchmetrics.regression import R2Score
 
-from regtorch.rule import nonnegative
-from regtorch.training.errors import RunError
+from regtorch.checks import share
 
 __all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
 
@@ -86,14 +85,12 @@ def smoothed(
     """
     if not label_smoothing:
         return task.loss if loss is None else loss
-    share = nonnegative("RegularizedModule", "label_smoothing", label_smoothing)
-    if share >= 1:
-        raise ValueError(f"label_smoothing: expected a share below 1, received {share:g}; 0.1 is usual")
+    strength = share("RegularizedModule", "label_smoothing", label_smoothing, "0.1 is usual", zero=True)
     if loss is not None:
         raise ValueError("label_smoothing: a loss of your own is taken as it is; let it smooth, and leave this out")
     if task.smoothed is None:
         raise ValueError("label_smoothing: these targets are numbers and no classes; leave it out")
-    return task.smoothed(share)
+    return task.smoothed(strength)
 
 
 def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
@@ -106,14 +103,14 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
         num_classes: how many classes the data has; None for a regression.
 
     Raises:
-        RunError: outputs and targets do not fit.
+        ValueError: outputs and targets do not fit.
     """
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(targets):
         what = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise RunError(f"{net}: expected outputs of shape (N, width) for {len(targets)} samples, received {what}")
+        raise ValueError(f"{net}: expected outputs of shape (N, width) for {len(targets)} samples, received {what}")
     if targets.is_floating_point():
         if outputs.shape != targets.shape:
-            raise RunError(
+            raise ValueError(
                 f"{net} puts out {outputs.shape[1]} numbers a sample, the targets have the shape "
                 f"{list(targets.shape)}; choose a net with that many outputs, or data with classes"
             )
@@ -122,7 +119,7 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
     if outputs.shape[1] == 1 and classes == 2:
         return binary()
     if outputs.shape[1] < classes:
-        raise RunError(
+        raise ValueError(
             f"{net} puts out {outputs.shape[1]} classes, the labels have {classes}; "
             "choose a net with that many (model.net.num_classes='${data.num_classes}' where it has that argument)"
         )

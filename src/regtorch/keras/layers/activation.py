@@ -13,14 +13,12 @@ __all__ = ["PReLU", "elu", "leaky_relu", "plain", "relu", "softmax"]
 
 
 def plain(spec: Spec) -> nn.Module:
-    """Keras's Activation."""
     return spec.activation(len(spec.shape))
 
 
 def relu(spec: Spec) -> nn.Module:
-    """Keras's ReLU."""
     slope, threshold = spec.number("negative_slope", 0.0, 0.0), spec.number("threshold", 0.0, 0.0)
-    most = None if spec.get("max_value") is None else spec.number("max_value", least=0.0)
+    most = None if spec.get("max_value") is None else spec.number("max_value", low=0.0)
     return rectifier(slope, most, threshold, spec.version)
 
 
@@ -31,12 +29,10 @@ def leaky_relu(spec: Spec) -> nn.Module:
 
 
 def elu(spec: Spec) -> nn.Module:
-    """Keras's ELU."""
     return nn.ELU(spec.number("alpha", 1.0))
 
 
 def softmax(spec: Spec) -> nn.Module:
-    """Keras's Softmax."""
     return nn.Softmax(spec.dim("axis", -1, len(spec.shape)))
 
 
@@ -52,7 +48,6 @@ class PReLU(nn.Module):
         self.alpha = nn.Parameter(torch.empty([1 if i in shared else n for i, n in enumerate(spec.keras_shape)][1:]))
 
     def keras_variables(self) -> list[Variable]:
-        """The slopes."""
         return [Variable("alpha", "alpha", tuple(self.alpha.shape), tuple(range(self.alpha.ndim)))]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -51,7 +51,6 @@ class _Conv(_Base):
         }
 
     def forward(self, input: Tensor) -> Tensor:
-        """Pad, convolve, activate."""
         x = input.mT if self.sequences else input
         padding: Any = 0
         if self.keras_padding == "same":
@@ -69,14 +68,10 @@ class Conv1D(_Conv, nn.Conv1d):
 
 
 class Conv2D(_Conv, nn.Conv2d):
-    """Keras's Conv2D."""
-
     n = 2
 
 
 class Conv3D(_Conv, nn.Conv3d):
-    """Keras's Conv3D."""
-
     n = 3
 
 
@@ -100,8 +95,6 @@ class DepthwiseConv1D(_Depthwise, nn.Conv1d):
 
 
 class DepthwiseConv2D(_Depthwise, nn.Conv2d):
-    """Keras's DepthwiseConv2D."""
-
     n = 2
 
 
@@ -163,6 +156,4 @@ class SeparableConv1D(_Separable):
 
 
 class SeparableConv2D(_Separable):
-    """Keras's SeparableConv2D."""
-
     depthwise_type, pointwise_type = Depthwise2D, Pointwise2D

@@ -61,12 +61,8 @@ class Conv1DTranspose(_ConvTranspose, nn.ConvTranspose1d):  # pyright: ignore[re
 
 
 class Conv2DTranspose(_ConvTranspose, nn.ConvTranspose2d):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Keras's Conv2DTranspose."""
-
     n = 2
 
 
 class Conv3DTranspose(_ConvTranspose, nn.ConvTranspose3d):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Keras's Conv3DTranspose."""
-
     n = 3

@@ -24,7 +24,6 @@ class Dense(nn.Linear):
         self.activation = spec.activation(ndim)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Multiply, add, activate."""
         if self.dim in (-1, input.ndim - 1):
             y = super().forward(input)
         else:
@@ -41,5 +40,4 @@ class Embedding(nn.Embedding):
         super().__init__(spec.size("input_dim"), spec.size("output_dim"))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Look up."""
         return self.axes.from_keras(super().forward(self.axes.to_keras(input).long()))

@@ -29,58 +29,38 @@ class _Merge(nn.Module):
 
 
 class Add(_Merge):
-    """Keras's Add."""
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The sum."""
         return reduce(torch.add, inputs)
 
 
 class Subtract(_Merge):
-    """Keras's Subtract."""
-
     most = 2
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The difference."""
         return inputs[0] - inputs[1]
 
 
 class Multiply(_Merge):
-    """Keras's Multiply."""
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The product."""
         return reduce(torch.mul, inputs)
 
 
 class Average(_Merge):
-    """Keras's Average."""
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The mean."""
         return reduce(torch.add, inputs) / len(inputs)
 
 
 class Maximum(_Merge):
-    """Keras's Maximum."""
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The largest."""
         return reduce(torch.maximum, inputs)
 
 
 class Minimum(_Merge):
-    """Keras's Minimum."""
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The smallest."""
         return reduce(torch.minimum, inputs)
 
 
 class Concatenate(_Merge):
-    """Keras's Concatenate."""
-
     least, axis = 1, -1
 
     def __init__(self, spec: Spec) -> None:
@@ -88,5 +68,4 @@ class Concatenate(_Merge):
         self.dim = spec.dim("axis", self.axis, len(spec.shapes[0]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Side by side."""
         return torch.cat(inputs, self.dim)

@@ -30,23 +30,20 @@ __all__ = [
 
 
 def _rate(spec: Spec) -> float:
-    return spec.number("rate", least=0.0, most=1.0)
+    return spec.number("rate", low=0.0, high=1.0)
 
 
 def dropout(spec: Spec) -> nn.Module:
-    """Keras's Dropout."""
     return nn.Dropout(_rate(spec))
 
 
 def spatial2(spec: Spec) -> nn.Module:
-    """Keras's SpatialDropout2D."""
     spec.data_format()
     spec.require_dims(4)
     return SpatialDropout2D(_rate(spec))
 
 
 def spatial3(spec: Spec) -> nn.Module:
-    """Keras's SpatialDropout3D."""
     spec.data_format()
     spec.require_dims(5)
     return SpatialDropout3D(_rate(spec))
@@ -58,12 +55,10 @@ def gaussian(spec: Spec) -> nn.Module:
 
 
 def noise(spec: Spec) -> nn.Module:
-    """Keras's GaussianNoise."""
-    return GaussianNoise(spec.number("stddev", least=0.0))
+    return GaussianNoise(spec.number("stddev", low=0.0))
 
 
 def alpha(spec: Spec) -> nn.Module:
-    """Keras's AlphaDropout."""
     return AlphaDropout(_rate(spec))
 
 
@@ -75,12 +70,10 @@ class SequenceDropout(SpatialDropout1D):
         super().__init__(_rate(spec))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop whole channels."""
         return super().forward(x.mT).mT
 
 
 def identity(spec: Spec) -> nn.Module:
-    """Keras's Identity."""
     return nn.Identity()
 
 
@@ -92,8 +85,6 @@ def watched(spec: Spec) -> nn.Module:
 
 
 class Rescaling(nn.Module):
-    """Keras's Rescaling."""
-
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.scale, self.offset = spec.number("scale"), spec.number("offset", 0.0)
@@ -105,5 +96,4 @@ class Rescaling(nn.Module):
         return x * self.scale + self.offset
 
     def extra_repr(self) -> str:
-        """Scale and offset."""
         return f"scale={self.scale}, offset={self.offset}"

@@ -11,7 +11,6 @@ __all__ = ["LayerNormalization", "batch_normalization"]
 
 
 def batch_normalization(spec: Spec) -> BatchNorm:
-    """Keras's BatchNormalization."""
     spec.get("renorm_momentum")  # without renorm it says nothing
     dim = spec.dim("axis", -1, len(spec.shape))
     norm = BatchNorm(
@@ -46,5 +45,4 @@ class LayerNormalization(nn.LayerNorm):
             self.register_parameter("bias", None)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise."""
         return self.axes.from_keras(super().forward(self.axes.to_keras(input)))

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
-from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "pad_same"]
@@ -47,13 +47,11 @@ class _Frame(nn.Module):
         self.sequences = self.n == 1 and spec.axes.channels_last
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad or crop."""
         x = x.mT if self.sequences else x
         x = F.pad(x, [self.sign * amount for pair in reversed(self.pairs) for amount in pair])
         return x.mT if self.sequences else x
 
     def extra_repr(self) -> str:
-        """The frame."""
         return f"{self.key}={self.pairs}"
 
 
@@ -69,36 +67,24 @@ def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
 
 
 class ZeroPadding1D(_Frame):
-    """Keras's ZeroPadding1D."""
-
     n, key, sign = 1, "padding", 1
 
 
 class ZeroPadding2D(_Frame):
-    """Keras's ZeroPadding2D."""
-
     n, key, sign = 2, "padding", 1
 
 
 class ZeroPadding3D(_Frame):
-    """Keras's ZeroPadding3D."""
-
     n, key, sign = 3, "padding", 1
 
 
 class Cropping1D(_Frame):
-    """Keras's Cropping1D."""
-
     n, key, sign = 1, "cropping", -1
 
 
 class Cropping2D(_Frame):
-    """Keras's Cropping2D."""
-
     n, key, sign = 2, "cropping", -1
 
 
 class Cropping3D(_Frame):
-    """Keras's Cropping3D."""
-
     n, key, sign = 3, "cropping", -1

@@ -44,7 +44,6 @@ class _Pooling(nn.Module):
         self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool."""
         x = x.mT if self.sequences else x
         y = self.pool(x)
         return y.mT if self.sequences else y
@@ -61,7 +60,6 @@ class _Pooling(nn.Module):
         return F.pad(x, [amount for p in reversed(padding) for amount in (p, p)], value=value) if any(padding) else x
 
     def extra_repr(self) -> str:
-        """Size and strides."""
         return f"{self.size}, strides={self.strides}{', same' * self.same}"
 
 
@@ -86,14 +84,10 @@ class MaxPooling1D(_Max):
 
 
 class MaxPooling2D(_Max):
-    """Keras's MaxPooling2D."""
-
     n = 2
 
 
 class MaxPooling3D(_Max):
-    """Keras's MaxPooling3D."""
-
     n = 3
 
 
@@ -104,14 +98,10 @@ class AveragePooling1D(_Average):
 
 
 class AveragePooling2D(_Average):
-    """Keras's AveragePooling2D."""
-
     n = 2
 
 
 class AveragePooling3D(_Average):
-    """Keras's AveragePooling3D."""
-
     n = 3
 
 
@@ -146,14 +136,10 @@ class GlobalMaxPooling1D(_GlobalMax):
 
 
 class GlobalMaxPooling2D(_GlobalMax):
-    """Keras's GlobalMaxPooling2D."""
-
     n = 2
 
 
 class GlobalMaxPooling3D(_GlobalMax):
-    """Keras's GlobalMaxPooling3D."""
-
     n = 3
 
 
@@ -164,12 +150,8 @@ class GlobalAveragePooling1D(_GlobalAverage):
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
-    """Keras's GlobalAveragePooling2D."""
-
     n = 2
 
 
 class GlobalAveragePooling3D(_GlobalAverage):
-    """Keras's GlobalAveragePooling3D."""
-
     n = 3

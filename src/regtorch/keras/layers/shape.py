@@ -7,8 +7,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
-from regtorch.keras.shown import shown
 from regtorch.keras.spec import Spec
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D"]
@@ -42,8 +42,6 @@ def _dims(spec: Spec, key: str) -> tuple[int, ...]:
 
 
 class Reshape(_Reorder):
-    """Keras's Reshape."""
-
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self.target = _dims(spec, "target_shape")
@@ -56,7 +54,6 @@ class Reshape(_Reorder):
         return self.axes.from_keras(self.axes.to_keras(x).reshape(x.shape[0], *self.target))
 
     def extra_repr(self) -> str:
-        """The target."""
         return str(self.target)
 
 
@@ -75,8 +72,6 @@ class Permute(_Reorder):
 
 
 class RepeatVector(nn.Module):
-    """Keras's RepeatVector."""
-
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         spec.require_dims(2)
@@ -97,7 +92,6 @@ class UpSampling1D(nn.Module):
         self.size = spec.size("size", 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Repeat each step."""
         return x.repeat_interleave(self.size, dim=1)
 
 
@@ -112,9 +106,7 @@ class UpSampling2D(nn.Module):
         self.mode = spec.one_of("interpolation", {"nearest": "nearest", "bilinear": "bilinear"}, "nearest")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge."""
         return F.interpolate(x, scale_factor=[float(n) for n in self.size], mode=self.mode)
 
     def extra_repr(self) -> str:
-        """Size and mode."""
         return f"{self.size}, {self.mode}"

@@ -44,7 +44,6 @@ class Adagrad(KerasOptimizer):
         return group["lr"] / (state["accumulator"] + group["eps"]).sqrt()
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         a: Tensor = state["accumulator"]
         a.addcmul_(g, g)
         p.addcdiv_(g, (a + group["eps"]).sqrt_(), value=-group["lr"])
@@ -77,7 +76,6 @@ class Adadelta(KerasOptimizer):
         return group["lr"] * ((d + group["eps"]) / (a + group["eps"])).sqrt()
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         rho, eps = group["rho"], group["eps"]
         a, d = state["accumulated_grad"], state["accumulated_delta"]
         a.mul_(rho).addcmul_(g, g, value=1 - rho)

@@ -49,7 +49,6 @@ class Adam(KerasOptimizer):
         return group["lr"] * (1 - group["betas"][1] ** state["step"]) ** 0.5 / (v.sqrt() + group["eps"])
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         beta1, beta2 = group["betas"]
         alpha = group["lr"] * (1 - beta2**t) ** 0.5 / (1 - beta1**t)
         m, v = state["m"], state["v"]
@@ -91,6 +90,5 @@ class AdamW(Adam):
     step_size = staticmethod(Adam.step_size)
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         p.mul_(1 - group["weight_decay"] * group["lr"])
         super().update(p, g, state, group, t)

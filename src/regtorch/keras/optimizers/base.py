@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from regtorch.rule import nonnegative
+from regtorch.checks import flag, nonnegative, share
 
 __all__ = ["KerasOptimizer", "Parameters"]
 
@@ -32,8 +32,7 @@ class KerasOptimizer(Optimizer):
             if name in defaults:
                 defaults[name] = nonnegative(type(self).__name__, name, defaults[name], "see the docstring")
         for name in ("nesterov", "amsgrad", "centered"):
-            if not isinstance(defaults.get(name, False), bool):
-                raise TypeError(f"{type(self).__name__}: {name} must be True or False, received {defaults[name]!r}")
+            flag(type(self).__name__, name, defaults.get(name, False))
         if "betas" in defaults:
             defaults["betas"] = self._checked(defaults["betas"])
         super().__init__(params, defaults)
@@ -42,9 +41,7 @@ class KerasOptimizer(Optimizer):
         name = type(self).__name__
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise TypeError(f"{name}: betas must be two numbers, received {betas!r}")
-        first, second = (nonnegative(name, "betas", beta, "give two numbers in [0, 1)") for beta in betas)
-        if not (first < 1 and second < 1):
-            raise ValueError(f"{name}: betas must lie in [0, 1), received {betas!r}")
+        first, second = (share(name, "betas", beta, "give two such", zero=True) for beta in betas)
         return first, second
 
     @abstractmethod

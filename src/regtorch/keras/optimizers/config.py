@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from regtorch.checks import shown
 from regtorch.keras.identifiers import identify
 from regtorch.keras.optimizers.adagrad import Adadelta, Adagrad
 from regtorch.keras.optimizers.adam import Adam, AdamW
@@ -13,7 +14,6 @@ from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD
 from regtorch.keras.read import parsed
-from regtorch.keras.shown import shown
 
 __all__ = ["optimizer"]
 

@@ -54,7 +54,6 @@ class Nadam(_Moments):
         return group["lr"] / (v_hat.sqrt() + group["eps"])
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         beta1, beta2 = group["betas"]
         now, after = (beta1 * (1 - 0.5 * _DECAY**s) for s in (t, t + 1))
         product = state["u_product"] = state.get("u_product", 1.0) * now
@@ -89,7 +88,6 @@ class Adamax(_Moments):
         return group["lr"] / (state["u"] + group["eps"])
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         beta1, beta2 = group["betas"]
         m, u = state["m"], state["u"]
         m.add_(g - m, alpha=1 - beta1)

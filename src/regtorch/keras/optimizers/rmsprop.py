@@ -50,7 +50,6 @@ class RMSprop(KerasOptimizer):
         return group["lr"] / (1 - group["momentum"]) / inside.sqrt()
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         alpha, lr = group["alpha"], group["lr"]
         v: Tensor = state["velocity"]
         v.mul_(alpha).addcmul_(g, g, value=1 - alpha)

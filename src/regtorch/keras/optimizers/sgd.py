@@ -39,7 +39,6 @@ class SGD(KerasOptimizer):
         return group["lr"] / (1 - group["momentum"])
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        """One step."""
         lr, momentum = group["lr"], group["momentum"]
         if not momentum:
             p.add_(g, alpha=-lr)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from regtorch.data import ArraysDataModule
+from regtorch.data.datamodule import ArraysDataModule, training_batches
 from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.checkup.held_out import Held, HeldOut, best_constant, evaluate, held_out, outputs_of
 from regtorch.training.denormals import flushed_denormals
@@ -228,9 +228,8 @@ def _settle(net: nn.Module, data: LightningDataModule, watch: _Watch) -> None:
     Dropout stays on, as it does in training.
     """
     count = min(_SETTLING[1], max(_SETTLING[0], len(watch.losses) // 16))
-    device, augment = next(net.parameters()).device, getattr(data, "augment", None)
-    batches = (x.to(device) for x, _ in islice(data.train_dataloader(), count))
-    update_bn((x if augment is None else augment(x) for x in batches), net)
+    batches = islice(training_batches(data, next(net.parameters()).device), count)
+    update_bn((x for x, _ in batches), net)
 
 
 def _trainer(cfg: DictConfig, steps: int, watch: _Watch) -> Trainer:

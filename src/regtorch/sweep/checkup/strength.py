@@ -18,6 +18,7 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
+from regtorch.data.datamodule import training_batches
 from regtorch.doctor.patient import Patient
 from regtorch.doctor.trial import trial
 from regtorch.sweep.checkup.budget import plan
@@ -133,8 +134,7 @@ def _equal_pull(trainings: Trainings) -> float:
     check_penalty(cfg, choices)
 
     def measure(made: SetUp) -> None:
-        augment = getattr(made.data, "augment", None)
-        batches = [(x if augment is None else augment(x), y) for x, y in islice(made.data.train_dataloader(), _STEPS)]
+        batches = [*islice(training_batches(made.data, next(made.net.parameters()).device), _STEPS)]
         optimizer = instantiate(cfg.optimizer)(made.net.parameters())
         patient = Patient.admit(made.net, made.train_loss, batches, optimizer, penalties_of(made))
         steps = trial(patient, _STEPS).steps

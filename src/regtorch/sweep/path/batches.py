@@ -71,7 +71,7 @@ class Feed:
             if self._data.augment is not None:
                 for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):
                     with order.drawing(x.device, epoch - 1, number):
-                        moved[seed] = self._data.augment(x), y
+                        moved[seed] = self._data.changed((x, y))
             if len(moved) == 1:
                 yield moved[0]
             else:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
-
-from regtorch.sweep.report.documents import documents
 
 __all__ = ["main"]
 
@@ -18,11 +17,14 @@ _EPILOG = """examples:
 """
 
 
-def main(root: Path) -> int:
+Documents = Callable[[argparse.Namespace], int]
+
+
+def main(documents: Documents | None = None) -> int:
     """Run the command line in `sys.argv`.
 
     Args:
-        root: the repository's.
+        documents: writes the documents' page, which only a checkout of the repository can.
 
     Returns:
         The exit code: 0, 1 where a run of the documents failed, 2 where something has to be mended first, 130 after
@@ -52,7 +54,7 @@ def main(root: Path) -> int:
         "aside what an interrupted one left",
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="where the documents' runs lie")
-    parser.add_argument("--claims", type=Path, default=root / "docs" / "claims", help="the folder of the claims")
+    parser.add_argument("--claims", type=Path, help="the folder of the claims (default: docs/claims)")
     arguments = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -63,7 +65,14 @@ def main(root: Path) -> int:
         received = "--train" if arguments.train else " ".join(arguments.given) or "nothing"
         parser.error(f"expected one folder, or --documents, received {received}")
     try:
-        return documents(arguments, root) if arguments.documents else _folder(Path(arguments.given[0]), arguments.page)
+        if not arguments.documents:
+            return _folder(Path(arguments.given[0]), arguments.page)
+        if documents is None:
+            raise ValueError(
+                "--documents trains and judges the claims of a checkout of the repository; run "
+                "python scripts/report.py --documents in one"
+            )
+        return documents(arguments)
     except (OSError, ValueError) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 2

@@ -8,12 +8,12 @@ from pathlib import Path
 __all__ = ["documents"]
 
 
-def documents(arguments: argparse.Namespace, root: Path) -> int:
-    """Do it.
+def documents(root: Path, arguments: argparse.Namespace) -> int:
+    """Train what is missing, if asked to, and write the page.
 
     Args:
-        arguments: the command line's.
         root: the repository's.
+        arguments: the command line's.
 
     Returns:
         The exit code: 0, or 1 where a run failed.
@@ -23,12 +23,13 @@ def documents(arguments: argparse.Namespace, root: Path) -> int:
     from regtorch.sweep.gallery import page
     from regtorch.sweep.training_runs import train_missing
 
-    if not arguments.claims.is_dir():
+    claims = arguments.claims or root / "docs" / "claims"
+    if not claims.is_dir():
         raise ValueError(
-            f"--documents reads the claims of a checkout of the repository, and {arguments.claims} is not there; run "
-            "python scripts/report.py --documents in one, or name their folder by --claims"
+            f"--documents: expected a folder of claims, received {claims}, which is not there; run this in a "
+            "checkout of the repository, or name the folder by --claims"
         )
-    those = read_documents(arguments.claims)
+    those = read_documents(claims)
     runs = arguments.runs.absolute()
     found, failed = find(those, runs), []
     if arguments.train:
