@@ -191,10 +191,10 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     assert "of equal scores, that of less val task loss leads" in shown
     assert "Best by val/accuracy, the search’s monitor: trial 3," in shown
     assert "with 1, tied with 3 others." in shown
-    assert "The search was told its monitor" not in shown
+    assert "This search ranks by its monitor" not in shown
     record["plan"] |= {"monitor": "val/loss", "maximize": False}
     (search / "search.json").write_text(json.dumps(record))
-    assert "The search was told its monitor; best settings are ranked" in " ".join(Tree(written(tmp_path)).texts)
+    assert "This search ranks by its monitor; best settings are ranked" in " ".join(Tree(written(tmp_path)).texts)
 
 
 def test_runs_that_were_not_trained_equally_long_are_remarked(tmp_path: Path):

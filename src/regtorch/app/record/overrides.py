@@ -25,8 +25,8 @@ __all__ = [
     "parsed",
     "quoted",
     "read_overrides",
+    "relevant",
     "spelled",
-    "telling",
     "without",
 ]
 
@@ -99,7 +99,7 @@ def changed(overrides: Iterable[str], changes: Iterable[str]) -> list[str]:
     return [*without(overrides, {key_of(text) for text in changes}), *changes]
 
 
-def telling(overrides: Sequence[str]) -> list[str]:
+def relevant(overrides: Sequence[str]) -> list[str]:
     """Overrides without those that only say where a run writes and what it shows."""
     return [text for text in overrides if not re.match(r"\+*(hydra[./]|out_dir=|callbacks\.progress=)", text)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
 from regtorch.app.record.json_file import read_json
-from regtorch.app.record.overrides import read_overrides, telling
+from regtorch.app.record.overrides import read_overrides, relevant
 from regtorch.app.record.run import RunRecord, error_line
 from regtorch.sweep.report.entry import Entry, Lost, entry_of
 from regtorch.sweep.report.read_path import read_path
@@ -170,7 +170,7 @@ def _begun(folder: Path, files: set[str]) -> bool:
 
 def _started_with(folder: Path) -> str:
     try:
-        return " ".join(telling(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
+        return " ".join(relevant(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
     except ValueError:
         return ""
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from regtorch.app.record.files import PATH
-from regtorch.app.record.overrides import changed, key_of, read_overrides, telling
+from regtorch.app.record.overrides import changed, key_of, read_overrides, relevant
 from regtorch.app.record.run import PathRecord, RunRecord
 from regtorch.sweep.report.entry import Entry, Lost, entry_of
 from regtorch.sweep.results import Run
@@ -33,7 +33,7 @@ def read_path(
         who = f"{name}, member {member.member}"
         if member.diverged is not None:
             reason = member.diverged.get("reason")
-            lost.append(Lost(who, " ".join(telling(overrides)), f"diverged: {reason}" if reason else "diverged"))
+            lost.append(Lost(who, " ".join(relevant(overrides)), f"diverged: {reason}" if reason else "diverged"))
         else:
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
             entries.append(entry_of(who, run, ended))

@@ -10,7 +10,7 @@ from typing import Any
 
 from regtorch.app.record.files import SEARCH
 from regtorch.app.record.json_file import node, number, read_json
-from regtorch.app.record.overrides import chosen, telling
+from regtorch.app.record.overrides import chosen, relevant
 from regtorch.app.record.ranking import Rank, ordered
 from regtorch.sweep.report.entry import Entry, Lost, entry_of
 from regtorch.sweep.results import read_run
@@ -145,7 +145,7 @@ def lost_of(search: Search) -> list[Lost]:
     return [
         Lost(
             f"{search.name}, trial {trial.number}",
-            " ".join(telling([*search.overrides, *chosen(trial.parameters)])),
+            " ".join(relevant([*search.overrides, *chosen(trial.parameters)])),
             trial.reason or "failed without a reason",
         )
         for trial in search.trials

@@ -86,7 +86,7 @@ def of_search(search: Search, name: str, pictures: Path) -> Iterator[str]:
         f"<b>{best.value:.4g}</b>{tied}.</p>"
     )
     if search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"):
-        yield '<p class="note">The search was told its monitor; best settings are ranked by their score.</p>'
+        yield '<p class="note">This search ranks by its monitor; best settings are ranked by their score.</p>'
     if search.command:
         yield command(search.command)
     yield legend(SIGNS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from regtorch.app.record.command import command
-from regtorch.app.record.overrides import measured, telling, without
+from regtorch.app.record.overrides import measured, relevant, without
 from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of
 from regtorch.app.record.run import RunRecord
 from regtorch.app.record.spread import Spread, spread
@@ -67,7 +67,7 @@ class Setting:
         """What runs it again, with all its seeds."""
         first = self.entries[0]
         left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # of no effect without a penalty
-        own = without(telling(first.run.overrides), left_out)
+        own = without(relevant(first.run.overrides), left_out)
         seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
         several = ["-m"] if len(seeds) > 1 else []
         of_a_search = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")]
