@@ -10,8 +10,8 @@ import pytest
 
 from command_line import CommandLine
 from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.forces import Forces
-from regtorch.doctor.trial import Step, Trial
+from regtorch.doctor.watch.forces import Forces
+from regtorch.doctor.watch.steps import Step, WatchedSteps
 from regtorch.sweep.checkup import checked, cure
 from regtorch.sweep.checkup.app import main
 from regtorch.sweep.checkup.cure import Proof, Verdict
@@ -47,8 +47,8 @@ def checkup(
 ) -> Checkup:
     forces = {f"w{n}": Forces(2.0, 1.0, 0.5 + n, 0.0, 0.5, 0.1) for n in range(weights)}
     steps = [Step(2.0 - 0.1 * number, 5.0, forces) for number in range(10)]
-    trial = Trial(steps, dict.fromkeys(forces, 1.0), diverged=False)
-    without = Trial([replace(step, task_loss=1.0) for step in steps], dict.fromkeys(forces, 3.0), diverged=False)
+    trial = WatchedSteps(steps, dict.fromkeys(forces, 1.0), diverged=False)
+    without = WatchedSteps([replace(step, task_loss=1.0) for step in steps], dict.fromkeys(forces, 3.0), diverged=False)
     examination = Examination(findings, trial, without, 32, 1.0)
     standing, withdrawn = told_apart(findings, proofs)
     return Checkup(overrides, examination, standing, withdrawn, proofs, advised, 2.0)
@@ -155,7 +155,7 @@ def test_numbers_that_are_none_break_neither_page_nor_plots(tmp_path: Path):
     assert "∞" in html
     assert "not a number" in html
     forces = {"w": Forces(0.0, 0.0, 0.0, math.nan, 0.0, 0.0)}
-    still = Trial([Step(0.0, 0.0, forces)], {"w": 0.0}, diverged=True)
+    still = WatchedSteps([Step(0.0, 0.0, forces)], {"w": 0.0}, diverged=True)
     assert len(list(plots(replace(found, examination=Examination([], still, still, 1, 1.0))))) == 4
     nothing = replace(found, examination=Examination([], None, None, 1, 1.0), strength=None)
     assert list(plots(nothing)) == []

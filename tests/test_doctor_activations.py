@@ -17,10 +17,8 @@ from doctor_cases import (
     sequential,
     severities,
 )
-from regtorch.doctor import (
-    activations,
-)
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure import activations
 from regtorch.models import TwoClassMLP
 
 

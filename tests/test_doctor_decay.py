@@ -14,9 +14,9 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 import regtorch as rt
 from doctor_cases import grave, of, said
 from doctor_patients import diagnosed, dropped, mlp, vectors
-from regtorch.doctor import norms, scope
-from regtorch.doctor.optimizer_copy import decays_of
-from regtorch.doctor.pull import Source
+from regtorch.doctor.measure import norms, scope
+from regtorch.doctor.measure.pull import Source
+from regtorch.doctor.watch.optimizer_copy import decays_of
 
 Make = Callable[[Any, float], Optimizer]
 

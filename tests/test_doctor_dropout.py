@@ -16,10 +16,7 @@ from doctor_cases import (
     sequential,
     severities,
 )
-from regtorch.doctor import (
-    dropout,
-    shift,
-)
+from regtorch.doctor.measure import dropout, shift
 
 FEW = [(6, 0.35, "warning"), (3, 0.1, "warning"), (4, 0.5, "severe"), (512, 0.5, None), (16, 0.5, None), (6, 0, None)]
 
@@ -99,7 +96,7 @@ def test_dropout_before_batch_norm_is_blamed_for_what_it_costs_in_evaluation(rat
     assert (found.where, found.severity) == ("2", severity)
     assert found.numbers["variance_ratio"] == pytest.approx(1 / (1 - rate), rel=0.1)  # the inputs' mean is 0
     assert (found.override == "reg.rate=0.2") == ("tried" in found.change) == (severity != "info")
-    measured = shift.harm_of_dropout(examined.patient, 20)
+    measured = shift.harm_of_dropout(examined.subject, 20)
     assert measured is not None
     assert measured.own < measured.shifted
     assert (measured.share >= 0.5) == (severity != "info")

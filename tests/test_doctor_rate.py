@@ -15,43 +15,44 @@ from doctor_cases import (
     WIDTH,
     adam,
     causes,
-    exam,
     net,
+    obs,
     samples,
     sgd,
 )
-from regtorch.doctor import lower, rate
 from regtorch.doctor.diagnose import findings_of
+from regtorch.doctor.measure import rate
+from regtorch.doctor.watch import lower_rate as lower
 
 
 @pytest.mark.parametrize(("lr", "severity"), [(1e-8, "severe"), (0.1, None), (0.0, "severe")])
 def test_a_rate_that_moves_nothing(lr: float, severity: str | None):
-    found = list(rate.still(exam(optimizer=sgd(lr))))
+    found = list(rate.still(obs(optimizer=sgd(lr))))
     assert [f.severity for f in found] == ([] if severity is None else [severity])
     assert bool(found and found[0].override) == (lr == 1e-8)
 
 
 def test_the_rate_that_is_proposed_suits():
-    (found,) = rate.still(exam(optimizer=sgd(1e-8)))
+    (found,) = rate.still(obs(optimizer=sgd(1e-8)))
     proposed = float(found.override.removeprefix("optimizer.lr="))
-    assert 1e-4 < max(lower.medians_of(exam(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
-    assert list(rate.still(exam(optimizer=sgd(proposed)))) == []
+    assert 1e-4 < max(lower.medians_of(obs(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
+    assert list(rate.still(obs(optimizer=sgd(proposed)))) == []
 
 
 def test_no_gradient_is_no_matter_of_the_rate():
     model = net()
-    examined = exam(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
+    examined = obs(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
     assert [*rate.still(examined), *rate.find(examined)] == []
 
 
 def test_a_rate_that_moves_everything():
     for lr, severity in ((0.1, "warning"), (1.0, "severe")):
-        found = causes(rate.find(exam(optimizer=partial(torch.optim.Adam, lr=lr), steps=20)))
+        found = causes(rate.find(obs(optimizer=partial(torch.optim.Adam, lr=lr), steps=20)))
         assert found["rate_too_large"] == severity
 
 
 def test_without_an_optimizer_there_is_no_rate():
-    examined = exam(samples()[0] * 1e20)
+    examined = obs(samples()[0] * 1e20)
     assert [*rate.still(examined), *rate.find(examined)] == []
 
 
@@ -63,7 +64,7 @@ def test_without_an_optimizer_there_is_no_rate():
 def test_a_rate_that_moves_nothing_is_worse_than_an_offset_and_may_be_due_to_the_scale(
     inputs: Callable[[Tensor], Tensor], first: str
 ):
-    found = findings_of(exam(inputs(samples()[0]), optimizer=sgd(1e-8)))
+    found = findings_of(obs(inputs(samples()[0]), optimizer=sgd(1e-8)))
     assert (found[0].cause, found[0].severity) == (first, "severe")
     assert {"rate_too_small"} < {f.cause for f in found if f.severity == "severe"}
 
@@ -71,9 +72,9 @@ def test_a_rate_that_moves_nothing_is_worse_than_an_offset_and_may_be_due_to_the
 @pytest.mark.parametrize("by", ["rate", "penalty", "inputs"])
 def test_who_is_to_blame_for_divergence(by: str):
     examined = {
-        "rate": lambda: exam(y=samples()[0][:, :1], model=net(out=1), loss=F.mse_loss, optimizer=sgd(1e8), steps=20),
-        "penalty": lambda: exam(optimizer=sgd(0.1), rules=(rt.L2(1e6),), steps=20),
-        "inputs": lambda: exam(samples()[0] * torch.nan, optimizer=adam),
+        "rate": lambda: obs(y=samples()[0][:, :1], model=net(out=1), loss=F.mse_loss, optimizer=sgd(1e8), steps=20),
+        "penalty": lambda: obs(optimizer=sgd(0.1), rules=(rt.L2(1e6),), steps=20),
+        "inputs": lambda: obs(samples()[0] * torch.nan, optimizer=adam),
     }[by]()
     (found,) = rate.find(examined)
     assert (found.cause, found.severity) == ("diverges", "severe")
@@ -99,7 +100,7 @@ def test_a_first_step_that_turns_the_units_off(module: bool):
         hidden.bias.fill_(1.0)
         last.weight.fill_(1.0)
     # The outputs are too large, so all biases and weights fall, under inputs that are above 0.
-    examined = exam(samples()[0].abs(), -torch.ones(320, 1), model, F.mse_loss, lambda p: torch.optim.Adam(p, lr=1.0))
+    examined = obs(samples()[0].abs(), -torch.ones(320, 1), model, F.mse_loss, lambda p: torch.optim.Adam(p, lr=1.0))
     found = {f.cause: f for f in rate.find(examined)}["first_step_too_large"]
     assert (found.severity, found.where) == ("severe", "0" if module else "hidden")
     assert found.numbers["units_struck"] == 1.0

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.doctor import (
+from regtorch.doctor.finding import SEVERITIES, Finding, Refused, Unfit, listed
+from regtorch.doctor.measure import (
     activations,
     constant_loss,
     constraint,
@@ -28,18 +29,17 @@ from regtorch.doctor import (
     scope,
     summed,
     symmetry,
-    vitals,
 )
-from regtorch.doctor.batches import said
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding, Refused, Unfit, listed
-from regtorch.doctor.patient import Patient, Rule
-from regtorch.doctor.restored import random_numbers_restored
+from regtorch.doctor.measure import trainable as vitals
+from regtorch.doctor.watch.batches import one_line
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.restored import random_numbers_restored
+from regtorch.doctor.watch.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
 
 # What is wrong first comes before what follows from it: so findings of one severity are ordered.
-_BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
+_BLAME: Sequence[Callable[[Observed], Iterator[Finding]]] = (
     vitals.find,
     constant_loss.find,
     inputs.find,
@@ -116,30 +116,33 @@ def diagnose(
     """
     generators = (getattr(batches, "generator", None), getattr(getattr(batches, "sampler", None), "generator", None))
     with random_numbers_restored(*(g for g in generators if isinstance(g, torch.Generator))):
-        patient = Patient.admit(model, loss_fn, batches, optimizer, rules)
+        subject = Subject.admit(model, loss_fn, batches, optimizer, rules)
         try:
-            return findings_of(Exam(patient))
+            return findings_of(Observed(subject))
         finally:
-            patient.release()
+            subject.release()
 
 
-def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
+def findings_of(obs: Observed, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
     """Make all measurements.
 
     Args:
-        exam: what is examined.
+        obs: what is examined.
         tell: called with what is measured next.
 
     Returns:
         The findings, the most to blame first.
     """
     # What the loss changes outside the steps, too; what the net warns of here it warns of in training, once.
-    with exam.patient.restored(), _as_in_training(), warnings.catch_warnings():
+    with obs.subject.restored(), _as_in_training(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = _measured(exam, tell)
+        found = _measured(obs, tell)
         refused = next((f for f in found if f.cause == "optimizer_fails" and f.severity == "info"), None)
         if refused is not None:
-            found = [*_measured(Exam(replace(exam.patient, optimizer=None), exam.steps), tell), _replaced(refused)]
+            found = [
+                *_measured(Observed(replace(obs.subject, optimizer=None), obs.steps), tell),
+                _replaced(refused),
+            ]
     return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
 
 
@@ -151,21 +154,21 @@ def _as_in_training() -> Iterator[None]:
         yield
 
 
-def _measured(exam: Exam, tell: Callable[[str], None]) -> list[Finding]:
-    found: dict[Callable[[Exam], Iterator[Finding]], list[Finding]] = {}
+def _measured(obs: Observed, tell: Callable[[str], None]) -> list[Finding]:
+    found: dict[Callable[[Observed], Iterator[Finding]], list[Finding]] = {}
     failed: dict[str, str] = {}
     for part in _ORDER:
         name = part.__module__.rpartition(".")[2]
         tell(name)
         try:
-            found[part] = sorted(part(exam), key=lambda f: -f.blame)
+            found[part] = sorted(part(obs), key=lambda f: -f.blame)
         except Unfit as unfit:
             found[part] = [unfit.finding]
             break
         except Refused:
             raise
         except Exception as error:  # of what this library has not foreseen; the other measurements still stand
-            failed[name] = said(error)
+            failed[name] = one_line(error)
             continue
         if any(_prevents_steps(f) for f in found[part]):
             break

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
-__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "listed", "told"]
+__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "fmt", "listed"]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
@@ -64,6 +64,6 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def told(value: float, form: str = ".3g") -> str:
+def fmt(value: float, form: str = ".3g") -> str:
     """A number in a sentence."""
     return format(value, form) if isfinite(value) else "more than any number"

@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from regtorch.activity import Activity
-from regtorch.doctor import validation
 from regtorch.doctor.diagnose import findings_of
-from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import SEVERITIES, Finding
-from regtorch.doctor.patient import Patient, Rule
-from regtorch.doctor.trial import Trial
+from regtorch.doctor.measure import validation
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.steps import WatchedSteps
+from regtorch.doctor.watch.subject import Rule, Subject
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.errors import RunError
@@ -47,8 +47,8 @@ class Examination:
     """
 
     findings: Sequence[Finding]
-    with_rules: Trial | None
-    without_penalties: Trial | None
+    with_rules: WatchedSteps | None
+    without_penalties: WatchedSteps | None
     batches: int
     seconds: float
 
@@ -84,8 +84,8 @@ def examine(
         net.to(device)
         try:
             optimizer = instantiate(cfg.optimizer)(net.parameters())
-            exam = Exam(Patient.admit(net, made.train_loss, batches, optimizer, rules))
-            findings = [_as_given(finding, made, cfg) for finding in findings_of(exam, tell)]
+            obs = Observed(Subject.admit(net, made.train_loss, batches, optimizer, rules))
+            findings = [_as_given(finding, made, cfg) for finding in findings_of(obs, tell)]
         finally:
             net.to("cpu")
         tell("validation")
@@ -94,8 +94,8 @@ def examine(
             findings.append(_with_override(finding, cfg))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     # A cached property is there once a measurement has asked for it; where no step can be made none has.
-    watched = {name: vars(exam).get(name) for name in ("with_rules", "without_penalties")}
-    if not exam.patient.penalised and not exam.patient.activities:
+    watched = {name: vars(obs).get(name) for name in ("with_rules", "without_penalties")}
+    if not obs.subject.penalised and not obs.subject.activities:
         watched["without_penalties"] = None
     return Examination(findings, **watched, batches=len(batches), seconds=perf_counter() - started)
 

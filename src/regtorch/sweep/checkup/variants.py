@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from regtorch.data import ArraysDataModule
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.norms import is_narrow
-from regtorch.doctor.undone import leave_last_activation_out
+from regtorch.doctor.measure.norms import is_narrow
+from regtorch.doctor.watch.last_activation import leave_last_activation_out
 from regtorch.sweep.checkup.short_run import Prepare
 from regtorch.training.errors import RunError
 from regtorch.training.setup import SetUp
