@@ -166,8 +166,8 @@ def test_the_rate_that_is_advised_lets_the_loss_fall(kind: Any, lr: float):
     torch.manual_seed(0)
     model = mlp()
     found = diagnosed(model, by=kind(model.parameters(), lr=lr))
-    advised = next(f.override for f in found if f.override.startswith("optimizer.lr="))
-    new = float(advised.partition("=")[2])
+    new = next(f.remedy.value for f in found if f.remedy is not None and f.remedy.what == "rate")
+    assert isinstance(new, float)
     subject = Subject.admit(model, F.cross_entropy, vectors(), kind(model.parameters(), lr=new), ())
     assert attempt(subject, own_rate=True).learns
     assert grave_rates(diagnosed(model, by=kind(model.parameters(), lr=new))) == []
@@ -186,8 +186,11 @@ def test_the_strength_that_is_advised_is_weak_enough(rule: Any):
     (found, *_) = diagnosed(model, rule)
     assert found.severity == "severe"
     assert "tried" in found.change
-    lam = float(found.override.removeprefix("reg.lam="))
-    weaker = type(rule)(lam)
+    assert found.remedy is not None
+    weaker = found.remedy.rule
+    assert weaker is not None
+    assert weaker.strengths["lam"] == pytest.approx(found.remedy.value)
+    assert found.remedy.python() == f"rt.{weaker!r}.on(model)"
     assert not {"penalty_dominates", "collapse", "diverges"} & set(causes(diagnosed(model, weaker)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,27 +12,12 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from data_files import SHARED_DATA
-from doctor_cases import (
-    CLASSES,
-    WIDTH,
-    adam,
-    causes,
-    grave,
-    logits_loss,
-    net,
-    obs,
-    samples,
-    sgd,
-)
+from doctor_cases import CLASSES, WIDTH, adam, causes, grave, logits_loss, net, obs, said, samples, sgd
 from regtorch.data import MNIST
-from regtorch.doctor.diagnose import _ORDER, findings_of
-from regtorch.doctor.finding import Finding
+from regtorch.doctor.diagnose import _FINDS as FINDS
+from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.measure import head, inputs, labels
 from regtorch.doctor.watch.observed import Observed
-
-FINDS: dict[str, Callable[[Observed], Iterator[Finding]]] = {
-    part.__module__.rpartition(".")[2]: part for part in _ORDER
-}
 
 
 def image_net() -> nn.Module:
@@ -101,11 +86,11 @@ def test_zeros_of_sparse_inputs_do_not_count():
 
 def test_coordinates_far_from_0_hide_what_differs():
     spread = torch.rand(320, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.003
-    (found,) = inputs.offset(obs(0.5 + spread))
+    (found,) = said(inputs.find(obs(0.5 + spread)), "input_offset")
     assert (found.cause, found.severity, found.numbers["share_of_features"]) == ("input_offset", "severe", 1.0)
     assert "Standardise" in found.change
     mixed = torch.cat([0.5 + spread[:, :4], samples()[0][:, 4:]], 1)
-    assert causes(inputs.offset(obs(mixed))) == {"input_offset": "info"}
+    assert causes(inputs.find(obs(mixed)))["input_offset"] == "info"
 
 
 def test_numbers_that_are_not_finite_are_counted():

@@ -47,11 +47,12 @@ def test_a_decay_that_is_too_strong_is_severe_and_the_value_that_is_advised_is_n
     assert found.severity == "severe"
     assert found.where.startswith("optimizer.weight_decay of ")
     assert found.where.endswith("(group 0)")
-    name, _, value = found.override.partition("=")
-    assert name == "optimizer.weight_decay"
-    assert value in found.change
+    assert found.remedy is not None
+    assert found.remedy.what == "weight decay"
+    value = found.remedy.value
+    assert f"{value:.0e}" in found.change
     assert "tried" in found.change
-    optimizer.param_groups[0]["weight_decay"] = float(value)
+    optimizer.param_groups[0]["weight_decay"] = value
     assert strong(diagnosed(model, by=optimizer)) == []
 
 

@@ -14,7 +14,8 @@ from doctor_cases import (
     of,
 )
 from regtorch.data import MNIST, Windows
-from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.doctor.causes import SEVERITIES
+from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import activations, dropout, norms
 from regtorch.doctor.watch.observed import Observed
 from regtorch.models import MnistMLP, SixClass, WindowNet

@@ -9,16 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from doctor_cases import (
-    CLASSES,
-    WIDTH,
-    grave,
-    logits_loss,
-    net,
-    obs,
-    samples,
-)
+from doctor_cases import CLASSES, WIDTH, grave, logits_loss, net, obs, said, samples
 from regtorch.doctor.measure import head
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.subject import Subject
 
@@ -95,12 +88,12 @@ def test_a_loss_at_chance_is_no_fault():
     with torch.no_grad():
         model[2].weight.mul_(1e-2)
         model[2].bias.zero_()
-    found = list(head.chance(obs(model=model)))
+    found = said(head.find(obs(model=model)), "loss_at_chance")
     assert [f.severity for f in found] == ["info"]
     assert found[0].numbers["chance"] == pytest.approx(1.0986, rel=1e-4)
 
 
-def test_an_optimizer_that_maximizes_is_told_the_override():
+def test_an_optimizer_that_maximizes_is_to_minimise():
     maximizing = partial(torch.optim.SGD, lr=0.1, maximize=True)
     (found,) = (f for f in head.find(obs(optimizer=maximizing)) if f.cause == "loss_sign")
-    assert (found.where, found.override) == ("optimizer", "optimizer.maximize=false")
+    assert (found.where, found.remedy) == ("optimizer", Remedy("maximize", value=False))

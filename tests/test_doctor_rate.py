@@ -21,28 +21,37 @@ from doctor_cases import (
     sgd,
 )
 from regtorch.doctor.diagnose import findings_of
+from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import rate
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch import lower_rate as lower
+from regtorch.doctor.watch.observed import Observed
+
+
+def of_cause(examined: Observed) -> list[Finding]:
+    return [finding for finding in rate.find(examined) if finding.cause == "rate_too_small"]
 
 
 @pytest.mark.parametrize(("lr", "severity"), [(1e-8, "severe"), (0.1, None), (0.0, "severe")])
 def test_a_rate_that_moves_nothing(lr: float, severity: str | None):
-    found = list(rate.still(obs(optimizer=sgd(lr))))
+    found = of_cause(obs(optimizer=sgd(lr)))
     assert [f.severity for f in found] == ([] if severity is None else [severity])
-    assert bool(found and found[0].override) == (lr == 1e-8)
+    assert bool(found and found[0].remedy) == (lr == 1e-8)
 
 
 def test_the_rate_that_is_proposed_suits():
-    (found,) = rate.still(obs(optimizer=sgd(1e-8)))
-    proposed = float(found.override.removeprefix("optimizer.lr="))
+    (found,) = of_cause(obs(optimizer=sgd(1e-8)))
+    assert found.remedy is not None
+    proposed = found.remedy.value
+    assert isinstance(proposed, float)
     assert 1e-4 < max(lower.medians_of(obs(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
-    assert list(rate.still(obs(optimizer=sgd(proposed)))) == []
+    assert of_cause(obs(optimizer=sgd(proposed))) == []
 
 
 def test_no_gradient_is_no_matter_of_the_rate():
     model = net()
     examined = obs(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
-    assert [*rate.still(examined), *rate.find(examined)] == []
+    assert list(rate.find(examined)) == []
 
 
 def test_a_rate_that_moves_everything():
@@ -53,7 +62,7 @@ def test_a_rate_that_moves_everything():
 
 def test_without_an_optimizer_there_is_no_rate():
     examined = obs(samples()[0] * 1e20)
-    assert [*rate.still(examined), *rate.find(examined)] == []
+    assert list(rate.find(examined)) == []
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_who_is_to_blame_for_divergence(by: str):
     assert (found.cause, found.severity) == ("diverges", "severe")
     assert found.where == {"rate": "optimizer.lr", "penalty": "0.weight, 2.weight", "inputs": "loss"}[by]
     assert (found.numbers["steps"] == 0) == (by == "inputs")
-    assert found.override == ({"rate": "optimizer.lr=0.1", "penalty": "", "inputs": ""}[by])
+    assert found.remedy == {"rate": Remedy("rate", value=0.1), "penalty": Remedy("strength"), "inputs": None}[by]
 
 
 @pytest.mark.parametrize("module", [True, False])
@@ -104,4 +113,4 @@ def test_a_first_step_that_turns_the_units_off(module: bool):
     found = {f.cause: f for f in rate.find(examined)}["first_step_too_large"]
     assert (found.severity, found.where) == ("severe", "0" if module else "hidden")
     assert found.numbers["units_struck"] == 1.0
-    assert found.override == "optimizer.lr=0.1"
+    assert found.remedy == Remedy("rate", value=0.1)

@@ -15,6 +15,7 @@ from doctor_cases import said
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import constraint, penalty, scope
 from regtorch.doctor.measure.pull import Measured, Pull, Source
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.subject import Subject
 
@@ -62,8 +63,10 @@ def test_a_penalty_that_outweighs_the_task():
     assert finding.numbers["share_of_loss_at_start"] == pytest.approx(float(share / (share + loss)), rel=1e-4)
     # SGD takes the share 2·lr·λ of the norm in a step, so it is halved in ln ½ / ln(1 - 0.006) steps.
     assert finding.numbers["half_life_in_steps"] == pytest.approx(math.log(0.5) / math.log(1 - 0.006), rel=0.1)
-    assert finding.override.startswith("reg.lam=")
-    weaker = float(finding.override.removeprefix("reg.lam="))
+    assert finding.remedy is not None
+    assert (finding.remedy.what, finding.remedy.where) == ("strength", ["0.weight", "2.weight"])
+    weaker = finding.remedy.value
+    assert isinstance(weaker, float)
     assert 0.3 > weaker > 1e-5
     assert list(penalty.find(obs(model, rt.L2(weaker), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))) == []
 
@@ -80,7 +83,7 @@ def test_a_penalty_that_takes_down_what_starts_too_large_does_what_the_task_want
             p.mul_(start)
     finding = only(list(penalty.find(obs(model, rt.L2(lam), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
     assert (finding.cause, finding.severity) == ("penalty_dominates", severity)
-    assert ("start large" in finding.why) == (severity == "info") == (not finding.override)
+    assert ("start large" in finding.why) == (severity == "info") == (finding.remedy is None)
 
 
 @pytest.mark.parametrize(("start", "count"), [(1.0, 1), (50.0, 0)])
@@ -150,7 +153,7 @@ def test_biases_and_norms_should_not_be_penalised():
         _value(rt.L2(0.1, select="norm"), model) / _value(rt.L2(0.1, select="all"), model), rel=1e-5
     )
     assert all(finding.severity == "warning" for finding in found.values())
-    assert found["bias_penalised"].override == "reg.select=kernel"
+    assert found["bias_penalised"].remedy == Remedy("select", value="kernel", rule=rt.L2(0.1))
     assert list(scope.find(obs(model, rt.L2(0.1)))) == []
     assert list(scope.find(obs(model, rt.L2(0.0, select="all")))) == []
 

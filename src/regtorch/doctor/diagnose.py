@@ -7,30 +7,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.doctor.finding import SEVERITIES, Finding, Refused, Unfit, listed
-from regtorch.doctor.measure import (
-    activations,
-    constant_loss,
-    constraint,
-    dropout,
-    head,
-    inputs,
-    labels,
-    norms,
-    penalty,
-    rate,
-    reach,
-    scope,
-    summed,
-    symmetry,
-)
-from regtorch.doctor.measure import trainable as vitals
+from regtorch.doctor.causes import CAUSES, MEASUREMENTS
+from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
 from regtorch.doctor.watch.batches import one_line
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import random_numbers_restored
@@ -38,40 +23,9 @@ from regtorch.doctor.watch.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
 
-# What is wrong first comes before what follows from it: so findings of one severity are ordered.
-_BLAME: Sequence[Callable[[Observed], Iterator[Finding]]] = (
-    vitals.find,
-    constant_loss.find,
-    inputs.find,
-    labels.find,
-    head.find,
-    symmetry.find,
-    reach.find,
-    constraint.find,
-    rate.still,
-    inputs.offset,
-    rate.find,
-    penalty.find,
-    summed.find,
-    scope.find,
-    dropout.find,
-    activations.find,
-    norms.find,
-    head.chance,
-)
-# What makes a step impossible is looked for before steps are made.
-_FIRST = vitals.find, constant_loss.find, labels.find, norms.find
-_ORDER = (*_FIRST, *(part for part in _BLAME if part not in _FIRST))
-_NO_STEP = {
-    "no_parameters",
-    "nothing_trainable",
-    "weights_not_finite",
-    "empty_batch",
-    "constant_loss",
-    "softmax_over_one_unit",
-    "label_range",
-    "label_form",
-    "batch_of_one",
+# By module, so that a measurement is a file and its rows in the table of causes.
+_FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
+    name: import_module(f"regtorch.doctor.measure.{name}").find for name in MEASUREMENTS
 }
 
 
@@ -143,7 +97,7 @@ def findings_of(obs: Observed, tell: Callable[[str], None] = lambda _: None) -> 
                 *_measured(Observed(replace(obs.subject, optimizer=None), obs.steps), tell),
                 _replaced(refused),
             ]
-    return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+    return in_order(found)
 
 
 @contextmanager
@@ -155,24 +109,24 @@ def _as_in_training() -> Iterator[None]:
 
 
 def _measured(obs: Observed, tell: Callable[[str], None]) -> list[Finding]:
-    found: dict[Callable[[Observed], Iterator[Finding]], list[Finding]] = {}
+    found: list[Finding] = []
     failed: dict[str, str] = {}
-    for part in _ORDER:
-        name = part.__module__.rpartition(".")[2]
+    for name, find in _FINDS.items():
         tell(name)
         try:
-            found[part] = sorted(part(obs), key=lambda f: -f.blame)
+            own = list(find(obs))
         except Unfit as unfit:
-            found[part] = [unfit.finding]
+            found.append(unfit.finding)
             break
         except Refused:
             raise
         except Exception as error:  # of what this library has not foreseen; the other measurements still stand
             failed[name] = one_line(error)
             continue
-        if any(_prevents_steps(f) for f in found[part]):
+        found += own
+        if any(_prevents_steps(finding) for finding in own):
             break
-    return [*(f for part in _BLAME for f in found.get(part, ())), *([_failed(failed)] if failed else [])]
+    return [*found, *([_failed(failed)] if failed else [])]
 
 
 def _failed(failed: Mapping[str, str]) -> Finding:
@@ -198,4 +152,8 @@ def _replaced(refused: Finding) -> Finding:
 
 
 def _prevents_steps(finding: Finding) -> bool:
-    return finding.severity == "severe" and finding.cause in _NO_STEP and bool(finding.numbers.get("refused", 1))
+    return (
+        finding.severity == "severe"
+        and CAUSES[finding.cause].prevents_steps
+        and bool(finding.numbers.get("refused", 1))
+    )

@@ -4,12 +4,13 @@ import json
 import math
 import platform
 import traceback
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.doctor.causes import SEVERITIES
+from regtorch.doctor.finding import Finding
 from regtorch.training.overrides import own_configs
 from regtorch.training.reading import is_there, read_text
 from regtorch.training.whole import write_text
@@ -96,6 +97,7 @@ def write_diagnosis(
     overrides: Sequence[str],
     findings: Sequence[Finding],
     seconds: float,
+    overrides_of: Callable[[Finding], Sequence[str]],
     *,
     withdrawn: Collection[Finding] = (),
     proofs: Sequence[Any] = (),
@@ -108,6 +110,7 @@ def write_diagnosis(
         overrides: of train.py, what was examined.
         findings: the most to blame first.
         seconds: what the examination took.
+        overrides_of: what a finding advises, as overrides of train.py.
         withdrawn: those of the findings that an experiment refuted.
         proofs: experiments, as dataclasses.
         strength: the advised range of the penalty's strength, a dataclass, or None.
@@ -118,13 +121,20 @@ def write_diagnosis(
         "version": 1,
         "overrides": list(overrides),
         "verdict": next((severity for severity in SEVERITIES if severity in standing), "info"),
-        "findings": [asdict(finding) | {"withdrawn": finding in withdrawn} for finding in findings],
+        "findings": [_recorded(finding, overrides_of(finding), finding in withdrawn) for finding in findings],
         "proofs": [asdict(proof) for proof in proofs],
         "strength": None if strength is None else asdict(strength),
         "seconds": round(seconds, 3),
     }
     write_text(path, json.dumps(plain(record), indent=2, allow_nan=False) + "\n")
     return path
+
+
+def _recorded(finding: Finding, overrides: Sequence[str], withdrawn: bool) -> dict[str, Any]:
+    record = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    parts = () if finding.remedy is None else finding.remedy.parts()
+    remedy = [{"what": p.what, "where": list(p.where), "value": p.value, "python": p.line()} for p in parts]
+    return record | {"remedy": remedy, "override": " ".join(overrides), "withdrawn": withdrawn}
 
 
 def _versions() -> dict[str, str]:

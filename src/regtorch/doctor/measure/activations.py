@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from regtorch.doctor.finding import Finding, Severity, fmt
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt
 from regtorch.doctor.watch.idle_units import awake, redrawn
 from regtorch.doctor.watch.lower_rate import lower_rate
@@ -74,7 +76,7 @@ def _is_right(obs: Observed) -> bool:
 def _dead(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved, severity = idle.before.share, idle.after.share, idle.moved, idle.severity
     numbers = {"dead_now": now, "dead_after": after, "steps": obs.steps, "moved": moved}
-    change, override = "", ""
+    change, remedy = "", Remedy("standardised inputs")
     if now >= _WARNING:
         why = f"{after:.0%} of the units of the ReLU behind it are zero for every sample looked at, and were so before "
         why += f"training ({now:.0%}): no gradient passes through them"
@@ -87,16 +89,19 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
         why += f". The loss comes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and with the "
         why += f"units on that are off at first to {measured.with_all:.3g}"
     if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
-        severity, change = "info", "Nothing where the loss goes on falling; a smaller learning rate keeps more on."
+        severity, remedy = "info", None
+        change = "Nothing where the loss goes on falling; a smaller learning rate keeps more on."
     elif measured is not None and not measured.in_the_way:
         why += ": they do not stand in the way"
-        severity, change = "info", "Nothing; standardised inputs (mean 0, not all positive) keep more units on."
+        severity, remedy = "info", None
+        change = "Nothing; standardised inputs (mean 0, not all positive) keep more units on."
     elif now >= _WARNING:
         change = redrawn(obs, idle.after.layer, idle.after.kind) or (
             "Look for what keeps the units off: biases far below 0, or inputs that are all of one sign."
         )
     else:
-        to, override = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        remedy = remedy if lower is None else replace(lower, also=remedy)
         change = f"Lower the learning rate{to}; and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
@@ -105,18 +110,19 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
         numbers,
         why=f"{why}.",
         change=change,
-        override=override,
+        remedy=remedy,
         blame=after,
     )
 
 
 def _saturated(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved = idle.before.share, idle.after.share, idle.moved
-    override = ""
+    remedy: Remedy | None = Remedy("standardised inputs")
     if now >= _WARNING:
         change = redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and draw smaller weights."
     else:
-        to, override = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        remedy = lower or remedy
         change = f"Lower the learning rate{to}."
     return Finding(
         "saturated_sigmoids",
@@ -126,7 +132,7 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
         why=f"{after:.0%} of what the sigmoid or tanh behind it puts out lie within {NEAR:g} of the bounds "
         f"after {obs.steps} steps ({now:.0%} before), where its slope is next to 0 and stops the gradient.",
         change=change,
-        override=override,
+        remedy=remedy,
         blame=after,
     )
 

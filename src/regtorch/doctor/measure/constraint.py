@@ -11,7 +11,8 @@ from torch import Tensor
 
 from regtorch.bind import BoundConstraint
 from regtorch.constraints import MaxNorm
-from regtorch.doctor.finding import Finding, Severity, fmt, listed
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.head import floor
 from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.bounds import last_with_weights

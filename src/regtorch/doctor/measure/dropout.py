@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regtorch.doctor.finding import Finding, Severity, fmt
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.measure.shift import at_rates, found_shifts
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.watch.observed import Observed
@@ -110,7 +112,7 @@ def _few_units(obs: Observed, seen: _Seen) -> Iterator[Finding]:
             why=f"Of {width} units dropout at {p:g} leaves {left:.1f} on average and none of the active ones for "
             f"{silenced:.1%} of the samples, and its noise has {fmt(noise, '.2g')} times the variance of the signal.",
             change=f"Leave out dropout on so few units ({_at(obs, [name], 0.0).summary}), or give the layer more.",
-            override="reg.rate=0",
+            remedy=Remedy("dropout rate", [name], 0.0),
             blame=max(silenced, noise / (1 + noise)),
         )
 
@@ -168,7 +170,7 @@ def _strong(obs: Observed, names: Sequence[str], severity: Severity, rates: Sequ
         why=f"Dropout at {together} lets {kept:.0%} of the activations through, scaled by {_times(kept)}, so that "
         "the next layer sees mostly noise.",
         change=f"Drop at a rate of {_MILD:g} ({_at(obs, names, _MILD).summary}).",
-        override=f"reg.rate={_MILD:g}",
+        remedy=Remedy("dropout rate", names, _MILD),
         blame=1 - kept,
     )
 

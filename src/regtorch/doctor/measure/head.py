@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.constant_output import same_for_all
 from regtorch.doctor.measure.label_form import with_targets
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import attempt
 from regtorch.doctor.watch.bounds import Bounds, bounds_of
 from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
 from regtorch.doctor.watch.observed import Observed, joined
 from regtorch.doctor.watch.restored import restored
 
-__all__ = ["chance", "find", "floor"]
+__all__ = ["find", "floor"]
 
 _SUM = 1e-3  # a softmax's rows sum to 1 within this
 _OUTSIDE = 0.01  # share of targets that a bounded head may miss, as outliers
@@ -28,6 +30,11 @@ _CHANCE = 0.02  # relative distance of a loss from ln C
 
 def find(obs: Observed) -> Iterator[Finding]:
     """Findings about the head; none where the outputs are no one floating point tensor a batch."""
+    yield from _against_the_loss(obs)
+    yield from _chance(obs)
+
+
+def _against_the_loss(obs: Observed) -> Iterator[Finding]:
     outputs, targets = joined(obs.outputs), obs.targets
     if outputs is None or targets is None or not outputs.numel() or not outputs.is_floating_point():
         return
@@ -63,6 +70,7 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
             why="The net puts out probabilities, and the loss takes a softmax of them again: "
             f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients fade.",
             change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
+            remedy=Remedy("no last activation"),
             blame=100,
         )
     elif of_logs < _SUM:
@@ -89,6 +97,7 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
             why=f"The outputs sum to 1 over dim {dims[0]}, where classes are not: a softmax sets "
             f"{'samples' if dims[0] == 0 else 'places'} against each other, and the loss takes its own over dim 1.",
             change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
+            remedy=Remedy("no last activation"),
             blame=100,
         )
     elif bounds:
@@ -102,6 +111,7 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
             why=f"The outputs cannot leave [{low:g}, {high:g}], whatever the last layer's weights, and the loss takes "
             f"them for logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
             change=_without_activation(obs, f"Let the net return logits: leave the {name} behind the last layer out"),
+            remedy=Remedy("no last activation"),
             blame=100,
         )
 
@@ -145,8 +155,7 @@ def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
 
 def _sign(obs: Observed) -> Iterator[Finding]:
     groups = () if obs.subject.optimizer is None else obs.subject.optimizer.param_groups
-    loss = obs.subject.loss_fn
-    maximized = any(group.get("maximize") for group in groups)
+    loss, maximized = obs.subject.loss_fn, any(group.get("maximize") for group in groups)
     if obs.loss.cross_entropy_sign == (1 if maximized else -1):
         yield Finding(
             "loss_sign",
@@ -159,7 +168,7 @@ def _sign(obs: Observed) -> Iterator[Finding]:
             change="Leave `maximize` out."
             if maximized
             else _with_loss(obs, "Leave the minus out", lambda output, target: -loss(output, target)),
-            override="optimizer.maximize=false" if maximized else "",
+            remedy=Remedy("maximize", value=False) if maximized else None,
             blame=1000,
         )
 
@@ -169,8 +178,8 @@ def floor(classes: int, gap: float = 1.0) -> float:
     return log(1 + (classes - 1) * e**-gap)
 
 
-def chance(obs: Observed) -> Iterator[Finding]:
-    """`loss_at_chance`: a state and no fault, which comes after all else."""
+def _chance(obs: Observed) -> Iterator[Finding]:
+    """`loss_at_chance`: a state, not a fault."""
     outputs, targets = joined(obs.outputs), obs.targets
     if outputs is None or targets is None or obs.loss.task != "classes":
         return
@@ -210,6 +219,7 @@ def _without_sign(obs: Observed, severity: Severity, harm: str) -> Finding:
         why="The outputs cannot fall below 0, whatever the last layer's weights, and the loss takes them for logits: "
         f"{harm}.",
         change=_without_activation(obs, "Let the net return logits: leave the ReLU behind the last layer out"),
+        remedy=Remedy("no last activation"),
         blame=100,
     )
 
@@ -235,6 +245,7 @@ def _of_binary(obs: Observed, bounds: Bounds | None) -> Iterator[Finding]:
             change=_without_activation(
                 obs, f"Take the loss that expects probabilities, or leave the {name} behind the last layer out"
             ),
+            remedy=Remedy("no last activation"),
             blame=100,
         )
 
@@ -273,6 +284,7 @@ def _of_numbers(obs: Observed, targets: Tensor, bounds: Bounds) -> Iterator[Find
             numbers,
             why=f"The outputs cannot {reach}, and {outside:.0%} of the targets lie outside.",
             change=_without_activation(obs, "Scale the targets into the head's range, or take a linear head"),
+            remedy=Remedy("no last activation"),
             blame=100 * outside,
         )
     elif high < inf and not obs.loss.needs_probabilities:
@@ -284,4 +296,5 @@ def _of_numbers(obs: Observed, targets: Tensor, bounds: Bounds) -> Iterator[Find
             why=f"The head keeps the outputs in [{low:g}, {high:g}]: the targets lie there, but its gradient fades "
             "towards both ends.",
             change=_without_activation(obs, "Take a linear head, as is usual for a regression"),
+            remedy=Remedy("no last activation"),
         )

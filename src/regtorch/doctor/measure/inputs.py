@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import attempt
 from regtorch.doctor.watch.observed import NOT_FINITE, Observed, spread_and_mean
 from regtorch.doctor.watch.standardised import standardised_inputs
 from regtorch.init import NORMS
 
-__all__ = ["find", "offset"]
+__all__ = ["find"]
 
 _LARGE: tuple[tuple[float, Severity], ...] = ((20.0, "severe"), (5.0, "warning"))
 _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning"))
@@ -25,6 +27,13 @@ _RESCALING = *NORMS, nn.LocalResponseNorm
 
 def find(obs: Observed) -> Iterator[Finding]:
     """Findings about the inputs; none where they are no floating point numbers."""
+    yield from _of_batches(obs)
+    taken = _taken_in(obs)
+    if taken is not None:
+        yield from _offset(obs, taken)
+
+
+def _of_batches(obs: Observed) -> Iterator[Finding]:
     x = obs.inputs
     if x is None or not x.is_floating_point() or not x.numel():
         return
@@ -43,13 +52,6 @@ def find(obs: Observed) -> Iterator[Finding]:
     if taken is not None:
         yield from _scale(obs, taken)
     yield from _constant(x)
-
-
-def offset(obs: Observed) -> Iterator[Finding]:
-    """`input_offset`: it hampers learning, and comes behind what prevents it."""
-    taken = _taken_in(obs)
-    if taken is not None:
-        yield from _offset(obs, taken)
 
 
 def _taken_in(obs: Observed) -> Tensor | None:
@@ -98,6 +100,7 @@ def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
             why=f"The inputs' root mean square is {rms:.3g} where initialisations expect about 1: "
             "first outputs and gradients are too large by as much.",
             change=f"Standardise the inputs{_tried(obs)}: divide raw pixels by 255, or put a norm layer in front.",
+            remedy=Remedy("standardised inputs"),
             blame=rms,
         )
     elif small:
@@ -109,6 +112,7 @@ def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
             why=f"The root mean square of the inputs that are not 0 is {present:.3g} where initialisations expect "
             "about 1: the first layer sees hardly more than its bias, and its gradients are too small by as much.",
             change=f"Standardise the inputs{_tried(obs)}, and look for a division that is made twice.",
+            remedy=Remedy("standardised inputs"),
             blame=1 / present,
         )
 
@@ -132,6 +136,7 @@ def _offset(obs: Observed, x: Tensor) -> Iterator[Finding]:
         f"{ratio:.2%} of their mean: beside what all samples share, the net hardly sees what tells them apart.",
         change="Standardise: subtract each feature's mean over the training set and divide by its standard deviation"
         f"{_tried(obs)}.",
+        remedy=Remedy("standardised inputs"),
         blame=share / ratio,
     )
 

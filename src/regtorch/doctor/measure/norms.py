@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.scope import acting_decays
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import attempt
 from regtorch.doctor.watch.calls import calls, kept_inputs
 from regtorch.doctor.watch.observed import Observed
@@ -69,7 +70,7 @@ def _small_batches(subject: Subject, norms: dict[str, _BatchNorm]) -> Iterator[F
             why=f"Batch norm takes mean and variance from only {usual} samples, so each sample's output depends on "
             "the few others that it happens to come with, and evaluation uses other statistics.",
             change="Use batches of at least 16, or a norm that looks at one sample (LayerNorm, GroupNorm).",
-            override="data.batch_size=32",
+            remedy=Remedy("batch size", value=32),
             blame=1 / usual,
         )
 
@@ -90,7 +91,7 @@ def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[
         numbers,
         why=why,
         change="Drop the incomplete last batch (drop_last=True)." if last else "Use batches of at least 16 samples.",
-        override="" if last else "data.batch_size=32",
+        remedy=None if last else Remedy("batch size", value=32),
         blame=ones / len(sizes),
     )
 
@@ -141,6 +142,7 @@ def _idle(obs: Observed) -> Iterator[Finding]:
             why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
             f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
             change=f"Leave out the batch norm ({without.summary}), and standardise the inputs instead.",
+            remedy=Remedy("no batch norm", [name]),
             blame=numbers["noise"],
         )
 

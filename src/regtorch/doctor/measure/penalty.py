@@ -47,7 +47,7 @@ def _of(source: Source) -> Iterator[Finding]:
         return
     numbers = _numbers(source, measured)
     if measured.emptied:
-        change, override = weaker(source, measured)
+        change, remedy = weaker(source, measured)
         yield Finding(
             "collapse",
             _where(source, measured.emptied),
@@ -57,7 +57,7 @@ def _of(source: Source) -> Iterator[Finding]:
             f"of {len(measured.emptied)} of {len(measured.pulls)} weights, so that hardly anything of the input gets "
             "through them.",
             change=change,
-            override=override,
+            remedy=remedy,
             blame=2.0,
         )
         return
@@ -71,7 +71,7 @@ def _of(source: Source) -> Iterator[Finding]:
     if there is not None:
         yield _harmless(source, measured, numbers, there)
         return
-    change, override = weaker(source, measured)
+    change, remedy = weaker(source, measured)
     assert measured.severity is not None
     yield Finding(
         "penalty_dominates",
@@ -80,7 +80,7 @@ def _of(source: Source) -> Iterator[Finding]:
         numbers,
         why=_outweighs(source, measured),
         change=change,
-        override=override,
+        remedy=remedy,
         blame=1.0,
     )
 

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from torch import nn
 
-from regtorch.doctor.finding import Severity
+from regtorch.doctor.causes import Severity
 from regtorch.doctor.measure.reach import unreached
 from regtorch.doctor.watch.forces import Forces
 from regtorch.doctor.watch.observed import Observed

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.tolerated import comes_as_low
+from regtorch.doctor.remedy import Kind, Remedy
 from regtorch.doctor.watch.attempt import attempt
 from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
@@ -15,7 +16,7 @@ from regtorch.doctor.watch.optimizer_copy import number, rate_of
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 from regtorch.doctor.watch.uses import RELUS, Use
 
-__all__ = ["find", "still"]
+__all__ = ["find"]
 
 _GOOD = 1e-3  # the update's norm over the weight's that training usually goes well with
 _TINY, _SMALL = 1e-6, 1e-5
@@ -26,12 +27,13 @@ _RISE = 10.0  # of a batch's loss by a step that was made to lower it
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the optimizer's rate but `still`; none where there is no optimizer."""
+    """Findings about the optimizer's rate; none where there is no optimizer."""
     if obs.subject.optimizer is None:
         return
     if obs.with_rules.diverged:
         yield _diverges(obs)
         return
+    yield from _still(obs)
     medians = medians_of(obs.without_penalties)
     if medians and max(medians.values()) >= _SMALL:
         yield from _still_groups(obs, medians)
@@ -41,16 +43,14 @@ def find(obs: Observed) -> Iterator[Finding]:
     yield from _scheduled(obs)
 
 
-def still(obs: Observed) -> Iterator[Finding]:
-    """`rate_too_small` where no weight moves; none where there is no optimizer."""
-    if obs.subject.optimizer is None or obs.with_rules.diverged:
-        return
+def _still(obs: Observed) -> Iterator[Finding]:
+    """`rate_too_small` where no weight moves."""
     medians = medians_of(obs.without_penalties)
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
     if not largest < _SMALL:  # NaN is of an infinite rate
         return
     lr = _rate(obs)
-    change, override = _fitting(obs, max, largest)
+    change, remedy = _fitting(obs, max, largest)
     yield Finding(
         "rate_too_small",
         "optimizer.lr",
@@ -60,7 +60,7 @@ def still(obs: Observed) -> Iterator[Finding]:
         f"about {_GOOD:g} is usual.",
         change=change
         or "Take a larger learning rate, or an optimizer that divides by the gradient's size, as Adam does.",
-        override=override,
+        remedy=remedy,
         blame=_GOOD / max(largest, 1e-12),
     )
 
@@ -76,31 +76,32 @@ def _diverges(obs: Observed) -> Finding:
     steps = len(obs.with_rules.steps)
     alone = obs.alone.diverged
     decay = not alone and obs.without_penalties.diverged
-    override = ""
+    remedy = None
     if not steps:
         why = "The loss is not finite before the first step: the rate is not to blame."
         where, change = "loss", "Look for numbers that are not finite in inputs, targets and weights."
     elif alone:
         why = f"The loss stops being finite after {steps} steps, without the penalties too: the steps are too large."
         ratios = medians_of(obs.alone, 1).values()
-        to, override = lower_rate(obs, max(ratios, default=0.0) / LARGE)
+        to, remedy = lower_rate(obs, max(ratios, default=0.0) / LARGE)
         where, change = "optimizer.lr", f"Lower the learning rate{to}, and look at the scale of the inputs and targets."
     elif decay:
         why = f"The loss stops being finite after {steps} steps, and does not without the optimizer's weight decay: a "
         why += "step takes the learning rate times the decay of a weight, which has to stay far below 1."
         where = f"optimizer.weight_decay of {listed(list(obs.subject.decays))}"
-        change, override = _lower_strength(obs, "weight_decay")
+        change, remedy = _lower_strength(obs, "weight_decay")
     else:
         why = f"The loss stops being finite after {steps} steps, and does not without the penalties: the learning rate "
         why += "times the penalty's factor has to stay far below 1."
         where = listed([*obs.subject.penalised] or ["activities"])
-        change, override = _lower_strength(obs, "strength")
+        change, remedy = _lower_strength(obs, "strength")
     numbers = {"steps": steps, "without_penalties": float(alone)}
-    return Finding("diverges", where, "severe", numbers, why=why, change=change, override=override, blame=1e6)
+    return Finding("diverges", where, "severe", numbers, why=why, change=change, remedy=remedy, blame=1e6)
 
 
-def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) -> tuple[str, str]:
+def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) -> tuple[str, Remedy]:
     """Powers of ten lower, until the loss stays finite and falls as it does without."""
+    kind: Kind = "strength" if what == "strength" else "weight decay"
     for tens in range(1, _POWERS + 1):
         part = 10.0**-tens
         if what == "strength":
@@ -112,15 +113,15 @@ def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) ->
             new = f"{values.pop() * part:.0e}" if len(values) == 1 else ""
             named = f"a weight_decay of {new}" if new else f"a {what} that is {10**tens:,} times smaller"
             said = f"tried: in {obs.steps} steps the task's loss comes to {watched.last_task_loss:.3g}"
-            return f"Take {named} ({said}).", f"optimizer.weight_decay={new}" if new else ""
-    return f"Take a {what} that is many times smaller, or leave it out.", ""
+            return f"Take {named} ({said}).", Remedy(kind, value=float(new) if new else None)
+    return f"Take a {what} that is many times smaller, or leave it out.", Remedy(kind)
 
 
 # The steps' size
 
 
-def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float) -> tuple[str, str]:
-    """The rate that brings the ratio that `pick` takes near the usual one, as an advice, and its override.
+def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float) -> tuple[str, Remedy | None]:
+    """The rate that brings the ratio that `pick` takes near the usual one, as an advice and as a remedy.
 
     It is found by trying: what a rate of nearly 0 moves is lost in rounding, and ratios need not follow the rate.
     """
@@ -132,11 +133,13 @@ def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float
         now = pick(medians_of(watch_steps(obs.subject, _TRIED, penalties=False, factor=factor)).values())
     lr = _rate(obs)
     if not lr or not 0.1 < now / _GOOD < 10 or not 0 < lr * factor < inf:
-        return "", ""
+        return "", None
     new = _round(lr * factor)
     found = attempt(obs.subject, factor=new / lr, own_rate=True)
     return (
-        (f"Take a learning rate of {new:g} ({found.summary}).", f"optimizer.lr={new:g}") if found.learns else ("", "")
+        (f"Take a learning rate of {new:g} ({found.summary}).", Remedy("rate", value=new))
+        if found.learns
+        else ("", None)
     )
 
 
@@ -151,7 +154,7 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
         lr = _rate(obs)
         quarter = max(1, obs.steps // 4)
         first, last = (obs.alone.mean_task_loss(part) for part in (slice(1), slice(-quarter, None)))
-        change, override = _fitting(obs, min, smallest)
+        change, remedy = _fitting(obs, min, smallest)
         yield Finding(
             "rate_too_large",
             "optimizer.lr",
@@ -165,7 +168,7 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
             why=f"With {_said(lr)} every weight matrix moves by at least {smallest:.2g} of its norm in a step: nothing "
             "that was learnt lasts.",
             change=change or "Take a smaller learning rate.",
-            override=override,
+            remedy=remedy,
             blame=smallest / _GOOD,
         )
 
@@ -238,7 +241,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
     else:
         why = f"One step takes the loss of the batch that it was made for from {fmt(before)} to {fmt(after)}"
         why += f", and turns {most:.0%} of the units in front of a ReLU off." if name else "."
-    to, override = lower_rate(obs, 0.0, lambda found: found.watched is None or not _breaks(_shown(found.watched)))
+    to, remedy = lower_rate(obs, 0.0, lambda found: found.watched is None or not _breaks(_shown(found.watched)))
     yield Finding(
         "first_step_too_large",
         name if most > _STRUCK else "optimizer.lr",
@@ -246,7 +249,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
         {"loss_before": before, "loss_after": after, "units_struck": most},
         why=why,
         change=f"Lower the learning rate{to}; or standardise the inputs, or put batch norm before the activations.",
-        override=override,
+        remedy=remedy,
         blame=max(most, rise),
     )
 

@@ -7,8 +7,10 @@ from math import log
 
 from torch import nn
 
-from regtorch.doctor.finding import Finding, Severity, listed
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.pull import LATE, RATIO
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import rate_of
 from regtorch.penalties import L1, L1L2, Elementwise, GroupLasso, Penalty
@@ -44,15 +46,15 @@ def _by_rules(obs: Observed, role: Role) -> Iterator[Finding]:
             chosen = on_purpose if _is_meant(term.rule.select, role, weights) else swept_up
             chosen |= {weight.name: term.rule for weight in weights if weight.role == role}
     if swept_up:
-        change, override = _left_alone(obs, role, next(iter(swept_up.values())).select)
-        yield _of_role(obs, role, list(swept_up), "warning", _WHY[role], change, override)
+        change, remedy = _left_alone(obs, role, next(iter(swept_up.values())))
+        yield _of_role(obs, role, list(swept_up), "warning", _WHY[role], change, remedy)
     if on_purpose:
         why, change = _meant(role, next(iter(on_purpose.values())), list(on_purpose))
-        yield _of_role(obs, role, list(on_purpose), "info", why, change, "")
+        yield _of_role(obs, role, list(on_purpose), "info", why, change, None)
 
 
 def _of_role(
-    obs: Observed, role: Role, names: Sequence[str], severity: Severity, why: str, change: str, override: str
+    obs: Observed, role: Role, names: Sequence[str], severity: Severity, why: str, change: str, remedy: Remedy | None
 ) -> Finding:
     whole = sum(obs.penalty_now.values())
     share = sum(obs.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
@@ -63,7 +65,7 @@ def _of_role(
         {"weights": len(names), "share_of_penalty": share},
         why=why,
         change=change,
-        override=override,
+        remedy=remedy,
         blame=share,
     )
 
@@ -94,8 +96,9 @@ def _meant(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def _left_alone(obs: Observed, role: Role, select: str) -> tuple[str, str]:
+def _left_alone(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
     """A `select` without the role that was tried: it chooses something."""
+    select = rule.select
     without = "|".join(f"{part.strip()} -{role}" for part in select.split("|"))
     for other in ("kernel", without):
         try:
@@ -104,8 +107,8 @@ def _left_alone(obs: Observed, role: Role, select: str) -> tuple[str, str]:
             continue
         if {weight.name for weight in chosen} <= {weight.name for weight in choose(obs.subject.model, select).chosen}:
             said = "Penalise kernels alone" if other == "kernel" else f"Leave out weights of the role {role}"
-            return f"{said}: select={other!r}.", f"reg.select={other}" if other == "kernel" else ""
-    return "Leave the penalty out.", ""
+            return f"{said}: select={other!r}.", Remedy("select", value=other, rule=rule.selecting(other))
+    return "Leave the penalty out.", Remedy("strength", value=0.0)
 
 
 # The optimizer's decay
@@ -164,5 +167,5 @@ def _twice(obs: Observed) -> Iterator[Finding]:
             {"weight_decay": max(twice.values()), "penalty_as_weight_decay": strongest},
             why="The optimizer's own weight_decay and the penalty shrink the same weights, so neither is the strength.",
             change="Set the optimizer's weight_decay to 0, or leave the penalty out.",
-            override="optimizer.weight_decay=0",
+            remedy=Remedy("weight decay", list(twice), 0.0),
         )

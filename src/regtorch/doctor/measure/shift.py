@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regtorch.doctor.finding import Finding, Severity, Unfit
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.calls import DROPOUTS
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
@@ -58,9 +60,9 @@ def found_shifts(obs: Observed, ratios: Mapping[str, float], before: Mapping[str
     """`dropout_before_batch_norm`, for each norm of which the variance under dropout is so many times that without."""
     far = any(max(ratio, 1 / ratio) > _SHIFTED for ratio in ratios.values())
     harm = harm_of_dropout(obs.subject, obs.steps) if far else None
-    change, override = "Nothing.", ""
+    change, remedy = "Nothing.", None
     if harm is not None and harm.severity != "info":
-        change, override = _tried(obs, {name for names in before.values() for name in names})
+        change, remedy = _tried(obs, {name for names in before.values() for name in names})
     for name, ratio in ratios.items():
         measured = harm if max(ratio, 1 / ratio) > _SHIFTED else None
         severity: Severity = measured.severity if measured is not None else "info"
@@ -75,12 +77,12 @@ def found_shifts(obs: Observed, ratios: Mapping[str, float], before: Mapping[str
             why=f"The dropout before it ({', '.join(before[name])}) makes the variance that batch norm sees in training"
             f" {ratio:.2f} times that of evaluation, where its running variance is then wrong.{said}",
             change=change if severity != "info" else "Nothing: it does little harm.",
-            override=override if severity != "info" else "",
+            remedy=remedy if severity != "info" else None,
             blame=1 - min(ratio, 1 / ratio),
         )
 
 
-def _tried(obs: Observed, names: set[str]) -> tuple[str, str]:
+def _tried(obs: Observed, names: set[str]) -> tuple[str, Remedy]:
     dropouts = [module for name, module in modules_of(obs.subject.model).items() if name in names]
     rates = [float(getattr(module, "p", 0.0)) for module in dropouts]
     with at_rates(dropouts, [min(rate, _MILD) for rate in rates]):
@@ -89,9 +91,9 @@ def _tried(obs: Observed, names: set[str]) -> tuple[str, str]:
         return (
             f"Lower the dropout's rate to {_MILD:g} (tried: evaluation then costs {max(0.0, mild.share):.0%} of what "
             "is learnt), or put it behind the last batch norm.",
-            f"reg.rate={_MILD:g}",
+            Remedy("dropout rate", sorted(names), _MILD),
         )
-    return "Put dropout behind the last batch norm.", ""
+    return "Put dropout behind the last batch norm.", Remedy("dropout rate", sorted(names))
 
 
 @contextmanager

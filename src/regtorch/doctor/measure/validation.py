@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
 
@@ -112,6 +113,7 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
         change="Train without the validation samples."
         if leaks
         else "Drop repeats before the data is split, and oversample or augment after it.",
+        remedy=Remedy("split"),
         blame=share,
     )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import floor, isfinite, log10
-from typing import NamedTuple
+from typing import Literal
 
 from regtorch.doctor.finding import fmt
 from regtorch.doctor.measure.pull import Measured, Source
 from regtorch.doctor.measure.tolerated import comes_as_low
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.steps import WatchedSteps
+from regtorch.penalties import Penalty
 
 __all__ = ["weaker"]
 
@@ -17,42 +20,59 @@ _HEALTHY = 0.05  # share of loss and gradient that the advised strength aims at
 _TRIES = 3  # each ten times weaker than the one before
 
 
-class _Named(NamedTuple):
-    value: float | None  # None where there are several
-    many: str
-    override: str
+@dataclass(frozen=True)
+class _Strength:
+    """What may be weakened: a single strength, or several at once, of which `value` is None."""
+
+    what: Literal["strength", "weight decay"]
+    weights: Sequence[str]
+    value: float | None = None
+    rule: Penalty | None = None
+
+    def at(self, value: float | None) -> Remedy:
+        """The change to another strength; without a number where there are several."""
+        if self.value is None or value is None:
+            return Remedy(self.what, self.weights)
+        rule = self.rule.scaled(value / self.rule.strengths["lam"]) if self.rule is not None and value else None
+        return Remedy(self.what, self.weights, value, rule)
 
 
-def weaker(source: Source, measured: Measured) -> tuple[str, str]:
-    """A strength under which the source outweighs the task no more, as it was tried: the advice, and its override."""
-    named = _named(source)
-    for part in _parts(named.value, measured):
+def weaker(source: Source, measured: Measured) -> tuple[str, Remedy]:
+    """A strength at which the source no longer outweighs the task, as it was tried: the advice, and the remedy."""
+    strength = _strength(source)
+    for part in _parts(strength.value, measured):
         watched = source.at(part, source.obs.steps)
         if not _is_well(source, watched):
             continue
         times, tried = f"about {round(1 / part):,} times smaller", _tried(source, watched)
-        if named.value is None:
-            return f"Take {named.many} that are {times} ({tried}).", ""
-        new = f"{named.value * part:.0e}"
-        what = f"a weight_decay of {new}," if source.decay else "a strength that is"
-        return f"Take {what} {times} ({tried}).", f"{named.override}={new}"
+        if strength.value is None:
+            many = "weight decays" if source.decay else "strengths"
+            return f"Take {many} that are {times} ({tried}).", strength.at(None)
+        new = float(f"{strength.value * part:.0e}")
+        what = f"a weight_decay of {new:.0e}," if source.decay else "a strength that is"
+        return f"Take {what} {times} ({tried}).", strength.at(new)
     least = (
-        f"{round(1 / part):,} times smaller" if (part := min(_parts(named.value, measured), default=0.0)) else "other"
+        f"{round(1 / part):,} times smaller"
+        if (part := min(_parts(strength.value, measured), default=0.0))
+        else "other"
     )
     return (
         f"Leave {'the weight decay' if source.decay else 'the penalty'} out, and look at the other findings: down to "
         f"{least}, no strength that was tried lets the task's loss fall as it does without it.",
-        f"{named.override}=0" if named.value is not None else "",
+        strength.at(0.0),
     )
 
 
-def _named(source: Source) -> _Named:
+def _strength(source: Source) -> _Strength:
     subject = source.obs.subject
     if source.decay:
         values = {subject.decays[name].value for name in source.weights}
-        return _Named(values.pop() if len(values) == 1 else None, "weight decays", "optimizer.weight_decay")
-    values = [factor * getattr(term.rule, "lam", 0.0) for factor, term in subject.terms if term.rule.active]
-    return _Named(values[0] if len(values) == 1 and values[0] else None, "strengths", "reg.lam")
+        return _Strength("weight decay", source.weights, values.pop() if len(values) == 1 else None)
+    rules = [(factor, term.rule) for factor, term in subject.terms if term.rule.active]
+    lams = [factor * rule.strengths.get("lam", 0.0) for factor, rule in rules]
+    if len(lams) == 1 and lams[0]:
+        return _Strength("strength", source.weights, lams[0], rules[0][1])
+    return _Strength("strength", source.weights)
 
 
 def _parts(strength: float | None, measured: Measured) -> Iterator[float]:

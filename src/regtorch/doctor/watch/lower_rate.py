@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import ceil, isfinite, log10
 from statistics import median
 
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import rate_of
@@ -36,8 +37,10 @@ def _is_calm(found: Attempt) -> bool:
     return min(ratios, default=0.0) <= LARGE
 
 
-def lower_rate(obs: Observed, times: float, is_cured: Callable[[Attempt], bool] = lambda _: True) -> tuple[str, str]:
-    """The part of an advice that names the rate, and its override; both empty where none was found.
+def lower_rate(
+    obs: Observed, times: float, is_cured: Callable[[Attempt], bool] = lambda _: True
+) -> tuple[str, Remedy | None]:
+    """The part of an advice that names the rate, and the remedy; neither where none was found.
 
     Args:
         obs: of what is examined.
@@ -47,12 +50,12 @@ def lower_rate(obs: Observed, times: float, is_cured: Callable[[Attempt], bool] 
     groups = obs.subject.optimizer.param_groups if obs.subject.optimizer else []
     lr = rate_of(groups[0]) if groups else 1e-3
     if not isfinite(lr):
-        return "", ""
+        return "", None
     first = min(_MOST, max(1, ceil(log10(times)))) if isfinite(times) and times > 0 else 1
     for tens in range(first, first + _TENS):
         found = attempt(obs.subject, factor=10.0**-tens, own_rate=True)
         if found.learns and _is_calm(found) and is_cured(found):
-            new = f"{lr / 10**tens:.3g}"
+            new = float(f"{lr / 10**tens:.3g}")
             each = "" if len({rate_of(group) for group in groups}) < 2 else ", and of other groups as many times lower"
-            return f" to {new}{each} ({found.summary})", f"optimizer.lr={new}" if groups and not each else ""
-    return "", ""
+            return f" to {new:g}{each} ({found.summary})", Remedy("rate", value=new) if groups and not each else None
+    return "", None

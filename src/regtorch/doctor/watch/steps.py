@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from regtorch.doctor.finding import Finding, Severity, Unfit
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, Unfit
 from regtorch.doctor.watch.batches import one_line
 from regtorch.doctor.watch.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
 from regtorch.doctor.watch.optimizer_copy import is_torchs
