@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from regtorch.doctor.causes import CAUSES, FOUND_BY
+from regtorch.doctor.causes import CAUSES
 
 PAGE = Path(__file__).parents[1] / "docs" / "doctor.md"
 _TABLE = re.compile(r"(?<=<!-- causes -->\n).*(?=\n<!-- end -->)", re.DOTALL)
@@ -15,7 +15,7 @@ def rows() -> list[str]:
     """A row for every cause, what is wrong first before what follows from it."""
     found = [
         f'| <a id="{cause.name}"></a>`{cause.name}` | {cause.title} | {", ".join(cause.severities)} | '
-        f"{FOUND_BY[cause.name] or 'the steps'} | {'yes' * cause.prevents_steps} |"
+        f"{cause.measurement or 'the steps'} | {'yes' * cause.prevents_steps} |"
         for cause in CAUSES.values()
     ]
     return ["| cause | | severity | found by | prevents training |", "|---|---|---|---|:-:|", *found]

@@ -12,7 +12,7 @@ from torch import nn
 
 import causes_page
 import regtorch as rt
-from regtorch.doctor.causes import CAUSES, FOUND_BY, MEASUREMENTS, SEVERITIES
+from regtorch.doctor.causes import CAUSES, MEASUREMENTS, SEVERITIES
 from regtorch.doctor.finding import in_order
 from regtorch.doctor.remedy import Remedy
 from regtorch.sweep.checkup.variants import proposal
@@ -30,7 +30,7 @@ def test_the_page_has_the_table():
 
 
 def test_every_measurement_has_causes():
-    assert {*MEASUREMENTS, "", "validation"} == {*FOUND_BY.values()}
+    assert {*MEASUREMENTS, "", "validation"} == {cause.measurement for cause in CAUSES.values()}
 
 
 def test_a_cause_outside_the_table_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 __all__ = ["CAUSES", "EXAMINED", "MEASUREMENTS", "SEVERITIES", "Cause", "Severity", "precedence"]
@@ -20,6 +21,8 @@ class Cause:
         name: its identifier.
         title: in plain words.
         severities: those that a finding of it can have.
+        measurement: the module of `regtorch.doctor.measure` that finds it; empty where watching the steps does. The
+            causes of one run of rows are ordered by the weight of their findings.
         prevents_steps: whether no step can be made where it is severe.
         structural: whether it lies in how the model, its loss or its rules are set up: where short trainings refute
             it, it stays as a warning, as a longer one may suffer from it.
@@ -28,6 +31,7 @@ class Cause:
     name: str
     title: str
     severities: tuple[Severity, ...]
+    measurement: str
     prevents_steps: bool = False
     structural: bool = False
 
@@ -35,21 +39,6 @@ class Cause:
     def page(self) -> str:
         """Where the documentation speaks of it."""
         return f"docs/doctor.md#{self.name}"
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Causes of one rank.
-
-    Attributes:
-        measurement: the module of `regtorch.doctor.measure` that finds them; empty where watching the steps does.
-        subject: what is looked at, in words.
-        causes: ordered by their findings' own weight.
-    """
-
-    measurement: str
-    subject: str
-    causes: tuple[Cause, ...]
 
 
 _ALL: tuple[Severity, ...] = SEVERITIES
@@ -60,180 +49,105 @@ _SEVERE: tuple[Severity, ...] = ("severe",)
 _WARNING: tuple[Severity, ...] = ("warning",)
 _INFO: tuple[Severity, ...] = ("info",)
 
-
-def _severe(name: str, title: str) -> Cause:
-    return Cause(name, title, _SEVERE, prevents_steps=True)
-
-
-def _against_the_loss(name: str, title: str, severities: tuple[Severity, ...] = _SEVERE) -> Cause:
-    return Cause(name, title, severities, structural=True)
-
-
 _TABLE = (
-    _Group(
-        "trainable",
-        "the weights",
-        (
-            _severe("no_parameters", "The model has no parameters"),
-            _severe("nothing_trainable", "All weights are frozen"),
-            _severe("weights_not_finite", "Weights are not finite"),
-            _severe("empty_batch", "A batch is empty"),
-            Cause("weights_not_owned", "Weights that the optimizer does not own", _WARNING),
-            Cause("frozen_weights", "Frozen weights", _INFO),
-        ),
-    ),
-    _Group(
-        "",
-        "",
-        (Cause("model_fails", "The model raises an error", _SEVERE),),
-    ),
-    _Group(
-        "constant_loss",
-        "the loss",
-        (
-            _severe("constant_loss", "The loss is constant"),
-            _severe("softmax_over_one_unit", "A softmax over a single unit"),
-        ),
-    ),
-    _Group(
-        "inputs",
-        "inputs",
-        (
-            Cause("input_not_finite", "Inputs are not finite", _STATE),
-            Cause("input_scale", "The scale of the inputs", _GRAVE),
-            Cause("constant_features", "Features that never change", _STATE),
-        ),
-    ),
-    _Group(
-        "labels",
-        "labels",
-        (
-            Cause("target_not_finite", "Targets are not finite", _STATE),
-            _severe("label_range", "Labels without an output"),
-            _severe("label_form", "Labels of a form that the loss refuses"),
-            Cause("one_hot_labels", "One-hot labels", _STATE),
-            Cause("target_scale", "The scale of the targets", _WARNING),
-            Cause("one_class", "All labels are of one class", _SEVERE),
-            Cause("labels_unrelated", "Labels unrelated to the inputs", _ALL),
-            Cause("imbalance", "Imbalanced classes", _WARNING),
-        ),
-    ),
-    _Group(
-        "head",
-        "the head against the loss",
-        (
-            Cause("loss_sign", "The sign of the loss", _SEVERE),
-            Cause("target_broadcast", "Outputs and targets broadcast against each other", _SEVERE),
-            Cause("nll_without_log_softmax", "A likelihood loss without a log-softmax", _GRAVE),
-            _against_the_loss("softmax_before_cross_entropy", "A softmax before cross entropy"),
-            _against_the_loss("log_softmax_before_cross_entropy", "A log-softmax before cross entropy", _INFO),
-            _against_the_loss("sigmoid_before_cross_entropy", "A sigmoid before cross entropy"),
-            _against_the_loss("tanh_before_cross_entropy", "A tanh before cross entropy"),
-            _against_the_loss("sigmoid_before_bce_with_logits", "A sigmoid before a loss of logits"),
-            _against_the_loss("tanh_before_bce_with_logits", "A tanh before a loss of logits"),
-            Cause("softmax_over_wrong_dim", "A softmax over the wrong dim", _SEVERE),
-            _against_the_loss("nonnegative_logits", "Logits that cannot be negative", _GRAVE),
-            _against_the_loss("target_outside_head", "Targets outside the range of the head"),
-            Cause("constant_predictions", "The same output for every input", _WARNING),
-            Cause("bounded_head", "A bounded head in a regression", _WARNING),
-        ),
-    ),
-    _Group(
-        "",
-        "",
-        (
-            Cause("loss_fails", "The loss raises an error", _SEVERE),
-            Cause("no_gradient", "No gradient leads back from the loss", _SEVERE),
-            Cause("optimizer_fails", "The optimizer raises an error", _STATE),
-        ),
-    ),
-    _Group("symmetry", "initial weights", (Cause("symmetric_units", "Units that are copies of each other", _SEVERE),)),
-    _Group("reach", "gradients", (Cause("no_gradient_reaches", "Weights that no gradient reaches", _GRAVE),)),
-    _Group("constraint", "constraints", (Cause("constraint_too_tight", "A constraint is too tight", _GRAVE),)),
-    _Group("rate", "the learning rate", (Cause("rate_too_small", "The learning rate moves nothing", _GRAVE),)),
-    _Group("inputs", "inputs", (Cause("input_offset", "The offset of the inputs", _ALL),)),
-    _Group(
-        "rate",
-        "the learning rate",
-        (
-            Cause("diverges", "Training diverges", _SEVERE),
-            Cause("rate_too_large", "The learning rate is too large", _GRAVE),
-            Cause("first_step_too_large", "The first step is too large", _SEVERE),
-            Cause("rate_scheduled", "The learning rate is on a schedule", _INFO),
-        ),
-    ),
-    _Group(
-        "penalty",
-        "the penalty's share of loss and gradient",
-        (
-            Cause("collapse", "The penalty empties weights", _SEVERE),
-            Cause("penalty_dominates", "The penalty is strong", _ALL),
-        ),
-    ),
-    _Group("summed", "the reduction of the loss", (Cause("summed_loss", "The loss is a sum over the batch", _MILD),)),
-    _Group(
-        "scope",
-        "the penalised weights",
-        (
-            Cause("bias_penalised", "Biases are penalised", _MILD, structural=True),
-            Cause("norm_penalised", "Norm weights are penalised", _MILD, structural=True),
-            Cause("decay_twice", "Weights decay twice", _WARNING, structural=True),
-        ),
-    ),
-    _Group(
-        "dropout",
-        "dropout",
-        (
-            Cause("dropout_leaves_few_units", "Dropout leaves few units", _GRAVE),
-            Cause("dropout_too_strong", "Dropout is too strong", _GRAVE),
-            Cause("dropout_before_batch_norm", "Dropout before a batch norm", _ALL),
-            Cause("random_in_evaluation", "Evaluation is random", _WARNING),
-        ),
-    ),
-    _Group(
-        "activations",
-        "activations",
-        (
-            Cause("dead_relus", "ReLUs are dead", _ALL),
-            Cause("saturated_sigmoids", "Sigmoids are saturated", _GRAVE),
-        ),
-    ),
-    _Group(
-        "norms",
-        "batch norm",
-        (
-            _severe("batch_of_one", "Batch norm on a batch of one"),
-            Cause("small_batch_norm", "Batch norm on small batches", _WARNING),
-            Cause("norm_idle", "A batch norm with little to do", _MILD),
-            Cause("scale_hidden_by_norm", "A norm hides the scale of penalised weights", _INFO),
-            Cause("bias_before_norm", "A bias before a norm does nothing", _INFO),
-        ),
-    ),
-    _Group("head", "the head against the loss", (Cause("loss_at_chance", "The loss is what guessing gives", _INFO),)),
-    _Group("", "", (Cause("measurement_failed", "A measurement failed", _INFO),)),
-    _Group("", "", (Cause("optimizer_not_watched", "The optimizer was not watched", _INFO),)),
-    _Group(
-        "validation",
-        "the validation part",
-        (
-            Cause("validation_leak", "Validation samples are trained on", _GRAVE),
-            Cause("validation_noise", "Few validation samples", _MILD),
-        ),
-    ),
+    Cause("no_parameters", "The model has no parameters", _SEVERE, "trainable", prevents_steps=True),
+    Cause("nothing_trainable", "All weights are frozen", _SEVERE, "trainable", prevents_steps=True),
+    Cause("weights_not_finite", "Weights are not finite", _SEVERE, "trainable", prevents_steps=True),
+    Cause("empty_batch", "A batch is empty", _SEVERE, "trainable", prevents_steps=True),
+    Cause("weights_not_owned", "Weights that the optimizer does not own", _WARNING, "trainable"),
+    Cause("frozen_weights", "Frozen weights", _INFO, "trainable"),
+    Cause("model_fails", "The model raises an error", _SEVERE, ""),
+    Cause("constant_loss", "The loss is constant", _SEVERE, "constant_loss", prevents_steps=True),
+    Cause("softmax_over_one_unit", "A softmax over a single unit", _SEVERE, "constant_loss", prevents_steps=True),
+    Cause("input_not_finite", "Inputs are not finite", _STATE, "inputs"),
+    Cause("input_scale", "The scale of the inputs", _GRAVE, "inputs"),
+    Cause("constant_features", "Features that never change", _STATE, "inputs"),
+    Cause("target_not_finite", "Targets are not finite", _STATE, "labels"),
+    Cause("label_range", "Labels without an output", _SEVERE, "labels", prevents_steps=True),
+    Cause("label_form", "Labels of a form that the loss refuses", _SEVERE, "labels", prevents_steps=True),
+    Cause("one_hot_labels", "One-hot labels", _STATE, "labels"),
+    Cause("target_scale", "The scale of the targets", _WARNING, "labels"),
+    Cause("one_class", "All labels are of one class", _SEVERE, "labels"),
+    Cause("labels_unrelated", "Labels unrelated to the inputs", _ALL, "labels"),
+    Cause("imbalance", "Imbalanced classes", _WARNING, "labels"),
+    Cause("loss_sign", "The sign of the loss", _SEVERE, "head"),
+    Cause("target_broadcast", "Outputs and targets broadcast against each other", _SEVERE, "head"),
+    Cause("nll_without_log_softmax", "A likelihood loss without a log-softmax", _GRAVE, "head"),
+    Cause("softmax_before_cross_entropy", "A softmax before cross entropy", _SEVERE, "head", structural=True),
+    Cause("log_softmax_before_cross_entropy", "A log-softmax before cross entropy", _INFO, "head", structural=True),
+    Cause("sigmoid_before_cross_entropy", "A sigmoid before cross entropy", _SEVERE, "head", structural=True),
+    Cause("tanh_before_cross_entropy", "A tanh before cross entropy", _SEVERE, "head", structural=True),
+    Cause("sigmoid_before_bce_with_logits", "A sigmoid before a loss of logits", _SEVERE, "head", structural=True),
+    Cause("tanh_before_bce_with_logits", "A tanh before a loss of logits", _SEVERE, "head", structural=True),
+    Cause("softmax_over_wrong_dim", "A softmax over the wrong dim", _SEVERE, "head"),
+    Cause("nonnegative_logits", "Logits that cannot be negative", _GRAVE, "head", structural=True),
+    Cause("target_outside_head", "Targets outside the range of the head", _SEVERE, "head", structural=True),
+    Cause("constant_predictions", "The same output for every input", _WARNING, "head"),
+    Cause("bounded_head", "A bounded head in a regression", _WARNING, "head"),
+    Cause("loss_fails", "The loss raises an error", _SEVERE, ""),
+    Cause("no_gradient", "No gradient leads back from the loss", _SEVERE, ""),
+    Cause("optimizer_fails", "The optimizer raises an error", _STATE, ""),
+    Cause("symmetric_units", "Units that are copies of each other", _SEVERE, "symmetry"),
+    Cause("no_gradient_reaches", "Weights that no gradient reaches", _GRAVE, "reach"),
+    Cause("constraint_too_tight", "A constraint is too tight", _GRAVE, "constraint"),
+    Cause("rate_too_small", "The learning rate moves nothing", _GRAVE, "rate"),
+    Cause("input_offset", "The offset of the inputs", _ALL, "inputs"),
+    Cause("diverges", "Training diverges", _SEVERE, "rate"),
+    Cause("rate_too_large", "The learning rate is too large", _GRAVE, "rate"),
+    Cause("first_step_too_large", "The first step is too large", _SEVERE, "rate"),
+    Cause("rate_scheduled", "The learning rate is on a schedule", _INFO, "rate"),
+    Cause("collapse", "The penalty empties weights", _SEVERE, "penalty"),
+    Cause("penalty_dominates", "The penalty is strong", _ALL, "penalty"),
+    Cause("summed_loss", "The loss is a sum over the batch", _MILD, "summed"),
+    Cause("bias_penalised", "Biases are penalised", _MILD, "scope", structural=True),
+    Cause("norm_penalised", "Norm weights are penalised", _MILD, "scope", structural=True),
+    Cause("decay_twice", "Weights decay twice", _WARNING, "scope", structural=True),
+    Cause("dropout_leaves_few_units", "Dropout leaves few units", _GRAVE, "dropout"),
+    Cause("dropout_too_strong", "Dropout is too strong", _GRAVE, "dropout"),
+    Cause("dropout_before_batch_norm", "Dropout before a batch norm", _ALL, "dropout"),
+    Cause("random_in_evaluation", "Evaluation is random", _WARNING, "dropout"),
+    Cause("dead_relus", "ReLUs are dead", _ALL, "activations"),
+    Cause("saturated_sigmoids", "Sigmoids are saturated", _GRAVE, "activations"),
+    Cause("batch_of_one", "Batch norm on a batch of one", _SEVERE, "norms", prevents_steps=True),
+    Cause("small_batch_norm", "Batch norm on small batches", _WARNING, "norms"),
+    Cause("norm_idle", "A batch norm with little to do", _MILD, "norms"),
+    Cause("scale_hidden_by_norm", "A norm hides the scale of penalised weights", _INFO, "norms"),
+    Cause("bias_before_norm", "A bias before a norm does nothing", _INFO, "norms"),
+    Cause("loss_at_chance", "The loss is what guessing gives", _INFO, "head"),
+    Cause("measurement_failed", "A measurement failed", _INFO, ""),
+    Cause("optimizer_not_watched", "The optimizer was not watched", _INFO, ""),
+    Cause("validation_leak", "Validation samples are trained on", _GRAVE, "validation"),
+    Cause("validation_noise", "Few validation samples", _MILD, "validation"),
 )
-CAUSES = {cause.name: cause for group in _TABLE for cause in group.causes}
+_SUBJECTS = {
+    "trainable": "the weights",
+    "constant_loss": "the loss",
+    "inputs": "inputs",
+    "labels": "labels",
+    "head": "the head against the loss",
+    "symmetry": "initial weights",
+    "reach": "gradients",
+    "constraint": "constraints",
+    "rate": "the learning rate",
+    "penalty": "the penalty's share of loss and gradient",
+    "summed": "the reduction of the loss",
+    "scope": "the penalised weights",
+    "dropout": "dropout",
+    "activations": "activations",
+    "norms": "batch norm",
+    "validation": "the validation part",
+}  # of the measurements, in words
+CAUSES = {cause.name: cause for cause in _TABLE}
 """By identifier."""
-FOUND_BY = {cause.name: group.measurement for group in _TABLE for cause in group.causes}
-"""The measurement that finds each cause; empty where watching the steps does."""
-_RANKS = {cause.name: rank for rank, group in enumerate(_TABLE) for cause in group.causes}
+_GROUPS = [(measurement, list(causes)) for measurement, causes in groupby(_TABLE, lambda cause: cause.measurement)]
+_RANKS = {cause.name: rank for rank, (_, causes) in enumerate(_GROUPS) for cause in causes}
 
-_BLOCKING = [group.measurement for group in _TABLE if any(cause.prevents_steps for cause in group.causes)]
-_OF_A_NET = [group.measurement for group in _TABLE if group.measurement not in ("", "validation")]
+_BLOCKING = [cause.measurement for cause in _TABLE if cause.prevents_steps]
+_OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation")]
 MEASUREMENTS = tuple(dict.fromkeys([*_BLOCKING, *_OF_A_NET]))
 """What measures a net, in the order in which it does: what finds that no step can be made goes first."""
-
-_SUBJECTS = list(dict.fromkeys(group.subject for group in _TABLE if group.subject))
-EXAMINED = f"{', '.join(_SUBJECTS[:-1])}, and {_SUBJECTS[-1]}"
+_EXAMINED = list(_SUBJECTS.values())
+EXAMINED = f"{', '.join(_EXAMINED[:-1])}, and {_EXAMINED[-1]}"
 """All that is examined, in words."""
 
 
