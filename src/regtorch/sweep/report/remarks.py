@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from regtorch.app.record.files import RECEIPT
 from regtorch.app.record.json_file import node, number
-from regtorch.doctor.finding import SEVERITIES
+from regtorch.doctor.causes import SEVERITIES, precedence
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.collect import Diagnosis
 from regtorch.sweep.report.entry import Lost
@@ -37,8 +37,7 @@ def of_doctor(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         advised += _advised(diagnosis)
     if not groups:
         yield f"<p>Nothing to change in {count(len(diagnoses), 'check-up')}.</p>"
-    ranks: dict[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    for key in sorted(groups, key=lambda key: (ranks.get(key[0], len(ranks)), -len(groups[key]), key)):
+    for key in sorted(groups, key=lambda key: (precedence(key[0], key[1]), -len(groups[key]), key)):
         severity, cause, where, change, override = key
         yield f'<div class="finding {prose(severity) if severity in SEVERITIES else "info"}">'
         yield f"<h3>{prose(in_words(cause))} <small>{prose(severity)}</small></h3>"
