@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regtorch.app.pages.environment import environment
 from regtorch.app.record.overrides import parse
 from regtorch.data import DataError, ImageFolders
 from regtorch.data.decode import Decoder
 from regtorch.sweep.report.app import main
-from regtorch.sweep.report.markup import prose
 from regtorch.training.reading import read_text, read_yaml_node
 from regtorch.training.table import Job
 from report_runs import a_run
@@ -176,9 +176,9 @@ def test_what_can_be_copied_can_be_typed(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("text", ["1e-04", "from 1e-6 to 2.5e-04.", "a < 1e-3 & b"])
 def test_numbers_stay_whole_and_as_they_are(text: str):
-    shown = prose(text)
+    shown = environment().get_template("macros.html.jinja").module.prose(text)
     assert unescape(re.sub("<.*?>", "", shown)) == text
-    assert shown.count('<span class="whole">') == len(re.findall(r"e-\d", text))
+    assert shown.count('<span class="nowrap">') == len(re.findall(r"e-\d", text))
 
 
 # Images

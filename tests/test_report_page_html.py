@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from regtorch.app.pages.environment import environment
 from regtorch.sweep.report import app, page
 from regtorch.sweep.report.page import report
 from report_runs import a_checkup, a_failed_run, a_grid, a_path, a_run, a_search
@@ -292,7 +293,7 @@ def luminance(colour: str) -> float:
 
 
 def test_colours_can_be_told_from_what_is_behind_them():
-    style = Path(page.__file__).with_name("page.css").read_text()
+    style = str(environment().globals["style"])
     blocks = [dict(re.findall(r"(--\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{([^}]*)", style)]
     light, dark, _ = blocks
     for colours in (light, dark):

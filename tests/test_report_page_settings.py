@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from regtorch.app.figures.drawing import apply
+from regtorch.app.figures.panel import Axis
 from regtorch.app.record.overrides import measured
 from regtorch.sweep.report.collect import collect
 from regtorch.sweep.report.settings import Experiment, experiments_of
 from regtorch.sweep.report.strengths import strengths_of
-from regtorch.sweep.scale import Scale
 from report_runs import a_grid, a_path, a_run, a_search
 
 
@@ -120,7 +121,7 @@ def test_rates_and_bounds_have_paths_too(tmp_path: Path, axis: str, value: str):
     for number, given in enumerate((value, "0.5", "0.7")):
         a_run(tmp_path / str(number), f"{axis}={given}")
     [strengths] = strengths_of(the_experiment(tmp_path))
-    assert (strengths.axis, strengths.lines) == (axis, ["all"])
+    assert (strengths.axis, strengths.lines) == (axis, [""])
 
 
 def test_another_axis_is_drawn_across_by_its_best(tmp_path: Path):
@@ -240,11 +241,11 @@ def test_a_label_of_0_has_room_beside_the_next_one():
         [0, *(10 ** (-6 + n / 5) for n in range(31))],
         [0, 5e-6, 1],
     ):
-        scale = Scale(values, log=True)
+        axis = Axis.along("", values, log=True)
         figure = Figure(figsize=(4.4, 2.9))
         axes = figure.add_subplot()
-        axes.plot([scale.at(value) for value in values], values)
-        scale.apply(axes)
+        axes.plot([axis.at(value) for value in values], values)
+        apply(axis, axes.xaxis)
         FigureCanvasAgg(figure).draw()
         boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
         assert axes.get_xticklabels()[0].get_text() == "0"

@@ -1,1 +1,1 @@
-"""The programs."""
+"""The program: what `regtorch train`, `path`, `search`, `doctor` and `report` are made of."""

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from regtorch.app.figures.drawing import write_picture
+from regtorch.app.figures.panel import Axis, Panel, Series, look
 from regtorch.app.record.command import command
 from regtorch.app.record.spread import Spread, spread
 from regtorch.sweep.claims import Claim, Document
-from regtorch.sweep.drawing import draw
 from regtorch.sweep.finding import Found
 from regtorch.sweep.results import Run, curve
 from regtorch.training.whole import write_text
@@ -84,10 +85,19 @@ def _section(claim: Claim, found: Sequence[Found], target: Path) -> list[str]:
     lines += _table(claim, found)
     if claim.draw and any(of_one.runs for of_one in found):
         picture = target.with_name("documents") / f"{claim.name}.png"
-        draw(claim.draw, {of_one.setting.label: of_one.runs for of_one in found}, picture)
+        write_picture([_panel(metric, found) for metric in claim.draw], "", picture)
         lines += [f"![{claim.question}]({picture.relative_to(target.parent).as_posix()})", ""]
     commands = [command("train", setting.words) for setting in claim.settings]
     return [*lines, "```sh", *commands, "```", ""]
+
+
+def _panel(metric: str, found: Sequence[Found]) -> Panel:
+    """A metric by epoch, a line per setting."""
+    series = [
+        Series.of_means(curve(group.runs, metric), group.setting.label, look(number))
+        for number, group in enumerate(found)
+    ]
+    return Panel(metric, "", Axis("epoch", integers=True), Axis(), series)
 
 
 def _table(claim: Claim, found: Sequence[Found]) -> list[str]:

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from regtorch.app.figures.drawing import write_picture
+from regtorch.app.figures.panel import LOOKS, Axis, Panel, Series
 from regtorch.app.record.ranking import label_of_metric, score_of
 from regtorch.training.epochs import EpochRecord
-from regtorch.training.whole import write_png
 
 __all__ = ["HistoryPicture", "draw"]
-
-# Okabe and Ito's colours, which the colour-blind tell apart; the line's style says the same again.
-_TRAIN, _VAL = "#0072B2", "#D55E00"
 
 
 class HistoryPicture(EpochRecord):
@@ -41,44 +38,28 @@ class HistoryPicture(EpochRecord):
 
 
 def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw two panels, loss with task loss and score, of train and val.
+    """Draw loss, with its part without penalty, and score of train and val.
 
     Args:
         epochs: one mapping an epoch, with "epoch" and metrics such as "train/loss".
         path: the .png to write.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10, 4.2), dpi=120, layout="constrained")
-    loss, score = figure.subplots(1, 2)
+    def series(key: str, label: str, number: int, *, dashed: bool = False) -> Series:
+        points = {epoch["epoch"]: epoch[key] for epoch in epochs if key in epoch}
+        look = LOOKS[number]
+        marker = "" if dashed else look.marker
+        return Series(list(points), list(points.values()), label, look, "--" if dashed else "-", marker)
+
     name = score_of(epochs[-1])
-    for stage, colour in (("train", _TRAIN), ("val", _VAL)):
-        _line(loss, epochs, f"{stage}/loss", f"{stage} loss", color=colour, marker="o")
-        _line(loss, epochs, f"{stage}/task_loss", f"{stage} task loss", color=colour, marker="o", style="--")
-        _line(score, epochs, f"{stage}/{name}", stage, color=colour, marker="o")
-    loss.set(title="Loss (solid) and its part without penalty (dashed)", xlabel="epoch", ylabel="loss")
     label = label_of_metric(name)
-    score.set(title=label.capitalize(), xlabel="epoch", ylabel=label)
-    if _spans_decades(epochs):
-        loss.set_yscale("log")
-    for axes in (loss, score):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, frameon=False, fontsize="small")
-    write_png(figure, path)
-
-
-def _line(
-    axes: Any, epochs: Sequence[Mapping[str, float]], key: str, label: str, *, style: str = "-", **looks: Any
-) -> None:
-    points = [(epoch["epoch"], epoch[key]) for epoch in epochs if key in epoch]
-    if points:
-        axes.plot(*zip(*points, strict=True), linestyle=style, label=label, markersize=3, **looks)
-
-
-def _spans_decades(epochs: Sequence[Mapping[str, float]]) -> bool:
-    values = [v for epoch in epochs for k, v in epoch.items() if k.endswith(("/loss", "/task_loss"))]
-    return bool(values) and min(values) > 0 and max(values) > 50 * min(values)
+    stages = [stage for stage in ("train", "val") if any(f"{stage}/loss" in epoch for epoch in epochs)]
+    losses = [series(f"{stage}/loss", stage, number) for number, stage in enumerate(stages)]
+    losses += [series(f"{stage}/task_loss", "", number, dashed=True) for number, stage in enumerate(stages)]
+    scores = [series(f"{stage}/{name}", stage, number) for number, stage in enumerate(stages)]
+    x, y = Axis("epoch", integers=True), Axis.fitting("loss", [value for line in losses for value in line.y])
+    panels = [
+        Panel("Loss (solid) and its part without penalty (dashed)", "", x, y, losses),
+        Panel(label.capitalize(), "", x, Axis(label), scores),
+    ]
+    write_picture(panels, "", path)

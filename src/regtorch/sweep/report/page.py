@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+from datetime import UTC, datetime
 from pathlib import Path
 
+from regtorch.app.pages.environment import render
+from regtorch.app.record.run import RunRecord
 from regtorch.sweep.report.collect import Collected, collect
-from regtorch.sweep.report.markup import anchor, prose
-from regtorch.sweep.report.overview import overview
-from regtorch.sweep.report.remarks import of_doctor, of_lost, of_receipts, of_unreadable
+from regtorch.sweep.report.remarks import of_doctor, of_lost, of_receipts
 from regtorch.sweep.report.sections import of_experiment, of_search, search_title
-from regtorch.sweep.report.settings import experiments_of
+from regtorch.sweep.report.settings import Experiment, experiments_of
 from regtorch.training.whole import write_text
 
 __all__ = ["PAGE", "report"]
 
 PAGE = "report.html"
-_HERE = Path(__file__).parent
+_LONGEST = 100  # of the 255 bytes of a file's name; numbers and endings are added to it
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of the page: its anchor, its title, and its HTML."""
+    """A part of the page: its anchor, its title, its template in `report/`, and what that shows."""
 
     anchor: str
     title: str
-    body: str
+    template: str
+    shown: object
 
 
 def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
@@ -43,7 +44,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         The page, and what was found.
 
     Raises:
-        ValueError: there is nothing to tell of, or the page's name is none of a page.
+        ValueError: the folder holds nothing to report, or the page's name is not that of a page.
     """
     page = page or root / PAGE
     if page.suffix.lower() not in (".html", ".htm"):
@@ -57,49 +58,67 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
             "below, received none; name the folder that train.py, path.py or search.py wrote to"
         )
-    title = f"Runs in {root.resolve().name or root}"
-    text = "\n".join(_page(found, title, pictures)) + "\n"
-    write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are no text
+    experiments = experiments_of(found.entries)
+    failed = sum(lost.finished for lost in found.lost)
+    text = render(
+        "report",
+        title=f"Runs in {root.resolve().name or root}",
+        trained=len(found.entries),
+        trials=sum(len(search.trials) for search in found.searches),
+        failed=failed,
+        unfinished=len(found.lost) - failed,
+        unreadable=len(found.unreadable),
+        experiments=experiments,
+        facts={
+            "Finished": _dates(found),
+            "Devices": _tally(entry.run.record.device for entry in found.entries),
+            "Versions": _tally(_versions(entry.run.record) for entry in found.entries),
+        },
+        sections=_sections(found, experiments, pictures),
+    )
+    write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are not text
     return page, found
 
 
-def _page(found: Collected, title: str, pictures: Path) -> Iterator[str]:
-    experiments = experiments_of(found.entries)
+def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Path) -> list[_Section]:
     sections: list[_Section] = []
     for number, experiment in enumerate(experiments, 1):
-        name = f"{number}-{anchor(experiment.title)}"
-        sections.append(_Section(name, experiment.title, "\n".join(of_experiment(experiment, name, pictures))))
+        name = f"{number}-{_anchor(experiment.title)}"
+        sections.append(_Section(name, experiment.title, "experiment", of_experiment(experiment, name, pictures)))
     for number, search in enumerate(found.searches, 1):
         name = f"search-{number}"
-        sections.append(_Section(name, search_title(search), "\n".join(of_search(search, name, pictures))))
+        sections.append(_Section(name, search_title(search), "search", of_search(search, name, pictures)))
     if found.diagnoses:
-        sections.append(_Section("doctor", "The doctor’s findings", "\n".join(of_doctor(found.diagnoses))))
+        sections.append(_Section("doctor", "The doctor’s findings", "doctor", of_doctor(found.diagnoses)))
     if found.lost:
-        sections.append(_Section("failed", "Failed or not finished", "\n".join(of_lost(found.lost))))
+        sections.append(_Section("failed", "Failed or not finished", "lost", of_lost(found.lost)))
     if found.unreadable:
-        sections.append(_Section("unreadable", "Could not be read", of_unreadable(found.unreadable)))
-    receipts = "\n".join(of_receipts(experiments))
-    if receipts:
-        sections.append(_Section("receipts", "Receipts", receipts))
+        sections.append(_Section("unreadable", "Could not be read", "unreadable", found.unreadable))
+    receipts = of_receipts(experiments)
+    if receipts.receipts:
+        sections.append(_Section("receipts", "Receipts", "receipts", receipts))
+    return sections
 
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    known = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
-    # Nothing is fetched, and no script runs but this one.
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{known}'; base-uri 'none'"
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>"
-    yield '<a class="skip" href="#main">Skip to the results</a>'
-    yield f"<header>\n<h1>{prose(title)}</h1>"
-    yield from overview(found, experiments)
-    yield "</header>"
-    if len(sections) > 1:
-        links = "".join(f'<li><a href="#{s.anchor}">{prose(s.title)}</a></li>' for s in sections)
-        yield f'<nav aria-label="On this page"><ul>{links}</ul></nav>'
-    yield '<main id="main">'
-    for section in sections:
-        yield f'<section id="{section.anchor}" aria-labelledby="{section.anchor}-title">'
-        yield f'<h2 id="{section.anchor}-title">{prose(section.title)}</h2>\n{section.body}\n</section>'
-    yield '</main>\n<p class="status" role="status"></p>'
-    yield f"<script>\n{script}</script>\n</body>\n</html>"
+
+def _anchor(text: str) -> str:
+    """A text as part of an id or a file's name."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:_LONGEST].strip("-.") or "x"
+
+
+def _dates(found: Collected) -> str:
+    if found.written is None:
+        return ""
+    first, last = (f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in found.written)
+    return f"{first} UTC" if first == last else f"{first} to {last.removeprefix(first[:11])} UTC"
+
+
+def _versions(record: RunRecord) -> str:
+    versions = record.versions
+    return ", ".join(f"{name} {versions[name]}" for name in ("regtorch", "torch", "python") if name in versions)
+
+
+def _tally(values: Iterable[object]) -> str:
+    """The different values, with the number of each where there are several."""
+    counts = Counter(str(value) for value in values if value)
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    return "; ".join(f"{value} ({counts[value]})" if len(ordered) > 1 else value for value in ordered)

@@ -1,8 +1,9 @@
-"""The page's sections about what the doctor found, what failed, what cannot be read, and the receipts."""
+"""The page's sections about the doctor's findings, failures, and receipts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from regtorch.app.record.files import RECEIPT
 from regtorch.app.record.json_file import node, number
@@ -10,86 +11,87 @@ from regtorch.doctor.causes import SEVERITIES, precedence
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.collect import Diagnosis
 from regtorch.sweep.report.entry import Lost
-from regtorch.sweep.report.markup import code, command, count, details, prose
 from regtorch.sweep.report.settings import Experiment
 from regtorch.training.errors import sentence
 from regtorch.training.reading import is_there, read_text
 
-__all__ = ["of_doctor", "of_lost", "of_receipts", "of_unreadable"]
+__all__ = ["of_doctor", "of_lost", "of_receipts"]
 
 _RECEIPTS = 50
-_SHOWN = 3  # places of one reason that are not folded
-_LISTED = 200  # that are listed at all
 
 
-def of_doctor(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
-    """The findings, the gravest first, each once with where it was found."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    why: dict[tuple[str, ...], str] = {}
-    advised: list[str] = []
+@dataclass(frozen=True)
+class _Found:
+    """A finding, and the check-ups that have it."""
+
+    severity: str
+    title: str
+    where: str
+    why: str
+    change: str
+    override: str
+    places: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Doctor:
+    """What the doctor's section shows: findings, and the advised strengths by check-up."""
+
+    checkups: int
+    findings: Sequence[_Found]
+    advised: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _Receipt:
+    """What was regularized in a run of one setting."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Receipts:
+    """The receipts that are shown, and how many settings have others."""
+
+    receipts: Sequence[_Receipt]
+    left: int
+
+
+def of_doctor(diagnoses: Sequence[Diagnosis]) -> _Doctor:
+    """The findings, the gravest first, each once with the check-ups that have it."""
+    groups: dict[tuple[str, ...], _Found] = {}
+    advised: dict[str, tuple[float, float]] = {}
     for diagnosis in diagnoses:
         for finding in diagnosis.record["findings"]:
             if isinstance(finding, dict) and not finding.get("withdrawn"):
                 keys = ("severity", "cause", "where", "change", "override")
                 key = tuple(str(finding.get(name) or "") for name in keys)
-                groups.setdefault(key, []).append(diagnosis.name)
-                why.setdefault(key, sentence(str(finding.get("why") or "")))
-        advised += _advised(diagnosis)
-    if not groups:
-        yield f"<p>Nothing to change in {count(len(diagnoses), 'check-up')}.</p>"
-    for key in sorted(groups, key=lambda key: (precedence(key[0], key[1]), -len(groups[key]), key)):
-        severity, cause, where, change, override = key
-        yield f'<div class="finding {prose(severity) if severity in SEVERITIES else "info"}">'
-        yield f"<h3>{prose(in_words(cause))} <small>{prose(severity)}</small></h3>"
-        yield f"<p>{code(where)}: {prose(why[key])}</p>\n<p><b>Change:</b> {prose(sentence(change))}</p>"
-        if override:
-            yield command(override)
-        yield f'<p class="note">In {_places(groups[key])}.</p>\n</div>'
-    for line in advised:
-        yield f"<p>{line}</p>"
+                severity, cause, where, change, override = key
+                known = severity if severity in SEVERITIES else "info"
+                why = sentence(str(finding.get("why") or ""))
+                found = _Found(known, in_words(cause), where, why, sentence(change), override)
+                places = groups.setdefault(key, found).places
+                if diagnosis.name not in places:
+                    places.append(diagnosis.name)
+        low, high = (number(node(diagnosis.record, "strength", end)) for end in ("low", "high"))
+        if low is not None and high is not None:
+            advised[diagnosis.name] = low, high
+    order = sorted(groups.items(), key=lambda item: (precedence(item[0][0], item[0][1]), -len(item[1].places), item[0]))
+    return _Doctor(len(diagnoses), [found for _, found in order], advised)
 
 
-def _advised(diagnosis: Diagnosis) -> list[str]:
-    low, high = (number(node(diagnosis.record, "strength", end)) for end in ("low", "high"))
-    if low is None or high is None:
-        return []
-    return [f"{code(diagnosis.name)}: strengths from {low:.2g} to {high:.2g} are advised."]
+def of_lost(lost: Sequence[Lost]) -> list[list[Lost]]:
+    """What failed, then what has not finished, grouped by reason, the most frequent first."""
+    reasons: dict[tuple[bool, str], list[Lost]] = {}
+    for one in lost:
+        reasons.setdefault((one.finished, one.reason), []).append(one)
+    return sorted(reasons.values(), key=lambda group: (not group[0].finished, -len(group), group[0].reason))
 
 
-def _places(names: Sequence[str]) -> str:
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(code(name) for name in names[:_SHOWN]) + more
-
-
-def of_lost(lost: Sequence[Lost]) -> Iterator[str]:
-    """What failed and why, and what has not finished: once a reason."""
-    for finished, words in ((True, "failed"), (False, "not finished")):
-        reasons: dict[str, list[Lost]] = {}
-        for one in lost:
-            if one.finished == finished:
-                reasons.setdefault(one.reason, []).append(one)
-        for reason, those in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
-            items = [f"<li>{code(one.name)}{': ' + code(one.what) if one.what else ''}</li>" for one in those[:_LISTED]]
-            if len(those) > _LISTED:
-                items.append(f"<li>and {len(those) - _LISTED:,} more</li>")
-            yield f'<div class="finding {"severe" if finished else "info"}">'
-            yield f"<p><b>{prose(reason)}</b> ({len(those):,} {words})</p>"
-            yield f"<ul>{''.join(items[:_SHOWN])}</ul>"
-            if len(items) > _SHOWN:
-                yield details(f"{len(those) - _SHOWN:,} more", f"<ul>{''.join(items[_SHOWN:])}</ul>")
-            yield "</div>"
-
-
-def of_unreadable(lines: Sequence[str]) -> str:
-    """Which files could not be read, and why."""
-    items = "".join(f"<li>{prose(line)}</li>" for line in lines)
-    return f"<p>Left out; everything else is shown.</p>\n<ul>{items}</ul>"
-
-
-def of_receipts(experiments: Sequence[Experiment]) -> Iterator[str]:
-    """What was regularized, of a run of each setting."""
-    found: dict[str, str] = {}
+def of_receipts(experiments: Sequence[Experiment]) -> _Receipts:
+    """What was regularized, in a run of each setting."""
+    found: dict[str, _Receipt] = {}
     settings = [(experiment, setting) for experiment in experiments for setting in experiment.settings]
     left = 0
     for experiment, setting in settings:
@@ -102,8 +104,5 @@ def of_receipts(experiments: Sequence[Experiment]) -> Iterator[str]:
                 text = read_text(path, errors="replace").strip()
             except (OSError, ValueError) as error:
                 text = f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}"
-            label = f"{experiment.title}: {setting.label} ({setting.entries[0].name})"
-            found[key] = details(label, f"<pre>{code(text)}</pre>")
-    yield from found.values()
-    if left:
-        yield f'<p class="note">Those of {count(left, "further setting")} lie in receipt.txt of their runs.</p>'
+            found[key] = _Receipt(f"{experiment.title}: {setting.label} ({setting.entries[0].name})", text)
+    return _Receipts(list(found.values()), left)

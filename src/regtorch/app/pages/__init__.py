@@ -1,0 +1,1 @@
+"""The HTML pages: templates, and the environment that renders them."""
