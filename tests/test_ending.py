@@ -16,6 +16,8 @@ from command_line import CommandLine
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked, exposed, shielded
 from regtorch.training.whole import write_text
 
+pytestmark = pytest.mark.script
+
 SIGNALS = [
     (signal.SIGINT, 130, "interrupted"),
     (signal.SIGTERM, 143, "ended by SIGTERM"),
