@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regtorch.doctor.exam import Exam
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.patient import Patient
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.subject import Subject
 
 Batches = Sequence[tuple[Any, Tensor]]
 BATCHES, SIZE, WIDTH, CLASSES = 8, 40, 12, 3
@@ -30,7 +30,7 @@ def net(*behind: nn.Module, out: int = CLASSES, first: nn.Module | None = None) 
     return nn.Sequential(*([] if first is None else [first]), *layers)
 
 
-def exam(
+def obs(
     x: Any = None,
     y: Tensor | None = None,
     model: nn.Module | None = None,
@@ -38,13 +38,13 @@ def exam(
     optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     rules: tuple[Any, ...] = (),
     steps: int = 6,
-) -> Exam:
-    """An exam of `samples` and `net`, but for what is given."""
+) -> Observed:
+    """An obs of `samples` and `net`, but for what is given."""
     given = samples()
     x, y, model = given[0] if x is None else x, given[1] if y is None else y, net() if model is None else model
     batches = list(zip(x.split(SIZE), y.split(SIZE), strict=True))
     made = None if optimizer is None else optimizer(model.parameters())
-    return Exam(Patient.admit(model, loss, batches, made, rules), steps)
+    return Observed(Subject.admit(model, loss, batches, made, rules), steps)
 
 
 def of(
@@ -54,9 +54,9 @@ def of(
     loss: Callable[..., Tensor] = F.cross_entropy,
     optimizer: torch.optim.Optimizer | None = None,
     steps: int = 6,
-) -> Exam:
-    """An exam of batches that are given."""
-    return Exam(Patient.admit(model, loss, batches, optimizer, rules), steps)
+) -> Observed:
+    """An obs of batches that are given."""
+    return Observed(Subject.admit(model, loss, batches, optimizer, rules), steps)
 
 
 def drawn(*shape: int, batches: int = 4, classes: int = 3) -> Batches:

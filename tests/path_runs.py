@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
 from places import CONF
+from regtorch.app.record.run import RunRecord
 from regtorch.sweep.path.batches import Feed
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.plan import chunks_of
@@ -60,10 +60,10 @@ def side_by_side(
     return [found[number] for number in sorted(found)]
 
 
-def alone(folder: Path, *overrides: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The summary of a run of train.py, and the net's weights and averages after it."""
+def alone(folder: Path, *overrides: str) -> tuple[RunRecord, dict[str, Tensor]]:
+    """The record of a run of train.py, and the net's weights and averages after it."""
     cfg, choices = composed("train", *overrides, "~callbacks.history", "~callbacks.best", f"out_dir={folder}")
     with quiet(), flushed_denormals():
-        summary = train(cfg, folder, choices, sweep=False)
+        record = train(cfg, folder, choices, sweep=False)
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return summary, {name.removeprefix("net."): value for name, value in saved.items() if name.startswith("net.")}
+    return record, {name.removeprefix("net."): value for name, value in saved.items() if name.startswith("net.")}

@@ -109,7 +109,7 @@ def test_the_record_is_whole_and_free_of_the_machine(script: Result):
     assert (found["proofs"], found["strength"]) == ([], None)
     for finding in found["findings"]:
         assert list(finding) == [
-            *("cause", "where", "severity", "numbers", "why", "change", "override", "blame", "withdrawn")
+            *("cause", "where", "severity", "numbers", "why", "change", "remedy", "blame", "override", "withdrawn")
         ]
     assert str(script.folder.parent) not in text
     assert not list(script.folder.glob(".*.[0-9]*"))  # nothing half-written

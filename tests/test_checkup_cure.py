@@ -12,9 +12,12 @@ import torch
 from torch import nn
 
 from places import CONF
-from regtorch.doctor.finding import Finding, Severity
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.remedy import Remedy
 from regtorch.sweep.checkup import cure
 from regtorch.sweep.checkup.budget import Plan, plan
+from regtorch.sweep.checkup.compose import composed
 from regtorch.sweep.checkup.cure import Proof, prove
 from regtorch.sweep.checkup.held_out import Held
 from regtorch.sweep.checkup.short_run import Outcome, ShortRun, Trainings
@@ -22,12 +25,22 @@ from regtorch.sweep.checkup.variants import proposal
 from regtorch.sweep.checkup.verdict import gain
 
 Prove = Callable[..., list[Proof]]
+CFG, _ = composed(CONF, [])
+INPUTS, HEAD, NORM = Remedy("standardised inputs"), Remedy("no last activation"), Remedy("no batch norm")
 DIGITS = ["model=mnist_mlp", "data=digits", "trainer=cpu"]
 DISTANCE = ["model=distance", "data=distance", "optimizer=adam", "data.standardize=true", "trainer=cpu"]
 
 
-def finding(cause: str, override: str = "", severity: Severity = "severe", **numbers: float) -> Finding:
-    return Finding(cause, "weight", severity, numbers, why="", change="", override=override)
+def finding(cause: str, remedy: Remedy | None = None, severity: Severity = "severe", **numbers: float) -> Finding:
+    return Finding(cause, "weight", severity, numbers, why="", change="", remedy=remedy)
+
+
+def strength(value: float) -> Remedy:
+    return Remedy("strength", value=value)
+
+
+def dropout(rate: float) -> Remedy:
+    return Remedy("dropout rate", value=rate)
 
 
 @pytest.fixture
@@ -84,7 +97,7 @@ def test_a_training_that_diverges_is_infinitely_bad():
 
 
 def test_a_penalty_that_rules_is_proved_and_cured(proofs: Prove):
-    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", "reg.lam=1e-04"))
+    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", strength(1e-04)))
     assert proof.verdict == "proved"
     assert proof.without is not None
     assert proof.cured is not None
@@ -100,13 +113,13 @@ def test_a_penalty_that_rules_is_proved_and_cured(proofs: Prove):
 
 @pytest.mark.slow
 def test_a_penalty_that_does_nothing_is_acquitted(proofs: Prove):
-    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1e-7"], finding("penalty_dominates", "reg.lam=1e-09"))
+    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1e-7"], finding("penalty_dominates", strength(1e-09)))
     assert proof.verdict == "refuted"
 
 
 @pytest.mark.slow
 def test_what_needs_more_steps_is_left_open(proofs: Prove):
-    slow = finding("penalty_dominates", "reg.lam=1e-09", half_life_in_steps=1e6)
+    slow = finding("penalty_dominates", strength(1e-09), half_life_in_steps=1e6)
     (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1e-7"], slow)
     assert proof.verdict == "undecided"
     assert "steps" in proof.why
@@ -114,14 +127,14 @@ def test_what_needs_more_steps_is_left_open(proofs: Prove):
 
 @pytest.mark.slow
 def test_a_cure_that_does_not_help_is_said(proofs: Prove):
-    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", "reg.lam=0.99"))
+    (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", strength(0.9)))
     assert proof.verdict == "proved"
-    assert "the cure reg.lam=0.99 is not seen to help" in proof.why
+    assert "the cure reg.lam=9e-01 is not seen to help" in proof.why
 
 
 @pytest.mark.slow
 def test_inputs_are_standardised_in_the_experiment(proofs: Prove):
-    (proof,) = proofs([*DISTANCE[:3], "trainer=cpu", "data.samples=1000"], finding("input_offset"))
+    (proof,) = proofs([*DISTANCE[:3], "trainer=cpu", "data.samples=1000"], finding("input_offset", INPUTS))
     assert proof.verdict == "proved"
     assert proof.cured is not None
     assert (proof.cured.overrides, proof.cured.label) == ((), "inputs standardised")
@@ -130,11 +143,11 @@ def test_inputs_are_standardised_in_the_experiment(proofs: Prove):
 @pytest.mark.slow
 def test_a_head_that_cannot_reach_the_targets(proofs: Prove):
     overrides = [*DISTANCE, "model.net.head=sigmoid", "data.samples=1000"]
-    (proof,) = proofs(overrides, finding("target_outside_head"))
+    (proof,) = proofs(overrides, finding("target_outside_head", HEAD))
     assert proof.verdict == "proved"
     assert proof.cured is not None
     assert "without the activation" in proof.cured.label
-    (open_head,) = proofs(DISTANCE, finding("target_outside_head"))  # there is none that could be left out
+    (open_head,) = proofs(DISTANCE, finding("target_outside_head", HEAD))  # there is none that could be left out
     assert open_head.verdict == "undecided"
     assert "no activation" in open_head.why
 
@@ -142,16 +155,16 @@ def test_a_head_that_cannot_reach_the_targets(proofs: Prove):
 @pytest.mark.slow
 def test_a_batch_norm_is_left_out(proofs: Prove):
     overrides = ["model=bn_mlp", "data=digits", "model.net.units=5", "trainer=cpu"]
-    (proof,) = proofs(overrides, finding("norm_idle", severity="warning"))
-    (plain,) = proofs([*overrides, "model.net.bn=false"], finding("norm_idle", severity="warning"))
+    (proof,) = proofs(overrides, finding("norm_idle", NORM, severity="warning"))
+    (plain,) = proofs([*overrides, "model.net.bn=false"], finding("norm_idle", NORM, severity="warning"))
     assert proof.cured is not None
     assert proof.cured.label == "without the batch norm"
     assert proof.as_is.curve != proof.cured.curve == plain.as_is.curve
 
 
 def test_dead_units_are_cured_by_rate_and_inputs_together():
-    (cured,) = proposal(finding("dead_relus", "optimizer.lr=1e-5")).changes()
-    assert (cured.overrides, len(cured.prepares)) == (("optimizer.lr=1e-5",), 1)
+    (cured,) = proposal(finding("dead_relus", Remedy("rate", value=1e-5, also=INPUTS)), CFG).changes()
+    assert (cured.overrides, len(cured.prepares)) == (("optimizer.lr=1e-05",), 1)
     assert "inputs standardised" in cured.label
 
 
@@ -169,7 +182,7 @@ class Backwards(nn.Module):
 @pytest.mark.slow
 def test_a_softmax_over_samples_is_left_out(proofs: Prove):
     made = "model.net._target_=test_checkup_cure.Backwards", "~model.net.hidden", "~model.net.dropout"
-    (proof,) = proofs([*DIGITS, *made, "model.select=kernel"], finding("softmax_over_wrong_dim"))
+    (proof,) = proofs([*DIGITS, *made, "model.select=kernel"], finding("softmax_over_wrong_dim", HEAD))
     assert proof.verdict == "proved"
     assert proof.cured is not None
     assert proof.cured.val_loss < 0.5 * proof.as_is.val_loss
@@ -178,7 +191,11 @@ def test_a_softmax_over_samples_is_left_out(proofs: Prove):
 @pytest.mark.slow
 def test_a_cause_that_another_hides_is_proved_beside_the_other_cures(proofs: Prove):
     overrides = [*DISTANCE[:2], "optimizer=sgd", "optimizer.lr=1e-8", "data.samples=1000", "trainer=cpu"]
-    offset, rate = proofs(overrides, finding("input_offset"), finding("rate_too_small", "optimizer.lr=0.02"))
+    offset, rate = proofs(
+        overrides,
+        finding("input_offset", INPUTS),
+        finding("rate_too_small", Remedy("rate", value=0.02)),
+    )
     assert (offset.verdict, rate.verdict) == ("proved", "proved")
     assert offset.why.startswith("beside the other cures")
     assert offset.as_is.label == "as is"
@@ -192,12 +209,18 @@ def test_findings_that_no_training_can_tell_of(proofs: Prove):
 
 @pytest.mark.slow
 def test_a_cause_found_twice_is_tried_once(proofs: Prove):
-    twice = finding("dropout_too_strong", "reg.rate=0.2"), finding("dropout_too_strong", "reg.rate=0.2")
+    twice = (
+        finding("dropout_too_strong", dropout(0.2)),
+        finding("dropout_too_strong", dropout(0.2)),
+    )
     assert [proof.cause for proof in proofs(DIGITS, *twice)] == ["dropout_too_strong"]
 
 
 def test_without_time_nothing_is_decided():
-    many = [finding("penalty_dominates", "reg.lam=0.001"), finding("dropout_too_strong", "reg.rate=0.1")]
+    many = [
+        finding("penalty_dominates", strength(0.001)),
+        finding("dropout_too_strong", dropout(0.1)),
+    ]
     found = prove([*DIGITS, "reg=l2", "reg.lam=1"], many, CONF, seconds=0.0)
     assert [proof.verdict for proof in found] == ["undecided", "undecided"]
     assert all("time" in proof.why for proof in found)
@@ -206,7 +229,7 @@ def test_without_time_nothing_is_decided():
 @pytest.mark.slow
 def test_steps_that_take_longer_than_planned_leave_time_for_the_change(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=10**6, seeds=1, seed=0, seconds_a_run=1.0))
-    (found,) = prove([*DIGITS, "reg=l2"], [finding("penalty_dominates", "reg.lam=0.001")], CONF, seconds=120.0)
+    (found,) = prove([*DIGITS, "reg=l2"], [finding("penalty_dominates", strength(0.001))], CONF, seconds=120.0)
     assert found.without is not None
     assert found.cured is not None
     assert 0 < len(found.as_is.curve) == len(found.without.curve) == len(found.cured.curve) < 10**6
@@ -214,7 +237,7 @@ def test_steps_that_take_longer_than_planned_leave_time_for_the_change(monkeypat
 
 def test_a_set_up_that_cannot_be_trained_at_all_and_its_cure(proofs: Prove):
     overrides = ["model=bn_mlp", "data=digits", "trainer=cpu", "model.net.units=16", "data.batch_size=1"]
-    (proof,) = proofs(overrides, finding("batch_of_one", "data.batch_size=32"))
+    (proof,) = proofs(overrides, finding("batch_of_one", Remedy("batch size", value=32)))
     assert proof.verdict == "proved"
     assert proof.as_is.val_loss == inf
     assert "more than 1 value per channel" in proof.as_is.label
@@ -280,9 +303,11 @@ def test_diverging_is_worse_than_anything():
 
 
 def test_what_is_proposed():
-    dominated = proposal(finding("penalty_dominates", "reg.lam=1e-4", half_life_in_steps=40.0))
-    assert [change.overrides for change in dominated.changes()] == [("reg=none",), ("reg.lam=1e-4",)]
+    dominated = proposal(finding("penalty_dominates", strength(1e-4), half_life_in_steps=40.0), CFG)
+    assert [change.overrides for change in dominated.changes()] == [("reg=none",), ("reg.lam=1e-04",)]
     assert dominated.horizon == 60
-    assert [c.overrides for c in proposal(finding("dropout_too_strong", "reg.rate=0")).changes()] == [("reg.rate=0",)]
-    assert proposal(finding("rate_too_small", "optimizer.lr=0.1")).without is None
-    assert proposal(finding("imbalance")).changes() == []
+    assert [c.overrides for c in proposal(finding("dropout_too_strong", dropout(0)), CFG).changes()] == [
+        ("reg.rate=0",)
+    ]
+    assert proposal(finding("rate_too_small", Remedy("rate", value=0.1)), CFG).without is None
+    assert proposal(finding("imbalance"), CFG).changes() == []

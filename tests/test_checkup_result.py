@@ -2,16 +2,20 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from command_line import CommandLine
-from regtorch.doctor.finding import Finding, Severity
-from regtorch.doctor.forces import Forces
-from regtorch.doctor.trial import Step, Trial
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.forces import Forces
+from regtorch.doctor.watch.steps import Step, WatchedSteps
 from regtorch.sweep.checkup import checked, cure
 from regtorch.sweep.checkup.app import main
 from regtorch.sweep.checkup.cure import Proof, Verdict
@@ -24,9 +28,16 @@ from regtorch.sweep.checkup.strength import Strength
 from regtorch.sweep.checkup.words import in_words
 from regtorch.training.examination import Examination
 
+QUOTED = "reg.select='kernel|bias'"
+CFG = OmegaConf.create({"reg": {"convention": "keras"}})
 
-def finding(cause: str, severity: Severity = "severe", override: str = "") -> Finding:
-    return Finding(cause, "dense.weight", severity, {"ratio": 3.0}, why="it is so", change="do it", override=override)
+
+def finding(cause: str, severity: Severity = "severe", remedy: Remedy | None = None) -> Finding:
+    return Finding(cause, "dense.weight", severity, {"ratio": 3.0}, why="it is so", change="do it", remedy=remedy)
+
+
+def strength(value: float, also: Remedy | None = None) -> Remedy:
+    return Remedy("strength", value=value, also=also)
 
 
 def outcome(label: str, *overrides: str, score: float = 0.5) -> Outcome:
@@ -47,9 +58,9 @@ def checkup(
 ) -> Checkup:
     forces = {f"w{n}": Forces(2.0, 1.0, 0.5 + n, 0.0, 0.5, 0.1) for n in range(weights)}
     steps = [Step(2.0 - 0.1 * number, 5.0, forces) for number in range(10)]
-    trial = Trial(steps, dict.fromkeys(forces, 1.0), diverged=False)
-    without = Trial([replace(step, task_loss=1.0) for step in steps], dict.fromkeys(forces, 3.0), diverged=False)
-    examination = Examination(findings, trial, without, 32, 1.0)
+    trial = WatchedSteps(steps, dict.fromkeys(forces, 1.0), diverged=False)
+    without = WatchedSteps([replace(step, task_loss=1.0) for step in steps], dict.fromkeys(forces, 3.0), diverged=False)
+    examination = Examination(CFG, findings, trial, without, 32, 1.0)
     standing, withdrawn = told_apart(findings, proofs)
     return Checkup(overrides, examination, standing, withdrawn, proofs, advised, 2.0)
 
@@ -88,18 +99,17 @@ def test_nothing_to_blame_is_healthy():
 
 
 @pytest.mark.parametrize(
-    ("override", "proofs", "command"),
+    ("remedy", "proofs", "command"),
     [
-        ("reg.lam=0.01", [], "reg=l2 reg.lam=0.01"),
-        ("reg=none", [], "reg.lam=1 reg=none"),
-        ("optimizer.lr=1e-3 reg.lam=0", [], "reg=l2 optimizer.lr=1e-3 reg.lam=0"),
-        ("reg.lam=0.01", [proof("collapse", "proved", "reg.lam=0.003")], "reg=l2 reg.lam=0.003"),
-        ("reg.lam=0.01", [proof("collapse", "undecided", "reg.lam=0.003")], "reg=l2 reg.lam=0.01"),
-        ("reg.select=kernel|bias", [], "reg=l2 reg.lam=1 'reg.select=kernel|bias'"),
+        (strength(0.01), [], "reg=l2 reg.lam=1e-02"),
+        (Remedy("rate", value=1e-3, also=strength(0.0)), [], "reg=l2 optimizer.lr=0.001 reg.lam=0"),
+        (strength(0.01), [proof("collapse", "proved", "reg.lam=0.003")], "reg=l2 reg.lam=0.003"),
+        (strength(0.01), [proof("collapse", "undecided", "reg.lam=0.003")], "reg=l2 reg.lam=1e-02"),
+        (Remedy("select", value="kernel|bias"), [], f"reg=l2 reg.lam=1 {shlex.quote(QUOTED)}"),
     ],
 )
-def test_the_command_has_the_change(override: str, proofs: list[Proof], command: str):
-    found = checkup([finding("collapse", override=override)], proofs)
+def test_the_command_has_the_change(remedy: Remedy, proofs: list[Proof], command: str):
+    found = checkup([finding("collapse", remedy=remedy)], proofs)
     assert found.command == f"python scripts/train.py {command}"
 
 
@@ -128,7 +138,7 @@ def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys:
     print_checkup(found, tmp_path)
     out = " ".join(capsys.readouterr().out.split())
     assert "Proved by short trainings: loss 1 against 2." in out
-    assert "withdrawn: Imbalance (dense.weight). Refuted by short trainings" in out
+    assert "withdrawn: Imbalanced classes (dense.weight). Refuted by short trainings" in out
     assert "Advised is reg.lam from 0.001 to 0.01: measured." in out
     assert "seconds=600" not in out  # nothing is undecided
     assert out.endswith("python scripts/train.py reg=l2 reg.lam=0.003")
@@ -155,9 +165,9 @@ def test_numbers_that_are_none_break_neither_page_nor_plots(tmp_path: Path):
     assert "∞" in html
     assert "not a number" in html
     forces = {"w": Forces(0.0, 0.0, 0.0, math.nan, 0.0, 0.0)}
-    still = Trial([Step(0.0, 0.0, forces)], {"w": 0.0}, diverged=True)
-    assert len(list(plots(replace(found, examination=Examination([], still, still, 1, 1.0))))) == 4
-    nothing = replace(found, examination=Examination([], None, None, 1, 1.0), strength=None)
+    still = WatchedSteps([Step(0.0, 0.0, forces)], {"w": 0.0}, diverged=True)
+    assert len(list(plots(replace(found, examination=Examination(CFG, [], still, still, 1, 1.0))))) == 4
+    nothing = replace(found, examination=Examination(CFG, [], None, None, 1, 1.0), strength=None)
     assert list(plots(nothing)) == []
 
 

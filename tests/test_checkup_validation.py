@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.validation import find
+from regtorch.doctor.measure.validation import find
 
 
 def batches(x: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -17,10 +17,8 @@ from doctor_cases import (
     sequential,
     severities,
 )
-from regtorch.doctor import (
-    activations,
-)
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure import activations
 from regtorch.models import TwoClassMLP
 
 
@@ -63,7 +61,7 @@ def test_dead_relus_are_seen_in_every_form(form: str, dead: int, severity: str |
     for finding in found:
         assert finding.where == "hidden"
         assert finding.numbers["dead_now"] == finding.numbers["dead_after"] == pytest.approx(dead / 10)
-        assert not finding.override
+        assert (finding.remedy is None) == (severity == "info")
 
 
 def test_a_leaky_relu_does_not_die():
@@ -112,10 +110,12 @@ def test_relus_that_die_in_training_and_the_rate_at_which_they_live():
     assert (worst.where, worst.severity) == ("hidden1", "severe")
     assert worst.numbers["dead_now"] < 0.5 < worst.numbers["dead_after"]
     assert worst.numbers["moved"] > 1
-    name, _, lower = worst.override.partition("=")
-    assert name == "optimizer.lr"
-    assert float(lower) < 3e-2
-    assert not dead(float(lower))
+    assert worst.remedy is not None
+    assert [part.what for part in worst.remedy.parts()] == ["rate", "standardised inputs"]
+    lower = worst.remedy.value
+    assert isinstance(lower, float)
+    assert lower < 3e-2
+    assert not dead(lower)
 
 
 SIGMOIDS: dict[str, Callable[[Tensor], Tensor]] = {

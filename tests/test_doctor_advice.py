@@ -14,9 +14,9 @@ from torch.optim import SGD, Adam
 import regtorch as rt
 from doctor_cases import causes
 from doctor_patients import Batches, changed, diagnosed, filled, mlp, numbers, targets, vectors
-from regtorch.doctor.patient import Patient
-from regtorch.doctor.tried import tried
-from regtorch.doctor.undone import last_activation, without_last_activation
+from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
+from regtorch.doctor.watch.subject import Subject
 
 
 def binary(change: Callable[[Tensor], Tensor] = lambda y: y) -> Batches:
@@ -166,10 +166,10 @@ def test_the_rate_that_is_advised_lets_the_loss_fall(kind: Any, lr: float):
     torch.manual_seed(0)
     model = mlp()
     found = diagnosed(model, by=kind(model.parameters(), lr=lr))
-    advised = next(f.override for f in found if f.override.startswith("optimizer.lr="))
-    new = float(advised.partition("=")[2])
-    patient = Patient.admit(model, F.cross_entropy, vectors(), kind(model.parameters(), lr=new), ())
-    assert tried(patient, own_rate=True).learns
+    new = next(f.remedy.value for f in found if f.remedy is not None and f.remedy.what == "rate")
+    assert isinstance(new, float)
+    subject = Subject.admit(model, F.cross_entropy, vectors(), kind(model.parameters(), lr=new), ())
+    assert attempt(subject, own_rate=True).learns
     assert grave_rates(diagnosed(model, by=kind(model.parameters(), lr=new))) == []
 
 
@@ -186,8 +186,11 @@ def test_the_strength_that_is_advised_is_weak_enough(rule: Any):
     (found, *_) = diagnosed(model, rule)
     assert found.severity == "severe"
     assert "tried" in found.change
-    lam = float(found.override.removeprefix("reg.lam="))
-    weaker = type(rule)(lam)
+    assert found.remedy is not None
+    weaker = found.remedy.rule
+    assert weaker is not None
+    assert weaker.strengths["lam"] == pytest.approx(found.remedy.value)
+    assert found.remedy.python() == f"rt.{weaker!r}.on(model)"
     assert not {"penalty_dominates", "collapse", "diverges"} & set(causes(diagnosed(model, weaker)))
 
 
@@ -224,8 +227,8 @@ def test_what_is_tried_leaves_nothing_behind():
     torch.manual_seed(0)
     model = mlp(nn.Softmax(1))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    patient = Patient.admit(model, F.cross_entropy, vectors(), Adam(model.parameters()), [rt.L2(0.1)])
-    assert tried(patient, without_last_activation).learns
+    subject = Subject.admit(model, F.cross_entropy, vectors(), Adam(model.parameters()), [rt.L2(0.1)])
+    assert attempt(subject, without_last_activation).learns
     torch.testing.assert_close(dict(model.named_parameters()), before, rtol=0, atol=0)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert all(p.grad is None for p in model.parameters())

@@ -14,9 +14,9 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 import regtorch as rt
 from doctor_cases import grave, of, said
 from doctor_patients import diagnosed, dropped, mlp, vectors
-from regtorch.doctor import norms, scope
-from regtorch.doctor.optimizer_copy import decays_of
-from regtorch.doctor.pull import Source
+from regtorch.doctor.measure import norms, scope
+from regtorch.doctor.measure.pull import Source
+from regtorch.doctor.watch.optimizer_copy import decays_of
 
 Make = Callable[[Any, float], Optimizer]
 
@@ -47,11 +47,12 @@ def test_a_decay_that_is_too_strong_is_severe_and_the_value_that_is_advised_is_n
     assert found.severity == "severe"
     assert found.where.startswith("optimizer.weight_decay of ")
     assert found.where.endswith("(group 0)")
-    name, _, value = found.override.partition("=")
-    assert name == "optimizer.weight_decay"
-    assert value in found.change
+    assert found.remedy is not None
+    assert found.remedy.what == "weight decay"
+    value = found.remedy.value
+    assert f"{value:.0e}" in found.change
     assert "tried" in found.change
-    optimizer.param_groups[0]["weight_decay"] = float(value)
+    optimizer.param_groups[0]["weight_decay"] = value
     assert strong(diagnosed(model, by=optimizer)) == []
 
 

@@ -14,17 +14,14 @@ from doctor_cases import (
     of,
 )
 from regtorch.data import MNIST, Windows
-from regtorch.doctor import (
-    activations,
-    dropout,
-    norms,
-)
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding
+from regtorch.doctor.causes import SEVERITIES
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure import activations, dropout, norms
+from regtorch.doctor.watch.observed import Observed
 from regtorch.models import MnistMLP, SixClass, WindowNet
 
 
-def every(looked: Exam) -> list[Finding]:
+def every(looked: Observed) -> list[Finding]:
     found = [f for module in (dropout, activations, norms) for f in module.find(looked)]
     return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -f.blame))
 

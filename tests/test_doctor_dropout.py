@@ -16,10 +16,8 @@ from doctor_cases import (
     sequential,
     severities,
 )
-from regtorch.doctor import (
-    dropout,
-    shift,
-)
+from regtorch.doctor.measure import dropout, shift
+from regtorch.doctor.remedy import Remedy
 
 FEW = [(6, 0.35, "warning"), (3, 0.1, "warning"), (4, 0.5, "severe"), (512, 0.5, None), (16, 0.5, None), (6, 0, None)]
 
@@ -72,7 +70,7 @@ def test_dropout_that_is_too_strong(case: str):
     layers, expected = STRONG[case]
     found = said(dropout.find(of(sequential(*layers), drawn(8, 2, 4, 4))), "dropout_too_strong")
     assert [(finding.where, finding.severity) for finding in found] == expected
-    assert all(finding.override == "reg.rate=0.2" for finding in found)
+    assert all(finding.remedy is not None and finding.remedy.value == 0.2 for finding in found)
 
 
 def test_attention_mixes_units_though_its_projection_is_not_called():
@@ -98,8 +96,8 @@ def test_dropout_before_batch_norm_is_blamed_for_what_it_costs_in_evaluation(rat
     (found,) = said(dropout.find(examined), "dropout_before_batch_norm")
     assert (found.where, found.severity) == ("2", severity)
     assert found.numbers["variance_ratio"] == pytest.approx(1 / (1 - rate), rel=0.1)  # the inputs' mean is 0
-    assert (found.override == "reg.rate=0.2") == ("tried" in found.change) == (severity != "info")
-    measured = shift.harm_of_dropout(examined.patient, 20)
+    assert (found.remedy == Remedy("dropout rate", ["0"], 0.2)) == ("tried" in found.change) == (severity != "info")
+    measured = shift.harm_of_dropout(examined.subject, 20)
     assert measured is not None
     assert measured.own < measured.shifted
     assert (measured.share >= 0.5) == (severity != "info")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from doctor_cases import causes, of, said, sequential
 from doctor_patients import Batches, diagnosed, drawn, dropped, mlp, split, vectors
-from regtorch.doctor import activations, norms
+from regtorch.doctor.measure import activations, norms
 
 
 def accuracy(model: nn.Module, batches: Batches, optimizer: torch.optim.Optimizer, epochs: int) -> float:

@@ -9,20 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from doctor_cases import (
-    CLASSES,
-    WIDTH,
-    exam,
-    grave,
-    logits_loss,
-    net,
-    samples,
-)
-from regtorch.doctor import (
-    head,
-)
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.patient import Patient
+from doctor_cases import CLASSES, WIDTH, grave, logits_loss, net, obs, said, samples
+from regtorch.doctor.measure import head
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.subject import Subject
 
 
 @pytest.mark.parametrize(
@@ -39,7 +30,7 @@ from regtorch.doctor.patient import Patient
 )
 def test_what_stands_before_cross_entropy(activation: nn.Module, cause: str | None):
     severity = "warning" if cause == "nonnegative_logits" else "severe"
-    assert grave(head.find(exam(model=net(activation)))) == ({} if cause is None else {cause: severity})
+    assert grave(head.find(obs(model=net(activation)))) == ({} if cause is None else {cause: severity})
 
 
 def test_small_outputs_are_no_bounds():
@@ -47,17 +38,17 @@ def test_small_outputs_are_no_bounds():
     with torch.no_grad():
         model[2].weight.mul_(1e-2)
         model[2].bias.fill_(0.5)
-    assert grave(head.find(exam(model=model))) == {}
+    assert grave(head.find(obs(model=model))) == {}
     hidden = nn.Sequential(nn.Linear(WIDTH, 8), nn.Sigmoid(), nn.utils.parametrizations.weight_norm(nn.Linear(8, 3)))
-    assert grave(head.find(exam(model=hidden))) == {}
+    assert grave(head.find(obs(model=hidden))) == {}
 
 
 def test_a_sigmoid_before_the_loss_that_takes_one():
     y = (samples()[0][:, 0] > 0).long()
-    assert grave(head.find(exam(y=y, model=net(nn.Sigmoid(), out=1), loss=logits_loss))) == {
+    assert grave(head.find(obs(y=y, model=net(nn.Sigmoid(), out=1), loss=logits_loss))) == {
         "sigmoid_before_bce_with_logits": "severe"
     }
-    proper = exam(y=y, model=net(nn.Sigmoid(), out=1), loss=lambda p, y: F.binary_cross_entropy(p[:, 0], y.float()))
+    proper = obs(y=y, model=net(nn.Sigmoid(), out=1), loss=lambda p, y: F.binary_cross_entropy(p[:, 0], y.float()))
     assert grave(head.find(proper)) == {}
 
 
@@ -71,15 +62,15 @@ def test_a_sigmoid_before_the_loss_that_takes_one():
 )
 def test_bounded_heads_for_numbers(activation: nn.Module, scale: float, cause: str):
     y = samples()[0][:, :1] * scale
-    found = grave(head.find(exam(y=y, model=net(activation, out=1), loss=F.mse_loss)))
+    found = grave(head.find(obs(y=y, model=net(activation, out=1), loss=F.mse_loss)))
     assert found == {cause: "severe" if cause == "target_outside_head" else "warning"}
 
 
 def test_one_sample_a_step_is_enough_to_see_bounds():
     x, y = samples()[0], torch.rand(320, 1, generator=torch.Generator().manual_seed(0))
     batches = list(zip(x[:20].split(1), y[:20].split(1), strict=True))
-    patient = Patient.admit(net(nn.Sigmoid(), out=1), F.mse_loss, batches, None, ())
-    assert grave(head.find(Exam(patient))) == {"bounded_head": "warning"}
+    subject = Subject.admit(net(nn.Sigmoid(), out=1), F.mse_loss, batches, None, ())
+    assert grave(head.find(Observed(subject))) == {"bounded_head": "warning"}
 
 
 @pytest.mark.parametrize("numbers", [True, False])
@@ -88,7 +79,7 @@ def test_the_same_output_for_all_inputs(numbers: bool):
     with torch.no_grad():
         model[0].bias.fill_(-1e3)  # all units are off
     y = samples()[0][:, :1] if numbers else None
-    found = grave(head.find(exam(y=y, model=model, loss=F.mse_loss if numbers else F.cross_entropy)))
+    found = grave(head.find(obs(y=y, model=model, loss=F.mse_loss if numbers else F.cross_entropy)))
     assert found == {"constant_predictions": "warning"}
 
 
@@ -97,12 +88,12 @@ def test_a_loss_at_chance_is_no_fault():
     with torch.no_grad():
         model[2].weight.mul_(1e-2)
         model[2].bias.zero_()
-    found = list(head.chance(exam(model=model)))
+    found = said(head.find(obs(model=model)), "loss_at_chance")
     assert [f.severity for f in found] == ["info"]
     assert found[0].numbers["chance"] == pytest.approx(1.0986, rel=1e-4)
 
 
-def test_an_optimizer_that_maximizes_is_told_the_override():
+def test_an_optimizer_that_maximizes_is_to_minimise():
     maximizing = partial(torch.optim.SGD, lr=0.1, maximize=True)
-    (found,) = (f for f in head.find(exam(optimizer=maximizing)) if f.cause == "loss_sign")
-    assert (found.where, found.override) == ("optimizer", "optimizer.maximize=false")
+    (found,) = (f for f in head.find(obs(optimizer=maximizing)) if f.cause == "loss_sign")
+    assert (found.where, found.remedy) == ("optimizer", Remedy("maximize", value=False))

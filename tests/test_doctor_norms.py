@@ -15,9 +15,7 @@ from doctor_cases import (
     sequential,
     severities,
 )
-from regtorch.doctor import (
-    norms,
-)
+from regtorch.doctor.measure import norms
 from regtorch.models import CifarDeep
 
 

@@ -15,44 +15,54 @@ from doctor_cases import (
     WIDTH,
     adam,
     causes,
-    exam,
     net,
+    obs,
     samples,
     sgd,
 )
-from regtorch.doctor import lower, rate
 from regtorch.doctor.diagnose import findings_of
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure import rate
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch import lower_rate as lower
+from regtorch.doctor.watch.observed import Observed
+
+
+def of_cause(examined: Observed) -> list[Finding]:
+    return [finding for finding in rate.find(examined) if finding.cause == "rate_too_small"]
 
 
 @pytest.mark.parametrize(("lr", "severity"), [(1e-8, "severe"), (0.1, None), (0.0, "severe")])
 def test_a_rate_that_moves_nothing(lr: float, severity: str | None):
-    found = list(rate.still(exam(optimizer=sgd(lr))))
+    found = of_cause(obs(optimizer=sgd(lr)))
     assert [f.severity for f in found] == ([] if severity is None else [severity])
-    assert bool(found and found[0].override) == (lr == 1e-8)
+    assert bool(found and found[0].remedy) == (lr == 1e-8)
 
 
 def test_the_rate_that_is_proposed_suits():
-    (found,) = rate.still(exam(optimizer=sgd(1e-8)))
-    proposed = float(found.override.removeprefix("optimizer.lr="))
-    assert 1e-4 < max(lower.medians_of(exam(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
-    assert list(rate.still(exam(optimizer=sgd(proposed)))) == []
+    (found,) = of_cause(obs(optimizer=sgd(1e-8)))
+    assert found.remedy is not None
+    proposed = found.remedy.value
+    assert isinstance(proposed, float)
+    assert 1e-4 < max(lower.medians_of(obs(optimizer=sgd(proposed)).with_rules).values()) < 1e-2
+    assert of_cause(obs(optimizer=sgd(proposed))) == []
 
 
 def test_no_gradient_is_no_matter_of_the_rate():
     model = net()
-    examined = exam(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
-    assert [*rate.still(examined), *rate.find(examined)] == []
+    examined = obs(model=model, loss=lambda o, y: 0 * F.cross_entropy(o, y), optimizer=sgd(0.1))
+    assert list(rate.find(examined)) == []
 
 
 def test_a_rate_that_moves_everything():
     for lr, severity in ((0.1, "warning"), (1.0, "severe")):
-        found = causes(rate.find(exam(optimizer=partial(torch.optim.Adam, lr=lr), steps=20)))
+        found = causes(rate.find(obs(optimizer=partial(torch.optim.Adam, lr=lr), steps=20)))
         assert found["rate_too_large"] == severity
 
 
 def test_without_an_optimizer_there_is_no_rate():
-    examined = exam(samples()[0] * 1e20)
-    assert [*rate.still(examined), *rate.find(examined)] == []
+    examined = obs(samples()[0] * 1e20)
+    assert list(rate.find(examined)) == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +73,7 @@ def test_without_an_optimizer_there_is_no_rate():
 def test_a_rate_that_moves_nothing_is_worse_than_an_offset_and_may_be_due_to_the_scale(
     inputs: Callable[[Tensor], Tensor], first: str
 ):
-    found = findings_of(exam(inputs(samples()[0]), optimizer=sgd(1e-8)))
+    found = findings_of(obs(inputs(samples()[0]), optimizer=sgd(1e-8)))
     assert (found[0].cause, found[0].severity) == (first, "severe")
     assert {"rate_too_small"} < {f.cause for f in found if f.severity == "severe"}
 
@@ -71,15 +81,15 @@ def test_a_rate_that_moves_nothing_is_worse_than_an_offset_and_may_be_due_to_the
 @pytest.mark.parametrize("by", ["rate", "penalty", "inputs"])
 def test_who_is_to_blame_for_divergence(by: str):
     examined = {
-        "rate": lambda: exam(y=samples()[0][:, :1], model=net(out=1), loss=F.mse_loss, optimizer=sgd(1e8), steps=20),
-        "penalty": lambda: exam(optimizer=sgd(0.1), rules=(rt.L2(1e6),), steps=20),
-        "inputs": lambda: exam(samples()[0] * torch.nan, optimizer=adam),
+        "rate": lambda: obs(y=samples()[0][:, :1], model=net(out=1), loss=F.mse_loss, optimizer=sgd(1e8), steps=20),
+        "penalty": lambda: obs(optimizer=sgd(0.1), rules=(rt.L2(1e6),), steps=20),
+        "inputs": lambda: obs(samples()[0] * torch.nan, optimizer=adam),
     }[by]()
     (found,) = rate.find(examined)
     assert (found.cause, found.severity) == ("diverges", "severe")
     assert found.where == {"rate": "optimizer.lr", "penalty": "0.weight, 2.weight", "inputs": "loss"}[by]
     assert (found.numbers["steps"] == 0) == (by == "inputs")
-    assert found.override == ({"rate": "optimizer.lr=0.1", "penalty": "", "inputs": ""}[by])
+    assert found.remedy == {"rate": Remedy("rate", value=0.1), "penalty": Remedy("strength"), "inputs": None}[by]
 
 
 @pytest.mark.parametrize("module", [True, False])
@@ -99,8 +109,8 @@ def test_a_first_step_that_turns_the_units_off(module: bool):
         hidden.bias.fill_(1.0)
         last.weight.fill_(1.0)
     # The outputs are too large, so all biases and weights fall, under inputs that are above 0.
-    examined = exam(samples()[0].abs(), -torch.ones(320, 1), model, F.mse_loss, lambda p: torch.optim.Adam(p, lr=1.0))
+    examined = obs(samples()[0].abs(), -torch.ones(320, 1), model, F.mse_loss, lambda p: torch.optim.Adam(p, lr=1.0))
     found = {f.cause: f for f in rate.find(examined)}["first_step_too_large"]
     assert (found.severity, found.where) == ("severe", "0" if module else "hidden")
     assert found.numbers["units_struck"] == 1.0
-    assert found.override == "optimizer.lr=0.1"
+    assert found.remedy == Remedy("rate", value=0.1)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.patient import Patient
-from regtorch.doctor.restored import restored
-from regtorch.doctor.trial import trial
+from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.watch.steps import watch_steps
+from regtorch.doctor.watch.subject import Subject
 
 close = torch.testing.assert_close
 
@@ -34,8 +34,8 @@ def batches(count: int = 3) -> list[tuple[Tensor, Tensor]]:
     return [(torch.randn(10, 6, dtype=torch.float64), torch.randint(0, 3, (10,))) for _ in range(count)]
 
 
-def patient(model: nn.Module, *rules: Any, optimizer: torch.optim.Optimizer | None = None) -> Patient:
-    return Patient.admit(model, F.cross_entropy, batches(), optimizer, rules)
+def subject(model: nn.Module, *rules: Any, optimizer: torch.optim.Optimizer | None = None) -> Subject:
+    return Subject.admit(model, F.cross_entropy, batches(), optimizer, rules)
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
@@ -67,10 +67,10 @@ def test_nothing_is_changed(kind: str):
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
     model[1].eval()
-    examined = patient(model, rt.L1(0.1), rt.MaxNorm(0.5), optimizer=optimizer)
+    examined = subject(model, rt.L1(0.1), rt.MaxNorm(0.5), optimizer=optimizer)
     before, identities = everything(model, optimizer), [id(t) for t in (*model.parameters(), *model.buffers())]
     states = random.getstate(), np.random.get_state()[1].copy()
-    trial(examined, 5)
+    watch_steps(examined, 5)
     close(everything(model, optimizer), before, rtol=0, atol=0)
     assert identities == [id(t) for t in (*model.parameters(), *model.buffers())]
     assert random.getstate() == states[0]
@@ -101,7 +101,7 @@ def test_the_steps_are_those_of_training_with_the_rules(kind: str):
     model = net()
     model[3].p = 0.0
     optimizer = OPTIMIZERS[kind](model)
-    watched = trial(patient(model, rt.L2(0.05), rt.MaxNorm(1.0), optimizer=optimizer), 4)
+    watched = watch_steps(subject(model, rt.L2(0.05), rt.MaxNorm(1.0), optimizer=optimizer), 4)
     reg, bound = rt.L2(0.05).on(model), rt.MaxNorm(1.0).on(model)
     norms: list[float] = []
     for number in range(4):
@@ -124,7 +124,7 @@ def test_the_forces_are_the_two_gradients():
     model[3].p = 0.0
     (x, y), rule = batches()[0], rt.L1(0.02)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    (step,) = trial(patient(model, rule, optimizer=optimizer), 1).steps
+    (step,) = watch_steps(subject(model, rule, optimizer=optimizer), 1).steps
     F.cross_entropy(model(x), y).backward()
     for name in ("0.weight", "4.weight"):
         w = model.get_parameter(name)
@@ -138,8 +138,8 @@ def test_the_forces_are_the_two_gradients():
 
 def test_without_penalties_only_they_are_left_out():
     model = net()
-    with_rule, without = (trial(patient(model, rt.L2(0.5)), 3, penalties=on) for on in (True, False))
-    plain = trial(patient(model, rt.L2(0.0)), 3)
+    with_rule, without = (watch_steps(subject(model, rt.L2(0.5)), 3, penalties=on) for on in (True, False))
+    plain = watch_steps(subject(model, rt.L2(0.0)), 3)
     assert [s.task_loss for s in without.steps] == [s.task_loss for s in plain.steps]
     assert with_rule.steps[0].task_loss == without.steps[0].task_loss  # the same dropout masks
     assert with_rule.norms["0.weight"] < without.norms["0.weight"]
@@ -148,7 +148,7 @@ def test_without_penalties_only_they_are_left_out():
 def test_an_activity_penalty_takes_part():
     model = net()
     rule = rt.Activity(rt.L2(10.0), select="type:ReLU")
-    with_rule, without = (trial(patient(model, rule), 3, penalties=on) for on in (True, False))
+    with_rule, without = (watch_steps(subject(model, rule), 3, penalties=on) for on in (True, False))
     assert with_rule.steps[2].task_loss != without.steps[2].task_loss
 
 
@@ -156,32 +156,32 @@ def test_a_loss_that_is_no_number_ends_the_trial():
     model = net()
     with torch.no_grad():
         model[4].weight.fill_(math.nan)
-    ended = trial(patient(model, rt.L2(0.1)), 5)
+    ended = watch_steps(subject(model, rt.L2(0.1)), 5)
     assert ended.diverged
     assert ended.steps == []
     assert math.isnan(ended.mean_task_loss())
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
-    "no module": (lambda: patient("net"), "model must be a torch.nn.Module, received str"),
-    "no loss": (lambda: Patient.admit(net(), 3, batches(), None, ()), "loss_fn must be a function"),
-    "no batches": (lambda: Patient.admit(net(), F.cross_entropy, [], None, ()), "batches is empty"),
+    "no module": (lambda: subject("net"), "model must be a torch.nn.Module, received str"),
+    "no loss": (lambda: Subject.admit(net(), 3, batches(), None, ()), "loss_fn must be a function"),
+    "no batches": (lambda: Subject.admit(net(), F.cross_entropy, [], None, ()), "batches is empty"),
     "no pairs": (
-        lambda: Patient.admit(net(), F.cross_entropy, [torch.zeros(3)], None, ()),
+        lambda: Subject.admit(net(), F.cross_entropy, [torch.zeros(3)], None, ()),
         "each of batches must be a pair .* received a Tensor",
     ),
     "three": (
-        lambda: Patient.admit(net(), F.cross_entropy, [(1, 2, 3)], None, ()),
+        lambda: Subject.admit(net(), F.cross_entropy, [(1, 2, 3)], None, ()),
         "must be a pair .* received a tuple of 3",
     ),
     "another model's optimizer": (
-        lambda: patient(net(), optimizer=torch.optim.SGD(net().parameters())),
+        lambda: subject(net(), optimizer=torch.optim.SGD(net().parameters())),
         "owns none of the model's parameters",
     ),
-    "no optimizer": (lambda: patient(net(), optimizer=0.1), "must be a torch.optim.Optimizer, received float"),
-    "no rule": (lambda: patient(net(), "l2"), "rules must be penalties or constraints, received 'l2'"),
+    "no optimizer": (lambda: subject(net(), optimizer=0.1), "must be a torch.optim.Optimizer, received float"),
+    "no rule": (lambda: subject(net(), "l2"), "rules must be penalties or constraints, received 'l2'"),
     "a loss a sample": (
-        lambda: trial(Patient.admit(net(), nn.CrossEntropyLoss(reduction="none"), batches(), None, ()), 1),
+        lambda: watch_steps(Subject.admit(net(), nn.CrossEntropyLoss(reduction="none"), batches(), None, ()), 1),
         r"loss_fn must give one number, received shape \[10\]; take the mean",
     ),
 }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 import regtorch.training.job as job
 import regtorch.training.table as table
 from command_line import CommandLine
+from regtorch.app.record.run import RunRecord
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked, exposed, shielded
 from regtorch.training.whole import write_text
 
@@ -142,10 +143,10 @@ def test_a_sweep_ends_before_its_next_job_where_ctrl_c_got_lost_in_one(
 ) -> None:
     trained: list[float] = []
 
-    def train(cfg: Any, *_: Any, **__: Any) -> dict[str, Any]:
+    def train(cfg: Any, *_: Any, **__: Any) -> RunRecord:
         trained.append(cfg.reg.lam)
         Deaf()
-        return {"final": {}}
+        return RunRecord(final={})
 
     monkeypatch.setattr(job, "train", train)
     sweep = CommandLine(tmp_path, monkeypatch, capfd, runs="sweeps")

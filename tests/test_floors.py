@@ -27,7 +27,7 @@ FLOORS = [
         "estimates",
     },
     {"keras", "doctor", "models"},
-    {"data", "training"},
+    {"data", "training", "app"},
     {"sweep", "bench", "__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -92,17 +92,17 @@ def test_a_member_is_its_own_run(name: str, tmp_path: Path):
     members = side_by_side(start)
     assert len({tuple(state[n].sum().item() for n in state) for _, state in members}) == len(members)
     for outcome, state in members:
-        summary, expected = alone(tmp_path / str(outcome.member.number), *own(*overrides), *outcome.member.overrides)
+        record, expected = alone(tmp_path / str(outcome.member.number), *own(*overrides), *outcome.member.overrides)
         trainable = {n: v for n, v in expected.items() if n in state}
         assert set(state) <= set(expected)
         assert trainable
         for weight, value in trainable.items():
             assert distance(state[weight], value) <= WITHIN, (outcome.member.label, weight)
         final = outcome.final
-        assert set(final) == set(summary["final"])
-        for metric, value in summary["final"].items():  # Lightning keeps its means in float32
+        assert set(final) == set(record.final)
+        for metric, value in record.final.items():  # Lightning keeps its means in float32
             assert final[metric] == pytest.approx(value, rel=2e-5, abs=1e-6), (outcome.member.label, metric)
-        assert outcome.epochs[-1]["epoch"] == summary["epochs"]
+        assert outcome.epochs[-1]["epoch"] == record.epochs
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])

@@ -97,3 +97,10 @@ def test_a_product_that_is_too_large_is_refused_before_it_is_made():
     path = {"lams": "log:1e-6:1:10000", "rates": None, "max_values": None, "seeds": "lin:0:9999:10000"}
     with pytest.raises(RunError, match="at most 10,000 members, received 10,000 path.lams × 10,000 path.seeds"):
         members_of(OmegaConf.create({"path": path}))
+
+
+def test_of_equal_scores_and_losses_the_simpler_rule_leads():
+    outcomes = [outcome(n, lam, 0, 0.8) for n, lam in enumerate((1.0, 0.1, 0.5))]
+    best = best_setting(settings_of(outcomes, "accuracy"))
+    assert best is not None
+    assert best.label == "lam=0.1 seed=0"

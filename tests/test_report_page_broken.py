@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regtorch.app.record.overrides import parse
 from regtorch.data import DataError, ImageFolders
 from regtorch.data.decode import Decoder
-from regtorch.sweep.overrides import parse
 from regtorch.sweep.report.app import main
 from regtorch.sweep.report.markup import prose
 from regtorch.training.reading import read_text, read_yaml_node

@@ -179,7 +179,7 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     record = json.loads((search / "search.json").read_text())
     record["plan"] |= {"monitor": "val/accuracy", "maximize": True}
     for trial in record["trials"]:
-        trial["value"] = 1.0
+        trial |= {"value": 1.0, "loss": 1.0 - trial["number"] / 10}
         best = {"val/accuracy": 1.0, "val/task_loss": 1.0 - trial["number"] / 10}
         summary = search / "trials" / str(trial["number"]) / "summary.json"
         summary.write_text(json.dumps({**json.loads(summary.read_text()), "best": best}))
@@ -189,8 +189,12 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     assert f"reg.lam={trial['parameters']['reg.lam']:.4g}" in shown.partition("Best of 4 settings")[2][:100]
     assert "with val accuracy 1.000 (1 seed), tied with 3 others." in shown
     assert "of equal scores, that of less val task loss leads" in shown
-    assert "Best by val/accuracy, the search’s monitor: trial 0," in shown
-    assert "with 1, the first of 4 trials with this value. Best settings are ranked by their score" in shown
+    assert "Best by val/accuracy, the search’s monitor: trial 3," in shown
+    assert "with 1, tied with 3 others." in shown
+    assert "This search ranks by its monitor" not in shown
+    record["plan"] |= {"monitor": "val/loss", "maximize": False}
+    (search / "search.json").write_text(json.dumps(record))
+    assert "This search ranks by its monitor; best settings are ranked" in " ".join(Tree(written(tmp_path)).texts)
 
 
 def test_runs_that_were_not_trained_equally_long_are_remarked(tmp_path: Path):

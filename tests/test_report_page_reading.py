@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regtorch.sweep.path import files
-from regtorch.sweep.report import names
 from regtorch.sweep.report.collect import Collected, collect
-from regtorch.sweep.search import results, storage
 from regtorch.training.folders import ASIDE
 from report_runs import a_checkup, a_failed_run, a_grid, a_path, a_run, a_search
 
@@ -36,7 +33,8 @@ def test_any_mix_is_read(tmp_path: Path):
         ("searches/s, trial 6", "train/loss became nan in epoch 1"),
     ]
     [member] = [entry for entry in found.entries if entry.name == "paths/p, member 2"]
-    assert (member.along, member.seed, member.norm) == ({"reg.lam": 1e-2}, 0, pytest.approx(1 / 0.11))
+    assert (member.along, member.seed) == ({"reg.lam": 1e-2}, 0)
+    assert member.run.record.regularized.norm == pytest.approx(1 / 0.11)
     assert member.run.epochs["val/accuracy"][10] == member.run.final("val/accuracy")
     assert member.run.overrides == ["model=mnist_mlp", "reg=l1", "reg.lam=0.01", "seed=0"]
 
@@ -51,10 +49,6 @@ def test_a_part_of_it_may_be_named(tmp_path: Path, inside: str):
 def test_a_run_s_own_folder_may_be_named(tmp_path: Path):
     [entry] = collect(a_run(tmp_path / "run", "reg=l2")).entries
     assert entry.name == "."
-
-
-def test_the_files_are_called_as_their_writers_call_them():
-    assert (names.PATH_CSV, names.SEARCH_JSON, names.JOURNAL) == (files.CSV, results.RESULTS, storage.JOURNAL)
 
 
 def cut(name: str) -> Callable[[Path], None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regtorch.sweep.overrides import measured
+from regtorch.app.record.overrides import measured
 from regtorch.sweep.report.collect import collect
 from regtorch.sweep.report.settings import Experiment, experiments_of
 from regtorch.sweep.report.strengths import strengths_of

@@ -13,8 +13,7 @@ import pytest
 from regtorch.sweep.claims import Claim, Document, Setting
 from regtorch.sweep.finding import find, folder_of, missing
 from regtorch.sweep.gallery import page
-from regtorch.sweep.overrides import compare, measured
-from regtorch.sweep.results import BrokenRun, Spread, curve, read_run, spread
+from regtorch.sweep.results import BrokenRun, curve, read_run
 
 CLAIM = Claim(
     *("one", "Why?", "A net.", "It falls."),
@@ -80,30 +79,6 @@ def test_a_seed_that_is_not_finite_is_left_out_of_the_mean_and_said(tmp_path: Pa
     assert "| a | 2 | 0.400 (nan in 1 of 2) | 0.700 (nan in 1 of 2) |  |" in the_page(tmp_path)
 
 
-def test_digits():
-    assert [str(Spread(mean, 1.04, 3)) for mean in (0.95, 179.14)] == ["0.950 ± 1.040", "179.1 ± 1.0"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "received", "differences"),
-    [
-        ("'reg.select=kernel largest:1'", ["reg.select=kernel largest:1"], []),
-        ("model.net.rates=[0.2,0.2]", ["model.net.rates=[0.2,0.2]"], []),
-        ("optimizer.lr=1e-4", ["optimizer.lr=0.0001", "hydra.job.num=1", "out_dir=x", "trainer.accelerator=gpu"], []),
-        ("trainer.max_epochs=5", ["trainer.max_epochs=5"], []),
-        ("trainer.max_epochs=5", [], ["no trainer.max_epochs=5"]),
-        ("", ["trainer.max_epochs=1"], ["also trainer.max_epochs=1"]),
-        ("", ["trainer=ddp"], ["also trainer=ddp"]),
-        ("", ["logger.csv.name=x"], ["also logger.csv.name=x"]),
-        ("", ["~reg"], ["also ~reg"]),
-        ("reg.lam=1", ["reg.lam=1", "reg.lam=2"], ["reg.lam=2 in place of reg.lam=1"]),
-        ("compile=false", ["compile=true"], ["compile=true in place of compile=false"]),
-    ],
-)
-def test_overrides_that_did_not_make_a_run(wanted: str, received: list[str], differences: list[str]):
-    assert compare(Setting("", wanted).words, received) == (differences, [])
-
-
 @pytest.mark.parametrize("extra", ["trainer.max_epochs=1", "seed=1"])
 def test_a_run_made_by_other_overrides_is_left_out_and_said(tmp_path: Path, extra: str):
     folder = of_seed(tmp_path, 0, [0.5], extra)
@@ -163,25 +138,3 @@ def test_a_curve_is_over_seeds(tmp_path: Path):
     runs = [read_run(a_run(tmp_path / str(seed), values)) for seed, values in enumerate(([0.2, 0.5], [0.4]))]
     curves = curve([run for run in runs if run is not None], "val/accuracy")
     assert [(e, s.mean, s.count) for e, s in curves.items()] == [(1, pytest.approx(0.3), 2), (2, 0.5, 1)]
-
-
-@pytest.mark.parametrize(
-    ("said", "written"),
-    [
-        ("reg.lam=1e-4", "0.0001"),
-        ("reg.proximal=True", "true"),  # as Hydra's sweeps write it
-        ("reg.rate=None", "None"),
-        ("reg.rate=null", "null"),
-        ("reg.select='name:hidden*'", "name:hidden*"),
-        ("reg.select=name\\:hidden*", "name:hidden*"),
-        ("model.net.rates=[0.10, 0.2]", "[0.1,0.2]"),
-        ("model.net={hidden: 36, norm: null}", "{hidden:36,norm:null}"),
-    ],
-)
-def test_a_value_is_written_one_way(said: str, written: str):
-    assert list(measured([said]).values()) == [written]
-
-
-def test_numbers_too_large_to_add_have_a_mean():
-    assert spread([1e308, 1.5e308, 1.2e308]) == Spread(pytest.approx(1.2333333e308), pytest.approx(0.2516611e308), 3)
-    assert spread([1.7e308, -1.7e308]).mean == 0

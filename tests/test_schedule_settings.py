@@ -13,8 +13,9 @@ import torch
 from command_line import CommandLine
 from path_runs import alone
 from regtorch import schedules as S
+from regtorch.app.record.overrides import chosen
 from regtorch.sweep.checkup.app import main as doctor_main
-from regtorch.sweep.search.space import overrides_of, read_space
+from regtorch.sweep.search.space import read_space
 from regtorch.training.errors import RunError
 from regtorch.training.schedule_text import read_schedule
 
@@ -149,5 +150,5 @@ def test_a_search_chooses_among_some():
     choices = ["warmup:5", "warmup:5|cosine:9", None]
     search = {"lam": None, "select": None, "rate": None, "max_value": None, "also": {"reg.schedule": choices}}
     assert read_space(OmegaConf.create(search)) == {"reg.schedule": choices}
-    assert overrides_of({"reg.schedule": choices[1]}) == ["reg.schedule=warmup:5|cosine:9"]
-    assert overrides_of({"reg.schedule": None}) == ["reg.schedule=null"]
+    assert chosen({"reg.schedule": choices[1]}) == ["reg.schedule=warmup:5|cosine:9"]
+    assert chosen({"reg.schedule": None}) == ["reg.schedule=null"]

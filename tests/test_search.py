@@ -262,3 +262,16 @@ def test_a_storage_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "broken.log").write_text("not a journal\n")
     with pytest.raises(RunError, match="cannot be opened"):
         open_store(str(tmp_path / "broken.log"), tmp_path)
+
+
+def test_equal_trials_are_ranked_by_their_loss_then_by_the_simpler_rule(tmp_path: Path) -> None:
+    def even(trial: Any) -> float:
+        if trial.number < 3:
+            trial.set_user_attr("loss", 0.1 if trial.number else 0.2)
+        return 0.9
+
+    begun(tmp_path, 4, plan=replace(PLAN, monitor="val/score", maximize=True))
+    work(joined(tmp_path), even)
+    first, second, third, last = joined(tmp_path).complete()
+    assert first.params["reg.lam"] < second.params["reg.lam"]
+    assert [{first.number, second.number}, third.number, last.number] == [{1, 2}, 0, 3]

@@ -61,7 +61,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         (("search.trials=0",), "search.trials: expected a whole number of at least 1, received 0"),
         (("search.workers=two",), "search.workers: expected a whole number of at least 1"),
         (("search.pruner=medain",), "search.pruner: expected median, hyperband, none, received 'medain'; did you mean"),
-        (("search.monitor=accuracy",), "search.monitor: expected a metric such as val/task_loss"),
+        (("search.monitor=accuracy",), "search.monitor: expected a metric such as val/score or val/task_loss"),
         (("reg.lam=0.1",), "reg.lam=0.1: reg.lam is searched; leave it out"),
         (("search.lam=null",), "nothing is searched"),
         (("search.name=null",), "search.name: expected a name, received None"),

@@ -7,7 +7,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from command_line import ROOT
-from regtorch.sweep.search.space import Range, distributions, examples, overrides_of, read_space
+from regtorch.app.record.overrides import chosen
+from regtorch.sweep.search.space import Choice, distributions, examples, read_space
 from regtorch.training.errors import RunError
 
 NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": None}
@@ -45,7 +46,7 @@ def test_ranges() -> None:
     given = {"lam": "log:1e-6:1", "select": ["kernel", "all"], "rate": "lin:0:0.8", "also": {"optimizer.lr": [1, 2]}}
     made = distributions(read_space(OmegaConf.create({**NONE, **given})))
     assert set(made) == {"reg.lam", "reg.select", "reg.rate", "optimizer.lr"}
-    assert overrides_of({"reg.lam": 0.00123456, "reg.select": "kernel", "reg.rate": 0.5, "a": None, "b": True}) == [
+    assert chosen({"reg.lam": 0.00123456, "reg.select": "kernel", "reg.rate": 0.5, "a": None, "b": True}) == [
         "reg.lam=0.001235",
         "reg.select=kernel",
         "reg.rate=0.5",
@@ -61,12 +62,12 @@ def test_words_arrive_as_they_are() -> None:
     ]
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         for choice in choices:
-            cfg = compose("train", ["reg=l2", *overrides_of({"reg.select": choice})])
+            cfg = compose("train", ["reg=l2", *chosen({"reg.select": choice})])
             assert cfg.reg.select == choice
 
 
 def test_examples_have_every_word_and_one_number():
-    space: dict[str, Range] = {"reg": ["l1", "l2", "none"], "optimizer.lr": [1, 2, 3, 4], "reg.lam": "log:1e-6:1"}
+    space: dict[str, Choice] = {"reg": ["l1", "l2", "none"], "optimizer.lr": [1, 2, 3, 4], "reg.lam": "log:1e-6:1"}
     found = examples(space)
     assert [example["reg"] for example in found] == ["l1", "l2", "none"]
     assert {(example["optimizer.lr"], example["reg.lam"]) for example in found} == {(1, 1e-6)}

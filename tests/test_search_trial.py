@@ -23,6 +23,7 @@ def test_epochs_without_a_validation_are_passed_over(tmp_path: Path) -> None:
     seldom = value_of(tmp_path / "seldom", "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2")
     always = value_of(tmp_path / "always", "trainer.max_epochs=4")
     assert 0 < seldom <= always
+    assert value_of(tmp_path / "score", "trainer.max_epochs=4", monitor="val/score") == always
 
 
 @pytest.mark.parametrize("overrides", [(), ("trainer.check_val_every_n_epoch=5",)])

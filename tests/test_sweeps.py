@@ -14,7 +14,6 @@ from command_line import FAST, ROOT, CommandLine, Result
 from regtorch.training import settings
 from regtorch.training.claimed import claimed
 from regtorch.training.identity import identity
-from regtorch.training.outputs import monitored_value
 
 pytestmark = pytest.mark.script
 
@@ -157,16 +156,6 @@ def test_equal_settings_are_equal_wherever_a_run_writes():
     assert settings("/a/1") == settings("/b/2", debug=True) != settings("/a/1", lam=0.2)
     assert settings("/a/1", dir="/a/1x") == settings("/a/2", dir="/a/1x")  # not in the run's folder
     assert settings("/a/1", lam="${gone}") is None
-
-
-def test_the_best_is_what_the_best_checkpoint_is_chosen_by():
-    checkpoint = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "val/loss", "mode": "min"}
-    final, best = {"val/r2": 0.5, "val/loss": 2.0}, {"val/r2": 0.6, "val/loss": 1.0}
-    summary = {"final": final, "best": best, "config": {"callbacks": {"best": checkpoint, "last": {}, "none": None}}}
-    assert monitored_value(summary) == ("val/loss", 1.0, False)
-    assert monitored_value({**summary, "config": {"callbacks": {}}}) == ("val/r2", 0.6, True)
-    assert monitored_value({"final": final, "best": None, "config": {"callbacks": {}}}) == ("val/r2", 0.5, True)
-    assert monitored_value({"final": {"val/r2": None}, "config": {"callbacks": {}}}) is None
 
 
 @pytest.mark.parametrize("logger", ["mlflow", "wandb"])

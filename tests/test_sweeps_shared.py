@@ -113,7 +113,7 @@ def test_an_error_without_a_word_is_told(tmp_path: Path):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "error.txt").write_text("")
     (job,) = jobs_of(tmp_path, [tmp_path / "0"])
-    assert job.summary is None
+    assert job.record is None
     assert job.error is not None
 
 

@@ -6,7 +6,8 @@ import os
 import sys
 from importlib import import_module
 
-from regtorch.training.program import INSTALLED, configs
+from regtorch.app.record.command import INSTALLED
+from regtorch.training.program import configs
 
 __all__ = ["main"]
 

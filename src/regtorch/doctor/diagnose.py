@@ -7,71 +7,25 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.doctor import (
-    activations,
-    constant_loss,
-    constraint,
-    dropout,
-    head,
-    inputs,
-    labels,
-    norms,
-    penalty,
-    rate,
-    reach,
-    scope,
-    summed,
-    symmetry,
-    vitals,
-)
-from regtorch.doctor.batches import said
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding, Refused, Unfit, listed
-from regtorch.doctor.patient import Patient, Rule
-from regtorch.doctor.restored import random_numbers_restored
+from regtorch.doctor.causes import CAUSES, MEASUREMENTS
+from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
+from regtorch.doctor.watch.batches import one_line
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.restored import random_numbers_restored
+from regtorch.doctor.watch.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
 
-# What is wrong first comes before what follows from it: so findings of one severity are ordered.
-_BLAME: Sequence[Callable[[Exam], Iterator[Finding]]] = (
-    vitals.find,
-    constant_loss.find,
-    inputs.find,
-    labels.find,
-    head.find,
-    symmetry.find,
-    reach.find,
-    constraint.find,
-    rate.still,
-    inputs.offset,
-    rate.find,
-    penalty.find,
-    summed.find,
-    scope.find,
-    dropout.find,
-    activations.find,
-    norms.find,
-    head.chance,
-)
-# What makes a step impossible is looked for before steps are made.
-_FIRST = vitals.find, constant_loss.find, labels.find, norms.find
-_ORDER = (*_FIRST, *(part for part in _BLAME if part not in _FIRST))
-_NO_STEP = {
-    "no_parameters",
-    "nothing_trainable",
-    "weights_not_finite",
-    "empty_batch",
-    "constant_loss",
-    "softmax_over_one_unit",
-    "label_range",
-    "label_form",
-    "batch_of_one",
+# By module, so that a measurement is a file and its rows in the table of causes.
+_FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
+    name: import_module(f"regtorch.doctor.measure.{name}").find for name in MEASUREMENTS
 }
 
 
@@ -116,31 +70,34 @@ def diagnose(
     """
     generators = (getattr(batches, "generator", None), getattr(getattr(batches, "sampler", None), "generator", None))
     with random_numbers_restored(*(g for g in generators if isinstance(g, torch.Generator))):
-        patient = Patient.admit(model, loss_fn, batches, optimizer, rules)
+        subject = Subject.admit(model, loss_fn, batches, optimizer, rules)
         try:
-            return findings_of(Exam(patient))
+            return findings_of(Observed(subject))
         finally:
-            patient.release()
+            subject.release()
 
 
-def findings_of(exam: Exam, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
+def findings_of(obs: Observed, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
     """Make all measurements.
 
     Args:
-        exam: what is examined.
+        obs: what is examined.
         tell: called with what is measured next.
 
     Returns:
         The findings, the most to blame first.
     """
     # What the loss changes outside the steps, too; what the net warns of here it warns of in training, once.
-    with exam.patient.restored(), _as_in_training(), warnings.catch_warnings():
+    with obs.subject.restored(), _as_in_training(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = _measured(exam, tell)
+        found = _measured(obs, tell)
         refused = next((f for f in found if f.cause == "optimizer_fails" and f.severity == "info"), None)
         if refused is not None:
-            found = [*_measured(Exam(replace(exam.patient, optimizer=None), exam.steps), tell), _replaced(refused)]
-    return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+            found = [
+                *_measured(Observed(replace(obs.subject, optimizer=None), obs.steps), tell),
+                _replaced(refused),
+            ]
+    return in_order(found)
 
 
 @contextmanager
@@ -151,25 +108,25 @@ def _as_in_training() -> Iterator[None]:
         yield
 
 
-def _measured(exam: Exam, tell: Callable[[str], None]) -> list[Finding]:
-    found: dict[Callable[[Exam], Iterator[Finding]], list[Finding]] = {}
+def _measured(obs: Observed, tell: Callable[[str], None]) -> list[Finding]:
+    found: list[Finding] = []
     failed: dict[str, str] = {}
-    for part in _ORDER:
-        name = part.__module__.rpartition(".")[2]
+    for name, find in _FINDS.items():
         tell(name)
         try:
-            found[part] = sorted(part(exam), key=lambda f: -f.blame)
+            own = list(find(obs))
         except Unfit as unfit:
-            found[part] = [unfit.finding]
+            found.append(unfit.finding)
             break
         except Refused:
             raise
         except Exception as error:  # of what this library has not foreseen; the other measurements still stand
-            failed[name] = said(error)
+            failed[name] = one_line(error)
             continue
-        if any(_prevents_steps(f) for f in found[part]):
+        found += own
+        if any(_prevents_steps(finding) for finding in own):
             break
-    return [*(f for part in _BLAME for f in found.get(part, ())), *([_failed(failed)] if failed else [])]
+    return [*found, *([_failed(failed)] if failed else [])]
 
 
 def _failed(failed: Mapping[str, str]) -> Finding:
@@ -195,4 +152,8 @@ def _replaced(refused: Finding) -> Finding:
 
 
 def _prevents_steps(finding: Finding) -> bool:
-    return finding.severity == "severe" and finding.cause in _NO_STEP and bool(finding.numbers.get("refused", 1))
+    return (
+        finding.severity == "severe"
+        and CAUSES[finding.cause].prevents_steps
+        and bool(finding.numbers.get("refused", 1))
+    )

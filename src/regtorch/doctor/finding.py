@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Literal
 
-__all__ = ["SEVERITIES", "Finding", "Refused", "Severity", "Unfit", "listed", "told"]
+from regtorch.doctor.causes import CAUSES, SEVERITIES, Severity, precedence
+from regtorch.doctor.remedy import Remedy
 
-Severity = Literal["severe", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
-"""The gravest first."""
+__all__ = ["Finding", "Refused", "Unfit", "fmt", "in_order", "listed"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,11 @@ class Finding:
         numbers: what was measured.
         why: one sentence.
         change: one sentence: what to change.
-        override: the change as an override of `scripts/train.py`, or empty.
-        blame: orders one measurement's findings of one severity, the larger the earlier.
+        remedy: the change as data; None where the sentence says all there is.
+        blame: orders the findings of one severity and one rank of causes, the larger the earlier.
+
+    Raises:
+        ValueError: the cause is not in the table of causes, or there is no such severity.
 
     Example:
         >>> Finding("bias_penalised", "head.bias", "warning", why="...", change="...").cause
@@ -39,12 +40,19 @@ class Finding:
     numbers: Mapping[str, float] = field(default_factory=dict)
     why: str = field(kw_only=True)
     change: str = field(kw_only=True)
-    override: str = field(default="", kw_only=True)
+    remedy: Remedy | None = field(default=None, kw_only=True)
     blame: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"Finding: severity must be one of {', '.join(SEVERITIES)}, received {self.severity!r}")
+        if self.cause not in CAUSES:
+            raise ValueError(f"Finding: cause must be in the table regtorch.doctor.causes, received {self.cause!r}")
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings, the most to blame first."""
+    return sorted(findings, key=lambda finding: (precedence(finding.severity, finding.cause), -finding.blame))
 
 
 class Refused(ValueError):
@@ -64,6 +72,6 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def told(value: float, form: str = ".3g") -> str:
+def fmt(value: float, form: str = ".3g") -> str:
     """A number in a sentence."""
     return format(value, form) if isfinite(value) else "more than any number"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.record.overrides import parse
 from regtorch.sweep.expect import Kind, check, listed, matching, one_of, text, twice, whole
-from regtorch.sweep.overrides import parse
-from regtorch.sweep.yaml_file import read_yaml
+from regtorch.training.reading import read_yaml
 
 __all__ = ["Claim", "Document", "Setting", "read_documents"]
 

@@ -9,7 +9,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from regtorch.sweep.results import Run, Spread, curve
+from regtorch.app.record.spread import Spread
+from regtorch.sweep.results import Run, curve
 from regtorch.training.whole import write_png
 
 __all__ = ["COLOURS", "draw", "line", "svg_element", "tidy"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regtorch.app.record.overrides import compare
 from regtorch.sweep.claims import Claim, Document, Setting
-from regtorch.sweep.overrides import compare
 from regtorch.sweep.results import BrokenRun, Run, read_run
 
 __all__ = ["Found", "find", "folder_of", "missing"]

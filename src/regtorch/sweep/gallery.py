@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from regtorch.app.record.command import command
+from regtorch.app.record.spread import Spread, spread
 from regtorch.sweep.claims import Claim, Document
 from regtorch.sweep.drawing import draw
 from regtorch.sweep.finding import Found
-from regtorch.sweep.results import Run, Spread, curve, spread
+from regtorch.sweep.results import Run, curve
 from regtorch.training.whole import write_text
 
 __all__ = ["page"]
@@ -55,9 +57,8 @@ def _machines(runs: Sequence[Run]) -> list[str]:
     """On what the runs ran, as far as their summaries say."""
     counts: Counter[str] = Counter()
     for run in runs:
-        versions = run.summary.get("versions")
-        torch = versions.get("torch") if isinstance(versions, dict) else None
-        parts = [run.summary.get("device"), f"torch {torch}" if torch else None]
+        torch = run.record.versions.get("torch")
+        parts = [run.record.device, f"torch {torch}" if torch else None]
         counts[" with ".join(str(part) for part in parts if part)] += 1
     named = [f"{machine} ({count} run{'s' * (count > 1)})" for machine, count in counts.most_common() if machine]
     if len(counts) == 1 and named:
@@ -85,7 +86,7 @@ def _section(claim: Claim, found: Sequence[Found], target: Path) -> list[str]:
         picture = target.with_name("documents") / f"{claim.name}.png"
         draw(claim.draw, {of_one.setting.label: of_one.runs for of_one in found}, picture)
         lines += [f"![{claim.question}]({picture.relative_to(target.parent).as_posix()})", ""]
-    commands = [f"python scripts/train.py {setting.overrides}" for setting in claim.settings]
+    commands = [command("train", setting.words) for setting in claim.settings]
     return [*lines, "```sh", *commands, "```", ""]
 
 

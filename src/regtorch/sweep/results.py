@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import stdev
-from typing import Any
 
-from regtorch.sweep.overrides import parse
-from regtorch.sweep.yaml_file import read_yaml
-from regtorch.training.outputs import read_summary
+from regtorch.app.record.files import METRICS
+from regtorch.app.record.overrides import read_overrides
+from regtorch.app.record.run import RunRecord
+from regtorch.app.record.spread import Spread, spread
 from regtorch.training.reading import is_there, read_text
 
-__all__ = ["BrokenRun", "Run", "Spread", "curve", "read_overrides", "read_run", "spread"]
+__all__ = ["BrokenRun", "Run", "curve", "read_run"]
 
 _MOST_EPOCHS = 10**9
 
@@ -32,45 +31,19 @@ class Run:
     Attributes:
         folder: where it lies.
         overrides: what it was started with.
-        summary: its summary.json; None among the metrics of "final" is a number that was not finite.
+        record: its summary.json.
         epochs: by metric, such as "val/loss", the value of each epoch counted from 1.
     """
 
     folder: Path
     overrides: Sequence[str]
-    summary: Mapping[str, Any]
+    record: RunRecord
     epochs: Mapping[str, Mapping[int, float]]
 
     def final(self, metric: str) -> float | None:
         """A metric after the last epoch, NaN where it was not finite; None where the run has no such metric."""
-        final = self.summary["final"]
+        final = self.record.final
         return math.nan if metric in final and final[metric] is None else final.get(metric)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over seeds.
-
-    Attributes:
-        mean: of the finite ones.
-        deviation: their standard deviation; NaN of a single one.
-        count: how many were finite.
-        lost: how many were not.
-    """
-
-    mean: float
-    deviation: float
-    count: int
-    lost: int = 0
-
-    def __str__(self) -> str:
-        digits = "z.3f" if abs(self.mean) < 100 else "z.1f" if abs(self.mean) < 1e6 else "z.3g"
-        text = format(self.mean, digits) if self.count else ""
-        if self.count > 1:
-            text += f" ± {format(self.deviation, digits)}"
-        if self.lost:
-            text += f" (nan in {self.lost} of {self.count + self.lost})"
-        return text.strip()
 
 
 def read_run(folder: Path, overrides: Sequence[str] | None = None) -> Run | None:
@@ -84,34 +57,16 @@ def read_run(folder: Path, overrides: Sequence[str] | None = None) -> Run | None
         BrokenRun: one has, and its files cannot be read.
     """
     try:
-        summary = read_summary(folder)
-        if summary is None:
+        record = RunRecord.read(folder)
+        if record is None:
             return None
-        return Run(folder, read_overrides(folder) if overrides is None else overrides, summary, _epochs(folder))
+        return Run(folder, read_overrides(folder) if overrides is None else overrides, record, _epochs(folder))
     except ValueError as error:
         raise BrokenRun(str(error)) from None
 
 
-def read_overrides(folder: Path) -> list[str]:
-    """What the run in a folder was started with.
-
-    Raises:
-        ValueError: its file cannot be read; with the file's name.
-    """
-    path = folder / ".hydra" / "overrides.yaml"
-    overrides = read_yaml(path, texts=True)  # [] where there were none: an empty file is a broken one
-    if not isinstance(overrides, list):
-        raise ValueError(f"{path}: expected a list of overrides, received {overrides!r}")
-    overrides = [str(override) for override in overrides]
-    try:
-        parse(overrides)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return overrides
-
-
 def _epochs(folder: Path) -> dict[str, dict[int, float]]:
-    path = folder / "csv" / "metrics.csv"
+    path = folder / METRICS
     if not is_there(path):
         return {}
     epochs: dict[str, dict[int, float]] = {}
@@ -147,23 +102,6 @@ def _epoch(text: str) -> int:
     if not value.is_integer() or not 0 <= value < _MOST_EPOCHS:
         raise ValueError(f"epoch: expected 0, 1, …, received {text!r}")
     return int(value) + 1
-
-
-def spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the values that are there; None where there is none."""
-    there = [value for value in values if value is not None]
-    finite = [value for value in there if math.isfinite(value)]
-    if not there:
-        return None
-    mean = math.fsum(value / len(finite) for value in finite) if finite else math.nan  # their sum may be too large
-    return Spread(mean, _deviation(finite), len(finite), len(there) - len(finite))
-
-
-def _deviation(values: Sequence[float]) -> float:
-    try:
-        return stdev(values) if len(values) > 1 else math.nan
-    except OverflowError:
-        return math.inf
 
 
 def curve(runs: Sequence[Run], metric: str) -> dict[int, Spread]:

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from regtorch.app.record.overrides import compare, quoted
 from regtorch.sweep.claims import Setting
 from regtorch.sweep.finding import Found, folder_of
-from regtorch.sweep.overrides import compare
 from regtorch.training.folders import move_aside
-from regtorch.training.quoting import quoted
 
 __all__ = ["train_missing"]
 

@@ -6,10 +6,9 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.conf import HydraConf
@@ -17,13 +16,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.record.command import command
+from regtorch.app.record.files import ERROR, SUMMARY
+from regtorch.app.record.ranking import score_of
+from regtorch.app.record.run import RunRecord
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked
 from regtorch.training.errors import RunError, is_told, message, say, usage
 from regtorch.training.folders import Folders
 from regtorch.training.instantiate import main_options
-from regtorch.training.outputs import ERROR, SUMMARY, score_of, write_error
+from regtorch.training.outputs import write_error
 from regtorch.training.overrides import check_groups, check_new_keys, task_overrides
-from regtorch.training.program import command
 
 __all__ = ["JobFailed", "command_line", "main", "run", "telling"]
 
@@ -142,20 +144,20 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
         print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):
-                summary = same_run(folder, cfg)  # a queue may have had this job twice
-                if summary is None:
+                record = same_run(folder, cfg)  # a queue may have had this job twice
+                if record is None:
                     with telling(cfg, folder):
-                        summary = train(cfg, folder, dict(job.runtime.choices), sweep=True)
+                        record = train(cfg, folder, dict(job.runtime.choices), sweep=True)
         except RunError as error:  # another process has this folder, or another run
             say(str(error))
             return math.nan
         except JobFailed:
             return math.nan
-    return _score(summary)
+    return _score(record)
 
 
-def _score(summary: Mapping[str, Any]) -> float | None:
-    return summary["final"].get(f"val/{score_of(summary['final'])}")
+def _score(record: RunRecord) -> float | None:
+    return record.final.get(f"val/{score_of(record.final)}")
 
 
 @contextmanager
@@ -205,7 +207,7 @@ def _report_sweep() -> int:
         print(f"written to {folder.absolute()}")
     if Folders.jobs is None:  # another sweeper than the grid
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
-    left = len(Folders.jobs) - sum(job.summary is not None for job in jobs)
+    left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
     if left:
         word = shlex.quote(f"hydra.sweep.dir={folder}")
         print(

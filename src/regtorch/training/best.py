@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from regtorch.app.record.ranking import best_epoch
 from regtorch.training.errors import RunError, nearest
 
 __all__ = ["best_of", "monitored"]
@@ -26,10 +27,8 @@ def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Pat
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
             return _saved(callback, epochs, folder)
-    found = [epoch for epoch in epochs if math.isfinite(epoch.get(f"val/{score}", math.nan))]
-    if not found:
-        return None
-    return {**_of_epoch(max(found, key=lambda epoch: epoch[f"val/{score}"])), "checkpoint": None}
+    best = best_epoch(epochs, f"val/{score}")
+    return None if best is None else {**_of_epoch(best), "checkpoint": None}
 
 
 def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.seed import isolate_rng
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from regtorch.activity import Activity
 from regtorch.data.datamodule import training_batches
-from regtorch.doctor import validation
 from regtorch.doctor.diagnose import findings_of
-from regtorch.doctor.exam import Exam
-from regtorch.doctor.finding import SEVERITIES, Finding
-from regtorch.doctor.patient import Patient, Rule
-from regtorch.doctor.trial import Trial
+from regtorch.doctor.finding import Finding, in_order
+from regtorch.doctor.measure import validation
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.steps import WatchedSteps
+from regtorch.doctor.watch.subject import Rule, Subject
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
-from regtorch.training.rules import as_given
+from regtorch.training.remedies import overrides_of
 from regtorch.training.setup import SetUp
 
 __all__ = ["Examination", "check_still", "examine", "penalties_of"]
@@ -39,6 +39,7 @@ class Examination:
     """What the cheap part found.
 
     Attributes:
+        cfg: the config that was examined.
         findings: the most to blame first.
         with_rules: the watched steps as they are; None where no step could be made.
         without_penalties: the same without the penalties; None where there are none to leave out.
@@ -46,11 +47,16 @@ class Examination:
         seconds: what it took.
     """
 
+    cfg: DictConfig
     findings: Sequence[Finding]
-    with_rules: Trial | None
-    without_penalties: Trial | None
+    with_rules: WatchedSteps | None
+    without_penalties: WatchedSteps | None
     batches: int
     seconds: float
+
+    def overrides(self, finding: Finding) -> tuple[str, ...]:
+        """What a finding advises, as overrides of the config."""
+        return overrides_of(finding.remedy, self.cfg)
 
 
 def examine(
@@ -84,20 +90,18 @@ def examine(
         net.to(device)
         try:
             optimizer = instantiate(cfg.optimizer)(net.parameters())
-            exam = Exam(Patient.admit(net, made.train_loss, batches, optimizer, rules))
-            findings = [_as_given(finding, made, cfg) for finding in findings_of(exam, tell)]
+            obs = Observed(Subject.admit(net, made.train_loss, batches, optimizer, rules))
+            findings = findings_of(obs, tell)
         finally:
             net.to("cpu")
         tell("validation")
         classes = made.checked.task.score == "accuracy"
-        for finding in validation.find(data.train_dataloader(), data.val_dataloader(), classes=classes):
-            findings.append(_with_override(finding, cfg))
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+        findings += validation.find(data.train_dataloader(), data.val_dataloader(), classes=classes)
     # A cached property is there once a measurement has asked for it; where no step can be made none has.
-    watched = {name: vars(exam).get(name) for name in ("with_rules", "without_penalties")}
-    if not exam.patient.penalised and not exam.patient.activities:
+    watched = {name: vars(obs).get(name) for name in ("with_rules", "without_penalties")}
+    if not obs.subject.penalised and not obs.subject.activities:
         watched["without_penalties"] = None
-    return Examination(findings, **watched, batches=len(batches), seconds=perf_counter() - started)
+    return Examination(cfg, in_order(findings), **watched, batches=len(batches), seconds=perf_counter() - started)
 
 
 def penalties_of(made: SetUp) -> list[Penalty | Activity]:
@@ -153,17 +157,3 @@ def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tens
         if size >= _BYTES:
             break
     return batches
-
-
-def _as_given(finding: Finding, made: SetUp, cfg: DictConfig) -> Finding:
-    """With the advised strength in the convention that reg.lam is given in."""
-    key, _, value = finding.override.partition("=")
-    if key != "reg.lam":
-        return finding
-    lam = as_given(float(value), made.rules.penalties[0], cfg.reg.convention)
-    return replace(finding, override=f"reg.lam={lam:.0e}")
-
-
-def _with_override(finding: Finding, cfg: DictConfig) -> Finding:
-    leaks = finding.cause == "validation_leak" and OmegaConf.select(cfg, "data.leak") is True
-    return replace(finding, override="data.leak=false") if leaks else finding

@@ -16,11 +16,11 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from regtorch.app.record.overrides import quoted
 from regtorch.training.claimed import claimed, is_busy
 from regtorch.training.errors import RunError, message, say
 from regtorch.training.folders import Folders, move_aside
 from regtorch.training.identity import Known, hydra_is, identity, known_in
-from regtorch.training.quoting import quoted
 from regtorch.training.table import labels_of
 from regtorch.training.watch import Watch
 from regtorch.training.whole import write_text

@@ -6,8 +6,8 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from regtorch.app.record.ranking import label_of_metric, score_of
 from regtorch.training.epochs import EpochRecord
-from regtorch.training.outputs import score_of
 from regtorch.training.whole import write_png
 
 __all__ = ["HistoryPicture", "draw"]
@@ -58,7 +58,7 @@ def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
         _line(loss, epochs, f"{stage}/task_loss", f"{stage} task loss", color=colour, marker="o", style="--")
         _line(score, epochs, f"{stage}/{name}", stage, color=colour, marker="o")
     loss.set(title="Loss (solid) and its part without penalty (dashed)", xlabel="epoch", ylabel="loss")
-    label = "R²" if name == "r2" else name
+    label = label_of_metric(name)
     score.set(title=label.capitalize(), xlabel="epoch", ylabel=label)
     if _spans_decades(epochs):
         loss.set_yscale("log")

@@ -12,9 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.json_file import plain
+from regtorch.app.record.run import NewerSchema, RunRecord
 from regtorch.training.errors import RunError
 from regtorch.training.folders import ASIDE
-from regtorch.training.outputs import SUMMARY, plain, read_summary
 from regtorch.training.reading import read_yaml_node
 
 __all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
@@ -45,31 +47,35 @@ def identity(config: DictConfig) -> str | None:
         return None
 
 
-def same_run(folder: Path, config: DictConfig) -> dict[str, Any] | None:
-    """The summary of the run with the settings of `config` that has finished in a folder; None where none has.
+def same_run(folder: Path, config: DictConfig) -> RunRecord | None:
+    """The record of the run with the settings of `config` that has finished in a folder; None where none has.
 
     Raises:
-        RunError: a run with other settings has.
+        RunError: a run with other settings has, or a newer regtorch wrote the record.
     """
-    summary = _summary(folder)
-    if summary is not None and _text(summary["config"]) != identity(config):
+    record = _record(folder)
+    if record is not None and _text(record.config) != identity(config):
         raise RunError(f"{folder} holds a run of other settings, which is left as it is; name another folder")
-    return summary
+    return record
 
 
 def known_in(sweep: Path) -> Known:
-    """Look through a sweep's folder."""
+    """Look through a sweep's folder.
+
+    Raises:
+        RunError: a newer regtorch wrote a record there.
+    """
     known = Known()
     folders = {path.parent for name in (SUMMARY, ".hydra") for path in sweep.rglob(name)} - {sweep}
     for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):
         if ASIDE in folder.name:
             continue
-        summary = _summary(folder)
-        settings = _begun(folder) if summary is None else _text(summary["config"])
+        record = _record(folder)
+        settings = _begun(folder) if record is None else _text(record.config)
         if settings is None:
             known.broken.add(folder)
         else:
-            (known.begun if summary is None else known.finished).setdefault(settings, folder)
+            (known.begun if record is None else known.finished).setdefault(settings, folder)
     return known
 
 
@@ -84,13 +90,15 @@ def hydra_is(config: Any) -> Iterator[None]:
         instance.cfg = before
 
 
-def _summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run that has finished and can be read."""
+def _record(folder: Path) -> RunRecord | None:
+    """The record of a run that has finished and can be read."""
     try:
-        summary = read_summary(folder)
+        record = RunRecord.read(folder)
+    except NewerSchema as error:  # a run that must not be trained again
+        raise RunError(str(error)) from error
     except ValueError:
         return None
-    return summary if summary is not None and isinstance(summary.get("config"), dict) else None
+    return record if record is not None and record.config else None
 
 
 def _begun(folder: Path) -> str | None:

@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from regtorch.app.record.files import RECEIPT
+from regtorch.app.record.run import Regularized, RunRecord, versions
 from regtorch.models import count
 from regtorch.select import SelectionError, weights
 from regtorch.training.best import best_of, monitored
@@ -24,7 +26,7 @@ from regtorch.training.instantiate import instantiate
 from regtorch.training.loggers import loggers_of
 from regtorch.training.made import make, named
 from regtorch.training.module import RegularizedModule
-from regtorch.training.outputs import RECEIPT, write_summary
+from regtorch.training.overrides import own_configs
 from regtorch.training.receipt import initial_penalty, receipt_of
 from regtorch.training.setup import SetUp, set_up
 from regtorch.training.table import print_metrics
@@ -37,7 +39,7 @@ __all__ = ["train"]
 
 def train(
     cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool, callbacks: Sequence[Callback] = ()
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train as `cfg` says and write everything into `folder`.
 
     Args:
@@ -48,7 +50,7 @@ def train(
         callbacks: further ones beside the config's.
 
     Returns:
-        The summary.
+        Its record.
 
     Raises:
         RunError: something that the user can mend.
@@ -74,7 +76,7 @@ def _train(
     sweep: bool,
     loggers: list[Logger],
     callbacks: Sequence[Callback],
-) -> dict[str, Any]:
+) -> RunRecord:
     net, rules, data, checked = made.net, made.rules, made.data, made.checked
     module = RegularizedModule(
         net,
@@ -95,7 +97,7 @@ def _train(
         module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
     )
     start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
-    trainer, record = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
+    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
@@ -117,7 +119,7 @@ def _train(
     norm = _norm(net, cfg.reg.select)
     final = _metrics(trainer)
     final |= _test(trainer, module, data)
-    best = best_of(trainer, record.epochs, folder, checked.task.score)
+    best = best_of(trainer, recorded.epochs, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
@@ -127,26 +129,31 @@ def _train(
             best |= _test(trainer, module, data)
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
-    summary = {
-        "choices": dict(choices),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "parameters": {"total": total, "trainable": trainable},
-        "regularized": {
-            "weights": list(regularized),
-            "parameters": sum(regularized.values()),
-            "initial_penalty": None if module.penalises_outputs else start_penalty,
-            "zeros": zeros,
-            "sparsity": sum(share * regularized[name] for name, share in zeros.items()) / sum(regularized.values())
+    parameters = sum(regularized.values())
+    seconds = round(perf_counter() - started, 3)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    record = RunRecord(
+        choices=dict(choices),
+        config=config,
+        parameters={"total": total, "trainable": trainable},
+        regularized=Regularized(
+            weights=list(regularized),
+            parameters=parameters,
+            initial_penalty=None if module.penalises_outputs else start_penalty,
+            zeros=zeros,
+            sparsity=sum(share * regularized[name] for name, share in zeros.items()) / parameters
             if regularized
             else None,
-            "norm": norm,
-        },
-        "final": final,
-        "best": best,
-        "epochs": len(record.epochs),
-        "seconds": round(perf_counter() - started, 3),
-        "device": str(trainer.strategy.root_device),
-    }
+            norm=norm,
+        ),
+        final=final,
+        best=best,
+        epochs=len(recorded.epochs),
+        seconds=seconds,
+        device=str(trainer.strategy.root_device),
+        versions=versions(),
+        own_configs=own_configs(),
+    )
     if trainer.is_global_zero:
         for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
             if stop.wait_count >= stop.patience:
@@ -154,9 +161,9 @@ def _train(
         print_metrics(final, best)
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
-        write_summary(folder, summary)
-        _print_paths(folder, summary["seconds"])
-    return summary
+        record.write(folder)
+        _print_paths(folder, seconds)
+    return record
 
 
 def _digits_hint(dir: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from regtorch.app.record.axes import AXES
 from regtorch.training.kinds import (
     DURATION,
     NULL,
@@ -46,7 +47,7 @@ def _is_devices(value: Any) -> bool:
     )
 
 
-_SEED = replace(count(0, 2**32 - 1) | NULL, hint="several: -m seed=0,1,2")  # NumPy's range
+_SEED = replace(count(0, int(AXES["seed"].most)) | NULL, hint="several: -m seed=0,1,2")
 _STRENGTH = number(0)
 _SHARE = number(0, 1, below=True)  # of what is dropped, or kept from the step before: 1 would be everything
 _SELECT = Kind(lambda value: isinstance(value, str), ("weights as text, such as 'kernel -name:head.*'",))

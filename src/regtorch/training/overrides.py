@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from regtorch.app.record.overrides import parsed, quoted
 from regtorch.training.errors import OPEN, RunError
 from regtorch.training.kinds import shown
 from regtorch.training.known import GROUPS, SETTINGS
-from regtorch.training.quoting import quoted
 
 __all__ = ["check_groups", "check_new_keys", "own_configs", "task_overrides"]
 
@@ -70,13 +69,10 @@ def _written(value: Any) -> str:
 
 
 def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
-    parser = OverridesParser.create()
     for argument in arguments:
         if not argument.startswith("-"):
-            try:
-                yield parser.parse_override(argument)
-            except HydraException:
-                continue
+            with suppress(ValueError):
+                yield parsed(argument)
 
 
 def task_overrides() -> list[str]:

@@ -1,22 +1,13 @@
-"""How the programs are called, so that the commands they print can be pasted, and where their configs are."""
+"""How another process of the program that runs is started, and where the configs are."""
 
 import os
-import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import regtorch
+from regtorch.app.record.command import INSTALLED
 
-__all__ = ["INSTALLED", "command", "configs", "own_process"]
-
-INSTALLED = "REGTORCH_PROGRAM"  # set to a program's name where it was called as `regtorch NAME`, also for its processes
-
-
-def command(name: str, words: Iterable[str] = ()) -> str:
-    """What one types for a program: `regtorch train …` or `python scripts/train.py …`, as this process was called."""
-    called = ["regtorch", name] if INSTALLED in os.environ else ["python", f"scripts/{name}.py"]
-    return shlex.join([*called, *words])
+__all__ = ["configs", "own_process"]
 
 
 def own_process(name: str) -> list[str]:

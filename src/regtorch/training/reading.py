@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-__all__ = ["is_there", "read_text", "read_yaml_node", "yaml_text"]
+__all__ = ["is_there", "read_text", "read_yaml", "read_yaml_node"]
 
 _MOST = 2**28  # bytes: a path's summary.json has a kilobyte or two for each member
 _MOST_YAML, _DEEPEST = 2**20, 50
@@ -52,7 +53,7 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
     return content.decode("utf-8", errors)
 
 
-def yaml_text(path: Path) -> str:
+def _yaml_text(path: Path) -> str:
     """The text of a YAML file of plain lists and mappings; a few aliases could stand for more than memory holds.
 
     Raises:
@@ -71,5 +72,25 @@ def yaml_text(path: Path) -> str:
 
 
 def read_yaml_node(path: Path) -> Any:
-    """What a YAML file holds, as OmegaConf has it; errors as `yaml_text`'s and OmegaConf's."""
-    return OmegaConf.load(io.StringIO(yaml_text(path)))
+    """What a YAML file holds, as OmegaConf has it; errors as PyYAML's and OmegaConf's."""
+    return OmegaConf.load(io.StringIO(_yaml_text(path)))
+
+
+def read_yaml(path: Path, *, texts: bool = False) -> Any:
+    """What a YAML file holds; an empty one holds {}.
+
+    Args:
+        path: the file.
+        texts: whether it holds texts alone, which are read ten times as fast.
+
+    Raises:
+        ValueError: it cannot be read, or is not YAML; in one line, with the file's name.
+    """
+    try:
+        if texts:
+            loaded = yaml.load(_yaml_text(path), _LOADER)
+            return {} if loaded is None else loaded
+        return OmegaConf.to_container(read_yaml_node(path))
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise ValueError(f"{path}: expected a list or a mapping in YAML: {reason}") from None

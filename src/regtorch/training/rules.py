@@ -10,7 +10,7 @@ from torch import nn
 from regtorch.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
-from regtorch.doctor.dropout import DROPOUTS
+from regtorch.doctor.measure.dropout import DROPOUTS
 from regtorch.outputs import InputPenalty, OutputRule, RDrop
 from regtorch.penalties import L1L2, L2, ElasticNet, Penalty
 from regtorch.schedules import Schedule

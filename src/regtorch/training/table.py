@@ -4,19 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
+from regtorch.app.record.files import ERROR, OVERRIDES, SUMMARY
+from regtorch.app.record.overrides import read_overrides
+from regtorch.app.record.ranking import best_of, rank_of, score_of
+from regtorch.app.record.run import RunRecord, error_line
 from regtorch.training.folders import Folders
-from regtorch.training.outputs import ERROR, SUMMARY, monitored_value, read_summary, score_of
-from regtorch.training.reading import read_text, read_yaml_node
 
 __all__ = [
     "Job",
-    "Monitored",
     "error_of",
-    "is_better",
     "jobs_of",
     "labels_of",
     "print_jobs",
@@ -26,7 +22,6 @@ __all__ = [
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
 _NUMBERS = ("val", "test", "best val", "epoch")
-_OVERRIDES = ".hydra/overrides.yaml"
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
@@ -52,27 +47,15 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
     print_table(table)
 
 
-Monitored = tuple[str, float, bool]
-"""What jobs are ranked by: its name, its value, and whether more of it is better."""
-
-
-def is_better(found: Monitored, than: Monitored | None) -> bool:
-    """Whether a job is better than another one; jobs that look at something else cannot be compared."""
-    if than is None:
-        return True
-    return found[0] == than[0] and (found[1] > than[1] if found[2] else found[1] < than[1])
-
-
 def error_of(folder: Path) -> str | None:
     """Why the job of a folder failed, in a line, or None."""
     path = folder / ERROR
     if folder in Folders.lost or not path.is_file():
         return Folders.lost.get(folder)
     try:
-        lines = read_text(path, errors="replace").splitlines()
+        return error_line(path)
     except (OSError, ValueError) as error:
         return f"{ERROR} cannot be read: {getattr(error, 'strerror', None) or error}"
-    return lines[0] if lines and lines[0] else "failed without a word"
 
 
 class Job:
@@ -83,37 +66,27 @@ class Job:
 
     Attributes:
         overrides: of the command line, with Hydra's own words for them.
-        summary: of a run that has finished.
+        record: of a run that has finished.
         error: what is wrong with it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.overrides: list[str] = []
-        self.summary: dict[str, Any] | None = None
+        self.record: RunRecord | None = None
         self.error = error_of(folder)
         if folder in Folders.lost:
             return
         try:
-            self.overrides = _overrides(folder)
+            self.overrides = read_overrides(folder)
         except ValueError as broken:
             self.error = self.error or str(broken)
         try:
-            self.summary = read_summary(folder)
+            self.record = RunRecord.read(folder)
         except ValueError as broken:
             self.error = str(broken)
-        if self.summary is None and self.error is None:
+        if self.record is None and self.error is None:
             self.error = "did not finish"
-
-
-def _overrides(folder: Path) -> list[str]:
-    try:
-        overrides: Any = OmegaConf.to_container(read_yaml_node(folder / _OVERRIDES))  # not resolved
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{_OVERRIDES} cannot be read: {type(error).__name__}") from None
-    if not isinstance(overrides, list):
-        raise ValueError(f"{_OVERRIDES}: expected a list, received {overrides!r}")
-    return [str(override) for override in overrides]
 
 
 def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
@@ -124,13 +97,13 @@ def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
         folders: the jobs', in their order; None is all that lie in `sweep`.
     """
     if folders is None:
-        begun = {path.parents[1] for path in sweep.rglob(_OVERRIDES)}
+        begun = {path.parents[1] for path in sweep.rglob(OVERRIDES)}
         folders = sorted(begun, key=lambda f: (len(f.name), f.name))
     return [Job(folder) for folder in folders if folder in Folders.lost or _has_begun(folder)]
 
 
 def _has_begun(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (_OVERRIDES, SUMMARY, ERROR))
+    return any((folder / name).is_file() for name in (OVERRIDES, SUMMARY, ERROR))
 
 
 def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
@@ -146,16 +119,17 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    scores = "/".join(sorted({score_of(job.summary["final"]) for job in jobs if job.summary}) or ["accuracy"])
-    chosen, monitored = _best(jobs)
-    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {monitored}" if monitored else "")
+    scores = "/".join(sorted({score_of(job.record.final) for job in jobs if job.record}) or ["accuracy"])
+    chosen = best_of(jobs, lambda job: None if job.record is None else rank_of(job.record))
+    rank = None if chosen is None or chosen.record is None else rank_of(chosen.record)
+    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {rank.metric}" if rank else "")
     names = ("", "job", "overrides", *_NUMBERS)
     errors = ("error",) if any(job.error for job in jobs) else ()
     table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
         column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
     for job, own in zip(jobs, labels_of([job.overrides for job in jobs]), strict=True):
-        final, best = (job.summary["final"], job.summary.get("best") or {}) if job.summary else ({}, {})
+        final, best = (job.record.final, job.record.best or {}) if job.record else ({}, {})
         of = score_of(final)
         values = (final.get(f"val/{of}"), final.get(f"test/{of}"), best.get(f"val/{of}"))
         shown = [*("" if value is None else f"{value:.4f}" for value in values), str(best.get("epoch", ""))]
@@ -164,17 +138,6 @@ def print_jobs(jobs: Sequence[Job]) -> None:
             mark, Text(job.folder.name), Text(own), *shown, *(Text(job.error or "") for _ in errors), style=style
         )
     print_table(table)
-
-
-def _best(jobs: Sequence[Job]) -> tuple[Job | None, str | None]:
-    """The best job, the first of several, and what it was chosen by."""
-    chosen: Job | None = None
-    by: Monitored | None = None
-    for job in jobs:
-        found = None if job.summary is None else monitored_value(job.summary)
-        if found is not None and is_better(found, by):
-            chosen, by = job, found
-    return chosen, None if by is None else by[0]
 
 
 def print_table(table: Any) -> None:

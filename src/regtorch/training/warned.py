@@ -35,9 +35,9 @@ def warn(made: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.
         say(f"the doctor could not examine this: {message(error, cfg)}", "warning")
         return
     overrides = [*own_configs(), *task_overrides()] if HydraConfig.initialized() else []
-    write_diagnosis(folder, overrides, found.findings, found.seconds)
+    write_diagnosis(folder, overrides, found.findings, found.seconds, found.overrides)
     for finding in found.findings:
         if finding.severity != "info":
-            override = f" {finding.override}" if finding.override else ""
+            override = "".join(f" {text}" for text in found.overrides(finding))
             said = f"{finding.cause}, {finding.where}: {sentence(finding.why)} {sentence(finding.change)}{override}"
             say(said, "warning")

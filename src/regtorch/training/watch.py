@@ -10,10 +10,12 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar
 
+from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.ranking import Rank, rank_of
+from regtorch.app.record.run import RunRecord
 from regtorch.training.bar import make_bar
 from regtorch.training.folders import Folders
-from regtorch.training.outputs import SUMMARY, monitored_value, read_summary
-from regtorch.training.table import Monitored, error_of, is_better
+from regtorch.training.table import error_of
 
 __all__ = ["LOG", "Watch", "told"]
 
@@ -41,7 +43,7 @@ class Watch:
         self._waiting = list(jobs)
         self._skipped = skipped
         self._total, self._done, self._failed = len(self._labels), 0, 0
-        self._best: tuple[Monitored, str] | None = None
+        self._best: tuple[Rank, str] | None = None
         self._task: Any = None
         self._lock, self._ended = RLock(), Event()
         self._thread = Thread(target=self._look_again, daemon=True)
@@ -102,21 +104,21 @@ class Watch:
     def _rank(self, folder: Path) -> str:
         """A job's score in words; it may be the best so far."""
         try:
-            summary = read_summary(folder)
+            record = RunRecord.read(folder)
         except ValueError as error:
             return str(error)
-        found = None if summary is None else monitored_value(summary)
+        found = None if record is None else rank_of(record)
         if found is None:
             return "no score"
-        if is_better(found, self._best and self._best[0]):
+        if found.beats(self._best and self._best[0]):
             self._best = (found, self._labels[folder])
-        return f"{found[0]} {found[1]:.4f}"
+        return f"{found.metric} {found.score:.4f}"
 
     def _show(self, *, line: bool = False) -> None:
         parts = [f"{n} {what}" for n, what in ((self._failed, "failed"), (len(self._skipped), "skipped")) if n]
         if self._best is not None:
-            (name, value, _), label = self._best
-            parts.append(f"best job by {name} {value:.4f}: {label}")
+            rank, label = self._best
+            parts.append(f"best job by {rank.metric} {rank.score:.4f}: {label}")
         settled = self._total - len(self._waiting)
         if self.bar is not None:
             self.bar.update(self._task, completed=settled, left=self._left(), below="  |  ".join(parts))

@@ -74,6 +74,7 @@ def check(
         overrides,
         [*standing, *withdrawn],
         checkup.seconds,
+        found.overrides,
         withdrawn=withdrawn,
         proofs=proofs,
         strength=strength,

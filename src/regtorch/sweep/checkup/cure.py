@@ -70,10 +70,13 @@ def prove(overrides: Sequence[str], findings: Sequence[Finding], conf: Path, *, 
         RunError: the set-up cannot be trained at all, for a reason that the user can mend.
     """
     grave = {f.cause: f for f in reversed(findings) if f.severity != "info"}
-    proposals = [proposal(grave[cause]) for cause in dict.fromkeys(f.cause for f in findings if f.cause in grave)]
-    if not proposals:
+    if not grave:
         return []
-    return _Bench(Trainings(conf, overrides), proposals, perf_counter() + seconds).proofs()
+    deadline = perf_counter() + seconds
+    trainings = Trainings(conf, overrides)
+    cfg, _ = trainings.config()
+    proposals = [proposal(grave[cause], cfg) for cause in dict.fromkeys(f.cause for f in findings if f.cause in grave)]
+    return _Bench(trainings, proposals, deadline).proofs()
 
 
 @dataclass

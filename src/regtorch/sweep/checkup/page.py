@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from regtorch.doctor.causes import EXAMINED
 from regtorch.doctor.finding import Finding
 from regtorch.sweep.checkup.plots import Plot, plots
 from regtorch.sweep.checkup.printed import proof_in_words, strength_in_words
-from regtorch.sweep.checkup.result import EXAMINED, Checkup
+from regtorch.sweep.checkup.result import Checkup
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.markup import prose
 from regtorch.training.errors import sentence
@@ -91,8 +92,8 @@ def _finding(checkup: Checkup, finding: Finding) -> Iterator[str]:
     yield f'<h3><span class="badge">{_BADGES[finding.severity]}</span>{escape(in_words(finding.cause))}</h3>'
     yield f'<p class="where"><code>{escape(finding.where)}</code> · <code>{escape(finding.cause)}</code></p>'
     yield f"<p>{prose(sentence(finding.why))}</p>\n<p><b>Change:</b> {prose(sentence(finding.change))}</p>"
-    if finding.override:
-        yield f"<pre><code>{escape(finding.override)}</code></pre>"
+    if change := " ".join(checkup.change(finding)):
+        yield f"<pre><code>{escape(change)}</code></pre>"
     if proof is not None:
         yield f"<p>{prose(proof_in_words(proof))}</p>"
     if finding.numbers:

@@ -10,7 +10,7 @@ from statistics import fmean
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from regtorch.doctor.trial import Trial
+from regtorch.doctor.watch.steps import WatchedSteps
 from regtorch.sweep.checkup.result import Checkup
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.drawing import COLOURS, svg_element, tidy
@@ -55,7 +55,7 @@ def plots(checkup: Checkup) -> Iterator[Plot]:
         yield _strength(checkup.strength)
 
 
-def _losses(trial: Trial, without: Trial | None) -> Plot:
+def _losses(trial: WatchedSteps, without: WatchedSteps | None) -> Plot:
     lines = {"task loss": [step.task_loss for step in trial.steps]}
     if without is not None and without is not trial:
         lines["task loss without the penalty"] = [step.task_loss for step in without.steps]
@@ -75,18 +75,18 @@ def _losses(trial: Trial, without: Trial | None) -> Plot:
     return _plot("Loss over the watched steps", f"{len(trial.steps)} steps: {text}.", draw)
 
 
-def _strongest(trial: Trial) -> list[str]:
+def _strongest(trial: WatchedSteps) -> list[str]:
     """The weights that penalties pull the most at, beside the task."""
     ratios = {name: fmean(_finite(_ratio(trial, name)) or [0.0]) for name in trial.steps[0].forces}
     return sorted(ratios, key=lambda name: -ratios[name])[:_MOST]
 
 
-def _ratio(trial: Trial, name: str) -> list[float]:
+def _ratio(trial: WatchedSteps, name: str) -> list[float]:
     forces = [step.forces[name] for step in trial.steps]
     return [f.penalty / f.task if f.task else math.nan for f in forces]
 
 
-def _ratios(trial: Trial, names: Sequence[str]) -> Plot:
+def _ratios(trial: WatchedSteps, names: Sequence[str]) -> Plot:
     lines = {name: _ratio(trial, name) for name in names}
     means = {name: fmean(finite) for name, values in lines.items() if (finite := _finite(values))}
     text = "; ".join(f"{name} {mean:.2g} on average" for name, mean in means.items()) or "the task has no gradient"
@@ -102,7 +102,7 @@ def _ratios(trial: Trial, names: Sequence[str]) -> Plot:
     return _plot(f"The penalty's gradient over the task's{_of(trial, names)}", f"{text}.", draw)
 
 
-def _norms(trial: Trial, without: Trial | None, names: Sequence[str]) -> Plot:
+def _norms(trial: WatchedSteps, without: WatchedSteps | None, names: Sequence[str]) -> Plot:
     lines = {name: [*(step.forces[name].norm for step in trial.steps), trial.norms[name]] for name in names}
     ends = {} if without is None or without is trial else without.norms
     parts: list[str] = []
@@ -123,7 +123,7 @@ def _norms(trial: Trial, without: Trial | None, names: Sequence[str]) -> Plot:
     return _plot(f"Norms of penalised weights{_of(trial, names)}{rings}", f"{'; '.join(parts)}.", draw)
 
 
-def _of(trial: Trial, names: Sequence[str]) -> str:
+def _of(trial: WatchedSteps, names: Sequence[str]) -> str:
     count = len(trial.steps[0].forces)
     return f", the {len(names)} strongest of {count}" if count > len(names) else ""
 

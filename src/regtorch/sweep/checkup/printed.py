@@ -50,7 +50,7 @@ def print_checkup(checkup: Checkup, folder: Path) -> None:
     console = Console(highlight=False)
     told = [finding for finding in checkup.findings if finding.severity != "info"]
     for number, finding in enumerate(told, 1):
-        _print_finding(console, number, finding, checkup.proof(finding))
+        _print_finding(console, number, finding, checkup)
     for finding in checkup.withdrawn:
         proof = checkup.proof(finding)
         assert proof is not None
@@ -70,7 +70,7 @@ def print_checkup(checkup: Checkup, folder: Path) -> None:
         _print_whole(console, checkup.command)
 
 
-def _print_finding(console: Console, number: int, finding: Finding, proof: Proof | None) -> None:
+def _print_finding(console: Console, number: int, finding: Finding, checkup: Checkup) -> None:
     from rich.text import Text
 
     head = Text(f"{number}  ")
@@ -79,10 +79,11 @@ def _print_finding(console: Console, number: int, finding: Finding, proof: Proof
     console.print(head, soft_wrap=True)
     _print(console, sentence(finding.why), indent="   ")
     _print(console, f"Change: {sentence(finding.change)}", indent="   ")
+    proof, change = checkup.proof(finding), checkup.change(finding)
     if proof is not None:
         _print(console, proof_in_words(proof), indent="   ")
-    if finding.override:
-        _print_whole(console, f"   {finding.override}", "cyan")
+    if change:
+        _print_whole(console, f"   {' '.join(change)}", "cyan")
     console.print()
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from regtorch.doctor.finding import SEVERITIES, Finding, Severity
+from regtorch.app.record.command import command
+from regtorch.app.record.overrides import changed, without
+from regtorch.doctor.causes import CAUSES, EXAMINED, SEVERITIES, Severity
+from regtorch.doctor.finding import Finding, in_order
 from regtorch.sweep.checkup.words import in_words
-from regtorch.sweep.overrides import parse
-from regtorch.training import program
 from regtorch.training.errors import sentence
 from regtorch.training.examination import Examination
 
@@ -17,14 +18,8 @@ if TYPE_CHECKING:
     from regtorch.sweep.checkup.cure import Proof
     from regtorch.sweep.checkup.strength import Strength
 
-__all__ = ["EXAMINED", "Checkup", "own_overrides", "told_apart"]
+__all__ = ["Checkup", "own_overrides", "told_apart"]
 
-_STRUCTURAL = ("bias_penalised", "norm_penalised", "decay_twice", "target_outside_head", "nonnegative_logits")
-_AGAINST_THE_LOSS = ("_before_cross_entropy", "_before_bce_with_logits")  # a softmax, a sigmoid, a tanh
-EXAMINED = (
-    "inputs, labels, the head against the loss, the learning rate, the penalty's share of loss and gradient, what it "
-    "is applied to, dropout, activations, batch norm, and the validation part"
-)
 # Keys that train.py has not, or need not have once they have been heeded.
 _OWN = ("cure", "strength", "seconds", "doctor")
 
@@ -66,6 +61,10 @@ class Checkup:
         """The experiment about a finding's cause."""
         return next((proof for proof in self.proofs if proof.cause == finding.cause), None)
 
+    def change(self, finding: Finding) -> tuple[str, ...]:
+        """What a finding advises, as overrides of the set-up."""
+        return self.examination.overrides(finding)
+
     @property
     def verdict(self) -> str:
         """The whole in a line."""
@@ -88,10 +87,10 @@ class Checkup:
             return None
         proof = self.proof(blamed)
         tried = proof.cured if proof is not None and proof.verdict == "proved" else None
-        change = (tried.overrides if tried is not None else ()) or blamed.override.split()
+        change = (tried.overrides if tried is not None else ()) or self.change(blamed)
         if not change:
             return None
-        return program.command("train", _changed(self.overrides, change))
+        return command("train", changed(self.overrides, change))
 
 
 def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:
@@ -104,22 +103,16 @@ def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[li
     for finding in findings:
         if finding.cause not in refuted:
             standing.append(finding)
-        elif finding.cause in _STRUCTURAL or finding.cause.endswith(_AGAINST_THE_LOSS):
+        elif CAUSES[finding.cause].structural:
             standing.append(replace(finding, severity="warning"))
         else:
             withdrawn.append(finding)
-    return sorted(standing, key=lambda finding: SEVERITIES.index(finding.severity)), withdrawn
+    return in_order(standing), withdrawn
 
 
 def own_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides that speak of the set-up: without the check-up's own keys."""
-    return [text for text in overrides if next(iter(parse([text]))) not in _OWN]
-
-
-def _changed(overrides: Sequence[str], change: Sequence[str]) -> list[str]:
-    """Overrides of a set-up, with a change in place of what they said on the same keys."""
-    said = parse(change)
-    return [*(text for text in overrides if next(iter(parse([text]))) not in said), *change]
+    return without(overrides, _OWN)
 
 
 def _counted(count: int, what: str) -> str:

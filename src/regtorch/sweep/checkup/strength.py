@@ -19,8 +19,8 @@ from time import perf_counter
 from omegaconf import DictConfig
 
 from regtorch.data.datamodule import training_batches
-from regtorch.doctor.patient import Patient
-from regtorch.doctor.trial import trial
+from regtorch.doctor.watch.steps import watch_steps
+from regtorch.doctor.watch.subject import Subject
 from regtorch.sweep.checkup.budget import plan
 from regtorch.sweep.checkup.short_run import Outcome, ShortRun, Trainings
 from regtorch.training.errors import RunError
@@ -136,8 +136,8 @@ def _equal_pull(trainings: Trainings) -> float:
     def measure(made: SetUp) -> None:
         batches = [*islice(training_batches(made.data, next(made.net.parameters()).device), _STEPS)]
         optimizer = instantiate(cfg.optimizer)(made.net.parameters())
-        patient = Patient.admit(made.net, made.train_loss, batches, optimizer, penalties_of(made))
-        steps = trial(patient, _STEPS).steps
+        subject = Subject.admit(made.net, made.train_loss, batches, optimizer, penalties_of(made))
+        steps = watch_steps(subject, _STEPS).steps
         forces = [one for step in steps for one in step.forces.values()]
         penalty, task = (math.hypot(*(getattr(one, what) for one in forces)) for what in ("penalty", "task"))
         found.append(_TINY * task / penalty if penalty and task else 1.0)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from regtorch.data import ArraysDataModule
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.norms import is_narrow
-from regtorch.doctor.undone import leave_last_activation_out
+from regtorch.doctor.measure.norms import is_narrow
+from regtorch.doctor.remedy import Kind
+from regtorch.doctor.watch.last_activation import leave_last_activation_out
 from regtorch.sweep.checkup.short_run import Prepare
 from regtorch.training.errors import RunError
+from regtorch.training.remedies import overrides_of
 from regtorch.training.setup import SetUp
 
 __all__ = ["Change", "Proposal", "proposal"]
 
 _SAMPLES, _BATCHES = 2000, 64  # that mean and deviation are taken of
-# `nll_without_log_softmax` is none of them: the loss is train.py's own, a cross entropy for classes.
-_OF_THE_HEAD = "bounded_head", "target_outside_head", "nonnegative_logits", "softmax_over_wrong_dim"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Change:
     prepares: tuple[Prepare, ...] = ()
 
     @staticmethod
-    def by(overrides: str) -> Change:
-        """A change by overrides, separated by blanks."""
-        return Change(overrides, tuple(overrides.split()))
+    def by(override: str) -> Change:
+        """A change by one override."""
+        return Change(override, (override,))
 
     def prepare(self, made: SetUp) -> None:
         """Make the changes that no override makes."""
@@ -77,27 +78,17 @@ class Proposal:
         return list(dict.fromkeys(change for change in (self.without, self.cured) if change is not None))
 
 
-def proposal(finding: Finding) -> Proposal:
-    """What to try for a finding; no changes where no short training could tell."""
-    cause, cured = finding.cause, Change.by(finding.override) if finding.override else None
-    without = None
-    if finding.where.startswith("optimizer.weight_decay"):
-        strong = cause in ("penalty_dominates", "collapse", "diverges")
-        without = Change.by("optimizer.weight_decay=0") if strong else None
-    elif cause in ("penalty_dominates", "collapse") or (cause == "diverges" and finding.where == "penalties"):
-        without = Change.by("reg=none")
-    elif cause.startswith("dropout_"):
-        without = Change.by("reg.rate=0")
-    elif cause in ("input_scale", "input_offset", "dead_relus", "saturated_sigmoids") and cured is None:
-        cured = Change("inputs standardised", prepares=(_standardise,))
-    elif cause == "dead_relus" and finding.override:  # the two together are the advice
-        cured = Change(f"{finding.override}, inputs standardised", tuple(finding.override.split()), (_standardise,))
-    elif cause in _OF_THE_HEAD or ("_before_" in cause and cured is None):
-        cured = Change("without the activation behind the last layer", prepares=(_leave_last_activation_out,))
-    elif cause == "norm_idle":
-        cured = Change("without the batch norm", prepares=(_leave_narrow_norms_out,))
+def proposal(finding: Finding, cfg: DictConfig) -> Proposal:
+    """What to try for a finding in a config; no changes where no short training could tell."""
+    remedy = finding.remedy
+    parts = () if remedy is None else remedy.parts()
+    overrides = overrides_of(remedy, cfg)
+    prepared = [_PREPARED[part.what] for part in parts if part.what in _PREPARED]
+    label = ", ".join([*([" ".join(overrides)] if overrides else []), *(words for words, _ in prepared)])
+    cured = Change(label, overrides, tuple(prepare for _, prepare in prepared)) if label else None
+    without = next((Change.by(_WITHOUT[part.what]) for part in parts if part.what in _WITHOUT), None)
     half_life = finding.numbers.get("half_life_in_steps", 0.0)
-    return Proposal(cause, without, cured, horizon=1.5 * half_life if math.isfinite(half_life) else 0.0)
+    return Proposal(finding.cause, without, cured, horizon=1.5 * half_life if math.isfinite(half_life) else 0.0)
 
 
 # Inputs
@@ -152,3 +143,16 @@ def _leave_last_activation_out(made: SetUp) -> None:
     made.net.train()
     if not found:
         raise RunError("no activation behind the last layer was found that could be left out")
+
+
+# What no override changes, in words and as a change of the set-up; and what leaves a suspect out.
+_PREPARED: Mapping[Kind, tuple[str, Prepare]] = {
+    "standardised inputs": ("inputs standardised", _standardise),
+    "no last activation": ("without the activation behind the last layer", _leave_last_activation_out),
+    "no batch norm": ("without the batch norm", _leave_narrow_norms_out),
+}
+_WITHOUT: Mapping[Kind, str] = {
+    "strength": "reg=none",
+    "weight decay": "optimizer.weight_decay=0",
+    "dropout rate": "reg.rate=0",
+}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from regtorch.sweep.path.members import AXES
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.files import PATH
+from regtorch.app.record.run import Member, PathRecord, RunRecord
 from regtorch.sweep.path.outcome import Outcome
-from regtorch.sweep.path.ranking import best_epoch, best_of, best_setting, command, settings_of
+from regtorch.sweep.path.ranking import best_epoch, best_of, best_setting, command_of, settings_of
 from regtorch.training.whole import write_text
 
-__all__ = ["CSV", "summary_of", "write_csv"]
-
-CSV = "path.csv"
+__all__ = ["record_of", "write_csv"]
 
 
 def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
@@ -29,13 +29,13 @@ def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
         values = [outcome.member.values.get(axis, "") for axis in AXES]
         for epoch in outcome.epochs:
             writer.writerow([outcome.member.number, *values, epoch["epoch"], *(epoch.get(name, "") for name in names)])
-    path = folder / CSV
+    path = folder / PATH
     write_text(path, text.getvalue())
     return path
 
 
-def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """What summary.json tells of the members.
+def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> RunRecord:
+    """The record of the members.
 
     Args:
         outcomes: every member's.
@@ -43,36 +43,34 @@ def summary_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]
         overrides: the path's.
 
     Returns:
-        "final" and "best", metrics as train.py's summary has them of the best member of the best setting, which is that
-        with the highest mean over seeds, and "path": all members.
+        A record whose "final" and "best" are those of the best member of the best setting, which is that with the
+        highest mean over seeds.
     """
     setting = best_setting(settings_of(outcomes, score))
     best = None if setting is None else best_of(setting, score)
-    return {
-        "final": {} if best is None else best.final,
-        "best": None if best is None else best_epoch(best, score),
-        "path": {
-            "best": None
-            if best is None
-            else {"member": best.member.number, **best.member.values, "command": command(best.member, overrides)},
-            "diverged": sum(outcome.diverged is not None for outcome in outcomes),
-            "members": [_member(outcome, score) for outcome in outcomes],
-        },
-    }
+    chosen = None
+    if best is not None:
+        own = {"member": best.member.number, **best.member.values}
+        chosen = {**own, "command": command_of(best.member, overrides)}
+    path = PathRecord(
+        best=chosen,
+        diverged=sum(outcome.diverged is not None for outcome in outcomes),
+        members=[_member(outcome, score) for outcome in outcomes],
+    )
+    return RunRecord(
+        final={} if best is None else best.final, best=None if best is None else best_epoch(best, score), path=path
+    )
 
 
-def _member(outcome: Outcome, score: str) -> dict[str, Any]:
-    diverged = outcome.diverged
-    return {
-        "member": outcome.member.number,
-        **outcome.member.values,
-        "overrides": outcome.member.overrides,
-        "final": outcome.final,
-        "best": best_epoch(outcome, score),
-        "weights": outcome.weights,
-        "norm": outcome.norm,
-        "zeros": outcome.zeros,
-        "diverged": None
-        if diverged is None
-        else {"epoch": diverged.epoch, "step": diverged.step, "reason": diverged.reason},
-    }
+def _member(outcome: Outcome, score: str) -> Member:
+    return Member(
+        member=outcome.member.number,
+        values=outcome.member.values,
+        overrides=outcome.member.overrides,
+        final=outcome.final,
+        best=best_epoch(outcome, score),
+        weights=outcome.weights,
+        norm=outcome.norm,
+        zeros=outcome.zeros,
+        diverged=None if outcome.diverged is None else asdict(outcome.diverged),
+    )

@@ -9,11 +9,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from regtorch.app.record.ranges import FRACTION, numbers
 from regtorch.data import ArraysDataModule
 from regtorch.data.batches import Batches
 from regtorch.estimates import lam_max
 from regtorch.penalties import L1L2, Penalty
-from regtorch.sweep.path.values import FRACTION, numbers
 from regtorch.training.errors import RunError
 from regtorch.training.rules import rules_of
 from regtorch.training.setup import SetUp

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.record.files import PATH, RECEIPT
+from regtorch.app.record.run import RunRecord, versions
 from regtorch.models import count
 from regtorch.select import weights
 from regtorch.sweep.path.batches import Feed
-from regtorch.sweep.path.files import CSV, summary_of, write_csv
+from regtorch.sweep.path.files import record_of, write_csv
 from regtorch.sweep.path.members import Member
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.picture import PICTURE, draw
@@ -25,13 +28,13 @@ from regtorch.sweep.path.start import Prepared, prepared
 from regtorch.sweep.path.table import print_members
 from regtorch.sweep.path.train import Trainer, train_chunk
 from regtorch.training.errors import Diverged, is_out_of_memory
-from regtorch.training.outputs import RECEIPT, write_summary
+from regtorch.training.overrides import own_configs
 from regtorch.training.whole import write_text
 
 __all__ = ["run_path"]
 
 
-def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> dict[str, Any]:
+def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> RunRecord:
     """Train a path as `cfg` says and write everything into `folder`.
 
     Args:
@@ -41,7 +44,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         overrides: of the command line.
 
     Returns:
-        The summary.
+        Its record.
 
     Raises:
         RunError: something that the user can mend.
@@ -60,24 +63,27 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
     outcomes = _train(start, feed, chunks, watched, folder)
 
     score = start.task.score
-    summary = {
-        **summary_of(outcomes, score, overrides),
-        "choices": dict(choices),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "parameters": dict(zip(("total", "trainable"), count(next(iter(start.origins.values())).net), strict=True)),
-        "watched": watched,
-        "epochs": feed.epochs,
-        "seconds": round(perf_counter() - started, 3),
-        "device": str(start.settings.device),
-    }
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    record = replace(
+        record_of(outcomes, score, overrides),
+        choices=dict(choices),
+        config=config,
+        parameters=dict(zip(("total", "trainable"), count(next(iter(start.origins.values())).net), strict=True)),
+        watched=watched,
+        epochs=feed.epochs,
+        seconds=round(perf_counter() - started, 3),
+        device=str(start.settings.device),
+        versions=versions(),
+        own_configs=own_configs(),
+    )
     draw(outcomes, score, folder / PICTURE)
-    write_summary(folder, summary)
-    print_members(outcomes, score, summary["path"]["best"])
-    print(f"{summary['seconds']:.1f} s, written to {folder}: {CSV}, {PICTURE}, {RECEIPT}, summary.json")
+    record.write(folder)
+    print_members(outcomes, score, None if record.path is None else record.path.best)
+    print(f"{record.seconds:.1f} s, written to {folder}: {PATH}, {PICTURE}, {RECEIPT}, summary.json")
     lost = [outcome.diverged.reason for outcome in outcomes if outcome.diverged is not None]
     if len(lost) == len(outcomes):
         raise Diverged(f"all {len(lost)} members diverged, the first: {lost[0]}; lower optimizer.lr or the strengths")
-    return summary
+    return record
 
 
 def watched_weights(start: Prepared) -> list[str]:
@@ -147,7 +153,7 @@ def _train(
                     show.halved(len(chunk))
                 trainer, running = None, []  # before the next one needs the memory
         except KeyboardInterrupt:
-            print(f"the epochs so far are in {folder / CSV}; a path starts anew", flush=True)
+            print(f"the epochs so far are in {folder / PATH}; a path starts anew", flush=True)
             raise
         finally:
             everything = sorted([*done, *running], key=lambda outcome: outcome.member.number)

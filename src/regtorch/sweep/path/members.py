@@ -10,14 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from regtorch.sweep.path.values import MOST, numbers, seeds
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.ranges import MOST, numbers, whole_numbers
 from regtorch.training.errors import RunError
 
-__all__ = ["AXES", "Member", "members_of", "varied"]
-
-AXES = {"lam": "reg.lam", "rate": "reg.rate", "max_value": "constraint.max_value", "seed": "seed"}
-"""What can differ between members, and the key of train.py's config that it stands for."""
-_KEYS = {"lam": "path.lams", "rate": "path.rates", "max_value": "path.max_values", "seed": "path.seeds"}
+__all__ = ["Member", "members_of", "varied"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Member:
     @property
     def overrides(self) -> list[str]:
         """What train.py needs to run it alone, beside the path's own overrides."""
-        return [f"{AXES[axis]}={value!r}" for axis, value in self.values.items()]
+        return [f"{AXES[axis].key}={value!r}" for axis, value in self.values.items()]
 
     @property
     def label(self) -> str:
@@ -50,20 +47,19 @@ def members_of(cfg: DictConfig) -> list[Member]:
         RunError: none is given, or one is no list of fitting numbers.
     """
     axes: dict[str, Sequence[Any]] = {}
-    for axis, key in _KEYS.items():
+    for name, axis in AXES.items():
+        key = axis.values_key
         given = cfg.path[key.removeprefix("path.")]
-        if given is not None:
-            axes[axis] = (
-                seeds(key, given)
-                if axis == "seed"
-                else numbers(key, given, most=1.0 if axis == "rate" else math.inf, fractions=axis == "lam")
-            )
+        if given is not None and name == "seed":
+            axes[name] = whole_numbers(key, given, most=axis.most)
+        elif given is not None:
+            axes[name] = numbers(key, given, most=axis.most, fractions=name == "lam")
     if not axes:
         raise RunError(
             "a path needs something to vary: path.lams=log:1e-6:1:32, path.rates, path.max_values, path.seeds"
         )
     if math.prod(map(len, axes.values())) > MOST:
-        sizes = " × ".join(f"{len(values):,} {_KEYS[axis]}" for axis, values in axes.items())
+        sizes = " × ".join(f"{len(values):,} {AXES[axis].values_key}" for axis, values in axes.items())
         raise RunError(f"a path has at most {MOST:,} members, received {sizes}; give fewer values")
     grid = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
     return [Member(number, values) for number, values in enumerate(grid)]

@@ -8,18 +8,19 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.spread import spread
 from regtorch.sweep.drawing import COLOURS
 from regtorch.sweep.path.members import varied
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_setting, settings_of
-from regtorch.sweep.results import spread
 from regtorch.sweep.scale import Scale
 from regtorch.training.whole import write_png
 
 __all__ = ["PICTURE", "draw"]
 
 PICTURE = "path.png"
-_NAMES = {"lam": "strength λ", "rate": "dropout rate", "max_value": "max-norm bound", "seed": "seed"}
 
 Value = Callable[[Outcome], float | None]
 
@@ -46,7 +47,7 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
 
     figure = Figure(figsize=(11, 7.6), dpi=120, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True)
-    label = "R²" if score == "r2" else score
+    label = label_of_metric(score)
     for (name, of_line), colour in zip(lines.items(), cycle(COLOURS), strict=False):
         solid, dashed = ({"color": colour, "linestyle": style if across != "seed" else ""} for style in ("-", "--"))
         if not name:  # a single line has a colour left for train
@@ -75,7 +76,7 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
         if best is not None:
             panel.axvline(place(best.outcomes[0]), color="black", linewidth=0.8, linestyle=":")
     for panel in panels[1]:
-        panel.set_xlabel(_NAMES[across])
+        panel.set_xlabel(AXES[across].label)
     if not panels[0, 0].lines:  # all diverged
         _say(panels[0, 0], "no member went through")
     elif len(lines) > 1:
@@ -107,7 +108,7 @@ def _lines(outcomes: Sequence[Outcome], told: Sequence[str]) -> dict[str, list[O
     """Members by what a line stands for: everything but what runs across, and the seeds."""
     lines: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        name = ", ".join(f"{_NAMES[axis]} {outcome.member.values[axis]:g}" for axis in told)
+        name = ", ".join(f"{AXES[axis].label} {outcome.member.values[axis]:g}" for axis in told)
         lines.setdefault(name, []).append(outcome)
     return lines
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from regtorch.app.record import ranking
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.command import command
+from regtorch.app.record.overrides import changed, key_of
+from regtorch.app.record.ranking import Rank
+from regtorch.app.record.spread import Spread, spread
 from regtorch.sweep.path.members import Member
 from regtorch.sweep.path.outcome import Outcome
-from regtorch.sweep.results import Spread, spread
-from regtorch.training import program
 
-__all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command", "settings_of"]
+__all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,19 @@ class Setting:
         return Member(0, values).label
 
     @property
-    def rank(self) -> tuple[bool, float, float]:
-        """More is better: no member that diverged, then a higher score, then a lower task loss."""
-        whole = all(outcome.diverged is None for outcome in self.outcomes)
-        return whole, -math.inf if self.score is None else self.score.mean, -self.loss
+    def rank(self) -> Rank | None:
+        """What it is ranked by; None without a score."""
+        if self.metric is None or self.score is None:
+            return None
+        values = self.outcomes[0].member.values
+        strengths = {AXES[axis].key: value for axis, value in values.items()}
+        diverged = any(outcome.diverged is not None for outcome in self.outcomes)
+        return Rank(self.metric, self.score.mean, loss=self.loss, strengths=strengths, diverged=diverged)
 
 
 def best_epoch(outcome: Outcome, score: str) -> Mapping[str, float] | None:
     """The metrics of a member's best epoch by its validation score, or by the training score without validation."""
-    for key in (f"val/{score}", f"train/{score}"):
-        found = [epoch for epoch in outcome.epochs if math.isfinite(epoch.get(key, math.nan))]
-        if found:
-            return max(found, key=lambda epoch: epoch[key])
-    return None
+    return ranking.best_epoch(outcome.epochs, f"val/{score}", f"train/{score}")
 
 
 def settings_of(outcomes: Sequence[Outcome], score: str) -> list[Setting]:
@@ -75,30 +79,24 @@ def _setting(outcomes: Sequence[Outcome], score: str) -> Setting:
 
 
 def best_setting(settings: Sequence[Setting]) -> Setting | None:
-    """The setting of the highest rank, of those with a validation where there are some; none without a score."""
-    scored = [setting for setting in settings if setting.metric is not None]
-    validated = [setting for setting in scored if str(setting.metric).startswith("val/")]
-    return max(validated or scored, key=lambda s: s.rank, default=None)
+    """The best setting, of those with a validation where there are some; None without a score."""
+    validated = [setting for setting in settings if str(setting.metric).startswith("val/")]
+    return ranking.best_of(validated or settings, lambda setting: setting.rank)
 
 
-def best_of(setting: Setting, score: str) -> Outcome:
-    """Of the members of a setting that has a score, the one whose best epoch is the highest."""
-
-    def rank(outcome: Outcome) -> tuple[float, float]:
-        one = _setting([outcome], score)
-        return one.rank[1:]
-
-    return max(setting.outcomes, key=rank)
+def best_of(setting: Setting, score: str) -> Outcome | None:
+    """Of the members of a setting, the one with the best epoch; None without a score."""
+    members = [_setting([outcome], score) for outcome in setting.outcomes]
+    best = best_setting(members)
+    return None if best is None else best.outcomes[0]
 
 
-def command(member: Member, overrides: Sequence[str]) -> str:
-    """What runs a member alone.
+def command_of(member: Member, overrides: Iterable[str]) -> str:
+    """How to train a member alone.
 
     Args:
         member: which.
         overrides: the path's.
     """
-    own = member.overrides
-    taken = ("path.", *(f"{override.partition('=')[0]}=" for override in own))
-    kept = [override for override in overrides if not override.startswith(taken)]
-    return program.command("train", [*kept, *own])
+    kept = [text for text in overrides if not key_of(text).startswith("path.")]
+    return command("train", changed(kept, member.overrides))

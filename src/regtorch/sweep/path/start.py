@@ -11,13 +11,14 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from regtorch.app.record.axes import AXES
 from regtorch.constraints import Constraint
 from regtorch.data import ArraysDataModule
 from regtorch.penalties import Penalty
 from regtorch.schedules import Schedule
 from regtorch.sweep.path.fractions import has_fractions, largest, resolved
 from regtorch.sweep.path.layers import fixed_rates, rates_of
-from regtorch.sweep.path.members import AXES, Member, members_of
+from regtorch.sweep.path.members import Member, members_of
 from regtorch.sweep.path.settings import Settings, settings_of
 from regtorch.training.errors import RunError
 from regtorch.training.instantiate import instantiate
@@ -144,7 +145,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
 
 def _with(cfg: DictConfig, values: Mapping[str, Any]) -> DictConfig:
     for axis, value in values.items():
-        OmegaConf.update(cfg, AXES[axis], value)
+        OmegaConf.update(cfg, AXES[axis].key, value)
     return cfg
 
 
@@ -174,4 +175,4 @@ def _check_effect(members: Sequence[Member], rules: Mapping[str, Sequence[Any]],
     for axis, of_member in rules.items():
         given = {member.values.get(axis) for member in members}
         if len(given) > 1 and len(set(of_member)) == 1:
-            raise RunError(f"path: {AXES[axis]} changes nothing, as {of_member[0]!r} does not take it from there")
+            raise RunError(f"path: {AXES[axis].key} changes nothing, as {of_member[0]!r} does not take it from there")

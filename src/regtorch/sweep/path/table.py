@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from regtorch.app.record.ranking import ordered
+from regtorch.app.record.spread import spread
 from regtorch.sweep.path.members import varied
 from regtorch.sweep.path.outcome import Outcome
 from regtorch.sweep.path.ranking import Setting, best_epoch, best_setting, settings_of
-from regtorch.sweep.results import spread
 from regtorch.training.table import print_table
 
 __all__ = ["print_members"]
@@ -40,7 +41,7 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
     chosen = best_setting(settings)
     shown = settings
     if len(settings) > _MOST_ROWS:
-        shown = sorted(settings, key=lambda s: (s is chosen, s.rank), reverse=True)[:_MOST_ROWS]
+        shown = ordered(settings, lambda s: s.rank)[:_MOST_ROWS]
     for setting in shown:
         values = [f"{setting.outcomes[0].member.values[axis]:.4g}" for axis in axes]
         mark, style = ("→", "bold") if setting is chosen else ("", None)
@@ -60,8 +61,10 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
 
 def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) -> Iterable[str]:
     """What one should know of the best: that others are as good, or that it is the last of its range."""
-    assert chosen.score is not None
-    tied = sum(s is not chosen and s.score is not None and s.rank[:2] == chosen.rank[:2] for s in settings)
+    ranks = [s.rank for s in settings if s is not chosen]
+    best = chosen.rank
+    assert best is not None
+    tied = sum(r is not None and (r.diverged, r.score) == (best.diverged, best.score) for r in ranks)
     if tied:
         others = "another setting has" if tied == 1 else f"{tied} other settings have"
         yield f"{others} the same score; the lower task loss decided"

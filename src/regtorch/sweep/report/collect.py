@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regtorch.sweep.report.entry import Entry, Lost, entry_of, telling
-from regtorch.sweep.report.names import JOURNAL, PATH_CSV, SEARCH_JSON
-from regtorch.sweep.report.read_path import is_path, read_path
+from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
+from regtorch.app.record.json_file import read_json
+from regtorch.app.record.overrides import read_overrides, relevant
+from regtorch.app.record.run import RunRecord, error_line
+from regtorch.sweep.report.entry import Entry, Lost, entry_of
+from regtorch.sweep.report.read_path import read_path
 from regtorch.sweep.report.read_search import Search, entries_of, lost_of, read_search
-from regtorch.sweep.results import read_overrides, read_run
+from regtorch.sweep.results import read_run
 from regtorch.training.folders import ASIDE
-from regtorch.training.outputs import DIAGNOSIS, ERROR, SUMMARY, read_json, read_summary
-from regtorch.training.reading import read_text
 
 __all__ = ["Collected", "Diagnosis", "collect"]
 
-_FILES = (SUMMARY, ERROR, DIAGNOSIS, SEARCH_JSON, PATH_CSV, JOURNAL)
+_FILES = (SUMMARY, ERROR, DIAGNOSIS, SEARCH, PATH, JOURNAL)
 _NOT_WALKED = ("checkpoints", "tensorboard", "csv", "journal.leases")
 
 
@@ -92,7 +93,7 @@ def collect(root: Path) -> Collected:
         for name in [name for name in below if name in _FILES]:
             found.cannot_read(ValueError(f"{folder / name}: expected a regular file, received a folder"))
             below.remove(name)
-        if SEARCH_JSON in files:
+        if SEARCH in files:
             below[:] = [name for name in below if name != "trials"]
         try:
             _look(found, folder, set(files))
@@ -106,12 +107,12 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
     if DIAGNOSIS in files:
         found.diagnoses.append(Diagnosis(name, _diagnosis(folder / DIAGNOSIS)))
         found.saw((folder / DIAGNOSIS).stat().st_mtime)
-    if SEARCH_JSON in files:
+    if SEARCH in files:
         _search(found, folder, name)
     elif SUMMARY in files:
         _finished(found, folder, name)
     elif ERROR in files:
-        found.lost.append(Lost(name, _started_with(folder), _first_line(folder / ERROR)))
+        found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
         found.saw((folder / ERROR).stat().st_mtime)
     elif JOURNAL in files:
         reason = "a search that has not ended; the same search.py command goes on with it and writes search.json"
@@ -129,11 +130,11 @@ def _job(name: str) -> str | None:
 
 
 def _finished(found: Collected, folder: Path, name: str) -> None:
-    summary = read_summary(folder)
+    record = RunRecord.read(folder)
     ended = (folder / SUMMARY).stat().st_mtime
-    assert summary is not None
-    if is_path(summary):
-        entries, lost = read_path(folder, name, summary, ended)
+    assert record is not None
+    if record.path is not None:
+        entries, lost = read_path(folder, name, record, record.path, ended)
         found.entries += entries
         found.lost += lost
     elif _of_search(folder):
@@ -149,7 +150,7 @@ def _search(found: Collected, folder: Path, name: str) -> None:
     search = read_search(folder, name)
     found.searches.append(search)
     found.lost += lost_of(search)
-    found.saw((folder / SEARCH_JSON).stat().st_mtime)
+    found.saw((folder / SEARCH).stat().st_mtime)
     for entry in entries_of(search):
         if isinstance(entry, ValueError):
             found.cannot_read(entry)
@@ -163,23 +164,22 @@ def _of_search(folder: Path) -> bool:
 
 
 def _begun(folder: Path, files: set[str]) -> bool:
-    hydra = (folder / ".hydra" / "overrides.yaml").is_file() or PATH_CSV in files
-    return hydra or ((folder / "csv" / "metrics.csv").is_file() and not _of_search(folder))
+    hydra = (folder / OVERRIDES).is_file() or PATH in files
+    return hydra or ((folder / METRICS).is_file() and not _of_search(folder))
 
 
 def _started_with(folder: Path) -> str:
     try:
-        return " ".join(telling(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
+        return " ".join(relevant(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
     except ValueError:
         return ""
 
 
-def _first_line(path: Path) -> str:
+def _error(path: Path) -> str:
     try:
-        lines = read_text(path, errors="replace").splitlines()
+        return error_line(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return lines[0] if lines else "failed without a word"
 
 
 def _diagnosis(path: Path) -> dict[str, Any]:

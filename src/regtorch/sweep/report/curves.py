@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.spread import Spread
 from regtorch.sweep.drawing import line, tidy
 from regtorch.sweep.report.panel import FAINT, LOOKS, Panel
 from regtorch.sweep.report.settings import Experiment, Setting
-from regtorch.sweep.results import Spread, curve
+from regtorch.sweep.results import curve
 
 __all__ = ["BEST", "curves", "log_if_far"]
 
@@ -23,7 +25,7 @@ def curves(experiment: Experiment) -> list[Panel]:
     """The panels there is anything to draw in."""
     drawn = [setting for setting in experiment.settings if any(run.epochs for run in setting.runs)]
     name = experiment.score.partition("/")[2]
-    label = "R²" if name == "r2" else name
+    label = label_of_metric(name)
     titles = {"task_loss": "Task loss", "penalty": "Penalty", name: label[:1].upper() + label[1:]}
     panels = [_panel(metric, title, drawn) for metric, title in titles.items()]
     return [panel for panel in panels if panel is not None]

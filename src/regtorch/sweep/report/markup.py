@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from regtorch.app.record.spread import Spread
 from regtorch.sweep.report.panel import LOOKS, Panel, svg
-from regtorch.sweep.results import Spread
 
 __all__ = ["Cell", "anchor", "code", "command", "count", "details", "figures", "legend", "lines", "prose", "table"]
 

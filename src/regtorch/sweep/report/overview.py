@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from regtorch.app.record.run import RunRecord
 from regtorch.sweep.report.collect import Collected
-from regtorch.sweep.report.entry import node
 from regtorch.sweep.report.markup import code, count, prose
 from regtorch.sweep.report.settings import Experiment
 
@@ -39,8 +39,8 @@ def overview(found: Collected, experiments: Sequence[Experiment]) -> Iterator[st
             )
     facts = {
         "Finished": _dates(found),
-        "Devices": _counted(node(entry.run.summary, "device") for entry in found.entries),
-        "Versions": _counted(_versions(entry.run.summary) for entry in found.entries),
+        "Devices": _counted(entry.run.record.device for entry in found.entries),
+        "Versions": _counted(_versions(entry.run.record) for entry in found.entries),
     }
     told = (f"<div><dt>{name}</dt><dd>{prose(value)}</dd></div>" for name, value in facts.items() if value)
     yield f"<dl>{''.join(told)}</dl>"
@@ -53,10 +53,8 @@ def _dates(found: Collected) -> str:
     return f"{first} UTC" if first == last else f"{first} to {last.removeprefix(first[:11])} UTC"
 
 
-def _versions(summary: object) -> str | None:
-    versions = node(summary, "versions")
-    if not isinstance(versions, dict):
-        return None
+def _versions(record: RunRecord) -> str:
+    versions = record.versions
     return ", ".join(f"{name} {versions[name]}" for name in ("regtorch", "torch", "python") if name in versions)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regtorch.sweep.report.entry import Entry, Lost, entry_of, node, number, telling
-from regtorch.sweep.report.names import SEARCH_JSON
+from regtorch.app.record.files import SEARCH
+from regtorch.app.record.json_file import node, number, read_json
+from regtorch.app.record.overrides import chosen, relevant
+from regtorch.app.record.ranking import Rank, ordered
+from regtorch.sweep.report.entry import Entry, Lost, entry_of
 from regtorch.sweep.results import read_run
-from regtorch.sweep.search.space import overrides_of
-from regtorch.training.outputs import read_json
 
 __all__ = ["Search", "Trial", "entries_of", "lost_of", "read_search"]
 
@@ -27,6 +28,7 @@ class Trial:
         value: of its best epoch; of a pruned one as far as it came; None where there is none.
         parameters: what was chosen.
         reason: why it failed.
+        loss: the task loss of its best epoch; infinite where it is not known.
     """
 
     number: int
@@ -34,6 +36,7 @@ class Trial:
     value: float | None
     parameters: Mapping[str, Any]
     reason: str
+    loss: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,15 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The best of them, of equals the first."""
-        sign = -1 if self.maximize else 1
-        return min(self.complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
+        """The best of them, by the search's monitor, ties as everywhere."""
+        return next(iter(ordered(self.complete, self._rank)), None)
+
+    def _rank(self, trial: Trial) -> Rank | None:
+        return (
+            None
+            if trial.value is None
+            else Rank.of_trial(self.monitor, trial.value, self.maximize, trial.loss, trial.parameters)
+        )
 
 
 def read_search(folder: Path, name: str) -> Search:
@@ -80,7 +89,7 @@ def read_search(folder: Path, name: str) -> Search:
     Raises:
         ValueError: it is none; with the file's name.
     """
-    path = folder / SEARCH_JSON
+    path = folder / SEARCH
     record = read_json(path)
     try:
         plan = record["plan"]
@@ -104,10 +113,18 @@ def _trial(row: Mapping[str, Any]) -> Trial:
     value = number(row["value"])
     if value is None and row["by_epoch"]:
         value = number(row["by_epoch"][max(row["by_epoch"], key=int)])
-    if not all(isinstance(chosen, str | int | float | None) for chosen in row["parameters"].values()):
+    if not all(isinstance(value, str | int | float | None) for value in row["parameters"].values()):
         raise ValueError(f"trial {row['number']}: expected words and numbers, received {row['parameters']}")
     finite = value if value is not None and math.isfinite(value) else None
-    return Trial(int(row["number"]), str(row["state"]), finite, dict(row["parameters"]), str(row["reason"] or ""))
+    loss = number(row.get("loss"))
+    return Trial(
+        number=int(row["number"]),
+        state=str(row["state"]),
+        value=finite,
+        parameters=dict(row["parameters"]),
+        reason=str(row["reason"] or ""),
+        loss=math.inf if loss is None else loss,
+    )
 
 
 def entries_of(search: Search) -> Iterator[Entry | ValueError]:
@@ -115,7 +132,7 @@ def entries_of(search: Search) -> Iterator[Entry | ValueError]:
     for trial in search.complete:
         folder = search.folder / "trials" / str(trial.number)
         try:
-            run = read_run(folder, [*search.overrides, *overrides_of(trial.parameters)])
+            run = read_run(folder, [*search.overrides, *chosen(trial.parameters)])
             if run is not None:
                 ended = (folder / "summary.json").stat().st_mtime
                 yield entry_of(f"{search.name}, trial {trial.number}", run, ended, searched=True)
@@ -128,7 +145,7 @@ def lost_of(search: Search) -> list[Lost]:
     return [
         Lost(
             f"{search.name}, trial {trial.number}",
-            " ".join(telling([*search.overrides, *overrides_of(trial.parameters)])),
+            " ".join(relevant([*search.overrides, *chosen(trial.parameters)])),
             trial.reason or "failed without a reason",
         )
         for trial in search.trials

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from regtorch.doctor.finding import SEVERITIES
+from regtorch.app.record.files import RECEIPT
+from regtorch.app.record.json_file import node, number
+from regtorch.doctor.causes import SEVERITIES, precedence
 from regtorch.sweep.checkup.words import in_words
 from regtorch.sweep.report.collect import Diagnosis
-from regtorch.sweep.report.entry import Lost, node, number
+from regtorch.sweep.report.entry import Lost
 from regtorch.sweep.report.markup import code, command, count, details, prose
 from regtorch.sweep.report.settings import Experiment
 from regtorch.training.errors import sentence
-from regtorch.training.outputs import RECEIPT
 from regtorch.training.reading import is_there, read_text
 
 __all__ = ["of_doctor", "of_lost", "of_receipts", "of_unreadable"]
@@ -36,8 +37,7 @@ def of_doctor(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         advised += _advised(diagnosis)
     if not groups:
         yield f"<p>Nothing to change in {count(len(diagnoses), 'check-up')}.</p>"
-    ranks: dict[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    for key in sorted(groups, key=lambda key: (ranks.get(key[0], len(ranks)), -len(groups[key]), key)):
+    for key in sorted(groups, key=lambda key: (precedence(key[0], key[1]), -len(groups[key]), key)):
         severity, cause, where, change, override = key
         yield f'<div class="finding {prose(severity) if severity in SEVERITIES else "info"}">'
         yield f"<h3>{prose(in_words(cause))} <small>{prose(severity)}</small></h3>"

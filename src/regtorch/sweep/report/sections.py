@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from regtorch.app.record.axes import STRENGTHS
+from regtorch.app.record.ranges import Range
+from regtorch.app.record.spread import Spread
 from regtorch.sweep.report.curves import BEST, curves
-from regtorch.sweep.report.entry import AXES
 from regtorch.sweep.report.markup import Cell, code, command, count, details, figures, legend, lines, prose, table
 from regtorch.sweep.report.panel import Panel, picture
 from regtorch.sweep.report.read_search import Search
 from regtorch.sweep.report.settings import Experiment, Setting
 from regtorch.sweep.report.strengths import strengths_of, unset
 from regtorch.sweep.report.trials import SIGNS, trial_panels
-from regtorch.sweep.results import Spread, spread
 
 __all__ = ["of_experiment", "of_search", "search_title"]
 
@@ -34,13 +35,16 @@ def of_experiment(experiment: Experiment, name: str, pictures: Path) -> Iterator
     yield "<h3>Best settings</h3>"
     yield from _best(experiment)
     for strengths in strengths_of(experiment):
-        yield f"<h3>Along the {prose(AXES[strengths.axis])}</h3>"
+        yield f"<h3>Along the {prose(STRENGTHS[strengths.axis].label)}</h3>"
         dotted = f"dotted: runs {unset(strengths.axis)}"
         note = f"Means after the last epoch in a band of one standard deviation over seeds; {dotted}."
         shown = [] if strengths.lines == ["all"] else strengths.lines
         yield lines(shown, strengths.others, note)
         yield _drawn(
-            strengths.panels, f"{name}-{strengths.axis}", f"{experiment.title}, {AXES[strengths.axis]}", pictures
+            strengths.panels,
+            f"{name}-{strengths.axis}",
+            f"{experiment.title}, {STRENGTHS[strengths.axis].label}",
+            pictures,
         )
     panels = curves(experiment)
     if panels:
@@ -76,16 +80,13 @@ def of_search(search: Search, name: str, pictures: Path) -> Iterator[str]:
         return
     chosen = " ".join(f"{k}={f'{v:.4g}' if isinstance(v, float) else v}" for k, v in best.parameters.items())
     equal = sum(trial.value == best.value for trial in search.complete) - 1
-    tied = f", the first of {count(equal + 1, 'trial')} with this value" if equal else ""
+    tied = f", tied with {count(equal, 'other')}" if equal else ""
     yield (
         f"<p>Best by {code(search.monitor)}, the search’s monitor: trial {best.number}, {code(chosen)}, with "
         f"<b>{best.value:.4g}</b>{tied}.</p>"
     )
-    if equal or search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"):
-        yield (
-            '<p class="note">Best settings are ranked by their score, and equal ones by their task loss: '
-            "their first may be another trial.</p>"
-        )
+    if search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"):
+        yield '<p class="note">This search ranks by its monitor; best settings are ranked by their score.</p>'
     if search.command:
         yield command(search.command)
     yield legend(SIGNS)
@@ -97,9 +98,7 @@ def _range(space: object) -> str:
     """A range of a search, log:1e-6:1 or a list of choices, in words."""
     if isinstance(space, list):
         return f"among {', '.join(map(str, space))}"
-    kind, _, ends = str(space).partition(":")
-    low, _, high = ends.partition(":")
-    return f"from {low} to {high}{' by its logarithm' if kind == 'log' else ''}"
+    return str(Range.read(space) or space)
 
 
 def _drawn(panels: Sequence[Panel], name: str, title: str, pictures: Path) -> str:
@@ -166,8 +165,8 @@ def _all(experiment: Experiment) -> str:
         "gap": lambda s: s.gap,
         "val task loss": lambda s: s.last("val/task_loss"),
         f"test {shown}": lambda s: s.last(f"test/{score}"),
-        "zeros": lambda s: spread(entry.zeros for entry in s.entries),
-        "norm": lambda s: spread(entry.norm for entry in s.entries),
+        "zeros": lambda s: s.over(lambda record: record.regularized.sparsity),
+        "norm": lambda s: s.over(lambda record: record.regularized.norm),
     }
     values = {title: [value(s) for s in experiment.settings] for title, value in columns.items()}
     values = {title: column for title, column in values.items() if any(v is not None for v in column)}

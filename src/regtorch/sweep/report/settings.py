@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from regtorch.sweep.overrides import measured, parse
-from regtorch.sweep.report.entry import Entry, telling
-from regtorch.sweep.results import Run, Spread, spread
-from regtorch.training import program
-from regtorch.training.outputs import score_of
+from regtorch.app.record.command import command
+from regtorch.app.record.overrides import measured, relevant, without
+from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of
+from regtorch.app.record.run import RunRecord
+from regtorch.app.record.spread import Spread, spread
+from regtorch.sweep.report.entry import Entry
+from regtorch.sweep.results import Run
 
 __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 
@@ -49,6 +51,10 @@ class Setting:
         """A metric after the last epoch."""
         return spread(run.final(metric) for run in self.runs)
 
+    def over(self, value: Callable[[RunRecord], float | None]) -> Spread | None:
+        """A number of the runs' records."""
+        return spread(value(run.record) for run in self.runs)
+
     @cached_property
     def gap(self) -> Spread | None:
         """By how much the score of training is above that of validation, after the last epoch."""
@@ -61,19 +67,22 @@ class Setting:
         """What runs it again, with all its seeds."""
         first = self.entries[0]
         left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # of no effect without a penalty
-        own = [text for text in telling(first.run.overrides) if next(iter(parse([text]))) not in left_out]
+        own = without(relevant(first.run.overrides), left_out)
         seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
         several = ["-m"] if len(seeds) > 1 else []
         of_a_search = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")]
-        own_configs = of_a_search or [str(text) for text in first.run.summary.get("own_configs") or ()]
+        own_configs = of_a_search or list(first.run.record.own_configs)
         of_seeds = [f"seed={','.join(seeds)}"] if seeds else []
-        return program.command("train", [*several, *own_configs, *own, *of_seeds])
+        return command("train", [*several, *own_configs, *own, *of_seeds])
 
-    @property
-    def order(self) -> tuple[float, float, str]:
-        """The best first, of equals that with the lower loss; one without a score last."""
-        score, loss = (p.mean if p is not None and p.count else math.inf for p in (self.ranked_by, self.loss))
-        return (-score if math.isfinite(score) else score), loss, self.label
+    @cached_property
+    def rank(self) -> Rank | None:
+        """What it is ranked by; None without a score."""
+        score, loss = self.ranked_by, self.loss
+        if score is None or not score.count:
+            return None
+        loss_mean = loss.mean if loss is not None and loss.count else math.inf
+        return Rank(self.score, score.mean, loss=loss_mean, strengths=self.entries[0].along)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Experiment:
     def score_name(self) -> str:
         """The score for the eye: R² and not r2."""
         stage, _, name = self.score.partition("/")
-        return f"{stage} {'R²' if name == 'r2' else name}"
+        return f"{stage} {label_of_metric(name)}"
 
 
 def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
@@ -122,7 +131,7 @@ def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
 
 
 def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
-    names = {name for entry in entries for name in entry.run.summary["final"]}
+    names = {name for entry in entries for name in entry.run.record.final}
     name = score_of(dict.fromkeys(names))
     score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
     groups: dict[tuple[tuple[str, str], ...], dict[object, Entry]] = {}
@@ -136,15 +145,17 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
     differing = [key for key in keys if len({dict(values).get(key) for values in groups}) > 1]
     settings = []
     for values, group in groups.items():
-        ordered = sorted(group.values(), key=lambda e: (e.seed or 0, e.name))
+        of_seeds = sorted(group.values(), key=lambda e: (e.seed or 0, e.name))
         label = (
             label_of(dict(values), differing)
             if differing
-            else label_of(given := measured(ordered[0].run.overrides), list(given))
+            else label_of(given := measured(of_seeds[0].run.overrides), list(given))
         )
-        settings.append(Setting(label, ordered, score))
+        settings.append(Setting(label, of_seeds, score))
     kept = sum(len(setting.entries) for setting in settings)
-    return Experiment(net, data, score, sorted(settings, key=lambda s: s.order), len(entries) - kept)
+    return Experiment(
+        net, data, score, ordered(sorted(settings, key=lambda s: s.label), lambda s: s.rank), len(entries) - kept
+    )
 
 
 def _filled(entries: Sequence[Entry]) -> list[Entry]:

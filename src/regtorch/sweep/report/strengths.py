@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from regtorch.app.record.axes import STRENGTHS
+from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.spread import Spread, spread
 from regtorch.sweep.drawing import line, tidy
-from regtorch.sweep.report.entry import AXES, Entry
+from regtorch.sweep.report.entry import Entry
 from regtorch.sweep.report.panel import FAINT, LOOKS, Panel
 from regtorch.sweep.report.settings import Experiment, label_of
-from regtorch.sweep.results import Spread, spread
 from regtorch.sweep.scale import Scale
 
 __all__ = ["Strengths", "strengths_of", "unset"]
@@ -57,7 +59,7 @@ class _Line:
 def strengths_of(experiment: Experiment) -> Iterator[Strengths]:
     """The plots along each axis on which some line has more than one place. A search's trials are shown with it."""
     entries = [entry for s in experiment.settings for entry in s.entries if not entry.searched]
-    for axis in AXES:
+    for axis in STRENGTHS:
         lines = _lines(axis, entries, experiment.score)
         if any(len(line.points) > 1 for line in lines):
             name = experiment.score.partition("/")[2]
@@ -78,7 +80,7 @@ def _lines(axis: str, entries: Sequence[Entry], score: str) -> list[_Line]:
     keys = [key for key in keys if len({values.get(key) for values in others}) > 1]
     found: dict[str, tuple[str, dict[float, list[Entry]], list[Entry]]] = {}
     for entry, values in zip(entries, others, strict=True):
-        family = label_of(values, [key for key in keys if key not in AXES])
+        family = label_of(values, [key for key in keys if key not in STRENGTHS])
         _, points, flat = found.setdefault(label_of(values, keys), (family, {}, []))
         place = entry.along.get(axis)
         (flat if place is None else points.setdefault(place, [])).append(entry)
@@ -106,8 +108,8 @@ def _best_of_families(lines: Sequence[_Line]) -> list[_Line]:
 
 
 def _panels(axis: str, lines: Sequence[_Line], name: str) -> Iterator[Panel | None]:
-    label = "R²" if name == "r2" else name
-    scale = Scale((place for line in lines for place in line.points), log=axis == "reg.lam")
+    label = label_of_metric(name)
+    scale = Scale((place for line in lines for place in line.points), log=STRENGTHS[axis].log)
 
     def last(stage: str) -> Value:
         return lambda entry: entry.run.final(f"{stage}/{name}")
@@ -119,14 +121,24 @@ def _panels(axis: str, lines: Sequence[_Line], name: str) -> Iterator[Panel | No
     title = f"{label[:1].upper()}{label[1:]}"
     yield _panel(axis, scale, lines, f"{title}: val (solid), train (dashed)", label, last("val"), last("train"))
     yield _panel(axis, scale, lines, f"Gap: train − val {label}", "gap", gap, zero=True)
-    yield _panel(axis, scale, lines, "Norm of the regularized weights", "‖w‖₂", lambda entry: entry.norm)
-    shares = [entry.zeros or 0.0 for of_one in lines for of in of_one.points.values() for entry in of]
+    yield _panel(axis, scale, lines, "Norm of the regularized weights", "‖w‖₂", _norm)
+    shares = [
+        entry.run.record.regularized.sparsity or 0.0
+        for of_one in lines
+        for of in of_one.points.values()
+        for entry in of
+    ]
     if max(shares, default=0.0) >= _FEW:
         yield _panel(axis, scale, lines, "Exact zeros among them", "%", _percent, lowest=0.0)
 
 
+def _norm(entry: Entry) -> float | None:
+    return entry.run.record.regularized.norm
+
+
 def _percent(entry: Entry) -> float | None:
-    return None if entry.zeros is None else 100 * entry.zeros
+    share = entry.run.record.regularized.sparsity
+    return None if share is None else 100 * share
 
 
 def _panel(
@@ -164,7 +176,7 @@ def _panel(
                 line(axes, None, {scale.at(place): point for place, point in under.items()}, colour, "--", "")
         if zero:
             axes.axhline(0, color=FAINT, linewidth=0.8)
-        axes.set(xlabel=f"{AXES[axis]} ({axis})", ylabel=ylabel)
+        axes.set(xlabel=f"{STRENGTHS[axis].label} ({axis})", ylabel=ylabel)
         tidy(axes)
         scale.apply(axes)
         if lowest is not None:

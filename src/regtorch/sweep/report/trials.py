@@ -7,9 +7,10 @@ from itertools import accumulate
 from textwrap import shorten
 from typing import Any
 
+from regtorch.app.record.json_file import number
+from regtorch.app.record.ranges import Range
 from regtorch.sweep.drawing import tidy
 from regtorch.sweep.report.curves import log_if_far
-from regtorch.sweep.report.entry import number
 from regtorch.sweep.report.panel import FAINT, LOOKS, Panel, plain
 from regtorch.sweep.report.read_search import Search, Trial
 
@@ -84,7 +85,8 @@ def _importance(search: Search) -> Panel:
 def _along(search: Search, key: str) -> Panel:
     space = search.space[key]
     choices = [str(choice) for choice in space] if isinstance(space, list) else None
-    log = isinstance(space, str) and space.startswith("log:")
+    found_range = Range.read(space)
+    log = found_range is not None and found_range.log
     winner = search.best
     assert winner is not None
 

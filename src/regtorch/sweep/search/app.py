@@ -76,16 +76,17 @@ def _run(cfg: DictConfig, conf: Path) -> None:
 
 def _check(plan: Plan, conf: Path) -> None:
     """Compose what trials will, so that what cannot be fails now, and not trial by trial."""
+    from regtorch.app.record.overrides import chosen
     from regtorch.sweep.checkup.compose import composed
-    from regtorch.sweep.search.space import examples, overrides_of
+    from regtorch.sweep.search.space import examples
     from regtorch.training.unread import acts_on_outputs
 
     for parameters in examples(plan.space):
-        chosen = overrides_of(parameters)
+        given = chosen(parameters)
         try:
-            cfg, choices = composed(conf, [*plan.overrides, *chosen])
+            cfg, choices = composed(conf, [*plan.overrides, *given])
         except HydraException as error:
-            raise RunError(f"no trial can be made of {' '.join(chosen)}: {usage(error) or message(error)}") from error
+            raise RunError(f"no trial can be made of {' '.join(given)}: {usage(error) or message(error)}") from error
         if "reg.select" in parameters and acts_on_outputs(cfg):
             raise RunError(f"search.select: reg={choices['reg']} acts on outputs and selects no weights; leave it out")
 

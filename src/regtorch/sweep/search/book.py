@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from regtorch.app.record.ranking import Rank, ordered
 from regtorch.sweep.search.plan import Plan
 from regtorch.sweep.search.space import distributions
 from regtorch.sweep.search.storage import Store, requeue
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-__all__ = ["REASON", "Book"]
+__all__ = ["LOSS", "REASON", "Book"]
 
-_PLAN, REASON = "regtorch", "reason"  # attributes of the study, and of a failed trial
+_PLAN, REASON, LOSS = "regtorch", "reason", "loss"  # attributes of the study, of a failed trial, of a complete one
 _PATIENCE = 5  # seconds from a study's creation until its plan is there
 
 
@@ -179,11 +181,17 @@ class Book:
 
     def best(self) -> FrozenTrial | None:
         """The best complete trial."""
-        from optuna.trial import TrialState
+        return next(iter(self.complete()), None)
 
-        done = [t for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
-        sign = -1 if self.plan.maximize else 1
-        return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+    def complete(self) -> list[FrozenTrial]:
+        """The complete trials, the best first."""
+        return ordered([t for t in self.trials() if t.state.name == "COMPLETE" and t.value is not None], self._rank)
+
+    def _rank(self, trial: FrozenTrial) -> Rank | None:
+        if trial.value is None:
+            return None
+        loss = trial.user_attrs.get(LOSS, math.inf)
+        return Rank.of_trial(self.plan.monitor, trial.value, self.plan.maximize, loss, trial.params)
 
 
 def _plan_of(study: Study) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.random import SeedSequence
 from omegaconf import DictConfig
 
-from regtorch.sweep.search.space import Range, read_space
+from regtorch.app.record.overrides import key_of
+from regtorch.sweep.search.space import Choice, read_space
 from regtorch.training.errors import RunError, nearest
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Plan:
     Attributes:
         overrides: of train.py, for every trial.
         space: what is chosen, by key.
-        monitor: the metric whose best epoch counts.
+        monitor: the metric whose best epoch counts; val/score is the task's score.
         maximize: whether more of it is better.
         sampler: tpe or random.
         pruner: median, hyperband or none.
@@ -40,7 +41,7 @@ class Plan:
     """
 
     overrides: Sequence[str]
-    space: Mapping[str, Range]
+    space: Mapping[str, Choice]
     monitor: str
     maximize: bool
     sampler: str
@@ -67,10 +68,12 @@ class Plan:
                 given, near = search[name], nearest(search[name], known)
                 raise RunError(f"search.{name}: expected {', '.join(known)}, received {given!r}{near}")
         if not isinstance(search.monitor, str) or not search.monitor.startswith(("val/", "train/")):
-            raise RunError(f"search.monitor: expected a metric such as val/task_loss, received {search.monitor!r}")
+            raise RunError(
+                f"search.monitor: expected a metric such as val/score or val/task_loss, received {search.monitor!r}"
+            )
         space = read_space(search)
         for key in space:
-            if given := [text for text in overrides if text.lstrip("+~").partition("=")[0] == key]:
+            if given := [text for text in overrides if key_of(text).lstrip("~") == key]:
                 raise RunError(f"{given[0]}: {key} is searched; leave it out, or take its range away (=null)")
         if search.pruner == "hyperband" and (cfg.trainer.max_epochs or 0) < 1:
             raise RunError(

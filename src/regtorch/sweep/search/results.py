@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regtorch.sweep.search.book import REASON, Book
-from regtorch.sweep.search.space import overrides_of
-from regtorch.training import program
+from regtorch.app.record.command import command
+from regtorch.app.record.files import SEARCH, TRIALS
+from regtorch.app.record.json_file import write_json
+from regtorch.app.record.overrides import chosen
+from regtorch.sweep.search.book import LOSS, REASON, Book
 from regtorch.training.errors import say
 from regtorch.training.whole import write_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-__all__ = ["RESULTS", "TRIALS", "command", "importance", "in_words", "print_results", "write_results"]
+__all__ = ["importance", "in_words", "print_results", "write_results"]
 
-RESULTS, TRIALS = "search.json", "trials.csv"
 _SHOWN = 5
 _ENOUGH = 8  # complete trials before parameters are compared
 
@@ -34,12 +34,12 @@ def in_words(trial: FrozenTrial, book: Book) -> str:
         result = f"pruned after {last} epoch{'s' * (last != 1)}, {book.plan.monitor} {trial.value or float('nan'):.4f}"
     else:
         result = f"failed: {trial.user_attrs.get(REASON, state)}"
-    return f"trial {trial.number}: {' '.join(overrides_of(trial.params))}: {result}"
+    return f"trial {trial.number}: {' '.join(chosen(trial.params))}: {result}"
 
 
-def command(trial: FrozenTrial, book: Book) -> str:
-    """What trains a trial's setting."""
-    return program.command("train", [*book.plan.overrides, *overrides_of(trial.params)])
+def command_of(trial: FrozenTrial, book: Book) -> str:
+    """How to train a trial's setting."""
+    return command("train", [*book.plan.overrides, *chosen(trial.params)])
 
 
 def importance(book: Book) -> dict[str, float]:
@@ -60,12 +60,12 @@ def write_results(book: Book, folder: Path) -> None:
         "name": book.study.study_name,
         "plan": book.plan.plain(),
         "counts": book.counts(),
-        "best": None if best is None else {**_row(best), "command": command(best, book)},
+        "best": None if best is None else {**_row(best), "command": command_of(best, book)},
         "importance": importance(book),
         "trials": rows,
     }
-    write_text(folder / RESULTS, json.dumps(written, indent=2) + "\n")
-    names = ["number", "state", "value", *book.plan.space, "seconds", "reason", "folder"]
+    write_json(folder / SEARCH, written)
+    names = ["number", "state", "value", "loss", *book.plan.space, "seconds", "reason", "folder"]
     table = io.StringIO()
     writer = csv.DictWriter(table, names, extrasaction="ignore")
     writer.writeheader()
@@ -79,6 +79,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.name.lower(),
         "value": trial.value if trial.state.name == "COMPLETE" else None,
+        "loss": trial.user_attrs.get(LOSS),
         "parameters": dict(trial.params),
         "by_epoch": {str(epoch): value for epoch, value in trial.intermediate_values.items()},
         "seconds": None if duration is None else round(duration.total_seconds(), 3),
@@ -91,9 +92,7 @@ def print_results(book: Book, folder: Path) -> None:
     """Print the best trials, what failed, and the command to go on with."""
     counts = book.counts()
     print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
-    sign = -1 if book.plan.maximize else 1
-    complete = [t for t in book.trials() if t.state.name == "COMPLETE" and t.value is not None]
-    for trial in sorted(complete, key=lambda t: sign * (t.value or 0.0))[:_SHOWN]:
+    for trial in book.complete()[:_SHOWN]:
         print(f"  {in_words(trial, book)}")
     reasons = {str(t.user_attrs[REASON]) for t in book.trials() if t.state.name == "FAIL"}
     for reason in sorted(reasons)[:_SHOWN]:
@@ -102,7 +101,7 @@ def print_results(book: Book, folder: Path) -> None:
         print(f"  {key} decides {share:.0%}")
     best = book.best()
     if best is not None:
-        print(f"train the best setting:\n  {command(best, book)}")
+        print(f"train the best setting:\n  {command_of(best, book)}")
     print(f"written to {folder}")
     if left := book.left():
         say(f"trials left: {left}; the same command goes on with them")

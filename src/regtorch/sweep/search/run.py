@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.record.files import ERROR
 from regtorch.sweep.search.book import Book
 from regtorch.sweep.search.results import in_words, print_results, write_results
 from regtorch.sweep.search.workers import Workers
 from regtorch.training.bar import make_bar
 from regtorch.training.ending import exposed, shielded
 from regtorch.training.errors import say
-from regtorch.training.outputs import ERROR
 
 __all__ = ["search"]
 

@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.record.axes import AXES, STRENGTHS
+from regtorch.app.record.ranges import Range
 from regtorch.training.errors import RunError
-from regtorch.training.quoting import quoted
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["KEYS", "Range", "distributions", "examples", "overrides_of", "read_space"]
+__all__ = ["Choice", "distributions", "examples", "read_space"]
 
-KEYS = {"lam": "reg.lam", "select": "reg.select", "rate": "reg.rate", "max_value": "constraint.max_value"}
+_KEYS = {name: AXES[name].key if name in AXES else f"reg.{name}" for name in ("lam", "select", "rate", "max_value")}
 """The keys of `search` that name a range, and what they choose; `search.also` has any others."""
 
-_BOUNDS = {"reg.lam": (0.0, math.inf), "reg.rate": (0.0, 1.0), "constraint.max_value": (0.0, math.inf)}
+Choice = str | list[Any]
+"""A range as a text, or a list to choose from."""
 
-Range = str | list[Any]
 
-
-def read_space(search: DictConfig) -> dict[str, Range]:
+def read_space(search: DictConfig) -> dict[str, Choice]:
     """The ranges that are given, by key of train.py's config.
 
     Raises:
         RunError: one is no range, or none is given.
     """
-    given = {key: (f"search.{name}", search[name]) for name, key in KEYS.items()}
+    given = {key: (f"search.{name}", search[name]) for name, key in _KEYS.items()}
     if not isinstance(search.also, DictConfig | None):
         form = "{optimizer.lr: 'log:1e-4:1e-1'}"
         raise RunError(f"search.also: expected ranges by key such as {form}, received {search.also!r}")
@@ -38,7 +38,7 @@ def read_space(search: DictConfig) -> dict[str, Range]:
     idle = [key for key in given if key == "out_dir" or key.startswith(("hydra.", "hydra/"))]
     if idle:
         raise RunError(f"search.also.{idle[0]}: it changes nothing that is trained; leave it out")
-    space: dict[str, Range] = {}
+    space: dict[str, Choice] = {}
     for key, (name, value) in given.items():
         if value is not None:
             plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
@@ -50,7 +50,7 @@ def read_space(search: DictConfig) -> dict[str, Range]:
     return space
 
 
-def distributions(space: Mapping[str, Range]) -> dict[str, BaseDistribution]:
+def distributions(space: Mapping[str, Choice]) -> dict[str, BaseDistribution]:
     """Optuna's distribution of each key."""
     return {key: _distribution(key, value) for key, value in space.items()}
 
@@ -64,14 +64,14 @@ def _distribution(name: str, value: Any) -> BaseDistribution:
         if not all(isinstance(choice, str | int | float | bool | None) for choice in value):
             raise RunError(f"{name}: expected words and numbers to choose from, received {value}")
         return CategoricalDistribution(value)
-    low, high, log = _range(name, value)
-    return FloatDistribution(low, high, log=log)
+    found = _range(name, value)
+    return FloatDistribution(found.first, found.last, log=found.log)
 
 
 def _check_bounds(name: str, key: str, distribution: BaseDistribution) -> None:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    low, high = _BOUNDS.get(key, (-math.inf, math.inf))
+    low, high = (0.0, STRENGTHS[key].most) if key in STRENGTHS else (-math.inf, math.inf)
     values: Iterable[Any] = ()
     if isinstance(distribution, FloatDistribution):
         values = (distribution.low, distribution.high)
@@ -83,56 +83,27 @@ def _check_bounds(name: str, key: str, distribution: BaseDistribution) -> None:
             raise RunError(f"{name}: expected numbers {expected}, received {value:g}")
 
 
-def _range(name: str, value: Any) -> tuple[float, float, bool]:
+def _range(name: str, value: Any) -> Range:
     expected = f"{name}: expected log:LOW:HIGH, lin:LOW:HIGH or a list of choices, received {value!r}"
-    parts = value.split(":") if isinstance(value, str) else []
-    if len(parts) != 3 or parts[0] not in ("log", "lin"):
+    found = Range.read(value)
+    if found is None or found.count is not None:
         raise RunError(expected)
-    try:
-        low, high = float(parts[1]), float(parts[2])
-    except ValueError:
-        raise RunError(expected) from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (found.finite and found.first < found.last):
         raise RunError(f"{expected}; LOW must be below HIGH, and both be finite")
-    if parts[0] == "log" and low <= 0:
+    if found.log and found.first <= 0:
         raise RunError(f"{expected}; a log range begins above 0 (a choice without penalty: reg=none)")
-    return low, high, parts[0] == "log"
+    return found
 
 
-def examples(space: Mapping[str, Range]) -> list[dict[str, Any]]:
+def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
     """Parameters of as many trials as it takes to have every word of a list once, and one of its numbers."""
     choices = {key: _unlike(key, value) for key, value in space.items()}
     count = max(map(len, choices.values()))
     return [{key: of_one[n % len(of_one)] for key, of_one in choices.items()} for n in range(count)]
 
 
-def _unlike(key: str, value: Range) -> list[Any]:
+def _unlike(key: str, value: Choice) -> list[Any]:
     if isinstance(value, str):
-        return [_range(key, value)[0]]
+        return [_range(key, value).first]
     words = [choice for choice in value if isinstance(choice, str)]
     return [*words, *[choice for choice in value if not isinstance(choice, str)][:1]]
-
-
-def overrides_of(parameters: Mapping[str, Any]) -> list[str]:
-    """Overrides of train.py that say what was chosen; numbers to four digits, which are also what is trained with."""
-    return [f"{key}={_said(value)}" for key, value in parameters.items()]
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value if _reads_as_itself(value) else quoted(value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _reads_as_itself(text: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        return OverridesParser.create().parse_override(f"key={text}").value() == text
-    except HydraException:
-        return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from regtorch.app.record.files import JOURNAL
 from regtorch.training.errors import RunError
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection, Engine
 
-__all__ = ["JOURNAL", "Store", "open_store", "requeue"]
+__all__ = ["Store", "open_store", "requeue"]
 
-JOURNAL = "journal.log"
 _AGAIN = "again"  # attribute of a trial that does another one again: the other's number
 _BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
 _BUSY = 60  # seconds that SQLite waits for its turn

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch import Trainer
 
+from regtorch.app.record.overrides import chosen, quoted
+from regtorch.app.record.ranking import named
 from regtorch.sweep.checkup.compose import composed
-from regtorch.sweep.search.book import Book
+from regtorch.sweep.search.book import LOSS, Book
 from regtorch.sweep.search.plan import Plan
-from regtorch.sweep.search.space import overrides_of
 from regtorch.training.ending import exposed, shielded
 from regtorch.training.epochs import EpochCallback
 from regtorch.training.errors import RunError, message
 from regtorch.training.job import train
 from regtorch.training.outputs import write_error
-from regtorch.training.quoting import quoted
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -34,13 +34,15 @@ class Report(EpochCallback):
 
     Attributes:
         best: the best value so far; None before the first.
+        loss: the task loss of the same epoch; infinite where it is not known.
     """
 
     def __init__(self, trial: Trial, monitor: str, maximize: bool) -> None:
         self.trial = trial
         self.monitor = monitor
-        self.pick: Callable[..., float] = max if maximize else min
+        self.sign = 1 if maximize else -1
         self.best: float | None = None
+        self.loss = math.inf
         self.logged: set[str] = set()
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
@@ -48,12 +50,14 @@ class Report(EpochCallback):
         from optuna import TrialPruned
 
         self.logged |= {name for name in metrics if not name.endswith("_step")}
-        if self.monitor not in metrics:
-            if self.monitor.partition("/")[0] in {name.partition("/")[0] for name in metrics}:
+        monitor = named(self.monitor, metrics)
+        if monitor not in metrics:
+            if monitor.partition("/")[0] in {name.partition("/")[0] for name in metrics}:
                 raise self.never_logged()
             return  # trainer.check_val_every_n_epoch leaves some without a validation
-        value = metrics[self.monitor]
-        self.best = value if self.best is None else self.pick(self.best, value)
+        value = metrics[monitor]
+        if self.best is None or self.sign * value > self.sign * self.best:
+            self.best, self.loss = value, metrics.get(f"{monitor.partition('/')[0]}/task_loss", math.inf)
         last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
         with shielded():
             self.trial.report(self.best, epoch)
@@ -112,17 +116,19 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     trial.set_user_attr("folder", str(folder))
     report = Report(trial, plan.monitor, plan.maximize)
-    chosen = [
-        *overrides_of(trial.params),
+    given = [
+        *chosen(trial.params),
         *(f"++callbacks.{name}=null" for name in _LEFT_OUT),
         f"out_dir={quoted(folder)}",
     ]
     try:
         with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
-            cfg, choices = composed(conf, [*plan.overrides, *chosen])
+            cfg, choices = composed(conf, [*plan.overrides, *given])
             train(cfg, folder, choices, sweep=True, callbacks=[report])
             if report.best is None:
                 raise report.never_logged()
+            if math.isfinite(report.loss):
+                trial.set_user_attr(LOSS, report.loss)
     except TrialPruned:
         raise
     except Exception as error:

@@ -13,9 +13,9 @@ from typing import Self
 
 import torch
 
+from regtorch.app.record.overrides import quoted
 from regtorch.sweep.search.book import Book
 from regtorch.training.program import own_process
-from regtorch.training.quoting import quoted
 
 __all__ = ["Workers", "command_of"]
 

@@ -1,0 +1,47 @@
+"""The axes along which settings differ: the strength of a penalty, the rate of dropout, a bound, and the seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["AXES", "STRENGTHS", "Axis"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        name: the short name, as `path.lams` and `search.lam` have it.
+        key: the key in the config of train.py.
+        label: the name in plots and headings.
+        most: the largest value allowed; the smallest is 0.
+        log: whether plots along it are logarithmic.
+    """
+
+    name: str
+    key: str
+    label: str
+    most: float = math.inf
+    log: bool = False
+
+    @property
+    def values_key(self) -> str:
+        """The key of path.py's config that lists its values."""
+        return f"path.{self.name}s"
+
+
+AXES = {
+    axis.name: axis
+    for axis in (
+        Axis("lam", "reg.lam", "strength λ", log=True),
+        Axis("rate", "reg.rate", "dropout rate", most=1.0),
+        Axis("max_value", "constraint.max_value", "max-norm bound"),
+        Axis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
+    )
+}
+"""By short name."""
+
+STRENGTHS = {axis.key: axis for axis in AXES.values() if axis.name != "seed"}
+"""Those that regularize, by key."""

@@ -1,0 +1,1 @@
+"""The measurements: a fault or a family of faults in each file."""

@@ -1,0 +1,143 @@
+"""Activations that carry no gradient: ReLUs that are zero for every sample, sigmoids at their bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.attempt import Attempt
+from regtorch.doctor.watch.idle_units import awake, redrawn
+from regtorch.doctor.watch.lower_rate import lower_rate
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.uses import NEAR, RELUS, Use
+
+__all__ = ["are_idle", "find"]
+
+_SEVERE, _WARNING = 0.9, 0.5
+_THROWN = 2.0  # spreads that the first step moves the inputs: ReLUs that die so do not come back
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A layer with units that are off, or sigmoids that are at their bounds."""
+
+    severity: Severity
+    before: Use
+    after: Use
+    moved: float
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """Which activations have died or saturated after some watched steps, and whether they were so before."""
+    for idle in _idle(obs):
+        yield _dead(obs, idle) if idle.after.kind in RELUS else _saturated(obs, idle)
+
+
+def are_idle(obs: Observed) -> bool:
+    """Whether there are such activations, whatever they cost."""
+    return any(True for _ in _idle(obs))
+
+
+def _idle(obs: Observed) -> Iterator[_Idle]:
+    looks = obs.with_rules.looks
+    if not looks:
+        return
+    before, second, last = looks[0].uses, looks[min(1, len(looks) - 1)].uses, looks[-1].uses
+    for key, use in last.items():
+        earlier = before.get(key, use)
+        moved = second[key].moved_from(earlier) if key in second else 0.0
+        if use.kind in RELUS:
+            severity = _severity(use.share, dying=use.share - earlier.share >= _WARNING and moved > _THROWN)
+        else:
+            severity = _severity(use.share)
+            if use.is_output and (looks[-1].loss < looks[0].loss or _is_right(obs)):
+                continue
+        if severity:
+            yield _Idle(severity, earlier, use, moved)
+
+
+def _severity(share: float, dying: bool = False) -> Severity | None:
+    return "severe" if share >= _SEVERE or dying else "warning" if share >= _WARNING else None
+
+
+def _is_right(obs: Observed) -> bool:
+    """Whether outputs from 0 to 1 are already what the targets are: a trained net is sure."""
+    output, y = obs.outputs[0], obs.subject.batches[0][1]
+    if not isinstance(output, Tensor) or output.numel() != y.numel():
+        return False
+    return float((output - y.reshape(output.shape)).abs().lt(0.5).float().mean()) >= _SEVERE
+
+
+def _dead(obs: Observed, idle: _Idle) -> Finding:
+    now, after, moved, severity = idle.before.share, idle.after.share, idle.moved, idle.severity
+    numbers = {"dead_now": now, "dead_after": after, "steps": obs.steps, "moved": moved}
+    change, remedy = "", Remedy("standardised inputs")
+    if now >= _WARNING:
+        why = f"{after:.0%} of the units of the ReLU behind it are zero for every sample looked at, and were so before "
+        why += f"training ({now:.0%}): no gradient passes through them"
+    else:
+        why = f"{after:.0%} of the units of the ReLU behind it became zero for every sample within {obs.steps} steps "
+        why += f"({now:.0%} before); the first step moved what goes in by {fmt(moved, '.2g')} of its deviations"
+    measured = awake(obs, idle.before) if now >= _WARNING or severity == "warning" else None
+    if measured is not None:
+        numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
+        why += f". The loss comes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and with the "
+        why += f"units on that are off at first to {measured.with_all:.3g}"
+    if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
+        severity, remedy = "info", None
+        change = "Nothing where the loss goes on falling; a smaller learning rate keeps more on."
+    elif measured is not None and not measured.in_the_way:
+        why += ": they do not stand in the way"
+        severity, remedy = "info", None
+        change = "Nothing; standardised inputs (mean 0, not all positive) keep more units on."
+    elif now >= _WARNING:
+        change = redrawn(obs, idle.after.layer, idle.after.kind) or (
+            "Look for what keeps the units off: biases far below 0, or inputs that are all of one sign."
+        )
+    else:
+        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        remedy = remedy if lower is None else replace(lower, also=remedy)
+        change = f"Lower the learning rate{to}; and standardise the inputs (mean 0, not all positive)."
+    return Finding(
+        "dead_relus",
+        idle.after.layer or "inputs",
+        severity,
+        numbers,
+        why=f"{why}.",
+        change=change,
+        remedy=remedy,
+        blame=after,
+    )
+
+
+def _saturated(obs: Observed, idle: _Idle) -> Finding:
+    now, after, moved = idle.before.share, idle.after.share, idle.moved
+    remedy: Remedy | None = Remedy("standardised inputs")
+    if now >= _WARNING:
+        change = redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and draw smaller weights."
+    else:
+        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
+        remedy = lower or remedy
+        change = f"Lower the learning rate{to}."
+    return Finding(
+        "saturated_sigmoids",
+        idle.after.layer or "inputs",
+        idle.severity,
+        {"saturated_now": now, "saturated_after": after, "steps": obs.steps, "moved": moved},
+        why=f"{after:.0%} of what the sigmoid or tanh behind it puts out lie within {NEAR:g} of the bounds "
+        f"after {obs.steps} steps ({now:.0%} before), where its slope is next to 0 and stops the gradient.",
+        change=change,
+        remedy=remedy,
+        blame=after,
+    )
+
+
+def _is_idle(found: Attempt, idle: _Idle) -> bool:
+    looks = found.watched.looks if found.watched is not None else ()
+    use = looks[-1].uses.get((idle.after.layer, idle.after.kind)) if looks else None
+    return use is None or use.share >= _WARNING

@@ -1,0 +1,300 @@
+"""A head that does not suit its loss, told by what net and loss do and not by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import e, inf, log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure.constant_output import same_for_all
+from regtorch.doctor.measure.label_form import with_targets
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.watch.bounds import Bounds, bounds_of
+from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
+from regtorch.doctor.watch.observed import Observed, joined
+from regtorch.doctor.watch.restored import restored
+
+__all__ = ["find", "floor"]
+
+_SUM = 1e-3  # a softmax's rows sum to 1 within this
+_OUTSIDE = 0.01  # share of targets that a bounded head may miss, as outliers
+_CHANCE = 0.02  # relative distance of a loss from ln C
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """Findings about the head; none where the outputs are no one floating point tensor a batch."""
+    yield from _against_the_loss(obs)
+    yield from _chance(obs)
+
+
+def _against_the_loss(obs: Observed) -> Iterator[Finding]:
+    outputs, targets = joined(obs.outputs), obs.targets
+    if outputs is None or targets is None or not outputs.numel() or not outputs.is_floating_point():
+        return
+    if not bool(torch.isfinite(outputs).all()):
+        return
+    yield from _of_likelihoods(obs, outputs)
+    yield from _sign(obs)
+    bounds = bounds_of(obs)
+    if obs.loss.task == "classes":
+        yield from _of_classes(obs, outputs, bounds)
+    elif obs.loss.task == "binary":
+        yield from _of_binary(obs, bounds)
+    elif obs.loss.task == "numbers" and bounds:
+        yield from _of_numbers(obs, targets, bounds)
+    if obs.loss.broadcasts:
+        yield _broadcast(obs, outputs, targets)
+    yield from same_for_all(obs, outputs, targets)
+
+
+# Classes
+
+
+def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterator[Finding]:
+    rows = outputs.float().sum(1)
+    off = float((rows - 1).abs().max())
+    of_logs = float((outputs.float().exp().sum(1) - 1).abs().max())
+    if bool((outputs >= 0).all()) and off < _SUM:
+        yield Finding(
+            "softmax_before_cross_entropy",
+            "head",
+            "severe",
+            {"largest_distance_of_row_sum_from_1": off, "smallest": float(outputs.min())},
+            why="The net puts out probabilities, and the loss takes a softmax of them again: "
+            f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients fade.",
+            change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
+            remedy=Remedy("no last activation"),
+            blame=100,
+        )
+    elif of_logs < _SUM:
+        yield Finding(
+            "log_softmax_before_cross_entropy",
+            "head",
+            "info",
+            {"largest_distance_of_exp_row_sum_from_1": of_logs},
+            why="The net puts out logarithms of probabilities, and the loss takes a log-softmax of them again, which "
+            "changes nothing and costs time.",
+            change="Nothing; logits in place of logarithms of probabilities save the time.",
+            blame=1,
+        )
+    elif bounds and bounds[1] == inf:
+        yield _without_sign(
+            obs, "warning", "half of what tells classes apart is cut off, and a unit that is off gets no gradient"
+        )
+    elif bounds and (dims := _softmax_dims(obs.outputs[0])):
+        yield Finding(
+            "softmax_over_wrong_dim",
+            "head",
+            "severe",
+            {"dim": dims[0]},
+            why=f"The outputs sum to 1 over dim {dims[0]}, where classes are not: a softmax sets "
+            f"{'samples' if dims[0] == 0 else 'places'} against each other, and the loss takes its own over dim 1.",
+            change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
+            remedy=Remedy("no last activation"),
+            blame=100,
+        )
+    elif bounds:
+        low, high = bounds
+        name = "sigmoid" if low == 0 else "tanh"
+        yield Finding(
+            f"{name}_before_cross_entropy",
+            "head",
+            "severe",
+            {"low": low, "high": high, "smallest": float(outputs.min()), "largest": float(outputs.max())},
+            why=f"The outputs cannot leave [{low:g}, {high:g}], whatever the last layer's weights, and the loss takes "
+            f"them for logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
+            change=_without_activation(obs, f"Let the net return logits: leave the {name} behind the last layer out"),
+            remedy=Remedy("no last activation"),
+            blame=100,
+        )
+
+
+def _softmax_dims(output: Tensor) -> list[int]:
+    """The dims but that of the classes over which the outputs are positive and sum to 1."""
+    off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
+    return [dim for dim in off if off[dim] < _SUM and output.shape[dim] > 1 and bool((output >= 0).all())]
+
+
+def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
+    """Outputs of which the loss expects that they are log-probabilities, and that are not."""
+    if not obs.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
+        return
+    loss = obs.subject.loss_fn
+    off = float((outputs.float().sum(1) - 1).abs().max())
+    probabilities = off < _SUM and bool((outputs >= 0).all())
+    yield Finding(
+        "nll_without_log_softmax",
+        "head",
+        "warning" if probabilities else "severe",
+        {"smallest": float(outputs.min()), "largest": float(outputs.max())},
+        why="The loss is minus the output of the right class, which is made for log-probabilities: "
+        + (
+            "of probabilities it gives hardly a gradient where the net is wrong."
+            if probabilities
+            else "of other numbers it falls without end, whatever the other classes get."
+        ),
+        change=_with_loss(
+            obs,
+            "Return the log-softmax over dim 1 in place of the softmax"
+            if probabilities
+            else "Give the outputs to cross entropy as logits, or return their log-softmax over dim 1",
+            (lambda output, target: loss(output.clamp_min(1e-12).log(), target))
+            if probabilities
+            else (lambda output, target: loss(output.log_softmax(1), target)),
+        ),
+        blame=100,
+    )
+
+
+def _sign(obs: Observed) -> Iterator[Finding]:
+    groups = () if obs.subject.optimizer is None else obs.subject.optimizer.param_groups
+    loss, maximized = obs.subject.loss_fn, any(group.get("maximize") for group in groups)
+    if obs.loss.cross_entropy_sign == (1 if maximized else -1):
+        yield Finding(
+            "loss_sign",
+            "optimizer" if maximized else "loss",
+            "severe",
+            {"sign": obs.loss.cross_entropy_sign},
+            why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
+            if maximized
+            else "The loss is minus the cross entropy: every step makes the right class less likely.",
+            change="Leave `maximize` out."
+            if maximized
+            else _with_loss(obs, "Leave the minus out", lambda output, target: -loss(output, target)),
+            remedy=Remedy("maximize", value=False) if maximized else None,
+            blame=1000,
+        )
+
+
+def floor(classes: int, gap: float = 1.0) -> float:
+    """The smallest cross entropy where one logit is at most `gap` above the others."""
+    return log(1 + (classes - 1) * e**-gap)
+
+
+def _chance(obs: Observed) -> Iterator[Finding]:
+    """`loss_at_chance`: a state, not a fault."""
+    outputs, targets = joined(obs.outputs), obs.targets
+    if outputs is None or targets is None or obs.loss.task != "classes":
+        return
+    if bool(((targets < 0) | (targets >= outputs.shape[1])).any()):
+        return  # the loss refuses or ignores some
+    losses = [float(obs.subject.task_loss(o, y)) for o, (_, y) in zip(obs.outputs, obs.subject.batches, strict=False)]
+    loss, guessed = sum(losses) / len(losses), log(outputs.shape[1])
+    if abs(loss / guessed - 1) < _CHANCE:
+        yield Finding(
+            "loss_at_chance",
+            "loss",
+            "info",
+            {"loss": loss, "chance": guessed, "samples": len(targets)},
+            why=f"The loss of {loss:.3f} is what guessing among {outputs.shape[1]} classes gives, "
+            f"ln({outputs.shape[1]}) = {guessed:.3f}, as an untrained net does.",
+            change="Nothing before training; after it, the other findings say why nothing was learnt.",
+        )
+
+
+def _without_activation(obs: Observed, advice: str) -> str:
+    """An advice to leave the last activation out, tried where it is one that can be left out from here."""
+    with restored(obs.subject.model), torch.no_grad():
+        kind = last_activation(lambda: obs.subject.output(0))
+    return f"{advice} ({attempt(obs.subject, without_last_activation).summary})." if kind else f"{advice}."
+
+
+def _with_loss(obs: Observed, advice: str, loss: Callable[[Any, Tensor], Tensor]) -> str:
+    return f"{advice} ({attempt(replace(obs.subject, loss_fn=loss)).summary})."
+
+
+def _without_sign(obs: Observed, severity: Severity, harm: str) -> Finding:
+    return Finding(
+        "nonnegative_logits",
+        "head",
+        severity,
+        {"low": 0.0},
+        why="The outputs cannot fall below 0, whatever the last layer's weights, and the loss takes them for logits: "
+        f"{harm}.",
+        change=_without_activation(obs, "Let the net return logits: leave the ReLU behind the last layer out"),
+        remedy=Remedy("no last activation"),
+        blame=100,
+    )
+
+
+# Logits of yes or no, and numbers
+
+
+def _of_binary(obs: Observed, bounds: Bounds | None) -> Iterator[Finding]:
+    if bounds is None or not obs.loss.takes_logits:
+        return
+    low, high = bounds
+    if high == inf:
+        yield _without_sign(obs, "severe", "no probability can fall below 0.5")
+    else:
+        name = "sigmoid" if low == 0 else "tanh"
+        yield Finding(
+            f"{name}_before_bce_with_logits",
+            "head",
+            "severe",
+            {"low": low, "high": high},
+            why=f"The outputs cannot leave [{low:g}, {high:g}], and the loss takes a sigmoid of them again: all its "
+            f"probabilities lie in [{1 / (1 + e**-low):.2f}, {1 / (1 + e**-high):.2f}].",
+            change=_without_activation(
+                obs, f"Take the loss that expects probabilities, or leave the {name} behind the last layer out"
+            ),
+            remedy=Remedy("no last activation"),
+            blame=100,
+        )
+
+
+def _broadcast(obs: Observed, outputs: Tensor, targets: Tensor) -> Finding:
+    alike = with_targets(obs, lambda y: y.reshape(obs.outputs[0].shape))
+    shapes = [f"(N{''.join(f', {n}' for n in t.shape[1:])})" for t in (outputs, targets)]
+    return Finding(
+        "target_broadcast",
+        "targets",
+        "severe",
+        {"output_dims": outputs.ndim, "target_dims": targets.ndim},
+        why=f"Outputs are {shapes[0]} and targets {shapes[1]}: the loss sets every output against every target of the "
+        "batch, and the best that a net can do is their mean.",
+        change=f"Give both one shape: `target.view_as(output)` ({alike.summary}).",
+        blame=1000,
+    )
+
+
+def _of_numbers(obs: Observed, targets: Tensor, bounds: Bounds) -> Iterator[Finding]:
+    low, high = bounds
+    outside = float(((targets < low) | (targets > high)).float().mean())
+    numbers = {
+        "low": low,
+        "high": high,
+        "share_outside": outside,
+        "smallest_target": float(targets.min()),
+        "largest_target": float(targets.max()),
+    }
+    reach = f"leave [{low:g}, {high:g}]" if high < inf else "fall below 0"
+    if outside > _OUTSIDE:
+        yield Finding(
+            "target_outside_head",
+            "head",
+            "severe",
+            numbers,
+            why=f"The outputs cannot {reach}, and {outside:.0%} of the targets lie outside.",
+            change=_without_activation(obs, "Scale the targets into the head's range, or take a linear head"),
+            remedy=Remedy("no last activation"),
+            blame=100 * outside,
+        )
+    elif high < inf and not obs.loss.needs_probabilities:
+        yield Finding(
+            "bounded_head",
+            "head",
+            "warning",
+            numbers,
+            why=f"The head keeps the outputs in [{low:g}, {high:g}]: the targets lie there, but its gradient fades "
+            "towards both ends.",
+            change=_without_activation(obs, "Take a linear head, as is usual for a regression"),
+            remedy=Remedy("no last activation"),
+        )

@@ -1,0 +1,172 @@
+"""Labels of classes that a net cannot learn from: one class, wrong numbers, wrong form, or unrelated to the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+import torch
+from torch import Tensor
+
+from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
+from regtorch.doctor.watch.observed import NOT_FINITE, Observed, joined
+from regtorch.doctor.watch.probe import FLAT, correlation, standardised
+
+__all__ = ["find"]
+
+_ENOUGH = 32  # samples from which one class says something
+_MOST = 0.9  # share of one class from which accuracy says little
+_FAR = 1e3  # of the outputs' size, from which targets are hard to reach
+
+# The probe
+_PROBED = 200, 1024  # samples: at least, and at most where it should find what there is
+_RARE = 40  # samples outside the most frequent class
+_COLUMNS = 16  # numbers in a target up to which it is asked for them
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """Findings about the targets; none where they, or the outputs, are no tensors of one form."""
+    targets, output = obs.targets, obs.outputs[0]
+    if targets is None or not isinstance(output, Tensor) or not output.is_floating_point() or not obs.loss.uses_targets:
+        return
+    if targets.is_floating_point() and (bad := int((~torch.isfinite(targets)).sum())):
+        yield _not_finite(obs, bad, targets)
+        return
+    if is_one_hot(targets, output):
+        yield from one_hot(obs)
+        return
+    is_index = not targets.is_floating_point() and output.ndim > 1 and targets.shape[1:] == output.shape[2:]
+    wrong = list(range_of(obs, targets, output.shape[1])) if is_index and output.shape[1] > 1 else []
+    yield from wrong or form_of(obs)
+    if wrong:
+        return
+    if obs.loss.task == "classes" or (obs.loss.task == "binary" and targets.numel() == len(targets)):
+        if targets.is_floating_point() and targets.ndim == output.ndim and obs.loss.task == "classes":
+            yield from _of_probabilities(obs, targets)
+            return
+        labels = targets.long().flatten()
+        yield from _shares(labels[labels != IGNORED])
+        if labels.numel() == len(targets):
+            yield from _unrelated(obs, labels, _one_column_a_class(labels), "labels")
+    elif obs.loss.task == "numbers":
+        yield from _scale(obs, targets)
+        if targets[:1].numel() <= _COLUMNS:
+            yield from _unrelated(obs, targets, standardised(targets.reshape(len(targets), -1).float()), "targets")
+
+
+def _of_probabilities(obs: Observed, targets: Tensor) -> Iterator[Finding]:
+    """Labels given as probabilities of the classes: smoothed, mixed, or another net's."""
+    if targets.ndim > 2:
+        return
+    if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed classes, of which each has its row
+        yield from _shares(targets.argmax(1))
+    yield from _unrelated(obs, targets, targets.float(), "labels")
+
+
+def _not_finite(obs: Observed, bad: int, targets: Tensor) -> Finding:
+    finite = [bool(torch.isfinite(y).all()) for _, y in obs.subject.batches]
+    harmless = all(obs.is_finite_on(n) for n in [n for n, is_finite in enumerate(finite) if not is_finite][:NOT_FINITE])
+    return Finding(
+        "target_not_finite",
+        "targets",
+        "info" if harmless else "severe",
+        {"not_finite": bad, "share": bad / targets.numel()},
+        why=f"{bad} of {targets.numel()} target numbers are NaN or infinite: "
+        + ("the loss leaves them out." if harmless else "the loss and then all weights become so too."),
+        change="Nothing where they stand for what is missing."
+        if harmless
+        else "Leave samples without a target out, and look for divisions by 0 and logarithms of 0.",
+        blame=1e6,
+    )
+
+
+def _scale(obs: Observed, targets: Tensor) -> Iterator[Finding]:
+    outputs = joined(obs.outputs)
+    sizes = [float(t.double().square().mean().sqrt()) for t in (outputs, targets) if t is not None]
+    if len(sizes) == 2 and sizes[1] > _FAR * max(sizes[0], 1.0):
+        spread, mean = torch.std_mean(targets.double(), correction=0)
+        standard = with_targets(obs, lambda y: ((y - mean) / spread).to(y.dtype) if spread else y - mean)
+        yield Finding(
+            "target_scale",
+            "targets",
+            "warning",
+            {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
+            why=f"The targets' root mean square is {fmt(sizes[1])} and the outputs' {fmt(sizes[0])}: gradients are "
+            "as large, or, where the optimizer divides by their size, the way there takes very many steps.",
+            change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end "
+            f"({standard.summary}).",
+            blame=sizes[1],
+        )
+
+
+# Shares
+
+
+def _shares(labels: Tensor) -> Iterator[Finding]:
+    if len(labels) < _ENOUGH:
+        return
+    classes, counts = labels.unique(return_counts=True)
+    most = int(counts.argmax())
+    share = float(counts[most]) / len(labels)
+    numbers = {"class": int(classes[most]), "share": share, "samples": len(labels)}
+    if len(classes) == 1:
+        yield Finding(
+            "one_class",
+            "labels",
+            "severe",
+            numbers,
+            why=f"All {len(labels)} labels examined are of class {int(classes[0])}: the net learns to say that always.",
+            change="Shuffle the training set, or look at how its labels are read.",
+            blame=1e3,
+        )
+    elif share > _MOST:
+        yield Finding(
+            "imbalance",
+            "labels",
+            "warning",
+            numbers,
+            why=f"{share:.0%} of the labels are of class {int(classes[most])}: saying that always is right as often.",
+            change="Weigh the classes in the loss or sample them evenly, and judge by a score for each class.",
+            blame=share,
+        )
+
+
+# Relation to the inputs
+
+
+def _one_column_a_class(labels: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).float()
+
+
+def _unrelated(obs: Observed, targets: Tensor, columns: Tensor, where: str) -> Iterator[Finding]:
+    x = obs.inputs
+    taken = obs.taken_in
+    if x is None or not x.is_floating_point() or x.ndim < 2 or (taken is not None and not taken.is_floating_point()):
+        return  # numbers of words or the like, however they are written
+    flat = x.ndim == 2 and x.shape[1] <= FLAT
+    most = min(len(x), len(targets), _PROBED[1] if flat else _PROBED[0])
+    kept = (targets[:most].reshape(most, -1)[:, 0] != IGNORED).nonzero().flatten()
+    x, columns = x[kept].flatten(1), columns[kept]
+    if where == "labels":  # of a class that has one sample nothing can be held out
+        several = columns[:, columns.sum(0) > 1].any(1)
+        x, columns = x[several], columns[several]
+    # Of two classes of which one is rare a few samples say nothing.
+    rare = len(x) - float(columns.sum(0).max()) if where == "labels" else inf
+    if len(x) < _PROBED[0] or rare < _RARE or not bool(columns.std(0).any()) or not bool(torch.isfinite(x).all()):
+        return
+    true, level = correlation(x.cpu(), columns.cpu())
+    if true > level:
+        return
+    yield Finding(
+        "labels_unrelated",
+        where,
+        ("severe" if where == "labels" else "warning") if flat else "info",  # a curve is hard to see in few samples
+        {"correlation": true, "correlation_of_shuffled": level, "samples": len(x)},
+        why=f"A small probe finds nothing in the inputs that tells of the labels: on held-out samples its correlation "
+        f"is {true:.3f}, and with shuffled labels up to {level:.3f}."
+        + ("" if flat else " Inputs of this kind may be too hard for it."),
+        change="Look whether inputs and labels are still in the same order"
+        + (" and whether the inputs hold what is asked for." if flat else "; otherwise nothing."),
+        blame=10,
+    )

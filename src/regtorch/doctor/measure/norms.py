@@ -1,0 +1,196 @@
+"""Batch norm: batches too small for it, what it makes useless, and which weights it hides the scale of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import prod
+from statistics import mode
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure.scope import acting_decays
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.watch.calls import calls, kept_inputs
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.scale import HIDDEN
+from regtorch.doctor.watch.subject import Subject
+from regtorch.weights import modules_of
+
+__all__ = ["find", "is_narrow"]
+
+_SMALL_BATCH = 4
+_FEW_FEATURES = 8
+_NOISY = 0.1  # of the units' own spread
+_LOOKED_AT = 16  # batches
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """What is wrong with batch norms, or about them."""
+    norms = _batch_norms(obs.subject.model)
+    if norms:
+        small = list(_small_batches(obs.subject, norms))
+        yield from small
+        if any(finding.numbers.get("refused") for finding in small):  # there is no forward pass in training mode
+            return
+        yield from _useless_biases(obs)
+        yield from _idle(obs)
+    yield from _hidden_scale(obs)
+
+
+def _batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """The batch norms of a net, by name."""
+    return {name: module for name, module in modules_of(model).items() if isinstance(module, _BatchNorm)}
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm)
+
+
+def _small_batches(subject: Subject, norms: dict[str, _BatchNorm]) -> Iterator[Finding]:
+    sizes = [y.shape[0] if y.ndim else 0 for _, y in subject.batches]
+    usual = mode(sizes)
+    if 1 in sizes:
+        seen = [call for call in calls(subject, sizes.index(1), training=False) if _is_batch_norm(call.module)]
+        refusing = [c.name for c in seen if c.input is not None and c.input.numel() == prod(c.input.shape[1:2])]
+        if refusing or usual == 1:
+            yield _batch_of_one(refusing, [call.name for call in seen], sizes)
+            return
+    if 1 < usual <= _SMALL_BATCH:
+        yield Finding(
+            "small_batch_norm",
+            ", ".join(norms),
+            "warning",
+            {"batch_size": usual},
+            why=f"Batch norm takes mean and variance from only {usual} samples, so each sample's output depends on "
+            "the few others that it happens to come with, and evaluation uses other statistics.",
+            change="Use batches of at least 16, or a norm that looks at one sample (LayerNorm, GroupNorm).",
+            remedy=Remedy("batch size", value=32),
+            blame=1 / usual,
+        )
+
+
+def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[int]) -> Finding:
+    ones = sizes.count(1)
+    numbers = {"batch_size": 1, "batches_of_one": ones, "batches": len(sizes), "refused": len(refusing)}
+    if refusing:
+        why = "Batch norm has one value a unit in a batch of one sample, and torch refuses to train on it."
+    else:
+        why = "In batches of one sample batch norm normalises each image alone, which removes its brightness and "
+        why += "contrast in training, while evaluation uses running statistics."
+    last = ones == 1 and len(sizes) > 1
+    return Finding(
+        "batch_of_one",
+        ", ".join(refusing or seen),
+        "severe",
+        numbers,
+        why=why,
+        change="Drop the incomplete last batch (drop_last=True)." if last else "Use batches of at least 16 samples.",
+        remedy=None if last else Remedy("batch size", value=32),
+        blame=ones / len(sizes),
+    )
+
+
+def _useless_biases(obs: Observed) -> Iterator[Finding]:
+    """A bias is useless where what its layer puts out is, untouched, what a batch norm takes in."""
+    useless: dict[str, int] = {}
+    modules = {call.name: call.module for call in obs.calls()}
+    for call in obs.calls():
+        before = modules.get(call.source) if call.source is not None else None
+        if _is_batch_norm(call.module) and isinstance(before, nn.Linear | _ConvNd) and before.bias is not None:
+            useless[f"{call.source}.bias"] = before.bias.numel()
+    if useless:
+        yield Finding(
+            "bias_before_norm",
+            ", ".join(useless),
+            "info",
+            {"layers": len(useless), "parameters": sum(useless.values())},
+            why="The batch norm behind the layer subtracts the mean, and the bias with it, so the bias learns nothing.",
+            change="Build the layer with bias=False, and penalise no bias there.",
+        )
+
+
+def _idle(obs: Observed) -> Iterator[Finding]:
+    """Batch norms on a few units, by the noise that the batches' statistics put on them."""
+    few = {call.name for call in obs.calls() if _is_batch_norm(call.module) and _is_narrow(call.input)}
+    if not few:
+        return
+    seen: dict[str, list[Tensor]] = {}
+    for number, (_, y) in enumerate(obs.subject.batches[:_LOOKED_AT]):
+        if y.ndim and y.shape[0] > 1:
+            for name, t in kept_inputs(obs.calls(number)).items():
+                if name in few:
+                    seen.setdefault(name, []).append(t.double())
+    for name, parts in seen.items():
+        if len(parts) < 2:
+            continue
+        spread = torch.cat(parts).std(0)
+        alive = spread > 0
+        noise = torch.stack([part.mean(0) for part in parts]).std(0)[alive] / spread[alive]
+        without = attempt(obs.subject, lambda _, n=name: _passing(obs, n))
+        numbers = {"units": parts[0].shape[1], "noise": float(noise.mean()) if alive.any() else 0.0}
+        yield Finding(
+            "norm_idle",
+            name,
+            "warning" if numbers["noise"] >= _NOISY else "info",
+            numbers,
+            why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
+            f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
+            change=f"Leave out the batch norm ({without.summary}), and standardise the inputs instead.",
+            remedy=Remedy("no batch norm", [name]),
+            blame=numbers["noise"],
+        )
+
+
+def _is_narrow(t: Tensor | None) -> bool:
+    return t is not None and t.ndim == 2 and t.shape[1] <= _FEW_FEATURES
+
+
+def is_narrow(module: nn.Module) -> bool:
+    """Whether it is a batch norm on so few units that it has little to do."""
+    return isinstance(module, nn.BatchNorm1d) and module.num_features <= _FEW_FEATURES
+
+
+@contextmanager
+def _passing(obs: Observed, name: str) -> Iterator[None]:
+    """With a layer that puts out what it takes in."""
+    layer = modules_of(obs.subject.model)[name]
+    handle = layer.register_forward_hook(lambda _, taken, __: taken[0])
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hidden_scale(obs: Observed) -> Iterator[Finding]:
+    yield from _hidden_from(obs, obs.scale_changes, obs.subject.penalised, "a penalty on them", "")
+    if acting_decays(obs):
+        decay = f"the optimizer's weight decay of {max(d.value for d in obs.subject.decays.values()):g}"
+        yield from _hidden_from(
+            obs, obs.scale_changes_of_decayed, obs.subject.trained, decay, "optimizer.weight_decay of "
+        )
+
+
+def _hidden_from(
+    obs: Observed, changes: Mapping[str, float], weights: Mapping[str, nn.Parameter], source: str, where: str
+) -> Iterator[Finding]:
+    hidden = {name: change for name, change in changes.items() if change < HIDDEN}
+    if not hidden:
+        return
+    sizes = {name: p.numel() for name, p in weights.items() if not where or name in obs.subject.decays}
+    share = sum(sizes[name] for name in hidden) / sum(sizes.values())
+    yield Finding(
+        "scale_hidden_by_norm",
+        where + ", ".join(hidden),
+        "info",
+        {"change_when_doubled": max(hidden.values()), "share_of_penalised": share},
+        why=f"The norm behind these weights divides by their scale, so {source} cannot simplify what the net computes: "
+        "smaller weights only mean a larger effective learning rate.",
+        change="Read it there as a learning-rate schedule, or select only weights without a norm behind them.",
+        blame=share,
+    )

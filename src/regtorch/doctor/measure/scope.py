@@ -1,0 +1,171 @@
+"""Rules, or the optimizer's weight decay, on weights that they should leave alone, and two that do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
+
+from torch import nn
+
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.measure.pull import LATE, RATIO
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.optimizer_copy import rate_of
+from regtorch.penalties import L1, L1L2, Elementwise, GroupLasso, Penalty
+from regtorch.roles import Role
+from regtorch.select import SelectionError, choose, parse
+from regtorch.weights import Weight, weights_of
+
+__all__ = ["acting_decays", "find"]
+
+_WHY: Mapping[Role, str] = {
+    "bias": "A bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data.",
+    "norm": "Scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off.",
+}
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """`bias_penalised`, `norm_penalised` and `decay_twice`: reported whatever they cost here."""
+    for role in _WHY:
+        yield from _by_rules(obs, role)
+        yield from _by_decay(obs, role)
+    yield from _twice(obs)
+
+
+# Rules
+
+
+def _by_rules(obs: Observed, role: Role) -> Iterator[Finding]:
+    swept_up: dict[str, Penalty] = {}
+    on_purpose: dict[str, Penalty] = {}
+    for factor, term in obs.subject.terms:
+        if term.rule.active and factor:
+            weights = [weight for weight, _ in term.weights()]
+            chosen = on_purpose if _is_meant(term.rule.select, role, weights) else swept_up
+            chosen |= {weight.name: term.rule for weight in weights if weight.role == role}
+    if swept_up:
+        change, remedy = _left_alone(obs, role, next(iter(swept_up.values())))
+        yield _of_role(obs, role, list(swept_up), "warning", _WHY[role], change, remedy)
+    if on_purpose:
+        why, change = _meant(role, next(iter(on_purpose.values())), list(on_purpose))
+        yield _of_role(obs, role, list(on_purpose), "info", why, change, None)
+
+
+def _of_role(
+    obs: Observed, role: Role, names: Sequence[str], severity: Severity, why: str, change: str, remedy: Remedy | None
+) -> Finding:
+    whole = sum(obs.penalty_now.values())
+    share = sum(obs.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
+    return Finding(
+        f"{role}_penalised",
+        listed(names),
+        severity,
+        {"weights": len(names), "share_of_penalty": share},
+        why=why,
+        change=change,
+        remedy=remedy,
+        blame=share,
+    )
+
+
+def _is_meant(select: str, role: Role, weights: Sequence[Weight]) -> bool:
+    """Whether a rule names the role, or acts on nothing else."""
+    named = any(atom.kind == role and not atom.negated for alternative in parse(select) for atom in alternative)
+    return named or all(weight.role == role for weight in weights)
+
+
+def _meant(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
+    if role == "bias":
+        return (
+            f"{rule!r} is there for {len(names)} biases: it pulls them towards 0, where a unit is shifted no more.",
+            "Nothing where small biases are what is wanted.",
+        )
+    if not isinstance(rule, L1 | L1L2 | GroupLasso):
+        return (
+            f"{rule!r} is there for {len(names)} norm weights: it makes all of them smaller, and none exactly 0.",
+            "Nothing where small scales are what is wanted; an L1 is what switches channels off.",
+        )
+    shifts = [name for name in names if name.endswith("bias")]
+    spared = f"; its shifts can be spared by select={rule.select + ' -name:*bias'!r}" if shifts else ""
+    return (
+        f"{rule!r} is there for {len(names)} norm weights: it brings the scales of channels to 0 one after the other, "
+        "which is network slimming.",
+        f"Nothing where channels are to be pruned by it, those whose scale is next to 0{spared}.",
+    )
+
+
+def _left_alone(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
+    """A `select` without the role that was tried: it chooses something."""
+    select = rule.select
+    without = "|".join(f"{part.strip()} -{role}" for part in select.split("|"))
+    for other in ("kernel", without):
+        try:
+            chosen = choose(obs.subject.model, other).chosen
+        except SelectionError:
+            continue
+        if {weight.name for weight in chosen} <= {weight.name for weight in choose(obs.subject.model, select).chosen}:
+            said = "Penalise kernels alone" if other == "kernel" else f"Leave out weights of the role {role}"
+            return f"{said}: select={other!r}.", Remedy("select", value=other, rule=rule.selecting(other))
+    return "Leave the penalty out.", Remedy("strength", value=0.0)
+
+
+# The optimizer's decay
+
+
+def acting_decays(obs: Observed) -> list[str]:
+    """The weights whose decay takes half of them within a training, or pulls a good part of what the task does."""
+    subject = obs.subject
+    groups = subject.optimizer.param_groups if subject.optimizer else []
+    steps = obs.with_rules.steps
+
+    def acts(name: str) -> bool:
+        decay = subject.decays[name]
+        group = groups[decay.group]
+        inertia = group.get("momentum", 0.0) if not decay.decoupled else 0.0
+        rate = rate_of(group) * decay.value / (1 - inertia if isinstance(inertia, float) and inertia < 1 else 1)
+        forces = [found for step in steps if (found := step.decays.get(name)) is not None]
+        pulled = any(one.penalty >= RATIO[1] * one.task > 0 for one in forces)
+        return rate * LATE >= log(2) or pulled
+
+    return [name for name in subject.decays if acts(name)]
+
+
+def _by_decay(obs: Observed, role: Role) -> Iterator[Finding]:
+    roles = {id(p): w.role for w in weights_of(obs.subject.model) for p in w.leaves(obs.subject.model)}
+    decays = obs.subject.decays
+    names = [name for name in acting_decays(obs) if roles.get(id(obs.subject.trained[name])) == role]
+    if names:
+        values = {decays[name].value for name in names}
+        yield Finding(
+            f"{role}_penalised",
+            f"optimizer.weight_decay of {listed(names)} (group {decays[names[0]].group})",
+            "info",
+            {"weights": len(names), "weight_decay": max(values), "group": decays[names[0]].group},
+            why=f"The optimizer's weight decay of {max(values):g} acts on {len(names)} weights of the role {role} too, "
+            f"as torch's optimizers decay all that they are given. {_WHY[role]}",
+            change="Nothing where a recipe has it so; otherwise give them a parameter group with weight_decay=0.",
+        )
+
+
+def _twice(obs: Observed) -> Iterator[Finding]:
+    decays = {id(obs.subject.trained[name]): decay.value for name, decay in obs.subject.decays.items()}
+    twice: dict[str, float] = {}
+    strongest = 0.0
+    for factor, term in obs.subject.terms:
+        l2 = term.rule.coefficients[1] * factor if isinstance(term.rule, Elementwise) else 0.0
+        for weight, p in term.weights():
+            if isinstance(p, nn.Parameter) and l2 and decays.get(id(p)):
+                twice[weight.name] = decays[id(p)]
+                strongest = max(strongest, 2 * l2)
+    if twice:
+        yield Finding(
+            "decay_twice",
+            listed(list(twice)),
+            "warning",
+            {"weight_decay": max(twice.values()), "penalty_as_weight_decay": strongest},
+            why="The optimizer's own weight_decay and the penalty shrink the same weights, so neither is the strength.",
+            change="Set the optimizer's weight_decay to 0, or leave the penalty out.",
+            remedy=Remedy("weight decay", list(twice), 0.0),
+        )

@@ -1,0 +1,1 @@
+"""What the measurements look at: a net is run and stepped, and everything is put back."""

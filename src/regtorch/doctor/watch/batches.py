@@ -1,0 +1,72 @@
+"""Batches as they were given: pairs, copies of them that may be worked on, and how they are told of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["Batch", "form", "fresh", "one_line", "pairs_of"]
+
+Batch = tuple[Any, Tensor]
+_MOST = 64  # batches that are looked at
+
+
+def pairs_of(batches: Iterable[Any]) -> list[Batch]:
+    """The first batches as pairs.
+
+    Raises:
+        TypeError: they are no pairs of an input and a tensor.
+        ValueError: there are none.
+    """
+    pairs = [_pair(batch) for batch in islice(_iterated(batches), _MOST)]
+    if not pairs:
+        raise ValueError("diagnose: batches is empty; give a list or loader of (input, target)")
+    return pairs
+
+
+def _iterated(batches: Iterable[Any]) -> Iterator[Any]:
+    try:
+        return iter(batches)
+    except TypeError as error:
+        raise TypeError(
+            f"diagnose: batches must be a list or loader of (input, target), received a {type(batches).__name__}"
+        ) from error
+
+
+def _pair(batch: Any) -> Batch:
+    if not isinstance(batch, Sequence) or isinstance(batch, str) or len(batch) != 2 or not isinstance(batch[1], Tensor):
+        what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
+        raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
+    return batch[0], batch[1]
+
+
+def fresh(thing: Any) -> Any:
+    """The same with tensors of its own, in sequences and mappings too."""
+    if isinstance(thing, Tensor):
+        return thing.detach().clone().requires_grad_(thing.requires_grad)
+    if isinstance(thing, tuple):
+        parts = [fresh(part) for part in thing]
+        return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
+    if type(thing) is list:
+        return [fresh(part) for part in thing]
+    if isinstance(thing, MutableMapping):
+        alike = copy.copy(thing)
+        for key in thing:
+            alike[key] = fresh(thing[key])
+        return alike
+    return thing
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line, not too long."""
+    text = " ".join(str(error).split()).rstrip(".") or "no message"
+    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
+
+
+def form(thing: Any) -> str:
+    """A tensor's dtype and shape, or what else it is."""
+    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"

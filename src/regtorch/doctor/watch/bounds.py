@@ -1,0 +1,53 @@
+"""The bounds that a head keeps its outputs in, whatever its weights."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import torch
+from torch import nn
+
+from regtorch.doctor.watch.calls import with_weights
+from regtorch.doctor.watch.observed import Observed, joined
+from regtorch.doctor.watch.restored import restored, seed
+
+__all__ = ["Bounds", "bounds_of", "last_with_weights"]
+
+Bounds = tuple[float, float]
+_WILD = 1e3  # the size of the weights that show whether a head has bounds
+_DRAWS = 2  # of such weights, each with either sign: one could keep a head without bounds inside by chance
+
+
+def bounds_of(obs: Observed) -> Bounds | None:
+    """(0, 1), (-1, 1) or (0, inf) where no weights of the last layer could bring the outputs out of it; else None.
+
+    That outputs lie there now may be chance: the last layer gets weights, both very large and of both signs, that take
+    a head without bounds far away.
+    """
+    head = last_with_weights(obs)
+    if head is None:
+        return None
+    with restored(obs.subject.model), torch.no_grad():
+        seed(0)
+        obs.subject.model.eval()
+        drawn: list[Any] = []
+        for _ in range(_DRAWS):
+            for p in head.parameters():
+                p.normal_(std=_WILD)
+            drawn.append(obs.subject.output(0))
+            for p in head.parameters():
+                p.neg_()
+            drawn.append(obs.subject.output(0))
+    wild = joined(drawn)
+    if wild is None or not bool(torch.isfinite(wild).all()) or not bool(wild.any()):
+        return None
+    smallest, largest = float(wild.min()), float(wild.max())
+    if smallest >= -1 and largest <= 1:
+        return (0.0 if smallest >= 0 else -1.0), 1.0
+    return (0.0, inf) if smallest >= 0 else None
+
+
+def last_with_weights(obs: Observed) -> nn.Module | None:
+    """The module with weights of its own that the forward pass enters last."""
+    return next(reversed(with_weights(obs.calls())), None)

@@ -1,0 +1,61 @@
+"""A lower learning rate, found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, isfinite, log10
+from statistics import median
+
+from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.attempt import Attempt, attempt
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.optimizer_copy import rate_of
+from regtorch.doctor.watch.steps import WatchedSteps
+
+__all__ = ["LARGE", "lower_rate", "medians_of"]
+
+LARGE = 0.3
+"""Of a weight's norm: nothing lasts where all weights move by more in a step."""
+
+_TENS = 4  # that a rate is lowered by, at most, beyond the first guess
+_MOST = 30
+
+
+def medians_of(watched: WatchedSteps, steps: int | None = None) -> dict[str, float]:
+    """The median over steps of ‖update‖/‖weight‖, of every weight that has one."""
+    ratios: dict[str, list[float]] = {}
+    for step in watched.steps[:steps]:
+        for name, ratio in step.updates.items():
+            ratios.setdefault(name, []).append(ratio)
+    return {name: median(values) for name, values in ratios.items()}
+
+
+def _is_calm(found: Attempt) -> bool:
+    watched = found.watched
+    known = {} if watched is None else medians_of(watched)
+    ratios = [ratio for name, ratio in known.items() if ratio and watched and name not in watched.from_zero]
+    return min(ratios, default=0.0) <= LARGE
+
+
+def lower_rate(
+    obs: Observed, times: float, is_cured: Callable[[Attempt], bool] = lambda _: True
+) -> tuple[str, Remedy | None]:
+    """The part of an advice that names the rate, and the remedy; neither where none was found.
+
+    Args:
+        obs: of what is examined.
+        times: how many times lower it should be, by a guess; it is lowered by powers of ten, and by one at least.
+        is_cured: whether what is wrong is so no more in some steps.
+    """
+    groups = obs.subject.optimizer.param_groups if obs.subject.optimizer else []
+    lr = rate_of(groups[0]) if groups else 1e-3
+    if not isfinite(lr):
+        return "", None
+    first = min(_MOST, max(1, ceil(log10(times)))) if isfinite(times) and times > 0 else 1
+    for tens in range(first, first + _TENS):
+        found = attempt(obs.subject, factor=10.0**-tens, own_rate=True)
+        if found.learns and _is_calm(found) and is_cured(found):
+            new = float(f"{lr / 10**tens:.3g}")
+            each = "" if len({rate_of(group) for group in groups}) < 2 else ", and of other groups as many times lower"
+            return f" to {new:g}{each} ({found.summary})", Remedy("rate", value=new) if groups and not each else None
+    return "", None

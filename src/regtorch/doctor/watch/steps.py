@@ -1,0 +1,265 @@
+"""A few training steps, watched: what the task, the penalties and the optimizer's decay each do to every weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite, nan
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.watch.batches import one_line
+from regtorch.doctor.watch.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
+from regtorch.doctor.watch.optimizer_copy import is_torchs
+from regtorch.doctor.watch.restored import seed
+from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.watch.uses import Look
+
+__all__ = ["Step", "WatchedSteps", "equal_rows", "watch_steps"]
+
+_FALLS = 0.02  # of the first loss: less says nothing of learning
+_NOTHING = 1e-6  # root mean square of weights that start at 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        task_loss: the task's loss before it.
+        penalty: the penalties' sum before it.
+        forces: on each penalised weight; none where the penalties are left out.
+        updates: the optimizer's step over the norm, of each weight of two or more dims that has a gradient; in some
+            of the steps, as it takes several passes over all weights.
+        penalties: what they are of each weight.
+        decays: the forces on each weight that the optimizer decays, likewise in some of the steps.
+    """
+
+    task_loss: float
+    penalty: float
+    forces: Mapping[str, Forces]
+    updates: Mapping[str, float] = field(default_factory=dict)
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    decays: Mapping[str, Forces] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WatchedSteps:
+    """Some steps, and the weights' norms after the last.
+
+    Attributes:
+        steps: the steps made; fewer than asked for where the loss stopped being finite.
+        norms: each weight's norm after them.
+        diverged: whether the loss stopped being finite.
+        looks: at the net before, after the first and after the last step, as far as the loss was finite.
+        symmetric: the weights whose units are all the same after them.
+        reached: the weights that the loss has given a gradient in some step, with whether it was ever another than 0.
+        from_zero: the weights that were next to 0 before the first step.
+    """
+
+    steps: Sequence[Step]
+    norms: Mapping[str, float]
+    diverged: bool
+    looks: Sequence[Look] = ()
+    symmetric: Collection[str] = ()
+    reached: Mapping[str, bool] = field(default_factory=dict)
+    from_zero: Collection[str] = ()
+
+    def mean_task_loss(self, part: slice = slice(None)) -> float:
+        """The mean task loss of some of the steps."""
+        return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
+
+    @property
+    def falls(self) -> bool:
+        """Whether the task loss falls by more than a little."""
+        start = self.mean_task_loss(slice(1))
+        return start - self.last_task_loss > _FALLS * abs(start)
+
+    @property
+    def last_task_loss(self) -> float:
+        """The mean task loss of the last quarter of the steps."""
+        return self.mean_task_loss(slice(-max(1, len(self.steps) // 4), None))
+
+
+def watch_steps(
+    subject: Subject,
+    steps: int,
+    *,
+    penalties: float = 1.0,
+    decay: float = 1.0,
+    factor: float = 1.0,
+    look: Callable[[Subject], Any] | None = None,
+) -> WatchedSteps:
+    """Train for `steps` steps and put everything back.
+
+    Args:
+        subject: what is examined.
+        steps: how many; the batches are taken in turn.
+        penalties: multiplies the penalties; 0 leaves them out, and changes nothing else, random numbers included.
+        decay: multiplies the optimizer's own weight decay.
+        factor: multiplies the learning rate.
+        look: at the net, before, after the first and after the last step; it has to leave the net as it was.
+
+    Raises:
+        Unfit: model, loss or optimizer raise an error, or the loss has no gradient.
+    """
+    looks: list[Any] = []
+    reach = _Reach(subject.trained)
+    with subject.restored(), reach:
+        seed(0)
+        subject.model.train()
+        optimizer = _copied(subject, factor, decay)
+        from_zero = [name for name, p in subject.trained.items() if norm_of(p) <= _NOTHING * p.numel() ** 0.5]
+        made: list[Step] = []
+        for number in range(steps):
+            if look is not None and number < 2:
+                looks.append(look(subject))
+            step = _step(subject, optimizer, number, penalties)
+            reach.leave_out_what_is_reached()
+            if step is None:
+                break
+            made.append(step)
+        if look is not None and len(made) == steps:
+            looks.append(look(subject))
+        norms = {name: norm_of(p) for name, p in {**subject.penalised, **subject.trained}.items()}
+        symmetric = [name for name, p in subject.trained.items() if equal_rows(p)]
+    return WatchedSteps(
+        made,
+        norms,
+        diverged=len(made) < steps,
+        looks=looks,
+        symmetric=symmetric,
+        reached=reach.found,
+        from_zero=from_zero,
+    )
+
+
+class _Reach:
+    """Which weights backward passes reach, told by hooks: some training loops take gradients away at once."""
+
+    def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
+        self.weights = weights
+        self.found: dict[str, bool] = {}
+        self._handles: dict[str, RemovableHandle] = {}
+
+    def __enter__(self) -> None:
+        self._handles = {name: p.register_hook(self._note(name)) for name, p in self.weights.items()}
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles.values():
+            handle.remove()
+
+    def _note(self, name: str) -> Callable[[Tensor | None], None]:
+        def note(grad: Tensor | None) -> None:
+            if grad is not None and not self.found.get(name):
+                self.found[name] = norm_of(grad) != 0
+
+        return note
+
+    def leave_out_what_is_reached(self) -> None:
+        """Looked at once, a weight costs nothing any more."""
+        for name in [name for name in self._handles if self.found.get(name)]:
+            self._handles.pop(name).remove()
+
+
+@torch.no_grad()
+def equal_rows(t: Tensor) -> bool:
+    """Whether a weight of two or more dims has several units, and all are the same but for rounding."""
+    return (
+        t.ndim > 1 and t.shape[0] > 1 and t.numel() > 0 and bool((t - t[:1]).abs().amax() <= 1e-5 * t[0].abs().amax())
+    )
+
+
+def _copied(subject: Subject, factor: float, decay: float) -> Optimizer:
+    try:
+        return subject.optimizer_like(factor, decay)
+    except Exception as error:
+        raise _fails(subject.optimizer, "cannot be copied", "info", error) from error
+
+
+def _step(subject: Subject, optimizer: Optimizer, number: int, penalties: float) -> Step | None:
+    subject.zero_grad()
+    loss = subject.task_loss(subject.output(number), subject.batch(number)[1])
+    if not isfinite(loss.item()):
+        return None
+    total = loss
+    for weight, activity in subject.activities if penalties else ():
+        total = total + penalties * weight * activity()
+    _backward(total)
+    values = _penalties(subject, penalties) if penalties else {}
+    forces = of_penalties(subject, penalties) if penalties else {}
+    some = number < 3 or number % 4 == 3
+    decays = of_coupled_decay(subject, optimizer) if some else {}
+    watched = {
+        name: (p, p.detach().clone())
+        for name, p in {**subject.penalised, **subject.trained}.items()
+        if name in forces
+        or (some and (name in subject.decays or p.ndim > 1) and p.grad is not None and norm_of(p.grad))
+    }
+    for weight, term in subject.terms if penalties else ():
+        term.add_grad_to(penalties * weight)
+    _advance(optimizer)
+    decays |= of_decoupled_decay(subject, optimizer, watched) if some else {}
+    for constraint in subject.constraints:
+        constraint.project_()
+    moved = {name: norm_of(p.detach() - before) for name, (p, before) in watched.items()}
+    sizes = {name: forces[name].norm if name in forces else norm_of(before) for name, (_, before) in watched.items()}
+    return Step(
+        loss.item(),
+        sum(values.values()),
+        {name: replace(found, moved=moved[name]) for name, found in forces.items()},
+        {name: moved[name] / size for name, size in sizes.items() if size and watched[name][0].ndim > 1},
+        values,
+        {name: replace(found, moved=moved[name]) for name, found in decays.items() if name in moved},
+    )
+
+
+def _backward(total: Tensor) -> None:
+    try:
+        total.backward()
+    except Exception as error:
+        raise Unfit(
+            Finding(
+                "no_gradient",
+                "loss",
+                "severe",
+                why=f"There is no way back from the loss to the weights: {one_line(error)}.",
+                change="Look for detach(), .item(), numpy, argmax or torch.no_grad() between the weights and the loss.",
+            )
+        ) from error
+
+
+def _advance(optimizer: Optimizer) -> None:
+    try:
+        optimizer.step()
+    except Exception as error:
+        severity = "severe" if is_torchs(optimizer) else "info"
+        raise _fails(optimizer, "raises an error in its step", severity, error) from error
+
+
+def _fails(optimizer: Optimizer | None, how: str, severity: Severity, error: Exception) -> Unfit:
+    return Unfit(
+        Finding(
+            "optimizer_fails",
+            "optimizer",
+            severity,
+            why=f"{'Adam' if optimizer is None else type(optimizer).__name__} {how}: {one_line(error)}.",
+            change="Change the optimizer or its settings as the error says.",
+        )
+    )
+
+
+@torch.no_grad()
+def _penalties(subject: Subject, penalties: float) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for factor, term in subject.terms:
+        for name, value in term.values(penalties * factor).items():
+            total[name] = total.get(name, 0.0) + float(value)
+    return total

@@ -1,0 +1,152 @@
+"""The record of a run: written, read, and refused where it is broken or newer."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from regtorch.app.record.run import SCHEMA, Member, NewerSchema, PathRecord, Regularized, RunRecord, error_line
+from regtorch.training.errors import RunError
+from regtorch.training.identity import identity, known_in, same_run
+
+RUN = RunRecord(
+    choices={"model": "cnn"},
+    config={"reg": {"lam": 0.1, "rate": None, "penalty": {"_target_": "L2"}}, "seed": 3},
+    parameters={"total": 10, "trainable": 9},
+    regularized=Regularized(weights=["w"], parameters=4, zeros={"w": 0.5}, sparsity=0.5, norm=2.0),
+    final={"val/accuracy": 0.5},
+    best={"epoch": 2, "val/accuracy": 0.75, "checkpoint": "checkpoints/best.ckpt"},
+    epochs=3,
+    seconds=1.5,
+    device="cpu",
+    versions={"torch": "2.9"},
+    own_configs=["hydra.searchpath=[file://x]"],
+)
+MEMBER = Member(
+    member=1, values={"lam": 0.1, "seed": 0}, overrides=["reg.lam=0.1", "seed=0"], final={"val/accuracy": 0.5}, norm=2.0
+)
+PATH = RunRecord(
+    final={}, own_configs=[], watched=["w"], path=PathRecord(best={"member": 1, "command": "train"}, members=[MEMBER])
+)
+KEYS = [
+    "schema",
+    "choices",
+    "config",
+    "parameters",
+    "regularized",
+    "final",
+    "best",
+    "epochs",
+    "seconds",
+    "device",
+    "versions",
+    "own_configs",
+]
+
+
+def put(folder: Path, tree: Any) -> Path:
+    (folder / "summary.json").write_text(json.dumps(tree))
+    return folder
+
+
+@pytest.mark.parametrize("record", [RUN, PATH])
+def test_what_is_written_is_read(tmp_path: Path, record: RunRecord):
+    record.write(tmp_path)
+    assert RunRecord.read(tmp_path) == record
+
+
+def test_the_file_has_the_keys_that_other_scripts_read(tmp_path: Path):
+    RUN.write(tmp_path)
+    tree = json.loads((tmp_path / "summary.json").read_text())
+    assert list(tree) == KEYS
+    assert (tree["schema"], tree["regularized"]["norm"], tree["config"]["seed"]) == (SCHEMA, 2.0, 3)
+    PATH.write(tmp_path)
+    tree = json.loads((tmp_path / "summary.json").read_text())
+    assert set(tree) == {*KEYS, "path", "watched"} - {"regularized"}
+    [member] = tree["path"]["members"]
+    assert (member["member"], member["lam"], member["seed"], member["norm"]) == (1, 0.1, 0, 2.0)
+    assert "values" not in member
+
+
+def test_what_is_not_finite_becomes_null(tmp_path: Path):
+    RunRecord(final={"val/loss": math.nan}).write(tmp_path)
+    found = RunRecord.read(tmp_path)
+    assert found is not None
+    assert found.final == {"val/loss": None}
+
+
+def test_an_older_record_has_no_schema_and_is_read(tmp_path: Path):
+    found = RunRecord.read(put(tmp_path, {"final": {"val/accuracy": 0.5}}))
+    assert found == RunRecord(schema=0, final={"val/accuracy": 0.5})
+    assert RunRecord.read(tmp_path / "none") is None
+
+
+def test_a_newer_one_is_refused_and_its_run_is_never_made_again(tmp_path: Path):
+    folder = put(tmp_path, {"schema": SCHEMA + 1, "final": {}, "config": {"a": 1}})
+    with pytest.raises(NewerSchema, match=r"summary.json: a newer regtorch wrote it .*; install a newer regtorch"):
+        RunRecord.read(folder)
+    with pytest.raises(RunError, match="install a newer regtorch"):
+        same_run(folder, OmegaConf.create({"a": 1}))
+    with pytest.raises(RunError, match="install a newer regtorch"):
+        known_in(tmp_path.parent)
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ([], "expected the summary of a run"),
+        ({}, "expected the summary of a run"),
+        ({"final": {"val/loss": "x"}}, "expected the summary of a run"),
+        ({"final": {"val/loss": True}}, "expected the summary of a run"),
+        ({"final": {"val/loss": 10**400}}, "expected the summary of a run"),
+        ({"final": {}, "schema": "new"}, "schema: expected a whole number, received 'new'"),
+        ({"final": {}, "best": {"val/loss": []}}, "best: expected numbers by name"),
+        ({"final": {}, "choices": 5}, "choices: expected a mapping, received 5"),
+        ({"final": {}, "device": 5}, "device: expected a text, received 5"),
+        ({"final": {}, "own_configs": [5]}, "own_configs: expected a list of texts"),
+        ({"final": {}, "regularized": {"norm": "x"}}, "regularized.norm: expected a number, received 'x'"),
+        ({"final": {}, "path": {"members": [5]}}, "path.members: expected a list"),
+        ({"final": {}, "path": {"members": [{"lam": 1}]}}, "path: expected members with their metrics"),
+        ({"final": {}, "path": {"members": [{"member": 1, "overrides": [], "final": 5}]}}, "final: expected numbers"),
+    ],
+)
+def test_a_broken_one_is_named_with_the_reason(tmp_path: Path, tree: Any, said: str):
+    with pytest.raises(ValueError, match=r"summary.json: ") as error:
+        RunRecord.read(put(tmp_path, tree))
+    assert said in str(error.value)
+
+
+def test_a_member_alone():
+    assert PATH.alone(MEMBER).final == {"val/accuracy": 0.5}
+    assert PATH.alone(MEMBER).regularized.norm == 2.0
+    assert PATH.alone(MEMBER).path is None
+
+
+def test_the_strengths_in_force():
+    assert RUN.strengths() == {"reg.lam": 0.1}
+    assert RUN.strengths({"reg.lam": 5.0, "constraint.max_value": 2}) == {"reg.lam": 5.0, "constraint.max_value": 2.0}
+    config = {"reg": {"lam": 0.1, "rate": 0.5, "penalty": None}, "constraint": {"max_value": 3}}
+    assert RunRecord(final={}, config=config).strengths() == {"reg.rate": 0.5}
+
+
+def test_settings_are_found_by_their_keys():
+    assert RUN.setting("reg.lam") == 0.1
+    assert RUN.setting("reg.rate", "gone") is None
+    assert RUN.setting("reg.lam.more", "gone") == "gone"
+
+
+def test_identity_is_that_of_the_config(tmp_path: Path):
+    put(tmp_path, {"final": {}, "config": {"a": 1}})
+    assert same_run(tmp_path, OmegaConf.create({"a": 1})) is not None
+    assert identity(OmegaConf.create({"a": 1})) != identity(OmegaConf.create({"a": 2}))
+
+
+@pytest.mark.parametrize(("text", "line"), [("why\n\nTraceback", "why"), ("", "failed, with an empty error.txt")])
+def test_why_a_run_failed(tmp_path: Path, text: str, line: str):
+    (tmp_path / "error.txt").write_text(text)
+    assert error_line(tmp_path / "error.txt") == line
