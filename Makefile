@@ -3,18 +3,28 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint types pytest mutants clean
+.PHONY: help train test test-slow quick lint types pytest mutants clean
 
 help: ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 train: $(VENV)/.train ## Set up, then train the CNN with an L2 penalty (other overrides: make train ARGS="...")
 	$(BIN)/python scripts/train.py $(ARGS)
 
-test: lint types pytest ## Set up, then lint, type-check and test
+test: lint types pytest ## Set up, then lint, type-check and test all but what is slow
+
+test-slow: $(VENV)/.dev ## Run the slow tests alone
+	$(PYTEST) -m slow
+
+# The files that need torch and Keras alone: collecting the others means importing Lightning and Hydra.
+quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
+	$(PYTEST) -m "not slow and not script and not parity" \
+		$$(grep -rLE 'lightning|hydra|command_line|places|regtorch\.(app|bench|data|models|sweep|training)' \
+			src tests --include='*.py' | grep -E '^src/|/test_[^/]*$$')
 
 lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff check
@@ -23,8 +33,8 @@ lint: $(VENV)/.dev ## Check style and format
 types: $(VENV)/.dev ## Check types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-pytest: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+pytest: $(VENV)/.dev ## Run all tests but the slow
+	$(PYTEST) -m "not slow"
 
 mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/hooks.py
 	@PYTHONPATH=tests $(BIN)/python -m mutants $(FILE) \

@@ -93,6 +93,8 @@ def test_the_nets_compared_are_equal(name: str, ours: type[nn.Module]):
 
 
 @needs_keras
+@pytest.mark.script
+@pytest.mark.slow
 def test_a_small_comparison_with_keras(monkeypatch: pytest.MonkeyPatch):
     everyone = against.contestants
     names = ("Keras, torch", against.LOOP, against.LIGHTNING)

@@ -22,6 +22,8 @@ from regtorch.sweep.checkup.app import main
 from regtorch.training.module import RegularizedModule
 from test_train_script import HEAVY
 
+pytestmark = pytest.mark.script
+
 PHOTOGRAPHS = SHARED_DATA / "rock-paper-scissors.zip"
 
 
@@ -273,7 +275,7 @@ def test_a_switch_that_is_none_is_refused(train: CommandLine):
     assert "doctor: expected true or false" in train("doctor=maybe").error
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_short_trainings_can_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asked: signal.Signals
 ):

@@ -111,11 +111,13 @@ def test_a_penalty_that_rules_is_proved_and_cured(proofs: Prove):
     assert "validation loss" in proof.why
 
 
+@pytest.mark.slow
 def test_a_penalty_that_does_nothing_is_acquitted(proofs: Prove):
     (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1e-7"], finding("penalty_dominates", strength(1e-09)))
     assert proof.verdict == "refuted"
 
 
+@pytest.mark.slow
 def test_what_needs_more_steps_is_left_open(proofs: Prove):
     slow = finding("penalty_dominates", strength(1e-09), half_life_in_steps=1e6)
     (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1e-7"], slow)
@@ -123,12 +125,14 @@ def test_what_needs_more_steps_is_left_open(proofs: Prove):
     assert "steps" in proof.why
 
 
+@pytest.mark.slow
 def test_a_cure_that_does_not_help_is_said(proofs: Prove):
     (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", strength(0.9)))
     assert proof.verdict == "proved"
     assert "the cure reg.lam=9e-01 is not seen to help" in proof.why
 
 
+@pytest.mark.slow
 def test_inputs_are_standardised_in_the_experiment(proofs: Prove):
     (proof,) = proofs([*DISTANCE[:3], "trainer=cpu", "data.samples=1000"], finding("input_offset", INPUTS))
     assert proof.verdict == "proved"
@@ -136,6 +140,7 @@ def test_inputs_are_standardised_in_the_experiment(proofs: Prove):
     assert (proof.cured.overrides, proof.cured.label) == ((), "inputs standardised")
 
 
+@pytest.mark.slow
 def test_a_head_that_cannot_reach_the_targets(proofs: Prove):
     overrides = [*DISTANCE, "model.net.head=sigmoid", "data.samples=1000"]
     (proof,) = proofs(overrides, finding("target_outside_head", HEAD))
@@ -147,6 +152,7 @@ def test_a_head_that_cannot_reach_the_targets(proofs: Prove):
     assert "no activation" in open_head.why
 
 
+@pytest.mark.slow
 def test_a_batch_norm_is_left_out(proofs: Prove):
     overrides = ["model=bn_mlp", "data=digits", "model.net.units=5", "trainer=cpu"]
     (proof,) = proofs(overrides, finding("norm_idle", NORM, severity="warning"))
@@ -173,6 +179,7 @@ class Backwards(nn.Module):
         return self.head(x.flatten(1)).softmax(0)
 
 
+@pytest.mark.slow
 def test_a_softmax_over_samples_is_left_out(proofs: Prove):
     made = "model.net._target_=test_checkup_cure.Backwards", "~model.net.hidden", "~model.net.dropout"
     (proof,) = proofs([*DIGITS, *made, "model.select=kernel"], finding("softmax_over_wrong_dim", HEAD))
@@ -181,6 +188,7 @@ def test_a_softmax_over_samples_is_left_out(proofs: Prove):
     assert proof.cured.val_loss < 0.5 * proof.as_is.val_loss
 
 
+@pytest.mark.slow
 def test_a_cause_that_another_hides_is_proved_beside_the_other_cures(proofs: Prove):
     overrides = [*DISTANCE[:2], "optimizer=sgd", "optimizer.lr=1e-8", "data.samples=1000", "trainer=cpu"]
     offset, rate = proofs(
@@ -199,6 +207,7 @@ def test_findings_that_no_training_can_tell_of(proofs: Prove):
     assert (proof.verdict, proof.without, proof.cured) == ("undecided", None, None)
 
 
+@pytest.mark.slow
 def test_a_cause_found_twice_is_tried_once(proofs: Prove):
     twice = (
         finding("dropout_too_strong", dropout(0.2)),
@@ -217,6 +226,7 @@ def test_without_time_nothing_is_decided():
     assert all("time" in proof.why for proof in found)
 
 
+@pytest.mark.slow
 def test_steps_that_take_longer_than_planned_leave_time_for_the_change(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=10**6, seeds=1, seed=0, seconds_a_run=1.0))
     (found,) = prove([*DIGITS, "reg=l2"], [finding("penalty_dominates", strength(0.001))], CONF, seconds=120.0)

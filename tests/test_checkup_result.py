@@ -178,6 +178,7 @@ def test_text_is_escaped(tmp_path: Path):
     assert "<x>" not in html
 
 
+@pytest.mark.script
 def test_cure_and_strength_are_asked_for_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):

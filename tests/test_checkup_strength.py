@@ -23,6 +23,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strength, "plan", lambda *_, **__: Plan(steps=80, seeds=1, seed=0, seconds_a_run=1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reg", ["l2", "l1"])
 def test_trainings_on_both_sides_of_what_it_finds(reg: str):
     overrides = [*DIGITS, f"reg={reg}"]

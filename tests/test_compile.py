@@ -8,7 +8,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch.nn import functional as F
 
-from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase, every
+from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 
@@ -38,7 +38,14 @@ def own_breaks() -> int:
     return train(None, compiled=True)[1]
 
 
-@every({**PENALTIES, **CONSTRAINTS})
+KINDS = ("L1L2", "GroupLasso", "MaxNorm")  # by number, by unit, and a projection; the others are slow
+CASES = [
+    pytest.param(case, id=name, marks=[] if name in KINDS else pytest.mark.slow)
+    for name, case in {**PENALTIES, **CONSTRAINTS}.items()
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_no_graph_break_is_added(case: PenaltyCase | ConstraintCase, own_breaks: int) -> None:
     weights, breaks = train(case.rule, compiled=True)
     torch.testing.assert_close(weights, train(case.rule, compiled=False)[0], rtol=1e-12, atol=1e-12)

@@ -1,7 +1,8 @@
 import inspect
 import sys
-from functools import partial
-from itertools import cycle
+from dataclasses import replace
+from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -23,29 +24,42 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir()]
-EVERY = [f"{group}={option}" for group in GROUPS for option in options(group)]
+GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]
+# Every option of every group, an option of each group at once.
+ROWS = [
+    [f"{group}={option}" for group, option in zip(GROUPS, row, strict=True) if option]
+    for row in zip_longest(*map(options, GROUPS))
+]
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The config of some overrides, resolved."""
+@cache
+def parsed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*overrides, "out_dir=here"])
+        return compose("train", [*overrides, "out_dir=here"])
+
+
+def composed(*overrides: str, **values: object) -> DictConfig:
+    """The config of some overrides, resolved after some keys (reg__lam) get values."""
+    cfg = parsed(*overrides).copy()
+    for key, value in values.items():
+        OmegaConf.update(cfg, key.replace("__", "."), value, force_add=False)
     OmegaConf.resolve(cfg)
     return cfg
 
 
-@pytest.mark.parametrize("choice", EVERY)
-def test_every_option_composes(choice: str):
-    net = ["model.net._target_=torch.nn.Linear"] if choice == "model=own" else []
-    assert composed(choice, *net).model.net._target_
+@pytest.mark.parametrize("choices", ROWS, ids=" ".join)
+def test_every_option_composes(choices: list[str]):
+    net = ["model.net._target_=torch.nn.Linear"] if "model=own" in choices else []
+    cfg = composed(*choices, *net)
+    assert cfg.model.net._target_
+    assert set(cfg) == set(composed())
 
 
 @pytest.mark.parametrize("reg", options("reg"))
 def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
     assert set(composed("reg=none").reg) <= set(composed(f"reg={reg}").reg)
     for lam in (0, 1e-3):
-        cfg = composed(f"reg={reg}", f"reg.lam={lam}").reg
+        cfg = composed(f"reg={reg}", reg__lam=lam).reg
         rule = instantiate(cfg.penalty)
         if rule is not None:
             assert rule.active == bool(lam)
@@ -57,7 +71,7 @@ def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
 def test_every_constraint_has_all_keys_so_that_any_pair_can_be_swept(constraint: str):
     assert set(composed("constraint=none").constraint) <= set(composed(f"constraint={constraint}").constraint)
     for bound in (2, 3):
-        rule = instantiate(composed(f"constraint={constraint}", f"constraint.max_value={bound}").constraint.projection)
+        rule = instantiate(composed(f"constraint={constraint}", constraint__max_value=bound).constraint.projection)
         assert rule is None or getattr(rule, "max_value", bound) == bound
 
 
@@ -94,7 +108,7 @@ RULES = {
 
 @pytest.mark.parametrize("choice", RULES)
 def test_an_option_is_the_rule_of_its_name_with_kerass_defaults(choice: str):
-    cfg = composed(choice, "reg.select=kernel", "constraint.select=kernel")
+    cfg = composed(choice, reg__select="kernel", constraint__select="kernel")
     assert instantiate(cfg.reg.penalty if choice.startswith("reg") else cfg.constraint.projection) == RULES[choice]
 
 
@@ -154,7 +168,14 @@ def data_for(experiment: str) -> list[str]:
     return [f"data.dir={DATA}", *small]
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+def of_each_model(experiment: str) -> object:
+    """An experiment that only varies another's model is slow."""
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
+    return pytest.param(experiment, marks=[] if "override /model:" in text else pytest.mark.slow)
+
+
+@pytest.mark.script
+@pytest.mark.parametrize("experiment", [of_each_model(name) for name in options("experiment")])
 def test_every_experiment_fast_runs(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
@@ -165,18 +186,17 @@ def test_every_experiment_fast_runs(
     assert main(CONF) == 0, capfd.readouterr().err
 
 
-PENALTIES, CONSTRAINTS = (
-    [choice for choice, rule in RULES.items() if isinstance(rule, kind)] for kind in (rt.Penalty, rt.Constraint)
-)
-
-
-@pytest.mark.parametrize("choices", list(zip(PENALTIES, cycle(CONSTRAINTS))), ids="-".join)
 @pytest.mark.parametrize("model", sorted({*options("model")} - {"own"}))
-def test_a_rule_is_bound_where_the_models_document_says(choices: tuple[str, str], model: str):
-    cfg = composed(*choices, f"model={model}")
-    net = instantiate(cfg.model.net)
-    for rule in (instantiate(cfg.reg.penalty), instantiate(cfg.constraint.projection)):
-        assert list(rule.on(net).by_weight()) == list(rt.select.weights(net, cfg.model.select))
+def test_a_rule_is_bound_where_the_models_document_says(model: str):
+    cfg = composed("reg=l2", "constraint=max_norm", f"model={model}")
+    with torch.device("meta"):
+        net = instantiate(cfg.model.net)
+    expected = list(rt.select.weights(net, cfg.model.select))
+    assert instantiate(cfg.reg.penalty).select == instantiate(cfg.constraint.projection).select == cfg.model.select
+    for rule in RULES.values():
+        if isinstance(rule, rt.Penalty | rt.Constraint):
+            bound = replace(rule, select=cfg.model.select).on(net)
+            assert [weight.name for weight in bound.selection.chosen] == expected, rule
 
 
 def test_the_l2_experiment_is_the_documents():

@@ -229,6 +229,7 @@ def test_scalars_of_numpy_and_torch_are_numbers():
     assert rt.convert(torch.tensor(0.5), "keras", "weight_decay") == 1.0
 
 
+@pytest.mark.script
 def test_the_command_without_a_warning():
     command = [sys.executable, "-W", "error", "-m", "regtorch.conventions", "0.01", "keras", "--batch", "32"]
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)

@@ -125,6 +125,7 @@ def test_other_counts_than_the_official_ones_are_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     not (SHARED_DATA / "cifar10-jpeg.tar.gz").exists(), reason="needs cifar10-jpeg.tar.gz in ../shared/data"
 )
+@pytest.mark.slow
 def test_the_real_cifar10_as_jpegs() -> None:
     module = cifar(SHARED_DATA)
     assert [len(part) for part in module.splits] == [40_000, 10_000, 10_000]

@@ -13,6 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import regtorch as rt
 
+pytestmark = pytest.mark.script
+
 
 def build() -> tuple[nn.Module, Tensor, Tensor]:
     torch.manual_seed(0)

@@ -17,6 +17,8 @@ from regtorch.app.record.run import RunRecord
 from regtorch.training.ending import Ended, asked_to_end, end_if_asked, exposed, shielded
 from regtorch.training.whole import write_text
 
+pytestmark = pytest.mark.script
+
 SIGNALS = [
     (signal.SIGINT, 130, "interrupted"),
     (signal.SIGTERM, 143, "ended by SIGTERM"),

@@ -101,6 +101,7 @@ def test_no_module_imports_itself_through_others():
     TopologicalSorter(graph).prepare()  # raises CycleError, which shows the circle
 
 
+@pytest.mark.script
 def test_importing_regtorch_loads_torch_and_nothing_heavier():
     code = "import sys, torch; before = set(sys.modules); import regtorch; print(*sorted(set(sys.modules) - before))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,6 +13,8 @@ from mutants import __main__ as tool
 from mutants.operators import mutants
 from places import ROOT
 
+pytestmark = pytest.mark.script
+
 CORE = ROOT / "src/regtorch"
 FILES = {
     "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\naddopts = '--doctest-modules'\n",

@@ -8,6 +8,8 @@ import pytest
 from command_line import CommandLine
 from regtorch.training.app import main
 
+pytestmark = pytest.mark.script
+
 NET = """
 from torch import nn
 

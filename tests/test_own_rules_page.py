@@ -54,6 +54,7 @@ def test_python_blocks(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch
     sys.modules.pop("mine", None)
 
 
+@pytest.mark.script
 def test_train_and_report(folder: Path):
     printed = run(TRAIN, folder)
     assert "MCP(lam=0.001, a=1.0" in printed
@@ -63,6 +64,8 @@ def test_train_and_report(folder: Path):
     assert "hydra.searchpath" in page.read_text(encoding="utf-8"), "the command on the page finds the user's configs"
 
 
+@pytest.mark.slow
+@pytest.mark.script
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: Path(c.split()[1]).stem)
 def test_programs_and_the_commands_that_they_print(command: str, folder: Path):
     if "search.py" in command:

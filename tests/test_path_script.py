@@ -12,6 +12,8 @@ import pytest
 from command_line import FAST, ROOT, CommandLine, Result
 from regtorch.sweep.path.app import main
 
+pytestmark = pytest.mark.script
+
 ADAMS = ("betas", "eps", "weight_decay", "amsgrad", "fused")
 
 

@@ -15,6 +15,8 @@ from regtorch.sweep.claims import Claim, Document, Setting
 from regtorch.sweep.finding import find, missing
 from regtorch.sweep.training_runs import train_missing
 
+pytestmark = pytest.mark.script
+
 CLAIM = Claim(
     *("one", "Why?", "A net.", "It falls."),
     verdict="holds",

@@ -22,6 +22,8 @@ from regtorch.sweep.search.worker import work
 from regtorch.training.ending import Ended
 from regtorch.training.errors import RunError
 
+pytestmark = pytest.mark.script
+
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
 STORAGES = ["journal", "sqlite"]
 TOTAL, SEEDS = 30, 3

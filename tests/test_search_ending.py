@@ -21,6 +21,8 @@ from regtorch.sweep.search.run import _bar, search
 from regtorch.sweep.search.storage import open_store
 from regtorch.sweep.search.worker import work
 
+pytestmark = pytest.mark.script
+
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
 WORKER = """
 import os, sys
@@ -49,6 +51,7 @@ def worker(book: Book) -> list[str]:
     return [sys.executable, "-c", WORKER, book.store.url]
 
 
+@pytest.mark.slow
 def test_another_worker_does_what_one_that_was_killed_did_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +70,7 @@ def test_workers_that_only_fail_are_told_of_and_given_up(tmp_path: Path, capfd: 
     assert "trials left: 1; the same command goes on with them" in error
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_database_whose_worker_was_killed_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +125,9 @@ def ended(folder: Path, cwd: Path, asked: signal.Signals) -> tuple[int, str, str
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize(("asked", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("asked", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_search_that_is_asked_to_end(tmp_path: Path, asked: signal.Signals, code: int) -> None:
     """In a folder whose name is full of Hydra's grammar, which its worker must find."""
     folder = tmp_path / "searches" / "it's, ä"

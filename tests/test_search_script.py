@@ -13,6 +13,8 @@ import pytest
 from command_line import FAST, ROOT, CommandLine
 from regtorch.sweep.search.app import main
 
+pytestmark = pytest.mark.script
+
 
 def search(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """In processes of its own, as workers are started by the script's name."""
@@ -20,6 +22,7 @@ def search(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_gone_on_with(tmp_path: Path) -> None:
     settings = ("reg=l2", "optimizer=sgd", "search.lam=[1e-4,1e30]", "search.sampler=random", "logger=csv")
     first = search(tmp_path, *settings, "search.trials=2")

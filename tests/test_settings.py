@@ -9,6 +9,8 @@ from pathlib import Path
 
 from places import ROOT
 
+pytestmark = pytest.mark.script
+
 
 def shown(folder: Path, **more: str) -> str:
     """The settings of Hypothesis in a process of its own."""

@@ -17,7 +17,10 @@ from torch.nn import functional as F
 
 import regtorch as rt
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+pytestmark = [
+    pytest.mark.script,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed"),
+]
 
 
 def masks(model: nn.Module) -> dict[str, Tensor]:
@@ -124,8 +127,15 @@ def worker(rank: int, out: str, kind: str, bind_first: bool) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("bind_first", [True, False], ids=["bound before", "bound after"])
-@pytest.mark.parametrize("kind", ["fsdp2", "tensor parallel"])
+@pytest.mark.parametrize(
+    ("kind", "bind_first"),
+    [
+        pytest.param("fsdp2", True, id="fsdp2, bound before"),
+        pytest.param("tensor parallel", False, id="tensor parallel, bound after"),
+        pytest.param("fsdp2", False, id="fsdp2, bound after", marks=pytest.mark.slow),
+        pytest.param("tensor parallel", True, id="tensor parallel, bound before", marks=pytest.mark.slow),
+    ],
+)
 def test_parts_are_regularized_as_the_whole(tmp_path: Path, kind: str, bind_first: bool):
     spawn(worker, (str(tmp_path), kind, bind_first), nprocs=2)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]

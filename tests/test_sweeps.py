@@ -15,6 +15,8 @@ from regtorch.training import settings
 from regtorch.training.claimed import claimed
 from regtorch.training.identity import identity
 
+pytestmark = pytest.mark.script
+
 Sweep = Callable[..., Result]
 BARE = ("callbacks=none", "logger=none", "trainer.max_epochs=1")
 
@@ -117,6 +119,7 @@ def test_on_a_terminal_one_bar_is_about_the_whole_sweep(sweep: Sweep, monkeypatc
         assert part in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugin", "launcher"),
     [

@@ -20,6 +20,8 @@ from regtorch.training.errors import RunError
 from regtorch.training.identity import same_run
 from regtorch.training.table import jobs_of, print_jobs, print_metrics
 
+pytestmark = pytest.mark.script
+
 Sweep = Callable[..., Result]
 QUICK = ("callbacks=none", "logger=none", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "doctor=false")
 BY_NAME = "hydra.sweep.subdir='${hydra:job.override_dirname}'"

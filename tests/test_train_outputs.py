@@ -15,6 +15,8 @@ from regtorch.sweep.checkup.app import main as doctor_main
 from regtorch.sweep.path.app import main as path_main
 from regtorch.sweep.search.app import main as search_main
 
+pytestmark = pytest.mark.script
+
 BARE = ("callbacks=none", "logger=none")
 
 
@@ -147,6 +149,7 @@ def test_the_doctor_refuses(arguments: str, said: str, train: CommandLine):
     assert f"warning: the doctor could not examine this: {said}" in warned.err
 
 
+@pytest.mark.slow
 def test_a_search_takes_their_strength_and_refuses_their_weights(train: CommandLine):
     pytest.importorskip("optuna")
     train.main = search_main

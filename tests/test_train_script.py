@@ -11,6 +11,8 @@ import torch
 
 from command_line import FAST, ROOT, CommandLine
 
+pytestmark = pytest.mark.script
+
 BARE = ("callbacks=none", "logger=none")
 
 
@@ -148,6 +150,7 @@ def test_early_stopping_says_so(train: CommandLine):
     assert "stopped early: val/loss has not improved for 2 epochs" in result.out
 
 
+@pytest.mark.slow
 def test_channels_last_trains_the_same_net(train: CommandLine):
     def trained(*arguments: str) -> tuple[dict[str, torch.Tensor], float]:
         folder = train(
@@ -240,7 +243,13 @@ def test_help_is_quick_as_nothing_heavy_is_imported():
     assert not imported & set(HEAVY.split())
 
 
-@pytest.mark.parametrize(("asked", "text"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM")])
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (signal.SIGINT, "interrupted"),
+        pytest.param(signal.SIGTERM, "ended by SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_being_asked_to_end_ends_cleanly(tmp_path: Path, asked: signal.Signals, text: str):
     process = subprocess.Popen(
         [sys.executable, ROOT / "scripts" / "train.py", *FAST[:2], "trainer.max_epochs=10000"],

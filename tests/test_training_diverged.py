@@ -19,6 +19,8 @@ from regtorch.training.errors import Diverged
 from regtorch.training.quiet import quiet
 from regtorch.training.tasks import regression
 
+pytestmark = pytest.mark.script
+
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:

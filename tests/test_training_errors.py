@@ -9,6 +9,8 @@ from torch import nn
 from command_line import CommandLine
 from regtorch.models import MnistMLP
 
+pytestmark = pytest.mark.script
+
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:

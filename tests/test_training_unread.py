@@ -6,6 +6,8 @@ import pytest
 
 from command_line import CommandLine
 
+pytestmark = pytest.mark.script
+
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:

@@ -13,6 +13,8 @@ import pytest
 
 from command_line import FAST, ROOT
 
+pytestmark = pytest.mark.script
+
 SEARCH = ("reg=l2", "search.trials=1", "search.workers=1", "logger=none")
 RUNS = {
     "train": (0, "train", *FAST, "reg=l2", "trainer.max_epochs=1"),
@@ -42,6 +44,7 @@ def regtorch(site: Path, folder: Path, *words: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", RUNS)
 def test_every_program_runs_from_an_empty_folder(program: str, site: Path, tmp_path: Path):
     code, *words = RUNS[program]
@@ -66,6 +69,7 @@ def test_the_wheel_is_what_runs(site: Path, tmp_path: Path):
     assert "regtorch = regtorch.__main__:main" in points.read_text()
 
 
+@pytest.mark.slow
 def test_what_there_is_and_what_there_is_not(site: Path, tmp_path: Path):
     for words in (["--help"], []):
         done = regtorch(site, tmp_path, *words)
@@ -79,6 +83,7 @@ def test_what_there_is_and_what_there_is_not(site: Path, tmp_path: Path):
     assert "a checkout of the repository" in documents.stderr
 
 
+@pytest.mark.slow
 def test_a_process_of_lightning_s_is_the_same_program(site: Path, tmp_path: Path):
     words = [*FAST, "reg=l2", "trainer=ddp", "trainer.devices=2", "trainer.max_epochs=1", "logger=none"]
     done = regtorch(site, tmp_path, "train", *words)
