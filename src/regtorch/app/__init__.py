@@ -1,1 +1,1 @@
-"""The program: what `regtorch train`, `path`, `search`, `doctor` and `report` are made of."""
+"""The program: `regtorch train`, `path`, `search`, `doctor`, `report`."""

@@ -1,1 +1,1 @@
-"""Figures as plain data, and their drawing as SVG and PNG."""
+"""Pictures: panels as plain data, and the one drawing of them."""

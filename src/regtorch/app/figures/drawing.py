@@ -13,7 +13,7 @@ from typing import Any
 from warnings import catch_warnings, filterwarnings
 
 from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Guide, Panel, Series
-from regtorch.training.whole import write_png
+from regtorch.app.ground.atomic import write_png
 
 __all__ = ["apply", "svg", "write_picture"]
 

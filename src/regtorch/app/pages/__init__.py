@@ -1,1 +1,1 @@
-"""The HTML pages: templates, and the environment that renders them."""
+"""HTML pages: one environment of Jinja templates."""
