@@ -27,8 +27,8 @@ FLOORS = [
     {"lightning", "training"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
-    {"app.config"},
     {"app.record"},
+    {"app.config"},
     {"app.figures", "app.pages", "app.terminal"},
     {"app.grid"},
     {"app.run"},

@@ -59,7 +59,7 @@ def test_every_program_runs_from_an_empty_folder(program: str, site: Path, tmp_p
 
 
 def test_the_wheel_is_what_runs(site: Path, tmp_path: Path):
-    code = "import regtorch; from regtorch.app.ground.program import configs; print(regtorch.__file__, configs())"
+    code = "import regtorch; from regtorch.app.record.command import configs; print(regtorch.__file__, configs())"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES
 from nets import NETS, dense
 from plain_modules import Plain, a_net, fit
-from regtorch.training import Regularize
+from regtorch.training import Regularize, RegularizedModule
 from wrong_rules import WRONG, Elsewhere, Loose
+
+SGD = partial(torch.optim.SGD, lr=0.05)
 
 
 def a_step(model: nn.Module, optimizer: Any, *data: torch.Tensor) -> None:
@@ -126,13 +129,7 @@ def test_in_lightning():
     for make in (
         lambda: (Plain(a_net()), [Regularize(WRONG["grad"][0], debug=True)]),
         lambda: (
-            RegularizedModule(
-                a_net(),
-                optimizer=partial(torch.optim.SGD, lr=0.05),
-                num_classes=3,
-                penalties=[WRONG["grad"][0]],
-                debug=True,
-            ),
+            RegularizedModule(a_net(), optimizer=SGD, num_classes=3, penalties=[WRONG["grad"][0]], debug=True),
             [],
         ),
     ):

@@ -6,8 +6,7 @@ import os
 import sys
 from importlib import import_module
 
-from regtorch.app.ground.program import configs
-from regtorch.app.record.command import INSTALLED
+from regtorch.app.record.command import INSTALLED, configs
 
 __all__ = ["main"]
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import torch
 
-from regtorch.app.ground.program import own_process
+from regtorch.app.record.command import own_process
 from regtorch.app.record.overrides import quoted
 from regtorch.app.search.book import Book
 
