@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from places import ROOT
 
 pytestmark = pytest.mark.script
