@@ -14,7 +14,7 @@ from cases import CONSTRAINTS, PENALTIES
 from nets import NETS, dense
 from plain_modules import Plain, a_net, fit
 from regtorch.training import Regularize
-from test_own_rules import WRONG, Elsewhere, Loose
+from test_own_rules_checker import WRONG, Elsewhere, Loose
 from test_training_scheduled import module
 
 

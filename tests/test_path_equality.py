@@ -96,8 +96,8 @@ SLOW = {
         "clipped by value",
         "group lasso",
     ),
-    *("steps that end with an epoch, more epochs than are reached", "proximal, groups", "proximal, sgd"),
-    *("whole epochs, last batch smaller", "a schedule", "regression"),
+    *("steps that end with an epoch, more epochs than are reached", "proximal, groups"),
+    *("whole epochs, last batch smaller", "a schedule", "regression", "group lasso", "proximal, sgd"),
 }
 
 
