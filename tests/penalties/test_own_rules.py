@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from nets import dense, tied
-from regtorch.testing import check_constraint, check_penalty
-from wrong_rules import WRONG, Away, Bare, Elsewhere, Loose, Vector
+from regtorch.testing import check_penalty
+from wrong_rules import Bare, Vector
 
 close = torch.testing.assert_close
 
@@ -175,32 +175,6 @@ def test_a_penalty_that_gives_no_number_is_refused_when_it_is_read():
         rt.Custom(3)
 
 
-@pytest.mark.parametrize(("rule", "message"), WRONG.values(), ids=WRONG)
-def test_the_checker_names_what_is_wrong_and_shows_a_weight(rule: rt.Penalty, message: str):
-    with pytest.raises(AssertionError, match=rf"(?s){message}.*\n    w = tensor"):
-        check_penalty(rule)
-
-
-def test_the_checker_of_constraints():
-    for rule in (
-        rt.MaxNorm(1.0),
-        rt.UnitNorm(),
-        rt.NonNeg(),
-        rt.MinMaxNorm(0.5, 1.0),
-        rt.MinMaxNorm(0.5, 1.0, rate=0.3),
-    ):
-        check_constraint(rule)
-    with pytest.raises(AssertionError, match="changes a weight that it has brought into the set"):
-        check_constraint(Loose())
-    with pytest.raises(AssertionError, match="moves a weight away from the set"):
-        check_constraint(Away())
-    with pytest.raises(AssertionError, match="differs in place"):
-        check_constraint(Elsewhere())
-    for check, other in ((check_penalty, rt.NonNeg()), (check_constraint, rt.L1())):
-        with pytest.raises(TypeError, match="rule must be a regtorch"):
-            check(other)
-
-
 def test_an_activity_of_any_function():
     model, x, _ = dense()
     reg = rt.Activity(lambda h: 0.1 * h.square().sum(), select="type:Tanh").on(model)
@@ -231,12 +205,6 @@ def test_a_rule_that_is_not_bound_says_so():
     with pytest.raises(AttributeError, match=r"'L2' has no attribute 'attach'; bind it first, as in rule.on\(model\)"):
         rt.L2(0.1).attach(optim.SGD(model.parameters(), lr=0.1))
     assert not hasattr(rt.L2(0.1), "lamda")
-
-
-def test_a_constraint_asks_for_output_units_only_where_it_says_so():
-    table = nn.ParameterList([torch.tensor([[3.0, 0.5]])])
-    Loose(select="all").on(table).project_()
-    assert torch.equal(table[0], torch.tensor([[2.0, 0.5]]))
 
 
 def test_a_penalty_gets_units_first_unless_it_says_that_they_do_not_matter():

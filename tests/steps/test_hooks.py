@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import copy
-import gc
-import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,60 +139,6 @@ def test_weights_added_to_the_optimizer_later_are_seen():
     assert model[2].weight.abs().max() < 1e-15
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_gradient_scaler(fused: bool):
-    """A scaled loss, unscaled before the step or, by a fused optimizer, inside it."""
-    results = []
-    for scaled in (False, True):
-        torch.manual_seed(0)
-        model = nn.Linear(4, 3)
-        x = torch.randn(8, 4)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=fused)
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaled)
-        rules = [rt.L2(0.1), rt.L1(0.2, select="bias"), rt.GroupLasso(0.05)]
-        for rule in rules:
-            rule.on(model).attach(optimizer)
-        for _ in range(5):
-            optimizer.zero_grad()
-            scaler.scale(model(x).square().mean()).backward()
-            scaler.step(optimizer)
-            scaler.update()
-        results.append(list(model.parameters()))
-    close(results[0], results[1], rtol=1e-5, atol=1e-6)
-
-
-def test_a_step_skipped_for_infinite_gradients_shrinks_nothing():
-    for fused in (False, True):
-        model = nn.Linear(4, 3)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=fused)
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-        rt.L1(0.1).on(model).attach(optimizer, proximal=True)
-        rt.L2(0.1, select="bias").on(model).attach(optimizer)
-        rt.MinMaxNorm(2.0, 3.0, rate=0.5).on(model).attach(optimizer)  # moves weights at each step
-        before = [p.detach().clone() for p in model.parameters()]
-        scaler.scale(model(torch.full((2, 4), torch.inf)).sum()).backward()
-        scaler.step(optimizer)
-        close(list(model.parameters()), before, rtol=0, atol=0)
-
-
-def test_bf16_autocast():
-    model, x, y = dense()
-    model = model.float()
-    reg = rt.Orthogonal(0.1).on(model) + rt.L2(0.1).on(model)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = reg()
-        F.cross_entropy(model(x.float()), y).backward()
-        plain = gradients(model)
-        reg.add_grad_()
-    close(inside, reg())
-    assert inside.dtype == torch.float32
-    added = [a - b for a, b in zip(gradients(model), plain, strict=True)]
-    model.zero_grad()
-    reg().backward()
-    for a, p in zip(added, model.parameters(), strict=True):
-        close(a, torch.zeros_like(p) if p.grad is None else p.grad, rtol=1e-4, atol=1e-6)
-
-
 def test_projections_come_after_the_step_and_after_proximal_steps():
     model, x, y = dense()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -247,20 +191,6 @@ def test_errors_leave_nothing_attached():
         reg.attach(torch.optim.SparseAdam(model.parameters()))
 
 
-@pytest.mark.parametrize("how", ["gradient", "proximal", "constraint"])
-def test_replaced_weights_are_not_forgotten_in_silence(how: str):
-    model, *_ = dense()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    if how == "constraint":
-        rt.MaxNorm(0.1).on(model).attach(optimizer)
-    else:
-        rt.L2(0.1).on(model).attach(optimizer, proximal=how == "proximal")
-    model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
-    model.requires_grad_()
-    with pytest.raises(RuntimeError, match="finds none of its weights in this SGD any more"):
-        optimizer.step()
-
-
 def test_wrapped_optimizers_are_seen_through():
     class Wrapper:
         def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -271,60 +201,6 @@ def test_wrapped_optimizers_are_seen_through():
     rt.L2(1.0).on(model).attach(Wrapper(Wrapper(optimizer)))
     optimizer.step()
     assert model[0].weight.abs().max() < 1e-15
-
-
-def test_a_copied_optimizer_has_no_rules_as_torch_has_it():
-    model, *_ = dense()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    rt.L2(0.1).on(model).attach(optimizer)
-    assert not copy.deepcopy(optimizer)._optimizer_step_pre_hooks
-
-
-def test_an_attached_rule_keeps_no_optimizer_alive():
-    model, *_ = dense()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    handle = rt.L2(0.1).on(model).attach(optimizer)
-    gone = weakref.ref(optimizer)
-    del optimizer
-    gc.collect()
-    assert gone() is None
-    handle.remove()
-
-
-class Agent(nn.Module):
-    """A net that holds its optimizer."""
-
-    def __init__(self, fused: bool = False) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 2)
-        self.optimizer = torch.optim.Adam(self.parameters(), fused=fused)
-
-
-@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
-@pytest.mark.parametrize("rule", [rt.L2(0.1), rt.L1(0.1), rt.MaxNorm(1.0)], ids=str)
-@pytest.mark.parametrize("until", ["attached", "backward", "failed step", "step"])
-def test_a_net_its_optimizer_and_its_rules_go_together(fused: bool, rule: rt.Penalty | rt.MaxNorm, until: str):
-    agent = Agent(fused)
-    handle = rule.on(agent).attach(agent.optimizer)
-    if until != "attached":
-        agent.layer(torch.ones(1, 3)).sum().backward()
-    if until == "failed step":
-        fails = agent.optimizer.register_step_post_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            agent.optimizer.step()
-        fails.remove()
-    if until == "step":
-        agent.optimizer.step()
-    gone = weakref.ref(agent), weakref.ref(agent.optimizer), weakref.ref(agent.layer.weight)
-    if until == "attached":
-        del handle
-    else:
-        handle.remove()
-        del handle
-        rule.on(agent).attach(agent.optimizer)
-    del agent
-    gc.collect()
-    assert [one() for one in gone] == [None] * 3
 
 
 def test_rules_that_hold_tensors_are_told_apart_in_any_kind_of_class():

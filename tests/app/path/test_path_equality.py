@@ -85,7 +85,23 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1))
 
 
-@pytest.mark.parametrize("name", PATHS)
+# What another path has, too.
+SLOW = {
+    *(
+        "rates of two layers",
+        "seeds",
+        "conv, batch norm, dropout",
+        "unit norm",
+        "non-negative",
+        "clipped by value",
+        "group lasso",
+    ),
+    *("steps that end with an epoch, more epochs than are reached", "proximal, groups"),
+    *("whole epochs, last batch smaller", "a schedule", "regression", "group lasso", "proximal, sgd"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else []) for n in PATHS])
 def test_a_member_is_its_own_run(name: str, tmp_path: Path):
     overrides = PATHS[name]
     start = ready(*overrides)
