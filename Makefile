@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# What a file of the program, or of Lightning's part, names.
+PROGRAM := 'lightning|hydra|command_line|places|regtorch\.(app|bench|data|models|sweep|training)'
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
@@ -20,11 +22,10 @@ test: lint types pytest ## Set up, then lint, type-check and test all but what i
 test-slow: $(VENV)/.dev ## Run the slow tests alone
 	$(PYTEST) -m slow
 
-# The files that need torch and Keras alone: collecting the others means importing Lightning and Hydra.
+# What needs Lightning or Hydra is not even collected: importing them takes as long as these tests.
 quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
-	$(PYTEST) -m "not slow and not script and not parity" \
-		$$(grep -rLE 'lightning|hydra|command_line|places|regtorch\.(app|bench|data|models|sweep|training)' \
-			src tests --include='*.py' | grep -E '^src/|/test_[^/]*$$')
+	$(PYTEST) -m "not slow and not script" $$(grep -rLE $(PROGRAM) src tests --include='*.py' | \
+		grep -E '^src/|/test_[^/]*$$' | grep -vE 'parity|third_party|corpus')
 
 lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff check
