@@ -37,7 +37,7 @@ types: $(VENV)/.dev ## Check types
 pytest: $(VENV)/.dev ## Run all tests but the slow
 	$(PYTEST) -m "not slow"
 
-mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/hooks.py
+mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/steps/hooks.py
 	@PYTHONPATH=tests $(BIN)/python -m mutants $(FILE) \
 		$(if $(N),--sample $(N)) $(if $(SEED),--seed $(SEED)) $(if $(MOST),--most $(MOST)) $(if $(TESTS),--tests $(TESTS))
 

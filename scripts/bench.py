@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from regtorch.bench.options import main
+from benchmark.options import main
 
 if __name__ == "__main__":
     sys.exit(main(__doc__ or "", Path(__file__).resolve().parents[1] / "conf"))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from regtorch.sweep.path.app import main
+from regtorch.app.path.main import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).resolve().parents[1] / "conf"))

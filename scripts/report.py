@@ -4,8 +4,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from regtorch.sweep.report.app import main
-from regtorch.sweep.report.documents import documents
+from documents.main import documents
+from regtorch.app.report.main import main
 
 if __name__ == "__main__":
     sys.exit(main(partial(documents, Path(__file__).resolve().parents[1])))

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import regtorch as rt
 from path_runs import composed, ready
-from regtorch.sweep.path.members import members_of
-from regtorch.training.errors import RunError
-from test_anchored import regression, squared
+from regressions import regression, squared
+from regtorch.app.ground.errors import RunError
+from regtorch.app.path.members import members_of
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])

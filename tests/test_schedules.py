@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from nets import dense
-from regtorch.hooks import attached_to
+from regtorch.steps.hooks import attached_to
 
 close = torch.testing.assert_close
 S = rt.schedules

@@ -59,14 +59,14 @@ def test_every_program_runs_from_an_empty_folder(program: str, site: Path, tmp_p
 
 
 def test_the_wheel_is_what_runs(site: Path, tmp_path: Path):
-    code = "import regtorch; from regtorch.training.program import configs; print(regtorch.__file__, configs())"
+    code = "import regtorch; from regtorch.app.record.command import configs; print(regtorch.__file__, configs())"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [str(site / "regtorch" / "__init__.py"), str(site / "regtorch" / "conf")]
     (points,) = site.glob("*.dist-info/entry_points.txt")
-    assert "regtorch = regtorch.__main__:main" in points.read_text()
+    assert "regtorch = regtorch.app.cli:main" in points.read_text()
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Launch what is to be done, with whichever launcher."""
-        from regtorch.training.grid import launch
+        from regtorch.app.grid.launch import launch
 
         assert self.config is not None
         assert self.launcher is not None

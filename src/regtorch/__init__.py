@@ -11,16 +11,13 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 """
 
 from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
-from regtorch.activity import Activity
-from regtorch.bind import BoundConstraint, BoundPenalty, BoundSum
+from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, NonNeg, Simplex, SpectralMax, UnitNorm
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
-from regtorch.optimizers import register_optimizer
 from regtorch.outputs import ConfidencePenalty, GradientPenalty, JacobianPenalty, KLSparsity, RDrop
-from regtorch.param_groups import param_groups
 from regtorch.penalties import (
     EWC,
     L1,
@@ -42,6 +39,8 @@ from regtorch.penalties import (
     TotalVariation,
 )
 from regtorch.select import SelectionError
+from regtorch.select.param_groups import param_groups
+from regtorch.steps.optimizers import register_optimizer
 
 __all__ = [
     "EWC",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from regtorch.penalties import Penalty
 from regtorch.rule import wide
-from regtorch.select import choose
-from regtorch.weights import Weight
+from regtorch.select.language import choose
+from regtorch.select.weight import Weight
 
 __all__ = ["fisher", "lam_max"]
 

@@ -16,7 +16,7 @@ from regtorch.penalties.part import Around
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from regtorch.bound import Bound
+    from regtorch.bound.base import Bound
 
 __all__ = ["Masked", "MaskedConstraint", "MaskedPenalty", "masked"]
 

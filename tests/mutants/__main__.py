@@ -1,4 +1,4 @@
-"""`python -m mutants src/regtorch/hooks.py`: which small changes of a file do its tests not notice?
+"""`python -m mutants src/regtorch/steps/hooks.py`: which small changes of a file do its tests not notice?
 
 A process that has imported torch forks for each mutant. The child imports the mutant in place of the file and runs,
 until one fails, the tests that were on the changed lines. Hypothesis draws the same examples each time.

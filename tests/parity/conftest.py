@@ -51,8 +51,9 @@ def compare(request: pytest.FixtureRequest) -> Iterator[Compare]:
 @pytest.fixture
 def floatx(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Sets Keras's float type for one test."""
-    import keras
     from keras.src.backend.common import dtypes
+
+    import keras
 
     # Outside TensorFlow Keras 3 multiplies float64 matrices in float32, to be like JAX; here it must not.
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")

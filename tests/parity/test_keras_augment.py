@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keras.src.legacy.preprocessing import image as keras_image
 from torch import Tensor
 
-from regtorch.data.augment import Augment, Changes, affine, channel_shift
+from regtorch.app.data.augment import Augment, Changes, affine, channel_shift
 
 # Keras reaches SciPy's function by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")

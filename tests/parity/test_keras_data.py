@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from comparing import Compare
 from keras.src.legacy.preprocessing.text import Tokenizer
 
+import keras
 from image_files import encoded
-from regtorch.data.bag_of_words import present, vocabulary
-from regtorch.data.decode import decode
+from regtorch.app.data.bag_of_words import present, vocabulary
+from regtorch.app.data.decode import decode
 
 
 @pytest.mark.parity("bag of words: texts_to_matrix(mode='binary')", "Keras 3's Tokenizer")

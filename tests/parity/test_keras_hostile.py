@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import keras
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from keras_nets import NETS
 from torch import nn
 
+import keras
 import regtorch as rt
 from regtorch.keras.initializers import _INITIALIZERS, initialize
 

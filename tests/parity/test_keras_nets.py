@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
 from comparing import Compare
 from keras_nets import NETS
 
+import keras
 import regtorch as rt
 from regtorch.keras.layers import LAYERS
 

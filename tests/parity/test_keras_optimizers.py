@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
 from comparing import Compare
 from torch import nn
 
+import keras
 import regtorch as rt
 
 pytestmark = [

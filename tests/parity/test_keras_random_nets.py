@@ -6,7 +6,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from comparing import Compare
 from random_nets import WIDTH, Drawn
 from torch import Tensor
 
+import keras
 import regtorch as rt
 from regtorch.keras.load import places
 

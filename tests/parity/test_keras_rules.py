@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -13,6 +12,7 @@ from comparing import Compare
 from hypothesis import given
 from hypothesis import strategies as st
 
+import keras
 import regtorch as rt
 from regtorch.keras.layout import variables
 

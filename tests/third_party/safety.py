@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import regtorch as rt
-from regtorch.hooks import attached_to
+from regtorch.steps.hooks import attached_to
 from third_party.runs import CLOSE, RULES, SILENT, Runs, Skip, Wrong, by_hand_of, sentence
 from third_party.training import STEPS, Case, apart
 

@@ -1,1 +1,1 @@
-"""The programs."""
+"""The program: `regtorch train`, `path`, `search`, `doctor`, `report`."""

@@ -13,7 +13,7 @@ from regtorch.rule import Rule
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from regtorch.bind import BoundConstraint
+    from regtorch.bound.penalty import BoundConstraint
 
 __all__ = ["ROUNDING", "Constraint"]
 
@@ -73,6 +73,6 @@ class Constraint(Rule):
         Raises:
             SelectionError: `select` is not understood or matches nothing; the names there are follow.
         """
-        from regtorch.bind import BoundConstraint  # the one step up: a convenience, as Penalty.on
+        from regtorch.bound.penalty import BoundConstraint  # the one step up: a convenience, as Penalty.on
 
         return BoundConstraint(self, model)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.norms import Units, check_dim, reduced, units
+from regtorch.numerics.norms import Units, check_dim, reduced, units
 from regtorch.rule import wide
 
 if TYPE_CHECKING:

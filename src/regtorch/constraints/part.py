@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
-from regtorch.norms import as_rows, check_shape, is_submatrix, reduced
+from regtorch.numerics.norms import as_rows, check_shape, is_submatrix, reduced
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.norms import as_rows, check_dim, from_rows, nonzero, reduced
+from regtorch.numerics.norms import as_rows, check_dim, from_rows, nonzero, reduced
 from regtorch.rule import wide
 
 if TYPE_CHECKING:

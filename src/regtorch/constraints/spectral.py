@@ -11,9 +11,9 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.norms import matrix
+from regtorch.numerics.norms import matrix
+from regtorch.numerics.singular import may_look, spectral_norm, with_singular
 from regtorch.rule import check_real, wide
-from regtorch.singular import may_look, spectral_norm, with_singular
 
 if TYPE_CHECKING:
     from jaxtyping import Float

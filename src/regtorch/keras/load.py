@@ -14,7 +14,7 @@ from regtorch.checks import flag
 from regtorch.keras.arrays import in_order, refuse_name
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.layout import Variable, variables
-from regtorch.weights import derived, modules_of
+from regtorch.select.weight import derived, modules_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from regtorch.activity import Activity
+from regtorch.bound.activity import Activity
 from regtorch.checks import shown
 from regtorch.keras.custom import selecting
 from regtorch.keras.graph import LayerConfig

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from regtorch.norms import check_shape
+from regtorch.numerics.norms import check_shape
 from regtorch.penalties.base import Penalty
 from regtorch.rule import check_real, wide
 

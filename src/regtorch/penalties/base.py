@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from regtorch.norms import nonzero
+from regtorch.numerics.norms import nonzero
 from regtorch.rule import Rule, Strengths, wide
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-    from regtorch.bind import BoundPenalty
+    from regtorch.bound.penalty import BoundPenalty
 
 __all__ = ["Penalty", "nonzero", "one_number", "zero"]
 
@@ -156,7 +156,9 @@ class Penalty(Strengths, Rule):
         Raises:
             SelectionError: `select` is not understood or matches nothing; the names there are follow.
         """
-        from regtorch.bind import BoundPenalty  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
+        from regtorch.bound.penalty import (
+            BoundPenalty,  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
+        )
 
         return BoundPenalty(self, model)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from regtorch.gradients import add_many_
+from regtorch.numerics.gradients import add_many_
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 

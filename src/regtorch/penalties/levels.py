@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regtorch.singular import may_look
+from regtorch.numerics.singular import may_look
 
 __all__ = ["smoothed"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regtorch.checks import one_of
-from regtorch.norms import matrix, nonzero, units
+from regtorch.numerics.norms import matrix, nonzero, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from regtorch.norms import check_shape, is_submatrix
+from regtorch.numerics.norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
 
 if TYPE_CHECKING:

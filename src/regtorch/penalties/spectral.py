@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.norms import matrix
+from regtorch.numerics.norms import matrix
+from regtorch.numerics.singular import largest_singular, precise, spectral_norm, svd, with_singular
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-from regtorch.singular import largest_singular, precise, spectral_norm, svd, with_singular
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.norms import check_shape
+from regtorch.numerics.norms import check_shape
 from regtorch.penalties.base import Penalty, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.levels import smoothed

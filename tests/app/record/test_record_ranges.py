@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from regtorch.app.ground.errors import RunError
 from regtorch.app.record.ranges import Range, numbers, whole_numbers
-from regtorch.training.errors import RunError
 
 
 @pytest.mark.parametrize(

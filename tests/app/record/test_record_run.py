@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from regtorch.app.ground.errors import RunError
 from regtorch.app.record.run import SCHEMA, Member, NewerSchema, PathRecord, Regularized, RunRecord, error_line
-from regtorch.training.errors import RunError
-from regtorch.training.identity import identity, known_in, same_run
+from regtorch.app.record.same_settings import identity, known_in, same_run
 
 RUN = RunRecord(
     choices={"model": "cnn"},

@@ -1,1 +1,1 @@
-"""What a run leaves and what is said about it: its record, its rank, its axes, its overrides and its command."""
+"""What runs leave in their folders, and what is read from it: records, rankings, axes, commands."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from regtorch.training.reading import read_text
-from regtorch.training.whole import write_text
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.reading import read_text
 
 __all__ = ["node", "number", "plain", "read_json", "write_json"]
 

@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.files import OVERRIDES
-from regtorch.training.reading import read_yaml
 
 __all__ = [
     "changed",

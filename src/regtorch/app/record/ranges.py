@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from regtorch.training.errors import RunError
+from regtorch.app.ground.errors import RunError
 
 __all__ = ["FRACTION", "MOST", "Range", "numbers", "whole_numbers"]
 

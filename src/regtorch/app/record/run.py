@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.ground.reading import is_there, read_text
 from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.files import ERROR, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json, write_json
-from regtorch.training.reading import is_there, read_text
 
 __all__ = ["SCHEMA", "Member", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
 
@@ -203,9 +203,9 @@ def error_line(path: Path) -> str:
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide about a run's numbers."""
     import hydra
-    import lightning
     import torch
 
+    import lightning
     import regtorch
 
     packages = {m.__name__: str(m.__version__) for m in (regtorch, torch, lightning, hydra)}

@@ -9,7 +9,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from regtorch.bind import BoundConstraint
+from regtorch.bound.penalty import BoundConstraint
 from regtorch.constraints import MaxNorm
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
@@ -20,8 +20,8 @@ from regtorch.doctor.watch.calls import hooked
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
 from regtorch.doctor.watch.start import starts_large
-from regtorch.select import SelectionError
-from regtorch.weights import modules_of
+from regtorch.select.language import SelectionError
+from regtorch.select.weight import modules_of
 
 __all__ = ["find"]
 

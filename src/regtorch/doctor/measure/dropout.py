@@ -19,7 +19,7 @@ from regtorch.doctor.watch.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
 from regtorch.init import NORMS
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
 
 __all__ = ["DROPOUTS", "find"]
 

@@ -20,7 +20,7 @@ from regtorch.doctor.watch.calls import calls, kept_inputs
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.scale import HIDDEN
 from regtorch.doctor.watch.subject import Subject
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
 
 __all__ = ["find", "is_narrow"]
 

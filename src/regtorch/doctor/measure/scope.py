@@ -14,9 +14,9 @@ from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import rate_of
 from regtorch.penalties import L1, L1L2, Elementwise, GroupLasso, Penalty
-from regtorch.roles import Role
-from regtorch.select import SelectionError, choose, parse
-from regtorch.weights import Weight, weights_of
+from regtorch.select.language import SelectionError, choose, parse
+from regtorch.select.roles import Role
+from regtorch.select.weight import Weight, weights_of
 
 __all__ = ["acting_decays", "find"]
 

@@ -20,7 +20,7 @@ from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
 from regtorch.doctor.watch.steps import watch_steps
 from regtorch.doctor.watch.subject import Subject
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
 
 __all__ = ["Harm", "at_rates", "found_shifts", "harm_of_dropout"]
 

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from regtorch.doctor.watch.restored import restored, seed
 from regtorch.doctor.watch.subject import Subject
 from regtorch.init import NORMS
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
 
 __all__ = ["DROPOUTS", "Call", "calls", "hooked", "kept_inputs", "with_weights"]
 

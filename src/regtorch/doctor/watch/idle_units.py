@@ -16,7 +16,7 @@ from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.standardised import standardised_inputs
 from regtorch.doctor.watch.steps import watch_steps
 from regtorch.doctor.watch.uses import Use
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
 
 __all__ = ["SwitchedOn", "awake", "drawn_anew", "redrawn"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from regtorch.optimizers import facts_of
+from regtorch.steps.optimizers import facts_of
 
 __all__ = ["Decay", "copied", "decays_of", "is_torchs", "number", "rate_of"]
 

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.activity import Activity, BoundActivity
-from regtorch.bind import BoundConstraint, BoundPenalty, BoundTerms
+from regtorch.bound.activity import Activity, BoundActivity
+from regtorch.bound.penalty import BoundConstraint, BoundPenalty, BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Finding, Refused, Unfit
 from regtorch.doctor.watch.batches import Batch, form, fresh, one_line, pairs_of
 from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.watch.restored import restored
-from regtorch.hooks import attached_to, bare, owned_by
 from regtorch.penalties import Penalty
-from regtorch.weights import modules_of
+from regtorch.select.weight import modules_of
+from regtorch.steps.hooks import attached_to, bare, owned_by
 
 __all__ = ["Rule", "Subject"]
 

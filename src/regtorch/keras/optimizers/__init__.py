@@ -7,7 +7,7 @@ from regtorch.keras.optimizers.config import optimizer
 from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD
-from regtorch.optimizers import register_optimizer
+from regtorch.steps.optimizers import register_optimizer
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "KerasOptimizer", "Nadam", "RMSprop", "optimizer"]
 

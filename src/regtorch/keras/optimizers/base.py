@@ -21,8 +21,8 @@ class KerasOptimizer(Optimizer):
     """A torch optimizer that follows Keras's formula to the last digit.
 
     A subclass names its state in `slots` and gives `update`, and `step_size` for proximal steps: that of a weight at
-    rest, from its group and its state (see `regtorch.optimizers`). Numbers are Python floats, so that float64 weights
-    are updated in float64 (Keras rounds its betas through float32 unless they are given as float64).
+    rest, from its group and its state (see `regtorch.steps.optimizers`). Numbers are Python floats, so that float64
+    weights are updated in float64 (Keras rounds its betas through float32 unless they are given as float64).
     """
 
     slots: tuple[str, ...] = ()

@@ -1,0 +1,92 @@
+"""All parts of the benchmark, one after the other: measured, printed, and handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmark.against_keras import against_keras
+from benchmark.machine import describe
+from benchmark.memory import memory_of
+from benchmark.per_byte import per_byte
+from benchmark.settings import Settings
+from benchmark.step import Comparison, compare, wanted
+from benchmark.tables import floor_table, keras_table, memory_table, per_byte_table, step_table
+from benchmark.variants import OPTIMIZERS
+from regtorch.app.ground.denormals import flushed_denormals
+
+__all__ = ["PARTS", "run"]
+
+PARTS = ("step", "memory", "keras", "floor")
+
+
+def run(
+    settings: Settings,
+    parts: Collection[str],
+    say: Callable[[str], object] = print,
+    keep: Callable[[dict[str, Any]], object] = dict,
+) -> dict[str, Any]:
+    """Measure `parts`.
+
+    Args:
+        settings: for how long and on what.
+        parts: of `PARTS`.
+        say: gets each table as soon as it is there.
+        keep: gets everything measured so far after each part, so that a later part's failure loses nothing.
+
+    Returns:
+        Everything measured, as plain lists and dicts.
+    """
+    with flushed_denormals():
+        results: dict[str, Any] = {"machine": describe(settings.device)}
+        say("\n".join(f"- {name}: {value}" for name, value in results["machine"].items()))
+        if {"step", "floor"} & set(parts):
+            results["step"] = _steps(settings, parts, say)
+            keep(results)
+        if "step" in parts:
+            found = per_byte(settings)
+            say(f"\n{per_byte_table(found)}")
+            results["per_byte"] = asdict(found)
+            keep(results)
+        if "memory" in parts:
+            memories = [memory_of(case, settings) for case in settings.nets]
+            say(f"\n{memory_table(memories)}")
+            results["memory"] = [asdict(memory) for memory in memories]
+            keep(results)
+        if "keras" in parts:
+            results["keras"] = []
+            for net, steps in settings.keras_steps.items():
+                compared = against_keras(net, steps, settings)
+                say(f"\n{keras_table(compared)}")
+                results["keras"].append(asdict(compared))
+                keep(results)
+    return results
+
+
+def _steps(settings: Settings, parts: Collection[str], say: Callable[[str], object]) -> list[dict[str, Any]]:
+    results: list[Comparison] = []
+    for case in settings.nets:
+        for name, fused in OPTIMIZERS.items():
+            if fused and not _has_fused(settings.device):
+                say(f"\n{case.name}, {name}: left out, this torch has none on {settings.device.type}")
+                continue
+            what = wanted(case, only_way_3="step" not in parts)
+            result = compare(case, name, fused, what, settings, floor="floor" in parts)
+            results.append(result)
+            if "step" in parts:
+                say(f"\n{step_table(result)}")
+    if "floor" in parts:
+        say(f"\n{floor_table(results)}")
+    return [asdict(result) for result in results]
+
+
+def _has_fused(device: torch.device) -> bool:
+    try:
+        torch.optim.Adam([nn.Parameter(torch.zeros(1, device=device))], fused=True)
+    except RuntimeError:
+        return False
+    return True

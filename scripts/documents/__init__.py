@@ -1,0 +1,1 @@
+"""The documents' page: their claims beside what was measured; `python scripts/report.py --documents` writes it."""

@@ -1,0 +1,1 @@
+"""What a config may say: kinds, ranges, targets, and the objects made of it."""

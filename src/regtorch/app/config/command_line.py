@@ -1,0 +1,97 @@
+"""What a command line may say, before and beside the config that is made of it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from omegaconf import OmegaConf
+
+from regtorch.app.config.kinds import shown
+from regtorch.app.config.known import GROUPS, SETTINGS
+from regtorch.app.ground.errors import OPEN, RunError
+from regtorch.app.record.overrides import parsed, quoted
+
+__all__ = ["check_groups", "check_new_keys", "own_configs", "task_overrides"]
+
+_PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
+_SEVERAL = ("callbacks", "logger")  # groups whose options go together
+
+
+def check_groups(arguments: Iterable[str]) -> None:
+    """Refuse a group that is taken away, or has another choice than one of its options.
+
+    Args:
+        arguments: of the command line; what Hydra cannot read is left to it.
+
+    Raises:
+        RunError: with what to choose.
+    """
+    for override in _parsed(arguments):
+        group = override.key_or_group
+        if group not in (*GROUPS, "experiment") or override.package is not None:
+            continue
+        example = GROUPS.get(group, "rps")
+        if override.is_delete() and group in GROUPS:
+            raise RunError(f"~{group}: a run needs this group; choose an option of it, such as {group}={example}")
+        values: Any = override.value()
+        for value in values.list if isinstance(values, ChoiceSweep) else [values]:
+            _check_choice(group, value, example)
+
+
+def check_new_keys(overrides: Iterable[str]) -> None:
+    """Refuse a `+key=value` that nobody would read.
+
+    Raises:
+        RunError: there is one.
+    """
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        argument = key.startswith(tuple(f"{above}." for above in (*OPEN, "hydra", "callbacks", "logger")))
+        known = override.startswith("++") and key in SETTINGS
+        if override.startswith("+") and not (argument or known or key.startswith("hydra/")):
+            raise RunError(f"{override}: nobody reads a new key there; without + the known ones are named")
+
+
+def _check_choice(group: str, value: Any, example: str) -> None:
+    if isinstance(value, str | dict | Glob):
+        return  # an option, settings beside the option's own, or all options of a pattern
+    if isinstance(value, list) and value and group in _SEVERAL:
+        return
+    both = "; for both penalties at once choose reg=l1l2" if group == "reg" and isinstance(value, list) else ""
+    raise RunError(f"{group}: expected one option, such as {group}={example}, received {_written(value)}{both}")
+
+
+def _written(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else shown(value)
+
+
+def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
+    for argument in arguments:
+        if not argument.startswith("-"):
+            with suppress(ValueError):
+                yield parsed(argument)
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return overrides
+
+
+def own_configs() -> list[str]:
+    """The override that finds the user's own configs, whose folders `--config-dir` or `hydra.searchpath=` named.
+
+    Without it, no command that is made of `task_overrides` would run again.
+    """
+    if not HydraConfig.initialized():
+        return []
+    sources = [
+        f"{source.schema}://{source.path}"
+        for source in HydraConfig.get().runtime.config_sources
+        if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
+    ]
+    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in sources)
+    return [f"hydra.searchpath=[{folders}]"] if folders else []

@@ -1,0 +1,64 @@
+"""CIFAR-10 as a tar of JPEGs: train/CLASS/NAME.jpg and test/CLASS/NAME.jpg."""
+
+import tarfile
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from regtorch.app.data.decode import decode, reason
+from regtorch.app.data.errors import DataError, damaged, reading
+
+__all__ = ["read_jpegs"]
+
+_SEED = 0
+
+
+def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Decode all images, in memory alone.
+
+    In the tar they lie by class, so each part is put into a random order, always the same: that of NumPy's
+    RandomState(0) on the sorted names, so that arrays made from such a tar elsewhere are in the same one.
+
+    Args:
+        path: The .tar or .tar.gz.
+        class_names: The folders, in the order of the labels.
+
+    Returns:
+        x_train, y_train, x_test and y_test as in a Keras-style .npz.
+
+    Raises:
+        DataError: The tar or an image is damaged, or a class is missing.
+    """
+    numbers = {name: number for number, name in enumerate(class_names)}
+    found: dict[str, dict[str, tuple[int, np.ndarray]]] = {"train": {}, "test": {}}
+    with reading(path), tarfile.open(path) as tar:
+        for member in tar:
+            name = PurePosixPath(member.name)
+            file = tar.extractfile(member)
+            if file is None or name.suffix.lower() != ".jpg" or name.name.startswith("."):
+                continue
+            part, class_name = name.parts[-3:-1] if len(name.parts) > 2 else ("", "")
+            if part not in found or class_name not in numbers:
+                raise DataError(f"{path}: found {name}; expected train/CLASS/*.jpg and test/CLASS/*.jpg of CIFAR-10.")
+            content = file.read()
+            try:
+                image = decode(content)
+            except (OSError, ValueError) as error:
+                raise damaged(path / name, reason(error)) from error
+            if image.shape != (32, 32, 3):
+                raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
+            found[part][str(name)] = numbers[class_name], image
+        # tarfile takes a broken or absent header for the end, which is two blocks of zeros: it has read the first.
+        rest = tar.fileobj.read(-1) if tar.fileobj else b""
+        if not rest or any(rest):
+            raise tarfile.ReadError("it has no end")
+    arrays = {}
+    for part, samples in found.items():
+        absent = [name for name in class_names if numbers[name] not in {label for label, _ in samples.values()}]
+        if absent:
+            raise DataError(f"{path}: no images in {part}/ of {', '.join(absent)}; get a whole copy.")
+        in_order = [samples[name] for name in sorted(samples)]
+        shuffled = np.random.RandomState(_SEED).permutation(len(in_order))
+        arrays[f"x_{part}"] = np.stack([image for _, image in in_order])[shuffled]
+        arrays[f"y_{part}"] = np.array([label for label, _ in in_order], dtype=np.int64)[shuffled]
+    return arrays

@@ -1,0 +1,141 @@
+"""Encoded images to arrays: Pillow decodes, as it does for Keras."""
+
+import errno
+import io
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regtorch.app.data.errors import DataError, is_of_the_machine
+from regtorch.app.data.listing import File
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Decoded", "Decoder", "decode", "reason"]
+
+Size = tuple[int, int]
+_OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
+
+
+class Decoded(NamedTuple):
+    """What became of some files.
+
+    Attributes:
+        images: (N, 3, H, W), uint8.
+        kept: The indices of their files.
+        problems: What is wrong with the other files.
+    """
+
+    images: Tensor
+    kept: Tensor
+    problems: list[str]
+
+
+def decode(
+    content: bytes, size: Size | None = None, interpolation: str = "nearest", min_size: Size = (1, 1)
+) -> np.ndarray:
+    """Decode an image to RGB.
+
+    Args:
+        content: A file's bytes, in any format that Pillow knows.
+        size: The (height, width) that it is brought to; None leaves it.
+        interpolation: How: "nearest", Keras's default, or "bilinear", which smooths what it shrinks.
+        min_size: The (height, width) that it must have before.
+
+    Returns:
+        (H, W, 3), uint8.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        if image.height < min_size[0] or image.width < min_size[1]:
+            raise ValueError(
+                f"it is {image.height}×{image.width} pixels (height×width), the least is data.min_size={list(min_size)}"
+            )
+        rgb = _eight_bits(image).convert("RGB")
+    if size is not None and (rgb.height, rgb.width) != size:
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
+    return np.asarray(rgb)
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """Bring grey of more bits to 8; Pillow's own conversion cuts the numbers off at 255 instead."""
+    from PIL import Image
+
+    advice = "save it with 8 or 16 bits"
+    if image.mode == "F":
+        raise ValueError(f"its pixels are floats, of no known range; {advice}")
+    if not image.mode.startswith("I"):
+        return image
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65_535:
+        raise ValueError(f"its pixels are integers of {grey.min()} to {grey.max()}; {advice}")
+    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+
+
+class Decoder(NamedTuple):
+    """Decodes many files to one size.
+
+    Args:
+        size: The images' (height, width).
+        interpolation: "nearest" or "bilinear".
+        min_size: The (height, width) that an image must have before it is brought to `size`.
+        skip: Whether images that cannot be used are left out; otherwise the first one is an error.
+    """
+
+    size: Size
+    interpolation: str = "nearest"
+    min_size: Size = (1, 1)
+    skip: bool = False
+
+    def __call__(self, files: Sequence[File]) -> Decoded:
+        """Decode files on all cores.
+
+        Raises:
+            DataError: One of them is broken or too small.
+        """
+        images = np.empty((len(files), 3, *self.size), dtype=np.uint8)
+        lock = threading.Lock()  # a zip file's count of its readers is not safe between threads
+
+        def place(index: int) -> str:
+            file = files[index]
+            try:
+                if not file.is_file() and file.exists():  # a pipe would be waited for without end
+                    raise ValueError("not a regular file")
+                with lock:
+                    content = file.read_bytes()
+                image = decode(content, self.size, self.interpolation, self.min_size)
+            except Exception as error:
+                if is_of_the_machine(error) and getattr(error, "errno", None) not in _OF_THE_FILE:
+                    raise
+                problem = f"{file}: {reason(error)}"
+                if self.skip:
+                    return problem
+                raise DataError(
+                    f"{problem}; mend or delete the image, or leave such images out with data.on_error=skip."
+                ) from error
+            images[index] = image.transpose(2, 0, 1)
+            return ""
+
+        with ThreadPoolExecutor() as pool:
+            problems = list(pool.map(place, range(len(files))))
+        kept = torch.tensor([index for index, problem in enumerate(problems) if not problem], dtype=torch.int64)
+        found = torch.from_numpy(images)
+        return Decoded(found if len(kept) == len(files) else found[kept], kept, [p for p in problems if p])
+
+
+def reason(error: Exception) -> str:
+    """What the reader of an image says, without the name of the file."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory
+        return "not an image, or damaged"
+    if isinstance(error, OSError) and error.strerror:  # the rest repeats the file's name
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,74 @@
+"""Downloads by torchvision that leave either the whole data set or nothing."""
+
+import io
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+__all__ = ["DownloadError", "download"]
+
+_TIMEOUT = 15.0  # seconds without a byte; torchvision waits for ever
+
+
+class DownloadError(RuntimeError):
+    """A download that did not come about; the message says why in a few words."""
+
+
+def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
+    """Fetch a data set into a temporary folder beside its place, which then takes its name.
+
+    Args:
+        fetch: Downloads and unpacks into the folder it is given: a torchvision data set with `download=True`.
+        dir: The data folder; made where it is not there, and not left behind when the download fails.
+        folder: The part of `dir` that the data set fills; absent or empty.
+
+    Raises:
+        DownloadError: Nothing was fetched and nothing has changed.
+    """
+    from regtorch.app.ground.atomic import whole  # here, not above: all of it is needed for a download alone
+
+    place = (dir / folder).resolve()  # it may be a link to another disk
+    absent = [path for path in place.parents if not path.exists()]
+    _refuse_read_only(absent[-1].parent if absent else place.parent)
+    try:
+        with whole(place, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
+            with _timeout(_TIMEOUT), redirect_stdout(io.StringIO()):
+                fetch(scratch)
+            for file in (Path(scratch) / folder).iterdir():
+                if file.suffix != ".gz":  # torchvision keeps what it has unpacked
+                    os.rename(file, fetched / file.name)
+    except BaseException as error:
+        for path in absent:
+            with suppress(OSError):
+                path.rmdir()
+        if isinstance(error, OSError | RuntimeError | HTTPException | EOFError):
+            raise DownloadError(_reason(error)) from error
+        raise
+
+
+def _refuse_read_only(folder: Path) -> None:
+    """Leave alone what is marked read-only: the system would not stop an administrator's process from writing there."""
+    if not folder.stat().st_mode & 0o222 or not os.access(folder, os.W_OK):
+        raise DownloadError(f"{folder} is read-only")
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of an error, which is the last mirror's, without the wrapping of urllib and the system."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    line = re.sub(r"^<urlopen error (.*)>$", r"\1", line)
+    return re.sub(r"^\[Errno -?\d+\] ", "", line)

@@ -1,0 +1,152 @@
+"""Images of one's own: a folder a class, in a folder or a zip file."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Unpack
+
+import torch
+
+from regtorch.app.data.arrays import Arrays, Splits, checked, named_classes
+from regtorch.app.data.datamodule import ArraysDataModule
+from regtorch.app.data.decode import Decoder
+from regtorch.app.data.errors import DataError, missing
+from regtorch.app.data.image_tree import Sample, Tree, find_images
+from regtorch.app.data.listing import listed
+from regtorch.app.data.options import ImageOptions
+from regtorch.app.data.split import split
+from regtorch.checks import one_of, share, sizes
+
+__all__ = ["FolderOptions", "ImageFolders"]
+
+_NAMED = 5  # of many broken images, that many are named
+
+
+class FolderOptions(ImageOptions, total=False):
+    """The keyword arguments of `ImageFolders`, for data sets that are such folders."""
+
+    size: Sequence[int]
+    interpolation: str
+    min_size: Sequence[int] | None
+    on_error: str
+    val_share: float
+    test_share: float
+
+
+class ImageFolders(ArraysDataModule):
+    """RGB images of one size in memory, a class a folder, numbered in alphabetical order.
+
+    `dir` is a folder or a .zip, which is read in place, of `CLASS/*.jpg` or `{train,val,test}/CLASS/*.jpg`. A part
+    without a folder of its own is a random share of each class of the training images, always the same.
+
+    Args:
+        dir: The folder or the .zip.
+        size: The (height, width) that images are brought to while they are read.
+        interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
+        min_size: The least (height, width) of an image before that; None takes any.
+        on_error: "stop" at an image that is broken or too small, or "skip" all such, with a warning that names them.
+        val_share: The validation part's share, where there is no folder val.
+        test_share: The test part's, where there is no folder test; with 0 the test part is the validation part.
+        **options: As of `ArraysDataModule`: `num_classes` (2) is the number of class folders, `resize` comes after
+            `size` and can make images grey, `seed` is of the shuffling alone, `download` has no effect.
+    """
+
+    title = "image folder"
+    archive: ClassVar[str] = ""
+    """The name, without .zip, of the file or folder in `dir`; empty where `dir` is that itself."""
+    elsewhere: ClassVar[str] = "data.dir names no folder or .zip"
+    """Why the images are not downloaded, and where they are had."""
+
+    def __init__(
+        self,
+        dir: str = "data",
+        *,
+        size: Sequence[int] = (150, 150),
+        interpolation: str = "nearest",
+        min_size: Sequence[int] | None = None,
+        on_error: str = "stop",
+        val_share: float = 0.1,
+        test_share: float = 0.1,
+        **options: Unpack[ImageOptions],
+    ) -> None:
+        super().__init__(dir, **(ImageOptions(num_classes=2) | options))
+        one_of(self.title, "interpolation", interpolation, ("nearest", "bilinear"))
+        one_of(self.title, "on_error", on_error, ("stop", "skip"))
+        self.decoder = Decoder(
+            size=self._height_width("size", size),
+            interpolation=interpolation,
+            min_size=(1, 1) if min_size is None else self._height_width("min_size", min_size),
+            skip=on_error == "skip",
+        )
+        self.val_share = share(self.title, "val_share", val_share)
+        self.test_share = share(self.title, "test_share", test_share, zero=True)
+
+    @property
+    def place(self) -> Path:
+        """The folder or the .zip that holds the images."""
+        if not self.archive or self.dir.is_file():
+            return self.dir
+        zipped = self.dir / f"{self.archive}.zip"
+        return zipped if zipped.is_file() else self.dir / self.archive
+
+    def prepare_data(self) -> None:
+        """Say before anything else that the images are not there."""
+        if not self.place.exists():
+            what = f"{self.archive}[.zip] in {self.dir}" if self.archive else str(self.dir)
+            raise missing(self.title, f"there is no {what}", self.elsewhere)
+
+    def load(self) -> Splits:
+        """Find, part and decode the images."""
+        self.prepare_data()
+        with listed(self.place) as root:
+            tree = find_images(root, self.class_names)
+            if len(tree.classes) != self.num_classes:
+                raise DataError(
+                    f"{self.place}: found {len(tree.classes)} classes ({', '.join(tree.classes)}), "
+                    f"num_classes is {self.num_classes}; set data.num_classes={len(tree.classes)}."
+                )
+            self.class_names = tree.classes
+            parts = self._share_out(tree)
+            problems: list[str] = []
+            train, val, test = (self._decode(samples, problems) for samples in parts)
+        found = sum(map(len, parts))
+        self._remark(tree, problems, found)
+        return Splits(train, val, test if parts[2] else val)
+
+    def _height_width(self, name: str, value: Sequence[int]) -> tuple[int, int]:
+        height, width = sizes(self.title, name, value, ("height", "width"))
+        return height, width
+
+    def _share_out(self, tree: Tree) -> tuple[list[Sample], list[Sample], list[Sample]]:
+        everything = tree.parts["train"]
+        labels = torch.tensor([label for _, label in everything])
+        shares = [0 if "val" in tree.parts else self.val_share, 0 if "test" in tree.parts else self.test_share]
+        train, val, test = ([everything[i] for i in part] for part in split(labels, shares, str(self.place)))
+        return train, tree.parts.get("val", val), tree.parts.get("test", test)
+
+    def _decode(self, samples: list[Sample], problems: list[str]) -> Arrays:
+        if not samples:
+            return Arrays(torch.empty(0, 3, *self.decoder.size, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+        images, kept, broken = self.decoder([file for file, _ in samples])
+        problems += broken
+        labels = torch.tensor([label for _, label in samples])
+        lost = {*labels.tolist()} - {*labels[kept].tolist()}
+        if lost:
+            names = ", ".join(self.class_names[label] for label in sorted(lost))
+            raise DataError(f"{self.place}: no image of {names} in one part can be used; the first: {broken[0]}.")
+        return checked(images, labels[kept], self.num_classes, str(self.place), own=True)
+
+    def _remark(self, tree: Tree, problems: list[str], found: int) -> None:
+        remarks = [] if type(self).class_names else [named_classes(tree.classes)]
+        if problems:
+            more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+            named = "; ".join(problems[:_NAMED] + more)
+            remarks.append(f"left out {len(problems)} of {found} images that cannot be used: {named}")
+            warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
+        if tree.ignored:
+            remarks.append(f"ignored {tree.ignored} files that are no images of a class")
+        if tree.others:
+            remarks.append(f"ignored the folders {', '.join(tree.others)}")
+        if "test" not in tree.parts and not self.test_share:
+            remarks.append("the test part is the validation part")
+        self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""

@@ -1,0 +1,104 @@
+"""MNIST and Fashion-MNIST: IDX files, packed or not."""
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Unpack
+
+from torch import Tensor
+
+from regtorch.app.data.arrays import Arrays, Pixels, Splits, checked
+from regtorch.app.data.errors import reading
+from regtorch.app.data.files import FilesDataModule
+from regtorch.app.data.options import ImageOptions
+from regtorch.checks import integer, number
+
+__all__ = ["MNIST", "FashionMNIST"]
+
+_PARTS = ("train", "t10k")
+
+
+class MNIST(FilesDataModule):
+    """MNIST: 28×28 grey digits; validation is the end of the official training set, test the official one.
+
+    `dir` holds `MNIST/raw/` with the four IDX files, plain or as `.gz`; nothing is written beside them. `val_size` is
+    how many of the last training images are the validation part. Pixels are divided by `divisor`; another one than 255
+    shows what a wrong scale does. For the other arguments see `ArraysDataModule`.
+    """
+
+    title = "MNIST"
+    folder = "MNIST/raw"
+    class_names = tuple("0123456789")
+
+    def __init__(
+        self, dir: str = "data", *, val_size: int = 10_000, divisor: float = 255.0, **options: Unpack[ImageOptions]
+    ) -> None:
+        super().__init__(dir, **options)
+        self.val_size = integer(self.title, "val_size", val_size)
+        self.divisor = number(self.title, "divisor", divisor, low=0, above=True)
+
+    def fetch(self, root: str) -> object:
+        """Download into `root` with torchvision."""
+        from torchvision import datasets
+
+        return datasets.MNIST(root, download=True)
+
+    def lacking(self) -> list[str]:
+        """Name the files that are there neither plain nor packed."""
+        names = [name for part in _PARTS for name in _names(part)]
+        return [f"{name}[.gz]" for name in names if _packed(self.place / name) is None]
+
+    def read(self) -> Splits:
+        """Read the four files and cut off the validation part."""
+        train, test = (self._read_part(part) for part in _PARTS)
+        integer(self.title, "val_size", self.val_size, high=len(train) - 1)
+        for part in (train, test):
+            part.pixels = Pixels(self.divisor)
+        return Splits(train.take(slice(-self.val_size)), train.take(slice(-self.val_size, None)), test)
+
+    def _read_part(self, part: str) -> Arrays:
+        from torchvision.datasets.mnist import read_image_file, read_label_file
+
+        images, labels = (self.place / name for name in _names(part))
+        pixels, classes = _read(images, read_image_file).unsqueeze(1), _read(labels, read_label_file)
+        return checked(pixels, classes, self.num_classes, f"{self.place}, {part}")
+
+
+class FashionMNIST(MNIST):
+    """Fashion-MNIST: MNIST's form and sizes, with ten kinds of clothing in `FashionMNIST/raw/`."""
+
+    title = "FashionMNIST"
+    folder = "FashionMNIST/raw"
+    class_names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
+
+    def fetch(self, root: str) -> object:
+        """Download into `root` with torchvision."""
+        from torchvision import datasets
+
+        return datasets.FashionMNIST(root, download=True)
+
+
+def _names(part: str) -> tuple[str, str]:
+    return f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+
+
+def _packed(plain: Path) -> bool | None:
+    """Whether the file is only there as .gz; None where it is not there at all."""
+    if plain.is_file():
+        return False
+    return True if plain.with_name(f"{plain.name}.gz").is_file() else None
+
+
+def _read(plain: Path, reader: Callable[[str], Tensor]) -> Tensor:
+    """Read an IDX file; a packed one is unpacked elsewhere first, as the data's own folder may be read-only."""
+    if not _packed(plain):
+        with reading(plain):
+            return reader(str(plain))
+    packed = plain.with_name(f"{plain.name}.gz")
+    with TemporaryDirectory() as scratch, reading(packed):
+        copy = Path(scratch) / plain.name
+        with gzip.open(packed) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        return reader(str(copy))

@@ -1,0 +1,1 @@
+"""`regtorch doctor`: examine a set-up, prove the verdict by short trainings, write it down."""

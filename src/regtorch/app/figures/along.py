@@ -1,0 +1,134 @@
+"""The regularization path as panels: score, gap, weight norm and zeros along a strength, a rate or a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Guide, Panel, Series
+from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.spread import Spread, spread
+
+__all__ = ["Line", "Trained", "along"]
+
+_FEW = 0.001  # a share of zeros that may be chance
+
+Points = Mapping[float, Spread]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained net; what is not known is None.
+
+    Attributes:
+        val: its score on the validation data.
+        train: its score on the training data.
+        norm: the 2-norm of its regularized weights.
+        zeros: the share of exact zeros among them.
+    """
+
+    val: float | None
+    train: float | None
+    norm: float | None
+    zeros: float | None
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the score of training exceeds that of validation."""
+        return None if self.train is None or self.val is None else self.train - self.val
+
+
+@dataclass(frozen=True)
+class Line:
+    """Nets that differ in their place on the axis and in their seeds.
+
+    Attributes:
+        label: what they have in common.
+        points: the nets at each place.
+        flat: nets without a place, whose mean is drawn across.
+    """
+
+    label: str
+    points: Mapping[float, Sequence[Trained]]
+    flat: Sequence[Trained] = ()
+
+    def over(self, value: Callable[[Trained], float | None]) -> dict[float, Spread]:
+        """Means and deviations over the seeds, by place."""
+        found = {place: spread(map(value, nets)) for place, nets in sorted(self.points.items())}
+        return {place: point for place, point in found.items() if point is not None}
+
+
+def along(
+    lines: Sequence[Line], axis: Axis, score: str, *, name: str, unset: str = "", best: float | None = None
+) -> Iterator[Panel]:
+    """The panels that have something to show.
+
+    Args:
+        lines: the first of them have looks of their own, the others are faint.
+        axis: the horizontal one.
+        score: the score's name.
+        name: the key that runs along the axis.
+        unset: how nets without a place were trained.
+        best: a place to mark.
+    """
+
+    def panel(
+        title: str,
+        label: str,
+        value: Callable[[Trained], float | None],
+        dashed: Callable[[Trained], float | None] | None = None,
+        guides: Sequence[Guide] = (),
+        low: float | None = None,
+    ) -> Iterator[Panel]:
+        found = [(line.over(value), spread(map(value, line.flat))) for line in lines]
+        under = [line.over(dashed) if dashed else {} for line in lines]
+        places = [
+            axis.at(place) for points in (*(f for f, _ in found), *under) for place, p in points.items() if p.count
+        ]
+        if not places:
+            return
+        ends = min(places), max(places)
+        series: list[Series] = []
+        for number, ((points, flat), second) in enumerate(zip(found, under, strict=True)):
+            looks = LOOKS[number] if number < len(LOOKS) else FAINT
+            label_of = lines[number].label if looks is not FAINT else ""
+            if number == len(LOOKS):
+                label_of = f"{len(lines) - number} other{'s' * (len(lines) - number > 1)}"
+            joined = not axis.integers  # seeds have no order
+            if points:
+                placed = {axis.at(place): point for place, point in points.items()}
+                series.append(Series.of_means(placed, label_of, looks, "-" if joined else ""))
+            elif flat is not None and flat.count:
+                series.append(Series.of_means(dict.fromkeys(ends, flat), label_of, looks, ":"))
+            if second and looks is not FAINT:
+                placed = {axis.at(place): point for place, point in second.items()}
+                series.append(Series.of_means(placed, "", looks, "--" if joined else "", "" if joined else "x"))
+        marked = [] if best is None else [Guide(axis.at(best), upright=True)]
+        text = _described(name, unset, lines, found)
+        yield Panel(title, text, axis, Axis(label, low=low), series, [*guides, *marked])
+
+    shown = label_of_metric(score)
+    signs = "val (filled), train (crosses)" if axis.integers else "val (solid), train (dashed)"
+    title = f"{shown[:1].upper()}{shown[1:]}: {signs}"
+    yield from panel(title, shown, lambda net: net.val, lambda net: net.train)
+    yield from panel(f"Gap: train − val {shown}", "gap", lambda net: net.gap, guides=[Guide(0.0)])
+    yield from panel("Norm of the regularized weights", "‖w‖₂", lambda net: net.norm)
+    if any((net.zeros or 0.0) >= _FEW for line in lines for nets in line.points.values() for net in nets):
+        percent: Callable[[Trained], float | None] = lambda net: None if net.zeros is None else 100 * net.zeros  # noqa: E731
+        yield from panel("Exact zeros among them", "%", percent, low=0.0)
+
+
+def _described(name: str, unset: str, lines: Sequence[Line], found: Sequence[tuple[Points, Spread | None]]) -> str:
+    """Of the first two lines, the highest value and the values at both ends."""
+    parts = []
+    for line, (points, flat) in list(zip(lines, found, strict=True))[:2]:
+        finite = {place: point for place, point in points.items() if point.count}
+        prefix = f"{line.label}: " if line.label else ""
+        if finite:
+            top = max(finite, key=lambda place: finite[place].mean)
+            ends = [place for place in (min(finite), max(finite)) if place != top]
+            values = [f"highest at {top:g} with {finite[top]}", *(f"{finite[place]} at {place:g}" for place in ends)]
+            parts.append(prefix + ", ".join(values))
+        elif flat is not None and flat.count:
+            parts.append(f"{prefix}{flat} {unset}")
+    return f"Along {name}: {'; '.join(parts)}." if parts else "Nothing finite."

@@ -1,0 +1,202 @@
+"""The jobs of a grid (`train.py -m`): which are done already, where the others write, and their launch."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count, groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.errors import RunError, message, say
+from regtorch.app.ground.folders import Folders, move_aside
+from regtorch.app.ground.locks import claimed, is_busy
+from regtorch.app.record.overrides import quoted
+from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in
+from regtorch.app.terminal.table import labels_of
+from regtorch.app.terminal.watch import Watch
+
+__all__ = ["launch"]
+
+State = Literal["new", "begun", "running", "finished"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a grid.
+
+    Attributes:
+        number: its place in the grid, from 0.
+        overrides: what Hydra composes it from.
+        label: those of them that tell it from the others.
+        folder: where it writes, or where a run with its settings lies.
+        state: what is there: nothing, the leftovers of a run, one that is being made, or one that has finished.
+        numbered: whether its settings depend on its number.
+    """
+
+    number: int
+    overrides: Sequence[str]
+    label: str
+    folder: Path
+    state: State
+    numbered: bool
+
+
+def launch(
+    config: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], most: Any
+) -> list[Sequence[JobReturn]]:
+    """Launch the jobs of a grid that have not finished before.
+
+    Args:
+        config: the sweep's, with Hydra's own.
+        loader: composes a job's config.
+        launcher: Hydra's.
+        arguments: the overrides with the values to combine.
+        most: how many jobs are launched at once; None is all.
+
+    Raises:
+        RunError: another sweep is at work in the folder, a job has none of its own, or `most` is no number of jobs.
+    """
+    if most is not None and (type(most) is not int or most < 1):
+        raise RunError(
+            f"hydra.sweeper.max_batch_size: expected a whole number of at least 1, or null, received {most!r}"
+        )
+    sweep = Path(config.hydra.sweep.dir)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    (grid,) = BasicSweeper.split_arguments(parsed, None)
+    composed = list(_composed(config, loader, grid, sweep))  # before there is a folder: an override may be wrong
+    try:
+        sweep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"hydra.sweep.dir={sweep}: {error.strerror}; name another folder") from error
+    with claimed(sweep, by="sweep"):
+        write_text(sweep / "multirun.yaml", OmegaConf.to_yaml(config))
+        return _launch(_plan(grid, composed, sweep), launcher, sweep, most)
+
+
+def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int | None) -> list[Sequence[JobReturn]]:
+    Folders.jobs = [job.folder for job in jobs]
+    for job in jobs:
+        if job.state == "running":
+            say(f"job {job.folder.name} is being run by another process; start again when it has ended")
+    to_do = [job for job in jobs if job.state in ("new", "begun")]
+    for job in to_do:
+        try:  # here, not in the launcher, which would leave out the jobs after it
+            move_aside(job.folder)
+            job.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            Folders.lost[job.folder] = f"its folder cannot be made: {error.strerror}"
+    returns: list[Sequence[JobReturn]] = []
+    watch = Watch(_by_folder(to_do), _by_folder(job for job in jobs if job.state == "finished"))
+    to_do = [job for job in to_do if job.folder not in Folders.lost]
+    if type(launcher).__name__ == "BasicLauncher":  # Hydra's scan imports the class again
+        most = 1  # one after the other anyway, and Hydra may fail before the job begins
+    with _threads(launcher, to_do, most), watch:
+        for batch in _batches(to_do, most):
+            places = [f"hydra.sweep.subdir={quoted(job.folder.relative_to(sweep))}" for job in batch]
+            overrides = [[*job.overrides, place] for job, place in zip(batch, places, strict=True)]
+            try:
+                returns.append(launcher.launch(overrides, initial_job_idx=batch[0].number))
+            except Exception as error:  # a process that was killed, or a queue that refuses: the other batches go on
+                if len(batch) == 1:
+                    Folders.lost[batch[0].folder] = message(error)
+                else:
+                    say(message(error))
+    return returns
+
+
+def _by_folder(jobs: Iterable[Planned]) -> dict[Path, str]:
+    return {job.folder: job.label for job in jobs}
+
+
+def _composed(
+    config: DictConfig, loader: ConfigLoader, grid: Sequence[Sequence[str]], sweep: Path
+) -> Iterator[DictConfig]:
+    for number, overrides in enumerate(grid):
+        job_config = loader.load_sweep_config(config, list(overrides))
+        with open_dict(job_config):
+            job_config.hydra.job.id, job_config.hydra.job.num = str(number), number
+            job_config.hydra.runtime.output_dir = str(sweep.absolute())
+        yield job_config
+
+
+def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: Path) -> list[Planned]:
+    """Give each job a folder: that of a run with the same settings where there is one, a free one otherwise."""
+    known, labels = known_in(sweep), labels_of(grid)
+    taken: set[Path] = set()
+    planned: set[str] = set()
+    jobs: list[Planned] = []
+    for number, (overrides, label, config) in enumerate(zip(grid, labels, configs, strict=True)):
+        with hydra_is(config):
+            task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            settings = identity(task)
+            if settings in planned:
+                print(f"{label or ' '.join(overrides)} is given twice and runs once", flush=True)
+                continue
+            found = _known(known, settings) or _free(config, sweep, known, taken, chain([number], count(len(grid))))
+        folder, state = found
+        taken.add(folder)
+        planned |= set() if settings is None else {settings}
+        jobs.append(Planned(number, overrides, label, folder, state, "${hydra:job" in OmegaConf.to_yaml(task)))
+    return jobs
+
+
+def _known(known: Known, settings: str | None) -> tuple[Path, State] | None:
+    if settings is not None and settings in known.finished:
+        return known.finished[settings], "finished"
+    folder = None if settings is None else known.begun.get(settings)
+    return None if folder is None else (folder, "running" if is_busy(folder) else "begun")
+
+
+def _free(
+    config: DictConfig, sweep: Path, known: Known, taken: set[Path], numbers: Iterator[int]
+) -> tuple[Path, State]:
+    """The folder of the first number that nobody else has."""
+    before = None
+    for number in numbers:
+        config.hydra.job.num = number
+        folder = sweep / str(OmegaConf.select(config, "hydra.sweep.subdir"))
+        if folder not in taken:
+            if not os.path.isdir(folder) or not any(folder.iterdir()):
+                return folder, "new"
+            if folder in known.broken and not is_busy(folder):
+                return folder, "begun"
+        if folder == before:
+            break
+        before = folder
+    raise RunError(
+        f"hydra.sweep.subdir={config.hydra.sweep.subdir}: {before} is that of other settings; name another folder "
+        "with hydra.sweep.dir, or tell the jobs apart by their numbers, ${hydra.job.num}"
+    )
+
+
+def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Planned]]:
+    """The jobs as they are launched: together, or where their numbers matter those that follow one another."""
+    numbered = any(job.numbered for job in jobs)
+    for _, group in groupby(enumerate(jobs), lambda pair: pair[1].number - pair[0] if numbered else 0):
+        together = [job for _, job in group]
+        size = most or len(together)
+        yield from (together[start : start + size] for start in range(0, len(together), size))
+
+
+@contextmanager
+def _threads(launcher: Launcher, jobs: Sequence[Planned], most: int | None) -> Iterator[None]:
+    """Share this machine's cores among processes that all start at once, as joblib does by itself."""
+    at_once = min(len(jobs), most or len(jobs))
+    if type(launcher).__name__ != "LocalLauncher" or "OMP_NUM_THREADS" in os.environ or not at_once:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // at_once))
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]

@@ -1,0 +1,134 @@
+"""Document 004's transfer learning: VGG16's convolutions under a head of one's own."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regtorch.app.nets.inputs import check_input, check_input_shape
+from regtorch.checks import integer, one_of
+from regtorch.init import keras_init_
+
+__all__ = ["PretrainedWeightsError", "VGG16Head"]
+
+# Mean and deviation of ImageNet's pixels, with which torchvision trained its weights.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+_BLOCKS = 5
+
+
+class PretrainedWeightsError(OSError):
+    """Pretrained weights are not on this machine and cannot be fetched."""
+
+
+class VGG16Head(nn.Module):
+    """VGG16's features, Dense 256 - relu - Dropout - Dense: 16,813,638 parameters for six classes on 3×150×150.
+
+    The features are frozen but for the top blocks of convolutions (three convolutions each). Images come in [0, 1] and
+    are normalised as torchvision's weights expect it.
+
+    Args:
+        num_classes: Width of the head.
+        input_shape: Shape of the images, channels first; the document does not say it.
+        weights: "imagenet" takes torchvision's weights, from its cache or by a download of 528 MB. None draws random
+            ones as Keras does, and says so in `remark`.
+        train_blocks: How many of the five blocks are fine-tuned, from the top: 0, 1 and 3 in the document.
+        dropout: Rate behind the layer of 256.
+
+    Attributes:
+        remark: What a receipt has to say about the weights; empty where there is nothing.
+
+    Raises:
+        PretrainedWeightsError: `weights="imagenet"` and they cannot be had.
+
+    Example:
+        >>> VGG16Head(input_shape=(3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 6])
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 6,
+        input_shape: Sequence[int] = (3, 150, 150),
+        weights: Literal["imagenet"] | None = None,
+        train_blocks: int = 0,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        one_of("VGG16Head", "weights", weights, ("imagenet", None))
+        integer("VGG16Head", "train_blocks", train_blocks, low=0, high=_BLOCKS)
+        self.input_shape = check_input_shape("VGG16Head", input_shape, least=32)
+        channels, height, width = self.input_shape
+        if channels != 3:
+            raise ValueError(f"VGG16Head: VGG16 takes images of 3 channels, received input_shape {self.input_shape}.")
+        self.features = _features()
+        self.dense = nn.Linear(512 * (height // 32) * (width // 32), 256)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(256, num_classes)
+        keras_init_(self)
+        self.remark = "weights=null: VGG16's features are random, not pretrained"
+        if weights == "imagenet":
+            _load_imagenet(self.features)
+            self.remark = ""
+        # A pooling layer ends each block; a layer's block is the number of those before it.
+        pools = accumulate((isinstance(layer, nn.MaxPool2d) for layer in self.features), initial=0)
+        for layer, block in zip(self.features, pools, strict=False):
+            layer.requires_grad_(block >= _BLOCKS - train_blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, *input_shape), pixels in [0, 1], to logits (N, num_classes)."""
+        check_input("VGG16Head", x, self.input_shape)
+        x = (x - x.new_tensor(_MEAN).view(3, 1, 1)) / x.new_tensor(_STD).view(3, 1, 1)
+        x = self.features(x).flatten(1)
+        return self.head(self.dropout(F.relu(self.dense(x))))
+
+
+def _features() -> nn.Sequential:
+    """VGG16's convolutions, without memory ever taken for the 124 million numbers of its own dense layers."""
+    from torchvision.models import vgg16
+
+    device = torch.get_default_device()
+    with torch.device("meta"):
+        features = vgg16(init_weights=False).features
+    assert isinstance(features, nn.Sequential)
+    return features.to_empty(device=device)
+
+
+def _load_imagenet(features: nn.Sequential) -> None:
+    """Fill VGG16's convolutions from torch's cache, or from torchvision's address."""
+    from torchvision.models import VGG16_Weights
+
+    weights = VGG16_Weights.IMAGENET1K_V1
+    name = weights.url.rpartition("/")[2]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if cached.is_file():
+        _check(cached)
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        features.load_state_dict(
+            {k.removeprefix("features."): w for k, w in state.items() if k.startswith("features.")}
+        )
+    except (OSError, RuntimeError) as error:  # no network, no place on the disk
+        raise PretrainedWeightsError(
+            f"weights='imagenet': {name} cannot be had from torch's cache or its address "
+            f"({error}); put it into {cached.parent}, or set weights=null for random weights"
+        ) from error
+
+
+def _check(path: Path) -> None:
+    """Make sure that a file that is there already is the one its name says; torch checks only what it downloads."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    promised = path.stem.rpartition("-")[2]
+    if not digest.hexdigest().startswith(promised):
+        raise PretrainedWeightsError(
+            f"weights='imagenet': {path} is not torchvision's file (its sha256 does not begin with {promised}); "
+            "remove it, or set weights=null for random weights"
+        )

@@ -1,0 +1,1 @@
+"""HTML pages: one environment of Jinja templates."""

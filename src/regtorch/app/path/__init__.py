@@ -1,0 +1,1 @@
+"""`regtorch path`: many settings of one net trained side by side, as one stacked model."""

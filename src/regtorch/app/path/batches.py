@@ -1,0 +1,92 @@
+"""The batches of a path's members: the same for members of one seed, gathered where seeds lie side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from regtorch.app.data import ArraysDataModule
+from regtorch.app.data.arrays import Arrays
+from regtorch.app.data.batches import Batches, fits
+from regtorch.app.data.order import Order
+from regtorch.app.path.draws import Draws
+from regtorch.app.path.followed import Settings, limited
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """The data of a path.
+
+    Args:
+        data: the data module, set up.
+        settings: the path's.
+    """
+
+    def __init__(self, data: ArraysDataModule, settings: Settings) -> None:
+        self._data = data
+        self._settings = settings
+        self._held: dict[str, Arrays] = {}
+
+    def _part(self, stage: str) -> Arrays:
+        """A part of the data, on the device where it fits; once for all chunks."""
+        if stage not in self._held:
+            part: Arrays = getattr(self._data.splits, stage)
+            device = self._settings.device
+            self._held[stage] = part.to(device) if device.type == "cuda" and fits(part, device) else part
+        return self._held[stage]
+
+    def count(self, stage: str) -> int:
+        """Batches of a whole epoch."""
+        whole = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
+        return limited(stage, whole, self._settings.limits[stage])
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are begun."""
+        epochs, steps = self._settings.epochs, self._settings.steps
+        bounds = [epochs, None if steps is None else -(-steps // self.count("train"))]
+        return min(bound for bound in bounds if bound is not None)
+
+    def steps(self, epoch: int) -> int:
+        """Training steps of an epoch, counted from 1: the last one may be cut short."""
+        whole, most = self.count("train"), self._settings.steps
+        return whole if most is None else min(whole, most - (epoch - 1) * whole)
+
+    def train(self, epoch: int, orders: Sequence[Order], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
+        """An epoch's batches, as runs see them: of all members, or with a dim of members before them for several seeds.
+
+        Args:
+            epoch: counted from 1.
+            orders: each seed's.
+            draws: tells the seed of each member.
+        """
+        part, size = self._part("train"), self._data.batch_size
+        batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1) for order in orders]
+        for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch))):
+            moved = [self._moved(*part) for part in parts]
+            if self._data.augment is not None:
+                for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):
+                    with order.drawing(x.device, epoch - 1, number):
+                        moved[seed] = self._data.changed((x, y))
+            if len(moved) == 1:
+                yield moved[0]
+            else:
+                xs, ys = (torch.stack(tensors)[draws.of_member] for tensors in zip(*moved, strict=True))
+                yield xs, ys
+
+    def evaluate(self, stage: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of "val" or "test"."""
+        batches = Batches(self._part(stage), self._data.batch_size)
+        return (self._moved(*batch) for batch in islice(batches, self.count(stage)))
+
+    def _moved(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        device, dtype = self._settings.device, self._settings.dtype
+        return _as(x, device, dtype), _as(y, device, dtype)
+
+
+def _as(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)

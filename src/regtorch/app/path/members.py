@@ -1,0 +1,70 @@
+"""The members of a path: every combination of its strengths, rates, bounds and seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from omegaconf import DictConfig
+
+from regtorch.app.ground.errors import RunError
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.ranges import MOST, numbers, whole_numbers
+
+__all__ = ["Member", "members_of", "varied"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One setting.
+
+    Attributes:
+        number: counted from 0 in the order of the grid.
+        values: by axis, the values that the path gives; the other axes keep the config's.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What train.py needs to run it alone, beside the path's own overrides."""
+        return [f"{AXES[axis].key}={value!r}" for axis, value in self.values.items()]
+
+    @property
+    def label(self) -> str:
+        """Its values in words."""
+        return " ".join(f"{axis}={value:.4g}" for axis, value in self.values.items())
+
+
+def members_of(cfg: DictConfig) -> list[Member]:
+    """Every combination of `path.lams`, `path.rates`, `path.max_values` and `path.seeds`, the first the slowest.
+
+    Raises:
+        RunError: none is given, or one is no list of fitting numbers.
+    """
+    axes: dict[str, Sequence[Any]] = {}
+    for name, axis in AXES.items():
+        key = axis.values_key
+        given = cfg.path[key.removeprefix("path.")]
+        if given is not None and name == "seed":
+            axes[name] = whole_numbers(key, given, most=axis.most)
+        elif given is not None:
+            axes[name] = numbers(key, given, most=axis.most, fractions=name == "lam")
+    if not axes:
+        raise RunError(
+            "a path needs something to vary: path.lams=log:1e-6:1:32, path.rates, path.max_values, path.seeds"
+        )
+    if math.prod(map(len, axes.values())) > MOST:
+        sizes = " × ".join(f"{len(values):,} {AXES[axis].values_key}" for axis, values in axes.items())
+        raise RunError(f"a path has at most {MOST:,} members, received {sizes}; give fewer values")
+    grid = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+    return [Member(number, values) for number, values in enumerate(grid)]
+
+
+def varied(members: Sequence[Member]) -> list[str]:
+    """The axes in which members differ."""
+    return [axis for axis in members[0].values if len({member.values[axis] for member in members}) > 1]

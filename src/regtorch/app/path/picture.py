@@ -1,0 +1,63 @@
+"""The regularization path as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from regtorch.app.figures.along import Line, Trained, along
+from regtorch.app.figures.drawing import write_picture
+from regtorch.app.figures.panel import Axis, Panel
+from regtorch.app.path.members import varied
+from regtorch.app.path.outcome import Outcome
+from regtorch.app.path.ranking import Setting, best_setting, settings_of
+from regtorch.app.record.axes import AXES
+from regtorch.app.record.ranking import label_of_metric
+
+__all__ = ["PICTURE", "draw"]
+
+PICTURE = "path.png"
+
+
+def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
+    """Draw score, gap, norm and zeros after the last epoch; a line is a mean over seeds in a band of one deviation.
+
+    Args:
+        outcomes: every member's; those that diverged are left out.
+        score: the task's.
+        path: the .png to write.
+    """
+    axes = varied([outcome.member for outcome in outcomes])
+    across = next((axis for axis in axes if axis != "seed"), "seed" if axes else next(iter(outcomes[0].member.values)))
+    of_lines = [axis for axis in axes if axis not in (across, "seed")]
+    label = AXES[across].label
+    places = [outcome.member.values[across] for outcome in outcomes]
+    x = Axis(label, integers=True) if across == "seed" else Axis.along(label, places)
+    groups: dict[str, dict[float, list[Trained]]] = {}
+    for outcome in outcomes:
+        if outcome.diverged is None:
+            values: Mapping[str, float] = outcome.member.values
+            name = ", ".join(f"{AXES[axis].label} {values[axis]:g}" for axis in of_lines)
+            groups.setdefault(name, {}).setdefault(values[across], []).append(_trained(outcome, score))
+    best = best_setting(settings_of(outcomes, score))
+    lines = [Line(name, points) for name, points in groups.items()]
+    place = None if best is None else best.outcomes[0].member.values[across]
+    panels = list(along(lines, x, score, name=across, best=place))
+    nothing = Panel("", "", x, Axis(), note="every member diverged")
+    write_picture(panels or [nothing], _title(outcomes, best, label_of_metric(score)), path)
+
+
+def _trained(outcome: Outcome, score: str) -> Trained:
+    val, train = (outcome.final.get(f"{stage}/{score}") for stage in ("val", "train"))
+    return Trained(val, train, outcome.norm, outcome.zeros)
+
+
+def _title(outcomes: Sequence[Outcome], best: Setting | None, label: str) -> str:
+    lost = sum(outcome.diverged is not None for outcome in outcomes)
+    parts = [f"{len(outcomes)} members after the last epoch"]
+    if best is not None:
+        stage = str(best.metric).partition("/")[0]
+        parts.append(f"dotted: {best.label}, best by its best epoch's {stage} {label}")
+    if lost:
+        parts.append(f"{lost} diverged")
+    return "; ".join(parts)

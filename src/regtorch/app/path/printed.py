@@ -1,0 +1,98 @@
+"""The table at the end of a path: a row for each setting, means over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from regtorch.app.path.members import varied
+from regtorch.app.path.outcome import Outcome
+from regtorch.app.path.ranking import Setting, best_epoch, best_setting, settings_of
+from regtorch.app.record.ranking import ordered
+from regtorch.app.record.spread import spread
+from regtorch.app.terminal.table import print_table
+
+__all__ = ["print_members"]
+
+_MOST_ROWS = 64
+_NAMES = ("train", "val", "test", "best val", "epoch", "norm", "zeros")
+
+
+def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, Any] | None) -> None:
+    """Print a row for each setting, the best one marked, and the command that runs its best member alone.
+
+    Args:
+        outcomes: every member's.
+        score: the task's.
+        best: of summary.json.
+    """
+    from rich import box
+    from rich.table import Table
+
+    settings = settings_of(outcomes, score)
+    seeds = max(len(setting.outcomes) for setting in settings)
+    firsts = [setting.outcomes[0].member for setting in settings]
+    axes = varied(firsts) or list(firsts[0].values)
+    over = f", means over {seeds} seeds" if seeds > 1 else ""
+    title = f"{score} and weights after the last epoch, and the best epoch{over}"
+    table = Table("", *axes, *_NAMES, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    chosen = best_setting(settings)
+    shown = settings
+    if len(settings) > _MOST_ROWS:
+        shown = ordered(settings, lambda s: s.rank)[:_MOST_ROWS]
+    for setting in shown:
+        values = [f"{setting.outcomes[0].member.values[axis]:.4g}" for axis in axes]
+        mark, style = ("→", "bold") if setting is chosen else ("", None)
+        table.add_row(mark, *values, *_cells(setting, score), style=style)
+    print_table(table)
+    if len(shown) < len(settings):
+        print(f"the best {len(shown)} of {len(settings)} settings; all are in summary.json")
+    for outcome in [outcome for outcome in outcomes if outcome.diverged is not None][:5]:
+        assert outcome.diverged is not None
+        print(f"diverged: {outcome.member.label}: {outcome.diverged.reason}")
+    if chosen is not None and best is not None:
+        for remark in _remarks(chosen, settings, axes):
+            print(remark)
+        which = f"best, its best seed of {seeds} alone" if seeds > 1 else "best, alone"
+        print(f"{which}:\n  {best['command']}")
+
+
+def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) -> Iterable[str]:
+    """What one should know of the best: that others are as good, or that it is the last of its range."""
+    ranks = [s.rank for s in settings if s is not chosen]
+    best = chosen.rank
+    assert best is not None
+    tied = sum(r is not None and (r.diverged, r.score) == (best.diverged, best.score) for r in ranks)
+    if tied:
+        others = "another setting has" if tied == 1 else f"{tied} other settings have"
+        yield f"{others} the same score; the lower task loss decided"
+    for axis in axes:
+        values = sorted({s.outcomes[0].member.values[axis] for s in settings})
+        own = chosen.outcomes[0].member.values[axis]
+        if axis != "seed" and len(values) > 2 and own in (values[0] or None, values[-1]):  # nothing is below 0
+            yield f"the best {axis}, {own:.4g}, is at the end of its range: look further there"
+
+
+def _cells(setting: Setting, score: str) -> list[str]:
+    there = [outcome for outcome in setting.outcomes if outcome.diverged is None]
+    if not there:
+        return ["diverged", *[""] * (len(_NAMES) - 1)]
+    last = [outcome.final for outcome in there]
+    best = [best_epoch(outcome, score) or {} for outcome in there]
+    return [
+        *(_mean((metrics.get(f"{stage}/{score}") for metrics in last), ".4f") for stage in ("train", "val", "test")),
+        _mean((epoch.get(f"val/{score}") for epoch in best), ".4f", deviation=True),
+        _mean((epoch.get("epoch") for epoch in best), ".0f"),
+        _mean((outcome.norm for outcome in there), ".4g"),
+        _mean((outcome.zeros for outcome in there), ".1%"),
+    ]
+
+
+def _mean(values: Iterable[float | None], form: str, *, deviation: bool = False) -> str:
+    found = spread(values)
+    if found is None or not found.count:
+        return ""
+    text = format(found.mean, form)
+    return f"{text} ± {format(found.deviation, form)}" if deviation and found.count > 1 else text

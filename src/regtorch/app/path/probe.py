@@ -1,0 +1,115 @@
+"""One step of two members before training: can this net be stacked, how much memory a member takes, who draws."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.app.ground.errors import RunError, is_out_of_memory
+from regtorch.app.path.batches import Feed
+from regtorch.app.path.draws import Draws
+from regtorch.app.path.stacked import Stack
+from regtorch.app.path.start import Prepared
+from regtorch.app.path.train import Trainer
+
+__all__ = ["Probe", "probe"]
+
+_FALLBACK = "There is a performance drop because we have not yet implemented the batching rule for "
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a step showed.
+
+    Attributes:
+        bytes_a_member: what a member needs: weights, gradient, the optimizer's state, and what backward keeps.
+        draws: whether a layer other than dropout draws random numbers, which only members of one seed can share.
+        slow: operations that run member by member.
+    """
+
+    bytes_a_member: float
+    draws: bool
+    slow: tuple[str, ...]
+
+
+def probe(start: Prepared, feed: Feed) -> Probe:
+    """Make a step of the first two members, which is forgotten.
+
+    Raises:
+        RunError: the net, a rule or the optimizer cannot be stacked; with the reason.
+    """
+    chunk = start.members[:2]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_FALLBACK)
+        trainer = Trainer(start, chunk, feed)
+        x, y = next(feed.train(1, trainer.orders, trainer.draws))
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with _said(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            trainer._backward(x, y)
+        trainer._step()
+        first = (x[0], y[0]) if len(trainer.orders) > 1 else (x, y)
+        draws = _draws(start, *first)
+    for other in (w for w in caught if not str(w.message).startswith(_FALLBACK)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    slow = {str(w.message).removeprefix(_FALLBACK).partition(". ")[0] for w in caught} - {""}
+    weights = sum(_size(p) for p in trainer.stack.params.values())
+    state = sum(_size(v) for of_one in trainer.optimizer.optimizer.state.values() for v in of_one.values())
+    buffers = sum(_size(b) for b in trainer.stack.buffers.values())
+    # Backward makes a gradient of most that it keeps; the gradients of the weights and a temporary beside them.
+    total = 3 * weights + state + buffers + 2 * sum(kept.values())
+    return Probe(total / len(chunk), draws, tuple(sorted(slow)))
+
+
+def _draws(start: Prepared, x: Tensor, y: Tensor) -> bool:
+    """Whether the net draws random numbers without its dropout layers."""
+    origin = next(iter(start.origins.values()))
+    draws = Draws([origin.state], [0], start.settings.device)
+    stack = Stack([origin.net], [{}], draws, device=start.settings.device, dtype=start.settings.dtype)
+    before = draws.state()
+    stack(lambda outputs, targets: outputs, x, y, training=True, apart=False)
+    return not torch.equal(before, draws.state())
+
+
+@contextmanager
+def _said(net: nn.Module) -> Iterator[None]:
+    """Say in which module a net cannot be stacked, and why."""
+    inside: list[str] = []
+
+    def enter(name: str) -> Any:
+        return lambda module, args: inside.append(f"{name} ({type(module).__name__})")
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        inside.pop()
+
+    handles = [m.register_forward_pre_hook(enter(name or "the net itself")) for name, m in net.named_modules()]
+    handles += [m.register_forward_hook(leave) for m in net.modules()]
+    try:
+        yield
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        if is_out_of_memory(error):
+            raise
+        where = f" because of {inside[-1]}" if inside else ""
+        why = " ".join(str(error).split()).partition(", please")[0].partition(". Please")[0]
+        raise RunError(
+            f"{type(net).__name__} cannot be trained side by side{where}: {why}; "
+            "train its settings one after the other with train.py -m"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _size(value: Any) -> int:
+    return value.numel() * value.element_size() if isinstance(value, Tensor) else 0

@@ -1,0 +1,161 @@
+"""A whole path: from its config to its files."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.app.config.command_line import own_configs
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.errors import Diverged, is_out_of_memory
+from regtorch.app.nets import count
+from regtorch.app.path.batches import Feed
+from regtorch.app.path.files import record_of, write_csv
+from regtorch.app.path.members import Member
+from regtorch.app.path.outcome import Outcome
+from regtorch.app.path.picture import PICTURE, draw
+from regtorch.app.path.plan import chunks_of, fitting
+from regtorch.app.path.printed import print_members
+from regtorch.app.path.probe import Probe, probe
+from regtorch.app.path.show import Show
+from regtorch.app.path.stacked_rules import weights_of
+from regtorch.app.path.start import Prepared, prepared
+from regtorch.app.path.train import Trainer, train_chunk
+from regtorch.app.record.files import PATH, RECEIPT
+from regtorch.app.record.run import RunRecord, versions
+from regtorch.select.language import weights
+
+__all__ = ["run_path"]
+
+
+def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> RunRecord:
+    """Train a path as `cfg` says and write everything into `folder`.
+
+    Args:
+        cfg: the composed config.
+        folder: where the files go.
+        choices: the option chosen of each config group.
+        overrides: of the command line.
+
+    Returns:
+        Its record.
+
+    Raises:
+        RunError: something that the user can mend.
+        Diverged: every member did; the files are there nevertheless.
+        KeyboardInterrupt: the user ended it; the epochs so far are written.
+    """
+    started = perf_counter()
+    start = prepared(cfg, choices)
+    feed = Feed(start.data, start.settings)
+    seen = probe(start, feed)
+    chunks = _chunks(start, seen)
+    receipt = "\n\n".join(_receipt(start, seen, chunks, choices["data"]))
+    write_text(folder / RECEIPT, receipt + "\n")
+    print(receipt, flush=True)
+    watched = watched_weights(start)
+    outcomes = _train(start, feed, chunks, watched, folder)
+
+    score = start.task.score
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    record = replace(
+        record_of(outcomes, score, overrides),
+        choices=dict(choices),
+        config=config,
+        parameters=dict(zip(("total", "trainable"), count(next(iter(start.origins.values())).net), strict=True)),
+        watched=watched,
+        epochs=feed.epochs,
+        seconds=round(perf_counter() - started, 3),
+        device=str(start.settings.device),
+        versions=versions(),
+        own_configs=own_configs(),
+    )
+    draw(outcomes, score, folder / PICTURE)
+    record.write(folder)
+    print_members(outcomes, score, None if record.path is None else record.path.best)
+    print(f"{record.seconds:.1f} s, written to {folder}: {PATH}, {PICTURE}, {RECEIPT}, summary.json")
+    lost = [outcome.diverged.reason for outcome in outcomes if outcome.diverged is not None]
+    if len(lost) == len(outcomes):
+        raise Diverged(f"all {len(lost)} members diverged, the first: {lost[0]}; lower optimizer.lr or the strengths")
+    return record
+
+
+def watched_weights(start: Prepared) -> list[str]:
+    """The parameters whose norms and zeros are told: those that a rule acts on, or else every kernel."""
+    net = next(iter(start.origins.values())).net
+    for rules in (start.penalties, start.constraints):
+        if rules[0] is not None:
+            return list(weights_of(rules[0], net))
+    names = {id(p): name for name, p in net.named_parameters()}
+    kernels = [names[id(w)] for w in weights(net, "kernel").values() if id(w) in names]
+    return kernels or [name for name, p in net.named_parameters() if p.requires_grad]
+
+
+def _chunks(start: Prepared, seen: Probe) -> list[list[Member]]:
+    settings = start.settings
+    most = settings.chunk or fitting(seen.bytes_a_member, settings.device)
+    return chunks_of(start.members, start.seeds, most, by_seed=seen.draws or start.data.seed is None)
+
+
+def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], data: str) -> list[str]:
+    """What is trained: the net, the members, the rules of the first one, and how they are put side by side."""
+    net = next(iter(start.origins.values())).net
+    total, trainable = count(net)
+    axes = {axis: list(dict.fromkeys(m.values[axis] for m in start.members)) for axis in start.members[0].values}
+    told = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
+    sizes = [len(chunk) for chunk in chunks]
+    beside = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
+    lines = [
+        f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
+        f"× {len(start.members)} members ({told}), on data={data}",
+        *(rule.on(net).receipt() for rule in (start.penalties[0], start.constraints[0]) if rule is not None),
+        *start.remarks,
+        f"{len(start.members)} members, {beside}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
+        + (f", in {len(chunks)} chunks" if len(chunks) > 1 else ""),
+    ]
+    if seen.slow:
+        lines.append(f"slow here, as they run member by member: {', '.join(seen.slow)}")
+    return lines
+
+
+def _train(
+    start: Prepared, feed: Feed, chunks: Sequence[Sequence[Member]], watched: Sequence[str], folder: Path
+) -> list[Outcome]:
+    """Train chunk by chunk; one that does not fit into memory is halved."""
+    done: list[Outcome] = []
+    running: Sequence[Outcome] = []
+    waiting = deque(chunks)
+
+    def on_epoch(number: int, outcomes: Sequence[Outcome]) -> None:
+        show.epoch(number, [*done, *outcomes])
+
+    with Show(start, feed, len(chunks)) as show:
+        try:
+            while waiting:
+                chunk = waiting.popleft()
+                show.start()
+                try:
+                    trainer = Trainer(start, chunk, feed)
+                    running = trainer.outcomes
+                    train_chunk(trainer, watched, on_step=show.step, on_epoch=on_epoch)
+                    done += running
+                except Exception as error:
+                    if not is_out_of_memory(error) or len(chunk) == 1:
+                        raise
+                    half = len(chunk) // 2
+                    waiting.extendleft([chunk[half:], chunk[:half]])
+                    show.halved(len(chunk))
+                trainer, running = None, []  # before the next one needs the memory
+        except KeyboardInterrupt:
+            print(f"the epochs so far are in {folder / PATH}; a path starts anew", flush=True)
+            raise
+        finally:
+            everything = sorted([*done, *running], key=lambda outcome: outcome.member.number)
+            write_csv(folder, everything)
+    return everything

@@ -1,0 +1,95 @@
+"""What the terminal shows of a path: one bar with the time left and the best so far."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from regtorch.app.path.batches import Feed
+from regtorch.app.path.outcome import Outcome
+from regtorch.app.path.ranking import best_setting, settings_of
+from regtorch.app.path.start import Prepared
+from regtorch.app.terminal.bar import make_bar
+
+__all__ = ["Show"]
+
+
+class Show:
+    """A live bar on a terminal, a line an epoch where there is none.
+
+    Args:
+        start: the path before training.
+        feed: the data.
+        chunks: how many chunks there are.
+    """
+
+    def __init__(self, start: Prepared, feed: Feed, chunks: int) -> None:
+        self._score = start.task.score
+        self._epochs = feed.epochs
+        self._members = len(start.members)
+        self._steps = (feed.epochs - 1) * feed.count("train") + feed.steps(feed.epochs)  # of a chunk
+        self._chunks, self._chunk = chunks, 0
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Show:
+        if sys.stdout.isatty():
+            self._bar = make_bar()
+            self._task = self._bar.add_task("", total=self._chunks * self._steps, below="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def start(self) -> None:
+        """A chunk begins."""
+        self._chunk += 1
+        self._describe(1)
+
+    def step(self) -> None:
+        """A step was made."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def epoch(self, number: int, outcomes: Sequence[Outcome]) -> None:
+        """An epoch has ended."""
+        line = self._best(outcomes)
+        if self._bar is not None:
+            self._describe(min(number + 1, self._epochs))
+            self._bar.update(self._task, below=line)
+        else:
+            print(f"{self._where(number)}  |  {line}", flush=True)
+
+    def halved(self, members: int) -> None:
+        """A chunk of so many members did not fit and comes again in two parts; what it did counts for nothing."""
+        self._chunks += 1
+        self._chunk -= 1
+        text = f"out of memory with {members} members side by side; going on with half of them at a time"
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            done = self._chunk * self._steps
+            self._bar.update(self._task, total=self._chunks * self._steps, completed=done)
+            self._bar.console.print(text, highlight=False)
+
+    def _describe(self, epoch: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description=self._where(epoch))
+
+    def _where(self, epoch: int) -> str:
+        chunk = f"chunk {self._chunk}/{self._chunks}, " if self._chunks > 1 else ""
+        return f"{chunk}epoch {epoch}/{self._epochs}"
+
+    def _best(self, outcomes: Sequence[Outcome]) -> str:
+        best = best_setting(settings_of(outcomes, self._score))
+        lost = sum(outcome.diverged is not None for outcome in outcomes)
+        diverged = f"  |  {lost} of {self._members} diverged" if lost else ""
+        if best is None or best.metric is None:
+            return f"no member has a score{diverged}"
+        return f"best {best.metric.replace('/', ' ')} {best.score} at {best.label}{diverged}"

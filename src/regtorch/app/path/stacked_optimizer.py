@@ -1,0 +1,130 @@
+"""PyTorch's own optimizers on stacked parameters: what looks at one number at a time acts on a stack as on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.app.ground.errors import RunError
+from regtorch.steps.optimizers import facts_of, names_of
+
+__all__ = ["Block", "StackOptimizer"]
+
+_BLOCK = 1 << 17  # numbers; weight, gradient and state of a block stay in a core's cache during its step
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some members' rows of one stacked parameter, as a parameter of its own in the same memory.
+
+    Attributes:
+        name: the parameter's.
+        rows: the members.
+        param: what the optimizer sees.
+    """
+
+    name: str
+    rows: slice
+    param: nn.Parameter
+
+
+class StackOptimizer:
+    """An optimizer of a stack.
+
+    On a CPU it steps blocks of members, one after the other, so that each stays in the cache.
+
+    Args:
+        make: makes the optimizer from parameters.
+        params: the stacked parameters.
+
+    Attributes:
+        blocks: the stack's parameters in blocks.
+        optimizer: PyTorch's, of these.
+
+    Raises:
+        RunError: the optimizer does not act on a stack as it does on each member.
+    """
+
+    def __init__(self, make: Callable[[Sequence[nn.Parameter]], Optimizer], params: Mapping[str, Tensor]) -> None:
+        self._make = make
+        self._cut(params)
+        check_elementwise(self.optimizer)
+
+    def _cut(self, params: Mapping[str, Tensor]) -> None:
+        self._params = dict(params)
+        self.blocks = [
+            Block(name, rows, nn.Parameter(p.detach()[rows])) for name, p in params.items() for rows in _rows_of(p)
+        ]
+        self.optimizer = self._make([block.param for block in self.blocks])
+
+    def take_grads(self) -> None:
+        """Let the blocks see the gradients of the last backward pass."""
+        for block in self.blocks:
+            grad = self._params[block.name].grad
+            block.param.grad = None if grad is None else grad[block.rows]
+
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+        for p in self._params.values():
+            p.grad = None
+
+    def step(self) -> None:
+        """One step of all members."""
+        self.optimizer.step()
+
+    def keep(self, rows: Sequence[int], params: Mapping[str, Tensor]) -> None:
+        """Go on with some of the members.
+
+        Args:
+            rows: which.
+            params: their stacked parameters, new tensors.
+        """
+        state = {name: self._state_of(name, rows) for name in self._params}
+        self._cut(params)
+        for block in self.blocks:
+            self.optimizer.state[block.param] = {
+                key: _rows(value, block, params[block.name]) for key, value in state[block.name].items()
+            }
+
+    def _state_of(self, name: str, rows: Sequence[int]) -> dict[str, Any]:
+        """The state of a whole parameter, for some of its members."""
+        parts = [(block, self.optimizer.state[block.param]) for block in self.blocks if block.name == name]
+        first, state = parts[0]
+        return {
+            key: torch.cat([part[key] for _, part in parts])[list(rows)]
+            if isinstance(value, Tensor) and value.shape == first.param.shape
+            else value
+            for key, value in state.items()
+        }
+
+
+def check_elementwise(optimizer: Optimizer) -> None:
+    """Refuse an optimizer that looks at more than one number at a time, or of which nobody knows.
+
+    Raises:
+        RunError: with the reason.
+    """
+    facts = facts_of(optimizer)
+    if not facts.elementwise:
+        known = ", ".join(dict.fromkeys(name.lower() for name in names_of(lambda facts: facts.elementwise)))
+        name = type(optimizer).__name__
+        raise RunError(f"a path cannot use {name}: {facts.why_not}; choose one of {known}, or use train.py -m")
+
+
+def _rows(value: Any, block: Block, param: Tensor) -> Any:
+    """A block's part of a state; a copy, as blocks count their steps in place."""
+    if not isinstance(value, Tensor):
+        return value
+    return (value[block.rows] if value.shape == param.shape else value).clone()
+
+
+def _rows_of(p: Tensor) -> list[slice]:
+    if p.device.type != "cpu":
+        return [slice(0, len(p))]
+    size = max(1, _BLOCK // max(1, p[0].numel()))
+    return [slice(first, min(first + size, len(p))) for first in range(0, len(p), size)]

@@ -1,0 +1,178 @@
+"""From a path's config to what its members start from: nets, rules, random numbers, data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning.pytorch import seed_everything
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from regtorch.app.config.instantiate import instantiate
+from regtorch.app.data import ArraysDataModule
+from regtorch.app.ground.errors import RunError
+from regtorch.app.path.followed import Settings, settings_of
+from regtorch.app.path.fractions import has_fractions, largest, resolved
+from regtorch.app.path.members import Member, members_of
+from regtorch.app.path.stacked_layers import fixed_rates, rates_of
+from regtorch.app.record.axes import AXES
+from regtorch.app.run.rules import rules_of
+from regtorch.app.run.setup import set_up
+from regtorch.constraints import Constraint
+from regtorch.lightning.tasks import Task
+from regtorch.penalties import Penalty
+from regtorch.schedules import Schedule
+
+__all__ = ["Origin", "Prepared", "prepared"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run of one seed starts from.
+
+    Attributes:
+        net: with its initial weights.
+        state: the random number generator's state after the net was made.
+        data_seed: what shuffles the data.
+    """
+
+    net: nn.Module
+    state: Tensor
+    data_seed: int | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A path before training.
+
+    Attributes:
+        members: all of them.
+        penalties: each member's.
+        constraints: each member's.
+        rates: each member's dropout rates, by the layer's name.
+        seeds: each member's seed.
+        origins: by seed.
+        proximal: whether penalties act by proximal steps.
+        schedule: of every member's penalty; None where strengths stay.
+        optimizer: makes the optimizer from parameters.
+        data: set up.
+        task: what the outputs are for.
+        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
+        settings: how to train.
+        remarks: for the receipt.
+    """
+
+    members: Sequence[Member]
+    penalties: Sequence[Penalty | None]
+    constraints: Sequence[Constraint | None]
+    rates: Sequence[Mapping[str, float]]
+    seeds: Sequence[int | None]
+    origins: Mapping[int | None, Origin]
+    proximal: bool
+    schedule: Schedule | None
+    optimizer: Callable[..., Any]
+    data: ArraysDataModule
+    task: Task
+    train_loss: Callable[[Tensor, Tensor], Tensor]
+    settings: Settings
+    remarks: Sequence[str] = field(default=())
+
+
+def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
+    """Build what every member starts from, as `scripts/train.py` does with that member's overrides.
+
+    Args:
+        cfg: the composed config.
+        choices: the option chosen of each config group.
+
+    Raises:
+        RunError: something that the user can mend.
+    """
+    members = members_of(cfg)
+    settings = settings_of(cfg)
+    _check_axes(cfg, choices, members)
+    cfg, given = _with(cfg.copy(), members[0].values), cfg.path.lams
+    made = set_up(cfg, choices)
+    if not isinstance(made.data, ArraysDataModule):
+        raise RunError(f"a path needs data in memory (a regtorch.data.ArraysDataModule), received {made.data!r}")
+    remarks = [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
+    if has_fractions(given):
+        most = largest(cfg, made, choices)
+        OmegaConf.update(cfg, "path.lams", resolved(given, most))
+        members = members_of(cfg)
+        remarks.append(f"path.lams={given}: fractions of {most:.6g}, which empties the weights of the untrained net")
+    seeds: list[int | None] = []
+    origins: dict[int | None, Origin] = {}
+    rules, rates = [], []
+    for member in members:
+        _with(cfg, member.values)
+        seed = cfg.seed
+        if seed not in origins:
+            origins[seed] = _origin(cfg, settings.device)
+        net = origins[seed].net
+        seeds.append(seed)
+        rules.append(rules_of(cfg, net, choices))
+        rates.append(rates_of(net))
+    penalties = [next(iter(of_one.penalties), None) for of_one in rules]
+    constraints = [next(iter(of_one.constraints), None) for of_one in rules]
+    _check_effect(members, {"lam": penalties, "max_value": constraints}, choices)
+    if any("rate" in member.values for member in members) and (fixed := fixed_rates(made.net)):
+        raise RunError(
+            f"path.rates: {', '.join(fixed)} can have no rate for each member (nn.Dropout and its kin can); "
+            "use train.py -m reg.rate=..."
+        )
+    remarks += [r for r in rules[0].remarks if r.startswith("reg.schedule")]
+    return Prepared(
+        members=members,
+        penalties=penalties,
+        constraints=constraints,
+        rates=rates,
+        seeds=seeds,
+        origins=origins,
+        proximal=rules[0].proximal,
+        schedule=rules[0].schedule,
+        optimizer=instantiate(cfg.optimizer),
+        data=made.data,
+        task=made.checked.task,
+        train_loss=made.train_loss,
+        settings=settings,
+        remarks=remarks,
+    )
+
+
+def _with(cfg: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    for axis, value in values.items():
+        OmegaConf.update(cfg, AXES[axis].key, value)
+    return cfg
+
+
+def _origin(cfg: DictConfig, device: torch.device) -> Origin:
+    if cfg.seed is not None:
+        seed_everything(cfg.seed, workers=True, verbose=False)
+    net: nn.Module = instantiate(cfg.model.net)
+    state = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    return Origin(net, state, cfg.data.seed)
+
+
+def _check_axes(cfg: DictConfig, choices: Mapping[str, str], members: Sequence[Member]) -> None:
+    """Refuse an axis that would change nothing, before anything is loaded."""
+    axes = members[0].values
+    if "lam" in axes and cfg.reg.penalty is None:
+        raise RunError(f"path.lams: reg={choices.get('reg')} has no penalty; choose one, such as reg=l2")
+    if "max_value" in axes and "max_value" not in (cfg.constraint.projection or {}):
+        raise RunError(
+            f"path.max_values: constraint={choices.get('constraint')} has no bound; choose constraint=max_norm"
+        )
+    if "seed" not in axes and cfg.seed is None and len(members) > 1:
+        raise RunError("seed=null: members of a path start from the same weights; give a seed, or path.seeds=[0,1,2]")
+
+
+def _check_effect(members: Sequence[Member], rules: Mapping[str, Sequence[Any]], choices: Mapping[str, str]) -> None:
+    """Refuse strengths that reach no rule, as those of reg=l1l2 beside reg.l1= and reg.l2=."""
+    for axis, of_member in rules.items():
+        given = {member.values.get(axis) for member in members}
+        if len(given) > 1 and len(set(of_member)) == 1:
+            raise RunError(f"path: {AXES[axis].key} changes nothing, as {of_member[0]!r} does not take it from there")

@@ -1,0 +1,266 @@
+"""Training of the members of a chunk, side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtorch.app.data.order import Order
+from regtorch.app.path.batches import Feed
+from regtorch.app.path.clip import clip_
+from regtorch.app.path.draws import Draws
+from regtorch.app.path.member_scores import score_for
+from regtorch.app.path.members import Member
+from regtorch.app.path.outcome import Divergence, OnEpoch, Outcome
+from regtorch.app.path.stacked import Stack
+from regtorch.app.path.stacked_optimizer import StackOptimizer
+from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
+from regtorch.app.path.start import Prepared
+from regtorch.lightning.epochs import SampledMean
+from regtorch.schedules import factor_at
+from regtorch.steps.optimizers import check_step_size
+
+__all__ = ["Trainer", "train_chunk"]
+
+
+class Trainer:
+    """The members of one chunk.
+
+    Args:
+        start: the path before training.
+        chunk: the members to train; of one seed, or of several whose nets draw no numbers but for dropout.
+        feed: the data.
+
+    Attributes:
+        outcomes: each member's.
+    """
+
+    def __init__(self, start: Prepared, chunk: Sequence[Member], feed: Feed) -> None:
+        self.start, self.feed, self.settings = start, feed, start.settings
+        self.outcomes = [Outcome(member) for member in chunk]
+        self.alive = list(range(len(chunk)))
+        numbers = [member.number for member in chunk]
+        seeds = list(dict.fromkeys(start.seeds[n] for n in numbers))
+        origins = [start.origins[seed] for seed in seeds]
+        of_member = [seeds.index(start.seeds[n]) for n in numbers]
+        self.draws = Draws([origin.state for origin in origins], of_member, self.settings.device)
+        nets = [origin.net for origin in origins]
+        rates = [start.rates[n] for n in numbers]
+        self.stack = Stack(nets, rates, self.draws, device=self.settings.device, dtype=self.settings.dtype)
+        like = next(iter(self.stack.params.values()))
+        self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
+        self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
+        self.made = 0  # steps
+        self._move()
+        self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
+        if start.proximal and self.penalties.weights:
+            check_step_size(self.optimizer.optimizer)
+            self.penalties.check_proximal()
+        self.orders = [Order(origin.data_seed) for origin in origins]
+        self._score, self._score_of = score_for(start.task)
+
+    # -- training
+
+    def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> None:
+        """Train for an epoch, and validate where it is due; `number` counts from 1."""
+        sums = _Sums()
+        penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
+        count = self.feed.steps(number)
+        for step, (x, y) in enumerate(self.feed.train(number, self.orders, self.draws), 1):
+            # In sums, not in numbers: nothing here waits for the device.
+            losses, scores = self._backward(x, y)
+            due = step % self.settings.log_every == 0
+            if due or step in (1, count):
+                rows = self._drop_diverged(losses, number, step)
+                if not self.alive:
+                    return
+                losses, scores = losses[rows], scores[rows]
+            self._step()
+            sums.add(self._spread(losses), self._spread(scores), self._samples(y))
+            if due or step == count:
+                penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
+            on_step()
+        # In the order in which a run logs them, so that the first bad one is the one that a run would name.
+        whole = count == self.feed.count("train")  # or steps have run out, and Lightning does not validate
+        validation = self.evaluate("val") if whole and number % self.settings.val_every == 0 else {}
+        self._record(number, validation | self._metrics("train", sums, penalty.value()))
+
+    def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        self.optimizer.zero_grad()
+        losses, scores = self.stack(
+            self._measures(self.start.train_loss), x, y, training=True, apart=len(self.orders) > 1
+        )
+        losses.sum().backward()
+        return losses.detach(), scores
+
+    def _measures(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return lambda outputs, targets: (loss(outputs, targets), self._score(outputs.detach(), targets))
+
+    def _move(self) -> None:
+        """Let the strengths follow their schedule to the step to come."""
+        if self.start.schedule is not None:
+            self.penalties.factor = factor_at(self.start.schedule, self.made)
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        self._move()
+        self.made += 1
+        self.optimizer.take_grads()
+        blocks = self.optimizer.blocks
+        if self.settings.clip is not None:
+            clip_(self.stack.params, self.settings.clip, self.settings.clip_by)
+        if not self.start.proximal:
+            self.penalties.add_grad_(blocks)
+        self.optimizer.step()
+        if self.start.proximal:
+            self.penalties.prox_(self.optimizer.optimizer, blocks)
+        self.constraints.project_(blocks)
+
+    def _samples(self, y: Tensor) -> int:
+        return y.shape[1] if len(self.orders) > 1 else len(y)
+
+    # -- members that diverge
+
+    def _drop_diverged(self, losses: Tensor, epoch: int, step: int) -> list[int]:
+        """Take members whose loss is no number out of the stack, their gradients too; the rows of those that stay."""
+        stay = []
+        for row, value in enumerate(losses.tolist()):
+            if math.isfinite(value):
+                stay.append(row)
+            else:
+                reason = f"train/loss became {value} in epoch {epoch}, step {step}"
+                self.outcomes[self.alive[row]].diverged = Divergence(epoch, step, reason)
+        if len(stay) < len(losses):
+            self._keep(stay)
+        return stay
+
+    def _keep(self, rows: list[int]) -> None:
+        self.alive = [self.alive[row] for row in rows]
+        if not rows:
+            return
+        grads = {name: p.grad for name, p in self.stack.params.items()}
+        self.stack.keep(rows)
+        for name, p in self.stack.params.items():
+            old = grads[name]
+            p.grad = None if old is None else old[rows]
+        self.optimizer.keep(rows, self.stack.params)
+        self.penalties.keep(rows)
+        self.constraints.keep(rows)
+
+    # -- measuring
+
+    @torch.no_grad()
+    def evaluate(self, stage: str) -> dict[str, Tensor]:
+        """The metrics of "val" or "test", a number for each member of the chunk; none where there is no batch."""
+        sums = _Sums()
+        for x, y in self.feed.evaluate(stage):
+            losses, scores = self.stack(self._measures(self.start.task.loss), x, y, training=False, apart=False)
+            sums.add(self._spread(losses), self._spread(scores), len(y))
+        if not sums.samples:
+            return {}
+        return self._metrics(stage, sums, self._spread(self.penalties.values(self.stack.params)))
+
+    def _metrics(self, stage: str, sums: _Sums, penalty: Tensor) -> dict[str, Tensor]:
+        task_loss = sums.losses / sums.samples
+        named = {"penalty": penalty, "task_loss": task_loss, "loss": task_loss + penalty}
+        named[self.start.task.score] = self._score_of(sums.scores)
+        return {f"{stage}/{name}": value for name, value in named.items()}
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """From the members that are left to all of the chunk, NaN for the others."""
+        if len(self.alive) == len(self.outcomes):
+            return values
+        all_of = values.new_full((len(self.outcomes), *values.shape[1:]), torch.nan)
+        all_of[self.alive] = values
+        return all_of
+
+    def _record(self, epoch: int, metrics: dict[str, Tensor]) -> None:
+        columns = {name: values.tolist() for name, values in metrics.items()}
+        stay = []
+        for row, index in enumerate(self.alive):
+            of_one = {name: values[index] for name, values in columns.items()}
+            bad = [n for n, v in of_one.items() if not math.isfinite(v) and n.endswith(("loss", "penalty"))]
+            if bad:
+                reason = f"{bad[0]} became {of_one[bad[0]]} in epoch {epoch}"
+                self.outcomes[index].diverged = Divergence(epoch, None, reason)
+            else:
+                stay.append(row)
+                self.outcomes[index].epochs.append({"epoch": epoch, **of_one})
+        if len(stay) < len(self.alive):
+            self._keep(stay)
+
+    @torch.no_grad()
+    def finish(self, watched: Sequence[str]) -> None:
+        """Test the members and look at their weights.
+
+        Args:
+            watched: the parameters whose norms and zeros are told.
+        """
+        if not self.alive:
+            return
+        test = {name: values.tolist() for name, values in self.evaluate("test").items()}
+        params = {name: self.stack.params[name] for name in watched}
+        norms = torch.stack(
+            [torch.linalg.vector_norm(p.flatten(1), dim=1, dtype=torch.float64) for p in params.values()], 1
+        )
+        zeros = torch.stack([(p == 0).flatten(1).sum(1) for p in params.values()], 1).double()
+        sizes = torch.tensor([p[0].numel() for p in params.values()], device=zeros.device)
+        shares, all_zeros = (zeros / sizes).tolist(), (zeros.sum(1) / sizes.sum()).tolist()
+        all_norms, norms = torch.linalg.vector_norm(norms, dim=1).tolist(), norms.tolist()
+        for row, index in enumerate(self.alive):
+            outcome = self.outcomes[index]
+            outcome.test = {name: values[index] for name, values in test.items()}
+            outcome.weights = {
+                name: {"norm": norm, "zeros": share}
+                for name, norm, share in zip(params, norms[row], shares[row], strict=True)
+            }
+            outcome.norm, outcome.zeros = all_norms[row], all_zeros[row]
+
+
+class _Sums:
+    """Losses and scores of an epoch's batches, added up for each member."""
+
+    def __init__(self) -> None:
+        self.losses: Any = 0.0
+        self.scores: Any = 0.0
+        self.samples = 0
+
+    def add(self, losses: Tensor, scores: Tensor, samples: int) -> None:
+        self.losses = self.losses + losses * samples
+        self.scores = self.scores + scores
+        self.samples += samples
+
+
+def train_chunk(
+    trainer: Trainer,
+    watched: Sequence[str],
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: OnEpoch = lambda epoch, outcomes: None,
+) -> list[Outcome]:
+    """Train a chunk to the end.
+
+    Args:
+        trainer: of the chunk.
+        watched: the parameters whose norms and zeros are told.
+        on_step: called after each step.
+        on_epoch: called after each epoch with its number and the members' outcomes so far.
+
+    Returns:
+        What became of each member.
+    """
+    with warnings.catch_warnings():
+        # A few operations run member by member inside vmap; they are right, and no one can mend it here.
+        warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
+        for epoch in range(1, trainer.feed.epochs + 1):
+            trainer.epoch(epoch, on_step)
+            on_epoch(epoch, trainer.outcomes)
+            if not trainer.alive:
+                break
+        trainer.finish(watched)
+    return trainer.outcomes

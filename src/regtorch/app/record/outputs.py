@@ -1,0 +1,67 @@
+"""The files that say what went wrong, or might: error.txt and doctor.json."""
+
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.record.files import DIAGNOSIS, ERROR
+from regtorch.app.record.json_file import write_json
+from regtorch.doctor.causes import SEVERITIES
+from regtorch.doctor.finding import Finding
+
+__all__ = ["write_diagnosis", "write_error"]
+
+
+def write_error(folder: Path, message: str, error: BaseException) -> Path:
+    """Write error.txt: the message in the first line, the traceback below."""
+    path = folder / ERROR
+    write_text(path, f"{message}\n\n{''.join(traceback.format_exception(error))}")
+    return path
+
+
+def write_diagnosis(
+    folder: Path,
+    overrides: Sequence[str],
+    findings: Sequence[Finding],
+    seconds: float,
+    overrides_of: Callable[[Finding], Sequence[str]],
+    *,
+    withdrawn: Collection[Finding] = (),
+    proofs: Sequence[Any] = (),
+    strength: Any = None,
+) -> Path:
+    """Write doctor.json; a number that is none, or infinite, becomes null.
+
+    Args:
+        folder: where it goes.
+        overrides: of train.py, what was examined.
+        findings: the most to blame first.
+        seconds: what the examination took.
+        overrides_of: what a finding advises, as overrides of train.py.
+        withdrawn: those of the findings that an experiment refuted.
+        proofs: experiments, as dataclasses.
+        strength: the advised range of the penalty's strength, a dataclass, or None.
+    """
+    path = folder / DIAGNOSIS
+    standing = {finding.severity for finding in findings if finding not in withdrawn}
+    record = {
+        "version": 1,
+        "overrides": list(overrides),
+        "verdict": next((severity for severity in SEVERITIES if severity in standing), "info"),
+        "findings": [_recorded(finding, overrides_of(finding), finding in withdrawn) for finding in findings],
+        "proofs": [asdict(proof) for proof in proofs],
+        "strength": None if strength is None else asdict(strength),
+        "seconds": round(seconds, 3),
+    }
+    write_json(path, record)
+    return path
+
+
+def _recorded(finding: Finding, overrides: Sequence[str], withdrawn: bool) -> dict[str, Any]:
+    record = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    parts = () if finding.remedy is None else finding.remedy.parts()
+    remedy = [{"what": p.what, "where": list(p.where), "value": p.value, "python": p.line()} for p in parts]
+    return record | {"remedy": remedy, "override": " ".join(overrides), "withdrawn": withdrawn}

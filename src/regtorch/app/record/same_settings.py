@@ -1,0 +1,128 @@
+"""Whether two runs have the same settings, and which settings have been run in a sweep's folder."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.folders import ASIDE
+from regtorch.app.ground.reading import read_yaml_node
+from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.json_file import plain
+from regtorch.app.record.run import NewerSchema, RunRecord
+
+__all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
+
+_SAYS_NOTHING = ("debug",)  # what changes no file of a run
+
+
+@dataclass
+class Known:
+    """What lies in a sweep's folder.
+
+    Attributes:
+        finished: by settings, the folder of the run that has finished with them.
+        begun: likewise, of one that has not.
+        broken: what was begun with settings that cannot be read.
+    """
+
+    finished: dict[str, Path] = field(default_factory=dict)
+    begun: dict[str, Path] = field(default_factory=dict)
+    broken: set[Path] = field(default_factory=set)
+
+
+def identity(config: DictConfig) -> str | None:
+    """A text that is equal for equal settings, wherever a run writes; None where they cannot be resolved."""
+    try:
+        return _text(OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException:  # the run itself will say so
+        return None
+
+
+def same_run(folder: Path, config: DictConfig) -> RunRecord | None:
+    """The record of the run with the settings of `config` that has finished in a folder; None where none has.
+
+    Raises:
+        RunError: a run with other settings has, or a newer regtorch wrote the record.
+    """
+    record = _record(folder)
+    if record is not None and _text(record.config) != identity(config):
+        raise RunError(f"{folder} holds a run of other settings, which is left as it is; name another folder")
+    return record
+
+
+def known_in(sweep: Path) -> Known:
+    """Look through a sweep's folder.
+
+    Raises:
+        RunError: a newer regtorch wrote a record there.
+    """
+    known = Known()
+    folders = {path.parent for name in (SUMMARY, ".hydra") for path in sweep.rglob(name)} - {sweep}
+    for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):
+        if ASIDE in folder.name:
+            continue
+        record = _record(folder)
+        settings = _begun(folder) if record is None else _text(record.config)
+        if settings is None:
+            known.broken.add(folder)
+        else:
+            (known.begun if record is None else known.finished).setdefault(settings, folder)
+    return known
+
+
+@contextmanager
+def hydra_is(config: Any) -> Iterator[None]:
+    """Let `${hydra:...}` mean this config's."""
+    instance = HydraConfig.instance()
+    before, instance.cfg = instance.cfg, config
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
+def _record(folder: Path) -> RunRecord | None:
+    """The record of a run that has finished and can be read."""
+    try:
+        record = RunRecord.read(folder)
+    except NewerSchema as error:  # a run that must not be trained again
+        raise RunError(str(error)) from error
+    except ValueError:
+        return None
+    return record if record is not None and record.config else None
+
+
+def _begun(folder: Path) -> str | None:
+    try:
+        config, hydra = (read_yaml_node(folder / ".hydra" / f"{name}.yaml") for name in ("config", "hydra"))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return None  # half-written
+    if not isinstance(config, DictConfig) or not isinstance(hydra, DictConfig):
+        return None
+    with hydra_is(hydra):
+        return identity(config)
+
+
+def _text(settings: Any) -> str:
+    out_dir = settings.get("out_dir") if isinstance(settings, Mapping) else None
+    kept = {key: value for key, value in settings.items() if key not in _SAYS_NOTHING}
+    return json.dumps(plain(_without(kept, str(out_dir))), sort_keys=True)
+
+
+def _without(value: Any, folder: str) -> Any:
+    """Settings with paths as seen from the run's folder."""
+    if isinstance(value, Mapping):
+        return {key: _without(below, folder) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_without(below, folder) for below in value]
+    inside = isinstance(value, str) and (value == folder or value.startswith(f"{folder}/"))
+    return f"<run>{value[len(folder) :]}" if inside else value

@@ -1,0 +1,1 @@
+"""`regtorch report`: one page about whatever lies in a folder."""

@@ -1,0 +1,189 @@
+"""Everything in a folder that the page is about, whichever script wrote it, and what cannot be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regtorch.app.ground.folders import ASIDE
+from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
+from regtorch.app.record.json_file import read_json
+from regtorch.app.record.overrides import read_overrides, relevant
+from regtorch.app.record.results import read_run
+from regtorch.app.record.run import RunRecord, error_line
+from regtorch.app.report.entry import Entry, Lost, entry_of
+from regtorch.app.report.read_path import read_path
+from regtorch.app.report.read_search import Search, entries_of, lost_of, read_search
+
+__all__ = ["Collected", "Diagnosis", "collect"]
+
+_FILES = (SUMMARY, ERROR, DIAGNOSIS, SEARCH, PATH, JOURNAL)
+_NOT_WALKED = ("checkpoints", "tensorboard", "csv", "journal.leases")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A doctor.json: where it lies, and what it holds."""
+
+    name: str
+    record: Mapping[str, Any]
+
+
+@dataclass
+class Collected:
+    """What a folder holds.
+
+    Attributes:
+        root: the folder.
+        entries: nets that were trained, by name.
+        searches: the searches.
+        lost: what failed or has not finished.
+        diagnoses: the doctor's.
+        unreadable: what is wrong with which file, a line each.
+        written: the times of the first and the last file that was looked at, in seconds of the epoch.
+    """
+
+    root: Path
+    entries: list[Entry] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    written: tuple[float, float] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not (self.entries or self.searches or self.lost or self.diagnoses or self.unreadable)
+
+    def saw(self, time: float) -> None:
+        """Take in the time of a file."""
+        first, last = self.written or (time, time)
+        self.written = min(first, time), max(last, time)
+
+    def name(self, folder: Path) -> str:
+        """A folder as seen from the root."""
+        return "." if folder == self.root else folder.relative_to(self.root).as_posix()
+
+    def cannot_read(self, error: Exception) -> None:
+        """Take in what is wrong with a file, as seen from the root."""
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+        self.unreadable.append(text.replace(f"{self.root}{os.sep}", ""))
+
+
+def collect(root: Path) -> Collected:
+    """Look through a folder and all below it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not root.is_dir():
+        received = "a file" if root.exists() else "nothing of that name"
+        raise ValueError(f"{root}: expected a folder with runs, received {received}")
+    found = Collected(root)
+    for path, below, files in os.walk(root, onerror=found.cannot_read):
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _NOT_WALKED)
+        # What was moved aside counts no more where its job has begun again.
+        below[:] = [name for name in below if (job := _job(name)) is None or job not in below]
+        folder = Path(path)
+        for name in [name for name in below if name in _FILES]:
+            found.cannot_read(ValueError(f"{folder / name}: expected a regular file, received a folder"))
+            below.remove(name)
+        if SEARCH in files:
+            below[:] = [name for name in below if name != "trials"]
+        try:
+            _look(found, folder, set(files))
+        except (OSError, ValueError, ArithmeticError, TypeError) as error:  # numbers and types that no script writes
+            found.cannot_read(error if isinstance(error, OSError | ValueError) else ValueError(f"{folder}: {error}"))
+    return found
+
+
+def _look(found: Collected, folder: Path, files: set[str]) -> None:
+    name = found.name(folder)
+    if DIAGNOSIS in files:
+        found.diagnoses.append(Diagnosis(name, _diagnosis(folder / DIAGNOSIS)))
+        found.saw((folder / DIAGNOSIS).stat().st_mtime)
+    if SEARCH in files:
+        _search(found, folder, name)
+    elif SUMMARY in files:
+        _finished(found, folder, name)
+    elif ERROR in files:
+        found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
+        found.saw((folder / ERROR).stat().st_mtime)
+    elif JOURNAL in files:
+        reason = "a search that has not ended; the same search.py command goes on with it and writes search.json"
+        found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
+    elif DIAGNOSIS not in files and _begun(folder, files):
+        aside = _job(folder.name) is not None
+        reason = "did not finish, and was moved aside" if aside else "did not finish, or is still running"
+        found.lost.append(Lost(name, _started_with(folder), reason, finished=aside))
+
+
+def _job(name: str) -> str | None:
+    """The name that a folder had before it was moved aside; None where it was not."""
+    aside = re.fullmatch(rf"(.+){re.escape(ASIDE)}\d+", name)
+    return None if aside is None else aside[1]
+
+
+def _finished(found: Collected, folder: Path, name: str) -> None:
+    record = RunRecord.read(folder)
+    ended = (folder / SUMMARY).stat().st_mtime
+    assert record is not None
+    if record.path is not None:
+        entries, lost = read_path(folder, name, record, record.path, ended)
+        found.entries += entries
+        found.lost += lost
+    elif _of_search(folder):
+        return  # the search itself is told of
+    else:
+        run = read_run(folder)
+        assert run is not None
+        found.entries.append(entry_of(name, run, ended))
+    found.saw(ended)
+
+
+def _search(found: Collected, folder: Path, name: str) -> None:
+    search = read_search(folder, name)
+    found.searches.append(search)
+    found.lost += lost_of(search)
+    found.saw((folder / SEARCH).stat().st_mtime)
+    for entry in entries_of(search):
+        if isinstance(entry, ValueError):
+            found.cannot_read(entry)
+        else:
+            found.entries.append(entry)
+
+
+def _of_search(folder: Path) -> bool:
+    """Whether a folder is that of a trial, whose overrides only its search knows."""
+    return folder.parent.name == "trials" and not (folder / ".hydra").is_dir()
+
+
+def _begun(folder: Path, files: set[str]) -> bool:
+    hydra = (folder / OVERRIDES).is_file() or PATH in files
+    return hydra or ((folder / METRICS).is_file() and not _of_search(folder))
+
+
+def _started_with(folder: Path) -> str:
+    try:
+        return " ".join(relevant(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
+    except ValueError:
+        return ""
+
+
+def _error(path: Path) -> str:
+    try:
+        return error_line(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _diagnosis(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("findings"), list):
+        raise ValueError(f"{path}: expected what the doctor writes, with 'findings'")
+    return record

@@ -1,0 +1,171 @@
+"""What was compared: runs of one net on one data set, by their settings, each over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from regtorch.app.record.command import command
+from regtorch.app.record.overrides import measured, relevant, without
+from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of
+from regtorch.app.record.results import Run
+from regtorch.app.record.run import RunRecord
+from regtorch.app.record.spread import Spread, spread
+from regtorch.app.report.entry import Entry
+
+__all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        label: how it differs from the experiment's other settings.
+        entries: a run of each seed.
+        score: the metric by which settings are ranked, such as "val/accuracy".
+    """
+
+    label: str
+    entries: Sequence[Entry]
+    score: str
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs' files."""
+        return [entry.run for entry in self.entries]
+
+    @cached_property
+    def ranked_by(self) -> Spread | None:
+        """The score after each run's best epoch."""
+        return spread(entry.best(self.score) for entry in self.entries)
+
+    @cached_property
+    def loss(self) -> Spread | None:
+        """The task loss after each run's best epoch, which decides between equal scores."""
+        return spread(entry.best(f"{self.score.partition('/')[0]}/task_loss") for entry in self.entries)
+
+    def last(self, metric: str) -> Spread | None:
+        """A metric after the last epoch."""
+        return spread(run.final(metric) for run in self.runs)
+
+    def over(self, value: Callable[[RunRecord], float | None]) -> Spread | None:
+        """A number of the runs' records."""
+        return spread(value(run.record) for run in self.runs)
+
+    @cached_property
+    def gap(self) -> Spread | None:
+        """By how much the score of training is above that of validation, after the last epoch."""
+        name = self.score.partition("/")[2]
+        pairs = ([run.final(f"{stage}/{name}") for stage in ("train", "val")] for run in self.runs)
+        return spread(None if train is None or val is None else train - val for train, val in pairs)
+
+    @cached_property
+    def command(self) -> str:
+        """What runs it again, with all its seeds."""
+        first = self.entries[0]
+        left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # of no effect without a penalty
+        own = without(relevant(first.run.overrides), left_out)
+        seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
+        several = ["-m"] if len(seeds) > 1 else []
+        of_a_search = [text for text in first.run.overrides if text.startswith("hydra.searchpath=")]
+        own_configs = of_a_search or list(first.run.record.own_configs)
+        of_seeds = [f"seed={','.join(seeds)}"] if seeds else []
+        return command("train", [*several, *own_configs, *own, *of_seeds])
+
+    @cached_property
+    def rank(self) -> Rank | None:
+        """What it is ranked by; None without a score."""
+        score, loss = self.ranked_by, self.loss
+        if score is None or not score.count:
+            return None
+        loss_mean = loss.mean if loss is not None and loss.count else math.inf
+        return Rank(self.score, score.mean, loss=loss_mean, strengths=self.entries[0].along)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The settings of one net on one data set, the best first.
+
+    Attributes:
+        net: the option of `model`, or the class of an own net.
+        data: the option of `data`.
+        score: what ranks them, such as "val/accuracy".
+        settings: all of them.
+        repeats: how many runs have the setting and the seed of another one, and are left out for it.
+    """
+
+    net: str
+    data: str
+    score: str
+    settings: Sequence[Setting]
+    repeats: int
+
+    @property
+    def tied(self) -> int:
+        """How many settings have the very score of the best."""
+        means = [p.mean for s in self.settings if (p := s.ranked_by) is not None and p.count]
+        return means.count(means[0]) - 1 if means else 0
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return f"{self.net} on {self.data}"
+
+    @property
+    def score_name(self) -> str:
+        """The score for the eye: R² and not r2."""
+        stage, _, name = self.score.partition("/")
+        return f"{stage} {label_of_metric(name)}"
+
+
+def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
+    """Sort entries into experiments, that with the most runs first."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.net, entry.choice("data")), []).append(entry)
+    order = sorted(found, key=lambda key: (-len(found[key]), key))
+    return [_experiment(*key, found[key]) for key in order]
+
+
+def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
+    names = {name for entry in entries for name in entry.run.record.final}
+    name = score_of(dict.fromkeys(names))
+    score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
+    groups: dict[tuple[tuple[str, str], ...], dict[object, Entry]] = {}
+    for entry in _filled(entries):
+        # Of runs with the same setting and seed the newest counts; one without a seed is not the same as another.
+        key = entry.name if entry.seed is None else entry.seed
+        group = groups.setdefault(tuple(sorted(entry.values.items())), {})
+        if key not in group or group[key].ended < entry.ended:
+            group[key] = entry
+    keys = sorted({key for values in groups for key, _ in values})
+    differing = [key for key in keys if len({dict(values).get(key) for values in groups}) > 1]
+    settings = []
+    for values, group in groups.items():
+        of_seeds = sorted(group.values(), key=lambda e: (e.seed or 0, e.name))
+        label = (
+            label_of(dict(values), differing)
+            if differing
+            else label_of(given := measured(of_seeds[0].run.overrides), list(given))
+        )
+        settings.append(Setting(label, of_seeds, score))
+    kept = sum(len(setting.entries) for setting in settings)
+    return Experiment(
+        net, data, score, ordered(sorted(settings, key=lambda s: s.label), lambda s: s.rank), len(entries) - kept
+    )
+
+
+def _filled(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries that all tell what some say and others leave to the defaults, as far as their summaries know it."""
+    keys = {key for entry in entries for key in entry.values}
+    mixed = [key for key in keys if any(key not in entry.values for entry in entries)]
+    known = [{key: text for key in mixed if (text := entry.resolved(key)) is not None} for entry in entries]
+    return [replace(entry, values={**entry.values, **more}) for entry, more in zip(entries, known, strict=True)]
+
+
+def label_of(values: Mapping[str, str], keys: Sequence[str]) -> str:
+    """The values of some keys, in words."""
+    return " ".join(f"{key}={values[key]}" for key in keys if key in values) or "as it comes"

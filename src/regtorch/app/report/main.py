@@ -1,0 +1,95 @@
+"""`scripts/report.py`: the page of a folder of runs, or that of the documents."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["main"]
+
+_EPILOG = """examples:
+  python scripts/report.py sweeps/2026-01-31_12-00-00-000000
+  python scripts/report.py . --page report.html
+  python scripts/report.py --documents
+"""
+
+
+Documents = Callable[[argparse.Namespace], int]
+
+
+def main(documents: Documents | None = None) -> int:
+    """Run the command line in `sys.argv`.
+
+    Args:
+        documents: writes the documents' page, which only a checkout of the repository can.
+
+    Returns:
+        The exit code: 0, 1 where a run of the documents failed, 2 where something has to be mended first, 130 after
+        Ctrl-C.
+    """
+    parser = argparse.ArgumentParser(
+        description="Write one page, and its plots as PNGs, about all runs, -m grids, paths and searches in a folder; "
+        "or the page of the documents.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s DIR [--page PAGE]\n       %(prog)s --documents [--train [overrides ...]] [--page PAGE]",
+    )
+    parser.add_argument(
+        "given",
+        nargs="*",
+        metavar="DIR",
+        help="the folder; with --train, overrides for every run, such as data.dir=data trainer=cpu",
+    )
+    parser.add_argument("--page", type=Path, help="the page to write (default: report.html in DIR)")
+    parser.add_argument(
+        "--documents", action="store_true", help="the documents' claims and our verdicts, in place of DIR"
+    )
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help="train every run that is missing, one after the other (hours); one such command at a time, as it moves "
+        "aside what an interrupted one left",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="where the documents' runs lie")
+    parser.add_argument("--claims", type=Path, help="the folder of the claims (default: docs/claims)")
+    arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of folders may hold bytes that are no text
+    if arguments.documents and arguments.given and not arguments.train:
+        parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
+    if not arguments.documents and (arguments.train or len(arguments.given) != 1):
+        received = "--train" if arguments.train else " ".join(arguments.given) or "nothing"
+        parser.error(f"expected one folder, or --documents, received {received}")
+    try:
+        if not arguments.documents:
+            return _folder(Path(arguments.given[0]), arguments.page)
+        if documents is None:
+            raise ValueError(
+                "--documents trains and judges the claims of a checkout of the repository; run "
+                "python scripts/report.py --documents in one"
+            )
+        return documents(arguments)
+    except (OSError, ValueError) as error:
+        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
+        return 2
+    except KeyboardInterrupt:
+        again = "the same command goes on where it ended" if arguments.documents else "nothing was written"
+        sys.stderr.write(f"interrupted; {again}\n")
+        return 130
+
+
+def _folder(root: Path, page: Path | None) -> int:
+    from regtorch.app.report.page import report  # here, not above: --help needs none of it
+
+    written, found = report(root, page)
+    failed = sum(lost.finished for lost in found.lost)
+    parts = [f"{len(found.entries)} trained nets", f"{failed} failed", f"{len(found.lost) - failed} not finished"]
+    print(", ".join(part for part in parts if not part.startswith("0 ")) or "nothing that was trained")
+    for line in found.unreadable:
+        print(f"left out: {line}")
+    print(f"written to {written}")
+    return 0

@@ -1,0 +1,124 @@
+"""The report: one HTML page that needs nothing else, and its plots as PNGs beside it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.pages.environment import render
+from regtorch.app.record.run import RunRecord
+from regtorch.app.report.collect import Collected, collect
+from regtorch.app.report.experiments import Experiment, experiments_of
+from regtorch.app.report.remarks import of_doctor, of_lost, of_receipts
+from regtorch.app.report.sections import of_experiment, of_search, search_title
+
+__all__ = ["PAGE", "report"]
+
+PAGE = "report.html"
+_LONGEST = 100  # of the 255 bytes of a file's name; numbers and endings are added to it
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of the page: its anchor, its title, its template in `report/`, and what that shows."""
+
+    anchor: str
+    title: str
+    template: str
+    shown: object
+
+
+def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
+    """Write the page about a folder, and a folder of pictures of the same name beside it.
+
+    Args:
+        root: the folder with runs, grids, paths and searches.
+        page: the file to write; `report.html` in the folder where it is None.
+
+    Returns:
+        The page, and what was found.
+
+    Raises:
+        ValueError: the folder holds nothing to report, or the page's name is not that of a page.
+    """
+    page = page or root / PAGE
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--page: expected a file that ends in .html, received {page}")
+    pictures = page.with_suffix("")
+    if page.is_dir() or (pictures.exists() and not pictures.is_dir()):
+        raise ValueError(f"--page: expected a file, with a folder {pictures} for its pictures, received {page}")
+    found = collect(root)
+    if found.empty:
+        raise ValueError(
+            f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
+            "below, received none; name the folder that train.py, path.py or search.py wrote to"
+        )
+    experiments = experiments_of(found.entries)
+    failed = sum(lost.finished for lost in found.lost)
+    text = render(
+        "report",
+        title=f"Runs in {root.resolve().name or root}",
+        trained=len(found.entries),
+        trials=sum(len(search.trials) for search in found.searches),
+        failed=failed,
+        unfinished=len(found.lost) - failed,
+        unreadable=len(found.unreadable),
+        experiments=experiments,
+        facts={
+            "Finished": _dates(found),
+            "Devices": _tally(entry.run.record.device for entry in found.entries),
+            "Versions": _tally(_versions(entry.run.record) for entry in found.entries),
+        },
+        sections=_sections(found, experiments, pictures),
+    )
+    write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are not text
+    return page, found
+
+
+def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Path) -> list[_Section]:
+    sections: list[_Section] = []
+    for number, experiment in enumerate(experiments, 1):
+        name = f"{number}-{_anchor(experiment.title)}"
+        sections.append(_Section(name, experiment.title, "experiment", of_experiment(experiment, name, pictures)))
+    for number, search in enumerate(found.searches, 1):
+        name = f"search-{number}"
+        sections.append(_Section(name, search_title(search), "search", of_search(search, name, pictures)))
+    if found.diagnoses:
+        sections.append(_Section("doctor", "The doctor’s findings", "doctor", of_doctor(found.diagnoses)))
+    if found.lost:
+        sections.append(_Section("failed", "Failed or not finished", "lost", of_lost(found.lost)))
+    if found.unreadable:
+        sections.append(_Section("unreadable", "Could not be read", "unreadable", found.unreadable))
+    receipts = of_receipts(experiments)
+    if receipts.receipts:
+        sections.append(_Section("receipts", "Receipts", "receipts", receipts))
+    return sections
+
+
+def _anchor(text: str) -> str:
+    """A text as part of an id or a file's name."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII)[:_LONGEST].strip("-.") or "x"
+
+
+def _dates(found: Collected) -> str:
+    if found.written is None:
+        return ""
+    first, last = (f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}" for time in found.written)
+    return f"{first} UTC" if first == last else f"{first} to {last.removeprefix(first[:11])} UTC"
+
+
+def _versions(record: RunRecord) -> str:
+    versions = record.versions
+    return ", ".join(f"{name} {versions[name]}" for name in ("regtorch", "torch", "python") if name in versions)
+
+
+def _tally(values: Iterable[object]) -> str:
+    """The different values, with the number of each where there are several."""
+    counts = Counter(str(value) for value in values if value)
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    return "; ".join(f"{value} ({counts[value]})" if len(ordered) > 1 else value for value in ordered)

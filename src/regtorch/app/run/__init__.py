@@ -1,0 +1,1 @@
+"""`regtorch train`: one run, from its config to its files."""

@@ -1,0 +1,62 @@
+"""Which epoch was best: what the checkpoint callback saved, or else the highest validation score."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from regtorch.app.ground.errors import RunError, nearest
+from regtorch.app.record.ranking import best_epoch
+
+__all__ = ["best_of", "monitored"]
+
+
+def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Path, score: str) -> dict[str, Any] | None:
+    """The best epoch's number and validation metrics, and its checkpoint in `folder` where one was saved.
+
+    Args:
+        trainer: after fitting.
+        epochs: every epoch's metrics, with its number under "epoch".
+        folder: the run's folder.
+        score: the task's score.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
+            return _saved(callback, epochs, folder)
+    best = best_epoch(epochs, f"val/{score}")
+    return None if best is None else {**_of_epoch(best), "checkpoint": None}
+
+
+def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:
+    """The epoch and step of a checkpoint; the metrics of that epoch's end, if that is when it was saved."""
+    path = Path(callback.best_model_path)
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    monitor, value = str(callback.monitor), float(callback.best_model_score or math.nan)
+    metrics: dict[str, Any] = {"epoch": saved["epoch"] + 1, monitor: value}
+    for epoch in epochs:
+        if epoch["epoch"] == metrics["epoch"] and epoch.get(monitor) == value:
+            metrics = _of_epoch(epoch)
+    return {**metrics, "step": saved["global_step"], "checkpoint": str(path.relative_to(folder))}
+
+
+def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:
+    return {name: value for name, value in epoch.items() if not name.endswith("_step")}
+
+
+def monitored(name: str, score: str, limit_val_batches: float | None) -> str:
+    """The metric that a callback should look at; "val/score" is the task's own score.
+
+    Raises:
+        RunError: no such metric will be logged.
+    """
+    name = f"{name.partition('/')[0]}/{score}" if name in ("train/score", "val/score") else name
+    known = [f"{stage}/{metric}" for stage in ("train", "val") for metric in (score, "loss", "task_loss", "penalty")]
+    if name not in known:
+        raise RunError(f"monitor: expected one of {', '.join(known)}, received {name!r}{nearest(name, known)}")
+    if limit_val_batches == 0 and name.startswith("val/"):
+        raise RunError(f"monitor={name} needs a validation, which trainer.limit_val_batches=0 leaves out")
+    return name

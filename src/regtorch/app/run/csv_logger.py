@@ -1,0 +1,46 @@
+"""Lightning's CSV logger, whose file loses nothing where the process is killed."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch import loggers
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from regtorch.app.ground.atomic import write_text
+
+__all__ = ["CSVLogger"]
+
+
+class CSVLogger(loggers.CSVLogger):
+    """As Lightning's, but a new column replaces the file by a whole one; Lightning empties it first."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """What writes the file."""
+        if self._experiment is None:
+            self._experiment = _Writer(log_dir=self.log_dir)
+        return self._experiment
+
+
+class _Writer(ExperimentWriter):
+    def save(self) -> None:
+        """Append the rows that were recorded; under a new header where they have a new column."""
+        new = {key for row in self.metrics for key in row} - {*self.metrics_keys}
+        if not new or "://" in self.metrics_file_path:  # on another machine
+            super().save()
+            return
+        path, rows = Path(self.metrics_file_path), list[dict[str, Any]]()
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        self.metrics_keys = sorted({*self.metrics_keys, *new})
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, self.metrics_keys)
+        writer.writeheader()
+        writer.writerows([*rows, *self.metrics])
+        write_text(path, table.getvalue())
+        self.metrics = []

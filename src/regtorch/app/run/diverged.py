@@ -1,0 +1,102 @@
+"""Stop a training that has diverged: a loss, a weight or the optimizer's state is no longer a finite number."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+
+from regtorch.app.ground.errors import Diverged
+from regtorch.lightning.epochs import EpochCallback, logging_is_due
+from regtorch.numerics.sharded import is_sharded
+
+__all__ = ["StopWhenDiverged", "check_losses"]
+
+_MOST = 2.0**24
+"""How far a loss may grow: of float32's 24 bits none is left for what it was at the start."""
+_ADVICE = "training diverged; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
+
+
+class StopWhenDiverged(EpochCallback):
+    """Raises `Diverged` at the first loss that is NaN or infinite, and after an epoch for such weights.
+
+    It looks at losses every `log_every_n_steps` steps, so that a device is not waited for at each, and at the last step
+    of an epoch, before weights are validated and saved. After the epoch it looks at the weights and the optimizer's
+    state, too.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the step's loss where it is time to."""
+        step = batch_idx + 1
+        if (logging_is_due(trainer, step) or step == 1 or trainer.is_last_batch) and outputs:
+            loss = outputs if isinstance(outputs, Tensor) else outputs.get("loss")
+            if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
+                when = f" in epoch {trainer.current_epoch + 1}, step {step}"
+                raise Diverged(f"train/loss became {float(loss)}{when}: {_ADVICE}")
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Look at the epoch's losses, then at the weights; a score may be NaN, as R² is of a single sample."""
+        check_losses(metrics, {}, f" in epoch {epoch}")
+        _check_weights(trainer, f" in epoch {epoch}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the last epoch, and at the weights where it was not a whole one."""
+        super().on_train_end(trainer, pl_module)
+        _check_weights(trainer, " in the last epoch")
+
+
+def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
+    """Look at losses after an epoch, or after a training.
+
+    Args:
+        metrics: the losses, and others that are not looked at.
+        start: the untrained net's, by their names without a stage; a loss that is not there may be of any size.
+        when: for the message.
+
+    Raises:
+        Diverged: one is not finite, or so much larger than at the start that nothing was learned.
+    """
+    for name, value in metrics.items():
+        part = name.partition("/")[2]
+        if part not in ("task_loss", "penalty", "loss"):
+            continue
+        if not math.isfinite(value):
+            raise Diverged(f"{name} became {value}{when}: {_ADVICE}")
+        if part in start and value > _MOST * start[part]:
+            raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} of the untrained net: {_ADVICE}")
+
+
+@torch.no_grad()
+def _check_weights(trainer: Trainer, when: str) -> None:
+    """Look at all weights, what batch norm has measured, and the optimizers' state, waiting for a device once.
+
+    Raises:
+        Diverged: one holds NaN or infinite numbers, on whichever process.
+    """
+    module = trainer.lightning_module
+    held = dict(_held(trainer, module))
+    sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in held.values()]
+    finite = torch.stack(sizes).isfinite() if sizes else torch.ones(1, dtype=torch.bool)
+    if not trainer.strategy.reduce_boolean_decision(bool(finite.all())):
+        where = next((name for name, fine in zip(held, finite.tolist(), strict=True) if not fine), "another process")
+        raise Diverged(f"{where} holds NaN or infinite numbers{when}: {_ADVICE}")
+
+
+def _held(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:
+    names = {id(p): name.removeprefix("net.") for name, p in module.named_parameters()}
+    tensors = [(names[id(p)], p) for p in module.parameters()]
+    for name, norm in module.named_modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            tensors += [(f"{name.removeprefix('net.')}.{key}", value) for key, value in norm.named_buffers()]
+    for optimizer in trainer.optimizers:
+        for p, state in optimizer.state.items():
+            of = f"of {names.get(id(p), 'a weight')} in {type(optimizer).__name__}"
+            tensors += [(f"{key} {of}", value) for key, value in state.items() if isinstance(value, Tensor)]
+    for name, tensor in tensors:
+        part = tensor.to_local() if is_sharded(tensor) else tensor  # pyright: ignore[reportAttributeAccessIssue]
+        if part.is_floating_point() and part.numel() and part.layout == torch.strided:
+            yield name, part.detach()

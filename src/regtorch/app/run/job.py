@@ -1,0 +1,245 @@
+"""One run of the main job: from a config to a trained net and its files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from regtorch.app.config.command_line import own_configs
+from regtorch.app.config.instantiate import instantiate
+from regtorch.app.config.objects import make, named
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.signals import interruptible
+from regtorch.app.nets import count
+from regtorch.app.record.files import RECEIPT
+from regtorch.app.record.run import Regularized, RunRecord, versions
+from regtorch.app.run.best_epoch import best_of, monitored
+from regtorch.app.run.checkpoints import keep_whole
+from regtorch.app.run.diverged import StopWhenDiverged, check_losses
+from regtorch.app.run.loggers import loggers_of
+from regtorch.app.run.run_receipt import initial_penalty, receipt_of
+from regtorch.app.run.setup import SetUp, set_up
+from regtorch.app.run.unread import unread
+from regtorch.app.run.warned import warn
+from regtorch.app.terminal.table import print_metrics
+from regtorch.lightning.epochs import EpochRecord
+from regtorch.lightning.module import RegularizedModule
+from regtorch.select.language import SelectionError, weights
+
+__all__ = ["train"]
+
+
+def train(
+    cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool, callbacks: Sequence[Callback] = ()
+) -> RunRecord:
+    """Train as `cfg` says and write everything into `folder`.
+
+    Args:
+        cfg: the composed config.
+        folder: where the files go.
+        choices: the option chosen of each config group.
+        sweep: whether this is a job of a sweep.
+        callbacks: further ones beside the config's.
+
+    Returns:
+        Its record.
+
+    Raises:
+        RunError: something that the user can mend.
+        KeyboardInterrupt: the user ended it.
+    """
+    started = perf_counter()
+    if Path(str(cfg.get("out_dir"))).absolute() != folder.absolute():
+        raise RunError(
+            f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
+        )
+    made = set_up(cfg, choices, sweep=sweep)
+    with loggers_of(cfg, choices) as loggers:
+        return _train(cfg, made, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
+
+
+def _train(
+    cfg: DictConfig,
+    made: SetUp,
+    folder: Path,
+    choices: Mapping[str, str],
+    started: float,
+    *,
+    sweep: bool,
+    loggers: list[Logger],
+    callbacks: Sequence[Callback],
+) -> RunRecord:
+    net, rules, data, checked = made.net, made.rules, made.data, made.checked
+    module = RegularizedModule(
+        net,
+        optimizer=instantiate(cfg.optimizer),
+        task=checked.task,
+        penalties=rules.penalties,
+        constraints=rules.constraints,
+        proximal=rules.proximal,
+        label_smoothing=rules.label_smoothing,
+        schedule=rules.schedule,
+        debug=cfg.debug,
+    )
+    start_penalty = initial_penalty(module)
+    of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
+    mixing = getattr(data, "mixing", None)
+    mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
+    receipt = receipt_of(
+        module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
+    )
+    start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
+    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
+    if trainer.is_global_zero:
+        write_text(folder / RECEIPT, receipt + "\n")
+        print(receipt, flush=True)
+        if choices.get("data") == "digits" and not sweep:
+            print(_digits_hint(cfg.data.dir))
+        if cfg.doctor:
+            warn(made, cfg, module, trainer.strategy.root_device, folder)
+    if cfg.compile:
+        net.compile()
+
+    with interruptible(trainer):
+        trainer.fit(module, datamodule=data)
+    if trainer.global_step == 0:
+        raise RunError(
+            "no step was made: the data gave no training batch, or trainer.max_time ended before the first one"
+        )
+    total, trainable = count(net)
+    zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
+    norm = _norm(net, cfg.reg.select)
+    final = _metrics(trainer)
+    final |= _test(trainer, module, data)
+    best = best_of(trainer, recorded.epochs, folder, checked.task.score)
+    if best is not None and best["checkpoint"] is not None:
+        if best["step"] == trainer.global_step:
+            best |= _only(final, "test/")
+        else:
+            saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
+            module.load_state_dict(saved["state_dict"])
+            best |= _test(trainer, module, data)
+    check_losses({**final, **(best or {})}, start, " after training")
+    regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
+    parameters = sum(regularized.values())
+    seconds = round(perf_counter() - started, 3)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    record = RunRecord(
+        choices=dict(choices),
+        config=config,
+        parameters={"total": total, "trainable": trainable},
+        regularized=Regularized(
+            weights=list(regularized),
+            parameters=parameters,
+            initial_penalty=None if module.penalises_outputs else start_penalty,
+            zeros=zeros,
+            sparsity=sum(share * regularized[name] for name, share in zeros.items()) / parameters
+            if regularized
+            else None,
+            norm=norm,
+        ),
+        final=final,
+        best=best,
+        epochs=len(recorded.epochs),
+        seconds=seconds,
+        device=str(trainer.strategy.root_device),
+        versions=versions(),
+        own_configs=own_configs(),
+    )
+    if trainer.is_global_zero:
+        for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
+            if stop.wait_count >= stop.patience:
+                print(f"stopped early: {stop.monitor} has not improved for {stop.patience} epochs")
+        print_metrics(final, best)
+        if any(zeros.values()):
+            print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
+        record.write(folder)
+        _print_paths(folder, seconds)
+    return record
+
+
+def _digits_hint(dir: str) -> str:
+    if dir != "data":
+        return f"hint: data=digits comes with scikit-learn and does not look into data.dir={dir}; data=mnist would"
+    return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
+
+
+def _trainer(
+    cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], further: Sequence[Callback]
+) -> tuple[Trainer, EpochRecord]:
+    callbacks = _callbacks(cfg, score)
+    # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
+    switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
+    callbacks = [
+        c
+        for c in callbacks
+        if not any(isinstance(c, kind) and not cfg.trainer.get(key, True) for key, kind in switches.items())
+    ]
+    record = EpochRecord()
+    with named("trainer", cfg.trainer):
+        trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
+            callbacks=[*callbacks, record, *further],
+            logger=loggers,
+            **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+        )
+    keep_whole(trainer)
+    if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
+        raise RunError(
+            "trainer.strategy=ddp starts this script once more for each device, which a sweep (-m) cannot do; "
+            "start the runs one by one"
+        )
+    return trainer, record
+
+
+def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
+    made = []
+    for name, node in cfg.callbacks.items():
+        # An experiment may set a callback's argument that another choice of callbacks does not have.
+        if node is None or "_target_" not in node:
+            continue
+        node = node.copy()
+        if node.get("monitor") is not None:
+            try:
+                node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
+            except RunError as error:
+                raise RunError(f"callbacks.{name}.{error}") from error
+        made.append(make(node, f"callbacks.{name}", Callback))
+    return made
+
+
+def _norm(net: nn.Module, select: str) -> float | None:
+    """The 2-norm of the weights that `reg.select` names, also where nothing acts on them; None where there are none."""
+    try:
+        norms = [torch.linalg.vector_norm(w.detach().double()) for w in weights(net, select).values()]
+    except SelectionError:
+        return None
+    return float(torch.linalg.vector_norm(torch.stack(norms)))
+
+
+def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, float]:
+    with interruptible(trainer):
+        trainer.test(module, datamodule=data, verbose=False)
+    return _only(_metrics(trainer), "test/")
+
+
+def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name.startswith(stage)}
+
+
+def _metrics(trainer: Trainer) -> dict[str, float]:
+    """The metrics of whole epochs."""
+    return {k: float(v) for k, v in sorted(trainer.callback_metrics.items()) if not k.endswith("_step")}
+
+
+def _print_paths(folder: Path, seconds: float) -> None:
+    print(f"{seconds:.1f} s, written to {folder}:")
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.relative_to(folder).parts):
+        print(f"  {path.relative_to(folder)}")

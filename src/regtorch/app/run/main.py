@@ -1,0 +1,216 @@
+"""A command line: Hydra around a job, of which `train` is the main one, and what becomes of its errors."""
+
+import io
+import math
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.app.config.command_line import check_groups, check_new_keys, task_overrides
+from regtorch.app.config.instantiate import main_options
+from regtorch.app.ground.errors import RunError, is_told, message, say, usage
+from regtorch.app.ground.folders import Folders
+from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
+from regtorch.app.record.command import command
+from regtorch.app.record.files import ERROR, SUMMARY
+from regtorch.app.record.outputs import write_error
+from regtorch.app.record.ranking import score_of
+from regtorch.app.record.run import RunRecord
+
+__all__ = ["JobFailed", "command_line", "main", "run", "telling"]
+
+# Set for Hydra, so that its errors reach us; what the user asked for is kept beside it for jobs in other processes.
+_HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
+
+
+class JobFailed(SystemExit):
+    """A job has failed and its user knows why."""
+
+
+def main(conf: Path) -> int:
+    """Train as the command line in `sys.argv` says.
+
+    Args:
+        conf: the folder of the configs.
+
+    Returns:
+        The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 128 + its number after
+        a signal: 130 after Ctrl-C.
+    """
+    Folders.sweep = Folders.jobs = None  # a program may call this twice
+    return command_line(conf, "train", run, _report_sweep)
+
+
+def command_line(
+    conf: Path, config: str, job: Callable[[DictConfig], float | None], after: Callable[[], int] = lambda: 0
+) -> int:
+    """Run what `sys.argv` says.
+
+    Args:
+        conf: the folder of the configs.
+        config: the name of the first one.
+        job: what Hydra calls with it; its `SystemExit` is the exit code.
+        after: called when that has ended, whichever way; its exit code counts where it is the larger one.
+
+    Returns:
+        The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
+        after a signal: 130 after Ctrl-C.
+    """
+    OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # where a net of one's own is
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # λ on a terminal that has none
+    before = {name: os.environ.get(name) for name in (_HYDRA_FULL, _FULL)}
+    os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # a process that Lightning started has it already
+    os.environ[_HYDRA_FULL] = "1"
+    try:
+        with asked_to_end():
+            return max(_hydra(conf, config, job), after())
+    except KeyboardInterrupt as error:  # asked again
+        return _told(error)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
+    # Hydra's parser takes the flag for a sweep before or after all overrides, not among them.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    try:
+        check_groups(sys.argv[1:])
+    except RunError as error:
+        say(str(error))
+        return 2
+    try:
+        hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
+    except KeyboardInterrupt as error:
+        return _told(error)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except Exception as error:
+        if os.environ[_FULL] == "1" or any(argument in ("debug=true", "debug=True") for argument in sys.argv[1:]):
+            traceback.print_exc()
+        text = usage(error)
+        say(message(error) if text is None else text)
+        return 1 if text is None else 2
+    return 0
+
+
+def _told(error: KeyboardInterrupt) -> int:
+    ended = error if isinstance(error, Ended) else Ended()
+    say(str(ended))
+    return ended.code
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Do one job; Hydra calls this, in a sweep perhaps in another process.
+
+    Returns:
+        The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
+    """
+    job = HydraConfig.get()
+    folder = Path(job.runtime.output_dir)
+    if job.mode == RunMode.MULTIRUN:
+        return _run_of_sweep(cfg, folder, job)
+    with telling(cfg, folder):
+        from regtorch.app.run.job import train  # here, not above: --help needs none of it
+
+        return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
+
+
+def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
+    from regtorch.app.ground.locks import claimed
+    from regtorch.app.record.same_settings import same_run
+    from regtorch.app.run.job import train
+    from regtorch.app.terminal.watch import told
+
+    end_if_asked()
+    with told(folder):
+        print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
+        try:
+            with claimed(folder):
+                record = same_run(folder, cfg)  # a queue may have had this job twice
+                if record is None:
+                    with telling(cfg, folder):
+                        record = train(cfg, folder, dict(job.runtime.choices), sweep=True)
+        except RunError as error:  # another process has this folder, or another run
+            say(str(error))
+            return math.nan
+        except JobFailed:
+            return math.nan
+    return _score(record)
+
+
+def _score(record: RunRecord) -> float | None:
+    return record.final.get(f"val/{score_of(record.final)}")
+
+
+@contextmanager
+def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Tell an error of a job in a line, and whole in a file.
+
+    Args:
+        cfg: the job's config.
+        folder: where error.txt goes.
+
+    Raises:
+        JobFailed: in place of any error.
+    """
+    debug = cfg.get("debug") is True
+    try:  # imports take seconds, and may be interrupted, too
+        from regtorch.app.ground.denormals import flushed_denormals
+        from regtorch.app.ground.silence import quiet
+        from regtorch.app.run.cuda_check import cheap_cuda_check
+
+        check_new_keys(task_overrides())
+        with quiet(not debug), flushed_denormals(), cheap_cuda_check():
+            yield
+    except KeyboardInterrupt as error:
+        if not (folder / SUMMARY).is_file():  # it had finished
+            write_error(folder, str(error) or "interrupted", error)
+        raise
+    except Exception as error:
+        text = message(error, cfg)
+        path = write_error(folder, text, error)
+        if debug or os.environ.get(_FULL) == "1":
+            traceback.print_exc()
+        say(text if is_told(error) else f"{text} (the full traceback is in {path})")
+        raise JobFailed(1) from error
+
+
+def _report_sweep() -> int:
+    """Print a sweep's jobs and tell whether one failed, from the files they left."""
+    folder = Folders.sweep
+    if folder is None:
+        return 0
+    from regtorch.app.terminal.table import jobs_of, print_jobs
+
+    jobs = jobs_of(folder, Folders.jobs)
+    if jobs:
+        print()
+        print_jobs(jobs)
+        print(f"written to {folder.absolute()}")
+    if Folders.jobs is None:  # another sweeper than the grid
+        return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
+    left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
+    if left:
+        word = shlex.quote(f"hydra.sweep.dir={folder}")
+        print(
+            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {word} runs them again"
+        )
+    return int(left > 0)

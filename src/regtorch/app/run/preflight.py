@@ -1,0 +1,103 @@
+"""One batch through the net before training: do data and net fit, and what are the outputs for?"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from regtorch.app.ground.errors import RunError, is_out_of_memory
+from regtorch.lightning.tasks import Task, task_of
+
+__all__ = ["Preflight", "preflight"]
+
+_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What one batch showed.
+
+    Attributes:
+        task: what the net's outputs are for.
+        task_loss: the loss of the untrained net.
+        scale: how large a loss is without any learning: that, or the loss of outputs of 0 where it is larger.
+    """
+
+    task: Task
+    task_loss: float
+    scale: float
+
+
+def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None) -> Preflight:
+    """Run one validation batch; neither the net's state nor a random number generator is changed.
+
+    Args:
+        net: the net, on the CPU.
+        data: a data module after `setup()`.
+        input_shape: the shape of a sample that the net is made for, for the message.
+
+    Raises:
+        RunError: they do not fit.
+    """
+    with isolate_rng(), torch.no_grad(), _evaluating(net):
+        batch = next(iter(data.val_dataloader()), None)
+        if batch is None:
+            raise RunError("the data has no batch to validate on; give it validation samples, or more of all")
+        x, y = batch
+        x, y = x[:_SAMPLES], y[:_SAMPLES]
+        outputs = _forward(net, x, input_shape)
+        try:
+            task = task_of(type(net).__name__, outputs, y, getattr(data, "num_classes", None))
+        except ValueError as misfit:
+            raise RunError(str(misfit)) from misfit
+        task_loss = task.loss(outputs, y).item()
+        if not math.isfinite(task_loss):
+            raise RunError(_not_finite(type(net).__name__, x, y, outputs, task_loss))
+        return Preflight(task, task_loss, max(task_loss, task.loss(torch.zeros_like(outputs), y).item()))
+
+
+def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: float) -> str:
+    """Say where a loss that is no finite number comes from, before any training."""
+    for what, values in (("inputs", x), ("targets", y)):
+        if not values.isfinite().all():
+            return f"the data's {what} hold NaN or infinite numbers in the first validation batch; clean or scale them"
+    if not outputs.isfinite().all():
+        return f"{net}'s outputs hold NaN or infinite numbers before any training; look at its initial weights"
+    return f"the untrained {net} has a loss of {task_loss} on the first validation batch; scale the targets"
+
+
+def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
+    try:
+        return net(x)
+    except (RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        got = list(x.shape[1:])
+        wants = f" is made for {list(input_shape)}" if input_shape is not None else " cannot take it"
+        raise RunError(
+            f"wrong input size: the data gives {got} a sample, {type(net).__name__}{wants}; "
+            + (
+                "adapt the images with data.resize='${model.input_shape}'"
+                if len(got) == len(input_shape) == 3
+                else f"choose the net that is made for this data, or model.input_shape={got}"
+            )
+            if input_shape is not None and got != list(input_shape)
+            else f"{type(net).__name__} cannot take a batch of shape {list(x.shape)}: {' '.join(str(error).split())}"
+        ) from error
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,168 @@
+"""From conf/reg and conf/constraint to rules, and to the receipt's remarks on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from regtorch.app.config.known import CONVENTIONS, SETTINGS
+from regtorch.app.config.objects import make
+from regtorch.app.config.schedule_text import read_schedule
+from regtorch.app.ground.errors import RunError
+from regtorch.bound.activity import Activity
+from regtorch.constraints import Constraint
+from regtorch.conventions import convert
+from regtorch.doctor.measure.dropout import DROPOUTS
+from regtorch.outputs import InputPenalty, OutputRule, RDrop
+from regtorch.penalties import L1L2, L2, ElasticNet, Penalty
+from regtorch.schedules import Schedule
+from regtorch.select.language import SelectionError, choose, choose_modules
+
+__all__ = ["Rules", "as_given", "rules_of"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a run regularizes with.
+
+    Attributes:
+        penalties: unbound penalties, at most one from the command line.
+        constraints: unbound constraints.
+        proximal: whether the penalties act by proximal steps.
+        label_smoothing: of the task's loss in training.
+        schedule: sets the penalties' scale before each step; None where it stays 1.
+        remarks: what the receipt has to say beside them.
+    """
+
+    penalties: Sequence[Penalty | Activity | OutputRule]
+    constraints: Sequence[Constraint]
+    proximal: bool
+    label_smoothing: float
+    schedule: Schedule | None
+    remarks: Sequence[str]
+
+
+def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, sweep: bool = False) -> Rules:
+    """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate where one is given.
+
+    Args:
+        cfg: the run's config.
+        net: the net.
+        choices: the option chosen of each group.
+        sweep: whether other jobs share the settings, which then may say more than this one can follow.
+
+    Raises:
+        RunError: a setting is wrong, or means nothing for the chosen penalty.
+    """
+    reg, name = cfg.reg, choices.get("reg", "")
+    # Those of a path's members are set after the config was checked.
+    for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
+        if key in reg:
+            SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
+    remarks: list[str] = []
+    idle: list[str] = []
+    penalty = make(reg.penalty, "reg.penalty", Penalty, Activity, OutputRule) if reg.penalty is not None else None
+    if penalty is None:
+        remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
+        if reg.schedule is not None:
+            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty whose strength could move")
+    else:
+        penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
+    if reg.proximal and not isinstance(penalty, Penalty):
+        idle.append(f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step")
+    if idle and not sweep:
+        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+    remarks += idle
+    schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
+    if schedule is not None:
+        if isinstance(penalty, Activity | OutputRule):
+            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and has no schedule; give reg.schedule=null")
+        remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
+    if isinstance(penalty, InputPenalty) and cfg.compile:
+        raise RunError(
+            f"compile=true: reg={name} differentiates gradients once more, which a compiled net cannot; leave one out"
+        )
+    if reg.rate is not None:
+        remarks.append(_set_dropout(net, reg.rate))
+    elif name == "dropout":
+        raise RunError("reg.rate: reg=dropout needs a rate, received null; give one, such as reg.rate=0.5")
+    _check_dropout(net)
+    projection = cfg.constraint.projection
+    constraint = make(projection, "constraint.projection", Constraint) if projection is not None else None
+    for rule in (penalty, constraint):
+        if isinstance(rule, Penalty | Constraint):
+            choose(net, rule.select)  # before data are loaded for nothing
+    if isinstance(penalty, Activity):
+        _check_modules(net, penalty.select, reg)
+    if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
+        remarks.append(f"reg={name}: no dropout layer of the net drops anything; passes that are alike cost nothing")
+    if reg.label_smoothing:
+        remarks.append(f"label smoothing {reg.label_smoothing:g} of the task's loss in training, none in validation")
+    return Rules(
+        penalties=[] if penalty is None else [penalty],
+        constraints=[] if constraint is None else [constraint],
+        proximal=bool(reg.proximal) and isinstance(penalty, Penalty),
+        label_smoothing=reg.label_smoothing,
+        schedule=schedule,
+        remarks=remarks,
+    )
+
+
+def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
+    """Refuse modules that are not there before data are loaded for nothing."""
+    try:
+        choose_modules(net, select)
+    except SelectionError as error:
+        raise RunError(f"reg.outputs: {error}" if "outputs" in reg else str(error)) from error
+
+
+def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
+    """Convert the strength of Σw² from the convention it was given in."""
+    if convention == "keras":
+        return penalty
+    field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
+    if isinstance(penalty, ElasticNet):
+        remarks.append(f"reg.convention={convention}: reg={name} stays by scikit-learn's alpha and l1_ratio")
+        return penalty
+    if field is None:
+        remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
+        return penalty
+    given = getattr(penalty, field)
+    converted = convert(given, CONVENTIONS[convention], "keras")
+    remarks.append(f"reg.convention={convention}: {field}={given:g} is {converted:g} Σw²")
+    return replace(penalty, **{field: converted})
+
+
+def as_given(lam: float, penalty: Penalty | Activity | OutputRule, convention: str) -> float:
+    """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
+    return convert(lam, "keras", CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
+
+
+def _set_dropout(net: nn.Module, rate: float) -> str:
+    """Set the rate of every dropout layer of `net`, and say so.
+
+    Raises:
+        RunError: the net has no dropout layer.
+    """
+    layers = {n: m for n, m in net.named_modules() if isinstance(m, DROPOUTS)}
+    if not layers:
+        raise RunError(
+            f"reg.rate={rate:g}: {type(net).__name__} has no dropout layer; add an nn.Dropout to it, "
+            "or choose a penalty such as reg=l2"
+        )
+    before = ", ".join(f"{n} (was {m.p:g})" for n, m in layers.items())
+    for layer in layers.values():
+        layer.p = float(rate)
+    return f"dropout rate {rate:g} for {before}"
+
+
+def _check_dropout(net: nn.Module) -> None:
+    """Refuse a layer that drops everything: nothing behind it would learn."""
+    for name, layer in net.named_modules():
+        if isinstance(layer, DROPOUTS) and not 0 <= layer.p < 1:
+            raise RunError(
+                f"{type(net).__name__}: the dropout layer {name} expects a rate of at least 0 and below 1, received "
+                f"{layer.p:g}; give another one, or reg.rate=0.5 for all"
+            )

@@ -1,0 +1,37 @@
+"""What a command line sets and nothing reads: the receipt says it, as other jobs of a sweep may read it."""
+
+from collections.abc import Mapping
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.app.config.command_line import task_overrides
+
+__all__ = ["acts_on_outputs", "unread"]
+
+
+def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
+    """Remarks on settings that the chosen rules do not use, and on callbacks and loggers without a class.
+
+    Args:
+        cfg: the run's config.
+        choices: the option chosen of each group.
+    """
+    keys = (
+        [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
+    )
+    used = OmegaConf.to_yaml(cfg.constraint)  # with the references of its rule
+    idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
+    remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
+    if "reg.select" in keys and acts_on_outputs(cfg):
+        remarks.append(f"reg={choices.get('reg')} acts on outputs and does not use reg.select")
+    for group in ("callbacks", "logger"):
+        for name, node in cfg[group].items():
+            if node is not None and "_target_" not in node:
+                remarks.append(f"{group}.{name} names no class (_target_), so nothing reads it")
+    return remarks
+
+
+def acts_on_outputs(cfg: DictConfig) -> bool:
+    """Whether a config's penalty selects no weights."""
+    return cfg.reg.penalty is not None and "${reg.select}" not in OmegaConf.to_yaml(cfg.reg)

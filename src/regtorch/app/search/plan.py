@@ -1,0 +1,119 @@
+"""What a search does, kept with its trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.random import SeedSequence
+from omegaconf import DictConfig
+
+from regtorch.app.ground.errors import RunError, nearest
+from regtorch.app.record.overrides import key_of
+from regtorch.app.search.space import Choice, read_space
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+__all__ = ["Plan"]
+
+_CHOICES = {"sampler": ("tpe", "random"), "pruner": ("median", "hyperband", "none")}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search does; kept with its trials, so that a worker anywhere needs the storage alone.
+
+    Attributes:
+        overrides: of train.py, for every trial.
+        space: what is chosen, by key.
+        monitor: the metric whose best epoch counts; val/score is the task's score.
+        maximize: whether more of it is better.
+        sampler: tpe or random.
+        pruner: median, hyperband or none.
+        seed: of the sampler.
+        epochs: the most that a trial trains; brackets of Hyperband need it.
+        folder: where the trials' files go.
+    """
+
+    overrides: Sequence[str]
+    space: Mapping[str, Choice]
+    monitor: str
+    maximize: bool
+    sampler: str
+    pruner: str
+    seed: int | None
+    epochs: int
+    folder: str
+
+    @staticmethod
+    def of(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> Plan:
+        """Read a search's config.
+
+        Args:
+            cfg: the composed config.
+            overrides: those that are train.py's.
+            folder: the search's.
+
+        Raises:
+            RunError: a setting is none, or a key is both given and searched.
+        """
+        search = cfg.search
+        for name, known in _CHOICES.items():
+            if search[name] not in known:
+                given, near = search[name], nearest(search[name], known)
+                raise RunError(f"search.{name}: expected {', '.join(known)}, received {given!r}{near}")
+        if not isinstance(search.monitor, str) or not search.monitor.startswith(("val/", "train/")):
+            raise RunError(
+                f"search.monitor: expected a metric such as val/score or val/task_loss, received {search.monitor!r}"
+            )
+        space = read_space(search)
+        for key in space:
+            if given := [text for text in overrides if key_of(text).lstrip("~") == key]:
+                raise RunError(f"{given[0]}: {key} is searched; leave it out, or take its range away (=null)")
+        if search.pruner == "hyperband" and (cfg.trainer.max_epochs or 0) < 1:
+            raise RunError(
+                "search.pruner=hyperband shares epochs out; give trainer.max_epochs, or search.pruner=median"
+            )
+        return Plan(
+            overrides=list(overrides),
+            space=space,
+            monitor=search.monitor,
+            maximize=not search.monitor.endswith(("loss", "penalty")),
+            sampler=search.sampler,
+            pruner=search.pruner,
+            seed=cfg.seed,
+            epochs=max(1, cfg.trainer.max_epochs or 1),
+            folder=str(folder.absolute()),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """As a storage gives it back."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def make_sampler(self, number: int) -> BaseSampler:
+        """What chooses the parameters of trial `number`.
+
+        One a trial, so that neither a second start nor another worker draws the same numbers again.
+        """
+        import optuna
+
+        seed = None if self.seed is None else int(SeedSequence([self.seed, number]).generate_state(1)[0])
+        if self.sampler == "random":
+            return optuna.samplers.RandomSampler(seed)
+        # A trial that others still train counts as bad, so that workers do not all try the same.
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=len(self.space) > 1)
+
+    def make_pruner(self) -> BasePruner:
+        """What ends trials that are behind."""
+        import optuna
+
+        if self.pruner == "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, self.epochs // 10))
+        if self.pruner == "hyperband":
+            return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=self.epochs)
+        return optuna.pruners.NopPruner()

@@ -1,0 +1,107 @@
+"""What came of a search: its table, its files, and the command that trains the best setting."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.errors import say
+from regtorch.app.record.command import command
+from regtorch.app.record.files import SEARCH, TRIALS
+from regtorch.app.record.json_file import write_json
+from regtorch.app.record.overrides import chosen
+from regtorch.app.search.book import LOSS, REASON, Book
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+__all__ = ["importance", "in_words", "print_results", "write_results"]
+
+_SHOWN = 5
+_ENOUGH = 8  # complete trials before parameters are compared
+
+
+def in_words(trial: FrozenTrial, book: Book) -> str:
+    """A trial in a line."""
+    state = trial.state.name.lower()
+    if trial.value is not None and state == "complete":
+        result = f"{book.plan.monitor} {trial.value:.4f}"
+    elif state == "pruned":
+        last = trial.last_step
+        result = f"pruned after {last} epoch{'s' * (last != 1)}, {book.plan.monitor} {trial.value or float('nan'):.4f}"
+    else:
+        result = f"failed: {trial.user_attrs.get(REASON, state)}"
+    return f"trial {trial.number}: {' '.join(chosen(trial.params))}: {result}"
+
+
+def command_of(trial: FrozenTrial, book: Book) -> str:
+    """How to train a trial's setting."""
+    return command("train", [*book.plan.overrides, *chosen(trial.params)])
+
+
+def importance(book: Book) -> dict[str, float]:
+    """By how much each parameter decides about the value, from 0 to 1; empty where too little is known."""
+    from optuna.importance import get_param_importances
+
+    complete = [trial for trial in book.trials() if trial.state.name == "COMPLETE"]
+    if len(book.plan.space) < 2 or len(complete) < _ENOUGH or len({trial.value for trial in complete}) < 2:
+        return {}
+    return {key: float(share) for key, share in get_param_importances(book.study).items()}
+
+
+def write_results(book: Book, folder: Path) -> None:
+    """Write search.json and trials.csv, each whole or not at all."""
+    best = book.best()
+    rows = [_row(trial) for trial in book.trials()]
+    written = {
+        "name": book.study.study_name,
+        "plan": book.plan.plain(),
+        "counts": book.counts(),
+        "best": None if best is None else {**_row(best), "command": command_of(best, book)},
+        "importance": importance(book),
+        "trials": rows,
+    }
+    write_json(folder / SEARCH, written)
+    names = ["number", "state", "value", "loss", *book.plan.space, "seconds", "reason", "folder"]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({**row, **row["parameters"]} for row in rows)
+    write_text(folder / TRIALS, table.getvalue())
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    duration = trial.duration
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "value": trial.value if trial.state.name == "COMPLETE" else None,
+        "loss": trial.user_attrs.get(LOSS),
+        "parameters": dict(trial.params),
+        "by_epoch": {str(epoch): value for epoch, value in trial.intermediate_values.items()},
+        "seconds": None if duration is None else round(duration.total_seconds(), 3),
+        "reason": trial.user_attrs.get(REASON),
+        "folder": trial.user_attrs.get("folder"),
+    }
+
+
+def print_results(book: Book, folder: Path) -> None:
+    """Print the best trials, what failed, and the command to go on with."""
+    counts = book.counts()
+    print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    for trial in book.complete()[:_SHOWN]:
+        print(f"  {in_words(trial, book)}")
+    reasons = {str(t.user_attrs[REASON]) for t in book.trials() if t.state.name == "FAIL"}
+    for reason in sorted(reasons)[:_SHOWN]:
+        print(f"  failed: {reason}")
+    for key, share in importance(book).items():
+        print(f"  {key} decides {share:.0%}")
+    best = book.best()
+    if best is not None:
+        print(f"train the best setting:\n  {command_of(best, book)}")
+    print(f"written to {folder}")
+    if left := book.left():
+        say(f"trials left: {left}; the same command goes on with them")

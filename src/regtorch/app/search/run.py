@@ -1,0 +1,116 @@
+"""The process that begins a search: it starts workers, shows how far they are, and writes down what came of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from regtorch.app.ground.errors import say
+from regtorch.app.ground.signals import exposed, shielded
+from regtorch.app.record.files import ERROR
+from regtorch.app.search.book import Book
+from regtorch.app.search.results import in_words, print_results, write_results
+from regtorch.app.search.workers import Workers
+from regtorch.app.terminal.bar import make_bar
+
+__all__ = ["search"]
+
+_LOOK = 0.5  # seconds between two looks at the storage
+_FAILURES = 3  # workers that may fail one after the other, with no trial done in between
+
+
+def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bool:
+    """Let workers do the trials that are left.
+
+    Args:
+        book: the trials.
+        command: what starts a worker.
+        workers: how many processes.
+        folder: where the results go.
+
+    Returns:
+        Whether all trials are done and one of them has a value.
+
+    Raises:
+        KeyboardInterrupt: the process was asked to end; what there is has been written.
+    """
+    try:
+        if left := book.left():
+            with Workers(command, min(workers, left), folder) as processes:
+                _watch(book, processes)
+    except KeyboardInterrupt:
+        _tell(book, folder)
+        raise
+    _tell(book, folder)
+    if book.left():
+        return False
+    (folder / ERROR).unlink(missing_ok=True)  # of a start that was interrupted
+    return book.best() is not None
+
+
+def _tell(book: Book, folder: Path) -> None:
+    write_results(book, folder)
+    print_results(book, folder)
+
+
+def _watch(book: Book, workers: Workers) -> None:
+    """Keep workers at it, and show the trials as they are done, until all are or workers only fail."""
+    seen = {trial.number for trial in book.trials() if trial.state.is_finished()}
+    failures, told = 0, False
+    with shielded(), _bar(sum(book.counts().values()), len(seen)) as bar:
+        while True:
+            failed = workers.ended()  # before the trials are read: what these did is among them
+            for trial in book.trials():
+                if trial.state.is_finished() and trial.number not in seen:
+                    seen.add(trial.number)
+                    failures = 0
+                    bar.advance(in_words(trial, book), book)
+            for text in failed:
+                say(text, "warning")
+            failures += len(failed)
+            if workers.alive < workers.most:
+                book.reclaim()
+            left, waiting = book.left(), book.counts().get("waiting", 0)
+            if not workers.alive and (not left or failures > _FAILURES):
+                return
+            if failures <= _FAILURES:
+                workers.begin(min(waiting, min(workers.most, left) - workers.alive))
+            if not workers.alive and not told:
+                say(f"trials held by other workers: {left}; waiting{_killed(book)}", "warning")
+                told = True
+            with exposed():
+                time.sleep(_LOOK)
+
+
+def _killed(book: Book) -> str:
+    grace = book.store.grace
+    return f" (one that was killed counts as gone {grace} seconds after its last sign of life)" * bool(grace)
+
+
+class _Bar:
+    """A bar on a terminal, and a line for each trial elsewhere."""
+
+    def __init__(self, progress: Any, task: Any) -> None:
+        self.progress = progress
+        self.task = task
+
+    def advance(self, line: str, book: Book) -> None:
+        best = book.best()
+        if self.progress is None:
+            print(line, flush=True)
+            return
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.progress.update(self.task, advance=1, below="" if best is None else f"best {in_words(best, book)}")
+
+
+@contextmanager
+def _bar(total: int, done: int) -> Iterator[_Bar]:
+    if not sys.stdout.isatty():
+        yield _Bar(None, None)
+        return
+    with make_bar() as progress:
+        yield _Bar(progress, progress.add_task("trials", total=total, completed=done, below=""))

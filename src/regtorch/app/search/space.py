@@ -1,0 +1,109 @@
+"""What a search may choose: ranges and choices, each for a key of train.py's config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from regtorch.app.ground.errors import RunError
+from regtorch.app.record.axes import AXES, STRENGTHS
+from regtorch.app.record.ranges import Range
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+__all__ = ["Choice", "distributions", "examples", "read_space"]
+
+_KEYS = {name: AXES[name].key if name in AXES else f"reg.{name}" for name in ("lam", "select", "rate", "max_value")}
+"""The keys of `search` that name a range, and what they choose; `search.also` has any others."""
+
+Choice = str | list[Any]
+"""A range as a text, or a list to choose from."""
+
+
+def read_space(search: DictConfig) -> dict[str, Choice]:
+    """The ranges that are given, by key of train.py's config.
+
+    Raises:
+        RunError: one is no range, or none is given.
+    """
+    given = {key: (f"search.{name}", search[name]) for name, key in _KEYS.items()}
+    if not isinstance(search.also, DictConfig | None):
+        form = "{optimizer.lr: 'log:1e-4:1e-1'}"
+        raise RunError(f"search.also: expected ranges by key such as {form}, received {search.also!r}")
+    given |= {str(key): (f"search.also.{key}", value) for key, value in (search.also or {}).items()}
+    idle = [key for key in given if key == "out_dir" or key.startswith(("hydra.", "hydra/"))]
+    if idle:
+        raise RunError(f"search.also.{idle[0]}: it changes nothing that is trained; leave it out")
+    space: dict[str, Choice] = {}
+    for key, (name, value) in given.items():
+        if value is not None:
+            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            _check_bounds(name, key, _distribution(name, plain))
+            assert isinstance(plain, str | list)
+            space[key] = plain
+    if not space:
+        raise RunError("nothing is searched; give search.lam=log:1e-6:1, search.rate=lin:0:0.8 or search.select=[...]")
+    return space
+
+
+def distributions(space: Mapping[str, Choice]) -> dict[str, BaseDistribution]:
+    """Optuna's distribution of each key."""
+    return {key: _distribution(key, value) for key, value in space.items()}
+
+
+def _distribution(name: str, value: Any) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(value, list):
+        if len(value) < 2 or len({repr(choice) for choice in value}) < len(value):
+            raise RunError(f"{name}: expected a list of at least two different choices, received {value}")
+        if not all(isinstance(choice, str | int | float | bool | None) for choice in value):
+            raise RunError(f"{name}: expected words and numbers to choose from, received {value}")
+        return CategoricalDistribution(value)
+    found = _range(name, value)
+    return FloatDistribution(found.first, found.last, log=found.log)
+
+
+def _check_bounds(name: str, key: str, distribution: BaseDistribution) -> None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    low, high = (0.0, STRENGTHS[key].most) if key in STRENGTHS else (-math.inf, math.inf)
+    values: Iterable[Any] = ()
+    if isinstance(distribution, FloatDistribution):
+        values = (distribution.low, distribution.high)
+    elif isinstance(distribution, CategoricalDistribution):
+        values = (choice for choice in distribution.choices if isinstance(choice, int | float))
+    for value in values:
+        if not low <= value <= high:
+            expected = "at least 0" if math.isinf(high) else f"from {low:g} to {high:g}"
+            raise RunError(f"{name}: expected numbers {expected}, received {value:g}")
+
+
+def _range(name: str, value: Any) -> Range:
+    expected = f"{name}: expected log:LOW:HIGH, lin:LOW:HIGH or a list of choices, received {value!r}"
+    found = Range.read(value)
+    if found is None or found.count is not None:
+        raise RunError(expected)
+    if not (found.finite and found.first < found.last):
+        raise RunError(f"{expected}; LOW must be below HIGH, and both be finite")
+    if found.log and found.first <= 0:
+        raise RunError(f"{expected}; a log range begins above 0 (a choice without penalty: reg=none)")
+    return found
+
+
+def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
+    """Parameters of as many trials as it takes to have every word of a list once, and one of its numbers."""
+    choices = {key: _unlike(key, value) for key, value in space.items()}
+    count = max(map(len, choices.values()))
+    return [{key: of_one[n % len(of_one)] for key, of_one in choices.items()} for n in range(count)]
+
+
+def _unlike(key: str, value: Choice) -> list[Any]:
+    if isinstance(value, str):
+        return [_range(key, value).first]
+    words = [choice for choice in value if isinstance(choice, str)]
+    return [*words, *[choice for choice in value if not isinstance(choice, str)][:1]]

@@ -1,0 +1,137 @@
+"""A worker: takes trials, trains them, says how they went, until none is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning.pytorch import Trainer
+
+from regtorch.app.config.compose import composed
+from regtorch.app.ground.errors import RunError, message
+from regtorch.app.ground.signals import exposed, shielded
+from regtorch.app.record.outputs import write_error
+from regtorch.app.record.overrides import chosen, quoted
+from regtorch.app.record.ranking import named
+from regtorch.app.run.job import train
+from regtorch.app.search.book import LOSS, Book
+from regtorch.app.search.plan import Plan
+from regtorch.lightning.epochs import EpochCallback
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+__all__ = ["train_trial", "work"]
+
+_LEFT_OUT = ("best", "last", "progress", "history")  # what a trial has no use for: the winner is trained again
+
+
+class Report(EpochCallback):
+    """Tells a trial's epochs to its search, and ends it where the pruner says so.
+
+    Attributes:
+        best: the best value so far; None before the first.
+        loss: the task loss of the same epoch; infinite where it is not known.
+    """
+
+    def __init__(self, trial: Trial, monitor: str, maximize: bool) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.sign = 1 if maximize else -1
+        self.best: float | None = None
+        self.loss = math.inf
+        self.logged: set[str] = set()
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Take in an epoch."""
+        from optuna import TrialPruned
+
+        self.logged |= {name for name in metrics if not name.endswith("_step")}
+        monitor = named(self.monitor, metrics)
+        if monitor not in metrics:
+            if monitor.partition("/")[0] in {name.partition("/")[0] for name in metrics}:
+                raise self.never_logged()
+            return  # trainer.check_val_every_n_epoch leaves some without a validation
+        value = metrics[monitor]
+        if self.best is None or self.sign * value > self.sign * self.best:
+            self.best, self.loss = value, metrics.get(f"{monitor.partition('/')[0]}/task_loss", math.inf)
+        last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        with shielded():
+            self.trial.report(self.best, epoch)
+            if not last and self.trial.should_prune():
+                raise TrialPruned
+
+    def never_logged(self) -> RunError:
+        """What to say where the metric is none of a run's."""
+        return RunError(f"search.monitor={self.monitor}: a run logs {', '.join(sorted(self.logged))}")
+
+
+def work(book: Book, do: Callable[[Trial], float]) -> None:
+    """Do trials until none waits.
+
+    Args:
+        book: the trials.
+        do: trains one and gives its value; may raise `optuna.TrialPruned`, or any error, which fails the trial.
+
+    Raises:
+        KeyboardInterrupt: the process was asked to end; the trial in hand went back to the queue.
+    """
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
+    while True:
+        with shielded(), book.take() as trial:
+            if trial is None:
+                return
+            try:
+                with exposed():
+                    value = do(trial)
+            except TrialPruned:
+                book.study.tell(trial, state=TrialState.PRUNED)
+            except Exception as error:
+                book.fail(trial, message(error))
+            except BaseException:
+                book.hand_back(trial)
+                raise
+            else:
+                if math.isfinite(value):
+                    book.study.tell(trial, value)
+                else:
+                    book.fail(trial, f"{book.plan.monitor} became {value}")
+
+
+def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
+    """Train a trial's setting in a folder of its own; the value of its best epoch.
+
+    Raises:
+        TrialPruned: it was behind.
+        Exception: it failed; error.txt in its folder has the traceback.
+    """
+    from optuna import TrialPruned
+
+    folder = Path(plan.folder) / "trials" / str(trial.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    trial.set_user_attr("folder", str(folder))
+    report = Report(trial, plan.monitor, plan.maximize)
+    given = [
+        *chosen(trial.params),
+        *(f"++callbacks.{name}=null" for name in _LEFT_OUT),
+        f"out_dir={quoted(folder)}",
+    ]
+    try:
+        with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
+            cfg, choices = composed(conf, [*plan.overrides, *given])
+            train(cfg, folder, choices, sweep=True, callbacks=[report])
+            if report.best is None:
+                raise report.never_logged()
+            if math.isfinite(report.loss):
+                trial.set_user_attr(LOSS, report.loss)
+    except TrialPruned:
+        raise
+    except Exception as error:
+        write_error(folder, message(error), error)
+        raise
+    return report.best

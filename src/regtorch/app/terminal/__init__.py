@@ -1,0 +1,1 @@
+"""What the terminal shows: bars, tables, the progress of a sweep."""

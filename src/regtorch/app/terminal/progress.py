@@ -1,0 +1,111 @@
+"""What the terminal shows while a net trains: a live bar, or a plain line an epoch where there is no terminal."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+
+from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.watch import Watch
+from regtorch.lightning.epochs import EpochCallback
+from regtorch.lightning.module import RegularizedModule
+
+__all__ = ["Progress"]
+
+_SHOWN = ("task_loss", "penalty", "accuracy", "r2")
+_REFRESH = 10  # steps between two looks at the losses, as each waits for the device
+
+
+class Progress(EpochCallback, ProgressBar):
+    """A line for each finished epoch and, on a terminal, a bar below for the running one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._bar: Any = None
+        self._own = True
+        self._task: Any = None
+
+    def disable(self) -> None:
+        """Show nothing (Lightning calls this on all processes but the first)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not (self._enabled and sys.stdout.isatty()):
+            return
+        shared = None if Watch.current is None else Watch.current.bar  # a sweep's: a terminal has room for one
+        self._own = shared is None
+        self._bar = make_bar() if shared is None else shared
+        self._task = self._bar.add_task("epoch 1", total=None, below="")
+        if self._own:
+            self._bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epoch before as a line and start this one's bar."""
+        super().on_train_epoch_start(trainer, pl_module)
+        if self._bar is not None:
+            total = trainer.num_training_batches
+            self._bar.reset(
+                self._task,
+                total=None if total == float("inf") else total,
+                description=f"epoch {trainer.current_epoch + 1}{_of(trainer)}",
+            )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is None:
+            return
+        if batch_idx % _REFRESH == 0:
+            self._bar.update(self._task, below=_line(_latest(trainer, pl_module)))
+        self._bar.update(self._task, completed=batch_idx + 1)
+
+    def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
+        """Print the epoch's line."""
+        if not self._enabled:
+            return
+        line = f"epoch {epoch}{_of(trainer)}  |  {_line(metrics)}"
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            print(line, flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the last epoch and close the bar."""
+        super().on_train_end(trainer, pl_module)
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            if self._own:
+                self._bar.stop()
+            else:
+                self._bar.remove_task(self._task)
+            self._bar = None
+
+
+def _latest(trainer: Trainer, module: LightningModule) -> dict[str, float]:
+    """The newest value of each metric: of a step where there is one, of the epoch before otherwise."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    newest = metrics | {name.removesuffix("_step"): v for name, v in metrics.items() if name.endswith("_step")}
+    return newest | module.running_score() if isinstance(module, RegularizedModule) else newest
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    parts = []
+    for stage in ("train", "val"):
+        values = [f"{name} {metrics[key]:.4f}" for name in _SHOWN if (key := f"{stage}/{name}") in metrics]
+        parts += [f"{stage}: {'  '.join(values)}"] if values else []
+    return "  |  ".join(parts)
+
+
+def _of(trainer: Trainer) -> str:
+    return f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""

@@ -1,0 +1,156 @@
+"""The tables printed when a run, or a sweep, has ended."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from regtorch.app.ground.folders import Folders
+from regtorch.app.record.files import ERROR, OVERRIDES, SUMMARY
+from regtorch.app.record.overrides import read_overrides
+from regtorch.app.record.ranking import best_of, rank_of, score_of
+from regtorch.app.record.run import RunRecord, error_line
+
+__all__ = [
+    "Job",
+    "error_of",
+    "jobs_of",
+    "labels_of",
+    "print_jobs",
+    "print_metrics",
+    "print_table",
+]
+
+_METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
+_NUMBERS = ("val", "test", "best val", "epoch")
+
+
+def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
+    """Print task loss, penalty, loss and score of train, val and test, and of the best epoch's checkpoint.
+
+    Args:
+        final: the metrics after the last epoch.
+        best: those of the best epoch, with its number under "epoch".
+    """
+    from rich.table import Table
+
+    names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
+    table = Table("", *names)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    rows = [(stage, stage, final) for stage in ("train", "val", "test")]
+    if best is not None:
+        rows += [(f"{stage}, best val {names[-1]} (epoch {best['epoch']})", stage, best) for stage in ("val", "test")]
+    for label, stage, metrics in rows:
+        values = [metrics.get(f"{stage}/{name}") for name in names]
+        if any(value is not None for value in values):
+            table.add_row(label, *("" if value is None else f"{value:.4f}" for value in values))
+    print_table(table)
+
+
+def error_of(folder: Path) -> str | None:
+    """Why the job of a folder failed, in a line, or None."""
+    path = folder / ERROR
+    if folder in Folders.lost or not path.is_file():
+        return Folders.lost.get(folder)
+    try:
+        return error_line(path)
+    except (OSError, ValueError) as error:
+        return f"{ERROR} cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+class Job:
+    """A job of a sweep, as its folder tells it: whichever process ran it.
+
+    Args:
+        folder: the job's.
+
+    Attributes:
+        overrides: of the command line, with Hydra's own words for them.
+        record: of a run that has finished.
+        error: what is wrong with it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.overrides: list[str] = []
+        self.record: RunRecord | None = None
+        self.error = error_of(folder)
+        if folder in Folders.lost:
+            return
+        try:
+            self.overrides = read_overrides(folder)
+        except ValueError as broken:
+            self.error = self.error or str(broken)
+        try:
+            self.record = RunRecord.read(folder)
+        except ValueError as broken:
+            self.error = str(broken)
+        if self.record is None and self.error is None:
+            self.error = "did not finish"
+
+
+def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
+    """The jobs of a sweep that have begun, or cannot begin.
+
+    Args:
+        sweep: its folder.
+        folders: the jobs', in their order; None is all that lie in `sweep`.
+    """
+    if folders is None:
+        begun = {path.parents[1] for path in sweep.rglob(OVERRIDES)}
+        folders = sorted(begun, key=lambda f: (len(f.name), f.name))
+    return [Job(folder) for folder in folders if folder in Folders.lost or _has_begun(folder)]
+
+
+def _has_begun(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (OVERRIDES, SUMMARY, ERROR))
+
+
+def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """What each job overrides and the others do not; one whose overrides are not known counts for nothing."""
+    known = [set(overrides) for overrides in jobs if overrides]
+    shared = set.intersection(*known) if len(known) > 1 else set[str]()
+    return [" ".join(override for override in overrides if override not in shared) for overrides in jobs]
+
+
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """Print what each job overrides and the others do not, with its score or its error; the best one is marked."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    scores = "/".join(sorted({score_of(job.record.final) for job in jobs if job.record}) or ["accuracy"])
+    chosen = best_of(jobs, lambda job: None if job.record is None else rank_of(job.record))
+    rank = None if chosen is None or chosen.record is None else rank_of(chosen.record)
+    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {rank.metric}" if rank else "")
+    names = ("", "job", "overrides", *_NUMBERS)
+    errors = ("error",) if any(job.error for job in jobs) else ()
+    table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    for column in table.columns:
+        column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
+    for job, own in zip(jobs, labels_of([job.overrides for job in jobs]), strict=True):
+        final, best = (job.record.final, job.record.best or {}) if job.record else ({}, {})
+        of = score_of(final)
+        values = (final.get(f"val/{of}"), final.get(f"test/{of}"), best.get(f"val/{of}"))
+        shown = [*("" if value is None else f"{value:.4f}" for value in values), str(best.get("epoch", ""))]
+        mark, style = ("→", "bold") if job is chosen else ("", None)
+        table.add_row(
+            mark, Text(job.folder.name), Text(own), *shown, *(Text(job.error or "") for _ in errors), style=style
+        )
+    print_table(table)
+
+
+def print_table(table: Any) -> None:
+    """Print a table as anything else is: rich itself would write past a live bar, and past who redirects.
+
+    A terminal that is too narrow for the columns that do not wrap breaks the lines: a number cut short is another one.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    least = Measurement.get(console, console.options.update_width(1000), table).minimum
+    console.width = max(console.width, least + len(table.columns))  # not all of the padding counts in its minimum
+    with console.capture() as captured:
+        console.print(table)
+    print(captured.get(), end="", flush=True)

@@ -1,0 +1,158 @@
+"""How far a sweep is, told from the files its jobs leave, whichever process runs them."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, RLock, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any, ClassVar
+
+from regtorch.app.ground.folders import Folders
+from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.ranking import Rank, rank_of
+from regtorch.app.record.run import RunRecord
+from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.table import error_of
+
+__all__ = ["LOG", "Watch", "told"]
+
+LOG = "log.txt"
+_LOOK = 0.5  # seconds between two looks at the folders
+
+
+class Watch:
+    """A live bar on a terminal, a line a job elsewhere: jobs done, failed and skipped, time left, the best so far.
+
+    Args:
+        jobs: what each job overrides, by its folder.
+        skipped: likewise, of those that have finished before.
+
+    Attributes:
+        current: of the sweep that runs in this process.
+        bar: where a job may show its epochs; None where there is no terminal.
+    """
+
+    current: ClassVar["Watch | None"] = None
+
+    def __init__(self, jobs: Mapping[Path, str], skipped: Mapping[Path, str]) -> None:
+        self.bar: Any = None
+        self._labels = {**skipped, **jobs}
+        self._waiting = list(jobs)
+        self._skipped = skipped
+        self._total, self._done, self._failed = len(self._labels), 0, 0
+        self._best: tuple[Rank, str] | None = None
+        self._task: Any = None
+        self._lock, self._ended = RLock(), Event()
+        self._thread = Thread(target=self._look_again, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._started = monotonic()
+        for folder, label in self._skipped.items():
+            print(f"job {folder.name} has finished before: {label or folder}", flush=True)
+            self._rank(folder)
+        if sys.stdout.isatty():
+            self.bar = make_bar()
+            self._task = self.bar.add_task("jobs", total=self._total, left="", below="")
+            self.bar.start()
+        self._show()
+        Watch.current = self
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        Watch.current = None
+        self._look(elsewhere=True)
+        if self.bar is not None:
+            self.bar.stop()
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Let a job of this process have the terminal; look at its files when it has ended."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._look(elsewhere=False)
+
+    def _look_again(self) -> None:
+        while not self._ended.wait(_LOOK):
+            with self._lock:
+                self._look(elsewhere=True)
+
+    def _look(self, *, elsewhere: bool) -> None:
+        """Take in the jobs that have ended; those of other processes have said nothing on this terminal."""
+        for folder in list(self._waiting):
+            error = error_of(folder)
+            if error is None and not (folder / SUMMARY).is_file():
+                continue
+            self._waiting.remove(folder)
+            self._done += error is None
+            self._failed += error is not None
+            said = error or self._rank(folder)
+            if elsewhere or folder in Folders.lost:
+                kind, stream = ("", sys.stdout) if error is None else ("error: ", sys.stderr)
+                self._print(f"{kind}job {folder.name}, {self._labels[folder]}: {said}", stream)
+            self._show(line=True)
+
+    def _rank(self, folder: Path) -> str:
+        """A job's score in words; it may be the best so far."""
+        try:
+            record = RunRecord.read(folder)
+        except ValueError as error:
+            return str(error)
+        found = None if record is None else rank_of(record)
+        if found is None:
+            return "no score"
+        if found.beats(self._best and self._best[0]):
+            self._best = (found, self._labels[folder])
+        return f"{found.metric} {found.score:.4f}"
+
+    def _show(self, *, line: bool = False) -> None:
+        parts = [f"{n} {what}" for n, what in ((self._failed, "failed"), (len(self._skipped), "skipped")) if n]
+        if self._best is not None:
+            rank, label = self._best
+            parts.append(f"best job by {rank.metric} {rank.score:.4f}: {label}")
+        settled = self._total - len(self._waiting)
+        if self.bar is not None:
+            self.bar.update(self._task, completed=settled, left=self._left(), below="  |  ".join(parts))
+        elif line:
+            left = [f"{self._left()} left"] if self._waiting else []
+            self._print("  |  ".join([f"{settled} of {self._total} jobs", *parts, *left]), sys.stdout)
+
+    def _left(self) -> str:
+        ended = self._done + self._failed
+        if not ended:
+            return "-:--:--"
+        half = sum(folder.exists() for folder in self._waiting) / 2  # what runs is half done, on average
+        seconds = (monotonic() - self._started) / (ended + half) * (len(self._waiting) - half)
+        return str(timedelta(seconds=round(seconds)))
+
+    def _print(self, text: str, stream: Any) -> None:
+        if self.bar is not None:
+            self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(text, file=stream, flush=True)
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Run a sweep's job so that what it prints goes where it can be read.
+
+    That is the terminal in the process that started the sweep, and a file of the job in any other: several would write
+    over one another's lines, or into a queue's files.
+    """
+    if Folders.sweep is None:
+        with open(folder / LOG, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+            yield
+    elif Watch.current is None:
+        yield
+    else:
+        with Watch.current.here():
+            yield

@@ -1,0 +1,112 @@
+"""A constraint on a module: how far weights lie outside the set, and the way into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.bound.base import Bound
+from regtorch.bound.terms import Owned
+from regtorch.constraints import Constraint
+from regtorch.masked import MaskedConstraint
+from regtorch.numerics.sharded import is_sharded, part_like, whole
+from regtorch.select.receipt import receipt
+from regtorch.select.weight import Weight
+from regtorch.steps import hooks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["BoundConstraint"]
+
+
+class BoundConstraint(Bound):
+    """A constraint on the weights of a module; made by `constraint.on(model)`."""
+
+    rule: Constraint
+
+    def __init__(self, rule: Constraint, model: nn.Module) -> None:
+        super().__init__(rule, model)
+        self._rules: dict[str, Constraint] = {}
+        for weight, tensor in self.weights():
+            if not isinstance(tensor, nn.Parameter):
+                raise self._computed(weight)
+        self.violation()  # an argument that does not fit a weight shows here, not in the first step
+
+    def rule_of(self, weight: Weight) -> Constraint:
+        """The constraint on one weight."""
+        if weight.name not in self._rules:
+            mask = self.part_of(weight)
+            inside = self.rule.rule if isinstance(self.rule, MaskedConstraint) else self.rule
+            self._rules[weight.name] = inside if mask is None else inside.within(mask)
+        return self._rules[weight.name]
+
+    def project_(self) -> None:
+        """Bring every chosen weight into the set, in place."""
+        self.project_owned()
+
+    @torch.no_grad()
+    def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> bool:
+        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`.
+
+        Where `found_inf`, which a fused optimizer has under a GradScaler, is not 0, the step was left out by the
+        optimizer itself, and weights stay.
+        """
+        found = False
+        for weight, tensor in self.weights(owned):
+            found = True
+            if not isinstance(tensor, nn.Parameter):
+                raise self._computed(weight)
+            before = None if found_inf is None else tensor.clone()
+            if is_sharded(tensor):
+                tensor.copy_(part_like(self._projected(weight, whole(tensor)), tensor))
+            elif self.rule.by_unit and not weight.layout.is_view:  # units first is a copy there
+                tensor.copy_(self._projected(weight, tensor))
+            else:
+                self.rule_of(weight).project_(self.units(weight, tensor))
+            if found_inf is not None and before is not None:
+                tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
+        return found or not any(True for _ in self.weights())
+
+    def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
+        return self.stored(weight, self.rule_of(weight)(self.units(weight, tensor)), tensor)
+
+    def _computed(self, weight: Weight) -> TypeError:
+        return TypeError(
+            f"{self.rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
+            f"projected; leave it out with -name:{weight.name} or remove the parametrization"
+        )
+
+    @torch.no_grad()
+    def by_weight(self) -> dict[str, Float[Tensor, ""]]:
+        """How far each chosen weight lies outside the set."""
+        return {w.name: self.rule_of(w).violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
+
+    def violation(self) -> Float[Tensor, ""]:
+        """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
+        values = list(self.by_weight().values())
+        return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
+
+    def attach(self, optimizer: Optimizer, *, debug: bool = False) -> hooks.Handle:
+        """Project after every `optimizer.step()`, on the weights that this optimizer owns.
+
+        Args:
+            optimizer: any torch optimizer, or what wraps one.
+            debug: before the first step try what the rule promises (`rt.testing.check_constraint`) on copies of its
+                weights: that step raises an AssertionError with a counter-example where it is not kept.
+
+        Raises:
+            TypeError: not a torch optimizer.
+            ValueError: the optimizer owns none of the weights, or has this rule already.
+        """
+        return hooks.attach(optimizer, self, "constraint", debug=debug)
+
+    def receipt(self) -> str:
+        """What was chosen and how far it lies outside the set; what was not, and why."""
+        values = {name: value.item() for name, value in self.by_weight().items()}
+        total = f"outside by at most {max(values.values(), default=0.0):.4g}"
+        by_weight = {name: f"{value:.4g}" for name, value in values.items()}
+        return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

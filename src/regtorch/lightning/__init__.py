@@ -1,0 +1,19 @@
+"""Lightning: a callback for anyone's module, and a module around any net."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from regtorch.lightning.module import RegularizedModule
+    from regtorch.lightning.regularize import Regularize
+
+__all__ = ["Regularize", "RegularizedModule"]
+
+_HOMES = {"Regularize": "regularize", "RegularizedModule": "module"}
+
+
+def __getattr__(name: str) -> object:
+    """Import Lightning when it is needed: `regtorch train --help` does not need it."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

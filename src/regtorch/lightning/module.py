@@ -1,0 +1,190 @@
+"""The project's LightningModule: any net, penalties on its weights and outputs, constraints, a score."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.bound.activity import Activity, BoundActivity
+from regtorch.bound.penalty import BoundConstraint, BoundPenalty
+from regtorch.constraints import Constraint
+from regtorch.lightning.output_rules import OutputRules
+from regtorch.lightning.regularize import Regularize
+from regtorch.lightning.scheduled import Schedule
+from regtorch.lightning.scores import Score
+from regtorch.lightning.tasks import Task, classification, smoothed
+from regtorch.outputs import OutputRule
+from regtorch.penalties import Penalty
+
+__all__ = ["RegularizedModule"]
+
+
+class RegularizedModule(LightningModule):
+    """Trains a net with penalties and constraints.
+
+    Rules are bound to `net` at once, so that `select` speaks of the net's own names and errors come early. `Regularize`
+    lets them act and logs them; `Activity` penalties and rules of the net's outputs (`rt.ConfidencePenalty`,
+    `rt.RDrop`, `rt.JacobianPenalty`) are added to the loss here, where the outputs' graph is. Logs the score
+    (`accuracy`, or `r2` in a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and `test/`. Neither
+    rules nor hyper-parameters enter checkpoints. Targets of classes may be soft, as mixed samples have them: shares
+    (N, classes), of which the score takes the largest.
+
+    Args:
+        net: maps a batch of inputs to logits (N, num_classes), or what the task says.
+        loss: of outputs and targets; the task's unless given.
+        optimizer: makes the optimizer from the parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
+        num_classes: width of the logits of a classifier; not needed beside a task.
+        task: what the outputs are for, such as `regtorch.lightning.tasks.regression()`; None is a classification.
+        penalties: added to the loss: each on the weights its `select` names, or on the net's outputs.
+        constraints: projected onto after each step.
+        proximal: let the penalties act by their proximal steps: exact zeros.
+        label_smoothing: of the task's loss in training, the share spread over all classes; evaluations have none.
+        schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
+        debug: before the first step try on copies of the weights what each rule promises.
+
+    Raises:
+        TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
+            num_classes and task are missing.
+        ValueError: `label_smoothing` is no share below 1, or stands beside a loss of one's own or a task of numbers.
+        SelectionError: a rule's `select` matches nothing in `net`.
+
+    Example:
+        >>> from functools import partial
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+        >>> module = RegularizedModule(
+        ...     net, optimizer=partial(torch.optim.SGD, lr=0.1), num_classes=10, penalties=[rt.L2(1e-4)]
+        ... )
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        num_classes: int | None = None,
+        task: Task | None = None,
+        penalties: Sequence[Penalty | Activity | OutputRule] = (),
+        constraints: Sequence[Constraint] = (),
+        proximal: bool = False,
+        label_smoothing: float = 0.0,
+        schedule: Schedule | None = None,
+        debug: bool = False,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        if task is None:
+            if num_classes is None:
+                raise TypeError("RegularizedModule: give num_classes, the width of the logits, or a task")
+            task = classification(num_classes)
+        self.task = task
+        self.loss = loss if loss is not None else task.loss
+        self.train_loss = smoothed(task, label_smoothing, loss)
+        self.make_optimizer = optimizer
+        metrics = {stage: task.metric() for stage in ("train", "val", "test")}
+        self.metrics = nn.ModuleDict({f"{stage}_score": metric for stage, metric in metrics.items()})
+        self.scores = {stage: Score(metric, task.predict) for stage, metric in metrics.items()}
+        strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity | OutputRule)]
+        if strange:
+            raise TypeError(
+                f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
+            )
+        if schedule is not None and (inside := [p for p in penalties if isinstance(p, Activity | OutputRule)]):
+            raise TypeError(
+                f"RegularizedModule: {inside[0]!r} is part of the loss and follows no schedule; leave schedule out"
+            )
+        self.output_rules = OutputRules([rule for rule in penalties if isinstance(rule, OutputRule)])
+        bound = [penalty.on(net) for penalty in penalties if not isinstance(penalty, OutputRule)]
+        self.penalties = [penalty for penalty in bound if isinstance(penalty, BoundPenalty)]
+        self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
+        self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
+        self._regularize = Regularize(
+            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+        )
+
+    @property
+    def penalises_outputs(self) -> bool:
+        """Whether some of the penalty depends on the data, so that the net alone does not tell it."""
+        return bool(self.activities or self.output_rules.rules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer of the net's parameters."""
+        return self.make_optimizer(self.net.parameters())
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Bring the callback that lets the rules act.
+
+        Raises:
+            ValueError: the trainer has a `Regularize` of its own, which Lightning would drop without a word.
+        """
+        if any(isinstance(c, Regularize) and c is not self._regularize for c in self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(
+                "RegularizedModule brings its own Regularize callback; give all rules to the module "
+                "(penalties=, constraints=) and none to the trainer's callbacks"
+            )
+        return [self._regularize]
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the score anew, also after an epoch that an error ended."""
+        self.scores["train"].reset()
+
+    def on_validation_epoch_start(self) -> None:
+        self.scores["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.scores["test"].reset()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
+        """The loss of a batch."""
+        return self._step("train", batch)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
+        """The loss of a batch."""
+        return self._step("val", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
+        """The loss of a batch."""
+        return self._step("test", batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's score."""
+        self._log_score("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation score."""
+        self._log_score("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test score."""
+        self._log_score("test")
+
+    def running_score(self) -> dict[str, float]:
+        """The training score of the epoch so far, for a progress bar; empty where processes would have to meet."""
+        metric = self.scores["train"].metric()
+        if self.trainer.world_size > 1 or not metric.update_called:
+            return {}
+        return {f"train/{self.task.score}": float(metric.compute())}
+
+    def _log_score(self, stage: str) -> None:
+        self.log(f"{stage}/{self.task.score}", self.scores[stage].metric())
+
+    def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor | dict[str, Any]:
+        x, y = batch
+        training = stage == "train"
+        task_loss = self.train_loss if training else self.loss
+        x = self.output_rules.inputs(x, training=training)
+        outputs = self.net(x)
+        penalties = [activity() for activity in self.activities]  # of this pass, before another one is made
+        loss, more = self.output_rules.losses(self.net, x, outputs, lambda of: task_loss(of, y), training=training)
+        self.scores[stage].add(outputs, self.task.labels(y))
+        penalties += more
+        if not penalties:
+            return loss
+        penalty = sum(penalties[1:], penalties[0])
+        return {"loss": loss + penalty, "penalty": penalty.detach()}

@@ -1,0 +1,294 @@
+"""The callback that adds penalties and constraints to anyone's LightningModule."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from regtorch.bound.activity import Activity, BoundActivity
+from regtorch.bound.penalty import BoundConstraint, BoundTerms
+from regtorch.constraints import Constraint
+from regtorch.lightning.epochs import SampledMean, WeightedMean, logging_is_due
+from regtorch.lightning.samples import samples_of
+from regtorch.lightning.scheduled import Schedule, paired
+from regtorch.outputs import OutputRule
+from regtorch.penalties import Penalty
+from regtorch.steps.hooks import Handle, owned_by
+
+__all__ = ["Regularize"]
+
+Bound = BoundTerms | BoundConstraint
+
+
+class Regularize(Callback):
+    """Acts on every `optimizer.step()` of a trainer and logs task loss, penalty and their sum apart.
+
+    Each rule acts once on each of its weights, in the optimizer that owns it, under automatic and manual optimization.
+    It logs `task_loss`, `penalty` and `loss`, their sum, under `train/`, `val/` and `test/`. The task loss is what
+    `training_step` (`validation_step`, `test_step`) returns, as a tensor or under "loss"; a step whose loss holds
+    penalties already says how much under "penalty". The penalty is computed every `trainer.log_every_n_steps` steps
+    and at an epoch's end; `train/penalty` is its mean over the epoch's steps, taken on a line in between. On those
+    steps the three are also logged as `train/loss_step` and so on.
+
+    Args:
+        rules: `rt.L2(1e-4)` and the like are bound to the LightningModule when fitting starts; bound ones, such as
+            `rt.L2(1e-4).on(module.encoder)`, are taken as they are. A pair (penalty, schedule) has its own schedule.
+        proximal: let the penalties act by their proximal steps: exact zeros.
+        schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
+            training resumed by `ckpt_path` goes on where it was: checkpoints hold how many steps were made.
+        debug: before the first step try on copies of the weights what each rule promises, as `attach(..., debug=True)`.
+
+    Raises:
+        TypeError: a rule is none, or is an `Activity` or of outputs, which has to be part of the loss; or a schedule is
+            no function.
+        ValueError: there is a schedule and no penalty.
+
+    Example:
+        >>> import lightning, regtorch as rt
+        >>> warmup = rt.schedules.warmup(1000)
+        >>> trainer = lightning.Trainer(callbacks=[Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))])  # doctest: +SKIP
+        >>> Regularize((rt.L2(1e-4), warmup), rt.L1(1e-5, select="bias")).rules
+        (L2(lam=0.0001), L1(lam=1e-05, select='bias'))
+    """
+
+    def __init__(
+        self,
+        *rules: Penalty | Constraint | Bound | tuple[Penalty | BoundTerms, Schedule],
+        proximal: bool = False,
+        schedule: Schedule | None = None,
+        debug: bool = False,
+    ) -> None:
+        self.rules, self._scheduled = paired(rules, schedule)
+        for rule in self.rules:
+            _check(rule)
+        self.proximal = proximal
+        self.debug = debug
+        self.bound: tuple[Bound, ...] = ()
+        self._module: LightningModule | None = None
+        self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
+        self._groups: list[int] = []
+
+    # -- acting
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bind the rules and attach each to the optimizers that own its weights."""
+        if any(isinstance(c, Regularize) and c is not self for c in trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(
+                "Regularize: the trainer has two of these callbacks, which would log over each other; "
+                "give all rules to one, as in Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))"
+            )
+        self._detach()
+        self._bind(pl_module)
+        for rule in self.bound:
+            if not any(_owns(optimizer, rule) for optimizer in trainer.optimizers):
+                raise ValueError(
+                    f"Regularize: no optimizer of the trainer owns a weight of {rule!r}; "
+                    "give those parameters to an optimizer in configure_optimizers, or leave the rule out"
+                )
+        self._attach(trainer)
+
+    def _attach(self, trainer: Trainer) -> None:
+        """Attach each rule to each optimizer that owns some of its weights, where that is not done."""
+        for i, (rule, schedule) in enumerate(zip(self.bound, self._scheduled.schedules, strict=True)):
+            for j, optimizer in enumerate(trainer.optimizers):
+                key = id(rule), id(optimizer)
+                if key not in self._handles and _owns(optimizer, rule):
+                    self._handles[key] = (
+                        rule.attach(optimizer, debug=self.debug)
+                        if isinstance(rule, BoundConstraint)
+                        else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
+                    )
+                    self._scheduled.follow(i, j, self._handles[key])
+        self._groups = _group_counts(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Follow param groups that were added since, as when layers are unfrozen."""
+        if _group_counts(trainer) != self._groups:
+            self._attach(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the rules off the optimizers."""
+        self._detach()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the rules off the optimizers."""
+        self._detach()
+
+    @property
+    def state_key(self) -> str:
+        """One without schedules has no state, and is told from others so that Lightning says nothing of two."""
+        return super().state_key + (f"-{id(self)}" if not any(self._scheduled.schedules) else "")
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were made under each schedule."""
+        return self._scheduled.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the schedules go on from there."""
+        self._scheduled.load_state_dict(state_dict)
+
+    def _detach(self) -> None:
+        self._scheduled.stop()
+        while self._handles:
+            self._handles.popitem()[1].remove()
+
+    def _bind(self, module: LightningModule) -> None:
+        self._module = module
+        self.bound = tuple(rule.on(module) if isinstance(rule, Penalty | Constraint) else rule for rule in self.rules)
+
+    # -- logging
+
+    @torch.no_grad()
+    def penalty(self, device: torch.device) -> Tensor:
+        """The sum of the penalties now."""
+        values = [rule().to(device) for rule in self.bound if isinstance(rule, BoundTerms)]
+        return torch.stack(values).sum() if values else torch.zeros((), device=device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's means."""
+        self._task_loss, self._held = WeightedMean(), WeightedMean()
+        self._penalty = SampledMean(self.penalty(pl_module.device))
+        self._steps = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take in the step's loss; log it with the penalty where logging is due."""
+        self._steps += 1
+        task_loss, held = _losses(outputs)
+        if task_loss is not None:
+            if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
+                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
+            if held is None:
+                self._held.add_zero(samples_of(batch))
+            else:
+                task_loss = task_loss - held
+                self._held.add(held, samples_of(batch))
+            self._task_loss.add(task_loss, samples_of(batch))
+        if logging_is_due(trainer, self._steps):
+            penalty = self.penalty(pl_module.device)
+            self._penalty.add(penalty, self._steps)
+            _log(pl_module, "train", task_loss, _sum(penalty, held), "_step", on_step=True, on_epoch=False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch's means."""
+        if self._steps and not logging_is_due(trainer, self._steps):
+            self._penalty.add(self.penalty(pl_module.device), self._steps)
+        penalty = _sum(self._penalty.value(), self._held.value())
+        _log(pl_module, "train", self._task_loss.value(), penalty, sync_dist=True)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute the penalty once for the whole validation."""
+        self._start_evaluation(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in the batch's loss."""
+        self._evaluated(outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the validation's means."""
+        self._log_evaluation(trainer, pl_module, "val")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute the penalty once for the whole test."""
+        self._start_evaluation(pl_module)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in the batch's loss."""
+        self._evaluated(outputs, batch, dataloader_idx)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the test's means."""
+        self._log_evaluation(trainer, pl_module, "test")
+
+    def _start_evaluation(self, module: LightningModule) -> None:
+        if self._module is not module:  # evaluated before any fit, or after the fit of another module
+            self._bind(module)
+        self._now = self.penalty(module.device)
+        self._evaluation: dict[int, tuple[WeightedMean, WeightedMean]] = {}  # of each loader: task loss, held penalty
+
+    def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
+        task, of_held = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
+        task_loss, held = _losses(outputs)
+        if held is None:
+            of_held.add_zero(samples_of(batch))
+        else:
+            of_held.add(held, samples_of(batch))
+        if task_loss is not None:
+            task.add(task_loss if held is None else task_loss - held, samples_of(batch))
+
+    def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        for loader, means in self._evaluation.items():
+            # Not by the trainer's own mean over processes, which rounds the number of samples of each.
+            task_loss, held = (mean.value(trainer.strategy) for mean in means)
+            name = f"/dataloader_idx_{loader}" if len(self._evaluation) > 1 else ""
+            _log(module, stage, task_loss, _sum(self._now, held), name, add_dataloader_idx=False)
+
+
+def _check(rule: object) -> None:
+    terms = [term for _, term in rule.terms()] if isinstance(rule, BoundTerms) else [rule]
+    if any(isinstance(term, Activity | BoundActivity) for term in terms):
+        raise TypeError(
+            "Regularize: an Activity penalty acts through the outputs' graph; add it to the loss in training_step, "
+            "or give it to RegularizedModule(penalties=...), which does"
+        )
+    if isinstance(rule, OutputRule):
+        raise TypeError(
+            f"Regularize: {rule!r} depends on the data; add it to the loss in training_step, or give it to "
+            "RegularizedModule(penalties=...), which does"
+        )
+    if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
+        raise TypeError(f"Regularize: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
+
+
+def _owns(optimizer: Optimizer, rule: Bound) -> bool:
+    """Whether an optimizer has a weight that the rule acts on, or would if it were not frozen."""
+    owned = owned_by(optimizer)
+    parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
+    return any(id(p) in owned for part in parts for _, p in part.leaves(frozen=True))
+
+
+def _group_counts(trainer: Trainer) -> list[int]:
+    return [len(optimizer.param_groups) for optimizer in trainer.optimizers]
+
+
+def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
+    """A step's loss, and the part of it that is a penalty already; None for either that it does not say."""
+    if isinstance(outputs, Tensor):
+        return outputs.detach().reshape(()), None
+    if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
+        return None, None
+    held = outputs.get("penalty")
+    return outputs["loss"].detach().reshape(()), None if held is None else torch.as_tensor(held).detach().reshape(())
+
+
+def _sum(penalty: Tensor, held: Tensor | None) -> Tensor:
+    return penalty if held is None else penalty + held
+
+
+def _log(
+    module: LightningModule, stage: str, task_loss: Tensor | None, penalty: Tensor, suffix: str = "", **options: Any
+) -> None:
+    module.log(f"{stage}/penalty{suffix}", penalty, **options)
+    if task_loss is not None:
+        module.log(f"{stage}/task_loss{suffix}", task_loss, **options)
+        module.log(f"{stage}/loss{suffix}", task_loss + penalty, **options)

@@ -1,0 +1,1 @@
+"""What happens at an optimizer's step: gradients before it, proximal steps and projections after it."""

@@ -1,0 +1,297 @@
+"""The rules of one optimizer, and what they do before and after each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import ref
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.schedules import factor_at
+from regtorch.steps import proximal
+from regtorch.steps.debug import check_all
+from regtorch.steps.frames import Outermost
+from regtorch.steps.held import HeldGradients
+from regtorch.steps.lending import lends_decay, used, view_with_decay
+from regtorch.steps.optimizers import facts_of
+from regtorch.steps.outer_steps import OuterSteps
+from regtorch.steps.unstepped import Watch
+from regtorch.steps.wrappers import check_minimises, owned_by
+
+if TYPE_CHECKING:
+    from regtorch.bound.penalty import BoundConstraint
+    from regtorch.bound.terms import BoundTerms, Term
+
+__all__ = ["Attached", "Place", "owns", "parts_of"]
+
+Place = Literal["gradient", "proximal", "constraint"]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Moving:
+    """A rule whose scale a schedule sets.
+
+    Attributes:
+        schedule: gives the scale for a number of steps made.
+        steps: how many steps were made, which is what the schedule is asked for.
+    """
+
+    def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
+        self._bound, self.schedule, self.steps = bound, schedule, 0
+        # A compiled step must not take them for constants.
+        eagerly: Any = torch.compiler.disable
+        self.look: Callable[[], None] = eagerly(self._look)
+        self.move: Callable[[], None] = eagerly(self._move)
+        self.count: Callable[[Optimizer], None] = eagerly(self._count)
+        self._look()
+        self._move()
+
+    def _look(self) -> None:
+        """Ask for the factor of the step to come, before any rule's is set: one that is refused changes nothing."""
+        self._factor = factor_at(self.schedule, self.steps)
+
+    def _move(self) -> None:
+        self._bound.scale = self._factor
+
+    def _count(self, optimizer: Optimizer) -> None:
+        """A step was made, unless a fused optimizer under a GradScaler left it out."""
+        self.steps += not getattr(optimizer, "found_inf", None)
+
+    def go_on(self, steps: int) -> None:
+        """Take a number of steps as made."""
+        self._factor, self.steps = factor_at(self.schedule, steps), steps
+        self._move()
+
+
+class Attached:
+    """The rules of one optimizer."""
+
+    steps_of_all = 0  # of every optimizer with rules
+
+    def __init__(self) -> None:
+        self.rules: dict[Place, list[Any]] = {"gradient": [], "proximal": [], "constraint": []}
+        self.steps = 0
+        self.stepped = False
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        self._found: set[int] = set()  # ids of the parts that once found a weight here, and must again
+        self._outermost = Outermost()
+        self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by their ids
+        self._moving: dict[int, Moving] = {}  # strengths that move, by the ids of what they belong to
+        self._untried: list[Any] = []  # single rules to be tried at the first step
+        self._held = HeldGradients()
+        self._view: Optimizer | None = None
+        self._watch: Watch | None = None
+
+    def parts(self) -> Iterator[Term | BoundConstraint]:
+        """Every single rule, sums taken apart."""
+        return (part for place in self.rules.values() for bound in place for part in parts_of(bound))
+
+    def add(
+        self,
+        optimizer: Optimizer,
+        place: Place,
+        bound: BoundTerms | BoundConstraint,
+        here: Sequence[Term | BoundConstraint],
+        wrappers: Sequence[Any],
+    ) -> None:
+        """Put a rule in its place.
+
+        Args:
+            optimizer: the one that steps.
+            place: where in a step.
+            bound: the rule.
+            here: its parts that find weights in the optimizer now.
+            wrappers: what wraps the optimizer.
+        """
+        if not self._hooks:
+            before = optimizer.register_step_pre_hook(self.before_step)
+            self._hooks = [before, optimizer.register_step_post_hook(self.after_step)]
+        if not self.stepped and self._watch is None:
+            self._watch = self._watch_for_steps(optimizer, bound, here)
+        if place == "constraint" and wrappers:
+            rule: Any = bound
+            self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: self._project(optimizer, rule))
+        self.rules[place].append(bound)
+        self._found |= {id(part) for part in here}
+
+    def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
+        """Take a rule out, and the hooks with the last one."""
+        self.rules[place] = [other for other in self.rules[place] if other is not bound]
+        self._moving.pop(id(bound), None)
+        if id(bound) in self._outer_steps:
+            self._outer_steps.pop(id(bound)).remove()
+        self._untried = [part for part in self._untried if part not in parts_of(bound)]
+        self._found &= {id(part) for part in self.parts()}
+        if not any(self.rules.values()):
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
+            if self._watch is not None:
+                self._watch.stop()
+                self._watch = None
+
+    def move(self, bound: BoundTerms, schedule: Callable[[int], float]) -> Moving:
+        """Let a schedule set the scale of a rule before every step."""
+        moving = self._moving[id(bound)] = Moving(bound, schedule)
+        return moving
+
+    def try_later(self, bound: Any) -> None:
+        """Let a rule be tried on copies of its weights before the first step does anything."""
+        self._untried += parts_of(bound)
+        eagerly: Any = torch.compiler.disable
+        self._try: Callable[[], None] = eagerly(lambda: check_all(self._untried))
+
+    def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
+        owned = owned_by(optimizer)
+        leaves = [p for part in here for _, p in part.leaves() if id(p) in owned and p.numel()]
+        if not leaves:
+            return None
+        message = (
+            f"{bound!r} has not acted: its weights move, but no step() of the {type(optimizer).__name__} that it is "
+            "attached to was called; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
+        )
+        smallest: nn.Parameter = min(leaves, key=lambda p: p.numel())
+        me = ref(self)  # no collector looks through what a parameter's hook holds
+        return Watch(smallest, message, lambda: getattr(me(), "stepped", True), lambda: Attached.steps_of_all)
+
+    def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+        """Add the gradients: now, or after each run of the closure, which makes new ones."""
+        if not self._outermost.begin():
+            return None
+        self.stepped = True
+        if self._untried:
+            self._try()
+        for moving in self._moving.values():
+            moving.look()
+        for moving in self._moving.values():
+            moving.move()
+        for outer in self._outer_steps.values():
+            outer.before_step()
+        if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
+            self.steps += 1
+            Attached.steps_of_all += 1
+            for part in self.parts():
+                part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
+        self._view = None
+        if not self.rules["gradient"]:
+            return None
+        check_minimises(optimizer, self.rules["gradient"])
+        closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
+        decays: dict[int, float] = {}
+        if closure is None:
+            self._add_gradients(optimizer, decays, self._held.of(optimizer))
+            if len(decays) < len(owned_by(optimizer)):
+                self._held.note(optimizer)
+        else:
+            closure = self._wrap(optimizer, closure, decays)
+        if lends_decay(optimizer) and (decays or closure is not None):
+            self._view = view_with_decay(optimizer, decays)
+        elif closure is None:
+            return None
+        first = optimizer if self._view is None else self._view
+        if closure is not None and "closure" not in kwargs:
+            return (first, closure, *args[2:]), kwargs
+        return (first, *args[1:]), kwargs if closure is None else {**kwargs, "closure": closure}
+
+    def _wrap(self, optimizer: Optimizer, closure: Callable[[], Any], decays: dict[int, float]) -> Callable[[], Any]:
+        def with_penalty() -> Any:
+            loss = closure()
+            decays.clear()
+            if _left_out(loss, optimizer):
+                return None
+            owned = self._add_gradients(optimizer, decays, set())
+            if not _reads(optimizer, loss):
+                return loss
+            with torch.no_grad():  # it must see the sum whose gradient it sees
+                terms = [pair for bound in self.rules["gradient"] for pair in bound.terms()]
+                total = loss + sum(v for factor, term in terms for v in term.values(factor, owned).values())
+            return total if isinstance(loss, Tensor) else float(total)
+
+        return with_penalty
+
+    @torch.no_grad()
+    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> set[int]:
+        """Add every penalty's gradient, but to those who hold it already; what is left to weight_decay: to `decays`."""
+        # A fused optimizer unscales inside its step, so under a GradScaler gradients are still scaled here.
+        grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
+        owned = owned_by(optimizer)
+        lends = lends_decay(optimizer)
+        for bound in self.rules["gradient"]:
+            for factor, term in bound.terms():
+                lent = term.decays(factor, owned) if lends else {}
+                for key, decay in lent.items():
+                    decays[key] = decays.get(key, 0.0) + decay
+                if grad_scale is not None and factor:
+                    factor = factor * grad_scale
+                found = term.add_grad_to(factor, owned - lent.keys() - held)
+                self._check_found(optimizer, term, found or bool(lent or held))
+        return owned
+
+    def _project(self, optimizer: Optimizer, bound: Any) -> None:
+        self._check_found(optimizer, bound, bound.project_owned(owned_by(optimizer), None))
+
+    def _check_found(self, optimizer: Optimizer, part: Term | BoundConstraint, found: bool) -> None:
+        if found:
+            self._found.add(id(part))
+        elif id(part) in self._found and not owns(optimizer, part):
+            raise RuntimeError(
+                f"{part!r} finds none of its weights in this {type(optimizer).__name__} any more: they were "
+                "replaced (load_state_dict(assign=True)?); build the optimizer anew and attach again"
+            )
+
+    def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Proximal steps first, then projections."""
+        if not self._outermost.end():
+            return
+        for moving in self._moving.values():
+            moving.count(optimizer)
+        self._held.clear()
+        if self._view is not None and not used(self._view):
+            raise RuntimeError(
+                f"a step pre-hook of this {type(optimizer).__name__} replaced the arguments of the step, so that the "
+                "penalty did not act; let it return the arguments it was given, changed where need be"
+            )
+        if self.rules["proximal"] or self.rules["constraint"]:
+            with torch.no_grad():
+                self._move(optimizer)
+
+    def _move(self, optimizer: Optimizer) -> None:
+        owned = owned_by(optimizer)
+        pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
+        for _, term in pairs:
+            self._check_found(optimizer, term, _acts_on(term, None) <= _acts_on(term, owned))
+        if pairs:
+            proximal.apply(optimizer, pairs)
+        for bound in self.rules["constraint"]:
+            done = bound.project_owned(owned, getattr(optimizer, "found_inf", None))
+            self._check_found(optimizer, bound, done)
+        for outer in self._outer_steps.values():
+            outer.after_step()
+
+
+def _reads(optimizer: Optimizer, loss: Any) -> bool:
+    """Whether its steps depend on the loss, as LBFGS's do, and those of classes of which that is not known may."""
+    return facts_of(optimizer).reads_loss and isinstance(loss, Tensor | float)
+
+
+def _left_out(loss: Any, optimizer: Optimizer) -> bool:
+    """Whether a closure skipped its batch, as Lightning's where training_step returns None."""
+    return loss is None and all(p.grad is None for group in optimizer.param_groups for p in group["params"])
+
+
+def parts_of(bound: Any) -> list[Any]:
+    """The single rules: a sum's terms, or the rule itself."""
+    return [term for _, term in bound.terms()] if hasattr(bound, "terms") else [bound]
+
+
+def owns(optimizer: Optimizer, part: Any) -> bool:
+    """Whether an optimizer has a weight on which a rule acts, or would if it were not frozen."""
+    owned = owned_by(optimizer)
+    return any(id(p) in owned for _, p in part.leaves(frozen=True))
+
+
+def _acts_on(term: Term, owned: set[int] | None) -> bool:
+    return any(True for _ in term.weights(owned))

@@ -1,0 +1,146 @@
+"""The proximal step after an optimizer's step: exact zeros, and the solution of the penalised problem.
+
+Several penalties on one weight have one proximal step, that of their sum. It is known, and exact with a step size for
+each coordinate too, where all of them but one are elementwise (L1, L2, L1L2): Σw² by w/(1 + 2tb) and the step
+t/(1 + 2tb) for what follows; then Σ|w| by soft thresholding; then the one, if its own proximal step keeps signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.numerics.sharded import is_sharded, part_like, whole
+from regtorch.penalties import L1, L2, Elementwise, Penalty
+from regtorch.select.weight import Weight
+from regtorch.steps.optimizers import Step, facts_of, step_size
+
+if TYPE_CHECKING:
+    from regtorch.bound.terms import Term
+
+__all__ = ["apply", "check_terms"]
+
+Scaled = tuple[float, Penalty]
+
+
+@dataclass
+class _Chain:
+    """One weight and the penalties that act on it by one proximal step."""
+
+    weight: Weight
+    tensor: nn.Parameter
+    rules: list[Scaled]
+
+
+def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
+    """Refuse penalties without a proximal step, alone or together, and weights that are computed from others.
+
+    Raises:
+        TypeError: a penalty has no proximal step, or a weight is computed by a parametrization.
+        ValueError: penalties on one weight whose sum has no proximal step in closed form.
+    """
+    terms = list(terms)
+    for term in terms:
+        if not term.rule.has_prox:
+            term.rule.prox(torch.zeros(1, 1), 1.0)  # says what is missing
+        if term.rule.one_step_size and not facts_of(optimizer).one_step_size:
+            raise TypeError(
+                f"attach: {term.rule.name} has a proximal step with one step size for a whole weight alone, and "
+                f"{type(optimizer).__name__} has one for each coordinate; use SGD, or attach without proximal=True"
+            )
+        for weight, tensor in term.weights():
+            if not term.rule_of(weight).has_prox:
+                term.rule_of(weight).prox(tensor, 1.0)  # so does this, of a part
+            if not isinstance(tensor, nn.Parameter):
+                raise TypeError(
+                    f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
+                    f"leave it out with -name:{weight.name}, or attach without proximal=True"
+                )
+    for chain in _chains([(1.0, term) for term in terms], None):
+        _merged(chain)
+
+
+def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]]) -> None:
+    """The proximal step of the terms' sum on the weights that `optimizer` owns and has just stepped.
+
+    A weight without a gradient was not stepped and is left alone.
+    """
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # a fused optimizer skips such a step by itself
+    for chain in _chains(terms, groups):
+        p = chain.tensor
+        if p.grad is None:
+            continue
+        new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
+        p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
+
+
+def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
+    chains: dict[int, _Chain] = {}
+    for factor, term in terms:
+        if not (term.rule.active and factor):
+            continue
+        for weight, p in term.weights(owned):
+            assert isinstance(p, nn.Parameter), "check_terms() comes first"
+            chains.setdefault(id(p), _Chain(weight, p, [])).rules.append((factor, term.rule_of(weight)))
+    return list(chains.values())
+
+
+def _prox(chain: _Chain, w: Tensor, step: Step) -> Tensor:
+    if is_sharded(w) and not all(rule.separable for _, rule in chain.rules):
+        return part_like(_prox(chain, whole(w), whole(step) if isinstance(step, Tensor) else step), w)
+    layout = chain.weight.layout
+    for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
+        t = step * factor
+        by_unit = rule.by_unit
+        if by_unit and isinstance(t, Tensor) and t.ndim:
+            t = layout.units_first(t)
+        new = rule.prox(layout.units_first(w) if by_unit else w, t)
+        w = layout.stored(new, w.shape) if by_unit else new
+        if isinstance(rule, L2):
+            step = step / (1 + 2 * rule.lam * t)
+    return w
+
+
+def _merged(chain: _Chain) -> list[Scaled]:
+    """The penalties as at most one L2, then one L1, then one other, each with its factor."""
+    l1 = sum(factor * rule.coefficients[0] for factor, rule in chain.rules if isinstance(rule, Elementwise))
+    l2 = sum(factor * rule.coefficients[1] for factor, rule in chain.rules if isinstance(rule, Elementwise))
+    others: list[Scaled] = []
+    for factor, rule in chain.rules:
+        if isinstance(rule, Elementwise) or not rule.active:
+            continue
+        if others and _alike(others[-1][1], rule):
+            before, other = others.pop()
+            factor, rule = 1.0, rule.scaled(factor + before * _ratio(other, rule))
+        others.append((factor, rule))
+    if len(others) > 1 or (l1 and others and not others[0][1].prox_keeps_signs):
+        names = " and ".join(rule.name for _, rule in chain.rules)
+        raise ValueError(
+            f"attach: the proximal step of the sum of {names} on {chain.weight.name!r} is not known; "
+            "attach one of them without proximal=True"
+        )
+    return [(1.0, L2(l2))] * bool(l2) + [(1.0, L1(l1))] * bool(l1) + others
+
+
+def _ratio(a: Penalty, b: Penalty) -> float:
+    return a.strengths["lam"] / b.strengths["lam"]
+
+
+def _alike(a: Penalty, b: Penalty) -> bool:
+    """Whether two penalties differ in a strength `lam` and in selection alone, so that their sum is one of the kind."""
+    if type(a) is not type(b) or list(a.strengths) != ["lam"]:
+        return False
+    return _formula(a) == _formula(b)
+
+
+def _formula(rule: Penalty) -> Penalty:
+    one = copy(rule.of_strength_one()[0][0])
+    object.__setattr__(one, "select", "")
+    return one

@@ -1,1 +1,0 @@
-"""Many runs: reading what they left, and pages about them."""

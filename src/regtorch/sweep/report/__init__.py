@@ -1,1 +1,0 @@
-"""The report: one page about whatever runs, grids, paths and searches lie in a folder."""

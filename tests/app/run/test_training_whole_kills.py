@@ -1,0 +1,122 @@
+"""What a killed process leaves behind, and who removes it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_training_whole import names
+
+from regtorch.app.ground.atomic import remove_leftovers, whole
+from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.folders import move_aside
+from regtorch.app.run.checkpoints import WholeCheckpoints
+from regtorch.app.search.storage import open_store
+
+KILLED = """
+import io, os, signal, sys, torch
+from pathlib import Path
+from regtorch.training.checkpoints import WholeCheckpoints
+from regtorch.training.whole import whole
+folder = Path(sys.argv[1])
+save = torch.save
+
+def half(value, file):
+    written = io.BytesIO()
+    save(value, written)
+    file.write(written.getvalue()[:2000])
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+torch.save = half
+(folder / "deep").mkdir(exist_ok=True)
+with whole(folder / "deep" / "data", folder=True) as data:
+    (data / "file").write_text("half")
+    WholeCheckpoints().save_checkpoint({"state": torch.ones(1000)}, folder / "last.ckpt")
+"""
+
+
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a process was killed while it wrote a new checkpoint and a folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    WholeCheckpoints().save_checkpoint({"state": torch.zeros(1000)}, folder / "last.ckpt")
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    left = [name.split("/")[-1] for name in names(folder) if name.endswith(".part")]
+    assert [name[:6] for name in left] == [".last.", ".data."]
+    return folder
+
+
+@pytest.fixture
+def killed(left_behind: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(left_behind, tmp_path / "run")
+
+
+def test_a_kill_in_the_middle_leaves_the_old_file(killed: Path):
+    assert not torch.load(killed / "last.ckpt", weights_only=True)["state"].any()
+
+
+def test_who_writes_next_removes_what_a_killed_process_left_of_the_same_file(killed: Path):
+    WholeCheckpoints().save_checkpoint({"state": torch.ones(1000)}, killed / "last.ckpt")
+    assert [name for name in names(killed) if name.endswith(".part") and "last" in name] == []
+    assert torch.load(killed / "last.ckpt", weights_only=True)["state"].all()
+    with whole(killed / "deep" / "data", folder=True) as data:
+        (data / "file").write_text("whole")
+    assert names(killed) == ["deep", "deep/data", "deep/data/file", "last.ckpt"]
+
+
+def test_a_run_that_begins_again_removes_all_of_it(killed: Path):
+    move_aside(killed)
+    assert names(killed.with_name(f"{killed.name}.failed-1")) == ["deep", "last.ckpt"]
+
+
+def test_what_is_being_written_and_what_is_somebody_elses_stays(tmp_path: Path):
+    for name in (".mine.part", ".notes.12345678.part.txt", "x.12345678.part", ".x.1234567g.part"):
+        (tmp_path / name).touch()
+    (tmp_path / ".link.12345678.part").symlink_to(tmp_path / ".mine.part")
+    kept = names(tmp_path)
+    with whole(tmp_path / "it") as one, whole(tmp_path / "it", folder=True) as other:
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == sorted([*kept, one.name, other.name])
+        other.rmdir()
+        other.touch()  # so that both can take the name
+    assert names(tmp_path) == sorted([*kept, "it"])
+
+
+@pytest.mark.parametrize("name", ["[a]*", "a?b", "a b", "ü", "a.b.c"])
+def test_only_leftovers_of_the_very_name_are_removed(tmp_path: Path, name: str):
+    for of in (name, "a", "axb", "other"):
+        (tmp_path / f".{of}.00c0ffee.part").touch()
+    remove_leftovers(tmp_path, name)
+    assert names(tmp_path) == sorted(f".{of}.00c0ffee.part" for of in ("a", "axb", "other"))
+
+
+def test_half_a_record_of_a_killed_writer_does_not_spoil_a_journal(tmp_path: Path):
+    from optuna import create_study, load_study
+
+    store = open_store(None, tmp_path)
+    study = create_study(storage=store.storage, study_name="it")
+    study.enqueue_trial({"x": 1})
+    journal = tmp_path / "journal.log"
+    before = journal.read_bytes()
+    journal.write_bytes(before + before.splitlines(keepends=True)[-1][:20])
+    study = load_study(storage=open_store(None, tmp_path).storage, study_name="it")
+    study.enqueue_trial({"x": 2})
+    found = load_study(storage=open_store(None, tmp_path).storage, study_name="it").get_trials()
+    assert [trial.system_attrs["fixed_params"] for trial in found] == [{"x": 1}, {"x": 2}]
+    assert journal.read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "17", '{"a": 1}\n{"b"'])
+def test_what_is_no_journal_is_left_as_it_is(tmp_path: Path, text: str):
+    (tmp_path / "notes").write_text(text)
+    with pytest.raises(RunError, match=r"notes cannot be opened; expected a journal's path"):
+        open_store(str(tmp_path / "notes"), tmp_path)
+    assert (tmp_path / "notes").read_text() == text

@@ -1,0 +1,57 @@
+"""The main job's command line, run in the tests' own process."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from places import ROOT
+from regtorch.app.run.main import main
+
+HEAVY = "lightning torchvision torchmetrics sklearn matplotlib rich tensorboard scipy"
+FAST = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=4")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: exit code, terminal, and its folder."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def error(self) -> str:
+        """The error, after checking that it is short and no traceback."""
+        assert "Traceback" not in self.err
+        assert 1 <= len(self.err.strip().splitlines()) <= 2, self.err
+        assert self.err.startswith("error: ")
+        return self.err
+
+
+class CommandLine:
+    """Calls `train.py`, or another script, in an empty folder, with a small net unless `fast` is False."""
+
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        main: Callable[[Path], int] = main,
+        runs: str = "runs",
+    ) -> None:
+        self.folder, self.monkeypatch, self.capfd = folder, monkeypatch, capfd
+        self.main, self.runs = main, runs
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def __call__(self, *arguments: str, fast: bool = True) -> Result:
+        self.monkeypatch.setattr(sys, "argv", ["train.py", *(FAST if fast else ()), *arguments])
+        self.capfd.readouterr()
+        code = self.main(ROOT / "conf")
+        out, err = self.capfd.readouterr()
+        folders = sorted(self.folder.glob(f"{self.runs}/*/*"), key=lambda f: f.name) or [self.folder]
+        return Result(code, out, err, folders[-1])
