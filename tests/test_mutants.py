@@ -119,6 +119,7 @@ def test_which_lines_a_test_must_be_on_to_notice():
     assert found == {1: None, 3: None, 5: range(5, 6), 8: range(8, 9), 10: None}
 
 
+@pytest.mark.slow
 def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     said = run(small).stdout
     new = {line[1:].strip() for line in said.splitlines() if line.startswith("+ ")}
@@ -136,6 +137,7 @@ def test_the_fastest_tests_come_first_and_may_be_all():
     assert tool.within({}, 1.0) == []
 
 
+@pytest.mark.slow
 def test_a_sample_has_a_seed(small: Path):
     said = run(small, "--sample", "2", "--seed", "1").stdout
     assert "2 mutants of seed 1\n" in said
