@@ -12,10 +12,9 @@ from torch import Tensor
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.penalties.part import Around
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
     from regtorch.bound.base import Bound
 
 __all__ = ["Masked", "MaskedConstraint", "MaskedPenalty", "masked"]

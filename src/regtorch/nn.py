@@ -5,15 +5,11 @@ Inputs have channels first, as everywhere in torch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from regtorch.checks import nonnegative, number, share
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = [
     "AlphaDropout",

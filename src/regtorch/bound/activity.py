@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +16,11 @@ from regtorch.penalties import Custom, Penalty
 from regtorch.rule import Formula, Rule
 from regtorch.select.language import choose_modules
 from regtorch.select.weight import Weight
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Activity", "BoundActivity"]
 
 
-@dataclass(frozen=True, repr=False)
 class Activity(Rule):
     """The penalty of a module's output divided by the batch size, once per call and output, as Keras has it.
 

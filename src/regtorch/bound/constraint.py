@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,10 +13,8 @@ from regtorch.masked import MaskedConstraint
 from regtorch.numerics.sharded import is_sharded, part_like, whole
 from regtorch.select.receipt import receipt
 from regtorch.select.weight import Weight
+from regtorch.shapes import Float
 from regtorch.steps import hooks
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["BoundConstraint"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,8 @@ from torch.optim import Optimizer
 from regtorch.checks import nonnegative
 from regtorch.numerics.sharded import whole
 from regtorch.select.weight import Weight
+from regtorch.shapes import Float
 from regtorch.steps import hooks
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["BoundSum", "BoundTerms", "Owned", "Term"]
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.rule import Rule
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
     from regtorch.bound.penalty import BoundConstraint
 
 __all__ = ["ROUNDING", "Constraint"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,9 +11,7 @@ from torch import Tensor
 from regtorch.checks import number
 from regtorch.constraints.base import Constraint
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Box", "NonNeg"]
 
@@ -62,7 +58,6 @@ class _Bounds(Constraint):
         return outside.max() if outside.numel() else outside.sum()
 
 
-@dataclass(frozen=True, repr=False)
 class Box(_Bounds):
     """low ≤ w ≤ high, number by number (with low = -high the weight clipping of Arjovsky et al. 2017).
 
@@ -105,7 +100,6 @@ def _bound(argument: str, value: float | None, none: float) -> float | None:
     return number("Box", argument, value, "give None for no bound on this side")
 
 
-@dataclass(frozen=True, repr=False)
 class NonNeg(_Bounds):
     """No number below 0, as Keras's `NonNeg`.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor
@@ -15,14 +14,11 @@ from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import Units, check_dim, reduced, units
 from regtorch.rule import wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
 
 
-@dataclass(frozen=True, repr=False)
 class NormConstraint(Constraint):
     """A set told by the Euclidean norm of each unit: the direction is kept, the norm is mapped; a zero unit stays zero.
 
@@ -112,7 +108,6 @@ class NormConstraint(Constraint):
         return (distance.max() if norm.numel() else norm.sum()).to(wide(w).dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class MaxNorm(NormConstraint):
     """Each unit's norm at most `max_value`, as Keras's `MaxNorm` (Srivastava et al. 2014, c = 2 to 4).
 
@@ -149,7 +144,6 @@ class MaxNorm(NormConstraint):
         return 0.0, self.max_value
 
 
-@dataclass(frozen=True, repr=False)
 class UnitNorm(NormConstraint):
     """Each unit's norm is 1, as Keras's `UnitNorm`. A zero unit has no direction and stays zero.
 
@@ -170,7 +164,6 @@ class UnitNorm(NormConstraint):
         return 1.0, 1.0
 
 
-@dataclass(frozen=True, repr=False)
 class MinMaxNorm(NormConstraint):
     """Each unit's norm between `min_value` and `max_value`, as Keras's `MinMaxNorm`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,9 +10,7 @@ from torch import Tensor
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
 from regtorch.numerics.norms import as_rows, check_shape, is_submatrix, reduced
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Part"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor
@@ -14,14 +13,11 @@ from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import as_rows, check_dim, from_rows, nonzero, reduced
 from regtorch.rule import wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["L1Ball", "Simplex"]
 
 
-@dataclass(frozen=True, repr=False)
 class _Summed(Constraint):
     """A set told by the sum of each unit."""
 
@@ -77,7 +73,6 @@ class _Summed(Constraint):
         return torch.linalg.vector_norm(way, dim=-1).max().to(wide(w).dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class L1Ball(_Summed):
     """Each unit with Σ|w| ≤ radius: small numbers of a unit outside become exact zeros (Duchi et al. 2008).
 
@@ -114,7 +109,6 @@ class L1Ball(_Summed):
         return rows.sign() * _on_simplex(rows.abs(), self.radius)
 
 
-@dataclass(frozen=True, repr=False)
 class Simplex(_Summed):
     """Each unit with w ≥ 0 and Σw = total: weights that are shares (projection of Held, Wolfe & Crowder 1974).
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,14 +13,11 @@ from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import may_look, spectral_norm, with_singular
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["SpectralMax"]
 
 
-@dataclass(frozen=True, repr=False)
 class SpectralMax(Constraint):
     """The largest singular value of the (units, fan_in) matrix at most `max_value`: no layer stretches more than that.
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from regtorch.outputs.base import OutputPenalty, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["ConfidencePenalty"]
 
 
-@dataclass(frozen=True, repr=False)
 class ConfidencePenalty(OutputPenalty):
     """−λ H(p), p the softmax of logits and H(p) = −Σ_c p_c log p_c, mean over the batch.
 

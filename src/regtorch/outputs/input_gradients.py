@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,9 +14,7 @@ from regtorch.checks import integer, nonnegative
 from regtorch.outputs.base import OutputRule, check_outputs, per_sample
 from regtorch.penalties.base import zero
 from regtorch.rule import wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["GradientPenalty", "InputPenalty", "JacobianPenalty"]
 
@@ -76,7 +73,6 @@ class InputPenalty(OutputRule):
         return wide(grad.flatten(1) if grad.ndim > 1 else grad.unsqueeze(1))
 
 
-@dataclass(frozen=True, repr=False)
 class JacobianPenalty(InputPenalty):
     """λ ‖∂f(x)/∂x‖²_F, mean over the batch: outputs (logits, say) that change little around each input.
 
@@ -122,7 +118,6 @@ class JacobianPenalty(InputPenalty):
         return per_sample(y.shape[1] * torch.stack(squares).mean(0), y)
 
 
-@dataclass(frozen=True, repr=False)
 class GradientPenalty(InputPenalty):
     """λ (‖∂f(x)/∂x‖₂ − target)², mean over the batch, f one number a sample.
 

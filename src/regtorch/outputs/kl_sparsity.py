@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,14 +10,11 @@ from torch import Tensor
 from regtorch.checks import share
 from regtorch.outputs.base import OutputPenalty, check_outputs
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["KLSparsity"]
 
 
-@dataclass(frozen=True, repr=False)
 class KLSparsity(OutputPenalty):
     """λ Σ_j KL(ρ‖ρ̂_j), KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1−ρ) log((1−ρ)/(1−ρ̂)), ρ̂_j a unit's mean over the batch.
 

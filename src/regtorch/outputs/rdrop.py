@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from regtorch.outputs.base import OutputRule, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["RDrop"]
 
 
-@dataclass(frozen=True, repr=False)
 class RDrop(OutputRule):
     """λ ½ (KL(p‖q) + KL(q‖p)), p and q the softmax of two passes' logits, mean over the batch.
 

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from regtorch.numerics.norms import nonzero
 from regtorch.rule import Rule, Strengths, wide
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
     from regtorch.bound.penalty import BoundPenalty
 
 __all__ = ["Penalty", "nonzero", "one_number", "zero"]

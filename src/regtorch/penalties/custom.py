@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Custom"]
 
 
-@dataclass(frozen=True, repr=False)
 class Custom(Penalty):
     """λ fn(w), with its gradient by autograd. A class of one's own on `Penalty` can say more, such as a closed form.
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from regtorch.penalties.base import Penalty, nonzero, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Hoyer", "HoyerSquare"]
 
@@ -60,7 +56,6 @@ def _size(v: Tensor) -> Tensor:
     return nonzero(v.detach().abs().amax())
 
 
-@dataclass(frozen=True, repr=False)
 class Hoyer(_OfNorms):
     """λ Σ|w| / ‖w‖₂: from λ, of one number that is not 0, to λ √n, of n equal ones (Hoyer 2004; Yang et al. 2020).
 
@@ -89,7 +84,6 @@ class Hoyer(_OfNorms):
         return 1 / l2, -l1 / l2.square()
 
 
-@dataclass(frozen=True, repr=False)
 class HoyerSquare(_OfNorms):
     """λ (Σ|w|)² / Σw²: near the number of numbers that are not 0 (Yang et al. 2020, "DeepHoyer").
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
@@ -12,14 +9,11 @@ from regtorch.checks import one_of
 from regtorch.numerics.norms import matrix, nonzero, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Orthogonal"]
 
 
-@dataclass(frozen=True, repr=False)
 class Orthogonal(Penalty):
     """λ · the mean of |cos| between every two rows (or columns) of the 2-D view (unit, rest).
 

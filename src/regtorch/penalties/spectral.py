@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,14 +11,11 @@ from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import largest_singular, precise, spectral_norm, svd, with_singular
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["NuclearNorm", "SoftOrthogonal", "SpectralNorm"]
 
 
-@dataclass(frozen=True, repr=False)
 class SpectralNorm(Penalty):
     """λ σ₁(W), the largest singular value: how much a layer can stretch its input (Yoshida & Miyato 2017 have ½σ₁²).
 
@@ -58,7 +54,6 @@ class SpectralNorm(Penalty):
         return (self.lam * torch.outer(left, right)).view(w.shape).to(w.dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class NuclearNorm(Penalty):
     """λ Σᵢ σᵢ(W), the convex stand-in for a low rank (Fazel 2002).
 
@@ -126,7 +121,6 @@ class NuclearNorm(Penalty):
         return shrunk.reshape(w.shape).to(w.dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class SoftOrthogonal(Penalty):
     """λ ‖WWᵀ - I‖²_F: units orthogonal to each other and of norm 1 (Brock et al. 2017; Bansal et al. 2018).
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,9 +14,7 @@ from regtorch.penalties.base import Penalty, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.levels import smoothed
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["FusedLasso", "TotalVariation"]
 
@@ -106,7 +103,6 @@ class _Variation(Penalty):
         return new if self._mask is None else torch.where(self._mask.to(w.device), new, w.detach())
 
 
-@dataclass(frozen=True, repr=False)
 class TotalVariation(_Variation):
     """λ Σ |wᵢ₊₁ - wᵢ| along a dim (Rudin et al. 1992): pieces of equal numbers.
 
@@ -133,7 +129,6 @@ class TotalVariation(_Variation):
         return 0.0, self.lam, self.dim
 
 
-@dataclass(frozen=True, repr=False)
 class FusedLasso(_Variation):
     """l1 Σ|w| + λ Σ |wᵢ₊₁ - wᵢ| along a dim: pieces of equal numbers, most of them 0 (Tibshirani et al. 2005).
 
