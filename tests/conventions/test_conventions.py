@@ -176,7 +176,7 @@ def test_clipping_parts_the_loss_from_the_optimizer(source: str, target: str):
     if CONVENTIONS[source].place == CONVENTIONS[target].place:
         assert rt.convert(1.0, source, target, clipping=True, **OPTIONS) == rt.convert(1.0, source, target, **OPTIONS)
     else:
-        with pytest.raises(ValueError, match="no equal under clipping: a penalty in the loss is clipped"):
+        with pytest.raises(ValueError, match="no equivalent under clipping: a penalty in the loss is clipped"):
             rt.convert(1.0, source, target, clipping=True, **OPTIONS)
 
 
@@ -186,7 +186,7 @@ def test_an_option_is_asked_for_only_where_it_counts(source: str, target: str):
     for option in OPTIONS:
         others = {name: value for name, value in OPTIONS.items() if name != option}
         if option in ends and ends[0] != ends[1]:
-            with pytest.raises(ValueError, match=f"convert: {option} must be given, .*; .* divides by it"):
+            with pytest.raises(ValueError, match=f"convert: {option} must be given: .*; .* divides by it"):
                 rt.convert(1.0, source, target, **others)
         else:
             assert rt.convert(1.0, source, target, **others) == rt.convert(1.0, source, target, **OPTIONS)
@@ -209,9 +209,9 @@ ELASTIC, LOGISTIC = "sklearn.ElasticNet", "sklearn.LogisticRegression"
         (lambda: rt.convert(1, "keras", "sgdw", lr=0), ValueError, "lr must be a number above 0, received 0; give the"),
         (lambda: rt.convert(1, "keras", "sgdw", lr="1"), TypeError, "lr must be a finite number .* received '1'"),
         (lambda: rt.convert(0, LOGISTIC, "keras", samples=9), ValueError, "above 0 for .* received C = 0, an infinite"),
-        (lambda: rt.convert(1e308, "keras", "weight_decay"), ValueError, "in weight_decay is larger than any float64"),
-        (lambda: rt.convert(5e-324, "weight_decay", "keras"), ValueError, "in keras is smaller than float64 can hold"),
-        (lambda: rt.convert((1, 1e-20), "keras", ELASTIC), ValueError, "l1_ratio in .* cannot say l2 beside an l1 so"),
+        (lambda: rt.convert(1e308, "keras", "weight_decay"), ValueError, "in weight_decay overflows float64"),
+        (lambda: rt.convert(5e-324, "weight_decay", "keras"), ValueError, "in keras underflows float64"),
+        (lambda: rt.convert((1, 1e-20), "keras", ELASTIC), ValueError, "l1_ratio in .* loses an l2 so"),
         (lambda: rt.convert(1, "keras", ELASTIC), TypeError, r"must be the pair \(l1, l2\) of keras, received 1$"),
         (lambda: rt.convert((1, 2, 3), ELASTIC, "keras"), TypeError, r"the pair \(alpha, l1_ratio\) of .* \(1, 2, 3\)"),
         (lambda: rt.convert((1, 2), ELASTIC, "keras"), ValueError, "l1_ratio must be a number from 0 to 1, received 2"),
@@ -257,8 +257,8 @@ def test_the_command_shows_every_convention(capsys: pytest.CaptureFixture[str]):
 
 def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]):
     reasons = [line for line in command(capsys, "0.01", "keras", "--clipping").splitlines() if line.startswith("- ")]
-    assert "- nielsen, sklearn.Ridge, sklearn.LogisticRegression: samples must be given, " in "\n".join(reasons)
-    assert "- weight_decay, weight_decay.sum, caffe, darknet, sgdw: no equal under clipping" in "\n".join(reasons)
+    assert "- nielsen, sklearn.Ridge, sklearn.LogisticRegression: samples must be given: " in "\n".join(reasons)
+    assert "- weight_decay, weight_decay.sum, caffe, darknet, sgdw: no equivalent under clipping" in "\n".join(reasons)
     told = {name for line in reasons for name in line[2:].split(": ")[0].split(", ")}
     assert told == set(CONVENTIONS) - {"keras", "tf.nn.l2_loss", "sklearn.Lasso"}
 

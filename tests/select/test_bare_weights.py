@@ -247,7 +247,9 @@ def test_a_nets_own_list_may_be_of_any_kind(listed: object):
         def no_weight_decay(self) -> object:
             return listed
 
-    assert ("no_weight_decay the net exempts w;" in rt.L2(0.1).on(Net(w=(2, 2))).receipt()) == (listed is not None)
+    assert ("exempted by the network's no_weight_decay: w;" in rt.L2(0.1).on(Net(w=(2, 2))).receipt()) == (
+        listed is not None
+    )
 
 
 def test_a_method_of_that_name_that_is_another_thing_is_left_alone():

@@ -98,7 +98,7 @@ def test_of_what_is_registered_that_is_known_which_is_said():
     assert "Mine" in names_of(lambda facts: facts.elementwise)
     assert "Mine" not in names_of(lambda facts: facts.elementwise, "torch.optim")
     for wrong in (3, Mine(net.parameters(), lr=0.1), int):
-        with pytest.raises(TypeError, match="cls must be a class of torch optimizers"):
+        with pytest.raises(TypeError, match="cls must be a subclass of torch.optim.Optimizer"):
             rt.register_optimizer(wrong)
     with pytest.raises(TypeError, match="step_size must be a function of group and state, received 0.1"):
         rt.register_optimizer(Mine, 0.1)
@@ -114,11 +114,11 @@ def test_a_class_of_a_known_name_is_told_apart_by_its_module():
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (optim.LBFGS, "it searches along one line for all weights"),
+        (optim.LBFGS, "it searches along one line for all weights jointly"),
         (optim.SparseAdam, "it takes sparse gradients only"),
-        (optim.Adafactor, "it scales a weight by the norm of all its numbers"),
-        (optim.Muon, "it orthogonalises whole matrices"),
-        (type("Mine", (optim.SGD,), {}), "it is not known to treat every number of a weight by itself"),
+        (optim.Adafactor, "it scales a weight by its norm"),
+        (optim.Muon, "it orthogonalises matrices"),
+        (type("Mine", (optim.SGD,), {}), "it is not known to step every element independently"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

@@ -206,6 +206,6 @@ def test_penalties_of_several_strengths_do_not_add_up_by_one():
 def test_a_rule_that_needs_one_step_size_is_refused_where_there_is_one_for_each_coordinate():
     model, *_ = dense()
     reg = rt.NuclearNorm(0.1).on(model)
-    with pytest.raises(TypeError, match="one step size for a whole weight alone, and Adam has one for each coordinate"):
+    with pytest.raises(TypeError, match="one step size for the entire weight, but Adam has one per element"):
         reg.attach(optim.Adam(model.parameters()), proximal=True)
     reg.attach(optim.SGD(model.parameters(), 1.0), proximal=True)

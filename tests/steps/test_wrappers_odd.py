@@ -98,7 +98,7 @@ def test_a_wrapper_that_moves_weights_is_found_out_in_its_first_twenty_steps(whe
     bound.violation = lambda: looked.append(wrapper.count) or violation()
     for number in range(1, 41):
         if warned and number == when + 1:
-            with pytest.warns(UserWarning, match="outside: the MovesAtStep moved them after the constraint had acted"):
+            with pytest.warns(UserWarning, match="outside the set: the MovesAtStep moved them after the projection"):
                 wrapper.step()
         else:
             wrapper.step()  # a warning is an error here

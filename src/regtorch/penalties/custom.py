@@ -14,10 +14,10 @@ __all__ = ["Custom"]
 
 
 class Custom(Penalty):
-    """λ fn(w), with its gradient by autograd. A class of one's own on `Penalty` can say more, such as a closed form.
+    """λ fn(w), with the gradient by autograd. A subclass of `Penalty` can add a closed-form gradient, for example.
 
     Args:
-        fn: gives one number for a weight, differentiably; it reads the weight units first, in at least float32.
+        fn: a differentiable function from a weight to one number; the weight is units first, in at least float32.
         lam: the strength λ, in units of loss per unit of `fn`.
         select: which weights.
 

@@ -1,4 +1,4 @@
-"""L1, L2 and their sum: penalties that look at one number at a time."""
+"""L1, L2, their sum and the elastic net: penalties of each element by itself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ __all__ = ["L1", "L1L2", "L2", "ElasticNet", "Elementwise"]
 
 
 class Elementwise(Penalty):
-    """l1 Σ|w| + l2 Σw²: what L1, L2 and L1L2 have in common, written once."""
+    """l1 Σ|w| + l2 Σw², the base class of L1, L2, L1L2 and ElasticNet."""
 
     prox_keeps_signs: ClassVar[bool] = True
     separable: ClassVar[bool] = True
 
     @property
     def by_unit(self) -> bool:
-        """No: every number counts by itself."""
         return False
 
     @property
@@ -37,17 +36,15 @@ class Elementwise(Penalty):
 
     @property
     def weight_decay(self) -> float | None:
-        """2·l2, where there is no l1."""
         l1, l2 = self.coefficients
         return None if l1 else 2 * l2
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
-        """L1 and L2 of strength 1."""
         l1, l2 = self.coefficients
         return [(L1(1.0, select=self.select), l1), (L2(1.0, select=self.select), l2)]
 
     def __call__(self, w: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-        """The value; exactly 0, also of infinite weights, where both strengths are 0."""
+        """The value; exactly 0 at strength 0, even for infinite weights."""
         check_real(self.name, w)
         l1, l2 = self.coefficients
         w = wide(w)
@@ -66,7 +63,6 @@ class Elementwise(Penalty):
         return (g.add_(v, alpha=2 * l2) if l2 else g).to(w.dtype)
 
     def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
-        """Many weights at once, in blocks that fit a core's cache."""
         add_many_(weights, into, *self.coefficients, factor)
 
     def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -99,7 +95,6 @@ class L1(Elementwise):
 
     @property
     def coefficients(self) -> tuple[float, float]:
-        """(lam, 0)."""
         return self.lam, 0.0
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -155,29 +150,28 @@ class L1L2(Elementwise):
 
     @property
     def coefficients(self) -> tuple[float, float]:
-        """(l1, l2)."""
         return self.l1, self.l2
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The l1 that does: the largest |g|, whatever l2 is."""
+        """The l1: the largest |g|, whatever l2 is."""
         return g.abs().max()
 
 
 class ElasticNet(Elementwise):
-    """α·l1_ratio Σ|w| + ½ α (1 - l1_ratio) Σw²: `L1L2` by scikit-learn's two numbers (Zou & Hastie 2005).
+    """α·l1_ratio Σ|w| + ½ α (1 - l1_ratio) Σw²: `L1L2` in scikit-learn's parameters (Zou & Hastie 2005).
 
-    Beside half a mean of squared errors, which is what scikit-learn's `ElasticNet` and `Lasso` minimise, α and l1_ratio
-    mean the same as there. Beside `nn.MSELoss`, which has no ½, their equal is twice as much:
+    With half the mean squared error as loss, as in scikit-learn's `ElasticNet` and `Lasso`, α and l1_ratio mean the
+    same as there. With `nn.MSELoss`, which has no ½, the equivalent penalty is twice as strong:
     `rt.L1L2(*rt.convert((alpha, l1_ratio), "sklearn.ElasticNet", "keras"))`.
 
     Args:
         alpha: the strength α.
-        l1_ratio: the share of Σ|w|, from 0 to 1; 1 is the lasso.
+        l1_ratio: the fraction of Σ|w|, from 0 to 1; 1 is the lasso.
         select: which weights.
 
     Raises:
         TypeError: an argument is not a number.
-        ValueError: `alpha` is negative, infinite or NaN, or `l1_ratio` does not lie between 0 and 1.
+        ValueError: `alpha` is negative, infinite or NaN, or `l1_ratio` is not between 0 and 1.
 
     Example:
         >>> import torch, regtorch as rt
@@ -191,33 +185,26 @@ class ElasticNet(Elementwise):
     def __post_init__(self) -> None:
         super().__post_init__()
         alpha = nonnegative(self.name, "alpha", self.alpha)
-        l1_ratio = number(self.name, "l1_ratio", self.l1_ratio, "give the share of Σ|w|", low=0, high=1)
-        l1, l2 = convert((1.0, l1_ratio), "sklearn.ElasticNet", "keras")  # beside a mean without the ½
+        l1_ratio = number(self.name, "l1_ratio", self.l1_ratio, "give the fraction of Σ|w|", low=0, high=1)
+        l1, l2 = convert((1.0, l1_ratio), "sklearn.ElasticNet", "keras")  # for a loss without the ½
         self._set(alpha=alpha, l1_ratio=l1_ratio, _coefficients=(alpha * (l1 / 2), alpha * (l2 / 2)))
 
     @property
     def strengths(self) -> dict[str, float]:
-        """α."""
         return {"alpha": self.alpha}
 
     @property
     def coefficients(self) -> tuple[float, float]:
-        """(α·l1_ratio, ½ α (1 - l1_ratio))."""
         return self.__dict__["_coefficients"]
 
     def scaled(self, factor: float) -> Self:
-        """The same with another α."""
-        made = copy(self)
+        scaled = copy(self)
         l1, l2 = self.coefficients
-        made._set(alpha=factor * self.alpha, _coefficients=(factor * l1, factor * l2))
-        return made
+        scaled._set(alpha=factor * self.alpha, _coefficients=(factor * l1, factor * l2))
+        return scaled
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The α that does: the largest |g| over l1_ratio.
-
-        Raises:
-            TypeError: `l1_ratio` is 0, as Σw² makes no zeros.
-        """
+        """The α: the largest |g| over l1_ratio."""
         if not self.l1_ratio:
-            raise TypeError(f"{self!r} makes no zeros, as its l1_ratio is 0")
+            raise TypeError(f"{self!r} makes no zeros: l1_ratio must be above 0, received 0; give some of Σ|w|")
         return g.abs().max() / self.l1_ratio
