@@ -235,7 +235,7 @@ def test_an_optimizer_of_ones_own():
         """Plain gradient descent."""
 
     model, *_ = dense()
-    with pytest.raises(TypeError, match=r"not known for Mine.*rt\.register_optimizer"):
+    with pytest.raises(TypeError, match=r"unknown for Mine.*rt\.register_optimizer"):
         rt.L1(0.1).on(model).attach(Mine(model.parameters(), lr=0.1), proximal=True)
     rt.register_optimizer(Mine, step_size=lambda group, state: group["lr"], elementwise=True, one_step_size=True)
     twin, *_ = dense()

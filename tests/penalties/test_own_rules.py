@@ -209,6 +209,6 @@ def test_a_rule_that_is_not_bound_says_so():
 
 def test_a_penalty_gets_units_first_unless_it_says_that_they_do_not_matter():
     table = nn.ParameterDict({"w1": torch.ones(2, 3, 4)})
-    with pytest.raises(TypeError, match=r"which dim of the weight 'w1' .* leave it out"):
+    with pytest.raises(TypeError, match=r"the dim of the output units of the weight 'w1' .* leave it out"):
         Bare(select="all").on(table)
     assert type("Anywhere", (Bare,), {"by_unit": False})(select="all").on(table)() > 0

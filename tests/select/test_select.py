@@ -196,7 +196,7 @@ def test_many_names_are_cut():
 
 
 def test_lazy_weights_need_a_first_batch():
-    with pytest.raises(ValueError, match="the weight 'weight' has no shape yet; run one batch"):
+    with pytest.raises(ValueError, match="the weight 'weight' has no shape yet; run a batch"):
         names("kernel", nn.LazyLinear(3))
 
 

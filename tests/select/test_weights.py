@@ -82,4 +82,4 @@ def test_a_net_that_marks_and_lists_weights_exempts_both():
         def no_weight_decay(self, also: tuple[object, ...] = (3,)) -> list[object]:
             return ["listed", *also]
 
-    assert "the net exempts marked, listed;" in rt.L2(0.1).on(Net()).receipt()
+    assert "no_weight_decay: marked, listed;" in rt.L2(0.1).on(Net()).receipt()

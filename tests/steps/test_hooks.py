@@ -157,7 +157,7 @@ def test_projections_come_after_the_step_and_after_proximal_steps():
 def test_weight_decay_beside_a_penalty_warns_once():
     model, *_ = dense()
     adamw = torch.optim.AdamW(model.parameters())  # decays by 0.01 unless told otherwise
-    with pytest.warns(UserWarning, match="beside AdamW's own weight_decay on 0.weight, 2.weight") as caught:
+    with pytest.warns(UserWarning, match="the weight_decay of AdamW both act on 0.weight, 2.weight") as caught:
         rt.L2(0.1).on(model).attach(adamw)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -262,7 +262,7 @@ def test_an_equal_rule_is_not_attached_twice():
     model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     handle = rt.L2(0.1).on(model).attach(optimizer)
-    with pytest.raises(ValueError, match=r"attached to this SGD already; remove\(\) its handle first"):
+    with pytest.raises(ValueError, match=r"already attached to this SGD; remove\(\) its handle first"):
         rt.L2(0.1).on(model).attach(optimizer)
     rt.L2(0.2).on(model).attach(optimizer)
     handle.remove()

@@ -89,7 +89,7 @@ def test_of_what_is_registered_that_is_known_which_is_said():
     rt.register_optimizer(Mine)
     facts = facts_of(optimizer)
     assert (facts.step_size, facts.elementwise, facts.one_step_size, facts.reads_loss) == (None, False, False, False)
-    with pytest.raises(TypeError, match=r"not known for Mine; use one of SGD, Adam, AdamW, .* of torch\.optim, or"):
+    with pytest.raises(TypeError, match=r"unknown for Mine; use one of torch.optim's SGD, Adam, AdamW, .* or"):
         rt.L1(0.1).on(net).attach(optimizer, proximal=True)
     rt.register_optimizer(Mine, lambda group, state: 0.5, True, one_step_size=True, reads_loss=True)
     facts = facts_of(optimizer)
@@ -107,7 +107,7 @@ def test_of_what_is_registered_that_is_known_which_is_said():
 def test_a_class_of_a_known_name_is_told_apart_by_its_module():
     other = type("Adam", (optim.SGD,), {"__module__": "somewhere"})
     net = nn.Linear(2, 1)
-    with pytest.raises(TypeError, match=r"not known for somewhere\.Adam; use one of"):
+    with pytest.raises(TypeError, match=r"unknown for somewhere\.Adam; use one of"):
         rt.L1(0.1).on(net).attach(other(net.parameters(), lr=0.1), proximal=True)
 
 

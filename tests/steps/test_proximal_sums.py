@@ -199,7 +199,7 @@ def test_rules_whose_strength_on_a_weight_is_zero_add_up_with_others():
 def test_penalties_of_several_strengths_do_not_add_up_by_one():
     model, *_ = dense()
     total = rt.SparseGroupLasso(0.1, 0.2).on(model) + rt.SparseGroupLasso(0.3, 0.1, select="all").on(model)
-    with pytest.raises(ValueError, match="sum of SparseGroupLasso and SparseGroupLasso on '0.weight' is not known"):
+    with pytest.raises(ValueError, match="sum of SparseGroupLasso and SparseGroupLasso on '0.weight' is unknown"):
         total.attach(optim.SGD(model.parameters(), 1.0), proximal=True)
 
 

@@ -124,5 +124,5 @@ def test_all_wrappers_that_may_have_moved_weights_are_named():
     inner = NeverInitialised(SGD(model.parameters(), lr=0.0))
     rt.MaxNorm(0.1).on(model).attach(Holder(optimizer=inner))
     inner.step()
-    with pytest.warns(UserWarning, match="outside: the Holder or NeverInitialised moved them"):
+    with pytest.warns(UserWarning, match="outside the set: the Holder or NeverInitialised moved them"):
         inner.step()
