@@ -192,11 +192,9 @@ def test_a_parametrized_layer_keeps_its_units():
 def test_units_that_nothing_tells_are_refused(kind: str, name: str, shape: tuple[int, ...]):
     model = of_class(kind, **{name: shape})
     for rule in (rt.GroupLasso(0.1, select="all"), rt.MaxNorm(1.0, select="all")):
-        with pytest.raises(
-            TypeError, match=f"the dim of the output units of the weight '{name}' .* by dim=.*, or leave it out"
-        ):
+        with pytest.raises(TypeError, match=f"output units of the weight '{name}' .* by dim=.*, or leave it out"):
             rule.on(model)
-    with pytest.raises(TypeError, match="is not known; leave it out with -name") as caught:
+    with pytest.raises(TypeError, match="is unknown; leave it out with -name") as caught:
         rt.Orthogonal(0.1, select="all").on(model)
     assert "dim=" not in str(caught.value)
     rt.L2(0.1, select="all").on(model)

@@ -165,7 +165,7 @@ def test_weight_decay_beside_a_penalty_warns_once():
     groups = [{"params": list(model[0].parameters()), "weight_decay": 0.1}, {"params": list(model[2].parameters())}]
     rt.L2(0.1, select="name:2.*").on(model).attach(torch.optim.SGD(groups, lr=0.1))
     rt.L2(0.0).on(model).attach(adamw)
-    with pytest.warns(UserWarning, match="beside AdamW's own weight_decay"):
+    with pytest.warns(UserWarning, match="and the weight_decay of AdamW"):
         rt.L1(0.1, select="bias").on(model).attach(adamw, proximal=True)
 
 

@@ -251,7 +251,7 @@ def attach(rule: rt.Penalty, make: Callable[[Iterable[Tensor]], Optimizer], mode
         (
             lambda: attach(rt.L1(0.1), optim.Adadelta),
             TypeError,
-            "unknown for Adadelta; use one of torch.optim's SGD, Adam",
+            "unknown for Adadelta; use one of torch.optim's SGD",
         ),
         (lambda: attach(rt.Orthogonal(0.1), optim.Adam), TypeError, "Orthogonal has no proximal step in closed form"),
         (lambda: attach(rt.L1(0.1), optim.Adam, weight_normed()[0]), TypeError, "computed by a parametrization"),

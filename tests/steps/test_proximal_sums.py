@@ -146,11 +146,11 @@ def test_sums_without_a_known_proximal_step_are_refused_and_leave_nothing():
         optimizer = optim.SGD(model.parameters(), 0.5)
         total = sum(rule.on(model) for rule in (KnowsItsShape(), *others))
         names = " and ".join(rule.name for rule in (KnowsItsShape(), *others))
-        with pytest.raises(ValueError, match=f"sum of {names} on 'weight' is not known"):
+        with pytest.raises(ValueError, match=f"sum of {names} on 'weight' is unknown"):
             total.attach(optimizer, proximal=True)
         assert not optimizer._optimizer_step_pre_hooks
         KnowsItsShape().on(model).attach(optimizer, proximal=True)
-        with pytest.raises(ValueError, match="is not known"):
+        with pytest.raises(ValueError, match="is unknown"):
             others[-1].on(model).attach(optimizer, proximal=True)
     rt.L1(0.1, select="all").on(model).attach(optim.SGD(model.parameters(), 0.5), proximal=True)
 
