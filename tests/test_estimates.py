@@ -52,7 +52,7 @@ def test_a_weight_that_the_loss_does_not_depend_on():
 
 def test_a_strength_is_never_found_from_nan():
     net = nn.Linear(2, 1)
-    with pytest.raises(ValueError, match="lam_max: the loss's gradient by 'weight' is not finite"):
+    with pytest.raises(ValueError, match="lam_max: the gradient of the loss must be finite at weight = 0"):
         rt.lam_max(net, squared, [(X * math.nan, Y)], rt.L1())
 
 
@@ -81,7 +81,7 @@ def test_groups_of_several_units_are_emptied_by_their_own_strength():
 
 def test_of_a_part_no_strength_is_known():
     net = nn.Linear(2, 1)
-    with pytest.raises(TypeError, match="empties a part of a weight is not known"):
+    with pytest.raises(TypeError, match="empties a part of a weight is unknown"):
         rt.lam_max(net, squared, [(X, Y)], rt.masked(rt.L1(), torch.ones(1, 2) > 0))
 
 

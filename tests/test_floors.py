@@ -20,7 +20,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules"),
+        *("conventions", "nn", "init", "schedules", "shapes"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

@@ -117,12 +117,12 @@ class Noisy(nn.Linear):
     [
         (
             nn.MultiheadAttention(4, 1),
-            "keras_init_: part (MultiheadAttention) owns in_proj_bias, in_proj_weight, for which no Keras default is "
-            "known here; initialise it yourself and call keras_init_ on the modules around it.",
+            "keras_init_: part (MultiheadAttention) owns in_proj_bias, in_proj_weight, which has no known Keras "
+            "default; initialise it yourself and call keras_init_ on the modules around it",
         ),
-        (nn.PReLU(), "keras_init_: part (PReLU) owns weight, for"),
+        (nn.PReLU(), "keras_init_: part (PReLU) owns weight, which"),
         (nn.LSTM(2, 2), "keras_init_: part (LSTM) owns bias_hh_l0,"),
-        (Noisy(), "keras_init_: part (Noisy) owns sigma, for"),
+        (Noisy(), "keras_init_: part (Noisy) owns sigma, which"),
         (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "keras_init_: part.parametrizations.weight"),
     ],
 )

@@ -69,7 +69,7 @@ def test_edges():
     assert float(rt.SparseGroupLasso().emptied_by(zero)) == 0
     g = torch.tensor([[3.0, 4.0]])
     assert float(rt.SparseGroupLasso(0.0, 1.0).emptied_by(g)) == pytest.approx(5 / 2**0.5)
-    with pytest.raises(TypeError, match="lam is 0, so that no lam empties a weight"):
+    with pytest.raises(TypeError, match="lam must be above 0 to empty a weight"):
         rt.SparseGroupLasso(0.1, 0.0).emptied_by(g)
 
 

@@ -250,7 +250,7 @@ def test_copies_and_equality():
         assert other.on(nn.Linear(3, 2))() > 0
     reg = rule.on(net := nn.Linear(3, 2))
     reg.attach(optimizer := optim.SGD(net.parameters(), lr=0.1))
-    with pytest.raises(ValueError, match="is attached to this SGD already"):
+    with pytest.raises(ValueError, match="is already attached to this SGD"):
         rule.on(net).attach(optimizer)
 
 

@@ -26,19 +26,27 @@ TRUE = torch.ones(2, 3) > 0
         (
             bind({"0.weight": TRUE.float()}),
             TypeError,
-            "mask of '0.weight' must be a tensor of bools, received torch",
+            "mask of '0.weight' must be a bool tensor, received torch",
         ),
-        (bind({"0.weight": TRUE.numpy()}), TypeError, "must be a tensor of bools, received ndarray; compare"),
-        (bind(TRUE.long()), TypeError, "masked: masks must be a tensor of bools, received torch.int64"),
+        (bind({"0.weight": TRUE.numpy()}), TypeError, "must be a bool tensor, received ndarray; compare"),
+        (bind(TRUE.long()), TypeError, "masked: masks must be a bool tensor, received torch.int64"),
         (
             bind({"0.weight": TRUE}, rt.L1(0.1, select="kernel|")),
             rt.SelectionError,
             "has an empty alternative: 'kernel",
         ),
         (bind({}), ValueError, "masked: masks is empty"),
-        (bind({"weight": TRUE}), rt.SelectionError, "matches none of the net's weights; there are: 0.weight"),
-        (bind({"0.weight": TRUE, "1.weight": TRUE}), ValueError, "select 'kernel' names no weight '1.weight'"),
-        (bind({"0.weight": TRUE, "0.bias": TRUE[0]}), ValueError, "select 'kernel' names no weight '0.bias'"),
+        (bind({"weight": TRUE}), rt.SelectionError, "matches none of the network's weights; there are: 0.weight"),
+        (
+            bind({"0.weight": TRUE, "1.weight": TRUE}),
+            ValueError,
+            "select 'kernel' matches, received '1.weight'",
+        ),
+        (
+            bind({"0.weight": TRUE, "0.bias": TRUE[0]}),
+            ValueError,
+            "select 'kernel' matches, received '0.bias'",
+        ),
         (
             bind({"0.weight": TRUE}, rt.Activity(rt.L1(0.1), select="all")),
             TypeError,
@@ -49,9 +57,9 @@ TRUE = torch.ones(2, 3) > 0
         (
             lambda: rt.masked(rt.masked(rt.L1(0.1), TRUE), TRUE),
             TypeError,
-            "already; give one mask .* & second",
+            "is masked already; combine the masks, first & second",
         ),
-        (lambda: rt.masked(rt.masked(rt.NonNeg(), TRUE), TRUE), TypeError, "has masks already"),
+        (lambda: rt.masked(rt.masked(rt.NonNeg(), TRUE), TRUE), TypeError, "is masked already"),
         (lambda: rt.masked(rt.L1(0.1), TRUE)(torch.ones(3, 2)), ValueError, r"mask of 'w' .* shape \(3, 2\), received"),
     ],
 )
@@ -65,9 +73,9 @@ def test_what_has_no_proximal_step_is_refused_when_it_is_attached():
     optimizer = optim.SGD(net.parameters(), lr=0.1)
     with pytest.raises(TypeError, match="Orthogonal has no proximal step"):
         rt.masked(rt.Orthogonal(0.1), {"weight": TRUE}).on(net).attach(optimizer, proximal=True)
-    with pytest.raises(ValueError, match="NuclearNorm has a proximal step for the rows and columns of a matrix alone"):
+    with pytest.raises(ValueError, match="NuclearNorm: the mask must be True on a submatrix"):
         rt.masked(rt.NuclearNorm(0.1), {"weight": torch.eye(2, 3) > 0}).on(net).attach(optimizer, proximal=True)
-    with pytest.raises(TypeError, match="one step size for a whole weight alone"):
+    with pytest.raises(TypeError, match="one step size for the entire weight"):
         rt.masked(rt.NuclearNorm(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
     rt.masked(rt.L1(0.1), {"weight": TRUE}).on(net).attach(optim.Adam(net.parameters()), proximal=True)
 
@@ -76,7 +84,7 @@ def test_largest_counts_weights_without_a_mask_too():
     net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 9))
     rule = rt.L1(0.1, select="kernel largest:1")
     assert rt.masked(rule, {"1.weight": torch.ones(9, 2) > 0}).on(net).names() == ["1.weight"]
-    with pytest.raises(ValueError, match="select 'kernel largest:1' names no weight '0.weight'"):
+    with pytest.raises(ValueError, match="select 'kernel largest:1' matches, received '0.weight'"):
         rt.masked(rule, {"0.weight": TRUE}).on(net)
 
 

@@ -33,7 +33,7 @@ def test_spatial_dropout_drops_whole_channels_and_scales_the_rest(kind: type[nn.
     assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     assert (out == 0).double().mean().item() == pytest.approx(0.25, abs=0.03)
     assert (kind(1.0)(torch.ones(SPATIAL[kind])) == 0).all()
-    with pytest.raises(ValueError, match=r"expected . dims \(batch, channels, …\), received \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"x must have . dims \(batch, channels, …\), received \(4, 3\)"):
         kind(0.5)(torch.ones(4, 3))
 
 

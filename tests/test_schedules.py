@@ -41,7 +41,7 @@ def test_values(schedule: Any, values: list[float]):
 def test_a_sequence_needs_ends():
     assert (S.warmup(3) | S.cosine(4)).steps == 7
     for wrong in (lambda: S.step(2) | S.warmup(3), lambda: (S.warmup(1) | S.step(2)) | S.warmup(3)):
-        with pytest.raises(ValueError, match=r"step\(2, 0.1\) has no end, so that warmup\(3\) would never begin"):
+        with pytest.raises(ValueError, match=r"step\(2, 0.1\) never ends, so warmup\(3\) would never start"):
             wrong()
     with pytest.raises(TypeError, match="unsupported operand"):
         S.warmup(3) | 0.5
@@ -125,7 +125,7 @@ def test_without_a_schedule_there_are_no_steps():
     handle = rt.L2(0.1).on(model).attach(optimizer)
     with pytest.raises(AttributeError, match="has no schedule"):
         _ = handle.steps
-    with pytest.raises(TypeError, match="schedule must be a function of the number of steps made, received 0.5"):
+    with pytest.raises(TypeError, match="schedule must be a function of the number of steps, received 0.5"):
         rt.L1(0.1).on(model).attach(optimizer, schedule=0.5)
     with pytest.raises(ValueError, match="after 0 steps: its factor must be a finite number of at least 0"):
         rt.L1(0.1).on(model).attach(optimizer, schedule=lambda step: -1.0)

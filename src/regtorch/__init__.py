@@ -12,75 +12,25 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 
 from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
-from regtorch.constraints import Box, Constraint, L1Ball, MaxNorm, MinMaxNorm, NonNeg, Simplex, SpectralMax, UnitNorm
+from regtorch.constraints import *
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
-from regtorch.outputs import ConfidencePenalty, GradientPenalty, JacobianPenalty, KLSparsity, RDrop
-from regtorch.penalties import (
-    EWC,
-    L1,
-    L1L2,
-    L2,
-    L2SP,
-    Custom,
-    ElasticNet,
-    FusedLasso,
-    GroupLasso,
-    Hoyer,
-    HoyerSquare,
-    NuclearNorm,
-    Orthogonal,
-    Penalty,
-    SoftOrthogonal,
-    SparseGroupLasso,
-    SpectralNorm,
-    TotalVariation,
-)
+from regtorch.outputs import *
+from regtorch.penalties import *
 from regtorch.select import SelectionError
 from regtorch.select.param_groups import param_groups
 from regtorch.steps.optimizers import register_optimizer
 
+__version__ = "0.1.0"
 __all__ = [
-    "EWC",
-    "L1",
-    "L1L2",
-    "L2",
-    "L2SP",
     "Activity",
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
-    "Box",
-    "ConfidencePenalty",
-    "Constraint",
-    "Custom",
-    "ElasticNet",
     "Finding",
-    "FusedLasso",
-    "GradientPenalty",
-    "GroupLasso",
-    "Hoyer",
-    "HoyerSquare",
-    "JacobianPenalty",
-    "KLSparsity",
-    "L1Ball",
-    "MaxNorm",
-    "MinMaxNorm",
-    "NonNeg",
-    "NuclearNorm",
-    "Orthogonal",
-    "Penalty",
-    "RDrop",
     "SelectionError",
-    "Simplex",
-    "SoftOrthogonal",
-    "SparseGroupLasso",
-    "SpectralMax",
-    "SpectralNorm",
-    "TotalVariation",
-    "UnitNorm",
     "constraints",
     "convert",
     "diagnose",
@@ -97,5 +47,12 @@ __all__ = [
     "select",
     "testing",
 ]
-
-__version__ = "0.1.0"
+__all__ += penalties.__all__
+__all__ += outputs.__all__
+__all__ += constraints.__all__
+# Base classes for rules of one's own stay in their packages.
+__all__.remove("Elementwise")
+__all__.remove("InputPenalty")
+__all__.remove("NormConstraint")
+__all__.remove("OutputPenalty")
+__all__.remove("OutputRule")

@@ -1,7 +1,7 @@
 """Checks of arguments, with messages of one form: `owner: argument must be <what>, received <value>; <hint>`.
 
-`owner` names the class or function; where it is empty the message begins with the argument. A value of another kind is
-an `ArgumentTypeError`, a number out of its range a ValueError.
+`owner` is the class or function; if empty, the message starts with the argument. `hint` is what to give instead. A
+value of the wrong type raises an `ArgumentTypeError`, a number out of range a ValueError.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
 
 
 class ArgumentTypeError(TypeError, ValueError):
-    """An argument of a kind that the function does not take; also a ValueError, for those who catch that alone."""
+    """An argument of the wrong type; also a ValueError, for callers that only catch that."""
 
 
 def number(
@@ -36,22 +36,7 @@ def number(
     above: bool = False,
     below: bool = False,
 ) -> float:
-    """A finite number, which a tensor of one may be.
-
-    Args:
-        owner: the class or function.
-        argument: its argument.
-        value: what it received.
-        hint: what to give instead.
-        low: the least.
-        high: the largest.
-        above: whether `low` itself is left out.
-        below: whether `high` itself is left out.
-
-    Raises:
-        ArgumentTypeError: `value` is not a real number.
-        ValueError: it is infinite, NaN or out of its range.
-    """
+    """A finite number or 0-dim tensor from `low` to `high`; `above` excludes `low`, `below` excludes `high`."""
     finite = "" if low is not None and high is not None else "finite "
     what = f"a {finite}number{span(low, high, above=above, below=below)}"
     given: object = value.item() if isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex() else value
@@ -59,44 +44,27 @@ def number(
         received = f"{shown(value)} of type {type(value).__name__}"
         raise ArgumentTypeError(_message(owner, argument, what, received, "give a plain number"))
     try:
-        found = float(given)
-    except OverflowError:  # an int of a hostile file
-        found = math.inf
-    fits = (low is None or (found > low if above else found >= low)) and (
-        high is None or (found < high if below else found <= high)
-    )
-    if not fits or not math.isfinite(found):
+        x = float(given)
+    except OverflowError:  # an int from a file
+        x = math.inf
+    fits = (low is None or (x > low if above else x >= low)) and (high is None or (x < high if below else x <= high))
+    if not fits or not math.isfinite(x):
         _refuse(owner, argument, what, value, hint)
-    return found
+    return x
 
 
 def nonnegative(owner: str, argument: str, value: object, hint: str = "0 switches it off") -> float:
-    """A strength, a bound or a rate: a finite number of at least 0.
-
-    Raises:
-        ArgumentTypeError: `value` is not a real number.
-        ValueError: it is negative, infinite or NaN.
-    """
+    """A strength, a bound or a rate: a finite number of at least 0."""
     return number(owner, argument, value, hint, low=0)
 
 
 def share(owner: str, argument: str, value: object, hint: str = "", *, zero: bool = False) -> float:
-    """A number above 0, or of at least 0 where `zero` is true, and below 1.
-
-    Raises:
-        ArgumentTypeError: `value` is not a real number.
-        ValueError: it is out of that range.
-    """
+    """A number above 0 and below 1; with `zero` also 0."""
     return number(owner, argument, value, hint, low=0, high=1, above=not zero, below=True)
 
 
 def integer(owner: str, argument: str, value: object, hint: str = "", *, low: int = 1, high: int | None = None) -> int:
-    """A whole number; neither True nor 1.0 is one.
-
-    Raises:
-        ArgumentTypeError: `value` is not a whole number.
-        ValueError: it is out of its range.
-    """
+    """A whole number; True and 1.0 are refused."""
     what = f"a whole number{span(low, high)}"
     if not _is_integer(value):
         raise ArgumentTypeError(_message(owner, argument, what, shown(value), hint))
@@ -106,11 +74,7 @@ def integer(owner: str, argument: str, value: object, hint: str = "", *, low: in
 
 
 def sizes(owner: str, argument: str, value: object, axes: Sequence[str]) -> tuple[int, ...]:
-    """Whole numbers of at least 1, one for each of the named axes.
-
-    Raises:
-        ArgumentTypeError: `value` is something else.
-    """
+    """Whole numbers of at least 1, one for each of `axes`."""
     given = tuple(value) if isinstance(value, Sequence) else ()
     if len(given) != len(axes) or not all(_is_integer(n) and n > 0 for n in given):
         what = f"({', '.join(axes)}), whole numbers of at least 1"
@@ -119,22 +83,14 @@ def sizes(owner: str, argument: str, value: object, axes: Sequence[str]) -> tupl
 
 
 def flag(owner: str, argument: str, value: object) -> bool:
-    """True or False.
-
-    Raises:
-        ArgumentTypeError: `value` is neither.
-    """
+    """True or False."""
     if not isinstance(value, bool):
         raise ArgumentTypeError(_message(owner, argument, "True or False", shown(value)))
     return value
 
 
 def one_of(owner: str, argument: str, value: Any, choices: Collection[Any], hint: str = "") -> Any:
-    """One of a few values; 1 is not True.
-
-    Raises:
-        ValueError: `value` is another one.
-    """
+    """One of `choices`; 1 is not True."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         *first, last = map(repr, choices)
         _refuse(owner, argument, " or ".join(part for part in (", ".join(first), last) if part), value, hint)
@@ -142,7 +98,7 @@ def one_of(owner: str, argument: str, value: Any, choices: Collection[Any], hint
 
 
 def span(low: float | None, high: float | None, *, above: bool = False, below: bool = False) -> str:
-    """A range in words, to follow "a number".
+    """A range in words that continues "a number".
 
     >>> span(0, 1), span(0, None, above=True)
     (' from 0 to 1', ' above 0')
@@ -156,10 +112,10 @@ def span(low: float | None, high: float | None, *, above: bool = False, below: b
 
 
 def shown(value: object) -> str:
-    """The value's repr, cut where it is long or deep."""
+    """The value's repr, shortened."""
     try:
         return _REPR.repr(value)
-    except (ValueError, RecursionError):  # an int of more digits than Python prints, or a repr without an end
+    except (ValueError, RecursionError):  # an int with too many digits to print, or a recursive repr
         return f"a {type(value).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""Numbers that a rule needs of a net and its data: the Fisher information, and the strength that empties weights."""
+"""Estimates from a network and its data: the Fisher information, and the strength that sets all weights to zero."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
     """The diagonal of the empirical Fisher information: the mean over samples of each gradient squared.
 
     Args:
-        model: the net, looked at in evaluation mode and left as it was.
+        model: the network; evaluated in eval mode and left unchanged.
         loss_fn: loss_fn(output, target), the negative log likelihood as a mean over samples.
         batches: pairs (input, target) whose first dim counts samples.
         select: which weights.
 
     Returns:
-        A tensor for each selected weight, by its name: what `rt.EWC` takes.
+        A tensor for each selected weight by name, as `rt.EWC` takes it.
 
     Raises:
-        TypeError: a weight is computed by a parametrization, or `batches` holds no pairs.
+        TypeError: a weight is computed by a parametrization, or `batches` holds something else than pairs.
         ValueError: `batches` is empty.
-        SelectionError: `select` is not understood or matches nothing.
+        SelectionError: `select` is invalid or matches nothing.
 
     Example:
         >>> import torch, regtorch as rt
@@ -63,21 +63,22 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
 
 
 def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penalty) -> float:
-    """The smallest strength at which every selected weight, once 0, stays 0: the upper end for a path of strengths.
+    """The smallest strength at which every selected weight stays at 0: the upper end of a regularization path.
 
-    One weight after the other is set to 0 while the others stay as they are, and the largest strength counts. It is
-    exact for nets that are linear in one selected weight, with the others (a bias, say) at their optimum, and a guide
-    elsewhere. Of `L1L2` it is l1, whatever l2 is; of `SparseGroupLasso` λ, with an l1 in the given ratio to it.
+    Each weight in turn is set to 0, with all others unchanged; the result is the largest strength found. It is exact
+    for networks that are linear in one selected weight with all others (such as a bias) at their optimum, and a guide
+    otherwise. For `L1L2` it is l1, whatever l2 is; for `SparseGroupLasso` λ, with l1 in the given ratio to it.
 
     Args:
-        model: the net, looked at in evaluation mode and left as it was.
+        model: the network; evaluated in eval mode and left unchanged.
         loss_fn: loss_fn(output, target), a mean over samples.
-        batches: pairs (input, target) whose first dim counts samples; what has a length, as a loader, is read once for
-            each weight, and anything else is kept.
+        batches: pairs (input, target) whose first dim counts samples. With a length, as a loader has, it is read once
+            per weight; otherwise it is kept in memory.
         rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
 
     Raises:
-        TypeError: the rule makes no zeros, a weight is computed by a parametrization, or `batches` holds no pairs.
+        TypeError: the rule makes no zeros, a weight is computed by a parametrization, or `batches` holds something
+            else than pairs.
         ValueError: `batches` is empty, or the gradient is not finite.
         SelectionError: the rule's `select` matches nothing.
 
@@ -103,8 +104,8 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
                 g = bound.units(weight, _mean_gradient(model, loss_fn, pairs, w))
                 if not bool(g.isfinite().all()):
                     raise ValueError(
-                        f"lam_max: the loss's gradient by {weight.name!r} is not finite where that weight is 0; look "
-                        "for infinite or NaN numbers in batches and weights"
+                        f"lam_max: the gradient of the loss must be finite at {weight.name} = 0; look for infinite or "
+                        "NaN values in batches and weights"
                     )
                 found = max(found, float(bound.rule_of(weight).emptied_by(g)))
             finally:
@@ -128,14 +129,14 @@ def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
     w = weight.read(model)
     if not isinstance(w, nn.Parameter):
         raise TypeError(
-            f"{owner}: the weight {weight.name!r} is computed by a parametrization, anew in each pass; leave it out "
-            f"by select, -name:{weight.name}, or remove the parametrization"
+            f"{owner}: the weight {weight.name!r} is computed by a parametrization in each pass; exclude it by "
+            f"-name:{weight.name} in select, or remove the parametrization"
         )
     return w
 
 
 def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], w: Tensor) -> Tensor:
-    """In at least float32; 0 of a weight that the loss does not depend on."""
+    """In at least float32; 0 if the loss does not depend on `w`."""
     total, samples = torch.zeros_like(wide(w)), 0
     for x, y in _pairs("lam_max", pairs):
         (g,) = torch.autograd.grad(loss_fn(model(x), y), w, allow_unused=True)
@@ -147,7 +148,7 @@ def _mean_gradient(model: nn.Module, loss_fn: Loss, pairs: Iterable[Any], w: Ten
 
 @contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode with gradients, and every module's own mode afterwards."""
+    """Eval mode with gradients; restores the mode of every module."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

@@ -1,4 +1,4 @@
-"""Keras's default initialisation for a net made of PyTorch's layers."""
+"""Keras's default initialisation for PyTorch layers."""
 
 import math
 
@@ -24,14 +24,14 @@ def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
     Numbers are drawn on the CPU, so that a seed gives the same weights on every device.
 
     Args:
-        net: The net; nothing of it changes when an error is raised.
-        seed: Seed of a generator of its own. None draws from PyTorch's global one.
+        net: the network; unchanged if an error is raised.
+        seed: seeds a separate generator; None draws from PyTorch's global one.
 
     Returns:
-        The same net.
+        The same network.
 
     Raises:
-        TypeError: A module owns parameters for which no default is known here.
+        TypeError: a module owns parameters without a known Keras default.
 
     Example:
         >>> net = keras_init_(nn.Linear(4, 2), seed=0)
@@ -41,7 +41,7 @@ def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
     for name, module in net.named_modules():
         _refuse_unknown(name, module)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    drawn: set[int] = set()  # a tied weight is drawn once, by the first module that owns it
+    drawn: set[int] = set()  # a tied weight is drawn once
     for module in net.modules():
         weight = module.weight if isinstance(module, _KNOWN) else None
         if isinstance(weight, Tensor) and id(weight) not in drawn:
@@ -54,7 +54,7 @@ def keras_init_(net: nn.Module, seed: int | None = None) -> nn.Module:
         if isinstance(module, _KNOWN) and isinstance(bias, Tensor):
             bias.zero_()
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-            module.weight[module.padding_idx].zero_()  # torch's rule for the padding row; Keras has none
+            module.weight[module.padding_idx].zero_()  # as torch does; Keras has no padding row
         if isinstance(module, _NormBase):
             module.reset_running_stats()
     return net
@@ -65,16 +65,15 @@ def _refuse_unknown(name: str, module: nn.Module) -> None:
     unknown = sorted(names - {"weight", "bias"} if isinstance(module, _KNOWN) else names)
     if unknown:
         raise TypeError(
-            f"keras_init_: {name or 'the net itself'} ({type(module).__name__}) owns {', '.join(unknown)}, for which "
-            "no Keras default is known here; initialise it yourself and call keras_init_ on the modules around it."
+            f"keras_init_: {name or 'the network'} ({type(module).__name__}) owns {', '.join(unknown)}, which has no "
+            "known Keras default; initialise it yourself and call keras_init_ on the modules around it"
         )
 
 
 def _limit(module: nn.Module, weight: Tensor) -> float:
     if isinstance(module, _EMBEDDINGS):
         return 0.05
-    # Keras counts a fan per kernel position; the glorot limit only needs the two fans' sum, so their order,
-    # which a transposed convolution swaps, does not matter.
+    # The limit only needs the sum of the fans, so a transposed convolution, which swaps them, needs no special case.
     positions = math.prod(weight.shape[2:])
     return math.sqrt(6.0 / ((weight.shape[0] + weight.shape[1]) * positions))
 

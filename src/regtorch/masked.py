@@ -1,4 +1,4 @@
-"""Rules on a part of each weight, told by a mask."""
+"""Rules on the masked part of each weight."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from torch import Tensor
 from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.penalties.part import Around
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
     from regtorch.bound.base import Bound
 
 __all__ = ["Masked", "MaskedConstraint", "MaskedPenalty", "masked"]
@@ -28,23 +27,22 @@ def masked(rule: Penalty, masks: Masks) -> MaskedPenalty: ...
 @overload
 def masked(rule: Constraint, masks: Masks) -> MaskedConstraint: ...
 def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedConstraint:
-    """The rule on a part of each weight: where a mask is True. The other numbers are left alone, to the bit.
+    """The rule on the part of each weight where a mask is True. All other elements stay unchanged to the bit.
 
-    The rule sees the weight as if the other numbers were not there: 0 stands in their place (w₀ in that of `L2SP` and
-    `EWC`). A unit's norm is that of its masked numbers, and `GroupLasso` keeps the √fan_in of whole units;
-    `TotalVariation` compares neighbours that are both masked. Value, gradient, proximal step, projection and violation
-    are those of the part. `NuclearNorm` (its proximal step) and `SpectralMax` need a mask that is True for some rows
-    times some columns.
+    Value, gradient, proximal step, projection and violation are those of the part; the rule sees 0 in place of all
+    other elements (w₀ for `L2SP` and `EWC`). A unit's norm is that of its masked elements, but `GroupLasso` keeps the
+    √fan_in of the full unit. `TotalVariation` compares neighbours that are both masked. `SpectralMax` and the proximal
+    step of `NuclearNorm` need a mask that selects a submatrix, some rows times some columns.
 
     Args:
         rule: any penalty or constraint of weights.
-        masks: a bool tensor for each weight, by the model's names and in the shapes of the weights, which then are the
-            ones that it acts on, among those that the rule's `select` names; or one for all that `select` names, and
-            for the rule as a function. Masks of biases need `select="all"` in the rule. They are copied at binding.
+        masks: a bool tensor for each weight, by the model's names and with the weights' shapes; the rule then acts on
+            these weights, as far as its `select` matches them (for biases it must be "all"). Or one tensor for all
+            weights that `select` matches, and for calling the rule on a tensor. Masks are copied at binding.
 
     Raises:
-        TypeError: `rule` is neither a penalty nor a constraint, or has masks already; a mask is not a tensor of bools.
-        ValueError: `masks` is empty; at binding: a mask has another shape than its weight, or `select` names no weight
+        TypeError: `rule` is neither a penalty nor a constraint, or is masked already; a mask is not a bool tensor.
+        ValueError: `masks` is empty; at binding: a mask differs from its weight in shape, or `select` matches no weight
             of its name.
 
     Example:
@@ -58,7 +56,7 @@ def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedCo
         tensor([ 0., -1.])
     """
     if isinstance(rule, Masked):
-        raise TypeError(f"masked: {rule!r} has masks already; give one mask for each weight, first & second")
+        raise TypeError(f"masked: {rule!r} is masked already; combine the masks, first & second")
     if isinstance(rule, Penalty):
         return MaskedPenalty(rule, masks)
     if isinstance(rule, Constraint):
@@ -67,21 +65,18 @@ def masked(rule: Penalty | Constraint, masks: Masks) -> MaskedPenalty | MaskedCo
 
 
 class Masked:
-    """What masked penalties and constraints share: the masks, by the names of weights."""
+    """The base class of masked penalties and constraints."""
 
     rule: Any
     masks: Masks
 
     def __repr__(self) -> str:
-        of = ", ".join(self.masks) if isinstance(self.masks, Mapping) else f"a mask of shape {tuple(self.masks.shape)}"
-        return f"masked({self.rule!r}, <{of}>)"
+        masks = self.masks
+        shown = ", ".join(masks) if isinstance(masks, Mapping) else f"a mask of shape {tuple(masks.shape)}"
+        return f"masked({self.rule!r}, <{shown}>)"
 
     def mask_of(self, names: Sequence[str], shape: torch.Size) -> Bool[Tensor, "*shape"]:
-        """A copy of the mask of one weight, given under any of its names.
-
-        Raises:
-            ValueError: there is none, there are several, or it has another shape.
-        """
+        """A copy of the mask of one weight, given under any of its names."""
         given = [self.masks[n] for n in names if n in self.masks] if isinstance(self.masks, Mapping) else [self.masks]
         if len(given) != 1:
             raise ValueError(f"masked: masks must hold one for the weight {' = '.join(names)}, received {len(given)}")
@@ -94,70 +89,63 @@ class Masked:
         return mask.detach().clone()
 
     def _check(self, masks: object, select: str) -> str:
-        """The selection that names what there are masks for."""
+        """`select` restricted to the weights with a mask, after checking the masks."""
         by_name = masks if isinstance(masks, Mapping) else {"": masks}
         if not by_name:
             raise ValueError("masked: masks is empty; give a bool tensor for each weight, by the model's names")
         for name, mask in by_name.items():
             if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
                 what = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-                of = f"the mask of {name!r}" if name else "masks"
-                raise TypeError(f"masked: {of} must be a tensor of bools, received {what}; compare, as in mask > 0")
-        if not isinstance(masks, Mapping) or not all(one.split() for one in select.split("|")):
-            return select  # which is refused at binding, where an alternative is empty
-        return "|".join(f"{one.strip()} name:{glob.escape(name)}" for one in select.split("|") for name in masks)
+                argument = f"the mask of {name!r}" if name else "masks"
+                raise TypeError(f"masked: {argument} must be a bool tensor, received {what}; compare, as in mask > 0")
+        alternatives = select.split("|")
+        if not isinstance(masks, Mapping) or not all(part.split() for part in alternatives):
+            return select  # an empty alternative is refused at binding
+        return "|".join(f"{part.strip()} name:{glob.escape(name)}" for part in alternatives for name in masks)
 
     def check_names(self, bound: Bound) -> None:
-        """Refuse masks that would act on nothing, perhaps by a slip."""
+        """Refuse masks that act on no weight, such as misspelled names."""
+        if not isinstance(self.masks, Mapping):
+            return
         weights = (*bound.selection.chosen, *bound.selection.dormant)
         known = {name for weight in weights for name in weight.names}
-        if isinstance(self.masks, Mapping):  # `largest` counts among all weights, not among those with a mask
-            known &= bound.named_by(self.rule.select)
-        idle = [name for name in self.masks if name not in known] if isinstance(self.masks, Mapping) else []
-        idle = [name for name in idle if f"-name:{name}" not in bound.rule.select]  # left out on purpose
+        known &= bound.named_by(self.rule.select)  # `largest` counts all weights, not only those with a mask
+        idle = [n for n in self.masks if n not in known and f"-name:{n}" not in bound.rule.select]
         if idle:
             raise ValueError(
-                f"masked: select {self.rule.select!r} names no weight {idle[0]!r}, for which there is a mask; it names "
-                f"{', '.join(sorted(known))} of those with one"
+                f"masked: masks must name weights that select {self.rule.select!r} matches, received {idle[0]!r}; "
+                f"of the names in masks it matches {', '.join(sorted(known))}"
             )
 
     def _own(self, w: Tensor) -> Tensor:
-        """The one mask, for the rule as a function."""
+        """The mask for calling the rule on a tensor."""
         if isinstance(self.masks, Mapping):
-            raise TypeError("masked: bind it with .on(model), or give one mask instead of a dict to use it on a tensor")
+            raise TypeError("masked: bind it with .on(model), or give a single mask to call it on a tensor")
         return self.mask_of(["w"], w.shape)
 
 
 class MaskedPenalty(Masked, Around):
-    """A penalty of a part of each weight; made by `masked`."""
+    """A penalty on the masked part of each weight, created by `masked`."""
 
     def __init__(self, rule: Penalty, masks: Masks) -> None:
         super().__init__(rule)
         self._set(masks=masks, select=self._check(masks, rule.select))
 
     def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:
-        """The penalty of the part of one weight, whose mask is the only one."""
         return self.rule.for_weight(name, w).within(self._own(w))
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The value of the part."""
         return self.rule.within(self._own(w))(w)
 
     def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The gradient of the part, 0 elsewhere."""
         return self.rule.within(self._own(w)).grad(w)
 
     def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The proximal step of the part.
-
-        Raises:
-            TypeError: the rule has none.
-        """
         return (self.rule.within(self._own(w)) if self.rule.has_prox else self.rule).prox(w, step)
 
 
 class MaskedConstraint(Masked, Constraint):
-    """A constraint on a part of each weight; made by `masked`."""
+    """A constraint on the masked part of each weight, created by `masked`."""
 
     rule: Constraint
 
@@ -166,17 +154,13 @@ class MaskedConstraint(Masked, Constraint):
 
     @property
     def by_unit(self) -> bool:
-        """As of the rule inside."""
         return self.rule.by_unit
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The part brought into the set."""
         return self.rule.within(self._own(w))(w)
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`."""
         return self.rule.within(self._own(w)).project_(w)
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The largest distance of the part of a unit from the set."""
         return self.rule.within(self._own(w)).violation(w)

@@ -1,19 +1,15 @@
-"""Keras's noise layers that torch lacks, and its dropouts under Keras's names. All act in training mode only.
+"""Keras's noise layers that torch lacks, and dropouts under their Keras names. All act in training mode only.
 
-Inputs have channels first, as everywhere in torch.
+Inputs are channels first, as everywhere in torch.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.checks import nonnegative, number, share
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = [
     "AlphaDropout",
@@ -26,11 +22,11 @@ __all__ = [
 
 
 def _rate(layer: nn.Module, rate: float) -> float:
-    return number(type(layer).__name__, "rate", rate, "give the share to drop", low=0, high=1)
+    return number(type(layer).__name__, "rate", rate, "give the fraction to drop", low=0, high=1)
 
 
 class _SpatialDropout(nn.Module):
-    """Drops whole channels: one draw for each sample and channel, the rest scaled by 1 / (1 - rate)."""
+    """Drops entire channels, one draw per sample and channel; scales the rest by 1 / (1 - rate)."""
 
     ndim: int
 
@@ -39,14 +35,10 @@ class _SpatialDropout(nn.Module):
         self.rate = _rate(self, rate)
 
     def forward(self, x: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
-        """Drop channels of `x`.
-
-        Raises:
-            ValueError: `x` has another number of dims (torch would drop something else without a word).
-        """
+        """Drop channels of `x`; a ValueError for another number of dims, where torch silently drops something else."""
         if x.ndim != self.ndim:
             raise ValueError(
-                f"{type(self).__name__}: expected {self.ndim} dims (batch, channels, …), received {tuple(x.shape)}"
+                f"{type(self).__name__}: x must have {self.ndim} dims (batch, channels, …), received {tuple(x.shape)}"
             )
         return torch.feature_dropout(x, self.rate, self.training)
 
@@ -58,7 +50,7 @@ class SpatialDropout1D(_SpatialDropout):
     """Keras's `SpatialDropout1D` on (batch, channels, steps).
 
     Args:
-        rate: the share of channels to drop.
+        rate: the fraction of channels to drop.
 
     Example:
         >>> import torch
@@ -73,7 +65,7 @@ class SpatialDropout2D(_SpatialDropout):
     """Keras's `SpatialDropout2D` on (batch, channels, height, width).
 
     Args:
-        rate: the share of channels to drop.
+        rate: the fraction of channels to drop.
 
     Example:
         >>> import torch
@@ -88,7 +80,7 @@ class SpatialDropout3D(_SpatialDropout):
     """Keras's `SpatialDropout3D` on (batch, channels, depth, height, width).
 
     Args:
-        rate: the share of channels to drop.
+        rate: the fraction of channels to drop.
 
     Example:
         >>> import torch
@@ -103,7 +95,7 @@ class GaussianDropout(nn.Module):
     """x · N(1, rate / (1 - rate)): noise with the variance of dropout (Srivastava et al. 2014, §10).
 
     Args:
-        rate: as of dropout, below 1 (at 1 the variance is infinite: Keras 2 then does nothing, Keras 3 divides by 0).
+        rate: as in dropout, below 1 (at 1 the variance is infinite: Keras 2 then does nothing, Keras 3 divides by 0).
 
     Raises:
         ValueError: `rate` is not in [0, 1).
@@ -132,7 +124,7 @@ class GaussianNoise(nn.Module):
     """x + N(0, stddev²).
 
     Args:
-        stddev: the noise's standard deviation (Keras 3 refuses more than 1; Keras 2 and this do not).
+        stddev: the standard deviation (Keras 3 refuses more than 1; Keras 2 and this class do not).
 
     Raises:
         ValueError: `stddev` is negative, infinite or NaN.
@@ -156,10 +148,10 @@ class GaussianNoise(nn.Module):
 
 
 class AlphaDropout(nn.AlphaDropout):
-    """Keras's `AlphaDropout`, which keeps mean and variance of selu's outputs; torch's has the same formula.
+    """Keras's `AlphaDropout`, which keeps the mean and variance of selu's outputs; the same formula as torch's.
 
     Args:
-        rate: the share of elements to set to selu's negative limit.
+        rate: the fraction of elements to set to selu's negative limit.
 
     Example:
         >>> import torch

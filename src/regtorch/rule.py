@@ -1,4 +1,4 @@
-"""What rules share: a frozen description of a formula, its strengths, and the weights it is meant for."""
+"""Base classes of all rules: frozen descriptions of a formula, its strengths and the weights it applies to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _STRENGTHS = ("lam", "l1", "l2")
 
 
 def _make(cls: type) -> None:
-    """Make a class the dataclass that its annotations describe, and its bases, unless it has an `__init__` of its own.
+    """Turn a class and its bases into dataclasses, except those with an `__init__`, which every dataclass has.
 
-    Not in `__init_subclass__`: there a decorator's fields are not read yet.
+    Not in `__init_subclass__`, which runs before a `@dataclass` decorator.
     """
     for kind in reversed(cls.__mro__):
-        if issubclass(kind, Formula) and "__init__" not in vars(kind):  # a dataclass has one
+        if issubclass(kind, Formula) and "__init__" not in vars(kind):
             dataclass(frozen=True, repr=False, eq=False)(kind)
 
 
 class _Signature:
-    """Makes the class before `inspect.signature` looks at its `__init__`."""
+    """Makes the dataclass before `inspect.signature` reads its `__init__`."""
 
     def __get__(self, rule: object, cls: type) -> None:
         _make(cls)
@@ -40,18 +40,17 @@ class _Signature:
 class Formula(ABC):
     """A formula with its strength.
 
-    A subclass is a frozen dataclass, with or without the decorator, or a class with an `__init__` of its own.
+    A subclass is a frozen dataclass, with or without the decorator, or defines its own `__init__`.
     """
 
     __signature__ = _Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """The class is made when it is first used."""
         _make(cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027
-        """Check what was given: here nothing, a subclass goes on with its own."""
+        """Check the fields; a subclass calls `super().__post_init__()` first."""
 
     @property
     def name(self) -> str:
@@ -60,9 +59,9 @@ class Formula(ABC):
 
     def selecting(self, select: str) -> Self:
         """The same rule on other weights."""
-        made = copy(self)
-        made._set(select=select)
-        return made
+        rule = copy(self)
+        rule._set(select=select)
+        return rule
 
     def __repr__(self) -> str:
         by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]
@@ -78,18 +77,18 @@ class Formula(ABC):
         return hash((type(self), *self._identity()))
 
     def _identity(self) -> tuple[object, ...]:
-        """What makes it equal to another of its class: everything it holds, tensors and what has no hash as objects."""
+        """All attributes, for equality and hashing; tensors and unhashable values by identity."""
         return tuple((key, value if _hashable(value) else id(value)) for key, value in sorted(vars(self).items()))
 
     def _set(self, **values: object) -> None:
-        """Write checked values back while the dataclass is being made."""
+        """Set attributes of the frozen instance."""
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Rule(Formula):
-    """A formula, and where it applies.
+    """A formula and the weights it applies to.
 
     Args:
         select: which weights of a module, in the language of `regtorch.select`.
@@ -97,7 +96,7 @@ class Rule(Formula):
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
 
-    if not TYPE_CHECKING:  # where any attribute would be known
+    if not TYPE_CHECKING:  # type checkers would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
             bound = "; bind it first, as in rule.on(model)" if name in _OF_BOUND else ""
@@ -112,7 +111,7 @@ class Rule(Formula):
 
 
 class Strengths(Formula):
-    """A formula that its fields `lam`, `l1` and `l2`, where it has them, multiply."""
+    """A formula multiplied by its fields `lam`, `l1` and `l2`, as far as it has them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,12 +119,12 @@ class Strengths(Formula):
 
     @property
     def strengths(self) -> dict[str, float]:
-        """The numbers that multiply it, by the names of their fields: `lam`, `l1`, `l2`."""
+        """The factors of the formula by field name: `lam`, `l1`, `l2`."""
         return {key: getattr(self, key) for key in _STRENGTHS if hasattr(self, key)}
 
     @property
     def active(self) -> bool:
-        """Whether any strength is above 0; an inactive penalty is exactly a no-op. True where it has no strengths."""
+        """Whether any strength is above 0, or there are none; an inactive penalty is exactly a no-op."""
         return any(self.strengths.values()) or not self.strengths
 
     def scaled(self, factor: float) -> Self:
@@ -135,7 +134,7 @@ class Strengths(Formula):
             TypeError: it has no strengths.
         """
         if not self.strengths:
-            raise TypeError(f"{self.name} has no strength that could be scaled; give it a field lam")
+            raise TypeError(f"{self.name} has no strength to scale; give it a field lam")
         scaled = copy(self)
         scaled._set(**{key: factor * value for key, value in self.strengths.items()})
         return scaled
@@ -147,7 +146,7 @@ def _given(rule: Formula, f: Field[Any]) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A short text: of a tensor its shape, of a function its name."""
+    """A short repr: a tensor's shape, a mapping's size, a function's name."""
     if isinstance(value, Tensor):
         return f"<tensor of shape {tuple(value.shape)}>"
     if isinstance(value, Mapping):
@@ -166,11 +165,7 @@ def _hashable(value: object) -> bool:
 
 
 def check_real(owner: str, w: Tensor) -> None:
-    """Refuse what no rule is defined for.
-
-    Raises:
-        TypeError: `w` is no tensor of real floating-point numbers.
-    """
+    """Raise a TypeError unless `w` is a real floating-point tensor."""
     if not isinstance(w, Tensor):
         raise TypeError(f"{owner}: w must be a tensor, received {type(w).__name__}")
     if not w.is_floating_point():
@@ -178,5 +173,5 @@ def check_real(owner: str, w: Tensor) -> None:
 
 
 def wide(w: Tensor) -> Tensor:
-    """`w` in at least float32, in which every sum accumulates (half precision overflows at 65,504)."""
+    """`w` in at least float32, the dtype of all sums (half precision overflows at 65,504)."""
     return w.to(torch.promote_types(w.dtype, torch.float32))

@@ -1,8 +1,7 @@
-"""Factors for a strength that moves: functions of the number of steps made before, which is 0 at the first.
+"""Schedules: factors for a strength as a function of the number of previous steps, which starts at 0.
 
-They follow each other by `|`: `warmup(1000) | cosine(9000)` is the first for its steps, then the second from its own
-beginning. Any other function of that number will do as well, alone:
-`reg.attach(optimizer, schedule=lambda step: 0.5 ** (step // 1000))`.
+`|` chains them: `warmup(1000) | cosine(9000)` is the first for 1000 steps, then the second from its start. Any other
+function of that number works, too: `reg.attach(optimizer, schedule=lambda step: 0.5 ** (step // 1000))`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ __all__ = ["Schedule", "cosine", "factor_at", "linear", "step", "warmup"]
 
 @dataclass(frozen=True, repr=False)
 class Schedule(ABC):
-    """A factor for each step; `a | b` is `a` for `a.steps` steps, and `b` from then on."""
+    """A factor for each step; `a | b` is `a` for `a.steps` steps and `b` from then on."""
 
     @abstractmethod
     def __call__(self, made: int) -> float:
-        """The factor of the step before which so many were made."""
+        """The factor of the step after `made` previous steps."""
 
     @property
     def _length(self) -> int | None:
-        """After how many steps another may follow; None where it never ends."""
+        """The number of steps until the next schedule; None if it never ends."""
         return getattr(self, "steps", None)
 
     def __repr__(self) -> str:
@@ -40,7 +39,7 @@ class Schedule(ABC):
         parts = (*_parts(self), *_parts(then))
         for part in parts[:-1]:
             if part._length is None:
-                raise ValueError(f"{part!r} has no end, so that {parts[-1]!r} would never begin; put it last")
+                raise ValueError(f"{part!r} never ends, so {parts[-1]!r} would never start; put {part!r} last")
         return _Chain(parts)
 
 
@@ -61,14 +60,13 @@ class _Chain(Schedule):
 
     @property
     def steps(self) -> int | None:
-        """Of all parts."""
         lengths = [part._length for part in self.parts]
         return None if lengths[-1] is None else sum(length or 0 for length in lengths)
 
 
 @dataclass(frozen=True, repr=False)
 class linear(Schedule):
-    """From `start` to `end` on a line in `steps` steps, then `end`.
+    """Linear from `start` to `end` in `steps` steps, then `end`.
 
     Args:
         start: the factor of the first step.
@@ -99,7 +97,7 @@ class linear(Schedule):
 
 @dataclass(frozen=True, repr=False)
 class warmup(Schedule):
-    """From 0 to 1 on a line in `steps` steps, then 1.
+    """Linear from 0 to 1 in `steps` steps, then 1.
 
     Args:
         steps: how many, at least 1.
@@ -158,11 +156,11 @@ class cosine(Schedule):
 
 @dataclass(frozen=True, repr=False)
 class step(Schedule):
-    """1, and `gamma` times that after each `every` steps; it has no end, so that nothing can follow it.
+    """1, multiplied by `gamma` after each `every` steps; never ends, so nothing can follow it.
 
     Args:
-        every: after how many steps, at least 1.
-        gamma: what is multiplied by.
+        every: the number of steps between changes, at least 1.
+        gamma: the multiplier.
 
     Raises:
         TypeError: an argument is not a number, or `every` is not a whole one.
@@ -185,27 +183,14 @@ class step(Schedule):
         try:
             return self.gamma ** (made // self.every)
         except OverflowError:
-            return math.inf  # which is refused where it is used
+            return math.inf  # factor_at() refuses it
 
 
 def factor_at(schedule: Callable[[int], float], made: int) -> float:
-    """What a schedule gives for a step, checked.
-
-    Args:
-        schedule: a function of the number of steps made before.
-        made: that number.
-
-    Raises:
-        TypeError: it gives no number.
-        ValueError: a negative, infinite or NaN one.
-    """
-    return nonnegative(
-        f"schedule {_shown(schedule)} after {made} steps", "its factor", schedule(made), "0 switches the rule off"
-    )
-
-
-def _shown(schedule: object) -> str:
-    return repr(schedule) if isinstance(schedule, Schedule) else getattr(schedule, "__qualname__", repr(schedule))
+    """The factor of a schedule after `made` steps, checked to be finite and at least 0."""
+    shown = repr(schedule) if isinstance(schedule, Schedule) else getattr(schedule, "__qualname__", repr(schedule))
+    owner = f"schedule {shown} after {made} steps"
+    return nonnegative(owner, "its factor", schedule(made), "0 switches the rule off")
 
 
 def _parts(schedule: Schedule) -> tuple[Schedule, ...]:

@@ -82,7 +82,7 @@ def test_how_far_weights_lie_outside():
     bound = rt.MaxNorm(1.0).on(model)
     assert bound.violation() == 4
     assert not bound.violation().requires_grad
-    assert bound.receipt().startswith("MaxNorm(max_value=1.0): 2 weights, 6 parameters, outside by at most 4\n")
+    assert bound.receipt().startswith("MaxNorm(max_value=1.0): 2 weights, 6 parameters, outside the set by at most 4\n")
     assert "    0.weight  2×2  4  4  unit dim 0\n    1.weight  1×2  2  0  unit dim 0\n" in bound.receipt()
 
 

@@ -49,7 +49,7 @@ def test_tensors_are_read_again():
     assert "4.weight  7×4" in reg.receipt()
     assert reg.by_weight()["4.weight"] == model[4].weight.square().sum()
     model[4] = nn.Tanh()
-    with pytest.raises(LookupError, match="no weight '4.weight' any more; bind the rule to it again"):
+    with pytest.raises(LookupError, match="no longer has a weight '4.weight'; bind the rule again"):
         reg()
 
 

@@ -50,7 +50,7 @@ def test_outside_it_would_be_a_constant_and_raises(rule: rt.Penalty):
         return F.cross_entropy(functional_call(model, p, (x,)), y) + reg()
 
     for transform in (grad(loss), lambda p: vjp(loss, p), lambda p: jvp(loss, (p,), (p,))):
-        with pytest.raises(RuntimeError, match=r"under torch\.func\.grad the module's own weights are constants"):
+        with pytest.raises(RuntimeError, match=r"under torch\.func\.grad the module's own weights.* are constants"):
             transform(params)
     with pytest.raises(RuntimeError, match="rt.select.weights"):
         vmap(grad(lambda p, one: functional_call(model, p, (one,)).sum() + reg()), in_dims=(None, 0))(params, x)

@@ -37,16 +37,22 @@ def _writes(self: Any, w: Tensor) -> Tensor:
 
 
 WRONG: dict[str, tuple[rt.Penalty, str]] = {
-    "vector": (Vector(), r"gives a tensor of shape \(1,\) where a penalty is one number; sum it"),
-    "nan": (wrong(__call__=lambda self, w: self.lam * (w - w).sum() / 0 * 0), "gives nan"),
-    "no graph": (wrong(__call__=lambda self, w: torch.tensor(self.lam)), "gives a number without a graph"),
-    "number": (wrong(__call__=lambda self, w: 1.0), "gives 1.0 where a penalty is one number"),
-    "writes": (wrong(__call__=_writes), "writes into the weight"),
-    "random": (wrong(__call__=lambda self, w: self.lam * torch.rand(()) * w.sum()), "gives another number when"),
-    "grad": (wrong(grad=lambda self, w: self.lam * w), "has grad .* where autograd says"),
-    "shape of grad": (wrong(grad=lambda self, w: (2 * self.lam * w).sum()), "another shape or dtype than its weight"),
-    "add_grad_": (wrong(add_grad_=lambda self, w, into, factor: into.add_(w)), "adds another gradient by add_grad_"),
-    "prox": (wrong(prox=lambda self, w, step: w), "has a prox of .* whose cost .* is above"),
+    "vector": (Vector(), r"returns a tensor of shape \(1,\), expected a 0-dim tensor; sum it"),
+    "nan": (wrong(__call__=lambda self, w: self.lam * (w - w).sum() / 0 * 0), "returns nan"),
+    "no graph": (wrong(__call__=lambda self, w: torch.tensor(self.lam)), "returns a value without a graph"),
+    "number": (wrong(__call__=lambda self, w: 1.0), "returns 1.0, expected a 0-dim tensor"),
+    "writes": (wrong(__call__=_writes), "writes to the weight"),
+    "random": (wrong(__call__=lambda self, w: self.lam * torch.rand(()) * w.sum()), "returns another value when"),
+    "grad": (wrong(grad=lambda self, w: self.lam * w), "has grad .*, by autograd"),
+    "shape of grad": (
+        wrong(grad=lambda self, w: (2 * self.lam * w).sum()),
+        "differs from its weight in shape",
+    ),
+    "add_grad_": (
+        wrong(add_grad_=lambda self, w, into, factor: into.add_(w)),
+        "add_grad_ that disagrees",
+    ),
+    "prox": (wrong(prox=lambda self, w, step: w), "has a prox of .* with cost .*, but .* has cost"),
     "strength": (wrong(__call__=lambda self, w: (self.lam + 0.1) * rt.L2(1.0)(w)), "not 0 at strength 0"),
     "square": (wrong(__call__=lambda self, w: self.lam**2 * rt.L2(1.0)(w)), "not twice as large"),
 }

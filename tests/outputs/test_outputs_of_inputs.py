@@ -186,15 +186,15 @@ def test_autocast():
 
 def test_what_does_not_fit_is_refused():
     net, x = a_net(3, 2), drawn(8, 4, 3)
-    with pytest.raises(ValueError, match=r"GradientPenalty: expected one number a sample, received outputs of shape"):
+    with pytest.raises(ValueError, match=r"GradientPenalty: outputs must be one number per sample, received shape"):
         rt.GradientPenalty()(net, x)
-    with pytest.raises(ValueError, match=r"the outputs have no gradient by x; call x.requires_grad_\(\) before"):
+    with pytest.raises(ValueError, match=r"outputs must have a gradient by x; call x.requires_grad_\(\) before"):
         rt.JacobianPenalty().of(net(x), x)
-    with pytest.raises(ValueError, match=r"the outputs do not come from x; give the very tensor"):
+    with pytest.raises(ValueError, match=r"outputs must be computed from x; give the tensor"):
         rt.JacobianPenalty().of(net(x), x.clone().requires_grad_())
-    with pytest.raises(ValueError, match=r"expected an output for each of 4 samples, received 3"):
+    with pytest.raises(ValueError, match=r"outputs must have one row per sample of 4, received 3"):
         rt.JacobianPenalty()(lambda x: x[:3], x)
-    with pytest.raises(TypeError, match=r"JacobianPenalty: x must be a tensor of real .*, received torch.int64"):
+    with pytest.raises(TypeError, match=r"JacobianPenalty: x must be a real .*, received torch.int64"):
         rt.JacobianPenalty()(net, torch.zeros(2, 3, dtype=torch.int64))
     for projections, error in ((0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)):
         with pytest.raises(error, match="JacobianPenalty: projections must be"):

@@ -129,7 +129,7 @@ def test_blocks_that_are_no_count_are_refused(blocks: object):
 def test_units_that_make_no_whole_blocks_are_refused(shape: tuple[int, ...], dim: int | None):
     rule = rt.GroupLasso(0.1, dim=dim, blocks=2)
     for use in (rule, rule.grad, lambda w: rule.prox(w, 0.1), rule.emptied_by, rule.scaled(0.0)):
-        with pytest.raises(ValueError, match="GroupLasso: blocks must divide the units of a weight, which lie in"):
+        with pytest.raises(ValueError, match="GroupLasso: blocks must divide the weight's units, which must be in"):
             use(torch.ones(shape))
 
 

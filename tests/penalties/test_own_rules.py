@@ -122,7 +122,7 @@ def test_strengths_are_found_checked_and_scaled():
     assert not Bare(0.0).active
     assert WithoutStrength().active
     assert WithoutStrength().strengths == {}
-    with pytest.raises(TypeError, match="WithoutStrength has no strength that could be scaled"):
+    with pytest.raises(TypeError, match="WithoutStrength has no strength to scale"):
         WithoutStrength().scaled(2)
     for wrong in (-1.0, float("nan"), "1", True):
         with pytest.raises((TypeError, ValueError), match="Bare: lam must be a finite number of at least 0"):
@@ -167,7 +167,7 @@ def test_a_rule_may_ask_for_its_weight_at_binding():
 
 def test_a_penalty_that_gives_no_number_is_refused_when_it_is_read():
     model, *_ = dense()
-    with pytest.raises(TypeError, match=r"of the weight '0.weight' it gives a tensor of shape \(5, 6\); sum it"):
+    with pytest.raises(TypeError, match=r"received a tensor of shape \(5, 6\) for the weight '0.weight'; sum it"):
         Vector().on(model)()
     with pytest.raises(TypeError, match="it gives 1.0; sum it"):
         rt.Custom(lambda w: 1.0).on(model)()
@@ -196,7 +196,7 @@ def test_the_signature_is_known_before_the_first_instance():
 
 
 def test_a_penalty_that_writes_in_place_is_named():
-    with pytest.raises(AssertionError, match=r"writes into the weight\n    w = tensor"):
+    with pytest.raises(AssertionError, match=r"writes to the weight\n    w = tensor"):
         check_penalty(rt.Custom(lambda w: w.square_().sum(), 0.1))
 
 
@@ -209,6 +209,6 @@ def test_a_rule_that_is_not_bound_says_so():
 
 def test_a_penalty_gets_units_first_unless_it_says_that_they_do_not_matter():
     table = nn.ParameterDict({"w1": torch.ones(2, 3, 4)})
-    with pytest.raises(TypeError, match=r"which dim of the weight 'w1' .* leave it out"):
+    with pytest.raises(TypeError, match=r"the dim of the output units of the weight 'w1' .* leave it out"):
         Bare(select="all").on(table)
     assert type("Anywhere", (Bare,), {"by_unit": False})(select="all").on(table)() > 0

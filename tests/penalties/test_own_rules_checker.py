@@ -26,7 +26,7 @@ def test_the_checker_of_constraints():
         rt.MinMaxNorm(0.5, 1.0, rate=0.3),
     ):
         check_constraint(rule)
-    with pytest.raises(AssertionError, match="changes a weight that it has brought into the set"):
+    with pytest.raises(AssertionError, match="changes a weight that is already in the set"):
         check_constraint(Loose())
     with pytest.raises(AssertionError, match="moves a weight away from the set"):
         check_constraint(Away())

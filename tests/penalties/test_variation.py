@@ -118,9 +118,9 @@ def test_together_with_l2_and_not_with_what_is_not_known():
         (rt.L1(0.1).on(other) + rt.TotalVariation(0.2).on(other)).attach(
             optim.SGD(other.parameters(), lr=0.1), proximal=True
         )
-    with pytest.raises(TypeError, match="one step size for a whole weight alone, and Adam has one for each"):
+    with pytest.raises(TypeError, match="one step size for the entire weight, but Adam has one per"):
         rt.TotalVariation(0.2).on(other).attach(optim.Adam(other.parameters()), proximal=True)
-    with pytest.raises(TypeError, match="FusedLasso has no proximal step with a step size for each coordinate; use"):
+    with pytest.raises(TypeError, match="FusedLasso has no proximal step with a step size per element"):
         rt.FusedLasso(0.2).prox(before, torch.ones_like(before))
 
 

@@ -192,9 +192,9 @@ def test_a_parametrized_layer_keeps_its_units():
 def test_units_that_nothing_tells_are_refused(kind: str, name: str, shape: tuple[int, ...]):
     model = of_class(kind, **{name: shape})
     for rule in (rt.GroupLasso(0.1, select="all"), rt.MaxNorm(1.0, select="all")):
-        with pytest.raises(TypeError, match=f"which dim of the weight '{name}' .* by dim=.*, or leave it out"):
+        with pytest.raises(TypeError, match=f"output units of the weight '{name}' .* by dim=.*, or leave it out"):
             rule.on(model)
-    with pytest.raises(TypeError, match="is not known; leave it out with -name") as caught:
+    with pytest.raises(TypeError, match="is unknown; leave it out with -name") as caught:
         rt.Orthogonal(0.1, select="all").on(model)
     assert "dim=" not in str(caught.value)
     rt.L2(0.1, select="all").on(model)
@@ -219,7 +219,7 @@ def test_a_vector_is_one_unit_however_it_is_written(shape: tuple[int, ...]):
 def test_a_tied_weight_whose_owners_disagree_is_refused():
     model = nn.ModuleDict({"a": nn.Linear(4, 6, bias=False).double(), "b": of_class("Conv1D", weight=(6, 4))})
     model["b"].weight = model["a"].weight
-    with pytest.raises(TypeError, match=r"which dim of the weight 'a\.weight'"):
+    with pytest.raises(TypeError, match=r"the dim of the output units of the weight 'a\.weight'"):
         rt.MaxNorm(1.0).on(model)
 
 
@@ -247,7 +247,9 @@ def test_a_nets_own_list_may_be_of_any_kind(listed: object):
         def no_weight_decay(self) -> object:
             return listed
 
-    assert ("no_weight_decay the net exempts w;" in rt.L2(0.1).on(Net(w=(2, 2))).receipt()) == (listed is not None)
+    assert ("exempted by the network's no_weight_decay: w;" in rt.L2(0.1).on(Net(w=(2, 2))).receipt()) == (
+        listed is not None
+    )
 
 
 def test_a_method_of_that_name_that_is_another_thing_is_left_alone():
@@ -262,4 +264,4 @@ def test_weights_that_are_marked_are_in_the_receipt():
     """Mamba marks its parameters by an attribute."""
     net = of_class("Net", w=(2, 2), v=(2, 2))
     net.w._no_weight_decay = True
-    assert "the net exempts w; to leave one out, add -name:w" in rt.L2(0.1).on(net).receipt()
+    assert "no_weight_decay: w; to leave one out, add -name:w" in rt.L2(0.1).on(net).receipt()

@@ -183,7 +183,7 @@ class Exempting(nn.Module):
 
 def test_what_the_net_exempts_from_decay_is_in_the_receipt():
     name = "{0}token_projection.weight"
-    line = f"by its own no_weight_decay the net exempts {name}; to leave one out, add -name:{name}"
+    line = f"exempted by the network's no_weight_decay: {name}; to leave one out, add -name:{name}"
     assert line.format("") in rt.L2(0.1).on(Exempting()).receipt()
     assert line.format("0.") in rt.MaxNorm(1.0).on(nn.Sequential(Exempting())).receipt()
     assert "no_weight_decay" not in rt.L2(0.1, select="kernel -name:token*").on(Exempting()).receipt()

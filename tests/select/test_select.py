@@ -171,7 +171,7 @@ def test_frozen_weights_never_match_nor_count_as_the_largest():
         ("largest:" + "9" * 5000, "'largest' needs a count"),
         ("-largest:2", "'largest' is never negated"),
         ("name:nothing", "there are: scale (other), relative_position_bias_table (bias)"),
-        ("kernel -kernel", "matches none of the net's weights"),
+        ("kernel -kernel", "matches none of the network's weights"),
         (7, "select must be a string"),
     ],
 )
@@ -182,7 +182,7 @@ def test_errors_say_what_there_is(select: str, message: str):
 
 
 def test_a_net_without_weights():
-    with pytest.raises(SelectionError, match="the net has no weights"):
+    with pytest.raises(SelectionError, match="the network has no weights"):
         names("all", nn.ReLU())
 
 
@@ -196,7 +196,7 @@ def test_many_names_are_cut():
 
 
 def test_lazy_weights_need_a_first_batch():
-    with pytest.raises(ValueError, match="the weight 'weight' has no shape yet; run one batch"):
+    with pytest.raises(ValueError, match="the weight 'weight' has no shape yet; run a batch"):
         names("kernel", nn.LazyLinear(3))
 
 
@@ -239,7 +239,7 @@ def test_sharded_weights_are_refused():
 
     model = nn.Linear(2, 2)
     model.weight = FlatParameter(torch.ones(2, 2))
-    with pytest.raises(TypeError, match="'weight' is sharded, and rules need whole weights"):
+    with pytest.raises(TypeError, match="'weight' is flattened, so its shape is lost"):
         names("kernel", model)
 
 

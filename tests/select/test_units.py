@@ -179,7 +179,7 @@ class Moe(Holder):
 
 @pytest.mark.parametrize("rule", [rt.GroupLasso(0.1), rt.MaxNorm(1.0), rt.UnitNorm(), rt.Orthogonal(0.1)], ids=str)
 def test_units_that_are_not_known_are_refused(rule: rt.Penalty | rt.Constraint):
-    with pytest.raises(TypeError, match=r"which dim of the weight 'w1' \(3×4×6\) holds the output units is not known"):
+    with pytest.raises(TypeError, match=r"the dim of the output units of the weight 'w1' \(3×4×6\) is unknown"):
         rule.on(Moe(w1=(3, 4, 6)))
     with pytest.raises(TypeError, match=r"leave it out with -name:0\.w1"):
         rule.on(nn.Sequential(Moe(w1=(3, 4, 6))))

@@ -53,14 +53,14 @@ def test_what_is_said_of_a_weight_that_is_gone():
     net = nn.Sequential(nn.Linear(2, 3))
     reg = rt.L2(0.1).on(net)
     net[0] = nn.ReLU()
-    with pytest.raises(LookupError, match=r"^the net has no weight '0.weight' any more; bind the rule to it again$"):
+    with pytest.raises(LookupError, match=r"^the network no longer has a weight '0.weight'; bind the rule again$"):
         reg()
 
     class FlatParameter(nn.Parameter): ...
 
     del net[0]
     net.register_parameter("flat", FlatParameter(torch.zeros(6)))
-    way = r"use fully_shard \(FSDP2\), tensor parallelism or DDP, with which rules work$"
+    way = r"use fully_shard \(FSDP2\), tensor parallelism or DDP instead$"
     with pytest.raises(LookupError, match=f"^the weight '0.weight' was sharded by FSDP: FSDP1 flattens weights; {way}"):
         reg()
 
@@ -82,4 +82,4 @@ def test_a_net_that_marks_and_lists_weights_exempts_both():
         def no_weight_decay(self, also: tuple[object, ...] = (3,)) -> list[object]:
             return ["listed", *also]
 
-    assert "the net exempts marked, listed;" in rt.L2(0.1).on(Net()).receipt()
+    assert "no_weight_decay: marked, listed;" in rt.L2(0.1).on(Net()).receipt()

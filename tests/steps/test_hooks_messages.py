@@ -17,7 +17,7 @@ from regtorch.steps.hooks import attached_to
 def test_at_most_five_of_the_weights_that_are_decayed_twice_are_named(layers: int, shown: str):
     net = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(layers)))
     names = re.sub(r"\d", r"\g<0>.weight", shown)
-    with pytest.warns(UserWarning, match=f"own weight_decay on {re.escape(names)}: both pull at these weights"):
+    with pytest.warns(UserWarning, match=f"weight_decay of .* both act on {re.escape(names)}; set"):
         rt.L2(0.1).on(net).attach(SGD(net.parameters(), lr=0.1, weight_decay=0.1))
 
 
@@ -61,7 +61,7 @@ def test_what_has_no_proximal_step_is_refused_and_leaves_nothing():
     ours, mine = SGD(net.parameters(), lr=0.1), Mine(net.parameters(), lr=0.1)
     reg = rt.L1(0.1).on(net)
     for optimizer, bound, message in (
-        (mine, reg, "step size for each weight, which is not known for Mine"),
+        (mine, reg, "step size for each weight, which is unknown for Mine"),
         (ours, rt.Orthogonal(0.1).on(net), "Orthogonal has no proximal step"),
     ):
         with pytest.raises(TypeError, match=message):

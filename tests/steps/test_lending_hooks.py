@@ -109,7 +109,7 @@ def test_a_hook_that_replaces_the_steps_arguments_is_an_error(net: nn.Module):
     attached(net, optimizer, rt.L2(LAM))
     handle = optimizer.register_step_pre_hook(lambda o, args, kwargs: ((o,), {}))
     net(batch()).square().mean().backward()
-    with pytest.raises(RuntimeError, match="replaced the arguments of the step, so that the penalty did not act"):
+    with pytest.raises(RuntimeError, match="replaced the arguments of the step, so the penalty did not act"):
         optimizer.step()
     handle.remove()
     optimizer.step()

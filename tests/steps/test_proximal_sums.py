@@ -146,11 +146,11 @@ def test_sums_without_a_known_proximal_step_are_refused_and_leave_nothing():
         optimizer = optim.SGD(model.parameters(), 0.5)
         total = sum(rule.on(model) for rule in (KnowsItsShape(), *others))
         names = " and ".join(rule.name for rule in (KnowsItsShape(), *others))
-        with pytest.raises(ValueError, match=f"sum of {names} on 'weight' is not known"):
+        with pytest.raises(ValueError, match=f"sum of {names} on 'weight' is unknown"):
             total.attach(optimizer, proximal=True)
         assert not optimizer._optimizer_step_pre_hooks
         KnowsItsShape().on(model).attach(optimizer, proximal=True)
-        with pytest.raises(ValueError, match="is not known"):
+        with pytest.raises(ValueError, match="is unknown"):
             others[-1].on(model).attach(optimizer, proximal=True)
     rt.L1(0.1, select="all").on(model).attach(optim.SGD(model.parameters(), 0.5), proximal=True)
 
@@ -199,13 +199,13 @@ def test_rules_whose_strength_on_a_weight_is_zero_add_up_with_others():
 def test_penalties_of_several_strengths_do_not_add_up_by_one():
     model, *_ = dense()
     total = rt.SparseGroupLasso(0.1, 0.2).on(model) + rt.SparseGroupLasso(0.3, 0.1, select="all").on(model)
-    with pytest.raises(ValueError, match="sum of SparseGroupLasso and SparseGroupLasso on '0.weight' is not known"):
+    with pytest.raises(ValueError, match="sum of SparseGroupLasso and SparseGroupLasso on '0.weight' is unknown"):
         total.attach(optim.SGD(model.parameters(), 1.0), proximal=True)
 
 
 def test_a_rule_that_needs_one_step_size_is_refused_where_there_is_one_for_each_coordinate():
     model, *_ = dense()
     reg = rt.NuclearNorm(0.1).on(model)
-    with pytest.raises(TypeError, match="one step size for a whole weight alone, and Adam has one for each coordinate"):
+    with pytest.raises(TypeError, match="one step size for the entire weight, but Adam has one per element"):
         reg.attach(optim.Adam(model.parameters()), proximal=True)
     reg.attach(optim.SGD(model.parameters(), 1.0), proximal=True)

@@ -93,7 +93,7 @@ def test_a_weight_whose_units_are_not_known_is_refused_when_it_is_unfrozen():
     reg = rt.GroupLasso(LAM).on(model)
     reg()
     model["own"].w1.requires_grad_(True)
-    with pytest.raises(TypeError, match=r"which dim of the weight 'own.w1' \(3×4×6\) holds the output units"):
+    with pytest.raises(TypeError, match=r"the dim of the output units of the weight 'own.w1' \(3×4×6\) is unknown"):
         reg()
 
 

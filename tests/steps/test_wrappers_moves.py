@@ -31,7 +31,7 @@ def test_weights_that_move_without_a_step_are_warned_of_once(rule: Any):
     for _ in range(3):
         F.cross_entropy(model(x), y).backward()
         optimizer.advance()
-    with pytest.warns(UserWarning, match=r"has not acted: its weights move, but no step\(\) of the MovesWeights"):
+    with pytest.warns(UserWarning, match=r"has not acted: its weights change, but the MovesWeights"):
         F.cross_entropy(model(x), y).backward()
     optimizer.advance()
     F.cross_entropy(model(x), y).backward()
@@ -131,7 +131,7 @@ def test_where_the_wrapper_runs_no_hooks_a_violated_constraint_is_warned_of(kind
     for number in range(8):
         F.cross_entropy(model(x), y).backward()
         if number == 2:
-            with pytest.warns(UserWarning, match=f"the {kind.__name__} moved them after the constraint had acted"):
+            with pytest.warns(UserWarning, match=f"the {kind.__name__} moved them after the projection"):
                 getattr(outer, step)()
         else:
             getattr(outer, step)()

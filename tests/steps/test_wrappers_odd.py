@@ -98,7 +98,7 @@ def test_a_wrapper_that_moves_weights_is_found_out_in_its_first_twenty_steps(whe
     bound.violation = lambda: looked.append(wrapper.count) or violation()
     for number in range(1, 41):
         if warned and number == when + 1:
-            with pytest.warns(UserWarning, match="outside: the MovesAtStep moved them after the constraint had acted"):
+            with pytest.warns(UserWarning, match="outside the set: the MovesAtStep moved them after the projection"):
                 wrapper.step()
         else:
             wrapper.step()  # a warning is an error here
@@ -124,5 +124,5 @@ def test_all_wrappers_that_may_have_moved_weights_are_named():
     inner = NeverInitialised(SGD(model.parameters(), lr=0.0))
     rt.MaxNorm(0.1).on(model).attach(Holder(optimizer=inner))
     inner.step()
-    with pytest.warns(UserWarning, match="outside: the Holder or NeverInitialised moved them"):
+    with pytest.warns(UserWarning, match="outside the set: the Holder or NeverInitialised moved them"):
         inner.step()

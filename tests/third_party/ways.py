@@ -114,7 +114,7 @@ def holds(runs: Runs) -> str:
             warnings.simplefilter("always")
             train(runs.case, "3", rule, look=lambda bound, to=outside: to.append(float(bound.violation())))
         violated = max(outside) > CLOSE
-        if violated != any("moved them after the constraint had acted" in str(w.message) for w in caught):
+        if violated != any("moved them after the projection" in str(w.message) for w in caught):
             raise Wrong(f"{rule!r} is violated by {max(outside):.1e} after a step, {len(caught)} warnings")
         if violated and not runs.case.warns:
             raise Wrong(f"{rule!r} is warned of only; this wrapper's step runs hooks")

@@ -1,4 +1,4 @@
-"""Rules on a model: their values, gradients, projections and sums."""
+"""Rules bound to a model: values, gradients, projections and sums."""
 
 from regtorch.bound.activity import Activity
 from regtorch.bound.constraint import BoundConstraint

@@ -1,10 +1,9 @@
-"""The penalty of what modules put out, not of their weights (Keras's `activity_regularizer`)."""
+"""Penalties of module outputs instead of weights (Keras's `activity_regularizer`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor, nn
@@ -17,27 +16,24 @@ from regtorch.penalties import Custom, Penalty
 from regtorch.rule import Formula, Rule
 from regtorch.select.language import choose_modules
 from regtorch.select.weight import Weight
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Activity", "BoundActivity"]
 
 
-@dataclass(frozen=True, repr=False)
 class Activity(Rule):
-    """The penalty of a module's output divided by the batch size, once per call and output, as Keras has it.
+    """The penalty of a module's output divided by the batch size, once per call and output, as in Keras.
 
-    A rule of outputs, such as `rt.KLSparsity` or `rt.ConfidencePenalty`, is of the whole batch and not divided.
+    Output rules such as `rt.KLSparsity` or `rt.ConfidencePenalty` already apply to the batch and are not divided.
 
     It depends on the data, so only way 1 exists: `loss + reg()` after the forward pass. `add_grad_` and `attach` raise.
 
     Args:
-        penalty: the formula: a penalty (its own `select` is not used), a rule of outputs, or any function of an output.
+        penalty: a penalty (its own `select` is ignored), an output rule, or any function of an output.
         select: which modules, by `type:`, `name:` (a module's dotted name) or `all` (those without submodules).
 
     Raises:
-        TypeError: `penalty` is none.
+        TypeError: `penalty` is none of these.
 
     Example:
         >>> import torch, regtorch as rt
@@ -56,41 +52,40 @@ class Activity(Rule):
             self._set(penalty=Custom(self.penalty))
         if not isinstance(self.penalty, Penalty | OutputPenalty):
             raise TypeError(
-                "Activity: penalty must be one of regtorch's, such as rt.L1(1e-5) or rt.KLSparsity(0.05, 3.0), or a "
+                "Activity: penalty must be a regtorch rule, such as rt.L1(1e-5) or rt.KLSparsity(0.05, 3.0), or a "
                 f"function of an output, received {self.penalty!r}"
             )
 
     @property
     def _formula(self) -> Penalty | OutputPenalty:
-        assert isinstance(self.penalty, Penalty | OutputPenalty), "__post_init__ makes it one"
+        assert isinstance(self.penalty, Penalty | OutputPenalty), "see __post_init__"
         return self.penalty
 
     @property
     def active(self) -> bool:
-        """Whether the penalty's strength is above 0."""
         return self._formula.active
 
     def __call__(self, output: Float[Tensor, "batch *rest"]) -> Float[Tensor, ""]:
-        """The penalty of one output: divided by its first dim, unless it is a rule of outputs."""
+        """The penalty of one output, divided by its first dim unless the penalty is an output rule."""
         if not isinstance(output, Tensor) or output.ndim == 0:
-            raise TypeError(f"Activity: an output must be a tensor with a batch dim, received {output!r}")
+            raise TypeError(f"Activity: output must be a tensor with a batch dim, received {output!r}")
         value = self._formula(output)
         return value if isinstance(self._formula, OutputPenalty) else value / max(1, output.shape[0])
 
     def on(self, model: nn.Module) -> BoundActivity:
-        """Watch the outputs of the modules that `select` names.
+        """Watch the outputs of the modules that `select` matches.
 
         Raises:
-            SelectionError: `select` is not understood, speaks of weights, or matches no module.
+            SelectionError: `select` is invalid, has an atom for weights, or matches no module.
         """
         return BoundActivity(self, model)
 
 
 class BoundActivity(Term):
-    """An activity penalty on the modules of a net.
+    """An activity penalty on the modules of a network.
 
-    Its value is that of the last forward pass, and of passes before it that were not read and whose outputs are still
-    in use: a siamese net's two calls count together, a pass whose output was dropped, or that raised, does not.
+    Its value covers the last forward pass and earlier unread passes whose outputs are still in use: the two calls of a
+    siamese network count together, a pass that raised or whose output was dropped does not count.
     """
 
     def __init__(self, rule: Activity, model: nn.Module) -> None:
@@ -105,7 +100,7 @@ class BoundActivity(Term):
         return f"{self.rule!r} on the outputs of {', '.join(self.modules)}"
 
     def record(self, name: str, output: object) -> object:
-        """Keep the penalty of an output; what the module puts out in its place."""
+        """Record the penalty of an output; returns the output to use in its place."""
         if not self.rule.active or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return output
         values = [self.rule(tensor) for tensor in floats_in(output)]
@@ -121,19 +116,13 @@ class BoundActivity(Term):
             handle.remove()
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """None: it acts on outputs."""
         return iter(())
 
     def names(self) -> list[str]:
-        """The watched modules' names."""
         return list(self.modules)
 
     def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
-        """The value of each watched module, over the forward passes since the last reading.
-
-        Raises:
-            RuntimeError: there was no forward pass yet, or only one without gradients where gradients are wanted.
-        """
+        """The value of each watched module over the unread forward passes."""
         record = self._passes.read()
         if not (self.rule.active and factor):
             return {}
@@ -141,8 +130,8 @@ class BoundActivity(Term):
             raise RuntimeError(f"{self!r}: run the forward pass first; no watched module has been called yet")
         if torch.is_grad_enabled() and not all(with_grad for _, _, with_grad in record):
             raise RuntimeError(
-                f"{self!r}: the forward pass ran without gradients, so the penalty has none; read it under "
-                "torch.no_grad() too, and use gradient checkpointing with use_reentrant=False"
+                f"{self!r}: the forward pass ran without gradients, so the penalty has none; call it under "
+                "torch.no_grad() too, or use gradient checkpointing with use_reentrant=False"
             )
         total: dict[str, Tensor] = {}
         for name, value, _ in record:
@@ -150,32 +139,21 @@ class BoundActivity(Term):
         return total
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
-        """Refuse: the gradient has no closed form in the weights.
-
-        Raises:
-            TypeError: always.
-        """
         raise TypeError(f"{self.rule!r} depends on the data; add reg() to the loss (way 1) instead")
 
     def choose_again(self, when: str, optimizer: Optimizer | None = None) -> None:
-        """Nothing: modules are not frozen."""
+        pass  # modules are never frozen
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
-        """Refuse, as an optimizer cannot act on outputs.
-
-        Raises:
-            TypeError: always.
-        """
         raise TypeError(f"{self.rule!r} depends on the data and cannot be attached; add reg() to the loss (way 1)")
 
     def describe(self, factor: float) -> str:
-        """The receipt of this rule."""
         lines = [f"    {name}  {type(module).__name__}" for name, module in self.modules.items()]
         return "\n".join([f"{self.rule!r}: the outputs of {len(lines)} module{'s' * (len(lines) != 1)}", *lines])
 
 
 class _Recorder:
-    """A forward hook that can be copied together with the net."""
+    """A forward hook that can be deep-copied with the network."""
 
     def __init__(self, bound: BoundActivity, name: str) -> None:
         self.bound, self.name = bound, name
@@ -185,6 +163,6 @@ class _Recorder:
 
 
 def _above(model: nn.Module, watched: Mapping[str, nn.Module]) -> list[nn.Module]:
-    """The modules that hold watched ones and are not watched themselves, `model` first."""
+    """The unwatched modules that contain watched ones, `model` first."""
     ids = {id(module) for module in watched.values()}
     return [m for m in model.modules() if id(m) not in ids and any(id(inner) in ids for inner in m.modules())]

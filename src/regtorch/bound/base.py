@@ -1,4 +1,4 @@
-"""A rule on a module: which weights it acts on now."""
+"""The base class of rules bound to the weights of a module."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["Bound"]
 class Bound(ABC):
     """A rule on the weights of a module.
 
-    The module and the weights' names are kept, the tensors are read again at every use: loading a state dict with
-    `assign=True`, replacing a layer by one of the same name, freezing or unfreezing one is seen. A deep copy of the
-    module needs a binding of its own.
+    It keeps the module and the weights' names and reads the tensors at every use, so it follows a state dict loaded
+    with `assign=True`, a layer replaced by one of the same name, freezing and unfreezing. A deep copy of the module
+    needs its own binding.
 
     Attributes:
-        changes: which weights were unfrozen since binding and joined, and when that was first seen.
-        counts: of weights on a part of which the rule acts, how many numbers that part has.
+        changes: which weights were unfrozen since binding and joined, and when this was noticed.
+        counts: for masked weights, the number of elements under the mask.
     """
 
     rule: Any
@@ -44,13 +44,12 @@ class Bound(ABC):
             tensor = weight.read(model)
             if tensor.is_complex():
                 raise TypeError(f"{rule.name}: the weight {weight.name!r} is complex ({tensor.dtype}); leave it out")
-
         self._check_units()
         if isinstance(rule, Masked):
             rule.check_names(self)
 
     def part_of(self, weight: Weight) -> Tensor | None:
-        """The mask of a weight, laid out as the rule reads the weight; None where the rule has no masks."""
+        """The mask of a weight, in the layout that the rule receives; None if the rule has no masks."""
         if not isinstance(self.rule, Masked):
             return None
         mask = self.rule.mask_of(weight.names, weight.shape)
@@ -63,21 +62,21 @@ class Bound(ABC):
                 shape = "×".join(map(str, weight.shape))
                 by_dim = "name the dims of one unit by dim=..., or " * hasattr(self.rule, "dim")
                 raise TypeError(
-                    f"{self.rule!r}: which dim of the weight {weight.name!r} ({shape}) holds the output units is not "
-                    f"known; {by_dim}leave it out with -name:{weight.name}"
+                    f"{self.rule!r}: the dim of the output units of the weight {weight.name!r} ({shape}) is unknown; "
+                    f"{by_dim}leave it out with -name:{weight.name}"
                 )
 
     def named_by(self, select: str) -> set[str]:
-        """All names of the weights that `select` names in the module, frozen ones too."""
+        """All names of the weights that `select` matches, including frozen ones."""
         found = choose(self.model, select)
         return {name for weight in (*found.chosen, *found.dormant) for name in weight.names}
 
     def units(self, weight: Weight, tensor: Tensor) -> Tensor:
-        """A tensor laid out as a weight with its units first, where the rule looks at units."""
+        """A tensor in the layout that the rule receives: units first if the rule depends on units."""
         return weight.layout.units_first(tensor) if self.rule.by_unit else tensor
 
     def stored(self, weight: Weight, units: Tensor, like: Tensor) -> Tensor:
-        """The way back, to the layout and shape of `like`."""
+        """The inverse of `units`, to the layout and shape of `like`."""
         return weight.layout.stored(units, like.shape) if self.rule.by_unit else units
 
     def __repr__(self) -> str:
@@ -85,17 +84,12 @@ class Bound(ABC):
         return f"{self.rule!r} on {names}"
 
     def now(self) -> Selection:
-        """The selection with the chosen weights' shapes as they are now, without those frozen by now."""
-        weights = list(self.weights())  # chooses again where need be
+        """The selection with current shapes, minus the weights frozen since binding."""
+        weights = list(self.weights())  # updates the selection
         return replace(self.selection, chosen=tuple(replace(w, shape=t.shape) for w, t in weights))
 
     def choose_again(self, when: str = "when the rule was next used", optimizer: Optimizer | None = None) -> None:
-        """Take in weights that match, were frozen when they were chosen from, and are trainable now.
-
-        Args:
-            when: for the receipt.
-            optimizer: whose step it is.
-        """
+        """Add matching weights that were unfrozen since the last selection; `when` is for the receipt."""
         if not any(weight.leaves(self.model) for weight in self.selection.dormant):
             return
         before = {weight.name for weight in self.selection.chosen}
@@ -103,16 +97,17 @@ class Bound(ABC):
         self._check_units()
         joined = [weight for weight in self.selection.chosen if weight.name not in before]
         change = f"{', '.join(weight.name for weight in joined) or 'no weight'} joined, unfrozen, "
-        if not any(told.startswith(change) for told in self.changes):  # once of those that are frozen in turn, as GANs'
-            owned = None if optimizer is None else owned_by(optimizer)
-            strangers = (
-                [] if owned is None else [w.name for w in joined if owned.isdisjoint(map(id, w.leaves(self.model)))]
-            )
-            left_out = f", which does not own {', '.join(strangers)}: add_param_group" if strangers else ""
-            self.changes.append(change + when + left_out)
+        if any(known.startswith(change) for known in self.changes):  # weights that are frozen in turns, as in GANs
+            return
+        foreign: list[str] = []
+        if optimizer is not None:
+            owned = owned_by(optimizer)
+            foreign = [w.name for w in joined if owned.isdisjoint(map(id, w.leaves(self.model)))]
+        left_out = f", which does not own {', '.join(foreign)}: add_param_group" if foreign else ""
+        self.changes.append(change + when + left_out)
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """The chosen weights as they are now, without those that are frozen by now or owned by another optimizer."""
+        """The chosen weights as they are now, minus those that are frozen or not in `owned`."""
         self.choose_again()
         for weight in self.selection.chosen:
             tensor = weight.read(self.model)
@@ -131,11 +126,7 @@ class Bound(ABC):
         return LookupError(f"the weight {weight.name!r} was {what} since {self.rule!r} was bound to it; {advice}")
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters behind the chosen weights, with the weights' names.
-
-        Args:
-            frozen: those that match but are frozen, too.
-        """
+        """The parameters behind the chosen weights, with the weights' names; with `frozen` also frozen ones."""
         for weight in (*self.selection.chosen, *(self.selection.dormant if frozen else ())):
             for parameter in weight.leaves(self.model, frozen):
                 yield weight.name, parameter

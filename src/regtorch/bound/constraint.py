@@ -1,8 +1,6 @@
-"""A constraint on a module: how far weights lie outside the set, and the way into it."""
+"""A constraint bound to a module: violations and projections."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +13,14 @@ from regtorch.masked import MaskedConstraint
 from regtorch.numerics.sharded import is_sharded, part_like, whole
 from regtorch.select.receipt import receipt
 from regtorch.select.weight import Weight
+from regtorch.shapes import Float
 from regtorch.steps import hooks
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["BoundConstraint"]
 
 
 class BoundConstraint(Bound):
-    """A constraint on the weights of a module; made by `constraint.on(model)`."""
+    """A constraint on the weights of a module, created by `constraint.on(model)`."""
 
     rule: Constraint
 
@@ -34,7 +30,7 @@ class BoundConstraint(Bound):
         for weight, tensor in self.weights():
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
-        self.violation()  # an argument that does not fit a weight shows here, not in the first step
+        self.violation()  # raises now, not at the first step, if an argument does not fit a weight
 
     def rule_of(self, weight: Weight) -> Constraint:
         """The constraint on one weight."""
@@ -45,15 +41,14 @@ class BoundConstraint(Bound):
         return self._rules[weight.name]
 
     def project_(self) -> None:
-        """Bring every chosen weight into the set, in place."""
+        """Project every chosen weight in place."""
         self.project_owned()
 
     @torch.no_grad()
     def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> bool:
-        """The same for the weights among `owned`; False where there are weights, but none of them is among `owned`.
+        """Project the weights in `owned`; False if there are weights, but none of them in `owned`.
 
-        Where `found_inf`, which a fused optimizer has under a GradScaler, is not 0, the step was left out by the
-        optimizer itself, and weights stay.
+        A nonzero `found_inf` means that a fused optimizer under a GradScaler has skipped the step: the weights stay.
         """
         found = False
         for weight, tensor in self.weights(owned):
@@ -82,11 +77,11 @@ class BoundConstraint(Bound):
 
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
-        """How far each chosen weight lies outside the set."""
+        """The violation of each chosen weight: its distance from the set."""
         return {w.name: self.rule_of(w).violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
 
     def violation(self) -> Float[Tensor, ""]:
-        """The largest distance of any unit of any chosen weight from the set; 0 when all lie inside."""
+        """The largest distance of any unit of any chosen weight from the set; 0 if all are inside."""
         values = list(self.by_weight().values())
         return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
 
@@ -94,9 +89,9 @@ class BoundConstraint(Bound):
         """Project after every `optimizer.step()`, on the weights that this optimizer owns.
 
         Args:
-            optimizer: any torch optimizer, or what wraps one.
-            debug: before the first step try what the rule promises (`rt.testing.check_constraint`) on copies of its
-                weights: that step raises an AssertionError with a counter-example where it is not kept.
+            optimizer: any torch optimizer, or a wrapper around one.
+            debug: before the first step, run `rt.testing.check_constraint` on copies of the weights; the step raises an
+                AssertionError with a counter-example if the check fails.
 
         Raises:
             TypeError: not a torch optimizer.
@@ -105,8 +100,8 @@ class BoundConstraint(Bound):
         return hooks.attach(optimizer, self, "constraint", debug=debug)
 
     def receipt(self) -> str:
-        """What was chosen and how far it lies outside the set; what was not, and why."""
+        """The chosen weights with their violations, and the weights left out with the reasons."""
         values = {name: value.item() for name, value in self.by_weight().items()}
-        total = f"outside by at most {max(values.values(), default=0.0):.4g}"
+        total = f"outside the set by at most {max(values.values(), default=0.0):.4g}"
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

@@ -1,4 +1,4 @@
-"""Forward passes, told apart: where one begins, whether it raised, and whether a loss may still be made of it."""
+"""Track forward passes: where one begins, whether it raised, and whether a loss may still be computed from it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from regtorch.steps.frames import is_running
 
 __all__ = ["Pass", "Passes", "aliased", "floats_in", "in_backward"]
 
-# Frames, weak references and graphs are nothing that can be compiled.
+# Frames, weak references and graphs cannot be compiled.
 _eagerly: Any = torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
 _MODULE_CALLS = nn.Module.__call__.__code__.co_filename
 
 
 class Pass:
-    """What was recorded in one outermost call of a module.
+    """The values recorded in one outermost call of a module.
 
     Attributes:
-        mode: whether gradients were on, and whether the net was in training mode.
-        values: name and value of what was recorded, and whether gradients were on just then.
+        mode: whether gradients were enabled, and whether the network was in training mode.
+        values: the recorded names and values, each with whether gradients were enabled.
     """
 
     def __init__(self, mode: tuple[bool, bool]) -> None:
@@ -38,23 +38,23 @@ class Pass:
         self._over = _Over()
 
     def recorded(self, output: object) -> None:
-        """Follow the graph behind what a watched module put out."""
+        """Track the graph of a watched module's output."""
         for tensor in floats_in(output):
             if tensor.grad_fn is not None:
-                token = _Token()  # the graph behind the output holds it, and whoever makes a loss of it holds the graph
+                token = _Token()  # alive as long as a loss or anything else holds the graph
                 metadata: Any = tensor.grad_fn.metadata
                 metadata[_Token] = token
                 self._tokens.append(ref(token))
                 tensor.register_hook(self._over.after_backward)
 
     def returned(self, output: object) -> None:
-        """Follow what the pass put out at last, which may have no graph."""
+        """Track the final output of the pass, which may have no graph."""
         self.recorded(output)
         self._tensors += [ref(tensor) for tensor in floats_in(output) if tensor.grad_fn is None]
 
     @property
     def pending(self) -> bool:
-        """Whether a loss may still be made of it: others hold its graph or output, and no backward went through it."""
+        """Whether a loss may still be computed: its graph or output is in use, and no backward has run through it."""
         if self._over.yes:
             return False
         if any(tensor() is not None for tensor in self._tensors):
@@ -64,22 +64,22 @@ class Pass:
 
 
 class _Token:
-    """Something a graph can hold."""
+    """An object held by a graph."""
 
 
 class _Over:
-    """Whether a backward went through a pass; apart from the pass, as the graph holds it and must not hold itself."""
+    """Whether a backward has run through a pass; a separate object, which avoids a reference cycle with the graph."""
 
     yes = False
 
     def after_backward(self, grad: Tensor) -> None:
-        """A backward that makes a graph, as a gradient penalty's, is part of a loss to come."""
+        """Ignores a backward with create_graph=True, as for a gradient penalty: it is part of a loss."""
         self.yes = self.yes or not torch.is_grad_enabled()
 
 
 @dataclass
 class _Call:
-    """A pass that is on: the calls of modules in it, and what was being handled when it began."""
+    """A running pass: the module calls in it, and the exception being handled when it began."""
 
     now: Pass
     frames: list[FrameType | None]
@@ -87,18 +87,13 @@ class _Call:
 
 
 class Passes:
-    """The passes of a net since they were last read.
-
-    Args:
-        net: the net, for its mode.
-        outermost: the modules whose outermost call is a pass.
-    """
+    """The unread passes of a network; the outermost call of any of the modules `outermost` is a pass."""
 
     def __init__(self, net: nn.Module, outermost: Iterable[nn.Module]) -> None:
         self._net = net
-        self._calls: dict[int, _Call] = {}  # by their threads
+        self._calls: dict[int, _Call] = {}  # by thread
         self._passes: list[Pass] = []
-        self._read: dict[tuple[bool, bool], list[Pass]] = {}  # by the mode of the passes
+        self._read: dict[tuple[bool, bool], list[Pass]] = {}  # by mode
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         for module in outermost:
             self._handles += [
@@ -107,7 +102,7 @@ class Passes:
             ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_passes": [], "_read": {}, "_calls": {}}  # no copy can hold a graph's values
+        return {**self.__dict__, "_passes": [], "_read": {}, "_calls": {}}  # values in a graph cannot be copied
 
     @_eagerly
     def _enter(self, module: nn.Module, args: object) -> None:
@@ -133,11 +128,11 @@ class Passes:
             self._passes.remove(call.now)  # it raised
 
     def _call(self) -> _Call | None:
-        """The pass that is on in this thread."""
+        """The running pass of this thread."""
         call = self._calls.get(get_ident())
         if call is None or is_running(call.frames[0]):
             return call
-        del self._calls[get_ident()]  # Ctrl-C ended that call, of which no hook tells
+        del self._calls[get_ident()]  # ended by Ctrl-C, after which no hook runs
         self._passes.remove(call.now)
         return None
 
@@ -145,7 +140,7 @@ class Passes:
         return torch.is_grad_enabled(), self._net.training
 
     def _begin(self) -> Pass:
-        """A new pass; those that were read, or of which no loss can be made any more, are forgotten."""
+        """Begin a pass; forget the passes that were read or are no longer pending."""
         read = [p for passes in self._read.values() for p in passes]
         on = [call.now for call in self._calls.values()]
         self._passes = [p for p in self._passes if p in on or (p not in read and p.pending)]
@@ -155,7 +150,7 @@ class Passes:
 
     @_eagerly
     def record(self, name: str, values: Sequence[Tensor], output: object) -> None:
-        """Keep values of the pass that is on, or of a module called by itself, and follow the output they are of."""
+        """Record values of an output in the running pass, or of a module called directly, and track the output."""
         call = self._call()
         now = self._begin() if call is None else call.now
         now.values += [(name, value, torch.is_grad_enabled()) for value in values]
@@ -165,9 +160,9 @@ class Passes:
             now.recorded(output)
 
     def read(self) -> list[tuple[str, Tensor, bool]]:
-        """The values of the last pass, and of earlier ones of which a loss may still be made, as by siamese nets.
+        """The values of the last pass and of earlier pending ones, as in siamese networks.
 
-        Passes in the mode that is on come first: a validation between a forward and the reading is not meant.
+        Only passes in the current mode count, if any: this skips a validation between the forward pass and the reading.
         """
         self._call()
         modes = [p.mode for p in self._passes]
@@ -186,7 +181,7 @@ class Passes:
 
 
 def _frame_of_call() -> FrameType | None:
-    """The frame of the module's call whose hook runs."""
+    """The frame of the module call whose hook is running."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _MODULE_CALLS:
         frame = frame.f_back
@@ -194,12 +189,12 @@ def _frame_of_call() -> FrameType | None:
 
 
 def _handled() -> int:
-    """Which exception is being handled: inside a last hook another one than before where the forward raised."""
+    """The id of the exception being handled, which differs in a post-hook if the forward raised."""
     return id(sys.exc_info()[1])
 
 
 def _tokens_behind(values: Iterable[Tensor]) -> Iterator[_Token]:
-    """The tokens in the graph of values."""
+    """The tokens in the graphs of values."""
     seen: set[Any] = set()
     nodes: list[Any] = [value.grad_fn for value in values]
     while nodes:
@@ -212,12 +207,12 @@ def _tokens_behind(values: Iterable[Tensor]) -> Iterator[_Token]:
 
 
 def in_backward() -> bool:
-    """Whether a backward is on: gradient checkpointing runs the forward again inside it."""
+    """Whether a backward is running: gradient checkpointing repeats the forward pass in it."""
     return torch._C._current_graph_task_id() != -1
 
 
 def floats_in(output: object) -> Iterator[Tensor]:
-    """The floating-point tensors of an output, one level of tuple, list or dict deep."""
+    """The floating-point tensors of an output, also one level deep in a tuple, list or dict."""
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, Sequence) else [output]
     for part in parts:
         if isinstance(part, Tensor) and part.is_floating_point():
@@ -225,10 +220,9 @@ def floats_in(output: object) -> Iterator[Tensor]:
 
 
 def aliased(output: Any) -> Any:
-    """The same output by a node of its own in the graph.
+    """The same output with a new node in the graph.
 
-    The graph of a value that is computed from an output holds that output's node, but not its alias's: so the alias
-    shows whether anybody else still holds the graph.
+    Recorded values hold the original node but not the alias's, so the alias shows whether the output is in use.
     """
     if isinstance(output, Tensor):
         return output.view_as(output) if output.is_floating_point() and output.requires_grad else output

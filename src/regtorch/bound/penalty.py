@@ -1,18 +1,15 @@
-"""A rule on a module: its value, its gradient, its projection, and the receipt of what was chosen.
+"""A penalty bound to a module.
 
 Three ways to the same gradient: (1) `loss + reg()`, (2) `reg.add_grad_()` after backward, (3) `reg.attach(optimizer)`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from regtorch.bound.base import Bound
-from regtorch.bound.constraint import BoundConstraint
-from regtorch.bound.terms import BoundSum, BoundTerms, Owned, Term
+from regtorch.bound.terms import Owned, Term
 from regtorch.bound.transforms import check_transforms
 from regtorch.masked import MaskedPenalty
 from regtorch.numerics.gradients import accumulate_
@@ -23,14 +20,11 @@ from regtorch.rule import wide
 from regtorch.select.receipt import receipt
 from regtorch.select.weight import Weight
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Bound", "BoundConstraint", "BoundPenalty", "BoundSum", "BoundTerms"]
+__all__ = ["BoundPenalty"]
 
 
 class BoundPenalty(Bound, Term):
-    """A penalty on the weights of a module; made by `penalty.on(model)`."""
+    """A penalty on the weights of a module, created by `penalty.on(model)`."""
 
     rule: Penalty
 
@@ -42,11 +36,9 @@ class BoundPenalty(Bound, Term):
             self.rule_of(weight)
 
     def names(self) -> list[str]:
-        """The chosen weights' names."""
         return [weight.name for weight in self.selection.chosen]
 
     def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
-        """The value of each weight on which it acts; none under a strength of 0."""
         if not (self.rule.active and factor):
             return {}
         weights = list(self.weights(owned))
@@ -55,19 +47,19 @@ class BoundPenalty(Bound, Term):
 
     def _value(self, weight: Weight, tensor: Tensor) -> Tensor:
         rule = self.rule_of(weight)
-        # Of a sharded weight a separable penalty is the sum of the processes' sums.
+        # For a sharded weight a separable penalty is the sum over all shards.
         value = whole(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, whole(tensor))))
-        return one_number(rule, value, f" of the weight {weight.name!r}")
+        return one_number(rule, value, weight.name)
 
     def rule_of(self, weight: Weight) -> Penalty:
-        """The penalty of one weight, made for it at binding."""
+        """The penalty of one weight, created at binding."""
         if weight.name not in self._rules:
             mask = self.part_of(weight)
             rule = self.rule.rule if isinstance(self.rule, MaskedPenalty) else self.rule
             with torch.no_grad():
                 w = self.units(weight, whole(weight.read(self.model)).detach())
-            made = rule.for_weight(weight.name, w)
-            self._rules[weight.name] = made if mask is None else made.within(mask)
+            rule = rule.for_weight(weight.name, w)
+            self._rules[weight.name] = rule if mask is None else rule.within(mask)
         return self._rules[weight.name]
 
     @torch.no_grad()
@@ -78,35 +70,35 @@ class BoundPenalty(Bound, Term):
         return self.stored(weight, self.rule_of(weight).grad(self.units(weight, tensor)), tensor)
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
-        """Many weights at once where the rule allows it and the gradients are plain; one by one otherwise."""
+        """Adds to many weights at once if rule and gradients allow it, otherwise one by one."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
             return True
         at_once: tuple[list[Tensor], list[Tensor]] = ([], [])
-        none = True
+        found = False
         for weight, tensor in self.weights(owned):
-            none = False
+            found = True
             if not isinstance(tensor, nn.Parameter):
                 self._add_behind(weight, factor, owned)
                 continue
             if tensor.grad is not None and not tensor.grad.is_sparse and 0 in tensor.grad.stride():
-                tensor.grad = tensor.grad.contiguous()  # one number that stands for many cannot be added to
+                tensor.grad = tensor.grad.contiguous()  # expanded gradients cannot be written in place
             if foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
-                # In half precision operations on lists round the strength itself, a small one to 0.
+                # In half precision, foreach operations would round a small strength to 0.
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             elif not (self.rule.by_unit or isinstance(factor, Tensor)) and self.rule_of(weight) is self.rule:
                 at_once[0].append(tensor)
                 at_once[1].append(tensor.grad)
-            elif not weight.layout.is_view or is_sharded(tensor):  # what is added to a copy, units first, is lost
+            elif not weight.layout.is_view or is_sharded(tensor):  # units first is a copy there
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             else:
                 into = self.units(weight, tensor.grad)
                 self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
         if at_once[0] and not isinstance(factor, Tensor):
             self.rule.add_grads_(*at_once, factor)
-        return not (none and any(True for _ in self.weights()))
+        return found or not any(True for _ in self.weights())
 
     def decays(self, factor: float, owned: Owned) -> dict[int, float]:
-        """Of a penalty that is a weight_decay, and of weights with a dense gradient: an optimizer leaves others out."""
+        """Only for weights with a dense gradient, since optimizers skip all others."""
         decay = (self.rule.weight_decay or 0.0) * factor
         if not decay:
             return {}
@@ -114,7 +106,7 @@ class BoundPenalty(Bound, Term):
         return {id(w): decay for w in weights if _plain(w.grad)}
 
     def _add_behind(self, weight: Weight, factor: float | Tensor, owned: Owned) -> None:
-        """Through the graph of a computed weight to the parameters behind it."""
+        """Backpropagate to the parameters behind a computed weight."""
         with torch.enable_grad():
             computed = weight.read(self.model)
         leaves = [p for p in weight.leaves(self.model) if owned is None or id(p) in owned]
@@ -124,7 +116,6 @@ class BoundPenalty(Bound, Term):
                 accumulate_(leaf, g)
 
     def describe(self, factor: float) -> str:
-        """The receipt of this rule."""
         with torch.no_grad():
             values = {name: value.item() for name, value in self.values(factor).items()}
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
@@ -133,5 +124,5 @@ class BoundPenalty(Bound, Term):
 
 
 def _plain(grad: Tensor | None) -> bool:
-    """Whether there is a gradient, dense, with memory of its own for each number."""
+    """Whether there is a dense gradient that is not expanded."""
     return grad is not None and not grad.is_sparse and 0 not in grad.stride()

@@ -1,10 +1,10 @@
-"""Bound penalties as terms of a sum: value, gradient and optimizer hook are said once, for one term and for many."""
+"""Sums of bound penalties: value, gradient and attach() are implemented once for single penalties and sums."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,30 +13,23 @@ from torch.optim import Optimizer
 from regtorch.checks import nonnegative
 from regtorch.numerics.sharded import whole
 from regtorch.select.weight import Weight
+from regtorch.shapes import Float
 from regtorch.steps import hooks
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["BoundSum", "BoundTerms", "Owned", "Term"]
 
-Owned = Collection[int] | None  # ids of the parameters that may be touched; None means all
+Owned = Collection[int] | None  # ids of the parameters to act on; None means all
 
 
 class BoundTerms(ABC):
-    """One bound penalty or a sum of several; `scale` multiplies all of it."""
+    """A bound penalty or a sum of several, multiplied by `scale`."""
 
     def __init__(self) -> None:
         self._scale = 1.0
 
     @property
     def scale(self) -> float:
-        """A factor on every term: the handle for schedules (warm-up, cosine).
-
-        Raises:
-            TypeError: set to what is not a number.
-            ValueError: set to a negative, infinite or NaN number.
-        """
+        """A factor on every term, a finite number of at least 0; schedules set it."""
         return self._scale
 
     @scale.setter
@@ -45,21 +38,21 @@ class BoundTerms(ABC):
 
     @abstractmethod
     def terms(self) -> list[tuple[float, Term]]:
-        """The single terms, each with the product of the scales above it."""
+        """The single terms, each with the product of the scales that apply to it."""
 
     def __call__(self) -> Float[Tensor, ""]:
         """The penalty now, differentiable (way 1: add it to the loss)."""
         values = [value for factor, term in self.terms() for value in term.values(factor).values()]
-        if not values:  # nothing is bound that acts: a zero that backward() accepts and that touches no weight
+        if not values:  # nothing is active: a zero that backward() accepts and that reaches no weight
             return torch.zeros((), requires_grad=torch.is_grad_enabled())
         device = values[0].device
         return torch.stack([value.to(device) for value in values]).sum()
 
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
-        """The penalty of each chosen weight; the values add up to `self()`."""
+        """The penalty of each chosen weight; they sum to `self()`."""
         total: dict[str, Tensor] = {}
         for factor, term in self.terms():
-            values = term.values(factor)  # first, as it takes in what was unfrozen
+            values = term.values(factor)  # first, as it adds unfrozen weights to names()
             for name in term.names():
                 total.setdefault(name, torch.zeros(()))
             for name, value in values.items():
@@ -69,11 +62,11 @@ class BoundTerms(ABC):
     def add_grad_(self, *, foreach: bool | None = None) -> None:
         """Add the penalty's gradient in closed form to every `.grad` (way 2: after backward, before clipping).
 
-        Under a GradScaler that is after `scaler.unscale_(optimizer)`. A closure, for LBFGS say, calls it and returns
-        the task's loss plus the penalty.
+        Under a GradScaler, call it after `scaler.unscale_(optimizer)`. A closure, as for LBFGS, calls it and returns
+        the task loss plus the penalty.
 
         Args:
-            foreach: False takes the plain reference path, one weight after the other; otherwise many at once.
+            foreach: False takes the reference path, one weight at a time; otherwise many at once.
 
         Raises:
             TypeError: the gradient of this penalty has no closed form in the weights (`Activity`).
@@ -91,36 +84,36 @@ class BoundTerms(ABC):
     ) -> hooks.Handle:
         """Act at every `optimizer.step()` in any trainer (way 3), on the weights that this optimizer owns.
 
-        Those are the selected ones that are trainable when the step comes: layers that are unfrozen later join then.
-        Of a sum, each term acts in the optimizers that own its weights. Inside a wrapper, such as SAM or Look-ahead, it
-        is the wrapped optimizer's step that counts, as for that optimizer's own `weight_decay`.
+        It acts on the selected weights that are trainable at the step, so layers unfrozen later join. Each term of a
+        sum acts in the optimizers that own its weights. Inside a wrapper such as SAM or Look-ahead it acts at the steps
+        of the wrapped optimizer, as that optimizer's own `weight_decay` does.
 
-        The gradient is added after any clipping, as torch's own `weight_decay` is. With `proximal=True` the penalty
-        acts by its proximal step after the optimizer's instead, which makes exact zeros. What was added stays in
-        `.grad` until it is zeroed, as after any backward; but a fused SGD, Adam or Adagrad adds an L2 in its own pass
-        over the weights, where it costs nothing and leaves `.grad` as it was.
+        The gradient is added after any clipping, as torch's own `weight_decay` is, and stays in `.grad` until it is
+        zeroed; but a fused SGD, Adam or Adagrad adds an L2 in its own pass, at no cost and without changing `.grad`.
+        With `proximal=True` the penalty takes a proximal step after the optimizer's step instead, which makes exact
+        zeros.
 
         Args:
-            optimizer: any torch optimizer, or what wraps one.
-            proximal: act by proximal steps.
-            schedule: sets `scale` before every step: a function of the number of steps made before, such as
-                `rt.schedules.warmup(1000)`. `handle.steps` is that number; save it, and set it to go on later.
-            debug: before the first step try what the rule promises (`rt.testing.check_penalty`) on copies of its
-                weights: that step raises an AssertionError with a counter-example where it is not kept.
+            optimizer: any torch optimizer, or a wrapper around one.
+            proximal: take proximal steps.
+            schedule: sets `scale` before every step: a function of the number of previous steps, such as
+                `rt.schedules.warmup(1000)`. `handle.steps` is that number; save and restore it to resume training.
+            debug: before the first step, run `rt.testing.check_penalty` on copies of the weights; the step raises an
+                AssertionError with a counter-example if the check fails.
 
         Returns:
-            A handle; `handle.remove()` takes the rule off again.
+            A handle; `handle.remove()` detaches the rule.
 
         Raises:
-            TypeError: not a torch optimizer or one whose steps run no hooks, a penalty that cannot act this way, or
-                (proximal) an optimizer whose step size per weight is not known.
+            TypeError: not a torch optimizer or one whose steps run no hooks, a penalty that cannot be attached, or
+                (proximal) an optimizer with an unknown step size.
             ValueError: the optimizer owns none of the weights, has this rule already, or maximises; or (proximal) the
-                proximal step of several penalties on one weight is not known.
+                joint proximal step of several penalties on one weight is unknown.
         """
         return hooks.attach(optimizer, self, "proximal" if proximal else "gradient", schedule, debug)
 
     def sparsity(self) -> dict[str, float]:
-        """The share of exact zeros in each chosen weight; under a mask, of the whole weight."""
+        """The fraction of exact zeros in each chosen weight (even if masked, of the entire weight)."""
         return {
             weight.name: whole((tensor == 0).sum()).item() / max(1, tensor.numel())
             for _, term in self.terms()
@@ -128,7 +121,7 @@ class BoundTerms(ABC):
         }
 
     def receipt(self) -> str:
-        """What was chosen, with its penalty now; what was not, and why."""
+        """The chosen weights with their current penalties, and the weights left out with the reasons."""
         return "\n\n".join(term.describe(factor) for factor, term in self.terms())
 
     def __add__(self, other: object) -> BoundSum:
@@ -141,7 +134,7 @@ class BoundTerms(ABC):
 
 
 class BoundSum(BoundTerms):
-    """Several bound penalties together; each keeps its own `scale` below this one's."""
+    """A sum of bound penalties, each with its own `scale` in addition to this one."""
 
     def __init__(self, parts: Sequence[BoundTerms]) -> None:
         super().__init__()
@@ -151,31 +144,25 @@ class BoundSum(BoundTerms):
         return " + ".join(map(repr, self.parts))
 
     def terms(self) -> list[tuple[float, Term]]:
-        """The terms of every part, scaled."""
         return [(self.scale * factor, term) for part in self.parts for factor, term in part.terms()]
 
 
 class Term(BoundTerms):
-    """A bound penalty that is no sum. The methods below get the whole factor, `scale` included."""
-
-    def terms(self) -> list[tuple[float, Term]]:
-        """Itself."""
-        return [(self.scale, self)]
+    """A single bound penalty. The factors that its methods receive include `scale`."""
 
     rule: Any
     model: nn.Module
 
+    def terms(self) -> list[tuple[float, Term]]:
+        return [(self.scale, self)]
+
     @abstractmethod
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """The weights it acts on as they are now; none where it acts on something else (`Activity`)."""
+        """The weights that it currently acts on; none for `Activity`."""
 
     @abstractmethod
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
-        """The trainable parameters it acts on, with the weights' names; with `frozen` those that may be some day.
-
-        Raises:
-            TypeError: it acts on no parameters (`Activity`).
-        """
+        """The trainable parameters behind its weights, with the weights' names; with `frozen` also frozen ones."""
 
     def rule_of(self, weight: Weight) -> Any:
         """The rule of one weight."""
@@ -183,11 +170,11 @@ class Term(BoundTerms):
 
     @abstractmethod
     def choose_again(self, when: str, optimizer: Optimizer | None = None) -> None:
-        """Take in weights that were unfrozen since they were chosen."""
+        """Add weights that were unfrozen since the last selection."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """What it is bound to."""
+        """The names of the weights or modules that it is bound to."""
 
     @abstractmethod
     def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
@@ -195,10 +182,10 @@ class Term(BoundTerms):
 
     @abstractmethod
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
-        """Add factor · gradient to each weight's `.grad`; False where it found none of its weights among `owned`."""
+        """Add factor · gradient to each weight's `.grad`; False if none of its weights is in `owned`."""
 
     def decays(self, factor: float, owned: set[int]) -> dict[int, float]:
-        """For each parameter of which an optimizer's weight_decay would be this penalty: its id, and which one."""
+        """The equivalent weight_decay of each parameter by id, as far as there is one."""
         return {}
 
     @abstractmethod

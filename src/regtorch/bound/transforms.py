@@ -1,4 +1,4 @@
-"""Whether a penalty is read where `torch.func` differentiates, but not of the weights that it differentiates."""
+"""A check for penalties that would be constants under `torch.func` transforms."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ _DIFFERENTIATE = (_functorch.TransformType.Grad, _functorch.TransformType.Jvp)
 
 
 def check_transforms(rule: object, weights: Sequence[Tensor]) -> None:
-    """Refuse to be a constant under `torch.func.grad`: there the module's own weights are constants.
-
-    Raises:
-        RuntimeError: a transform differentiates, and none of `weights` is a tensor of it.
-    """
+    """Raise a RuntimeError if a transform differentiates, but not with respect to `weights`."""
     if torch.compiler.is_compiling() or _functorch.maybe_current_level() is None:
         return
     differentiates = any(i.key() in _DIFFERENTIATE for i in _functorch.get_interpreter_stack())
     if differentiates and weights and not any(_functorch.is_functorch_wrapped_tensor(w) for w in weights):
         raise RuntimeError(
-            f"{rule!r}: under torch.func.grad the module's own weights are constants, and so would be their penalty; "
-            "read it inside torch.func.functional_call, or sum rule(params[name]) for name in "
+            f"{rule!r}: under torch.func.grad the module's own weights, and so their penalty, are constants; call it "
+            "inside torch.func.functional_call, or sum rule(params[name]) for name in "
             "rt.select.weights(model, rule.select)"
         )

@@ -1,24 +1,18 @@
 """Constraints: the nearest weight inside a set, applied after every optimizer step.
 
-A weight is read as *units first*: dim 0 names the output units, a tensor of fewer than two dims is one unit. To add a
-constraint, add a class here, a yaml in conf/constraint and a test row.
+A weight is read *units first*: dim 0 holds the output units; a tensor with fewer than two dims is one unit. To add a
+constraint, add a class to one of the families, a yaml to conf/constraint and a row to tests/helpers/cases.py.
 """
 
+from regtorch.constraints import bounds, norms, simplex, spectral
 from regtorch.constraints.base import Constraint
-from regtorch.constraints.bounds import Box, NonNeg
-from regtorch.constraints.norms import MaxNorm, MinMaxNorm, NormConstraint, UnitNorm
-from regtorch.constraints.simplex import L1Ball, Simplex
-from regtorch.constraints.spectral import SpectralMax
+from regtorch.constraints.bounds import *
+from regtorch.constraints.norms import *
+from regtorch.constraints.simplex import *
+from regtorch.constraints.spectral import *
 
-__all__ = [
-    "Box",
-    "Constraint",
-    "L1Ball",
-    "MaxNorm",
-    "MinMaxNorm",
-    "NonNeg",
-    "NormConstraint",
-    "Simplex",
-    "SpectralMax",
-    "UnitNorm",
-]
+__all__ = ["Constraint"]
+__all__ += bounds.__all__
+__all__ += norms.__all__
+__all__ += simplex.__all__
+__all__ += spectral.__all__

@@ -1,4 +1,4 @@
-"""What a constraint is: a set of weights, the way into it, and the distance from it."""
+"""The base class of constraints: a set of weights, a map into it, and the distance from it."""
 
 from __future__ import annotations
 
@@ -9,38 +9,37 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.rule import Rule
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
-    from regtorch.bound.penalty import BoundConstraint
+    from regtorch.bound.constraint import BoundConstraint
 
 __all__ = ["ROUNDING", "Constraint"]
 
 
-# By how many units in the last place a norm or a sum differs after its unit was scaled to it.
+# The rounding error of a norm or sum, in units in the last place, after scaling its unit to it.
 ROUNDING = {torch.float32: 16, torch.float64: 64}
 
 
 class Constraint(Rule):
-    """A set of weights and the way into it.
+    """A set of weights and a map into it.
 
-    A subclass gives `__call__` (pure) and `violation`, and may give `project_`, the same in place.
+    A subclass needs `__call__` (out of place) and `violation`, and may add `project_`, the same in place.
     """
 
     mixes: ClassVar[bool] = False
-    """Whether it mixes the rows and columns of a matrix, so that it knows no part but some of both."""
+    """Whether the map mixes rows and columns of a matrix, so that a mask must select a submatrix."""
 
     @abstractmethod
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """`w` brought into the set: pure, idempotent, the identity inside it.
+        """Map `w` into the set: out of place, idempotent, the identity inside the set.
 
         Raises:
-            TypeError: `w` does not hold real floating-point numbers.
+            TypeError: `w` is not a real floating-point tensor.
         """
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same, written into `w`; overridden where that needs no copy of the weight."""
+        """The same in place; override it to avoid a copy of the weight."""
         return w.copy_(self(w))
 
     @abstractmethod
@@ -49,30 +48,30 @@ class Constraint(Rule):
 
     @property
     def by_unit(self) -> bool:
-        """Whether output units matter, so that a weight must be read units first."""
+        """Whether the set depends on output units, so that weights are passed units first."""
         return False
 
     @property
     def neutral(self) -> float:
-        """What stands where a mask leaves numbers out: a number that changes nothing for the others."""
+        """The value put in place of masked-out elements, which must not affect the others."""
         return 0.0
 
     def within(self, mask: Bool[Tensor, "*shape"]) -> Constraint:
-        """The same constraint on the numbers where `mask`, laid out as `__call__` gets a weight, is True.
+        """The same constraint on the elements where `mask`, in the layout of `__call__`, is True.
 
         Raises:
-            ValueError: there is no projection of such a part.
+            ValueError: there is no projection for such a mask.
         """
-        from regtorch.constraints.part import Part  # which is a constraint itself
+        from regtorch.constraints.part import Part  # itself a constraint: a top-level import would be circular
 
         return Part(self, mask)
 
     def on(self, model: nn.Module) -> BoundConstraint:
-        """Bind this constraint to the weights of `model` that `select` names; those unfrozen later join.
+        """Bind this constraint to the weights of `model` that `select` matches; weights unfrozen later join.
 
         Raises:
-            SelectionError: `select` is not understood or matches nothing; the names there are follow.
+            SelectionError: `select` is invalid or matches nothing; the message lists the names that exist.
         """
-        from regtorch.bound.penalty import BoundConstraint  # the one step up: a convenience, as Penalty.on
+        from regtorch.bound.constraint import BoundConstraint  # a convenience: bound/ is a floor above
 
         return BoundConstraint(self, model)

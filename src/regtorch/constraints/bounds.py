@@ -1,11 +1,9 @@
-"""Constraints on each number by itself: between two bounds, or not below 0."""
+"""Constraints on each element: between two bounds, or nonnegative."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,68 +11,64 @@ from torch import Tensor
 from regtorch.checks import number
 from regtorch.constraints.base import Constraint
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Box", "NonNeg"]
 
 
 class _Bounds(Constraint):
-    """Every number between two bounds."""
+    """Every element between two bounds."""
 
     @property
     @abstractmethod
     def bounds(self) -> tuple[float | None, float | None]:
-        """The smallest and the largest number in the set; None where there is no bound."""
+        """The lower and the upper bound; None for no bound."""
 
     @property
     def neutral(self) -> float:
-        """The number in the set that is nearest to 0."""
+        """The element of the set nearest to 0."""
         low, high = self.bounds
         return max(0.0 if low is None else low, 0.0) if high is None or high >= 0 else high
 
     def _reached(self, w: Tensor) -> tuple[float | None, float | None]:
-        """The bounds among the numbers of the dtype of `w`."""
+        """The bounds, without those that the dtype of `w` cannot exceed."""
         check_real(self.name, w)
         low, high = self.bounds
         most = torch.finfo(w.dtype).max
         if (low is not None and low > most) or (high is not None and high < -most):
-            raise ValueError(f"{self!r}: no number of {w.dtype} reaches the set, as its largest is {most:g}")
-        return (
-            low if low is None or low >= -most else None,
-            high if high is None or high <= most else None,
-        )
+            raise ValueError(
+                f"{self!r}: no number of {w.dtype} is in the set, its largest is {most:g}; move the bounds"
+            )
+        low = None if low is not None and low < -most else low
+        return low, None if high is not None and high > most else high
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The nearest number between the bounds, element by element, each bound rounded to the dtype of `w`."""
+        """Clamps each element; the bounds are rounded to the dtype of `w`."""
         low, high = self._reached(w)
         return w.clone() if low is None and high is None else w.clamp(low, high)
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The same in place."""
         low, high = self._reached(w)
         return w if low is None and high is None else w.clamp_(low, high)
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """How far the number lies outside that lies farthest."""
+        """The largest distance of an element from the bounds."""
         outside = torch.where(w == (inside := self(w)), 0.0, (wide(w) - wide(inside)).abs())
         return outside.max() if outside.numel() else outside.sum()
 
 
-@dataclass(frozen=True, repr=False)
 class Box(_Bounds):
-    """low ≤ w ≤ high, number by number (with low = -high the weight clipping of Arjovsky et al. 2017).
+    """low ≤ w ≤ high, element by element (with low = -high the weight clipping of Arjovsky et al. 2017).
 
     Args:
-        low: the smallest number allowed; None, or minus infinity, sets no bound.
-        high: the largest; None, or infinity, sets no bound.
+        low: the lower bound; None or minus infinity for none.
+        high: the upper bound; None or infinity for none.
         select: which weights.
 
     Raises:
         TypeError: a bound is neither a number nor None.
-        ValueError: a bound is NaN or the other infinity, or `low` is above `high`; of a weight: a bound lies beyond
-            every number of its dtype.
+        ValueError: a bound is NaN or the wrong infinity, or `low` is above `high`; for a weight: no number of its dtype
+            is in the set.
 
     Example:
         >>> import torch, regtorch as rt
@@ -94,20 +88,18 @@ class Box(_Bounds):
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
-        """(low, high)."""
         return self.low, self.high
 
 
 def _bound(argument: str, value: float | None, none: float) -> float | None:
-    """The bound as a float; None where it is the infinity that bounds nothing."""
+    """The bound as a float; None for the infinity `none`, which bounds nothing."""
     if value is None or (isinstance(value, float) and value == none):
         return None
     return number("Box", argument, value, "give None for no bound on this side")
 
 
-@dataclass(frozen=True, repr=False)
 class NonNeg(_Bounds):
-    """No number below 0, as Keras's `NonNeg`.
+    """w ≥ 0, element by element, as Keras's `NonNeg`.
 
     Args:
         select: which weights.
@@ -120,5 +112,4 @@ class NonNeg(_Bounds):
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
-        """(0, None)."""
         return 0.0, None

@@ -1,12 +1,11 @@
-"""Constraints on the Euclidean norm of each unit: directions are kept, norms are mapped."""
+"""Constraints on the Euclidean norm of each unit; directions are kept."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor
@@ -15,21 +14,18 @@ from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import Units, check_dim, reduced, units
 from regtorch.rule import wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
 
 
-@dataclass(frozen=True, repr=False)
 class NormConstraint(Constraint):
-    """A set told by the Euclidean norm of each unit: the direction is kept, the norm is mapped; a zero unit stays zero.
+    """A set defined by the Euclidean norm of each unit. Directions are kept; a zero unit stays zero.
 
     Args:
         dim: the dims reduced by the norm, in torch's layout; None means all but the output unit's.
-        epsilon: added to the norm that divides, as Keras does with 1e-7; it makes the rule shrink weights inside the
-            set a little at every step, so the default is 0.
+        epsilon: added to the norm in the denominator, 1e-7 in Keras; it slightly shrinks weights inside the set at
+            every step, so the default is 0.
         select: which weights.
     """
 
@@ -47,13 +43,13 @@ class NormConstraint(Constraint):
         """The smallest and the largest norm in the set."""
 
     def nearest(self, norm: Tensor) -> Tensor:
-        """The norm inside the set that is nearest to `norm`, as far as its dtype reaches."""
+        """The nearest norm in the set, clamped to the range of the dtype."""
         most = torch.finfo(norm.dtype).max
         low, high = self.bounds
         return norm.clamp(min(low, most) if low else None, min(high, most))
 
     def target(self, norm: Tensor) -> Tensor:
-        """The norm that one application gives; `nearest` unless the rule only goes a part of the way."""
+        """The norm after one application; `nearest`, unless the rule only moves part of the way."""
         return self.nearest(norm)
 
     @property
@@ -64,32 +60,32 @@ class NormConstraint(Constraint):
     def _units(self, w: Tensor) -> Units:
         dims = reduced(self.name, w, self.dim)
         if (low := self.bounds[0]) > 1 and low > torch.finfo(w.dtype).max:
-            raise ValueError(f"{self!r}: no norm of {w.dtype} reaches the set, as its largest number is smaller")
+            raise ValueError(f"{self!r}: no norm of {w.dtype} is in the set; lower the smallest norm")
         return units(w, dims)
 
     def _target(self, w: Tensor, found: Units) -> Tensor:
-        """The norm that each unit is to have: its own where it stays, to the bit."""
+        """The target norm of each unit; its own norm, to the bit, for units that stay."""
         norm = found.length
         target = self.target(norm)
         if self.epsilon:
             return target
-        # Within rounding of the set's edge a unit stays too, so that a second application changes nothing.
+        # Units within rounding of the boundary stay, too, so that a second application changes nothing.
         precision = torch.finfo(w.dtype)
         rounding = ROUNDING[norm.dtype] * torch.finfo(norm.dtype).eps + precision.eps / 2
         near = norm.clamp(max=torch.finfo(norm.dtype).max) * rounding
         grain = precision.smallest_normal * precision.eps * math.sqrt(w.numel() / max(norm.numel(), 1)) / 2
-        if grain > rounding * min(found.least, self.bounds[1]):  # what rounding to numbers next to 0 does to a norm
+        if grain > rounding * min(found.least, self.bounds[1]):  # the rounding of subnormal numbers
             near += target.clamp(max=grain)
         return torch.where((target - norm).abs() <= near, norm, target)
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """`w` with each unit's norm mapped."""
+        """`w` with each unit scaled to its target norm."""
         found = self._units(w)
         factor = self._factor(w, found)
         return self._far(w, found) if factor is None else (w * factor).to(w.dtype)
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """One norm and one multiplication in place, no copy of the weight unless a norm is far from 1."""
+        """One norm and one multiplication in place; copies the weight only if a norm is far from 1."""
         found = self._units(w)
         if found.within(*self.bounds) and not self.epsilon:
             return w
@@ -100,7 +96,7 @@ class NormConstraint(Constraint):
         return found.enlarged(self.epsilon).factor(self._target(w, found), *self.bounds)
 
     def _far(self, w: Tensor, found: Units) -> Tensor:
-        """The same where no factor does it."""
+        """The same without overflow, for norms far from 1."""
         target = self._target(w, found)
         moved = found.enlarged(self.epsilon).of_length(target).to(w.dtype)
         return moved if self.epsilon else torch.where(target == found.length, w, moved)
@@ -112,11 +108,10 @@ class NormConstraint(Constraint):
         return (distance.max() if norm.numel() else norm.sum()).to(wide(w).dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class MaxNorm(NormConstraint):
     """Each unit's norm at most `max_value`, as Keras's `MaxNorm` (Srivastava et al. 2014, c = 2 to 4).
 
-    Momentum is not told: the optimizer's buffers keep pointing outwards, as in Keras.
+    Optimizer state is left alone: momentum buffers may keep pointing out of the set, as in Keras.
 
     Args:
         max_value: the largest norm allowed.
@@ -139,17 +134,14 @@ class MaxNorm(NormConstraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(
-            max_value=nonnegative("MaxNorm", "max_value", self.max_value, "give the largest norm allowed, such as 3")
-        )
+        max_value = nonnegative("MaxNorm", "max_value", self.max_value, "give the largest norm allowed, such as 3")
+        self._set(max_value=max_value)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """0 and max_value."""
         return 0.0, self.max_value
 
 
-@dataclass(frozen=True, repr=False)
 class UnitNorm(NormConstraint):
     """Each unit's norm is 1, as Keras's `UnitNorm`. A zero unit has no direction and stays zero.
 
@@ -166,26 +158,24 @@ class UnitNorm(NormConstraint):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """1 and 1."""
         return 1.0, 1.0
 
 
-@dataclass(frozen=True, repr=False)
 class MinMaxNorm(NormConstraint):
     """Each unit's norm between `min_value` and `max_value`, as Keras's `MinMaxNorm`.
 
     Args:
         min_value: the smallest norm allowed (a zero unit has no direction and stays zero).
         max_value: the largest norm allowed.
-        rate: the part of the way to go at each step; only 1 is idempotent.
+        rate: the fraction of the distance to move at each step; only 1 is idempotent.
         dim: the dims reduced by the norm, in torch's layout; None means all but the output unit's.
         epsilon: 0 for the exact projection; 1e-7 for Keras's formula.
         select: which weights.
 
     Raises:
         TypeError: an argument is not a number.
-        ValueError: a number is negative, infinite or NaN, `min_value` is above `max_value` or `rate` above 1; or above
-            every number of the dtype of a weight.
+        ValueError: a number is negative, infinite or NaN, `min_value` is above `max_value` or `rate` above 1; for a
+            weight: `min_value` is out of range of its dtype.
 
     Example:
         >>> import torch, regtorch as rt
@@ -211,10 +201,9 @@ class MinMaxNorm(NormConstraint):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """min_value and max_value."""
         return self.min_value, self.max_value
 
     def target(self, norm: Tensor) -> Tensor:
-        """Rate · nearest + (1 - rate) · norm, written so that a norm inside stays exactly what it is."""
+        """Rate · nearest + (1 - rate) · norm, in a form that keeps a norm inside the set exactly."""
         nearest = self.nearest(norm)
         return nearest if self.rate == 1 else norm + self.rate * (nearest - norm)

@@ -1,9 +1,8 @@
-"""A constraint on a part of a weight: on the numbers where a mask is True."""
+"""A constraint on the masked part of a weight."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,15 +10,13 @@ from torch import Tensor
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
 from regtorch.numerics.norms import as_rows, check_shape, is_submatrix, reduced
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Part"]
 
 
 class Part(Constraint):
-    """The rule as if all other numbers were not there; they stay what they are."""
+    """The rule on the elements where `mask` is True; all others stay unchanged."""
 
     rule: Constraint
     mask: Tensor
@@ -27,8 +24,7 @@ class Part(Constraint):
     def __init__(self, rule: Constraint, mask: Tensor) -> None:
         if rule.mixes and not is_submatrix(mask):
             raise ValueError(
-                f"{rule.name} projects the rows and columns of a matrix: let its mask be True for some rows times some "
-                "columns"
+                f"{rule.name}: the mask must be True on a submatrix (some rows times some columns); change the mask"
             )
         self._set(rule=rule, mask=mask, select=rule.select)
 
@@ -37,7 +33,6 @@ class Part(Constraint):
 
     @property
     def by_unit(self) -> bool:
-        """As of the rule inside."""
         return self.rule.by_unit
 
     def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,14 +41,12 @@ class Part(Constraint):
         return torch.where(mask, w, self.rule.neutral), mask
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The part brought into the set."""
         seen, mask = self._seen(w)
         return torch.where(mask, self.rule(seen), w)
 
     def violation(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The largest distance of the part of a unit from the set."""
         seen, mask = self._seen(w)
         if not isinstance(self.rule, NormConstraint):
             return self.rule.violation(seen)
-        dims = reduced(self.name, w, self.rule.dim)  # a unit without a part has no norm that could be wrong
+        dims = reduced(self.name, w, self.rule.dim)  # fully masked-out units are skipped
         return replace(self.rule, dim=-1).violation(as_rows(seen, dims)[as_rows(mask, dims).any(-1)])

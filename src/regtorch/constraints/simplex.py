@@ -1,11 +1,10 @@
-"""Constraints on the sum of each unit: the ball of Σ|w| and the simplex, by exact Euclidean projections."""
+"""Constraints on the sum of each unit: the l1 ball and the simplex, by exact Euclidean projection."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import torch
 from torch import Tensor
@@ -14,16 +13,13 @@ from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import as_rows, check_dim, from_rows, nonzero, reduced
 from regtorch.rule import wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["L1Ball", "Simplex"]
 
 
-@dataclass(frozen=True, repr=False)
 class _Summed(Constraint):
-    """A set told by the sum of each unit."""
+    """A set defined by the sum of each unit."""
 
     dim: int | Sequence[int] | None = field(default=None, kw_only=True)
 
@@ -39,31 +35,31 @@ class _Summed(Constraint):
     @property
     @abstractmethod
     def _total(self) -> float:
-        """The sum at the edge of the set."""
+        """The sum on the boundary of the set."""
 
     @abstractmethod
     def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
-        """Whether each row lies in the set; `rounding` is what rounding does to the sum of a row on its edge."""
+        """Whether each row is in the set; `rounding` bounds the rounding error of a sum on the boundary."""
 
     @abstractmethod
     def _nearest(self, rows: Tensor) -> Tensor:
-        """The nearest point of the set to each row, which lies outside."""
+        """The nearest point of the set to each row outside it."""
 
     def _rows(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """A row for each unit, in float64 where there is one: a sum of many numbers is then exact in float32."""
+        """One row per unit, in float64 if the device has it, so that long sums are exact to float32."""
         dims = reduced(self.name, w, self.dim)
         return as_rows(wide(w) if w.device.type == "mps" else w.double(), dims), dims
 
     def _moved(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """The rows brought into the set; those inside, within the rounding of `dtype`, stay what they are."""
+        """The rows mapped into the set; rows inside, up to the rounding of `dtype`, stay unchanged."""
         info, own = torch.finfo(rows.dtype), torch.finfo(dtype)
         relative = ROUNDING[rows.dtype] * info.eps + (own.eps / 2 if dtype != rows.dtype else 0.0)
-        grain = own.smallest_normal * own.eps * rows.shape[-1] / 2  # of numbers next to 0
+        grain = own.smallest_normal * own.eps * rows.shape[-1] / 2  # of subnormal numbers
         inside = self._inside(rows.detach(), rows.new_tensor(relative * self._total + grain))
         return torch.where(inside, rows, self._nearest(rows))
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The nearest weight in the set, unit by unit, by sorting (Duchi et al. 2008)."""
+        """The Euclidean projection of each unit, by sorting (Duchi et al. 2008)."""
         rows, dims = self._rows(w)
         return from_rows(self._moved(rows, w.dtype), dims, w.shape).to(w.dtype) if w.numel() else w.clone()
 
@@ -72,14 +68,13 @@ class _Summed(Constraint):
         rows, _ = self._rows(w)
         if not w.numel():
             return wide(w).sum()
-        there = rows > -torch.inf  # a mask leaves the others out
+        there = rows > -torch.inf  # masked-out elements
         way = torch.where(there, rows - self._moved(rows, w.dtype), 0.0)
         return torch.linalg.vector_norm(way, dim=-1).max().to(wide(w).dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class L1Ball(_Summed):
-    """Each unit with Σ|w| ≤ radius: small numbers of a unit outside become exact zeros (Duchi et al. 2008).
+    """Each unit has Σ|w| ≤ radius: projection makes small elements exactly zero (Duchi et al. 2008).
 
     Args:
         radius: the largest Σ|w| of a unit, in units of weight.
@@ -88,7 +83,7 @@ class L1Ball(_Summed):
 
     Raises:
         TypeError: `radius` is not a number, or `dim` is neither None, an int nor several.
-        ValueError: `radius` is negative, infinite or NaN; of a weight: it has no such dim.
+        ValueError: `radius` is negative, infinite or NaN; for a weight: it lacks a dim.
 
     Example:
         >>> import torch, regtorch as rt
@@ -114,18 +109,17 @@ class L1Ball(_Summed):
         return rows.sign() * _on_simplex(rows.abs(), self.radius)
 
 
-@dataclass(frozen=True, repr=False)
 class Simplex(_Summed):
-    """Each unit with w ≥ 0 and Σw = total: weights that are shares (projection of Held, Wolfe & Crowder 1974).
+    """Each unit has w ≥ 0 and Σw = total: the weights are proportions (Held, Wolfe & Crowder 1974).
 
     Args:
-        total: what the numbers of a unit add up to.
+        total: the sum of each unit.
         dim: the dims of one unit, in torch's layout; None means all but the output unit's.
         select: which weights.
 
     Raises:
         TypeError: `total` is not a number, or `dim` is neither None, an int nor several.
-        ValueError: `total` is negative, infinite or NaN; of a weight: it has no such dim.
+        ValueError: `total` is negative, infinite or NaN; for a weight: it lacks a dim.
 
     Example:
         >>> import torch, regtorch as rt
@@ -138,11 +132,11 @@ class Simplex(_Summed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(total=nonnegative("Simplex", "total", self.total, "give what a unit adds up to, such as 1"))
+        self._set(total=nonnegative("Simplex", "total", self.total, "give the sum of each unit, such as 1"))
 
     @property
     def neutral(self) -> float:
-        """Minus infinity, whose share is 0."""
+        """Minus infinity, which projects to 0."""
         return -torch.inf
 
     @property
@@ -159,16 +153,16 @@ class Simplex(_Summed):
 
 
 def _on_simplex(rows: Tensor, total: float) -> Tensor:
-    """max(w - t, 0) of each row, with the t at which it adds up to `total`.
+    """max(w - t, 0) for each row, with t such that the row sums to `total`.
 
-    All is measured from the largest number of a row, so that nothing is lost where numbers are far above `total`.
+    Rows are shifted by their maximum first, which keeps precision if elements are far above `total`.
     """
     top = rows.amax(-1, keepdim=True)
-    below = (rows - top.where(top > -torch.inf, 0.0)).clamp(min=-total)  # what lies lower has no share either
+    below = (rows - top.where(top > -torch.inf, 0.0)).clamp(min=-total)  # anything lower projects to 0 as well
     falling = below.detach().sort(-1, descending=True).values
     count = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device)
-    share = (falling * count > falling.cumsum(-1) - total).sum(-1, keepdim=True).clamp(min=1)
-    least = falling.gather(-1, share - 1)
-    has = below >= least
-    found = (below - ((below * has).sum(-1, keepdim=True) - total) / has.sum(-1, keepdim=True)).clamp(min=0)
-    return found * (total / nonzero(found.sum(-1, keepdim=True)))
+    support = (falling * count > falling.cumsum(-1) - total).sum(-1, keepdim=True).clamp(min=1)
+    positive = below >= falling.gather(-1, support - 1)
+    t = ((below * positive).sum(-1, keepdim=True) - total) / positive.sum(-1, keepdim=True)
+    projected = (below - t).clamp(min=0)
+    return projected * (total / nonzero(projected.sum(-1, keepdim=True)))

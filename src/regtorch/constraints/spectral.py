@@ -1,10 +1,9 @@
-"""A constraint on the singular values of a weight as a matrix."""
+"""A constraint on the singular values of a weight, viewed as a matrix."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,21 +13,17 @@ from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import may_look, spectral_norm, with_singular
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["SpectralMax"]
 
 
-@dataclass(frozen=True, repr=False)
 class SpectralMax(Constraint):
-    """The largest singular value of the (units, fan_in) matrix at most `max_value`: no layer stretches more than that.
+    """The largest singular value of the (units, fan_in) matrix is at most `max_value`: a bound on the layer's gain.
 
-    The nearest matrix is the one with its singular values clipped, so that smaller ones stay (Miyato et al. 2018's
-    spectral normalization divides all of them). It takes a singular value decomposition at each step. A convolution is
-    the matrix of its rows, a row for each output channel: what bounds this matrix bounds the convolution, as a map of
-    images, by √(the number of its taps) times as much.
+    The projection clips singular values and keeps the smaller ones (spectral normalization, Miyato et al. 2018, divides
+    all of them). It takes an SVD at each step. A convolution is viewed as a matrix with one row per output channel; as
+    a map of images its gain is at most √(kernel positions) times that of the matrix.
 
     Args:
         max_value: the largest singular value allowed.
@@ -56,27 +51,26 @@ class SpectralMax(Constraint):
 
     @property
     def by_unit(self) -> bool:
-        """Yes: a row is a unit."""
         return True
 
     @staticmethod
     def _matrix(w: Tensor) -> Tensor:
-        """In float64 where there is one: decompositions of long float32 rows lose two digits of seven."""
+        """In float64 if the device has it: float32 SVDs of long rows lose two of seven digits."""
         return matrix(wide(w) if w.device.type == "mps" else w.double())
 
     def _most(self, v: Tensor, dtype: torch.dtype) -> float:
-        """The largest singular value that one application leaves, within rounding."""
+        """The largest singular value after one application, including rounding."""
         own = torch.finfo(dtype)
         rounding = (ROUNDING[v.dtype] + max(v.shape)) * torch.finfo(v.dtype).eps
         if dtype == torch.float32:
             rounding += own.eps / 2 * math.sqrt(min(v.shape))
         elif dtype != torch.float64:
             rounding += own.eps
-        grain = own.smallest_normal * own.eps * math.sqrt(v.numel()) / 2  # of numbers next to 0
+        grain = own.smallest_normal * own.eps * math.sqrt(v.numel()) / 2  # of subnormal numbers
         return self.max_value * (1 + rounding) + grain
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """The nearest matrix in the set, by clipping singular values; the weight itself where none is too large."""
+        """Clips the singular values; returns a copy of the weight if none is too large."""
         check_real(self.name, w)
         v = self._matrix(w)
         if not v.numel():
@@ -88,7 +82,7 @@ class SpectralMax(Constraint):
         return torch.where(inside, v, clipped).reshape(w.shape).to(w.dtype)
 
     def violation(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """How far the largest singular value lies above `max_value`: the distance in the spectral norm."""
+        """The excess of the largest singular value: the distance in the spectral norm."""
         check_real(self.name, w)
         v = self._matrix(w)
         if not v.numel():

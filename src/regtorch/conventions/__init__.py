@@ -1,4 +1,4 @@
-"""A strength said in one library's convention, said in another's; `python -m regtorch.conventions` shows all."""
+"""Convert strengths between the conventions of libraries; `python -m regtorch.conventions` shows all of them."""
 
 from regtorch.conventions.conversion import convert
 from regtorch.conventions.table import ALIASES, CONVENTIONS, Convention

@@ -17,7 +17,7 @@ Strength = float | tuple[float, ...]
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line for an error, without the usage."""
+    """Prints errors on one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
@@ -33,13 +33,12 @@ def _strength(text: str) -> Strength:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m regtorch.conventions",
-        description="Say a penalty's strength in every convention, beside a task loss that is a mean over samples.",
+        description="Show a penalty's strength in every convention, for a task loss that is a mean over samples.",
         epilog=f"conventions: {', '.join(CONVENTIONS)}. Example: python -m regtorch.conventions 0.01 keras --batch 32",
     )
-    parser.add_argument(
-        "strength", type=_strength, help="a number, or a pair such as 0.1,0.5 (l1,l2 or alpha,l1_ratio)"
-    )
-    parser.add_argument("source", nargs="?", default="keras", help="the convention it is written in (default: keras)")
+    pair = "a number, or a pair such as 0.1,0.5 (l1,l2 or alpha,l1_ratio)"
+    parser.add_argument("strength", type=_strength, help=pair)
+    parser.add_argument("source", nargs="?", default="keras", help="its convention (default: keras)")
     parser.add_argument("--batch", type=int, help="samples in a batch")
     parser.add_argument("--samples", type=int, help="samples in the training set")
     parser.add_argument("--lr", type=float, help="the learning rate")
@@ -48,18 +47,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def table(strength: Strength, source: str, **options: Any) -> str:
-    """Every convention, its formula, and the strength there or why there is none.
-
-    Args:
-        strength: a number, or a pair.
-        source: the convention it is written in.
-        options: of `convert`.
-
-    Raises:
-        TypeError: as `convert`.
-        ValueError: as `convert`.
-    """
-    convert(strength, source, source, **options)  # what is wrong on this side is an error, not a row
+    """A row per convention: its formula, and the equivalent strength or why there is none; raises as `convert`."""
+    convert(strength, source, source, **options)  # a wrong source or strength is an error, not a row
     rows = [("convention", "strength", "added to the mean loss")]
     reasons: dict[str, list[str]] = {}
     for name, convention in CONVENTIONS.items():
@@ -77,16 +66,9 @@ def table(strength: Strength, source: str, **options: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table.
-
-    Args:
-        arguments: the command line; None reads `sys.argv`.
-
-    Returns:
-        0; a command line that is wrong exits with 2.
-    """
+    """Print the table; a wrong command line exits with 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # Σ on a terminal that has none
+        sys.stdout.reconfigure(errors="replace")  # for terminals without Σ
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     try:

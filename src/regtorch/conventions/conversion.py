@@ -1,4 +1,4 @@
-"""`convert`: from a strength to the coefficient of a penalty, and from that to another strength."""
+"""`convert`: from a strength to the coefficient of a penalty, and from there to another strength."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["convert"]
 Pair = tuple[float, float]
 _BOTH = "sklearn.ElasticNet"
 _L1_RATIO = 0.5  # scikit-learn's default
-_ROUNDING = Fraction(1, 2**53)  # of a normal float64; a number too small to be one may lose any share
+_ROUNDING = Fraction(1, 2**53)  # the relative error of a normal float64; that of subnormal numbers is larger
 _SIX_DIGITS = Fraction(1, 10**6)
 
 
@@ -33,7 +33,7 @@ def convert(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Pair: ...
 @overload
-def convert(  # pyright: ignore[reportOverlappingOverload] - a literal is a str too, and the first that fits counts
+def convert(  # pyright: ignore[reportOverlappingOverload] - the first match counts
     strength: float,
     source: Literal["sklearn.ElasticNet"],
     target: str,
@@ -67,9 +67,9 @@ def convert(
     clipping: bool = False,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> float | Pair:
-    """Say a strength of one convention in another.
+    """Convert a strength from one convention to another.
 
-    Everything is said beside a task loss that is a *mean* over samples, torch's default reduction. A strength s then
+    All conventions refer to a task loss that is a *mean* over samples, torch's default reduction. A strength s then
     means:
 
     | convention | added to the mean loss | acts |
@@ -91,31 +91,31 @@ def convert(
     | adamw (torch.AdamW, keras.AdamW, optax.adamw) | none: w ← w - lr·s·w | in the optimizer |
     | keras.decay (Keras 2's `decay=`) | none: lr ← lr/(1 + s·step) | in the optimizer |
 
-    The regressions of scikit-learn are said beside the mean squared error, which is twice Lasso's loss. MLPRegressor
-    has *half* the mean squared error: beside `F.mse_loss` its strength is twice what is returned here. MLP divides by
-    the size of each batch, so its penalty is stronger in a last, smaller one. LogisticRegression's C is infinite where
-    the strength is 0. `sgdw` has an equal beside plain SGD only: momentum would carry a penalty's gradient on.
+    The regressions of scikit-learn refer to the mean squared error, which is twice Lasso's loss. MLPRegressor uses
+    *half* the mean squared error: with `F.mse_loss` its strength is twice the result. MLP divides by the size of each
+    batch, so a smaller last batch has a stronger penalty. LogisticRegression's C is infinite at strength 0. `sgdw` has
+    an equivalent only in plain SGD: momentum would accumulate a penalty's gradient.
 
-    In keras's convention a number stands for what the other convention penalises, the strength of `rt.L2` or of
-    `rt.L1`; beside ElasticNet it is the pair (l1, l2) of `rt.L1L2`. ElasticNet's strength is the pair
-    (alpha, l1_ratio); a number alone is alpha with an l1_ratio of 0.5.
+    In keras's convention a number is the strength of `rt.L2` or `rt.L1`, whichever the other convention penalises; for
+    ElasticNet it is the pair (l1, l2) of `rt.L1L2`. ElasticNet's strength is the pair (alpha, l1_ratio); a single
+    number is alpha with an l1_ratio of 0.5.
 
     Args:
-        strength: as the source writes it.
-        source: the convention it is written in.
-        target: the convention wanted.
+        strength: the strength in the source's convention.
+        source: its convention.
+        target: the convention to convert to.
         batch: samples in a batch.
         samples: samples in the training set.
         lr: the learning rate.
-        clipping: whether gradients are clipped. Then what acts in the loss is clipped with it, what acts in the
-            optimizer is not, and neither has an equal in the other. A rule attached to an optimizer acts there.
-        reduction: "sum" where the strength that is wanted stands beside a task loss that is a sum over the batch, as
-            with `CrossEntropyLoss(reduction="sum")`: the same as the target "keras.sum" or "weight_decay.sum".
+        clipping: whether gradients are clipped. A penalty in the loss is then clipped, one in the optimizer (such as an
+            attached rule) is not, and neither is equivalent to the other.
+        reduction: "sum" if the result is for a task loss that is a sum over the batch, as with
+            `CrossEntropyLoss(reduction="sum")`; the same as the target "keras.sum" or "weight_decay.sum".
 
     Raises:
-        TypeError: an argument is not a number, or a pair is given or missing where the convention has the other.
-        ValueError: a number is out of range, a convention is unknown, needs an option, has no equal in the other, or
-            no float64 holds the result: it is too large, too small, or an l1_ratio so near 1 that l2 would be lost.
+        TypeError: an argument is not a number, or a pair where a number is expected or vice versa.
+        ValueError: a number is out of range; a convention is unknown, needs an option or has no equivalent; or float64
+            cannot represent the result: too large, too small, or an l1_ratio so near 1 that l2 is lost.
 
     Example:
         >>> import regtorch as rt
@@ -147,8 +147,8 @@ def _summed(target: object) -> object:
     if isinstance(target, str) and target in SUMMED:
         return SUMMED[target]
     raise ValueError(
-        f"convert: reduction='sum' is for a strength beside a loss of your own, in {', '.join(SUMMED)}; "
-        f"received target {target!r}, whose loss is its own"
+        f"convert: target must be one of {', '.join(SUMMED)} with reduction='sum', received {target!r}, whose loss "
+        "has a fixed reduction"
     )
 
 
@@ -163,13 +163,13 @@ def _find(argument: str, name: object) -> Convention:
 
 
 def _check_equal_exists(a: Convention, b: Convention, is_pair: bool, clipping: bool) -> None:
-    """Each message says the reason before its semicolon, which the table of the command prints alone."""
+    """Each message starts with the reason and a semicolon; the command prints only the reason."""
     if not a.kinds & b.kinds:
         why = a.alone or b.alone
         if why:
-            raise ValueError(f"convert: {why}; there is no equal from {a.name} to {b.name}, choose anew by validation")
+            raise ValueError(f"convert: {why}; {a.name} has no equivalent in {b.name}, choose a new one by validation")
         raise ValueError(
-            f"convert: no multiple of {min(a.kinds)} is {min(b.kinds)}; from {a.name} there is no equal in {b.name}, "
+            f"convert: no multiple of {min(a.kinds)} is {min(b.kinds)}; {a.name} has no equivalent in {b.name}, "
             "convert to keras and use rt.L1, rt.L2 or rt.L1L2"
         )
     if is_pair and PAIR not in a.kinds & b.kinds:
@@ -180,9 +180,9 @@ def _check_equal_exists(a: Convention, b: Convention, is_pair: bool, clipping: b
     if clipping and a.place != b.place:
         first, second = sorted((a, b), key=lambda c: c.place)
         raise ValueError(
-            "convert: no equal under clipping: a penalty in the loss is clipped, a decay in the optimizer comes after; "
-            f"so {first.name} has no equal in {second.name}. A rule attached to the optimizer comes after the clip "
-            "too: with one, leave clipping=True out"
+            "convert: no equivalent under clipping: a penalty in the loss is clipped, a decay in the optimizer is not; "
+            f"{first.name} has no equivalent in {second.name}. A rule attached to the optimizer is not clipped either: "
+            "for one, remove clipping=True"
         )
 
 
@@ -196,7 +196,7 @@ def _option(name: Option, value: object) -> Fraction:
 
 
 def _divisors(a: Convention, b: Convention, options: dict[Option, Fraction]) -> Fraction:
-    """What b divides by over what a does; where both count per sample, how many there are does not matter."""
+    """The divisor of b over that of a; 1 if both divide by the same option."""
     return Fraction(1) if a.per == b.per else _divisor(b, options) / _divisor(a, options)
 
 
@@ -205,22 +205,20 @@ def _divisor(convention: Convention, options: dict[Option, Fraction]) -> Fractio
         return Fraction(1)
     if convention.per not in options:
         raise ValueError(
-            f"convert: {convention.per} must be given, {DIVISORS[convention.per]}; {convention.name} divides by it"
+            f"convert: {convention.per} must be given: {DIVISORS[convention.per]}; {convention.name} divides by it"
         )
     return options[convention.per]
 
 
 def _read(convention: Convention, strength: object) -> Fraction:
-    """The number that the coefficient is proportional to, exact: only the result is rounded."""
+    """The exact number that the coefficient is proportional to; only the result is rounded."""
     if not convention.inverse:
         return Fraction(nonnegative("convert", "strength", strength))
     if strength == math.inf:
         return Fraction(0)
     c = Fraction(nonnegative("convert", "strength", strength, "C = inf switches the penalty off"))
     if not c:
-        raise ValueError(
-            f"convert: strength must be above 0 for {convention.name}, received C = 0, an infinite penalty"
-        )
+        raise ValueError(f"convert: strength must be above 0 for {convention.name}, received 0; C = inf is no penalty")
     return 1 / c
 
 
@@ -236,13 +234,9 @@ def _rounded(what: str, convention: Convention, value: Fraction) -> float:
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(
-            f"convert: {what} in {convention.name} is larger than any float64; give a smaller strength"
-        ) from None
+        raise ValueError(f"convert: {what} in {convention.name} overflows float64; give a smaller strength") from None
     if abs(Fraction(number) - value) > _ROUNDING * value:
-        raise ValueError(
-            f"convert: {what} in {convention.name} is smaller than float64 can hold; give a larger strength, or 0"
-        )
+        raise ValueError(f"convert: {what} in {convention.name} underflows float64; give a larger strength, or 0")
     return number
 
 
@@ -274,7 +268,7 @@ def _from_l1l2(convention: Convention, l1: Fraction, l2: Fraction) -> Pair:
     ratio = _rounded("l1_ratio", convention, 1 - share)
     if abs(1 - Fraction(ratio) - share) > _SIX_DIGITS * share:
         raise ValueError(
-            f"convert: l1_ratio in {convention.name} cannot say l2 beside an l1 so much larger, it would be {ratio!r}; "
-            "leave out l2, or stay with rt.L1L2"
+            f"convert: l1_ratio in {convention.name} loses an l2 so much smaller than l1: it rounds to {ratio!r}; "
+            "set l2 to 0, or use rt.L1L2"
         )
     return _rounded("alpha", convention, alpha), ratio

@@ -1,7 +1,7 @@
 """The conventions as data: what a strength s adds to a task loss that is a mean over samples.
 
-Libraries write their loss as a sum, a mean, or half of either; dividing a whole objective by a number moves no minimum,
-and after it each of them is a mean loss plus a penalty with the coefficient factor · s / per.
+Libraries write their loss as a sum, a mean, or half of either. Dividing the objective by a constant moves no minimum
+and turns each into a mean loss plus a penalty with the coefficient factor · s / per.
 """
 
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ DIVISORS: dict[Option, str] = {
 
 @dataclass(frozen=True)
 class Convention:
-    """One way to say a strength s.
+    """One convention for a strength s.
 
     Attributes:
         name: as given to `convert`.
-        formula: what s adds to a task loss that is a mean over samples, for people.
-        factor: of the coefficient factor · s / per.
-        kinds: what the coefficient may multiply; two conventions with none in common have no equal.
-        place: in the loss, or in the optimizer, after any clipping of gradients.
-        per: the option that the coefficient is divided by.
-        inverse: 1/s takes the place of s, as with scikit-learn's C.
-        alone: why no other convention has an equal.
+        formula: what s adds to a task loss that is a mean over samples, as text.
+        factor: in the coefficient factor · s / per.
+        kinds: what the coefficient may multiply; conventions without a common kind have no equivalent.
+        place: in the loss, or in the optimizer after gradient clipping.
+        per: the option that divides the coefficient.
+        inverse: use 1/s in place of s, as for scikit-learn's C.
+        alone: why no other convention has an equivalent.
     """
 
     name: str
@@ -47,10 +47,8 @@ class Convention:
 
 
 _HALF = Fraction(1, 2)
-_ADAMW = (
-    "a decoupled decay is no penalty: it bypasses the rate by which Adam scales a penalty's gradient, weight by weight"
-)
-_DECAY = "Keras 2's `decay=` is no penalty: it lowers the learning rate and decays no weight"
+_ADAMW = "decoupled decay is not a penalty: it bypasses Adam's per-element scaling of the gradient"
+_DECAY = "Keras 2's `decay=` is not a penalty: it lowers the learning rate and decays no weight"
 
 CONVENTIONS: dict[str, Convention] = {
     convention.name: convention
@@ -65,7 +63,7 @@ CONVENTIONS: dict[str, Convention] = {
         Convention("nielsen", "s/(2·samples) Σw²", _HALF, per="samples"),
         Convention("sklearn.Ridge", "s/samples Σw²", per="samples"),
         Convention("sklearn.Lasso", "2 s Σ|w|", Fraction(2), frozenset({L1})),
-        # Not one coefficient but two: `convert` has the formula.
+        # Two coefficients: see `convert` for the formula.
         Convention("sklearn.ElasticNet", "2 s·l1_ratio Σ|w| + s·(1 - l1_ratio) Σw²", kinds=frozenset({PAIR})),
         Convention("sklearn.LogisticRegression", "1/(2 s·samples) Σw²", _HALF, per="samples", inverse=True),
         Convention("sklearn.MLP", "s/(2·batch) Σw²", _HALF, per="batch"),
@@ -83,5 +81,5 @@ CONVENTIONS: dict[str, Convention] = {
     )
 }
 SUMMED = {"regtorch": "keras.sum", "keras": "keras.sum", "weight_decay": "weight_decay.sum"}
-"""What a convention is called where its strength stands beside a loss that is a sum over the batch."""
+"""The name of a convention for a task loss that is a sum over the batch."""
 ALIASES = {"regtorch": "keras", **dict.fromkeys(("torch.AdamW", "keras.AdamW", "optax.adamw"), "adamw")}

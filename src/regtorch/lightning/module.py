@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.bound.activity import Activity, BoundActivity
-from regtorch.bound.penalty import BoundConstraint, BoundPenalty
+from regtorch.bound.constraint import BoundConstraint
+from regtorch.bound.penalty import BoundPenalty
 from regtorch.constraints import Constraint
 from regtorch.lightning.output_rules import OutputRules
 from regtorch.lightning.regularize import Regularize

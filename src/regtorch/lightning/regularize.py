@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from regtorch.bound.activity import Activity, BoundActivity
-from regtorch.bound.penalty import BoundConstraint, BoundTerms
+from regtorch.bound.constraint import BoundConstraint
+from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.lightning.epochs import SampledMean, WeightedMean, logging_is_due
 from regtorch.lightning.samples import samples_of

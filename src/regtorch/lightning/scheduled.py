@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from regtorch.bound.penalty import BoundTerms
+from regtorch.bound.terms import BoundTerms
 from regtorch.penalties import Penalty
 from regtorch.steps.hooks import Handle
 

@@ -1,1 +1,1 @@
-"""What formulas compute with: norms at every magnitude, singular values, gradients added in place, sharded tensors."""
+"""Numerical building blocks: scale-safe norms, singular values, in-place gradients, sharded tensors."""

@@ -1,4 +1,4 @@
-"""Adding a gradient to `.grad`: one weight at a time, or many at once."""
+"""Accumulate gradients into `.grad`, for one weight or many at once."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# torch's own fast path for its optimizers; public in its documentation, not in its type stubs.
+# Documented by torch as public, but missing from its type stubs.
 _foreach_add_: Any = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
 _foreach_sign: Any = torch._foreach_sign  # pyright: ignore[reportPrivateImportUsage]
 
 __all__ = ["accumulate_", "add_many_"]
 
-_BLOCK = 1 << 18  # numbers; 1 MiB of float32, which a core's cache holds beside its gradient
+_BLOCK = 1 << 18  # elements; 1 MiB of float32, which fits a core's cache together with its gradient
 
 
 def accumulate_(p: nn.Parameter, g: Tensor) -> None:
-    """Add `g`, which nobody else holds, to `p.grad`, as backward would.
-
-    A missing gradient is made, a sparse one becomes dense.
-    """
+    """Accumulate `g` into `p.grad` like backward(), but a sparse gradient becomes dense; takes ownership of `g`."""
     if p.grad is None:
         p.grad = g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
     elif p.grad.is_sparse:
@@ -32,10 +29,7 @@ def accumulate_(p: nn.Parameter, g: Tensor) -> None:
 
 @torch.no_grad()
 def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2: float, factor: float) -> None:
-    """Add factor · (l1 sign(w) + 2·l2·w) to `grads`, which are dense, in place.
-
-    The signs need memory for one block of numbers at a time; on a CPU a block stays in its cache.
-    """
+    """Add factor · (l1 sign(w) + 2·l2·w) to the dense `grads` in place, block by block to save memory and cache."""
     if not l1:
         _foreach_add_(grads, weights, alpha=2 * l2 * factor)
         return
@@ -46,7 +40,7 @@ def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2:
 
 
 def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Weights and their gradients in groups of at most `_BLOCK` numbers; on a CPU larger ones are cut into blocks."""
+    """Groups of weights and gradients with at most `_BLOCK` elements; on a CPU larger weights are split."""
     pairs = [block for pair in zip(weights, grads, strict=True) for block in _blocks(*pair)]
     chunk: tuple[list[Tensor], list[Tensor]] = ([], [])
     held = 0
@@ -62,6 +56,6 @@ def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tupl
 
 def _blocks(w: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     cut = w.numel() > _BLOCK and w.device.type == "cpu" and w.is_contiguous() and g.is_contiguous()
-    if cut and not torch.compiler.is_compiling():  # the compiler makes one loop of it anyway
+    if cut and not torch.compiler.is_compiling():  # which fuses the loop anyway
         return zip(w.view(-1).split(_BLOCK), g.view(-1).split(_BLOCK), strict=True)
     return iter([(w, g)])

@@ -1,8 +1,7 @@
-"""The norm of each unit, right at every magnitude: no square overflows, and none vanishes.
+"""The norm of each unit, without overflow or underflow at any magnitude.
 
-On a CPU the plain norm is taken; the few numbers found are looked at, and only if one of them may be wrong the weight
-is read again, brought near 1 by a power of two. Elsewhere nothing is looked at, as that would wait for the device: the
-norm is summed in float64, in one pass.
+On a CPU, compute the plain norms and inspect them; only if one may be wrong, scale the weight by a power of two and
+compute again. On other devices, inspection would synchronise: sum in float64 instead, in one pass.
 """
 
 from __future__ import annotations
@@ -19,21 +18,17 @@ from regtorch.rule import check_real, wide
 __all__ = ["Units", "as_rows", "check_dim", "check_shape", "from_rows", "matrix", "nonzero", "reduced", "units"]
 
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-# Between these norms no square overflows and none that counts vanishes; times the power of two, or divided by it, those
-# outside lie between them too.
+# Between these norms no square overflows and no significant one underflows; scaling by the power of two moves all other
+# norms into this range.
 _INFO = {dtype: torch.finfo(dtype) for dtype in (torch.float32, torch.float64)}
 _LEAST = {dtype: math.sqrt(info.smallest_normal) / info.eps for dtype, info in _INFO.items()}
 _MOST = {dtype: 1 / math.sqrt(info.smallest_normal) for dtype, info in _INFO.items()}
 _POWER = {torch.float32: 2.0**100, torch.float64: 2.0**600}
-_LONG, _PART = 1024, 512  # numbers that a CPU adds up at once at most; and at once where there are more
+_LONG, _PART = 1024, 512  # the longest sum done at once on a CPU, and the length of the parts of longer ones
 
 
 def check_dim(owner: str, dim: object) -> int | tuple[int, ...] | None:
-    """The argument `dim` of a rule: the dims reduced by a norm.
-
-    Raises:
-        TypeError: it is not None, an int or several ints.
-    """
+    """The argument `dim` of a rule, checked to be None, an int or several ints."""
     if dim is None or type(dim) is int:
         return dim
     if isinstance(dim, str | int) or not isinstance(dim, Sequence) or not dim or not all(type(d) is int for d in dim):
@@ -42,12 +37,7 @@ def check_dim(owner: str, dim: object) -> int | tuple[int, ...] | None:
 
 
 def reduced(owner: str, w: Tensor, dim: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The dims of `w` that make one unit; where `dim` is None, all but the first (of a vector: all).
-
-    Raises:
-        TypeError: `w` does not hold real floating-point numbers.
-        ValueError: `dim` names a dim that `w` has not, or one twice.
-    """
+    """The dims of `w` that make up one unit; if `dim` is None, all but the first (for a vector: all)."""
     check_real(owner, w)
     if dim is None:
         return tuple(range(min(1, w.ndim - 1) if w.ndim else 0, w.ndim))
@@ -61,20 +51,16 @@ def reduced(owner: str, w: Tensor, dim: int | Sequence[int] | None) -> tuple[int
 
 
 def check_shape(owner: str, w: Tensor, argument: str, value: Tensor) -> None:
-    """Refuse a weight of another shape than what was given for it: broadcasting would count numbers several times.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
+    """Raise a ValueError if `w` and `value`, given for it, differ in shape: broadcasting would be wrong."""
     if w.shape != value.shape:
         raise ValueError(
             f"{owner}: the weight must have the shape {tuple(value.shape)} of its {argument}, received "
-            f"{tuple(w.shape)}; was its layer replaced since the rule was bound? Then bind it again"
+            f"{tuple(w.shape)}; if its layer was replaced since binding, bind the rule again"
         )
 
 
 def nonzero(norm: Tensor) -> Tensor:
-    """`norm` with 1 in place of 0, so that a zero unit divided by it stays zero and its gradient stays finite."""
+    """`norm` with 1 in place of 0: zero units divided by it stay zero, with finite gradients."""
     return norm.where(norm != 0, 1.0)
 
 
@@ -83,9 +69,9 @@ class Units(NamedTuple):
 
     Attributes:
         w: the weight in at least float32, times `scale`.
-        norm: the norm of each unit of that, the reduced dims kept; in float64 where it was summed so.
-        scale: for each unit the power of two that its squares needed; None where no unit needed one.
-        seen: the smallest and the largest norm; None where they were not looked at.
+        norm: the norm of each unit of `w`, with the reduced dims kept; possibly in float64.
+        scale: the power of two for each unit; None if no unit needed scaling.
+        seen: the smallest and the largest norm; None if not inspected.
     """
 
     w: Tensor
@@ -95,7 +81,7 @@ class Units(NamedTuple):
 
     @property
     def length(self) -> Tensor:
-        """The norm of each unit of the weight itself; one beyond the largest number is that number."""
+        """The norm of each unscaled unit, clamped to the largest finite number."""
         if self.scale is None:
             return self.norm
         most = torch.finfo(self.norm.dtype).max
@@ -103,22 +89,22 @@ class Units(NamedTuple):
 
     @property
     def least(self) -> float:
-        """A lower bound of the norms of all units that are not zero."""
+        """A lower bound of the norms of all nonzero units."""
         return max(self.seen[0], _LEAST[self.norm.dtype]) if self.seen else 0.0
 
     def within(self, low: float, high: float) -> bool:
-        """Whether every norm is known to lie between two numbers."""
+        """Whether every norm is known to be in a range."""
         return self.seen is not None and low <= self.seen[0] and self.seen[1] <= high
 
     def factor(self, length: float | Tensor, *examples: float) -> Tensor | None:
-        """The number by which to multiply each unit of the weight so that its norm is `length`; zero units stay zero.
+        """The factor of each unit that gives it the norm `length`; zero units stay zero.
 
         Args:
-            length: one for all units, or one for each.
-            examples: the smallest and the largest that it may be, beside the norms themselves.
+            length: the norm, one for all units or one for each.
+            examples: extreme values that `length` may take besides the current norms.
 
         Returns:
-            None where one number cannot do it, as a norm or a length is far from 1.
+            The factors; None if a norm or a length is too far from 1 for a single multiplication.
         """
         if self.scale is not None:
             return None
@@ -132,17 +118,17 @@ class Units(NamedTuple):
         return length / nonzero(self.norm)
 
     def of_length(self, length: float | Tensor) -> Tensor:
-        """The weight with every norm made `length`, by more than one operation; zero units stay zero."""
+        """The weight with every norm set to `length`, in two operations; zero units stay zero."""
         return self.w / nonzero(self.norm) * length
 
     def enlarged(self, epsilon: float) -> Units:
-        """The same with `epsilon` added to each norm."""
+        """`self` with `epsilon` added to each norm."""
         if not epsilon:
             return self
         return self._replace(norm=self.norm + epsilon * (1.0 if self.scale is None else self.scale))
 
     def near_one(self) -> Units:
-        """The same in the weight's own precision, so that products of its numbers neither overflow nor vanish."""
+        """`self` in the weight's own precision, scaled so that products neither overflow nor underflow."""
         if self.norm.dtype == self.w.dtype:
             return self
         scale = _scale(self.norm.detach(), self.w.dtype).to(self.w.dtype)
@@ -153,7 +139,7 @@ def units(w: Tensor, dims: tuple[int, ...]) -> Units:
     """Measure the units of `w`, each made of the dims `dims`."""
     v = wide(w)
     looks = v.device.type == "cpu" and not torch.compiler.is_compiling()
-    if not looks and v.dtype != torch.float64 and v.device.type != "mps":  # which has no float64
+    if not looks and v.dtype != torch.float64 and v.device.type != "mps":  # MPS has no float64
         return Units(v, torch.linalg.vector_norm(v, dim=dims or None, keepdim=True, dtype=torch.float64))
     norm = _norm(v, dims)
     seen = _look(norm, v, dims) if looks else None
@@ -165,10 +151,7 @@ def units(w: Tensor, dims: tuple[int, ...]) -> Units:
 
 
 def _look(norm: Tensor, v: Tensor, dims: tuple[int, ...]) -> tuple[float, float] | None:
-    """The smallest and the largest norm; None where a square overflowed, or one that counts vanished.
-
-    Under vmap those of all members are looked at.
-    """
+    """The smallest and the largest norm, under vmap over all members; None if a square over- or underflowed."""
     plain = norm.detach() if norm.requires_grad else norm
     while _functorch.is_functorch_wrapped_tensor(plain):
         plain = _functorch.get_unwrapped(plain)
@@ -180,28 +163,28 @@ def _look(norm: Tensor, v: Tensor, dims: tuple[int, ...]) -> tuple[float, float]
     least = _LEAST[v.dtype]
     if high < torch.inf and low < least and plain.shape == norm.shape:
         rows = _rows(v.detach(), dims)
-        if not rows[(plain < least).view(rows.shape[:-1])].any():  # units that are zero, of which nothing vanished
+        if not rows[(plain < least).view(rows.shape[:-1])].any():  # zero units, without underflow
             return 0.0, high
     return (low, high) if least <= low <= high < torch.inf else None
 
 
 def _scale(norm: Tensor, dtype: torch.dtype) -> Tensor:
-    """The power of two that brings each norm, which is wrong where it is 0 or infinite, to where squares are safe."""
+    """The power of two that scales each norm to a safe range; a norm of 0 or infinity may be wrong."""
     one = torch.ones_like(norm)
     larger, smaller = one * _POWER[dtype], one / _POWER[dtype]
     return torch.where(norm < _LEAST[dtype], larger, torch.where(norm > _MOST[dtype], smaller, one))
 
 
 def _rows(v: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The dims `dims` as one, the last, in the order in which they lie in memory."""
+    """Flatten `dims` into one last dim, in memory order."""
     kept = [d for d in range(v.ndim) if d not in dims]
     return v.permute([*kept, *sorted(dims, key=lambda d: -v.stride(d))]).flatten(len(kept))
 
 
 def _norm(v: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The norm of each unit, the reduced dims kept; a CPU, which adds one number after the other, is helped.
+    """The norm of each unit, with the reduced dims kept.
 
-    It is slow where a unit's numbers do not lie side by side, and adds up rounding errors where they are many.
+    On a CPU, strided units are slow and long sums inaccurate; they are made contiguous and summed in parts.
     """
     if v.device.type != "cpu" or (math.prod([v.shape[d] for d in dims]) <= _LONG and _side_by_side(v, dims)):
         return torch.linalg.vector_norm(v, dim=dims or None, keepdim=True)
@@ -223,22 +206,22 @@ def _in_parts(rows: Tensor) -> Tensor:
     count = rows.shape[-1]
     if count <= _LONG:
         return torch.linalg.vector_norm(rows, dim=-1)
-    whole = count // _PART * _PART
-    parts = torch.linalg.vector_norm(rows[..., :whole].unflatten(-1, (-1, _PART)), dim=-1)
-    if whole < count:
-        rest = torch.linalg.vector_norm(rows[..., whole:], dim=-1, keepdim=True)
+    even = count // _PART * _PART
+    parts = torch.linalg.vector_norm(rows[..., :even].unflatten(-1, (-1, _PART)), dim=-1)
+    if even < count:
+        rest = torch.linalg.vector_norm(rows[..., even:], dim=-1, keepdim=True)
         parts = torch.cat([parts, rest], -1)
     return _in_parts(parts)
 
 
 def as_rows(v: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The dims `dims` as one, the last."""
+    """Flatten `dims` into one last dim."""
     kept = [d for d in range(v.ndim) if d not in dims]
     return v.permute([*kept, *sorted(dims)]).flatten(len(kept))
 
 
 def from_rows(rows: Tensor, dims: tuple[int, ...], shape: torch.Size) -> Tensor:
-    """The way back, to a weight of `shape`."""
+    """The inverse of `as_rows`, to a weight of `shape`."""
     order = [d for d in range(len(shape)) if d not in dims] + sorted(dims)
     return rows.reshape([shape[d] for d in order]).permute([order.index(d) for d in range(len(shape))])
 
@@ -249,6 +232,6 @@ def matrix(w: Tensor) -> Tensor:
 
 
 def is_submatrix(mask: Tensor) -> bool:
-    """Whether a units-first mask is True for some rows times some columns of the 2-D view, and nowhere else."""
+    """Whether a units-first mask is True exactly on some rows times some columns of the 2-D view."""
     m = matrix(mask)
     return not m.numel() or torch.equal(m, m.any(1, keepdim=True) & m.any(0, keepdim=True))

@@ -1,6 +1,6 @@
-"""Weights of which each process holds a part: PyTorch's DTensors, under FSDP2 and tensor parallelism.
+"""Sharded weights: PyTorch's DTensors, under FSDP2 and tensor parallelism.
 
-Values are always the whole net's. Reading one is a collective operation: every process of the mesh must take part.
+Values are always those of the full network. Reading one is a collective operation for all processes of the mesh.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ def is_sharded(t: Tensor) -> bool:
 
 
 def is_flattened(t: Tensor) -> bool:
-    """Whether `t` is a piece of FSDP1's flat buffer, whose shape says nothing of the weight's."""
+    """Whether `t` is part of FSDP1's flat buffer, which has lost the weight's shape."""
     return type(t).__name__ == "FlatParameter" or getattr(t, "_fsdp_flattened", False)
 
 
 def whole(t: Any) -> Tensor:
-    """The tensor of all processes together, differentiable."""
+    """The full tensor, differentiable."""
     return t.full_tensor() if is_sharded(t) else t
 
 
 def part_like(full: Tensor, sharded: Any) -> Tensor:
-    """This process's part of `full`, which all have, laid out as `sharded`; nothing is sent."""
+    """This process's shard of `full`, which every process holds, in the layout of `sharded`; no communication."""
     from torch.distributed.tensor import DTensor, Replicate
 
     mesh = sharded.device_mesh

@@ -1,4 +1,4 @@
-"""Singular values of a matrix: the largest one by power iteration, and all of them changed."""
+"""Singular values of a matrix: the largest by power iteration, and functions of all of them."""
 
 from __future__ import annotations
 
@@ -12,37 +12,34 @@ __all__ = ["largest_singular", "may_look", "precise", "spectral_norm", "svd", "w
 
 _functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _ITERATIONS = 2000
-_LOOK = 10  # iterations between two looks at the progress, each of which waits for the device
+_LOOK = 10  # iterations between convergence checks, each of which synchronises
 
 
 def precise(w: Tensor) -> torch.autocast:
-    """Matrix products in the dtype of `w`, also under autocast."""
+    """Compute matrix products in the dtype of `w`, even under autocast."""
     return torch.autocast(w.device.type, enabled=False)
 
 
 def may_look() -> bool:
-    """Whether code may depend on numbers that it finds: neither a compiler nor vmap has loops that end by them."""
+    """Whether control flow may depend on values: not under a compiler or vmap."""
     return not torch.compiler.is_compiling() and _functorch.maybe_current_level() is None
 
 
 def svd(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U, the singular values and Vᵀ; those of a matrix with an infinite or NaN number are NaN, where torch raises."""
+    """U, the singular values and Vᵀ; where torch raises for infinite or NaN elements, the values are NaN."""
     finite = w.isfinite().all()
     left, values, right = torch.linalg.svd(w.where(finite, 0.0), full_matrices=False)
     return left, values.where(finite, torch.nan), right
 
 
 def spectral_norm(w: Tensor) -> Tensor:
-    """The largest singular value of a matrix that is not empty; NaN where `svd` gives NaN."""
+    """The largest singular value of a nonempty matrix; NaN if an element is infinite or NaN."""
     finite = w.isfinite().all()
     return torch.linalg.matrix_norm(w.where(finite, 0.0), 2).where(finite, torch.nan)
 
 
 def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """A (rows, columns) matrix that is not empty, with its singular values, the largest first, changed.
-
-    Rows and columns of zeros stay zero, to the bit.
-    """
+    """A nonempty matrix with `change` applied to its descending singular values; zero rows and columns stay zero."""
     live = w.detach() != 0
     with precise(w):
         left, values, right = svd(w)
@@ -51,11 +48,10 @@ def with_singular(w: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 @torch.no_grad()
 def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors u and v with u·Wv the largest singular value of a (rows, columns) matrix that is not empty.
+    """Unit vectors u and v for which uᵀWv is the largest singular value of a nonempty matrix, by power iteration.
 
-    It starts from numbers without a pattern, always the same, so that the same matrix always gives the same vectors. It
-    ends when they rest within rounding, or after 2,000 iterations: where the next singular value nearly agrees, the
-    vectors are not well determined. Of two equal singular values it finds one.
+    The start vector is fixed and irregular, so the result is deterministic. It stops at convergence to rounding, or
+    after 2,000 iterations if the two largest singular values are nearly equal and the vectors ill-determined.
     """
     if not may_look():
         left, values, right = svd(w)
@@ -64,7 +60,7 @@ def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
         w = w / torch.where(w.abs().max() > 0, w.abs().max(), 1.0)
         gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
         place = torch.arange(1, len(gram) + 1, device=w.device, dtype=w.dtype)
-        v = _unit(gram @ place.square().sin())  # rows that mirror each other would cancel in a start with a pattern
+        v = _unit(gram @ place.square().sin())  # a regular start could be orthogonal to v
         for number in range(1, _ITERATIONS + 1):
             before, v = v, _unit(gram @ v)
             if number % _LOOK == 0 and not bool((v - before).abs().max() > 4 * torch.finfo(w.dtype).eps):

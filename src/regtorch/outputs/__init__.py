@@ -1,21 +1,17 @@
-"""Penalties of what a net puts out for a batch, which depend on the data: each is called in the loss.
+"""Penalties of a network's outputs for a batch, which depend on the data: each is called in the loss.
 
-A number of theirs is of the whole batch already (a mean over it, or a function of such means).
+Their values are per batch already: a mean over it, or a function of such means.
 """
 
+from regtorch.outputs import confidence, input_gradients, kl_sparsity, rdrop
 from regtorch.outputs.base import OutputPenalty, OutputRule
-from regtorch.outputs.confidence import ConfidencePenalty
-from regtorch.outputs.input_gradients import GradientPenalty, InputPenalty, JacobianPenalty
-from regtorch.outputs.kl_sparsity import KLSparsity
-from regtorch.outputs.rdrop import RDrop
+from regtorch.outputs.confidence import *
+from regtorch.outputs.input_gradients import *
+from regtorch.outputs.kl_sparsity import *
+from regtorch.outputs.rdrop import *
 
-__all__ = [
-    "ConfidencePenalty",
-    "GradientPenalty",
-    "InputPenalty",
-    "JacobianPenalty",
-    "KLSparsity",
-    "OutputPenalty",
-    "OutputRule",
-    "RDrop",
-]
+__all__ = ["OutputPenalty", "OutputRule"]
+__all__ += confidence.__all__
+__all__ += input_gradients.__all__
+__all__ += kl_sparsity.__all__
+__all__ += rdrop.__all__

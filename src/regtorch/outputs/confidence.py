@@ -1,34 +1,28 @@
-"""The penalty of sure predictions."""
+"""The penalty of confident predictions."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from regtorch.outputs.base import OutputPenalty, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["ConfidencePenalty"]
 
 
-@dataclass(frozen=True, repr=False)
 class ConfidencePenalty(OutputPenalty):
     """−λ H(p), p the softmax of logits and H(p) = −Σ_c p_c log p_c, mean over the batch.
 
-    It is 0 at most: −λ log(classes) where every class is as likely, 0 where one is certain. One logit a sample stands
-    for two classes, as in `binary_cross_entropy_with_logits`. A logit of −∞ is a class that cannot be.
+    It lies between −λ log(classes), for uniform predictions, and 0, for certain ones. One logit per sample means two
+    classes, as in `binary_cross_entropy_with_logits`. A logit of −∞ excludes its class.
 
     Args:
         lam: the strength λ, in units of loss per nat; 0.1 in most of the paper's experiments.
 
     Raises:
-        TypeError: `lam` is not a number, or the logits are no real floating-point numbers.
-        ValueError: `lam` is negative, infinite or NaN, or the logits have no dim of classes.
+        TypeError: `lam` is not a number, or the logits are not a real floating-point tensor.
+        ValueError: `lam` is negative, infinite or NaN, or the logits have no class dim.
 
     Source: Pereyra et al. 2017, "Regularizing Neural Networks by Penalizing Confident Output Distributions".
 
@@ -41,7 +35,7 @@ class ConfidencePenalty(OutputPenalty):
     lam: float = 0.01
 
     def __call__(self, output: Float[Tensor, "batch classes *rest"]) -> Float[Tensor, ""]:
-        """The value of logits, classes in dim 1; further dims are like further samples. Exactly 0 at strength 0."""
+        """The value for logits with classes in dim 1; further dims count as samples. Exactly 0 at strength 0."""
         if not self.active:
             return zero(check_outputs(self.name, "logits", output, least=2))
         log_p = log_probabilities(self.name, "logits", output)

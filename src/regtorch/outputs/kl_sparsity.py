@@ -1,10 +1,8 @@
-"""The sparse autoencoder's penalty: units that are rarely on."""
+"""The sparse autoencoder's penalty, which keeps units mostly inactive."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,29 +10,26 @@ from torch import Tensor
 from regtorch.checks import share
 from regtorch.outputs.base import OutputPenalty, check_outputs
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["KLSparsity"]
 
 
-@dataclass(frozen=True, repr=False)
 class KLSparsity(OutputPenalty):
     """λ Σ_j KL(ρ‖ρ̂_j), KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1−ρ) log((1−ρ)/(1−ρ̂)), ρ̂_j a unit's mean over the batch.
 
-    Every place behind the batch dim is a unit. Activations lie in [0, 1], as a sigmoid's do. A mean of exactly 0 or 1
-    counts as the smallest normal number away from it, so that the value is finite, and has no gradient.
+    Every element of a sample is a unit. Activations must lie in [0, 1], as a sigmoid's do. A mean of exactly 0 or 1 is
+    moved inside by the smallest normal number, so the value is finite; it has no gradient there.
 
     Args:
-        rho: the mean activation ρ that is wanted, between 0 and 1.
+        rho: the desired mean activation ρ, between 0 and 1.
         lam: the strength λ, in units of loss per nat (β in the lecture notes, where it is 3).
 
     Raises:
-        TypeError: `rho` or `lam` is not a number, or the activations are no real floating-point numbers.
+        TypeError: `rho` or `lam` is not a number, or the activations are not a real floating-point tensor.
         ValueError: `rho` is not between 0 and 1, `lam` is negative, infinite or NaN, or activations lie outside [0, 1].
 
-    Source: Ng 2011, "Sparse autoencoder" (CS294A lecture notes); Srivastava et al. 2014, "Dropout", compare with it.
+    Source: Ng 2011, "Sparse autoencoder" (CS294A lecture notes); compared with dropout in Srivastava et al. 2014.
 
     Example:
         >>> import torch, regtorch as rt
@@ -53,7 +48,7 @@ class KLSparsity(OutputPenalty):
         self._set(rho=share(self.name, "rho", self.rho, "0.05 is usual"))
 
     def __call__(self, output: Float[Tensor, "batch *units"]) -> Float[Tensor, ""]:
-        """The value of activations; exactly 0 at strength 0, and of an empty batch."""
+        """The value; exactly 0 at strength 0 and for an empty batch."""
         a = check_outputs(self.name, "activations", output)
         if not self.active or not a.numel():
             return zero(a)
@@ -65,9 +60,9 @@ class KLSparsity(OutputPenalty):
         return self.lam * (rho * on + (1 - rho) * off).sum()
 
     def _check(self, a: Tensor) -> None:
-        low, high = a.detach().aminmax()  # NaN is neither: it stays visible in the value
+        low, high = a.detach().aminmax()  # NaN passes and shows in the value
         if low < 0 or high > 1:
             raise ValueError(
                 f"{self.name}: activations must lie in [0, 1], received {low.item():.4g} to {high.item():.4g}; "
-                "give it what a sigmoid puts out"
+                "give outputs of a sigmoid"
             )

@@ -1,34 +1,30 @@
-"""The penalty of two passes that differ, as under dropout."""
+"""The penalty of differences between two passes under dropout."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from regtorch.outputs.base import OutputRule, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["RDrop"]
 
 
-@dataclass(frozen=True, repr=False)
 class RDrop(OutputRule):
     """λ ½ (KL(p‖q) + KL(q‖p)), p and q the softmax of two passes' logits, mean over the batch.
 
-    The two passes draw their own dropout masks, and each has its task loss: take the mean of both. (The paper takes
-    their sum beside its α: that is λ = α/2 beside the mean.) One logit a sample stands for two classes.
+    Each pass draws its own dropout masks and has its own task loss; use the mean of the two. (The paper uses their sum
+    and α: λ = α/2 with the mean.) One logit per sample means two classes.
 
     Args:
         lam: the strength λ, in units of loss per nat.
 
     Raises:
-        TypeError: `lam` is not a number, or the logits are no real floating-point numbers.
-        ValueError: `lam` is negative, infinite or NaN, or the two have unlike shapes, or no dim of classes.
+        TypeError: `lam` is not a number, or the logits are not a real floating-point tensor.
+        ValueError: `lam` is negative, infinite or NaN, or the logits differ in shape or have no class dim.
 
     Source: Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks".
 
@@ -48,11 +44,11 @@ class RDrop(OutputRule):
     def __call__(
         self, a: Float[Tensor, "batch classes *rest"], b: Float[Tensor, "batch classes *rest"]
     ) -> Float[Tensor, ""]:
-        """The value of two passes' logits, classes in dim 1. Exactly 0 at strength 0."""
+        """The value for the logits of two passes, classes in dim 1. Exactly 0 at strength 0."""
         first, second = (check_outputs(self.name, name, z, least=2) for name, z in (("a", a), ("b", b)))
         if first.shape != second.shape:
             raise ValueError(
-                f"{self.name}: a and b must be the logits of one batch, received the shapes {tuple(first.shape)} and "
+                f"{self.name}: a and b must be logits of the same batch, received shapes {tuple(first.shape)} and "
                 f"{tuple(second.shape)}"
             )
         if not self.active:

@@ -1,38 +1,26 @@
-"""Penalties: a strength and a formula of one weight. To add one, add a class here, a yaml in conf/reg and a test row.
+"""Penalties: a strength and a formula of one weight.
 
-A weight is read *units first*: dim 0 names the output units, a tensor of fewer than two dims is one unit.
+A weight is read *units first*: dim 0 holds the output units; a tensor with fewer than two dims is one unit. To add a
+penalty, add a class to one of the families, a yaml to conf/reg and a row to tests/helpers/cases.py.
 """
 
-from regtorch.penalties.anchored import EWC, L2SP
+from regtorch.penalties import anchored, custom, elementwise, group_lasso, hoyer, orthogonal, spectral, variation
+from regtorch.penalties.anchored import *
 from regtorch.penalties.base import Penalty
-from regtorch.penalties.custom import Custom
-from regtorch.penalties.elastic_net import ElasticNet
-from regtorch.penalties.elementwise import L1, L1L2, L2, Elementwise
-from regtorch.penalties.group_lasso import GroupLasso
-from regtorch.penalties.hoyer import Hoyer, HoyerSquare
-from regtorch.penalties.orthogonal import Orthogonal
-from regtorch.penalties.sparse_group_lasso import SparseGroupLasso
-from regtorch.penalties.spectral import NuclearNorm, SoftOrthogonal, SpectralNorm
-from regtorch.penalties.variation import FusedLasso, TotalVariation
+from regtorch.penalties.custom import *
+from regtorch.penalties.elementwise import *
+from regtorch.penalties.group_lasso import *
+from regtorch.penalties.hoyer import *
+from regtorch.penalties.orthogonal import *
+from regtorch.penalties.spectral import *
+from regtorch.penalties.variation import *
 
-__all__ = [
-    "EWC",
-    "L1",
-    "L1L2",
-    "L2",
-    "L2SP",
-    "Custom",
-    "ElasticNet",
-    "Elementwise",
-    "FusedLasso",
-    "GroupLasso",
-    "Hoyer",
-    "HoyerSquare",
-    "NuclearNorm",
-    "Orthogonal",
-    "Penalty",
-    "SoftOrthogonal",
-    "SparseGroupLasso",
-    "SpectralNorm",
-    "TotalVariation",
-]
+__all__ = ["Penalty"]
+__all__ += anchored.__all__
+__all__ += custom.__all__
+__all__ += elementwise.__all__
+__all__ += group_lasso.__all__
+__all__ += hoyer.__all__
+__all__ += orthogonal.__all__
+__all__ += spectral.__all__
+__all__ += variation.__all__

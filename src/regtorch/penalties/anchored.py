@@ -1,19 +1,17 @@
-"""Distance from given weights: a pull towards pre-trained ones, or towards those of an earlier task."""
+"""Penalties of the distance from given weights: pre-trained ones, or those of an earlier task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from regtorch.numerics.norms import check_shape
 from regtorch.penalties.base import Penalty
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["EWC", "L2SP"]
 
@@ -21,7 +19,7 @@ Named = Mapping[str, Tensor]
 
 
 class _Anchored(Penalty):
-    """λ Σ f·(w - w₀)², with what belongs to one weight given in `for_weight`."""
+    """λ Σ f·(w - w₀)²; `for_weight` picks the w₀ and f of one weight."""
 
     lam: float
     start: Named | Tensor | None
@@ -33,12 +31,11 @@ class _Anchored(Penalty):
 
     @property
     def by_unit(self) -> bool:
-        """No: every number counts by itself."""
         return False
 
     @property
     def neutral(self) -> float | Tensor:
-        """w₀, at no distance."""
+        """w₀, whose distance is 0."""
         return self.start if isinstance(self.start, Tensor) else 0.0
 
     def importance(self) -> Tensor | float:
@@ -46,23 +43,22 @@ class _Anchored(Penalty):
         return 1.0
 
     def _at(self, w: Tensor) -> tuple[Tensor, Tensor | float]:
-        """The distance from w₀, and the factors."""
+        """W - w₀ and the factors f."""
         check_real(self.name, w)
         start = self.start
         if not isinstance(start, Tensor):
             raise TypeError(
-                f"{self.name} needs the weights to measure from: bind it with .on(model), or give start=tensor to use "
-                "it as a function"
+                f"{self.name} needs the weights w₀: bind it with .on(model), or give start=tensor to use it directly"
             )
         check_shape(self.name, w, "start", start)
         return wide(w) - start.to(w.device), self.importance()
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The value, of a weight of the shape of w₀.
+        """The value.
 
         Raises:
-            TypeError: there is no w₀, or `w` does not hold real floating-point numbers.
-            ValueError: `w` has another shape than w₀.
+            TypeError: there is no w₀, or `w` is not a real floating-point tensor.
+            ValueError: `w` differs from w₀ in shape.
         """
         distance, f = self._at(w)
         return self.lam * (f * distance.square()).sum()
@@ -79,9 +75,9 @@ class _Anchored(Penalty):
 
     def _bound(self, name: str, w: Tensor, **more: Any) -> Penalty:
         start = w if self.start is None else _of(self.start, "start", self.name, name, w)
-        made = object.__new__(type(self))
-        made._set(**{**vars(self), "start": wide(start.detach()).clone(), **more})
-        return made
+        bound = object.__new__(type(self))
+        bound._set(**{**vars(self), "start": wide(start.detach()).clone(), **more})
+        return bound
 
 
 def _check_named(owner: str, argument: str, value: object) -> None:
@@ -93,15 +89,15 @@ def _check_named(owner: str, argument: str, value: object) -> None:
 
 
 def _of(given: Named | Tensor, argument: str, owner: str, name: str, w: Tensor) -> Tensor:
-    """What is given for one weight."""
-    found = given if isinstance(given, Tensor) else given.get(name)
-    if not isinstance(found, Tensor) or found.shape != w.shape:
-        what = "nothing" if found is None else f"{tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)
+    """The tensor given for one weight."""
+    value = given if isinstance(given, Tensor) else given.get(name)
+    if not isinstance(value, Tensor) or value.shape != w.shape:
+        what = "nothing" if value is None else f"{tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
         raise ValueError(
             f"{owner}: {argument} must hold a tensor of shape {tuple(w.shape)} for the weight {name!r}, received "
             f"{what}; give a dict by the model's names, such as model.state_dict(), or leave the weight out by select"
         )
-    return found.to(w.device)
+    return value.to(w.device)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -110,13 +106,13 @@ class L2SP(_Anchored):
 
     Args:
         lam: the strength λ, in units of loss per squared unit of weight.
-        start: w₀, a state dict by the model's names, or a tensor where the rule is used as a function; None takes the
-            weights as they are at binding, those of a layer that is unfrozen later as they are then.
+        start: w₀, a state dict by the model's names, or a tensor if the penalty is called on one. None takes the
+            weights as they are at binding; for a layer unfrozen later, as they are then.
         select: which weights.
 
     Raises:
         TypeError: `lam` is not a number, or `start` neither a dict nor a tensor.
-        ValueError: `lam` is negative, infinite or NaN; at binding: `start` lacks a weight, or has it in another shape.
+        ValueError: `lam` is negative, infinite or NaN; at binding: `start` lacks a weight or differs in shape.
 
     Example:
         >>> import torch, regtorch as rt
@@ -132,13 +128,12 @@ class L2SP(_Anchored):
     start: Named | Tensor | None = field(default=None, repr=False)
 
     def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:
-        """The penalty with the w₀ of this weight."""
         return self._bound(name, w)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class EWC(_Anchored):
-    """λ Σ F·(w - w₀)²: what an earlier task needs stays (Kirkpatrick et al. 2017, with λ for their λ/2).
+    """λ Σ F·(w - w₀)²: keeps what an earlier task needs (Kirkpatrick et al. 2017, with λ for their λ/2).
 
     Args:
         lam: the strength λ.
@@ -148,8 +143,8 @@ class EWC(_Anchored):
 
     Raises:
         TypeError: `lam` is not a number, or `fisher` or `start` neither a dict nor a tensor.
-        ValueError: `lam` is negative, infinite or NaN; at binding: `fisher` or `start` lacks a weight, or has it in
-            another shape.
+        ValueError: `lam` is negative, infinite or NaN; at binding: `fisher` or `start` lacks a weight or differs in
+            shape.
 
     Example:
         >>> import torch, regtorch as rt
@@ -172,9 +167,8 @@ class EWC(_Anchored):
     def importance(self) -> Tensor | float:
         """The diagonal of the Fisher information."""
         if not isinstance(self.fisher, Tensor):
-            raise TypeError("EWC: bind it with .on(model), or give fisher=tensor to use it as a function")
+            raise TypeError("EWC: bind it with .on(model), or give fisher=tensor to use it directly")
         return self.fisher
 
     def for_weight(self, name: str, w: Float[Tensor, "*shape"]) -> Penalty:
-        """The penalty with the F and w₀ of this weight."""
         return self._bound(name, w, fisher=wide(_of(self.fisher, "fisher", self.name, name, w)).detach())

@@ -1,4 +1,4 @@
-"""What a penalty is: a function of one weight, its gradient in closed form, its proximal step where there is one."""
+"""The base class of penalties: a function of one weight, its gradient, and its proximal step if it has one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from regtorch.numerics.norms import nonzero
 from regtorch.rule import Rule, Strengths, wide
+from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
     from regtorch.bound.penalty import BoundPenalty
 
-__all__ = ["Penalty", "nonzero", "one_number", "zero"]
+__all__ = ["Penalty", "check_one_step", "one_number", "zero"]
 
 
 class Penalty(Strengths, Rule):
     """A function of one weight that is added to the loss.
 
-    A subclass needs `__call__` alone: the gradient then comes from autograd. Its fields `lam`, `l1` and `l2`, where it
-    has them, are its strengths. It may add a closed-form `grad`, and `prox` where a proximal step is known, and ask in
-    `for_weight` for the weight's name and its value at binding. `regtorch.testing.check_penalty` tries what it says.
+    A subclass needs only `__call__`; the gradient then comes from autograd. Fields named `lam`, `l1` and `l2` are its
+    strengths. It may add a closed-form `grad`, a proximal step `prox`, and `for_weight`, which receives the weight's
+    name and its value at binding. `regtorch.testing.check_penalty` verifies all of them.
 
     Example:
         >>> import torch, regtorch as rt
@@ -41,30 +39,30 @@ class Penalty(Strengths, Rule):
     """
 
     prox_keeps_signs: ClassVar[bool] = False
-    """Whether `prox` gives each number its own sign or 0, so that after L1's it is the proximal step of the sum."""
+    """Whether `prox` keeps the sign of each number or sets it to 0; applied after L1's, it is then the sum's step."""
 
     one_step_size: ClassVar[bool] = False
-    """Whether `prox` takes one step size for a whole weight only."""
+    """Whether `prox` needs one step size for the entire weight."""
 
     separable: ClassVar[bool] = False
-    """Whether the penalty is a sum over single numbers, so that the parts of a sharded weight add up."""
+    """Whether the penalty is a sum over elements, so that the values of a sharded weight's shards add up."""
 
     mixes: ClassVar[bool] = False
-    """Whether `prox` mixes the rows and columns of a matrix, so that it knows no part but some of both."""
+    """Whether `prox` mixes rows and columns of a matrix, so that a mask must select a submatrix."""
 
     @abstractmethod
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         """The penalty of `w`, differentiable, summed in at least float32.
 
         Raises:
-            TypeError: `w` does not hold real floating-point numbers.
+            TypeError: `w` is not a real floating-point tensor.
         """
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
-        """The penalty as a sum of strengths times penalties of strength 1, as a path of strengths needs it.
+        """Split the penalty into penalties of strength 1 and their strengths, for paths over strengths.
 
         Raises:
-            TypeError: it has no strength `lam`, or others beside it.
+            TypeError: its only strength is not `lam`.
         """
         if list(self.strengths) != ["lam"]:
             raise TypeError(f"{self.name} is not a strength lam times a formula")
@@ -73,39 +71,39 @@ class Penalty(Strengths, Rule):
         return [(one, self.strengths["lam"])]
 
     def for_weight(self, name: str, w: Float[Tensor, "units *fan_in"]) -> Penalty:
-        """The penalty of one weight, asked for once, at binding; itself unless it depends on the weight.
+        """The penalty for one weight, called once at binding; `self` unless the penalty depends on the weight.
 
         Args:
             name: the weight's dotted name.
-            w: its value then, without a graph and laid out as `__call__` gets it; clone what you keep.
+            w: its value at binding, detached and in the layout of `__call__`; clone it to keep it.
         """
         return self
 
     @property
     def by_unit(self) -> bool:
-        """Whether output units matter, so that a weight must be read units first."""
+        """Whether the penalty depends on output units, so that weights are passed units first."""
         return True
 
     @property
     def neutral(self) -> float | Tensor:
-        """What stands where a mask leaves numbers out."""
+        """The value put in place of masked-out elements."""
         return 0.0
 
     def within(self, mask: Bool[Tensor, "units *fan_in"]) -> Penalty:
-        """The same penalty of the numbers where `mask`, laid out as `__call__` gets a weight, is True."""
-        from regtorch.penalties.part import Part  # which is a penalty itself
+        """The same penalty on the elements where `mask`, in the layout of `__call__`, is True."""
+        from regtorch.penalties.part import Part  # itself a penalty: a top-level import would be circular
 
         return Part(self, mask)
 
     @property
     def weight_decay(self) -> float | None:
-        """The `weight_decay` that has the same gradient, weight_decay · w; None where there is none."""
+        """The `weight_decay` with the same gradient, weight_decay · w; None if there is none."""
         return None
 
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
-        """The gradient of `self(w)` without a graph; by autograd unless a subclass has it in closed form.
+        """The gradient of `self(w)`, detached; by autograd unless overridden in closed form.
 
-        At a kink it is 0 in our closed forms, and what autograd says elsewhere.
+        At kinks the closed forms of this library give 0.
         """
         return torch.func.grad(lambda v: one_number(self, self(v)))(wide(w.detach())).to(w.dtype)
 
@@ -113,26 +111,26 @@ class Penalty(Strengths, Rule):
     def add_grad_(
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:
-        """Add factor · `self.grad(w)` to `into`, in place; overridden where that needs no copy of the weight."""
-        into.add_(self.grad(w) * factor)  # a new tensor: `grad` may give what it keeps, or the weight itself
+        """Add factor · `self.grad(w)` to `into` in place; override it to avoid a copy of the weight."""
+        into.add_(self.grad(w) * factor)  # out of place: `grad` may return `w` itself or a cached tensor
 
     def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
-        """The same for many weights; overridden where many at once are faster."""
+        """`add_grad_` for several weights; override it if they are faster together."""
         for w, g in zip(weights, into, strict=True):
             self.add_grad_(w, g, factor)
 
     @property
     def has_prox(self) -> bool:
-        """Whether there is a proximal step."""
+        """Whether the penalty has a proximal step."""
         return type(self).prox is not Penalty.prox
 
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
     ) -> Float[Tensor, "units *fan_in"]:
-        """The proximal step: argmin over z of self(z) + Σ (z - w)² / (2·step), `step` one number or one per coordinate.
+        """The proximal step argmin_z self(z) + Σ (z - w)² / (2·step), with `step` a number or one number per element.
 
         Raises:
-            TypeError: this penalty has none in closed form.
+            TypeError: the penalty has no proximal step in closed form.
         """
         raise TypeError(
             f"{self.name} has no proximal step in closed form; attach it without proximal=True "
@@ -140,10 +138,10 @@ class Penalty(Strengths, Rule):
         )
 
     def emptied_by(self, g: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The smallest strength at which a weight of 0 stays 0 where the loss's gradient is `g`: its dual norm.
+        """The smallest strength at which a weight of 0 stays 0, given the loss's gradient `g`: the dual norm of `g`.
 
         Raises:
-            TypeError: it makes no zeros, or its dual norm is not known.
+            TypeError: the penalty makes no zeros, or its dual norm is unknown.
         """
         raise TypeError(
             f"{self.name} has no strength known to empty a weight; L1, L1L2, ElasticNet, GroupLasso, "
@@ -151,35 +149,31 @@ class Penalty(Strengths, Rule):
         )
 
     def on(self, model: nn.Module) -> BoundPenalty:
-        """Bind this penalty to the weights of `model` that `select` names; those unfrozen later join.
+        """Bind this penalty to the weights of `model` that `select` matches; weights unfrozen later join.
 
         Raises:
-            SelectionError: `select` is not understood or matches nothing; the names there are follow.
+            SelectionError: `select` is invalid or matches nothing; the message lists the names that exist.
         """
-        from regtorch.bound.penalty import (
-            BoundPenalty,  # the one step up: a convenience for the reader of rt.L2(0.01).on(model)
-        )
+        from regtorch.bound.penalty import BoundPenalty  # a convenience: bound/ is a floor above
 
         return BoundPenalty(self, model)
 
 
-def one_number(rule: Penalty, value: object, of: str = "") -> Tensor:
-    """What a penalty gives, checked.
-
-    Args:
-        rule: the penalty.
-        value: what it gives.
-        of: of what, for the message.
-
-    Raises:
-        TypeError: it is no tensor without dims.
-    """
+def one_number(rule: Penalty, value: object, weight: str = "") -> Tensor:
+    """Return `value`, the penalty of one weight, after checking that it is a 0-dim tensor."""
     if not isinstance(value, Tensor) or value.ndim:
         what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        raise TypeError(f"{rule!r} must give one number, a tensor without dims, but{of} it gives {what}; sum it")
+        where = f" for the weight {weight!r}" if weight else ""
+        raise TypeError(f"{rule!r} must return a 0-dim tensor, received {what}{where}; sum it")
     return value
 
 
+def check_one_step(owner: str, step: float | Tensor) -> None:
+    """Raise unless `step` is one number for the entire weight, as under SGD."""
+    if isinstance(step, Tensor) and step.ndim:
+        raise TypeError(f"{owner} has no proximal step with a step size per element, as under Adam; use SGD")
+
+
 def zero(w: Tensor) -> Tensor:
-    """A 0 that autograd can follow to `w`, also where `w` is infinite."""
+    """A differentiable 0 connected to `w`, also if `w` is infinite."""
     return w.reshape(-1)[:0].sum()

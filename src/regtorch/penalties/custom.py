@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Custom"]
 
 
-@dataclass(frozen=True, repr=False)
 class Custom(Penalty):
-    """λ fn(w), with its gradient by autograd. A class of one's own on `Penalty` can say more, such as a closed form.
+    """λ fn(w), with the gradient by autograd. A subclass of `Penalty` can add a closed-form gradient, for example.
 
     Args:
-        fn: gives one number for a weight, differentiably; it reads the weight units first, in at least float32.
+        fn: a differentiable function from a weight to one number; the weight is units first, in at least float32.
         lam: the strength λ, in units of loss per unit of `fn`.
         select: which weights.
 

@@ -1,41 +1,37 @@
-"""Hoyer's measures of sparsity, which do not change when a weight is scaled; so each is first brought near 1."""
+"""Hoyer's sparsity measures. They are invariant to scale, so each weight is first scaled to a maximum of 1."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from regtorch.penalties.base import Penalty, nonzero, zero
+from regtorch.numerics.norms import nonzero
+from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Hoyer", "HoyerSquare"]
 
 
 class _OfNorms(Penalty):
-    """λ times a function of Σ|w| and ‖w‖₂ of a whole weight."""
+    """λ times a function of Σ|w| and ‖w‖₂, taken over the entire weight."""
 
     @property
     def by_unit(self) -> bool:
-        """No: the norms are those of the whole weight."""
         return False
 
     @abstractmethod
     def of_norms(self, l1: Tensor, l2: Tensor) -> Tensor:
-        """The function, of a weight that is not 0."""
+        """The function, for a nonzero weight."""
 
     @abstractmethod
     def slopes(self, l1: Tensor, l2: Tensor) -> tuple[Tensor, Tensor]:
-        """Its derivatives by Σ|w| and by ‖w‖₂."""
+        """Its derivatives with respect to Σ|w| and ‖w‖₂."""
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The value; 0 of a weight that is 0."""
+        """The value; 0 for a zero weight."""
         check_real(self.name, w)
         v = wide(w)
         if not self.active or not v.numel():
@@ -44,7 +40,7 @@ class _OfNorms(Penalty):
         return self.strengths["lam"] * self.of_norms(v.abs().sum(), nonzero(torch.linalg.vector_norm(v)))
 
     def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """By the chain rule from sign(w) and w/‖w‖₂; 0 of a weight that is 0."""
+        """By the chain rule from sign(w) and w/‖w‖₂; 0 for a zero weight."""
         v = wide(w.detach())
         if not v.numel():
             return torch.zeros_like(w)
@@ -56,13 +52,12 @@ class _OfNorms(Penalty):
 
 
 def _size(v: Tensor) -> Tensor:
-    """The largest number, so that no square overflows, and none that counts vanishes."""
+    """The largest absolute value: dividing by it keeps squares from overflowing or underflowing."""
     return nonzero(v.detach().abs().amax())
 
 
-@dataclass(frozen=True, repr=False)
 class Hoyer(_OfNorms):
-    """λ Σ|w| / ‖w‖₂: from λ, of one number that is not 0, to λ √n, of n equal ones (Hoyer 2004; Yang et al. 2020).
+    """λ Σ|w| / ‖w‖₂: from λ for a single nonzero to λ √n for n equal numbers (Hoyer 2004; Yang et al. 2020).
 
     Args:
         lam: the strength λ, in units of loss.
@@ -81,17 +76,14 @@ class Hoyer(_OfNorms):
     lam: float = 0.01
 
     def of_norms(self, l1: Tensor, l2: Tensor) -> Tensor:
-        """Σ|w| / ‖w‖₂."""
         return l1 / l2
 
     def slopes(self, l1: Tensor, l2: Tensor) -> tuple[Tensor, Tensor]:
-        """1/‖w‖₂ and -Σ|w|/‖w‖₂²."""
         return 1 / l2, -l1 / l2.square()
 
 
-@dataclass(frozen=True, repr=False)
 class HoyerSquare(_OfNorms):
-    """λ (Σ|w|)² / Σw²: near the number of numbers that are not 0 (Yang et al. 2020, "DeepHoyer").
+    """λ (Σ|w|)² / Σw²: approximately λ times the number of nonzeros (Yang et al. 2020, "DeepHoyer").
 
     Args:
         lam: the strength λ, in units of loss.
@@ -110,10 +102,8 @@ class HoyerSquare(_OfNorms):
     lam: float = 0.01
 
     def of_norms(self, l1: Tensor, l2: Tensor) -> Tensor:
-        """(Σ|w|)² / ‖w‖₂²."""
         return (l1 / l2).square()
 
     def slopes(self, l1: Tensor, l2: Tensor) -> tuple[Tensor, Tensor]:
-        """2Σ|w|/‖w‖₂² and -2(Σ|w|)²/‖w‖₂³."""
         ratio = l1 / l2
         return 2 * ratio / l2, -2 * ratio.square() / l2

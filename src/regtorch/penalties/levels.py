@@ -1,10 +1,10 @@
-"""The proximal step of total variation along a row, exactly, for all rows at once.
+"""The exact proximal step of total variation along a row, for all rows at once.
 
-Minimise Σ (z - w)²/2 + Σ lᵢ |zᵢ₊₁ - zᵢ|. Start with one block of equal numbers, z its mean. Which numbers of the
-minimum lie above that mean is a question of two values alone, which dynamic programming answers: its messages are
-x → clamp(x + a, b, c), whose compositions are of that form, so that all prefixes of a block take log n passes. If all
-lie on one side the block is done; if not, it is cut between the two sides, each cut link pulls with its whole strength
-from then on, and the parts go on by themselves (Chambolle & Darbon 2009).
+Minimise Σ (z - w)²/2 + Σ lᵢ |zᵢ₊₁ - zᵢ|. Start with one block of equal numbers, z its mean. Which elements of the
+minimum are above that mean is a binary problem, solved by dynamic programming with messages of the form
+x → clamp(x + a, b, c). Compositions have the same form, so a scan over a block takes log n passes. If all elements are
+on one side, the block is done. Otherwise it is cut between the sides, each cut link contributes a constant pull, and
+the parts are solved independently (Chambolle & Darbon 2009).
 """
 
 from __future__ import annotations
@@ -21,25 +21,20 @@ __all__ = ["smoothed"]
 
 
 class _Blocks(NamedTuple):
-    """Blocks of numbers, one after the other, each number with what belongs to it."""
+    """Consecutive blocks, as one value per element."""
 
-    target: Tensor  # the number, under the pull of cut links beside it
-    links: Tensor  # the strength of its link to the next number; 0 where a block ends
-    rounding: Tensor  # what rounding may do to sums of such numbers
-    place: Tensor  # where it comes from
+    target: Tensor  # the element plus the pull of adjacent cut links
+    links: Tensor  # the strength of its link to the next element; 0 at the end of a block
+    rounding: Tensor  # a bound on the rounding error of sums
+    place: Tensor  # its index in the input
 
 
 def smoothed(w: Tensor, links: Tensor) -> Tensor:
-    """The minimum for rows along the last dim.
-
-    Args:
-        w: rows of n numbers.
-        links: the strengths l of the n - 1 links of each row; 0 where two neighbours are not compared.
-    """
+    """The minimum for each row of `w` along the last dim; `links` holds the n - 1 strengths l of each row."""
     count = w.shape[-1]
     if count < 2 or not w.numel():
         return w.clone()
-    finite = w.isfinite().all(-1, keepdim=True)  # a row with another number becomes NaN, and no other row sees it
+    finite = w.isfinite().all(-1, keepdim=True)  # other rows become NaN by themselves
     return _of_finite(w.where(finite, 0.0), links).where(finite, torch.nan)
 
 
@@ -69,7 +64,7 @@ def _of_finite(w: Tensor, links: Tensor) -> Tensor:
 
 
 def _means(left: _Blocks) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of each number's block, the number of its block, and how many numbers each block has."""
+    """The mean of each element's block, its block's index, and the blocks' sizes."""
     block = F.pad((left.links == 0).cumsum(0)[:-1], (1, 0))
     total = torch.zeros_like(left.target).index_add(0, block, left.target)
     sizes = torch.zeros_like(total).index_add(0, block, torch.ones_like(total))
@@ -77,16 +72,16 @@ def _means(left: _Blocks) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _above(cost: Tensor, left: _Blocks, longest: int) -> Tensor:
-    """For each number 1 or 0: the cheapest choice, where 1 costs `cost` and two neighbours that differ their link."""
+    """The cheapest labels 1 or 0, where 1 costs `cost` and two neighbours with different labels cost their link."""
     add, low, high = cost, -left.links, left.links
     shift = 1
-    while shift < longest:  # x → clamp(x + 0, -∞, ∞) stands before the first
+    while shift < longest:  # padded by the identity x → clamp(x + 0, -∞, ∞)
         lower = torch.clamp(_shifted(low, shift, -torch.inf) + add, low, high)
         upper = torch.clamp(_shifted(high, shift, torch.inf) + add, low, high)
         add, low, high = _shifted(add, shift, 0.0) + add, lower, upper
         shift *= 2
     message = torch.clamp(add, low, high)
-    own = cost + _shifted(message, 1, 0.0)  # what 1 costs more than 0, before the link to the next
+    own = cost + _shifted(message, 1, 0.0)  # the cost of 1 minus that of 0, without the link to the next
     sure = (left.links == 0) | (own.abs() > left.links + left.rounding)
     last = len(cost) - 1
     following = torch.where(sure, torch.arange(last + 1, device=cost.device), last).flip(0).cummin(0).values.flip(0)

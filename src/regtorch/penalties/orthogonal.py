@@ -1,30 +1,24 @@
-"""Orthogonality: the directions of a weight's units should not repeat each other."""
+"""Orthogonality between the units of a weight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import torch
 from torch import Tensor
 
 from regtorch.checks import one_of
 from regtorch.numerics.norms import matrix, nonzero, units
+from regtorch.numerics.singular import precise
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Orthogonal"]
 
 
-@dataclass(frozen=True, repr=False)
 class Orthogonal(Penalty):
-    """λ · the mean of |cos| between every two rows (or columns) of the 2-D view (unit, rest).
+    """λ · the mean of |cos| over all pairs of rows (or columns) of the 2-D view (unit, rest).
 
-    Keras's `OrthogonalRegularizer` on a (units, rest) matrix. One row has no pair and costs 0; a zero row is
-    orthogonal to all.
+    Keras's `OrthogonalRegularizer` on a (units, rest) matrix. A single row has no pair and costs 0; a zero row counts
+    as orthogonal to all others.
 
     Args:
         lam: the strength λ; the mean lies in [0, 1].
@@ -49,7 +43,7 @@ class Orthogonal(Penalty):
         one_of(self.name, "mode", self.mode, ("rows", "columns"))
 
     def _directions(self, w: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Unit vectors to compare, their norms (1 for zero), and λ over the number of ordered pairs."""
+        """Unit vectors to compare, their norms (1 for zero vectors), and λ over the number of ordered pairs."""
         v = matrix(wide(w))
         found = units(v if self.mode == "rows" else v.T, (1,)).near_one()
         n = found.w.shape[0]
@@ -58,7 +52,7 @@ class Orthogonal(Penalty):
 
     @staticmethod
     def _cosines(unit: Tensor) -> Tensor:
-        with torch.autocast(unit.device.type, enabled=False):  # a matrix product would drop to bf16 there
+        with precise(unit):
             return (unit @ unit.T).fill_diagonal_(0)
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
@@ -72,7 +66,7 @@ class Orthogonal(Penalty):
     def grad(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"]:
         """Through cos = ŵ_i·ŵ_j: 2λ/(n(n-1)) · (S Ŵ minus its part along ŵ) / ‖w‖, S the signs of the cosines."""
         unit, norm, strength = self._directions(w.detach())
-        with torch.autocast(unit.device.type, enabled=False):
+        with precise(unit):
             pull = 2 * strength * (self._cosines(unit).sign() @ unit)
         g = (pull - (pull * unit).sum(1, keepdim=True) * unit) / norm
         return (g if self.mode == "rows" else g.T).reshape(w.shape).to(w.dtype)

@@ -1,24 +1,22 @@
-"""A penalty of a part of a weight: of the numbers where a mask is True."""
+"""A penalty on the masked part of a weight."""
 
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from regtorch.numerics.norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["Around", "Part"]
 
 
 class Around(Penalty):
-    """What a penalty that holds another one shares with it."""
+    """A penalty that wraps another one and forwards its properties."""
 
     rule: Penalty
 
@@ -28,43 +26,30 @@ class Around(Penalty):
 
     @property
     def strengths(self) -> dict[str, float]:
-        """Those of the rule inside."""
         return self.rule.strengths
 
-    def _of(self, rule: Penalty) -> Self:
-        made = copy(self)
-        made._set(rule=rule)
-        return made
+    def _around(self, rule: Penalty) -> Self:
+        new = copy(self)
+        new._set(rule=rule)
+        return new
 
     def scaled(self, factor: float) -> Self:
-        """The rule inside, scaled.
-
-        Raises:
-            TypeError: it has no strengths.
-        """
-        return self._of(self.rule.scaled(factor))
+        return self._around(self.rule.scaled(factor))
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
-        """The parts of the rule inside.
-
-        Raises:
-            TypeError: it is not a strength times a formula.
-        """
-        return [(self._of(one), strength) for one, strength in self.rule.of_strength_one()]
+        return [(self._around(rule), strength) for rule, strength in self.rule.of_strength_one()]
 
     @property
     def by_unit(self) -> bool:
-        """As of the rule inside."""
         return self.rule.by_unit
 
     @property
     def has_prox(self) -> bool:
-        """As of the rule inside."""
         return self.rule.has_prox
 
 
 class Part(Around):
-    """The rule as if all other numbers were not there: it sees its neutral number in their place."""
+    """The rule on the elements where `mask` is True; it sees its neutral value in place of the others."""
 
     mask: Tensor
 
@@ -77,21 +62,14 @@ class Part(Around):
 
     @property
     def name(self) -> str:
-        """That of the rule inside."""
         return self.rule.name
 
     @property
     def has_prox(self) -> bool:
-        """Not of a rule that mixes rows and columns, unless the part is a matrix of some of both."""
         return self.rule.has_prox and (not self.mixes or is_submatrix(self.mask))
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """Not known.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(f"the strength that empties a part of a weight is not known ({self!r}); take the rule itself")
+        raise TypeError(f"{self!r}: the strength that empties a part of a weight is unknown; use the rule without mask")
 
     def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
         check_shape(self.name, w, "mask", self.mask)
@@ -99,25 +77,17 @@ class Part(Around):
         return torch.where(mask, w, neutral.to(w.device) if isinstance(neutral, Tensor) else neutral), mask
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The value of the part."""
         return self.rule(self._seen(w)[0])
 
     def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The gradient of the part, 0 elsewhere."""
         seen, mask = self._seen(w.detach())
         return torch.where(mask, self.rule.grad(seen).to(w.dtype), 0.0)
 
     def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The proximal step of the part; the others stay.
-
-        Raises:
-            TypeError: the rule has none.
-            ValueError: it has one for whole matrices alone, and the mask is not one of rows and columns.
-        """
         if self.rule.has_prox and not self.has_prox:
             raise ValueError(
-                f"{self.name} has a proximal step for the rows and columns of a matrix alone: let its mask be True "
-                "for some rows times some columns, or attach it without proximal=True"
+                f"{self.name}: the mask must be True on a submatrix (some rows times some columns) for a proximal "
+                "step; change the mask or attach it without proximal=True"
             )
         seen, mask = self._seen(w.detach())
         return torch.where(mask, self.rule.prox(seen, step).to(w.dtype), w.detach())

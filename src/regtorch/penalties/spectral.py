@@ -1,25 +1,21 @@
-"""Penalties of a weight's singular values, on the 2-D view (unit, rest)."""
+"""Penalties of a weight's singular values and Gram matrix, on the 2-D view (unit, rest)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import largest_singular, precise, spectral_norm, svd, with_singular
-from regtorch.penalties.base import Penalty, zero
+from regtorch.penalties.base import Penalty, check_one_step, zero
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["NuclearNorm", "SoftOrthogonal", "SpectralNorm"]
 
 
-@dataclass(frozen=True, repr=False)
 class SpectralNorm(Penalty):
     """λ σ₁(W), the largest singular value: how much a layer can stretch its input (Yoshida & Miyato 2017 have ½σ₁²).
 
@@ -58,9 +54,8 @@ class SpectralNorm(Penalty):
         return (self.lam * torch.outer(left, right)).view(w.shape).to(w.dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class NuclearNorm(Penalty):
-    """λ Σᵢ σᵢ(W), the convex stand-in for a low rank (Fazel 2002).
+    """λ Σᵢ σᵢ(W), the convex surrogate of the rank (Fazel 2002).
 
     Args:
         lam: the strength λ, in units of loss per unit of weight.
@@ -82,7 +77,7 @@ class NuclearNorm(Penalty):
     lam: float = 0.01
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The value, by a singular value decomposition; its gradient on the null space is 0."""
+        """The value, by SVD; its gradient on the null space is 0."""
         check_real(self.name, w)
         v = matrix(wide(w))
         if not self.active or not v.numel():
@@ -92,7 +87,7 @@ class NuclearNorm(Penalty):
 
     @staticmethod
     def _direction(v: Tensor) -> Tensor:
-        """U Vᵀ over the singular values that are not 0 within rounding."""
+        """U Vᵀ over the singular values above rounding error."""
         left, values, right = svd(v)
         rounding = torch.finfo(v.dtype).eps * max(v.shape) * values.amax(-1, keepdim=True)
         return (left * torch.where(values <= rounding, 0.0, values / values)) @ right
@@ -112,13 +107,8 @@ class NuclearNorm(Penalty):
     def prox(
         self, w: Float[Tensor, "units *fan_in"], step: float | Float[Tensor, "units *fan_in"]
     ) -> Float[Tensor, "units *fan_in"]:
-        """Soft thresholding of the singular values by step·λ, with one step size for the whole weight.
-
-        Raises:
-            TypeError: a step size for each coordinate, as under Adam: then there is no closed form.
-        """
-        if isinstance(step, Tensor) and step.ndim:
-            raise TypeError(f"{self.name} has no proximal step with a step size for each coordinate; use SGD")
+        """Soft thresholding of the singular values by step·λ; `step` must be one number."""
+        check_one_step(self.name, step)
         v = matrix(wide(w.detach()))
         if not v.numel():
             return w.clone()
@@ -126,12 +116,11 @@ class NuclearNorm(Penalty):
         return shrunk.reshape(w.shape).to(w.dtype)
 
 
-@dataclass(frozen=True, repr=False)
 class SoftOrthogonal(Penalty):
-    """λ ‖WWᵀ - I‖²_F: units orthogonal to each other and of norm 1 (Brock et al. 2017; Bansal et al. 2018).
+    """λ ‖WWᵀ - I‖²_F: orthonormal units (Brock et al. 2017; Bansal et al. 2018).
 
-    With more units than inputs they cannot all be; its gradient is that of ‖WᵀW - I‖²_F all the same: the two differ
-    by a constant.
+    With more units than inputs the minimum is above 0. The gradient equals that of ‖WᵀW - I‖²_F in any case: the two
+    differ by a constant.
 
     Args:
         lam: the strength λ, in units of loss.
@@ -150,7 +139,7 @@ class SoftOrthogonal(Penalty):
     lam: float = 0.01
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
-        """The value, computed in at least float32 even under autocast."""
+        """The value, in at least float32 even under autocast."""
         check_real(self.name, w)
         v = matrix(wide(w))
         if not self.active or not v.numel():

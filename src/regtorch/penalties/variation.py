@@ -1,33 +1,30 @@
-"""Total variation: neighbours along a dim become equal; with L1 beside it the fused lasso."""
+"""Total variation makes neighbours along a dim equal; together with L1 it is the fused lasso."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from regtorch.numerics.norms import check_shape
-from regtorch.penalties.base import Penalty, zero
+from regtorch.penalties.base import Penalty, check_one_step, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.levels import smoothed
 from regtorch.rule import check_real, wide
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["FusedLasso", "TotalVariation"]
 
 
 class _Variation(Penalty):
-    """l1 Σ|w| + λ Σ |wᵢ₊₁ - wᵢ| along a dim."""
+    """l1 Σ|w| + λ Σ |wᵢ₊₁ - wᵢ| along a dim, the base class of both."""
 
     one_step_size: ClassVar[bool] = True
 
-    _mask: ClassVar[Tensor | None] = None  # of a part: where both neighbours are in it they are compared
+    _mask: ClassVar[Tensor | None] = None  # only neighbours that are both in it are compared
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,17 +38,15 @@ class _Variation(Penalty):
 
     @property
     def by_unit(self) -> bool:
-        """No: `dim` names the dim itself."""
         return False
 
     def within(self, mask: Tensor) -> Penalty:
-        """Of the numbers of a part, and of neighbours that are both in it."""
-        made = copy(self)
-        made._set(_mask=mask)
-        return made
+        masked = copy(self)
+        masked._set(_mask=mask)
+        return masked
 
     def _part(self, w: Tensor) -> Tensor:
-        """`w` in at least float32, with 0 outside the part."""
+        """`w` in at least float32, with 0 outside the mask."""
         check_real(self.name, w)
         if not -w.ndim <= (dim := self._settings[2]) < w.ndim:
             raise ValueError(
@@ -63,7 +58,7 @@ class _Variation(Penalty):
         return wide(w) if self._mask is None else torch.where(self._mask.to(w.device), wide(w), 0.0)
 
     def _links(self, like: Tensor) -> Tensor:
-        """1 where two neighbours are compared, 0 elsewhere."""
+        """1 for each compared pair of neighbours, 0 elsewhere."""
         if self._mask is None:
             return torch.ones_like(like)
         dim = self._settings[2]
@@ -71,7 +66,7 @@ class _Variation(Penalty):
         return (first & second).to(like)
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-        """The value; its gradient at equal neighbours, and of |w| at 0, is 0."""
+        """The value; its gradient is 0 at equal neighbours, and that of |w| is 0 at 0."""
         part = self._part(w)
         if not self.active:
             return zero(part)
@@ -81,7 +76,7 @@ class _Variation(Penalty):
         return value + l1 * part.abs().sum() if l1 else value
 
     def grad(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """λ times the sign of the step before minus that of the step behind, plus l1 sign(w)."""
+        """λ (sign(wᵢ - wᵢ₋₁) - sign(wᵢ₊₁ - wᵢ)) + l1 sign(w)."""
         part = self._part(w.detach())
         l1, lam, dim = self._settings
         steps = part.diff(dim=dim)
@@ -91,13 +86,8 @@ class _Variation(Penalty):
         return (g.add_(part.sign(), alpha=l1) if l1 else g).to(w.dtype)
 
     def prox(self, w: Float[Tensor, "*shape"], step: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Exactly, by level sets, then soft thresholding (Friedman et al. 2007), with one step size for the weight.
-
-        Raises:
-            TypeError: a step size for each coordinate, as under Adam: for these no step is written.
-        """
-        if isinstance(step, Tensor) and step.ndim:
-            raise TypeError(f"{self.name} has no proximal step with a step size for each coordinate; use SGD")
+        """Exact, by level sets and then soft thresholding (Friedman et al. 2007); `step` must be one number."""
+        check_one_step(self.name, step)
         part = self._part(w.detach())
         l1, lam, dim = self._settings
         links = self._links(part.diff(dim=dim)) * (step * lam)
@@ -106,9 +96,8 @@ class _Variation(Penalty):
         return new if self._mask is None else torch.where(self._mask.to(w.device), new, w.detach())
 
 
-@dataclass(frozen=True, repr=False)
 class TotalVariation(_Variation):
-    """λ Σ |wᵢ₊₁ - wᵢ| along a dim (Rudin et al. 1992): pieces of equal numbers.
+    """λ Σ |wᵢ₊₁ - wᵢ| along a dim (Rudin et al. 1992): piecewise constant weights.
 
     Args:
         lam: the strength λ, in units of loss per unit of weight.
@@ -133,13 +122,12 @@ class TotalVariation(_Variation):
         return 0.0, self.lam, self.dim
 
 
-@dataclass(frozen=True, repr=False)
 class FusedLasso(_Variation):
-    """l1 Σ|w| + λ Σ |wᵢ₊₁ - wᵢ| along a dim: pieces of equal numbers, most of them 0 (Tibshirani et al. 2005).
+    """l1 Σ|w| + λ Σ |wᵢ₊₁ - wᵢ| along a dim: piecewise constant and sparse weights (Tibshirani et al. 2005).
 
     Args:
         l1: the strength of Σ|w|, in units of loss per unit of weight.
-        lam: the strength λ of the steps between neighbours.
+        lam: the strength λ of the differences between neighbours.
         dim: the dim whose neighbours are compared, in torch's layout.
         select: which weights.
 
@@ -165,6 +153,6 @@ class FusedLasso(_Variation):
         return self.l1, self.lam, self.dim
 
     def of_strength_one(self) -> list[tuple[Penalty, float]]:
-        """Total variation, then L1, of strength 1: the order of their proximal steps."""
+        """In the order of their proximal steps."""
         variation = TotalVariation(1.0, self.dim, select=self.select)
         return [(variation, self.lam), (L1(1.0, select=self.select), self.l1)]

@@ -1,4 +1,4 @@
-"""How deep each parameter of a net lies: the order of the net's own blocks, or of layers that are named."""
+"""The layer of each parameter: in the order of the network's blocks, or of given names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ _HOW = (
 
 
 def layers_of(model: nn.Module) -> list[list[str]]:
-    """The names of the net's parameters, layer by layer, from the input to the output.
+    """The parameter names of each layer, from the input to the output.
 
-    Its blocks are the members of its one list (a `ModuleList` or `Sequential` of at least two modules of one class)
-    that lies in no other such list: each is a layer. What the net names before them is one layer in front, what it
-    names after them one at the end; a norm that follows the last block counts with that block. A net that is itself
-    a `Sequential` has a layer for each member with parameters.
+    The layers are the blocks of the network's only outermost list (a `ModuleList` or `Sequential` of at least two
+    modules of one class), plus one layer for the parameters before it and one for those after it. A norm right after
+    the last block counts as part of that block. The layers of a `Sequential` network are its members with parameters.
 
     Raises:
-        ValueError: it has no such list, or several.
+        ValueError: there is no such list, or more than one.
     """
     names = [name for name, _ in model.named_parameters()]
     if isinstance(model, nn.Sequential) and not _is_list(model):
@@ -33,9 +32,7 @@ def layers_of(model: nn.Module) -> list[list[str]]:
     lists = list(_outermost(model))
     if len(lists) != 1:
         found = f"has {len(lists)} lists of blocks ({', '.join(lists)})" if lists else "has no list of blocks"
-        raise ValueError(
-            f"param_groups: {type(model).__name__} {found}, so that the order of its layers is not known; {_HOW}"
-        )
+        raise ValueError(f"param_groups: {type(model).__name__} {found}, so the order of its layers is unknown; {_HOW}")
     path = lists[0]
     blocks = model.get_submodule(path)
     layers = [own for key in blocks._modules if (own := _under(names, f"{path}.{key}".lstrip(".")))]
@@ -49,12 +46,7 @@ def layers_of(model: nn.Module) -> list[list[str]]:
 
 
 def named_layers(model: nn.Module, layers: Sequence[str | Sequence[str]]) -> list[list[str]]:
-    """The names of the parameters of each layer, told by their names or prefixes; the longest that fits counts.
-
-    Raises:
-        TypeError: `layers` are no texts, or lists of texts.
-        ValueError: a name or prefix fits no parameter, or a trainable parameter is in no layer.
-    """
+    """The parameter names of each layer, given by names or prefixes; the longest matching prefix counts."""
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise TypeError(
             f"param_groups: layers must be a list of names, from the input to the output, received {layers!r}"
@@ -67,9 +59,7 @@ def named_layers(model: nn.Module, layers: Sequence[str | Sequence[str]]) -> lis
     names = [name for name, _ in model.named_parameters()]
     for prefix in prefixes:
         if not _under(names, prefix):
-            raise ValueError(
-                f"param_groups: layers: no parameter is {prefix!r} or lies in it; there are {_shown(names)}"
-            )
+            raise ValueError(f"param_groups: layers: {prefix!r} matches no parameter; there are {_shown(names)}")
     found: list[list[str]] = [[] for _ in layers]
     missing = []
     for name, p in model.named_parameters():
@@ -79,12 +69,12 @@ def named_layers(model: nn.Module, layers: Sequence[str | Sequence[str]]) -> lis
         elif p.requires_grad:
             missing.append(name)
     if missing:
-        raise ValueError(f"param_groups: layers: {_shown(missing)} lie in none; name every trainable parameter's layer")
+        raise ValueError(f"param_groups: layers must cover every trainable parameter; missing are {_shown(missing)}")
     return found
 
 
 def _outermost(module: nn.Module, path: str = "") -> Iterator[str]:
-    """Where lists of blocks lie that are in no other."""
+    """The paths of the outermost lists of blocks."""
     if _is_list(module):
         yield path
         return

@@ -1,18 +1,18 @@
-"""Which weights: a small language of atoms.
+"""The selection language: atoms that match weights.
 
 | atom | matches |
 |---|---|
 | `kernel` `bias` `norm` `embedding` | the weights of that role, by the owner's type (see `regtorch.select.roles`) |
 | `all` | every weight |
-| `name:<glob>` | weights with a dotted name like this, e.g. `name:head.*` |
-| `type:<glob>` | weights whose owner's class (or a base class of it) is named like this, e.g. `type:Conv*` |
-| `largest:<n>` | the n weights with the most parameters among what the rest of its alternative matched |
+| `name:<glob>` | weights with a matching dotted name, e.g. `name:head.*` |
+| `type:<glob>` | weights whose owner's class (or one of its base classes) has a matching name, e.g. `type:Conv*` |
+| `largest:<n>` | the n weights with the most parameters among those that match the rest of its alternative |
 
-A space means and, a leading `-` means not, `|` means or: `kernel -name:head.*|embedding`. Frozen weights never match,
-tied ones count once.
+A space means and, a leading `-` means not, `|` means or: `kernel -name:head.*|embedding`. Frozen weights never match;
+tied weights count once.
 
-`kernel` holds no embeddings, nor heads that are tied to one: their rows are looked up, those of rare words have a
-gradient seldom, and a penalty would shrink them most. What Hugging Face's Trainer decays is `kernel|embedding`.
+`kernel` excludes embeddings and heads tied to one: the rows of rare words seldom get a gradient, so a penalty would
+shrink them most. Hugging Face's Trainer decays `kernel|embedding`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHOWN = 40  # names in an error message
 
 
 class SelectionError(ValueError):
-    """A `select` that is not understood, or matches nothing."""
+    """A `select` that is invalid or matches nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,20 @@ class Atom:
 
     @property
     def count(self) -> int:
-        """How many weights `largest` takes."""
         return int(self.value)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What `select` chose in a net.
+    """The weights of a network that `select` matches.
 
     Attributes:
         select: the text.
-        chosen: the weights that match, in the net's order.
-        left_out: the others, each with the reason.
-        dormant: those of the others that match but for being frozen.
-        exempt: the chosen ones that the net's own `no_weight_decay()` lists.
-        idle: the `name:` and `type:` atoms that match no weight at all, perhaps by a slip.
+        chosen: the weights that match, in the network's order.
+        left_out: all others, each with the reason.
+        dormant: frozen weights that would match otherwise.
+        exempt: names of chosen weights that the network's own `no_weight_decay()` lists.
+        idle: the `name:` and `type:` atoms that match no weight, perhaps misspelled.
     """
 
     select: str
@@ -77,10 +76,10 @@ class Selection:
 
 
 def weights(model: nn.Module, select: str) -> dict[str, Tensor]:
-    """The weights of `model` that `select` names, by name.
+    """The weights of `model` that `select` matches, by name.
 
     Raises:
-        SelectionError: `select` is not understood or matches nothing; the names there are follow.
+        SelectionError: `select` is invalid or matches nothing; the message lists the names that exist.
 
     Example:
         >>> import regtorch as rt
@@ -93,13 +92,13 @@ def weights(model: nn.Module, select: str) -> dict[str, Tensor]:
 
 
 def choose(model: nn.Module, select: str) -> Selection:
-    """Apply `select` to `model` and give the reason for each weight it leaves out.
+    """Apply `select` to `model`, with the reason for each weight left out.
 
     Raises:
-        SelectionError: `select` is not understood or matches nothing.
+        SelectionError: `select` is invalid or matches nothing.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"on: model must be an nn.Module, received {type(model).__name__}; rules bind to a whole net")
+        raise TypeError(f"on: model must be an nn.Module, received {type(model).__name__}; give the entire network")
     alternatives = parse(select)
     found = weights_of(model)
     trainable = [w for w in found if w.trainable]
@@ -119,21 +118,20 @@ def choose(model: nn.Module, select: str) -> Selection:
     dormant = [w for w in found if not w.trainable and any(_matches_but_for_rank(a, w) for a in alternatives)]
     listed = exempt_from_decay(model)
     exempt = [w.name for w in chosen if any(fnmatchcase(name, glob) for name in w.names for glob in listed)]
-    return Selection(
-        select, tuple(chosen), tuple(left_out), tuple(dormant), tuple(exempt), _idle(alternatives, trainable)
-    )
+    idle = _idle(alternatives, trainable)
+    return Selection(select, tuple(chosen), tuple(left_out), tuple(dormant), tuple(exempt), idle)
 
 
 def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:
-    """The submodules that `select` names; `all` means those without submodules of their own.
+    """The submodules that `select` matches; `all` means those without submodules.
 
     Raises:
-        SelectionError: `select` is not understood, speaks of weights (a role, `largest`), or matches no module.
+        SelectionError: `select` is invalid, has an atom for weights (a role, `largest`), or matches no module.
     """
     alternatives = parse(select)
     for atom in (atom for alternative in alternatives for atom in alternative):
         if atom.kind not in ("name", "type", "all"):
-            raise SelectionError(f"select {select!r} is for modules here: {str(atom)!r} is said of weights; use type:…")
+            raise SelectionError(f"select {select!r} must match modules, but {str(atom)!r} is for weights; use type:…")
     modules = modules_of(model)
     chosen = {
         name: module
@@ -141,7 +139,8 @@ def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:
         if any(all(_holds_for_module(atom, name, module) for atom in alternative) for alternative in alternatives)
     }
     if not chosen:
-        names = ", ".join(f"{name or '(the net)'} ({type(m).__name__})" for name, m in list(modules.items())[:_SHOWN])
+        shown = [f"{name or '(the network)'} ({type(m).__name__})" for name, m in modules.items()]
+        names = ", ".join(shown[:_SHOWN])
         raise SelectionError(f"select {select!r} matches no module; there are: {names}")
     return chosen
 
@@ -157,11 +156,7 @@ def _holds_for_module(atom: Atom, name: str, module: nn.Module) -> bool:
 
 
 def parse(select: str) -> list[list[Atom]]:
-    """The alternatives of `select`, each a list of atoms that must all hold.
-
-    Raises:
-        SelectionError: an atom is unknown or an alternative is empty.
-    """
+    """The alternatives of `select`, each a list of atoms that must all match."""
     if not isinstance(select, str):
         raise SelectionError(f"select must be a string such as 'kernel -name:head.*', received {select!r}")
     alternatives = [[_atom(text, select) for text in part.split()] for part in select.split("|")]
@@ -204,7 +199,7 @@ def _matches_but_for_rank(alternative: Sequence[Atom], weight: Weight) -> bool:
 
 
 def _verdicts(alternative: Sequence[Atom], candidates: list[Weight]) -> dict[str, str]:
-    """Why each weight fails this alternative; a weight that matches is not in the result."""
+    """The reason for each weight that does not match this alternative."""
     verdicts: dict[str, str] = {}
     for weight in candidates:
         failing = next((a for a in alternative if a.kind != "largest" and not holds(a, weight)), None)
@@ -221,7 +216,7 @@ def _verdicts(alternative: Sequence[Atom], candidates: list[Weight]) -> dict[str
 
 
 def holds(atom: Atom, weight: Weight) -> bool:
-    """Whether one atom other than `largest` holds for a weight."""
+    """Whether an atom other than `largest` matches a weight."""
     if atom.kind == "name":
         hit = any(fnmatchcase(name, atom.value) for name in weight.names)
     elif atom.kind == "type":
@@ -232,17 +227,17 @@ def holds(atom: Atom, weight: Weight) -> bool:
 
 
 def matches(types: frozenset[str], glob: str) -> bool:
-    """Whether a class name or one of its base classes' is like `glob`."""
+    """Whether one of the class names matches `glob`."""
     return any(fnmatchcase(name, glob) for name in types)
 
 
 def _nothing(select: str, alternatives: list[list[Atom]], left_out: Sequence[tuple[Weight, str]]) -> str:
     if not left_out:
-        return f"select {select!r} matches nothing: the net has no weights"
+        return f"select {select!r} matches nothing: the network has no weights"
     kinds = [atom.kind for alternative in alternatives for atom in alternative if not atom.negated]
     if "type" in kinds:
         types = ", ".join(sorted({name for w, _ in left_out for name in w.types}))
-        return f"select {select!r} matches none of the net's weights; their owners' types are: {types}"
+        return f"select {select!r} matches none of the network's weights; their owners' types are: {types}"
     names = [f"{w.name} ({'frozen' if reason == 'frozen' else w.role})" for w, reason in left_out]
     shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
-    return f"select {select!r} matches none of the net's weights; there are: {shown}"
+    return f"select {select!r} matches none of the network's weights; there are: {shown}"

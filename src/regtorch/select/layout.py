@@ -1,4 +1,4 @@
-"""Where a weight's output units lie, told by its owner's type, and the way to units first and back."""
+"""The dims of a weight that hold its output units, by its owner's type; conversion to units first and back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Layout", "layout_of"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The dims of a stored weight that name its output units; the other dims are one unit's.
+    """The dims of a stored weight that hold its output units; all other dims make up one unit.
 
     Attributes:
-        dims: those dims; None where they are not known.
-        groups: of a transposed convolution, whose units lie in (groups, dim 1); 0 for any other weight.
+        dims: these dims; None if unknown.
+        groups: of a transposed convolution, whose units are in (groups, dim 1); 0 for any other weight.
     """
 
     dims: tuple[int, ...] | None = (0,)
@@ -34,11 +34,11 @@ class Layout:
 
     @property
     def is_view(self) -> bool:
-        """Whether units first is a view of the weight, so that writing to it writes to the weight."""
+        """Whether the units-first tensor is a view, so that in-place changes reach the weight."""
         return self.groups <= 1 and self.dims is not None and len(self.dims) == 1
 
     def units_first(self, w: Tensor) -> Tensor:
-        """From the stored layout to one dim of units, and then the others."""
+        """From the stored layout to (units, ...)."""
         dims = self.dims
         if (dims == (0,) and not self.groups) or dims is None or w.ndim < 2:
             return w
@@ -48,7 +48,7 @@ class Layout:
         return w.flatten(0, len(dims) - 1) if len(dims) > 1 else w
 
     def stored(self, u: Tensor, shape: torch.Size) -> Tensor:
-        """The way back, to a weight of `shape`."""
+        """The inverse of `units_first`, to a weight of `shape`."""
         dims = self.dims
         if (dims == (0,) and not self.groups) or dims is None or len(shape) < 2:
             return u
@@ -63,11 +63,11 @@ class Layout:
 
 _LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention, _NormBase, nn.LayerNorm)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_KNOWN = re.compile(r"(conv_?)?(weight|kernel|filter)s?_?\d*")  # somebody's convolution
+_KNOWN = re.compile(r"(conv_?)?(weight|kernel|filter)s?_?\d*")  # of a custom convolution
 _EXPERTS = ("gate_up_proj", "down_proj", "up_proj", "gate_proj")
 _STANDARD, _INPUTS_FIRST = (0, 1), (0, 2)  # of experts
 
-# Weights of other libraries' classes that lie otherwise than torch's: how many dims, and which of them name units.
+# Weights of other libraries' classes with another layout than torch's: their ndim, and the dims of their units.
 _OTHERS: dict[str, dict[str, tuple[int, tuple[int, ...] | None]]] = {
     "Conv1D": {"weight": (2, (1,))},  # Hugging Face's, of GPT-2: (inputs, units)
     "GraphConvolution": {"weight": (2, (1,))},  # pygcn's
@@ -95,10 +95,10 @@ _OTHERS: dict[str, dict[str, tuple[int, tuple[int, ...] | None]]] = {
 
 
 def layout_of(owner: nn.Module, attribute: str, w: Tensor, role: Role) -> Layout:
-    """The layout of a weight: dim 0 has the units, as in torch's own layers, unless the owner's type says otherwise.
+    """The layout of a weight: units in dim 0, as in torch's own layers, unless the owner's type has another layout.
 
-    A vector is one unit however it is written, the units of a bare table of positions are its vectors. Of another bare
-    parameter with three dims or more in somebody's own module the layout is not known.
+    A vector is one unit, whatever its ndim; the units of a bare position table are its vectors. For any other bare
+    parameter with at least three dims in a custom module the layout is unknown.
     """
     if isinstance(owner, _TRANSPOSED) and attribute == "weight" and w.ndim > 2:
         return Layout(groups=int(owner.groups))
@@ -123,15 +123,15 @@ def layout_of(owner: nn.Module, attribute: str, w: Tensor, role: Role) -> Layout
 
 
 def _of_experts(owner: nn.Module) -> tuple[int, ...] | None:
-    """The layout of (experts, ...) that Hugging Face's experts say, or that the shapes of two weights leave open."""
-    said = getattr(owner, "is_transposed", None)
-    if isinstance(said, bool):
-        return _INPUTS_FIRST if said else _STANDARD
-    there, back = (owner._parameters.get(name) for name in ("gate_up_proj", "down_proj"))
-    if there is None or back is None or there.ndim != 3 or back.ndim != 3:
+    """The layout of (experts, ...) by Hugging Face's `is_transposed`, or by the shapes of two of the weights."""
+    transposed = getattr(owner, "is_transposed", None)
+    if isinstance(transposed, bool):
+        return _INPUTS_FIRST if transposed else _STANDARD
+    up, down = (owner._parameters.get(name) for name in ("gate_up_proj", "down_proj"))
+    if up is None or down is None or up.ndim != 3 or down.ndim != 3:
         return None
-    a, b = there.shape[1:]
-    c, d = back.shape[1:]
+    a, b = up.shape[1:]
+    c, d = down.shape[1:]
     if (a, b) == (2 * d, c):
         return _STANDARD
     return _INPUTS_FIRST if (a, b) == (d, 2 * c) else None

@@ -1,4 +1,4 @@
-"""Decoupled weight decay on selected weights, and rates by depth: parameter groups for AdamW and its kin."""
+"""Parameter groups for AdamW and similar: weight decay on selected weights, and learning rates by depth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ParamGroups(list[dict[str, Any]]):
         self._receipt = receipt
 
     def receipt(self) -> str:
-        """Which weights decay, which do not and why, and each group's rate, decay and parameters."""
+        """Which weights decay, which do not and why, and the learning rate, decay and parameters of each group."""
         return self._receipt
 
 
@@ -37,28 +37,28 @@ def param_groups(
     layers: Sequence[str | Sequence[str]] | None = None,
     **options: Any,
 ) -> ParamGroups:
-    """Every trainable parameter of `model` once: those behind the selected weights with decay, the others without.
+    """All trainable parameters of `model` in groups: those of the selected weights with decay, all others without.
 
-    A penalty is no decoupled decay, w ← w - lr·weight_decay·w, in which the optimizer's moments have no part; for that,
-    give an optimizer such as AdamW these groups. `select="kernel|embedding"` decays what Hugging Face's Trainer does.
+    A penalty is not decoupled decay, w ← w - lr·weight_decay·w, which bypasses the optimizer's moments. For that, give
+    these groups to an optimizer such as AdamW. `select="kernel|embedding"` decays what Hugging Face's Trainer does.
 
     Args:
-        model: the net.
+        model: the network.
         weight_decay: of the selected weights, in the optimizer's units.
         select: which weights decay.
-        layer_decay: a factor on the rate for each layer below the last: lr · layer_decay^k for the k-th from the top
-            (Clark et al. 2020). Layers are the members of the net's one list of blocks, what it names before them, and
-            what it names after them, where a norm counts with the last block; a `Sequential`'s are its members.
-        layers: the names or prefixes of each layer, from the input to the output, where the net's own order is not to
-            be used, or cannot be told.
-        options: settings of all groups, such as `lr`, which layer_decay needs.
+        layer_decay: a factor on the learning rate for each layer below the last: lr · layer_decay^k for the k-th from
+            the top (Clark et al. 2020). Layers are the blocks of the network's only list of blocks, the parameters
+            before it, and those after it (a norm counts as part of the last block); of a `Sequential`, its members.
+        layers: the names or prefixes of each layer, from the input to the output, if the network's own order is
+            unknown or not wanted.
+        options: settings for all groups, such as `lr`, which layer_decay needs.
 
     Raises:
-        SelectionError: `select` is not understood or matches nothing.
-        TypeError: `weight_decay`, `layer_decay` or `lr` is not a number, `layers` no list of names, or `model` no
+        SelectionError: `select` is invalid or matches nothing.
+        TypeError: `weight_decay`, `layer_decay` or `lr` is not a number, `layers` not a list of names, or `model` not a
             module; `params` is among the options.
         ValueError: `weight_decay` is negative, infinite or NaN, `layer_decay` not above 0 and at most 1; the order of
-            the net's layers is not known; or `layers` leaves a parameter out, or names one that is not there.
+            the layers is unknown; or `layers` omits a parameter or names an unknown one.
 
     Example:
         >>> import torch, regtorch as rt
@@ -72,7 +72,7 @@ def param_groups(
     """
     decay = nonnegative("param_groups", "weight_decay", weight_decay)
     if "params" in options:
-        raise TypeError("param_groups: params are those of the model; leave params= out")
+        raise TypeError("param_groups: params is taken from the model; remove params=")
     selection = choose(model, select)
     chosen = {id(p) for weight in selection.chosen for p in weight.leaves(model)}
     text = [receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})]
@@ -90,15 +90,15 @@ def param_groups(
 def _layers(
     model: nn.Module, layer_decay: Any, layers: Any, options: Mapping[str, Any]
 ) -> list[tuple[list[str], dict[str, float]]]:
-    """The trainable parameters' names, layer by layer, and each layer's rate."""
+    """The trainable parameters' names and the learning rate of each layer."""
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     if layer_decay is None:
         if layers is not None:
-            raise TypeError("param_groups: layers= tells the order of layers for layer_decay=; give that too")
+            raise TypeError("param_groups: layers= needs layer_decay=; give both or neither")
         return [([name for name, _ in model.named_parameters() if name in trainable], {})]
-    number("param_groups", "layer_decay", layer_decay, "1 is one rate for all", low=0, high=1, above=True)
+    number("param_groups", "layer_decay", layer_decay, "1 gives all layers the same rate", low=0, high=1, above=True)
     if "lr" not in options:
-        raise TypeError("param_groups: layer_decay needs lr=, the rate of the last layer")
+        raise TypeError("param_groups: layer_decay needs lr=, the learning rate of the last layer")
     lr = nonnegative("param_groups", "lr", options["lr"])
     found = layers_of(model) if layers is None else named_layers(model, layers)
     return [

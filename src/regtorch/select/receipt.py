@@ -1,4 +1,4 @@
-"""The text of a receipt: which weights a rule acts on, and which not and why."""
+"""Receipts: which weights a rule acts on, which it leaves out, and why."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def receipt(
     by_unit: bool = False,
     counts: Mapping[str, int] | None = None,
 ) -> str:
-    """A heading, a line for each chosen weight, what changed, and each weight left out with the reason.
+    """The text of a receipt: a heading, the chosen weights, changes since binding, and the weights left out.
 
     Args:
-        rule: the rule's text.
-        selection: what was chosen.
-        total: what the heading says of all weights.
-        by_weight: what a line says of one.
-        changes: what changed since binding.
-        by_unit: say where each weight's units lie.
-        counts: of weights on a part of which the rule acts, how many parameters that part has.
+        rule: the repr of the rule.
+        selection: the selection.
+        total: the summary over all weights, for the heading.
+        by_weight: the note on each weight's line.
+        changes: changes since binding.
+        by_unit: show the unit dims of each weight.
+        counts: for masked weights, the number of parameters under the mask.
     """
     chosen = selection.chosen
     counts = counts or {}
@@ -40,13 +40,11 @@ def receipt(
     text = [head, *_table(lines, widths)]
     text += [f"  changed since binding: {change}" for change in changes]
     if selection.exempt:
-        names = ", ".join(selection.exempt)
-        text.append(
-            f"  by its own no_weight_decay the net exempts {names}; to leave one out, add -name:{selection.exempt[0]}"
-        )
+        names, first = ", ".join(selection.exempt), selection.exempt[0]
+        text.append(f"  exempted by the network's no_weight_decay: {names}; to leave one out, add -name:{first}")
     if selection.idle:
         idle = ", ".join(selection.idle)
-        text.append(f"  matching no weight: {idle} (names are whole: name:head.* or name:head.weight)")
+        text.append(f"  matching no weight: {idle} (give full names: name:head.* or name:head.weight)")
     if left_out:
         text += ["  left out:", *_table(left_out, widths)]
     return "\n".join(text)
@@ -54,8 +52,8 @@ def receipt(
 
 def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:
     name = " = ".join(weight.names)
-    of = "" if count is None else f"{count:,} of "
-    return name, "×".join(map(str, weight.shape)) or "scalar", f"{of}{weight.shape.numel():,}"
+    masked = "" if count is None else f"{count:,} of "
+    return name, "×".join(map(str, weight.shape)) or "scalar", f"{masked}{weight.shape.numel():,}"
 
 
 def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:

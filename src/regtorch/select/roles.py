@@ -1,6 +1,6 @@
-"""The role of a weight, told by its owner's type: norm, embedding, bias, kernel, or other.
+"""The role of a weight by its owner's type: norm, embedding, bias, kernel, or other.
 
-The roles are a partition, decided in that order: a BatchNorm's bias is norm.
+Every weight has exactly one role, the first that applies in this order: a BatchNorm's bias is norm.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Multi
 _NORM_NAME = re.compile(r"Norm(?![a-z])")
 _EMBEDDING_NAME = re.compile(r"(?<!Patch)Embeddings?$")  # a patch's is a projection
 
-# Words of a parameter's own name, which decide where no layer of torch's owns it.
+# Words in a parameter's name, which decide if its owner is not one of torch's layers.
 _BIAS = {"bias", "biases"}
 _TOKEN = {"token", "tokens", "latent", "latents", "probe", "queries", "prompts"}
 _EMBEDDING = {"emb", "embs", "embed", "embeds", "embedding", "embeddings"}
 _POSITION = {"pos", "position", "positions", "positional", "rel", "pe", "ape"}
-_ONE_OF_A_BATCH = {"query", "prompt", "cls"}  # tokens if they lie there for a whole batch, as (1, ...)
+_ONE_OF_A_BATCH = {"query", "prompt", "cls"}  # tokens if shaped for a batch, (1, ...)
 _SCALE = {"scale", "scales", "gamma", "gammas", "temperature", "log", "logs", "freqs"}  # log: A_log, of a decay
 _KERNEL = {"weight", "weights", "kernel", "kernels"}
 _PRODUCT = {"proj", "projection", "matrix", *_KERNEL}
@@ -37,12 +37,11 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def role_of(owner: nn.Module, name: str, w: Tensor) -> Role:
-    """The role of weight `w`, whose dotted name is `name`.
+    """The role of weight `w` with dotted name `name`.
 
-    Kernels are weights of two dims or more that are nothing else; "other" are the rest: slopes, scales, temperatures.
-    Where no layer of torch's owns a weight, its name tells tokens, positions and scales; a bare parameter with at most
-    one dim longer than 1 is a kernel only if it has two dims and its name says so, as the weight of a layer with one
-    unit.
+    Kernels are all remaining weights with at least two dims; "other" is the rest: slopes, scales, temperatures. Outside
+    torch's layers the name identifies tokens, positions and scales; a parameter with at most one dim longer than 1 is a
+    kernel only if it has two dims and is named like one, as the weight of a layer with one unit.
     """
     kind, own = type(owner).__name__, _own_name(owner, name)
     words = {word.lower() for word in _WORD.findall(own)}
@@ -63,15 +62,15 @@ def role_of(owner: nn.Module, name: str, w: Tensor) -> Role:
 
 
 def _is_norm(owner: nn.Module, w: Tensor) -> bool:
-    """Whether its class is named like a norm and it holds no matrix, as a layer with such a name does."""
+    """Whether the class is named like a norm and holds no matrix, unlike layers with such a name."""
     if not _NORM_NAME.search(type(owner).__name__) or isinstance(owner, _LAYERS):
         return False
     return all(_is_vector(p) for p in (w, *owner._parameters.values()) if p is not None)
 
 
 def _is_embedding(kind: str, words: set[str], w: Tensor) -> bool:
-    """Whether it is a table of an embedding's, a token or a position: it is looked up or added, not multiplied."""
-    if _SCALE & words or (_BIAS & words and len(words) > 1):  # a position's bias is a bias
+    """Whether it is an embedding table, a token or a position: looked up or added, not multiplied."""
+    if _SCALE & words or (_BIAS & words and len(words) > 1):  # a position bias is a bias
         return False
     if _EMBEDDING_NAME.search(kind) and not words & (_PRODUCT - _KERNEL):
         return True
@@ -80,12 +79,12 @@ def _is_embedding(kind: str, words: set[str], w: Tensor) -> bool:
 
 
 def _is_vector(w: Tensor) -> bool:
-    """At most one dim is longer than 1; a norm-like name alone must not hide a matrix."""
+    """Whether at most one dim is longer than 1."""
     return sum(size > 1 for size in w.shape) <= 1
 
 
 def _own_name(owner: nn.Module, name: str) -> str:
-    """The attribute; in a ParameterList or ParameterDict the container's name, as the attribute is an index or key."""
+    """The attribute's name; in a ParameterList or ParameterDict with the container's name before the index or key."""
     parts = name.split(".")
     if isinstance(owner, nn.ParameterList | nn.ParameterDict):
         return "_".join(parts[-2:])

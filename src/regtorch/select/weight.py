@@ -1,7 +1,7 @@
-"""Every weight of a net, once: its names, its role, its owner's type, and how to read it again later.
+"""All weights of a network, each once: names, role, owner's type, and how to read it again later.
 
-A weight is what the forward uses. Under a parametrization, `weight_norm` or pruning that is the computed tensor, not
-the parameters behind it.
+A weight is what the forward pass uses. Under a parametrization, `weight_norm` or pruning, that is the computed tensor,
+not the parameters behind it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from regtorch.select.roles import ORDER, Role, role_of
 
 __all__ = ["FLATTENED", "Weight", "exempt_from_decay", "modules_of", "types_of", "weights_of"]
 
-FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism or DDP, with which rules work"
+FLATTENED = "FSDP1 flattens weights; use fully_shard (FSDP2), tensor parallelism or DDP instead"
 
-# Containers that rename what they wrap.
+# Wrappers, by the name under which they hold the wrapped module.
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_forward_module", "_original_module", "_fsdp_wrapped_module"}
 _HOLDERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)  # as `.module`
 _HOLDERS_ELSEWHERE = {"DeepSpeedEngine", "ModelEmaV2", "ModelEmaV3", "ShardedDataParallel"}
@@ -34,17 +34,17 @@ _HOLDERS_ELSEWHERE = {"DeepSpeedEngine", "ModelEmaV2", "ModelEmaV3", "ShardedDat
 
 @dataclass(frozen=True)
 class Weight:
-    """One weight of a net, by name: the tensor is read again at every use, as it may be replaced.
+    """One weight of a network, by name: the tensor is read again at every use, as it may be replaced.
 
     Attributes:
-        names: its dotted names, wrappers left out; more than one where it is tied.
-        path: the submodules to walk from the root, wrappers included.
+        names: its dotted names without wrappers; several if it is tied.
+        path: the submodules from the root to its owner, including wrappers.
         attribute: its name on the owner.
         role: norm, embedding, bias, kernel, or other.
-        types: the class names of its owners, base classes included.
+        types: the class names of its owners, including base classes.
         shape: its shape when it was found.
         trainable: whether it required a gradient when it was found.
-        layout: where its output units lie.
+        layout: the dims of its output units.
     """
 
     names: tuple[str, ...]
@@ -58,15 +58,11 @@ class Weight:
 
     @property
     def name(self) -> str:
-        """The first of its names."""
+        """The first name."""
         return self.names[0]
 
     def owner(self, root: nn.Module) -> nn.Module:
-        """The module that holds it.
-
-        Raises:
-            LookupError: the net was changed and holds it no more.
-        """
+        """The module that holds it; a LookupError if the network no longer does."""
         module = root
         try:
             for child in self.path:
@@ -79,25 +75,25 @@ class Weight:
     def _gone(self, root: nn.Module) -> LookupError:
         if any(is_flattened(p) for p in root.parameters()):
             return LookupError(f"the weight {self.name!r} was sharded by FSDP: {FLATTENED}")
-        return LookupError(f"the net has no weight {self.name!r} any more; bind the rule to it again")
+        return LookupError(f"the network no longer has a weight {self.name!r}; bind the rule again")
 
     def read(self, root: nn.Module) -> Tensor:
-        """The tensor now: a parameter, or what is computed from some (then with its graph, where gradients are on)."""
+        """The current tensor: a parameter, or computed from parameters (with a graph, if gradients are enabled)."""
         owner = self.owner(root)
         parameter = owner._parameters.get(self.attribute)
         if parameter is not None:
             return parameter
-        compute = derived(owner).get(self.attribute)
-        if compute is None:
+        computed = derived(owner).get(self.attribute)
+        if computed is None:
             raise self._gone(root)
-        return compute.value()
+        return computed.value()
 
     def leaves(self, root: nn.Module, frozen: bool = False) -> list[nn.Parameter]:
-        """The trainable parameters behind it, itself or those it is computed from; with `frozen` the others too."""
+        """The trainable parameters behind it: itself, or those it is computed from; with `frozen` all of them."""
         owner = self.owner(root)
         parameter = owner._parameters.get(self.attribute)
-        compute = derived(owner).get(self.attribute) if parameter is None else None
-        behind = [parameter] if parameter is not None else list(compute.parameters) if compute else []
+        computed = derived(owner).get(self.attribute) if parameter is None else None
+        behind = [parameter] if parameter is not None else list(computed.parameters) if computed else []
         return [p for p in behind if frozen or p.requires_grad]
 
 
@@ -150,12 +146,7 @@ def _quietly(module: nn.Module, attribute: str, chain: nn.Module) -> Callable[[]
 
 
 def weights_of(root: nn.Module) -> list[Weight]:
-    """Every weight of `root` in its own order; a tied one once, with all its names.
-
-    Raises:
-        ValueError: a weight has no shape yet (lazy modules).
-        TypeError: the net is wrapped in FSDP1.
-    """
+    """All weights of `root` in its own order; tied weights once, with all names."""
     found: dict[tuple[int, ...], Weight] = {}
     for path, shown, module in _walk(root):
         computed = derived(module)
@@ -174,7 +165,7 @@ def weights_of(root: nn.Module) -> list[Weight]:
 
 
 def _walk(root: nn.Module) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], nn.Module]]:
-    """Yield path, path without wrappers, and module; a shared module under each of its names."""
+    """Yield the path, the path without wrappers, and the module; a shared module once per name."""
     pending: list[tuple[tuple[str, ...], tuple[str, ...], nn.Module]] = [((), (), root)]
     while pending:
         path, shown, module = pending.pop()
@@ -193,7 +184,7 @@ def _holds_net(module: nn.Module) -> bool:
 
 
 def modules_of(root: nn.Module) -> dict[str, nn.Module]:
-    """Every submodule once, by its dotted name without wrappers; the root's is empty."""
+    """Each submodule once, by its dotted name without wrappers; the root's name is empty."""
     found: dict[int, tuple[str, nn.Module]] = {}
     for _, shown, module in _walk(root):
         found.setdefault(id(module), (".".join(shown), module))
@@ -201,10 +192,7 @@ def modules_of(root: nn.Module) -> dict[str, nn.Module]:
 
 
 def exempt_from_decay(root: nn.Module) -> set[str]:
-    """The names that the net itself says not to decay.
-
-    By a method `no_weight_decay()`, as timm's nets have it, or by `_no_weight_decay = True` on a parameter, as Mamba's.
-    """
+    """Names exempt from decay by the network's `no_weight_decay()` (timm) or `_no_weight_decay` attributes (Mamba)."""
     found: set[str] = set()
     for _, shown, module in _walk(root):
         names = {name for name, p in module._parameters.items() if getattr(p, "_no_weight_decay", False) is True}
@@ -215,7 +203,7 @@ def exempt_from_decay(root: nn.Module) -> set[str]:
 def _listed(module: nn.Module) -> set[str]:
     method = getattr(module, "no_weight_decay", None)
     if not callable(method) or any(p.default is p.empty for p in signature(method).parameters.values()):
-        return set()  # none, or another thing of that name
+        return set()  # none, or something else by that name
     listed = method()
     return {name for name in listed if isinstance(name, str)} if isinstance(listed, Iterable) else set()
 
@@ -227,29 +215,21 @@ def types_of(module: nn.Module) -> frozenset[str]:
 
 def _check(name: str, parameter: nn.Parameter) -> None:
     if isinstance(parameter, UninitializedParameter):
-        raise ValueError(f"the weight {name!r} has no shape yet; run one batch through the net before binding rules")
+        raise ValueError(f"the weight {name!r} has no shape yet; run a batch through the network before binding rules")
     if is_flattened(parameter):
-        raise TypeError(f"the weight {name!r} is sharded, and rules need whole weights: {FLATTENED}")
+        raise TypeError(f"the weight {name!r} is flattened, so its shape is lost: {FLATTENED}")
 
 
 def _describe(
     module: nn.Module, path: tuple[str, ...], attribute: str, name: str, tensor: Tensor, trainable: bool
 ) -> Weight:
     role = role_of(module, name, tensor)
-    return Weight(
-        names=(name,),
-        path=path,
-        attribute=attribute,
-        role=role,
-        types=types_of(module),
-        shape=tensor.shape,
-        trainable=trainable,
-        layout=layout_of(module, attribute, tensor, role),
-    )
+    layout = layout_of(module, attribute, tensor, role)
+    return Weight((name,), path, attribute, role, types_of(module), tensor.shape, trainable, layout)
 
 
 def _merge(first: Weight, second: Weight) -> Weight:
-    """A tied weight: all its names and owners' types, the first role in the order of roles, the layout all agree on."""
+    """A tied weight: all names and owners' types, the first role in their order, the layout if both agree on it."""
     return replace(
         first,
         names=tuple(dict.fromkeys(first.names + second.names)),

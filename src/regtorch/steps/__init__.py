@@ -1,1 +1,1 @@
-"""What happens at an optimizer's step: gradients before it, proximal steps and projections after it."""
+"""Rules at optimizer steps: gradients before a step, proximal steps and projections after it."""

@@ -1,4 +1,4 @@
-"""The rules of one optimizer, and what they do before and after each of its steps."""
+"""The rules attached to one optimizer, and their actions before and after each of its steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from regtorch.steps.unstepped import Watch
 from regtorch.steps.wrappers import check_minimises, owned_by
 
 if TYPE_CHECKING:
-    from regtorch.bound.penalty import BoundConstraint
+    from regtorch.bound.constraint import BoundConstraint
     from regtorch.bound.terms import BoundTerms, Term
 
 __all__ = ["Attached", "Place", "owns", "parts_of"]
@@ -31,17 +31,12 @@ Place = Literal["gradient", "proximal", "constraint"]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class Moving:
-    """A rule whose scale a schedule sets.
-
-    Attributes:
-        schedule: gives the scale for a number of steps made.
-        steps: how many steps were made, which is what the schedule is asked for.
-    """
+class Scheduled:
+    """A rule whose scale follows a schedule; `steps` counts the steps made."""
 
     def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
         self._bound, self.schedule, self.steps = bound, schedule, 0
-        # A compiled step must not take them for constants.
+        # Compiled steps must not treat these as constants.
         eagerly: Any = torch.compiler.disable
         self.look: Callable[[], None] = eagerly(self._look)
         self.move: Callable[[], None] = eagerly(self._move)
@@ -50,43 +45,42 @@ class Moving:
         self._move()
 
     def _look(self) -> None:
-        """Ask for the factor of the step to come, before any rule's is set: one that is refused changes nothing."""
+        """Get the factor of the next step; an error here leaves all scales unchanged."""
         self._factor = factor_at(self.schedule, self.steps)
 
     def _move(self) -> None:
         self._bound.scale = self._factor
 
     def _count(self, optimizer: Optimizer) -> None:
-        """A step was made, unless a fused optimizer under a GradScaler left it out."""
+        """Count a step, unless a fused optimizer under a GradScaler has skipped it."""
         self.steps += not getattr(optimizer, "found_inf", None)
 
-    def go_on(self, steps: int) -> None:
-        """Take a number of steps as made."""
+    def resume(self, steps: int) -> None:
         self._factor, self.steps = factor_at(self.schedule, steps), steps
         self._move()
 
 
 class Attached:
-    """The rules of one optimizer."""
+    """The rules attached to one optimizer."""
 
-    steps_of_all = 0  # of every optimizer with rules
+    steps_of_all = 0  # of all optimizers with rules
 
     def __init__(self) -> None:
         self.rules: dict[Place, list[Any]] = {"gradient": [], "proximal": [], "constraint": []}
         self.steps = 0
         self.stepped = False
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-        self._found: set[int] = set()  # ids of the parts that once found a weight here, and must again
+        self._found: set[int] = set()  # ids of the parts that have found a weight here, and must find one at each step
         self._outermost = Outermost()
-        self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by their ids
-        self._moving: dict[int, Moving] = {}  # strengths that move, by the ids of what they belong to
-        self._untried: list[Any] = []  # single rules to be tried at the first step
+        self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by id
+        self._scheduled: dict[int, Scheduled] = {}  # by the id of the rule
+        self._unchecked: list[Any] = []  # single rules to check at the first step
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
 
     def parts(self) -> Iterator[Term | BoundConstraint]:
-        """Every single rule, sums taken apart."""
+        """All single rules, with sums split into terms."""
         return (part for place in self.rules.values() for bound in place for part in parts_of(bound))
 
     def add(
@@ -97,15 +91,7 @@ class Attached:
         here: Sequence[Term | BoundConstraint],
         wrappers: Sequence[Any],
     ) -> None:
-        """Put a rule in its place.
-
-        Args:
-            optimizer: the one that steps.
-            place: where in a step.
-            bound: the rule.
-            here: its parts that find weights in the optimizer now.
-            wrappers: what wraps the optimizer.
-        """
+        """Add a rule; `here` are its parts with weights in the optimizer, `wrappers` wrap the optimizer."""
         if not self._hooks:
             before = optimizer.register_step_pre_hook(self.before_step)
             self._hooks = [before, optimizer.register_step_post_hook(self.after_step)]
@@ -118,12 +104,12 @@ class Attached:
         self._found |= {id(part) for part in here}
 
     def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
-        """Take a rule out, and the hooks with the last one."""
-        self.rules[place] = [other for other in self.rules[place] if other is not bound]
-        self._moving.pop(id(bound), None)
+        """Remove a rule, and with the last one the hooks."""
+        self.rules[place] = [rule for rule in self.rules[place] if rule is not bound]
+        self._scheduled.pop(id(bound), None)
         if id(bound) in self._outer_steps:
             self._outer_steps.pop(id(bound)).remove()
-        self._untried = [part for part in self._untried if part not in parts_of(bound)]
+        self._unchecked = [part for part in self._unchecked if part not in parts_of(bound)]
         self._found &= {id(part) for part in self.parts()}
         if not any(self.rules.values()):
             for hook in self._hooks:
@@ -133,16 +119,16 @@ class Attached:
                 self._watch.stop()
                 self._watch = None
 
-    def move(self, bound: BoundTerms, schedule: Callable[[int], float]) -> Moving:
+    def schedule(self, bound: BoundTerms, schedule: Callable[[int], float]) -> Scheduled:
         """Let a schedule set the scale of a rule before every step."""
-        moving = self._moving[id(bound)] = Moving(bound, schedule)
-        return moving
+        scheduled = self._scheduled[id(bound)] = Scheduled(bound, schedule)
+        return scheduled
 
-    def try_later(self, bound: Any) -> None:
-        """Let a rule be tried on copies of its weights before the first step does anything."""
-        self._untried += parts_of(bound)
+    def check_later(self, bound: Any) -> None:
+        """Check a rule on copies of its weights before the first step."""
+        self._unchecked += parts_of(bound)
         eagerly: Any = torch.compiler.disable
-        self._try: Callable[[], None] = eagerly(lambda: check_all(self._untried))
+        self._check: Callable[[], None] = eagerly(lambda: check_all(self._unchecked))
 
     def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
         owned = owned_by(optimizer)
@@ -150,27 +136,27 @@ class Attached:
         if not leaves:
             return None
         message = (
-            f"{bound!r} has not acted: its weights move, but no step() of the {type(optimizer).__name__} that it is "
-            "attached to was called; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
+            f"{bound!r} has not acted: its weights change, but the {type(optimizer).__name__} that it is attached to "
+            "has not stepped; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
         )
         smallest: nn.Parameter = min(leaves, key=lambda p: p.numel())
-        me = ref(self)  # no collector looks through what a parameter's hook holds
+        me = ref(self)  # the garbage collector cannot break cycles through a parameter's hook
         return Watch(smallest, message, lambda: getattr(me(), "stepped", True), lambda: Attached.steps_of_all)
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
-        """Add the gradients: now, or after each run of the closure, which makes new ones."""
+        """Add the gradients: now, or after each call of the closure, which computes new ones."""
         if not self._outermost.begin():
             return None
         self.stepped = True
-        if self._untried:
-            self._try()
-        for moving in self._moving.values():
-            moving.look()
-        for moving in self._moving.values():
-            moving.move()
+        if self._unchecked:
+            self._check()
+        for scheduled in self._scheduled.values():
+            scheduled.look()
+        for scheduled in self._scheduled.values():
+            scheduled.move()
         for outer in self._outer_steps.values():
             outer.before_step()
-        if not torch.compiler.is_compiling():  # a number that changes would compile every step anew
+        if not torch.compiler.is_compiling():  # a changing number would recompile every step
             self.steps += 1
             Attached.steps_of_all += 1
             for part in self.parts():
@@ -205,7 +191,7 @@ class Attached:
             owned = self._add_gradients(optimizer, decays, set())
             if not _reads(optimizer, loss):
                 return loss
-            with torch.no_grad():  # it must see the sum whose gradient it sees
+            with torch.no_grad():  # the loss must match the gradient
                 terms = [pair for bound in self.rules["gradient"] for pair in bound.terms()]
                 total = loss + sum(v for factor, term in terms for v in term.values(factor, owned).values())
             return total if isinstance(loss, Tensor) else float(total)
@@ -214,8 +200,8 @@ class Attached:
 
     @torch.no_grad()
     def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> set[int]:
-        """Add every penalty's gradient, but to those who hold it already; what is left to weight_decay: to `decays`."""
-        # A fused optimizer unscales inside its step, so under a GradScaler gradients are still scaled here.
+        """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`."""
+        # Under a GradScaler, a fused optimizer unscales gradients inside its step.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         owned = owned_by(optimizer)
         lends = lends_decay(optimizer)
@@ -238,21 +224,21 @@ class Attached:
             self._found.add(id(part))
         elif id(part) in self._found and not owns(optimizer, part):
             raise RuntimeError(
-                f"{part!r} finds none of its weights in this {type(optimizer).__name__} any more: they were "
-                "replaced (load_state_dict(assign=True)?); build the optimizer anew and attach again"
+                f"{part!r} no longer finds its weights in this {type(optimizer).__name__}: they were replaced "
+                "(load_state_dict(assign=True)?); create a new optimizer and attach again"
             )
 
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Proximal steps first, then projections."""
         if not self._outermost.end():
             return
-        for moving in self._moving.values():
-            moving.count(optimizer)
+        for scheduled in self._scheduled.values():
+            scheduled.count(optimizer)
         self._held.clear()
         if self._view is not None and not used(self._view):
             raise RuntimeError(
-                f"a step pre-hook of this {type(optimizer).__name__} replaced the arguments of the step, so that the "
-                "penalty did not act; let it return the arguments it was given, changed where need be"
+                f"a step pre-hook of this {type(optimizer).__name__} replaced the arguments of the step, so the "
+                "penalty did not act; make it return the arguments that it receives"
             )
         if self.rules["proximal"] or self.rules["constraint"]:
             with torch.no_grad():
@@ -273,22 +259,22 @@ class Attached:
 
 
 def _reads(optimizer: Optimizer, loss: Any) -> bool:
-    """Whether its steps depend on the loss, as LBFGS's do, and those of classes of which that is not known may."""
+    """Whether its steps depend on the loss, as LBFGS's do and those of unknown classes may."""
     return facts_of(optimizer).reads_loss and isinstance(loss, Tensor | float)
 
 
 def _left_out(loss: Any, optimizer: Optimizer) -> bool:
-    """Whether a closure skipped its batch, as Lightning's where training_step returns None."""
+    """Whether the closure skipped its batch, as Lightning's does if training_step returns None."""
     return loss is None and all(p.grad is None for group in optimizer.param_groups for p in group["params"])
 
 
 def parts_of(bound: Any) -> list[Any]:
-    """The single rules: a sum's terms, or the rule itself."""
+    """The terms of a sum, or the rule itself."""
     return [term for _, term in bound.terms()] if hasattr(bound, "terms") else [bound]
 
 
 def owns(optimizer: Optimizer, part: Any) -> bool:
-    """Whether an optimizer has a weight on which a rule acts, or would if it were not frozen."""
+    """Whether an optimizer owns a weight, possibly frozen, of a rule."""
     owned = owned_by(optimizer)
     return any(id(p) in owned for _, p in part.leaves(frozen=True))
 

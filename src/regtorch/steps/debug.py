@@ -1,4 +1,4 @@
-"""Rules tried on copies of the weights they are bound to, once, at the first step: `attach(optimizer, debug=True)`."""
+"""Checks of attached rules on copies of their weights, at the first step: `attach(optimizer, debug=True)`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from regtorch.testing import check_constraint_at, check_penalty_at
 
 __all__ = ["check_all"]
 
-_SHARE = 0.01  # of a weight's size that is added to its copy: equal numbers, as a net may begin with, lie at kinks
+_NOISE = 0.01  # relative, added to copies: equal elements, as in a fresh network, are at kinks
 
 
 def check_all(parts: list[Any]) -> None:
-    """Try what bound rules promise on copies of their weights; nothing of the net or the generators is changed.
-
-    Args:
-        parts: single bound penalties and constraints; those that keep what they promise are taken out.
-
-    Raises:
-        AssertionError: a promise is broken; with the weight's name and a counter-example.
-    """
+    """Check bound rules on copies of their weights and remove those that pass from `parts`."""
     while parts:
         _check(parts[0])
         parts.pop(0)
@@ -44,7 +37,7 @@ def _check(part: Any) -> None:
 
 
 def _copies(part: Any) -> Iterator[tuple[str, Any, Tensor]]:
-    """Each weight's name, its rule and a copy of it in float64, laid out as the rule gets it."""
+    """The name, the rule and a float64 copy of each weight, in the layout that the rule receives."""
     constraint = isinstance(part.rule, Constraint)
     for weight, tensor in part.weights():
         rule = part.rule if constraint else part.rule_of(weight)
@@ -54,6 +47,5 @@ def _copies(part: Any) -> Iterator[tuple[str, Any, Tensor]]:
 
 
 def _apart(w: Tensor) -> Tensor:
-    """The weight with a little noise."""
     noise = torch.randn(w.shape, generator=torch.Generator().manual_seed(w.numel()), dtype=w.dtype).to(w.device)
-    return w + _SHARE * (w.square().mean().sqrt() + _SHARE) * noise
+    return w + _NOISE * (w.square().mean().sqrt() + _NOISE) * noise

@@ -1,4 +1,4 @@
-"""Which calls are still running: what a hook cannot know of a call that an exception ended."""
+"""Which calls are still running; hooks do not run after a call that raised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Outermost", "is_running"]
 
 
 def is_running(call: FrameType | None) -> bool:
-    """Whether the call of a frame has not ended."""
+    """Whether the call of a frame is still running."""
     frame = sys._getframe(1)
     while frame is not None and frame is not call:
         frame = frame.f_back
@@ -19,10 +19,7 @@ def is_running(call: FrameType | None) -> bool:
 
 
 class Outermost:
-    """Tells a call from those nested in it, by its first hook and its last.
-
-    A subclass whose `step` calls `super().step()` runs the hooks of both calls.
-    """
+    """Finds the outermost of nested calls: a `step` that calls `super().step()` runs the hooks of both calls."""
 
     def __init__(self) -> None:
         self._call: FrameType | None = None
@@ -31,7 +28,7 @@ class Outermost:
         return {"_call": None}
 
     def begin(self) -> bool:
-        """In the first hook of a call: whether it is the outermost one."""
+        """Called by a pre-hook: whether its call is the outermost one."""
         if torch.compiler.is_compiling():
             return True
         if self._call is not None and is_running(self._call):
@@ -40,7 +37,7 @@ class Outermost:
         return True
 
     def end(self) -> bool:
-        """In the last hook of a call: whether it is the outermost one."""
+        """Called by a post-hook: whether its call is the outermost one."""
         if torch.compiler.is_compiling():
             return True
         if self._call is not None and self._call is not sys._getframe(2):

@@ -1,4 +1,4 @@
-"""Which gradients hold a penalty already: those of a step that raised and is tried again."""
+"""Which gradients already include a penalty, because their step raised and is being repeated."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ __all__ = ["HeldGradients"]
 
 
 class HeldGradients:
-    """Notes the gradients to which penalties were added, until the step is over.
+    """Remembers the gradients to which penalties were added, until the step ends.
 
-    A step that raises has no post-hook. If it is tried again with the same gradients, untouched since, the penalty is
-    in them; new or changed ones need it.
+    A step that raises runs no post-hook. If it is repeated with the same unchanged gradients, they include the penalty.
     """
 
     def __init__(self) -> None:
         self._noted: dict[int, tuple[ref[Tensor], int]] = {}
 
     def note(self, optimizer: Optimizer) -> None:
-        """Remember every gradient as it is now, by its parameter's id."""
+        """Remember the current version of every gradient."""
         if torch.compiler.is_compiling():
             return
         for group in optimizer.param_groups:
@@ -31,7 +30,7 @@ class HeldGradients:
                     self._noted[id(p)] = ref(p.grad), p.grad._version
 
     def of(self, optimizer: Optimizer) -> set[int]:
-        """The ids of the parameters whose gradient is still the noted one."""
+        """The ids of the parameters whose gradient is unchanged since `note`."""
         if not self._noted:
             return set()
         noted, self._noted = self._noted, {}
@@ -39,7 +38,7 @@ class HeldGradients:
         return {id(p) for p in parameters if p.grad is not None and _unchanged(p.grad, *noted[id(p)])}
 
     def clear(self) -> None:
-        """The step is over."""
+        """Forget all gradients, at the end of a step."""
         if self._noted:
             self._noted = {}
 

@@ -1,8 +1,8 @@
-"""L2 inside a fused optimizer's own pass: its step sees a larger `weight_decay`, and nobody else does.
+"""L2 inside a fused optimizer's own pass: only its step sees a larger `weight_decay`.
 
-The optimizer streams every weight and gradient anyway, so that the penalty costs no pass of its own. A step pre-hook
-may replace the arguments of the step, `self` among them: during the step `self` is a view of the optimizer that shares
-everything with it but the param groups. Whatever happens meanwhile, nobody touches the optimizer's own groups.
+The step reads every weight and gradient anyway, so the penalty costs no extra pass. A step pre-hook may replace the
+step's arguments, including `self`: during the step, `self` is a view of the optimizer that shares everything except the
+param groups, so the optimizer's own groups never change.
 """
 
 from __future__ import annotations
@@ -22,20 +22,16 @@ __all__ = ["lends_decay", "used", "view_with_decay"]
 
 
 def lends_decay(optimizer: Optimizer) -> bool:
-    """Whether its step adds weight_decay · w to each gradient in one pass with everything else.
-
-    Others add it in a pass of their own, decouple it, or are a class of which this is not known.
-    """
+    """Whether its step adds weight_decay · w to each gradient in one fused pass."""
     if not facts_of(optimizer).lends_decay or torch.compiler.is_compiling():
         return False
     return all(g.get("fused") and not g.get("decoupled_weight_decay") for g in optimizer.param_groups)
 
 
 def view_with_decay(optimizer: Optimizer, decays: Mapping[int, float]) -> Optimizer:
-    """A stand-in for `optimizer` inside its own step, whose weight_decay of each parameter is larger by `decays`.
+    """A view of `optimizer` for its own step, with the weight_decay of each parameter increased by `decays`.
 
-    `decays` is read when the step asks for the param groups: after a closure has run, and after other hooks have set
-    rates or added groups.
+    `decays` is read when the step reads the param groups: after a closure has run, and after other hooks.
     """
     view = object.__new__(_view_class(type(optimizer)))
     view.__dict__ = optimizer.__dict__
@@ -44,22 +40,21 @@ def view_with_decay(optimizer: Optimizer, decays: Mapping[int, float]) -> Optimi
 
 
 def used(view: Optimizer) -> bool:
-    """Whether a step asked the view for its param groups."""
+    """Whether the step has read the view's param groups."""
     return view.used  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @cache
 def _view_class(kind: type[Optimizer]) -> Any:
-    """A subclass of `kind` with param groups of its own; what is stored in slots is not in the shared `__dict__`.
+    """A subclass of `kind` with its own param groups; its slots are not in the shared `__dict__`.
 
-    Hooks get the step's arguments, the view among them: they see the optimizer's groups, and its copy is the
-    optimizer's.
+    Hooks that receive the view see the optimizer's own groups, and copying it copies the optimizer.
     """
 
     def param_groups(view: Any) -> list[dict[str, Any]]:
         groups = view.__dict__["param_groups"]
         if sys._getframe(1).f_globals.get("__name__") != kind.__module__:
-            return groups  # the optimizer's own code did not ask
+            return groups  # not read by the optimizer's own code
         view.used = True
         return [part for group in groups for part in _parts(group, view.decays)]
 
@@ -71,7 +66,7 @@ def _view_class(kind: type[Optimizer]) -> Any:
 
 
 def _parts(group: dict[str, Any], decays: Mapping[int, float]) -> list[dict[str, Any]]:
-    """The group, cut into one for each weight_decay."""
+    """The group, split by weight_decay."""
     by_decay: dict[float, list[Tensor]] = {}
     for p in group["params"]:
         by_decay.setdefault(group["weight_decay"] + decays.get(id(p), 0.0), []).append(p)

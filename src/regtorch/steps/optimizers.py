@@ -1,8 +1,8 @@
-"""What is known of each optimizer class: one table, open to anyone's.
+"""Facts about optimizer classes, in one extensible table.
 
-The step size of a proximal step is the one that a weight meets at rest: at a solution w the optimizer moves w to
-w - s·g, g the task's gradient, and the proximal step with the same s brings it back. So s is that of a constant
-gradient, coordinate by coordinate where the optimizer scales coordinates.
+The step size of a proximal step is the optimizer's at a fixed point: there the optimizer moves w to w - s·g, g the
+task's gradient, and the proximal step with the same s moves it back. So s is the step size under a constant gradient,
+per element if the optimizer scales elements.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from torch.optim import Optimizer
 __all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "names_of", "register_optimizer", "step_size"]
 
 Step = float | Tensor
-StepSize = Callable[[dict[str, Any], dict[str, Any]], Step]  # of a param group and a weight's state after the step
+StepSize = Callable[[dict[str, Any], dict[str, Any]], Step]  # from a param group and a weight's state after the step
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one optimizer class; of a subclass nothing is, since it may do anything.
+    """Facts about one optimizer class; they do not extend to subclasses, which may do anything.
 
     Attributes:
-        step_size: the step size of a weight at rest, from its param group and its state after the step; None: unknown.
-        one_step_size: whether that is one number for all numbers of a weight.
-        elementwise: whether each number is stepped by itself, so that many nets can be stacked.
-        why_not: the reason, where it is not.
-        couples_decay: whether its weight_decay adds weight_decay · w to the gradient, whatever its settings are.
+        step_size: the step size of a weight at a fixed point, from its param group and its state; None if unknown.
+        one_step_size: whether it is the same for all elements of a weight.
+        elementwise: whether elements are stepped independently, so that networks can be stacked.
+        why_not: why it is not elementwise.
+        couples_decay: whether its weight_decay adds weight_decay · w to the gradient, whatever its settings.
         lends_decay: whether its fused step adds weight_decay · w to each gradient in the same pass.
-        reads_loss: whether its steps depend on the loss, so that it must see the penalty in it.
-        sparse_only: whether it takes sparse gradients alone, which a penalty's never is.
+        reads_loss: whether its steps depend on the loss, which must then include the penalty.
+        sparse_only: whether it only takes sparse gradients, which a penalty's never are.
     """
 
     step_size: StepSize | None = None
     one_step_size: bool = False
     elementwise: bool = False
-    why_not: str = "it is not known to treat every number of a weight by itself"
+    why_not: str = "it is not known to step every element independently"
     couples_decay: bool = False
     lends_decay: bool = False
     reads_loss: bool = False
@@ -48,7 +48,7 @@ class Facts:
 
 
 def _steps(state: dict[str, Any]) -> Tensor:
-    """The number of steps made, left on its device: no host sync, no break in a compiled step."""
+    """The number of steps made, as a tensor on its device, which avoids a sync and a graph break."""
     return torch.as_tensor(state["step"]).double()
 
 
@@ -91,10 +91,10 @@ _FACTS: dict[type[Optimizer], Facts] = {
     optim.RAdam: Facts(elementwise=True),
     optim.Rprop: Facts(elementwise=True),
     optim.ASGD: Facts(elementwise=True, couples_decay=True),
-    optim.LBFGS: Facts(why_not="it searches along one line for all weights", reads_loss=True),
+    optim.LBFGS: Facts(why_not="it searches along one line for all weights jointly", reads_loss=True),
     optim.SparseAdam: Facts(why_not="it takes sparse gradients only", sparse_only=True),
-    optim.Adafactor: Facts(why_not="it scales a weight by the norm of all its numbers"),
-    optim.Muon: Facts(why_not="it orthogonalises whole matrices"),
+    optim.Adafactor: Facts(why_not="it scales a weight by its norm"),
+    optim.Muon: Facts(why_not="it orthogonalises matrices"),
 }
 
 
@@ -106,16 +106,16 @@ def register_optimizer(
     one_step_size: bool = False,
     reads_loss: bool = False,
 ) -> None:
-    """Say what an optimizer class does, so that proximal steps and stacked paths work with it.
+    """Register facts about an optimizer class, so that proximal steps and stacked paths work with it.
 
     Args:
-        cls: the class; its subclasses need a registration of their own.
-        step_size: step_size(group, state), the step size of a weight whose gradient is constant: a number, or one for
-            each coordinate. It makes `attach(optimizer, proximal=True)` work.
-        elementwise: whether each number is stepped by itself.
-        one_step_size: whether `step_size` is one number for all numbers of a weight.
-        reads_loss: whether its steps depend on the loss that its closure returns, as LBFGS's do; then it is given the
-            sum of task loss and penalties. That is assumed of classes that are not registered.
+        cls: the class; subclasses need their own registration.
+        step_size: step_size(group, state), the step size of a weight under a constant gradient: a number, or a tensor
+            with one per element. It enables `attach(optimizer, proximal=True)`.
+        elementwise: whether elements are stepped independently.
+        one_step_size: whether `step_size` is the same for all elements of a weight.
+        reads_loss: whether its steps depend on the loss returned by its closure, as LBFGS's do; it then receives the
+            sum of task loss and penalties. This is assumed for unregistered classes.
 
     Raises:
         TypeError: `cls` is not an optimizer class, or `step_size` not a function.
@@ -128,20 +128,20 @@ def register_optimizer(
         >>> handle = rt.L1(0.1).on(net).attach(Mine(net.parameters(), lr=0.1), proximal=True)
     """
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
-        raise TypeError(f"register_optimizer: cls must be a class of torch optimizers, received {cls!r}")
+        raise TypeError(f"register_optimizer: cls must be a subclass of torch.optim.Optimizer, received {cls!r}")
     if not (step_size is None or callable(step_size)):
         raise TypeError(f"register_optimizer: step_size must be a function of group and state, received {step_size!r}")
     _FACTS[cls] = Facts(step_size, one_step_size, elementwise, reads_loss=reads_loss)
 
 
 def facts_of(optimizer: Optimizer, *, or_of_base: bool = False) -> Facts:
-    """What is known of an optimizer's class; with `or_of_base` of the nearest class that it inherits from."""
+    """The facts about an optimizer's class; with `or_of_base`, those of its nearest known base class."""
     classes = type(optimizer).__mro__ if or_of_base else (type(optimizer),)
     return next((_FACTS[cls] for cls in classes if cls in _FACTS), _UNKNOWN)
 
 
 def names_of(which: Callable[[Facts], bool], module: str = "") -> list[str]:
-    """The names of the classes of a module for whose facts `which` holds."""
+    """The names of a module's optimizer classes whose facts satisfy `which`."""
     return [cls.__name__ for cls, facts in _FACTS.items() if which(facts) and cls.__module__.startswith(module)]
 
 
@@ -149,11 +149,7 @@ _UNKNOWN = Facts(reads_loss=True)
 
 
 def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
-    """The step size that a constant gradient meets in the state after this step: a number, or one per coordinate.
-
-    Raises:
-        ValueError: the formula gives neither, or a negative number or NaN.
-    """
+    """The step size of `p` under a constant gradient, in the state after this step, checked."""
     formula = facts_of(optimizer).step_size
     assert formula is not None, "check_step_size() comes first"
     step = formula(group, optimizer.state[p])
@@ -164,24 +160,20 @@ def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> S
     if not fits:
         what = f"a tensor of shape {tuple(step.shape)}" if isinstance(step, Tensor) else repr(step)
         raise ValueError(
-            f"the step size of {type(optimizer).__name__} must be a number of at least 0, or a tensor with one for "
-            f"each number of the weight {tuple(p.shape)}, received {what}; see rt.register_optimizer"
+            f"the step size of {type(optimizer).__name__} must be a number of at least 0, or a tensor of the weight's "
+            f"shape {tuple(p.shape)}, received {what}; see rt.register_optimizer"
         )
     return step
 
 
 def check_step_size(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose step size is not known.
-
-    Raises:
-        TypeError: its class has no formula.
-    """
+    """Raise a TypeError if the optimizer's step size is unknown."""
     if facts_of(optimizer).step_size is None:
         kind = type(optimizer)
         known = names_of(lambda facts: facts.step_size is not None, "torch.optim")
         name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ in known else kind.__name__
         raise TypeError(
-            f"attach: proximal=True needs the optimizer's step size for each weight, which is not known for {name}; "
-            f"use one of {', '.join(known)} of torch.optim, or of regtorch.keras's optimizers, say it by "
+            f"attach: proximal=True needs the optimizer's step size for each weight, which is unknown for {name}; "
+            f"use one of torch.optim's {', '.join(known)} or an optimizer of regtorch.keras, register it by "
             "rt.register_optimizer(cls, step_size=...), or attach without proximal=True"
         )

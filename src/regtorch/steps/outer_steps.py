@@ -1,4 +1,4 @@
-"""Constraints inside wrappers that move the weights after the optimizer's own step: Look-ahead, schedule-free."""
+"""Constraints inside wrappers that move the weights after the optimizer's step: Look-ahead, schedule-free."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch.utils.hooks import RemovableHandle
 from regtorch.steps.wrappers import runs_hooks
 
 if TYPE_CHECKING:
-    from regtorch.bound.penalty import BoundConstraint
+    from regtorch.bound.constraint import BoundConstraint
 
 __all__ = ["OuterSteps"]
 
-_LOOKS = 20  # steps within which a wrapper shows whether it moves weights; Look-ahead does so every few steps
+_LOOKS = 20  # steps to watch for; Look-ahead moves the weights every few steps
 
 
 class OuterSteps:
-    """Projects again after the steps of wrappers that run hooks, and warns where weights are moved without one.
+    """Projects again after the steps of wrappers with hooks, and warns if other wrappers move weights out of the set.
 
-    Some wrappers run no hooks, others do in a step that is not called (SAM's is in two parts).
+    Some wrappers run no hooks, or only in a `step` that is never called (SAM steps in two parts).
 
     Args:
         bound: the constraint.
-        wrappers: what wraps the optimizer that it is attached to, the outermost first.
-        project: brings the weights that the optimizer owns into the set.
+        wrappers: the wrappers around its optimizer, outermost first.
+        project: projects the weights that the optimizer owns.
     """
 
     def __init__(self, bound: BoundConstraint, wrappers: Sequence[Any], project: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ class OuterSteps:
         self._left: tuple[float, int] | None = None
 
     def before_step(self) -> None:
-        """Compare how far weights lie outside with what the last step left."""
+        """Warn if the violation has grown since the last step."""
         if not self._looks or self._left is None:
             return
         self._looks -= 1
@@ -51,17 +51,17 @@ class OuterSteps:
         if len(self._bound.changes) == changes and now > left + 1e-6 * (1 + left):
             self._looks = 0
             warnings.warn(
-                f"{self._bound!r}: weights lie {now:.3g} outside: the {self._names} moved them after the "
-                "constraint had acted; call the constraint's project_() after each of that wrapper's steps",
+                f"{self._bound!r}: weights are {now:.3g} outside the set: the {self._names} moved them after the "
+                "projection; call the constraint's project_() after each step of that wrapper",
                 stacklevel=5,
             )
 
     def after_step(self) -> None:
-        """Note how far weights lie outside."""
+        """Remember the violation."""
         if self._looks:
             self._left = self._bound.violation().item(), len(self._bound.changes)
 
     def remove(self) -> None:
-        """Take the hooks off the wrappers."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()

@@ -1,14 +1,13 @@
 """The proximal step after an optimizer's step: exact zeros, and the solution of the penalised problem.
 
-Several penalties on one weight have one proximal step, that of their sum. It is known, and exact with a step size for
-each coordinate too, where all of them but one are elementwise (L1, L2, L1L2): Σw² by w/(1 + 2tb) and the step
-t/(1 + 2tb) for what follows; then Σ|w| by soft thresholding; then the one, if its own proximal step keeps signs.
+Several penalties on one weight take one proximal step, that of their sum. It is exact, even with a step size per
+element, if at most one of them is not elementwise (L1, L2, L1L2): first b Σw² by w/(1 + 2tb), which changes the step
+size to t/(1 + 2tb); then Σ|w| by soft thresholding; then the last one, if its own proximal step keeps signs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ Scaled = tuple[float, Penalty]
 
 @dataclass
 class _Chain:
-    """One weight and the penalties that act on it by one proximal step."""
+    """A weight and the penalties of its proximal step."""
 
     weight: Weight
     tensor: nn.Parameter
@@ -39,43 +38,35 @@ class _Chain:
 
 
 def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
-    """Refuse penalties without a proximal step, alone or together, and weights that are computed from others.
-
-    Raises:
-        TypeError: a penalty has no proximal step, or a weight is computed by a parametrization.
-        ValueError: penalties on one weight whose sum has no proximal step in closed form.
-    """
+    """Raise unless all penalties, also in sum, have a proximal step and act on parameters."""
     terms = list(terms)
     for term in terms:
         if not term.rule.has_prox:
-            term.rule.prox(torch.zeros(1, 1), 1.0)  # says what is missing
+            term.rule.prox(torch.zeros(1, 1), 1.0)  # raises the rule's own error
         if term.rule.one_step_size and not facts_of(optimizer).one_step_size:
             raise TypeError(
-                f"attach: {term.rule.name} has a proximal step with one step size for a whole weight alone, and "
-                f"{type(optimizer).__name__} has one for each coordinate; use SGD, or attach without proximal=True"
+                f"attach: the proximal step of {term.rule.name} needs one step size for the entire weight, but "
+                f"{type(optimizer).__name__} has one per element; use SGD, or attach without proximal=True"
             )
         for weight, tensor in term.weights():
             if not term.rule_of(weight).has_prox:
-                term.rule_of(weight).prox(tensor, 1.0)  # so does this, of a part
+                term.rule_of(weight).prox(tensor, 1.0)  # likewise for its mask
             if not isinstance(tensor, nn.Parameter):
                 raise TypeError(
                     f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
-                    f"leave it out with -name:{weight.name}, or attach without proximal=True"
+                    f"exclude it with -name:{weight.name}, or attach without proximal=True"
                 )
     for chain in _chains([(1.0, term) for term in terms], None):
         _merged(chain)
 
 
 def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]]) -> None:
-    """The proximal step of the terms' sum on the weights that `optimizer` owns and has just stepped.
-
-    A weight without a gradient was not stepped and is left alone.
-    """
+    """Take the proximal step of the terms' sum on the weights that `optimizer` owns and has just stepped."""
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # a fused optimizer skips such a step by itself
+    found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # nonzero: a fused optimizer skipped the step
     for chain in _chains(terms, groups):
         p = chain.tensor
-        if p.grad is None:
+        if p.grad is None:  # not stepped
             continue
         new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
         p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
@@ -109,7 +100,7 @@ def _prox(chain: _Chain, w: Tensor, step: Step) -> Tensor:
 
 
 def _merged(chain: _Chain) -> list[Scaled]:
-    """The penalties as at most one L2, then one L1, then one other, each with its factor."""
+    """The penalties merged into at most one L2, then one L1, then one other, each with its factor."""
     l1 = sum(factor * rule.coefficients[0] for factor, rule in chain.rules if isinstance(rule, Elementwise))
     l2 = sum(factor * rule.coefficients[1] for factor, rule in chain.rules if isinstance(rule, Elementwise))
     others: list[Scaled] = []
@@ -123,7 +114,7 @@ def _merged(chain: _Chain) -> list[Scaled]:
     if len(others) > 1 or (l1 and others and not others[0][1].prox_keeps_signs):
         names = " and ".join(rule.name for _, rule in chain.rules)
         raise ValueError(
-            f"attach: the proximal step of the sum of {names} on {chain.weight.name!r} is not known; "
+            f"attach: the proximal step of the sum of {names} on {chain.weight.name!r} is unknown; "
             "attach one of them without proximal=True"
         )
     return [(1.0, L2(l2))] * bool(l2) + [(1.0, L1(l1))] * bool(l1) + others
@@ -134,13 +125,8 @@ def _ratio(a: Penalty, b: Penalty) -> float:
 
 
 def _alike(a: Penalty, b: Penalty) -> bool:
-    """Whether two penalties differ in a strength `lam` and in selection alone, so that their sum is one of the kind."""
+    """Whether two penalties differ only in their strength `lam` and selection, so that they can be merged."""
     if type(a) is not type(b) or list(a.strengths) != ["lam"]:
         return False
-    return _formula(a) == _formula(b)
-
-
-def _formula(rule: Penalty) -> Penalty:
-    one = copy(rule.of_strength_one()[0][0])
-    object.__setattr__(one, "select", "")
-    return one
+    first, second = (rule.of_strength_one()[0][0].selecting("") for rule in (a, b))
+    return first == second

@@ -1,4 +1,4 @@
-"""A warning where a rule waits for steps that never come, because something else moves the weights."""
+"""A warning for rules whose optimizer never steps although the weights change."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from torch import Tensor, nn
 
 __all__ = ["Watch"]
 
-
-_MOVES = 3  # SAM's first step moves the weights once, too
+_MOVES = 3  # more than the single move before SAM's first step
 
 
 class Watch:
-    """Compares one weight at every backward until the first step comes, and warns if it moves on and on before that.
+    """Compares one weight at every backward before the first step, and warns if it keeps changing.
 
-    Optimizers that step inside backward and wrappers that move weights by themselves run no step hooks.
+    Optimizers that step inside backward, and wrappers that move weights themselves, run no step hooks.
 
     Args:
-        parameter: the weight to look at, of which it keeps a copy: a small one.
-        message: what to warn of.
-        stepped: whether the first step has come.
-        elsewhere: counts the steps of other optimizers with rules, which may move the same weights.
+        parameter: the weight to compare with a copy; best a small one.
+        message: the warning.
+        stepped: whether a step has run.
+        elsewhere: the number of steps of other optimizers with rules, which may own the same weight.
     """
 
     def __init__(
@@ -48,5 +47,5 @@ class Watch:
         self._before = parameter.detach().clone(), steps
 
     def stop(self) -> None:
-        """Look no more; doing so twice changes nothing."""
+        """Stop watching; idempotent."""
         self._handle.remove()

@@ -1,4 +1,4 @@
-"""The torch optimizer that takes the steps, inside whatever wraps it."""
+"""Find the torch optimizer inside wrappers, and check that rules can be attached to it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ from regtorch.steps.optimizers import facts_of
 
 __all__ = ["bare", "check_minimises", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
 
-# Where Accelerate and Look-ahead, SAM, timm, Lightning, fastai, torch and schedulefree keep what they wrap.
+# Attributes that hold the wrapped optimizer in Accelerate, Look-ahead, SAM, timm, Lightning, fastai, torch, ...
 _WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")
 
 
 def bare(optimizer: object, who: str) -> Optimizer:
-    """The torch optimizer whose `step` moves the weights, inside wrappers such as Lightning's, SAM or Look-ahead.
-
-    Raises:
-        TypeError: there is none, or several; `who` asked.
-    """
+    """The torch optimizer inside wrappers such as Lightning's, SAM or Look-ahead; a TypeError if it is not unique."""
     return layers(optimizer, who)[-1]
 
 
 def layers(optimizer: object, who: str) -> list[Any]:
-    """The wrappers, the outermost first, and last the torch optimizer inside.
-
-    Raises:
-        TypeError: there is none, or several; `who` asked.
-    """
+    """The wrappers, outermost first, followed by the torch optimizer inside; `who` is the caller, for errors."""
     found = [optimizer]
     while True:
         inner = _wrapped(found[-1])
@@ -48,7 +40,7 @@ def layers(optimizer: object, who: str) -> list[Any]:
 
 
 def _hint(holder: object, who: str) -> str:
-    """Where an object holds optimizers under names that are not those of wrappers."""
+    """Advice for an object that holds optimizers without being a wrapper."""
     if isinstance(holder, Mapping | Sequence):
         return f"; {who} each of them" if holder and not isinstance(holder, str) else ""
     for name, value in getattr(holder, "__dict__", {}).items():
@@ -61,14 +53,14 @@ def _hint(holder: object, who: str) -> str:
 
 
 def _wrapped(outer: object) -> dict[str, object]:
-    """The optimizers that `outer` wraps, once each, by the attribute that holds them."""
+    """The optimizers that `outer` wraps, each once, by attribute."""
     found: dict[str, object] = {}
     for name, value in _candidates(outer):
         if value is outer or any(value is other for other in found.values()):
             continue
         if not isinstance(outer, Optimizer):
             holds = isinstance(value, Optimizer) or any(True for _ in _candidates(value))
-        else:  # one that steps a part of the weights, as in a sharded optimizer, is not what is wrapped
+        else:  # an optimizer of only some of the weights, as in a sharded optimizer, is not wrapped
             holds = isinstance(value, Optimizer) and owned_by(value) >= owned_by(outer)
         if holds:
             found[name] = value
@@ -76,7 +68,7 @@ def _wrapped(outer: object) -> dict[str, object]:
 
 
 def _holds(outer: object, value: object, seen: tuple[object, ...] = ()) -> bool:
-    """Whether `value` is wrapped by `outer`: one that hands on attributes of what it wraps shows that, too."""
+    """Whether `outer` wraps `value`, possibly through other wrappers."""
     inner = [other for _, other in _candidates(outer) if other is not outer and all(other is not s for s in seen)]
     return any(other is value or _holds(other, value, (*seen, outer)) for other in inner)
 
@@ -85,7 +77,7 @@ def _candidates(outer: object) -> Iterator[tuple[str, Any]]:
     for name in _WRAPPED:
         try:
             value = getattr(outer, name, None)
-        except Exception:  # a property that is not there yet
+        except Exception:  # a property that fails before its first use
             continue
         if value is not None and not isinstance(value, type | str):
             yield name, value
@@ -99,17 +91,13 @@ def owned_by(optimizer: Optimizer) -> set[int]:
 
 
 def runs_hooks(optimizer: Optimizer) -> bool:
-    """Whether step hooks can be registered with an optimizer, and its `step` runs them."""
+    """Whether an optimizer has step hooks and its `step` runs them."""
     hooks = {"_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"}
     return hooks <= vars(optimizer).keys() and getattr(type(optimizer).step, "hooked", False)
 
 
 def check_steps(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose steps run no hooks.
-
-    Raises:
-        TypeError: it has no hooks, or steps inside backward.
-    """
+    """Raise a TypeError if the optimizer's steps run no hooks."""
     name = type(optimizer).__name__
     if not runs_hooks(optimizer):
         raise TypeError(
@@ -118,30 +106,22 @@ def check_steps(optimizer: Optimizer) -> None:
         )
     if hasattr(optimizer, "fused_backward") or any(g.get("gradient_release") for g in optimizer.param_groups):
         raise TypeError(
-            f"attach: this {name} steps inside backward, weight by weight, where no rule can act; "
+            f"attach: this {name} steps inside backward, weight by weight, where rules cannot act; "
             "use way 1, loss + reg()"
         )
 
 
 def check_penalty(optimizer: Optimizer) -> None:
-    """Refuse an optimizer to which no penalty's gradient can be given.
-
-    Raises:
-        TypeError: it takes sparse gradients only.
-    """
+    """Raise a TypeError if the optimizer only takes sparse gradients."""
     if facts_of(optimizer).sparse_only:
         raise TypeError(
-            f"attach: {type(optimizer).__name__} takes sparse gradients only, and a penalty's gradient is dense; "
+            f"attach: {type(optimizer).__name__} only takes sparse gradients, but a penalty's gradient is dense; "
             "use SGD or Adagrad"
         )
 
 
 def check_minimises(optimizer: Optimizer, rules: Iterable[Any]) -> None:
-    """Refuse a weight that the optimizer moves up the gradient; groups of other weights may be what they are.
-
-    Raises:
-        ValueError: its param group has maximize=True.
-    """
+    """Raise a ValueError if a weight of a rule is in a param group with maximize=True."""
     groups = [group for group in optimizer.param_groups if group.get("maximize")]
     if not groups:
         return

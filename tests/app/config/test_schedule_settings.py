@@ -55,7 +55,7 @@ def test_what_is_read(text: str | None, schedule: Any):
         ("warmup:0", "warmup: steps must be a whole number of at least 1, received 0; received 'warmup:0'"),
         ("warmup:1e3", "warmup: steps must be a whole number of at least 1, received 1000.0"),
         ("linear:-1:0:3", "linear: start must be a finite number of at least 0, received -1.0"),
-        ("step:10|warmup:3", r"step\(10, 0.1\) has no end, so that warmup\(3\) would never begin"),
+        ("step:10|warmup:3", r"step\(10, 0.1\) never ends, so warmup\(3\) would never start"),
         ("wramup:10", "expected warmup:1000, .* did you mean warmup"),
         ("warmup:10|", "received '' in 'warmup:10|'"),
         ("", "received '' in ''"),

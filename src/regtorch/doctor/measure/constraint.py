@@ -9,7 +9,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from regtorch.bound.penalty import BoundConstraint
+from regtorch.bound.constraint import BoundConstraint
 from regtorch.constraints import MaxNorm
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed

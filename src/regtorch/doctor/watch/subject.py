@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.bound.activity import Activity, BoundActivity
-from regtorch.bound.penalty import BoundConstraint, BoundPenalty, BoundTerms
+from regtorch.bound.constraint import BoundConstraint
+from regtorch.bound.penalty import BoundPenalty
+from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Finding, Refused, Unfit
 from regtorch.doctor.watch.batches import Batch, form, fresh, one_line, pairs_of
