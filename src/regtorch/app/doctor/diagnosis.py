@@ -38,7 +38,8 @@ class Diagnosis:
     @property
     def severity(self) -> Severity:
         """That of the most severe finding."""
-        return min((finding.severity for finding in self.findings), key=SEVERITIES.index, default="info")
+        found = {finding.severity for finding in self.findings}
+        return "severe" if "severe" in found else "warning" if "warning" in found else "info"
 
     @property
     def blamed(self) -> Finding | None:
@@ -60,9 +61,9 @@ class Diagnosis:
             return f"Healthy: nothing to change. Examined: {EXAMINED}."
         count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
         counted = [_counted(count["severe"], "severe finding"), _counted(count["warning"], "warning")]
-        healthy = "" if count["severe"] else "Nothing severe, "
+        start = "" if count["severe"] else "Nothing severe, "
         return (
-            f"{healthy}{' and '.join(part for part in counted if part)}. First: {title_of(blamed.cause).lower()} "
+            f"{start}{' and '.join(part for part in counted if part)}. First: {title_of(blamed.cause).lower()} "
             f"({blamed.where}). {sentence(blamed.change)}"
         )
 

@@ -1,9 +1,9 @@
 """Find by a few short trainings which strengths of a penalty matter and which are too large.
 
-All trainings share seed, batches and steps and differ in reg.lam only. A strength is rated by the share of the learnt
-that it keeps: 1 at strength 0, and 0 if held-out loss or score are those of the best constant output. The strength at
-which this share crosses a level is found by bisection over log λ and interpolation, starting where the penalty's
-gradient equals the task's.
+All trainings share seed, batches and steps and differ in reg.lam only. Without the penalty the net improves on the best
+constant output, in held-out loss and score; a strength is rated by the share of this improvement that it keeps: 1 at
+strength 0, 0 at the level of a constant. The strength at which the share crosses a level is found by bisection over
+log λ and interpolation, starting where the penalty's gradient equals the task's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from regtorch.doctor.watch.subject import Subject
 __all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "check_penalty", "find_strength"]
 
 KEPT, COLLAPSED = 0.9, 0.1
-"""Shares of the learnt: advised strengths keep the first; strengths below the second collapse the net."""
+"""Shares of the improvement: advised strengths keep the first, collapsing ones less than the second."""
 MOVED = 0.03
 """A strength matters if it changes the task loss by more than this share and more than another seed does."""
 
@@ -98,7 +98,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> St
         high,
         [search.runs[lam].outcome for lam in sorted(search.runs)],
         numbers,
-        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of the learnt up to {high:.1g}, and the net {end} "
+        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the net {end} "
         f"(one seed, {budget.described}, {count} trainings); longer trainings lower all three",
     )
 
@@ -142,7 +142,7 @@ class _Search:
         return self.runs[lam]
 
     def lost(self, lam: float) -> float:
-        """The share of the learnt that is lost with the penalty, by loss or score."""
+        """The share of the improvement that is lost with the penalty, by loss or score."""
         zero, run = self.at(0.0), self.at(lam)
         learnt = zero.held.score - zero.constant.score, zero.constant.loss - zero.held.loss
         lost = zero.held.score - run.held.score, run.held.loss - zero.held.loss

@@ -86,7 +86,7 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
     measured = awake(obs, idle.before) if now >= _WARNING or severity == "warning" else None
     if measured is not None:
         numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
-        why += f". The loss falls from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and to "
+        why += f". The loss goes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and to "
         why += f"{measured.with_all:.3g} if these units are active at first"
     if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
         severity, remedy = "info", None

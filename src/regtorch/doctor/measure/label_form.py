@@ -80,7 +80,7 @@ def form_of(obs: Observed) -> Iterator[Finding]:
     if takes_softmax_of_one(obs):
         yield one_output(obs, "the loss is 0 for class 0 and rejects all other labels")
         return
-    cures: dict[str, Callable[[Tensor], Tensor]] = {
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
         "long()": lambda y: y.long(),
         "flatten()": lambda y: y.flatten(),
         "flatten().long()": lambda y: y.flatten().long(),
@@ -88,10 +88,10 @@ def form_of(obs: Observed) -> Iterator[Finding]:
         "to(output.dtype).view_as(output)": lambda y: y.to(output.dtype).reshape(output.shape),
     }
     several = output.ndim > 1 and output.shape[1] > 1
-    names = sorted(cures, key=lambda name: several and "output" in name)  # class indices first if there are classes
-    taken = [name for name in names if _is_taken(obs, cures[name])]
+    names = sorted(forms, key=lambda name: several and "output" in name)  # class indices first if there are classes
+    taken = [name for name in names if _is_taken(obs, forms[name])]
     advice = first_that_learns(
-        (f"Pass `target.{name}`", lambda change=cures[name]: with_targets(obs, change)) for name in taken
+        (f"Pass `target.{name}`", lambda change=forms[name]: with_targets(obs, change)) for name in taken
     )
     if not taken:
         return

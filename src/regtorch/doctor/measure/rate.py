@@ -171,7 +171,7 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
 
 
 def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Finding]:
-    """Parameter groups that hardly move while others do."""
+    """`rate_too_small` of parameter groups."""
     assert obs.subject.optimizer is not None
     names = {id(p): name for name, p in obs.subject.trained.items()}
     for index, group in enumerate(obs.subject.optimizer.param_groups):

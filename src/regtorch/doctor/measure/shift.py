@@ -25,7 +25,7 @@ from regtorch.select.weight import modules_of
 __all__ = ["MILD", "Harm", "at_rates", "found_shifts", "harm_of_dropout"]
 
 _SHIFTED = 1.5  # ratio of variances, either way; a harmless rate of 0.2 gives 1.4
-_SEVERE, _WARNING = 0.75, 0.5  # of the learnt, lost in evaluation; early in training some always is
+_SEVERE, _WARNING = 0.75, 0.5  # of what is learnt, lost in evaluation; early in training some always is
 _BATCHES = 4
 MILD = 0.2
 """The advised dropout rate."""

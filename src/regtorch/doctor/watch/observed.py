@@ -21,7 +21,7 @@ from regtorch.doctor.watch.uses import look
 __all__ = ["NOT_FINITE", "Observed", "joined", "spread_and_mean"]
 
 STEPS = 20
-"""Steps that are watched; two such series and a few forward passes are the whole cost of `diagnose`."""
+"""Steps that are watched; two such series and a few forward passes are most of the cost of `diagnose`."""
 NOT_FINITE = 4
 """Batches with NaN or infinite numbers to test."""
 _OUTPUTS = 16  # batches
