@@ -221,6 +221,7 @@ def test_help_names_what_is_new_and_is_quick():
     assert not imported & set(HEAVY.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs rock-paper-scissors.zip in ../shared/data")
 def test_a_leak_is_seen_in_real_photographs(doctor: CommandLine, tmp_path: Path):
     with ZipFile(PHOTOGRAPHS) as archive:
@@ -274,7 +275,8 @@ def test_a_switch_that_is_none_is_refused(train: CommandLine):
     assert "doctor: expected true or false" in train("doctor=maybe").error
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_short_trainings_can_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asked: signal.Signals
 ):
