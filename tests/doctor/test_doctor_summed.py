@@ -50,7 +50,7 @@ def test_a_sum_and_its_healthy_twin(loss: Callable[..., Tensor], numbers: bool, 
 def test_what_a_strength_is_worth():
     (finding,) = summed(diagnosed(partial(F.cross_entropy, reduction="sum"), rt.L2(0.032)))
     assert "L2(lam=0.032) acts like L2(lam=0.001) with a mean" in finding.why
-    assert "which makes it L2(lam=1.024)" in finding.change
+    assert "here L2(lam=1.024)" in finding.change
     reg = rt.L1(0.064, select="bias")
     (finding,) = summed(diagnosed(partial(F.cross_entropy, reduction="sum"), reg))
     assert "L1(lam=0.064, select='bias') acts like L1(lam=0.002, select='bias')" in finding.why

@@ -18,7 +18,7 @@ __all__ = ["SEVERE", "main"]
 
 SEVERE = 3
 """The exit code if a finding is severe."""
-_NO_SWEEPS = "-m: the doctor examines one set-up at a time; give each key one value"
+_NO_SWEEPS = "-m: the doctor examines one setup at a time; give each key one value"
 
 
 def main(conf: Path) -> int:

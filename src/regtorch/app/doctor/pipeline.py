@@ -39,7 +39,7 @@ def diagnose_setup(
     overrides = setup_overrides(overrides)
     seconds = cfg.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-        raise RunError(f"seconds: expected the time for short trainings, such as 600, received {seconds!r}")
+        raise RunError(f"seconds: expected a time up to {_LONGEST:g}, such as 600, received {seconds!r}")
     check_still(cfg)
     if cfg.strength:
         check_penalty(cfg, choices)

@@ -98,8 +98,8 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> St
         high,
         [search.runs[lam].outcome for lam in sorted(search.runs)],
         numbers,
-        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the net {end} "
-        f"(one seed, {budget.described}, {count} trainings); longer trainings lower all three",
+        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}; the net "
+        f"{end} (one seed, {budget.described}, {count} trainings); longer trainings lower all three",
     )
 
 
