@@ -167,7 +167,7 @@ def test_on_a_terminal_it_says_what_it_measures_and_without_a_penalty_draws_the_
 def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
     result = doctor("reg=l1,l2", flag)
     assert result.code == 2
-    assert "one set-up at a time" in result.error
+    assert "one setup at a time" in result.error
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +179,7 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
         (("reg=l1,l2",), 2, "Ambiguous"),
         (("reg=l2", "reg.lam=-1"), 1, "received -1"),
         (("cure=maybe",), 1, "cure: expected true or false"),
-        (("seconds=long",), 1, "seconds: expected how many"),
+        (("seconds=long",), 1, "seconds: expected a time"),
         (("seconds=0",), 1, "received 0"),
         (("seconds=1e308",), 1, "received 1e+308"),
         (("+reg.new=1",), 1, "nobody reads"),
