@@ -17,7 +17,7 @@ import regtorch as rt
 from places import CONF
 from regtorch.app.config import checks as settings
 from regtorch.app.config.calls import check_call
-from regtorch.app.config.checks import check_settings
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.ground.errors import RunError
 
 GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]

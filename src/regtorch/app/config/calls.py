@@ -16,16 +16,7 @@ _HYDRAS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
 def check_call(key: str, node: Any, *, partial: bool | None = None) -> None:
-    """Refuse what the class or function that a node names cannot take, and what it lacks.
-
-    Args:
-        key: the node's.
-        node: with `_target_`, as plain lists and dicts.
-        partial: whether the program gives further arguments; None where the node may say so itself.
-
-    Raises:
-        RunError: with the argument's key, what was expected, what was received, and what to do.
-    """
+    """Refuse what the class or function that a node names cannot take, and what it lacks."""
     said = node.get("_partial_", False)
     SWITCH.check(f"{key}._partial_", said)
     if partial is not None and said != partial:

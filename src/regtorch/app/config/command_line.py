@@ -21,14 +21,7 @@ _SEVERAL = ("callbacks", "logger")  # groups whose options go together
 
 
 def check_groups(arguments: Iterable[str]) -> None:
-    """Refuse a group that is taken away, or has another choice than one of its options.
-
-    Args:
-        arguments: of the command line; what Hydra cannot read is left to it.
-
-    Raises:
-        RunError: with what to choose.
-    """
+    """Refuse a group that is taken away, or has another choice than one of its options."""
     for override in _parsed(arguments):
         group = override.key_or_group
         if group not in (*GROUPS, "experiment") or override.package is not None:
@@ -42,11 +35,7 @@ def check_groups(arguments: Iterable[str]) -> None:
 
 
 def check_new_keys(overrides: Iterable[str]) -> None:
-    """Refuse a `+key=value` that nobody would read.
-
-    Raises:
-        RunError: there is one.
-    """
+    """Refuse a `+key=value` that nobody would read."""
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         argument = key.startswith(tuple(f"{above}." for above in (*OPEN, "hydra", "callbacks", "logger")))

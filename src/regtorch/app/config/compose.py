@@ -15,16 +15,7 @@ __all__ = ["composed"]
 
 
 def composed(conf: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """Compose `train` as `scripts/train.py` does.
-
-    Args:
-        conf: the folder of the configs.
-        overrides: as on train.py's command line.
-
-    Returns:
-        The config, and the option chosen of each group. `out_dir` has a value only where `hydra.main` runs, or where it
-        is overridden.
-    """
+    """Compose `train` as `scripts/train.py` does."""
     # Hydra is one to a process: the one that runs steps aside.
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

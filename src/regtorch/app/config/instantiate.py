@@ -24,13 +24,6 @@ def instantiate(config: Any, **arguments: Any) -> Any:
     """Make the object a config describes, with plain lists and dicts inside.
 
     An omegaconf list among an optimizer's arguments would enter its state and make checkpoints unloadable.
-
-    Args:
-        config: a node with `_target_`, or None.
-        arguments: further arguments, or such that replace the node's.
-
-    Raises:
-        RunError: it names what is no part of a run.
     """
     from regtorch.app.config.targets import check_targets  # here, not above: --help needs none of it
 

@@ -37,19 +37,12 @@ _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a setting may be; `a | b` is either of two kinds.
-
-    Attributes:
-        fits: whether a value is of this kind.
-        names: its alternatives in words; empty where those of another kind say enough.
-        words: the words to choose from, for "did you mean ...?".
-        hint: what to do, where the alternatives do not say it.
-    """
+    """What a setting may be; `a | b` is either of two kinds."""
 
     fits: Callable[[Any], bool]
-    names: tuple[str, ...]
-    words: tuple[str, ...] = ()
-    hint: str = ""
+    names: tuple[str, ...]  # the alternatives, for messages; empty if those of another kind suffice
+    words: tuple[str, ...] = ()  # candidates for "did you mean ...?"
+    hint: str = ""  # what to do, if the alternatives do not show it
 
     def __or__(self, other: "Kind") -> "Kind":
         names = tuple(dict.fromkeys(self.names + other.names))
@@ -63,11 +56,7 @@ class Kind:
         return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
     def check(self, key: str, value: Any) -> None:
-        """Refuse a value of another kind.
-
-        Raises:
-            RunError: with the key, what was expected, what was received, and what to do.
-        """
+        """Refuse a value of another kind."""
         if value is REMOVED:
             raise RunError(f"{key}: expected {self.said}, but it is not there; leave ~{key} out")
         if not self.fits(value):
@@ -107,14 +96,7 @@ def count(low: int | None = None, high: int | None = None) -> Kind:
 
 
 def number(low: float | None = None, high: float | None = None, *, above: bool = False, below: bool = False) -> Kind:
-    """Finite numbers; true is not one.
-
-    Args:
-        low: the least.
-        high: the largest.
-        above: whether `low` itself is left out.
-        below: whether `high` itself is left out.
-    """
+    """Finite numbers; true is not one."""
 
     def fits(value: Any) -> bool:
         if not (_is_whole(value) or (isinstance(value, float) and abs(value) <= _LARGEST)):

@@ -14,16 +14,7 @@ _ARGUMENT = re.compile(r"(?:[^:]+: )?(\w+)(?:: |( must be ))")  # as `regtorch.c
 
 
 def make(node: Any, key: str, *kinds: type) -> Any:
-    """Make what a node of the config describes.
-
-    Args:
-        node: with `_target_`.
-        key: the node's.
-        kinds: what it must be, one of them.
-
-    Raises:
-        RunError: with the node's key: its class refuses an argument, or makes something else.
-    """
+    """Make what a node of the config describes."""
     with named(key, node):
         thing = instantiate(node)
     if not isinstance(thing, kinds):
@@ -34,11 +25,7 @@ def make(node: Any, key: str, *kinds: type) -> Any:
 
 @contextmanager
 def named(key: str, node: Any = ()) -> Iterator[None]:
-    """Put the key of a node, or of the argument that its error names first, before what a class says of its arguments.
-
-    Raises:
-        RunError: with the key.
-    """
+    """Put the key of a node, or of the argument that its error names first, before what a class says of its arguments."""
     try:
         yield
     except Exception as error:

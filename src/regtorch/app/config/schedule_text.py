@@ -22,10 +22,6 @@ _FORMS = (
 def read_schedule(key: str, given: Any) -> Schedule | None:
     """A schedule from its text; null is none.
 
-    Args:
-        key: what is read, for the messages.
-        given: from the config.
-
     Raises:
         RunError: no such text.
 

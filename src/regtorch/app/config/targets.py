@@ -51,18 +51,7 @@ _NEVER = (sys.stdlib_module_names | {"hydra", "omegaconf", "builtins"}) - {"date
 
 
 def check_targets(config: Any, key: str) -> list[str]:
-    """Refuse what is no part of a run, before anything is called, and what cannot be one before it is imported.
-
-    Args:
-        config: a node, as plain lists and dicts.
-        key: where it stands in the config; empty where that is not known.
-
-    Returns:
-        Everything that it names.
-
-    Raises:
-        RunError: with the key, what was expected, and what was received.
-    """
+    """Refuse what is no part of a run, before anything is called, and what cannot be one before it is imported."""
     found = []
     for place, target in _targets(config, key):
         kinds = _KINDS.get(key.partition(".")[0], _PARTS) if place == key else _PARTS
@@ -88,15 +77,7 @@ _MOVED = {
 
 
 def located(target: str, key: str) -> Any:
-    """What a full name stands for.
-
-    Args:
-        target: the name.
-        key: of the node that says it.
-
-    Raises:
-        RunError: there is no such thing.
-    """
+    """What a full name stands for."""
     try:
         return _locate(_MOVED.get(target, target))
     except ImportError as error:

@@ -18,19 +18,12 @@ Points = Mapping[float, Spread]
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained net; what is not known is None.
+    """One trained net; what is not known is None."""
 
-    Attributes:
-        val: its score on the validation data.
-        train: its score on the training data.
-        norm: the 2-norm of its regularized weights.
-        zeros: the share of exact zeros among them.
-    """
-
-    val: float | None
-    train: float | None
-    norm: float | None
-    zeros: float | None
+    val: float | None  # score
+    train: float | None  # score
+    norm: float | None  # 2-norm of the regularized weights
+    zeros: float | None  # share of exact zeros among them
 
     @property
     def gap(self) -> float | None:
@@ -40,17 +33,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Line:
-    """Nets that differ in their place on the axis and in their seeds.
+    """Nets that differ in their place on the axis and in their seeds."""
 
-    Attributes:
-        label: what they have in common.
-        points: the nets at each place.
-        flat: nets without a place, whose mean is drawn across.
-    """
-
-    label: str
-    points: Mapping[float, Sequence[Trained]]
-    flat: Sequence[Trained] = ()
+    label: str  # what the nets have in common
+    points: Mapping[float, Sequence[Trained]]  # nets by place on the axis
+    flat: Sequence[Trained] = ()  # nets without a place; their mean is drawn across
 
     def over(self, value: Callable[[Trained], float | None]) -> dict[float, Spread]:
         """Means and deviations over the seeds, by place."""

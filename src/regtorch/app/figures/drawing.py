@@ -26,12 +26,7 @@ _KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, FAINT
 
 
 def svg(panel: Panel, salt: str) -> str:
-    """The inside of an SVG element, from its attributes to its end tag; the same for the same panel.
-
-    Args:
-        panel: the plot.
-        salt: keeps the ids of one page's plots apart.
-    """
+    """The inside of an SVG element, from its attributes to its end tag; the same for the same panel."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 

@@ -14,11 +14,7 @@ __all__ = ["HistoryPicture", "draw"]
 
 
 class HistoryPicture(EpochRecord):
-    """Draws loss and score of every epoch when fitting ends, by an error too.
-
-    Args:
-        path: the .png to write.
-    """
+    """Draws loss and score of every epoch when fitting ends, by an error too."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
@@ -38,12 +34,7 @@ class HistoryPicture(EpochRecord):
 
 
 def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss, with its part without penalty, and score of train and val.
-
-    Args:
-        epochs: one mapping an epoch, with "epoch" and metrics such as "train/loss".
-        path: the .png to write.
-    """
+    """Draw loss, with its part without penalty, and score of train and val."""
 
     def series(key: str, label: str, number: int, *, dashed: bool = False) -> Series:
         points = {epoch["epoch"]: epoch[key] for epoch in epochs if key in epoch}

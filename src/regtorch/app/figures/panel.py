@@ -20,17 +20,11 @@ LineStyle = Literal["-", "--", "-.", ":", "steps", ""]
 
 @dataclass(frozen=True)
 class Look:
-    """A colour, and the marker that says the same to readers who cannot see colours.
+    """A colour, and the marker that says the same to readers who cannot see colours."""
 
-    Attributes:
-        colour: as matplotlib takes it.
-        marker: as matplotlib takes it.
-        variable: the colour's name in the style sheet, where it suits light and dark pages.
-    """
-
-    colour: str
-    marker: str
-    variable: str
+    colour: str  # matplotlib's
+    marker: str  # matplotlib's
+    variable: str  # colour in the style sheet, for light and dark pages
 
 
 # The colours of Okabe and Ito, which are safe for colour-blind readers.
@@ -59,25 +53,15 @@ class _Mean(Protocol):
 
 @dataclass(frozen=True)
 class Series:
-    """Points, joined or not.
-
-    Attributes:
-        x: their places.
-        y: their values; not used by the marker "|".
-        label: names it in the legend; an unlabelled series is not in it.
-        look: its colour.
-        line: how points are joined; "steps" holds each value up to the next point, "" draws markers only.
-        marker: matplotlib's, "ring" for a hollow circle, or "|" for ticks along the bottom edge.
-        band: half the height of the band around each point; empty without a band.
-    """
+    """Points, joined or not."""
 
     x: Sequence[float]
-    y: Sequence[float]
-    label: str = ""
+    y: Sequence[float]  # ignored for the marker "|"
+    label: str = ""  # in the legend; empty: not listed
     look: Look = FAINT
-    line: LineStyle = "-"
-    marker: str = ""
-    band: Sequence[float] = ()
+    line: LineStyle = "-"  # "steps" holds each value up to the next point; "" draws markers only
+    marker: str = ""  # matplotlib's, "ring" for a hollow circle, or "|" for ticks along the bottom edge
+    band: Sequence[float] = ()  # half-height of the band around each point
 
     @classmethod
     def of_means(
@@ -111,25 +95,15 @@ class Guide:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis.
+    """An axis."""
 
-    Attributes:
-        label: its name and unit.
-        log: whether it is logarithmic.
-        integers: whether it is labelled at integers only.
-        low: its lower end; where None, the data decide.
-        names: the labels of 0, 1, 2, … on an axis of choices.
-        places: on a logarithmic axis, the positive values that may be labelled; empty labels the decades.
-        zero: on a logarithmic axis, the place at which 0 is drawn; None where 0 does not occur.
-    """
-
-    label: str = ""
+    label: str = ""  # name and unit
     log: bool = False
-    integers: bool = False
-    low: float | None = None
-    names: Sequence[str] = ()
-    places: Sequence[float] = ()
-    zero: float | None = None
+    integers: bool = False  # label integers only
+    low: float | None = None  # lower end; None: from the data
+    names: Sequence[str] = ()  # labels of 0, 1, 2, … on an axis of choices
+    places: Sequence[float] = ()  # positive values that may be labelled on a log axis; empty: decades
+    zero: float | None = None  # where 0 is drawn on a log axis; None if 0 does not occur
 
     @classmethod
     def fitting(cls, label: str, values: Iterable[float]) -> Axis:
@@ -140,13 +114,7 @@ class Axis:
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:
-        """An axis of strengths, rates or bounds: where it is logarithmic, 0 has a place of its own at the left.
-
-        Args:
-            label: its name.
-            values: all that is drawn along it.
-            log: whether it is logarithmic even where the values do not span much.
-        """
+        """An axis of strengths, rates or bounds: where it is logarithmic, 0 has a place of its own at the left."""
         values = sorted(set(values))
         positive = [value for value in values if value > 0]
         far = len(positive) > 1 and positive[-1] / positive[0] >= FAR
@@ -171,27 +139,16 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot.
-
-    Attributes:
-        title: what it shows.
-        text: the result in words, for readers who do not see the plot.
-        x: the horizontal axis.
-        y: the vertical axis.
-        series: drawn in this order.
-        guides: drawn below them.
-        bars: in place of series, horizontal bars by name, in per cent.
-        note: in place of series, why there are none.
-    """
+    """One plot."""
 
     title: str
-    text: str
+    text: str  # the result in words, for readers who cannot see the plot
     x: Axis
     y: Axis
-    series: Sequence[Series] = ()
-    guides: Sequence[Guide] = ()
-    bars: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
+    series: Sequence[Series] = ()  # in drawing order
+    guides: Sequence[Guide] = ()  # drawn below the series
+    bars: Mapping[str, float] = field(default_factory=dict)  # horizontal bars in per cent, instead of series
+    note: str = ""  # shown instead of series: why there are none
 
 
 def legend(panels: Iterable[Panel]) -> list[Key]:

@@ -32,36 +32,20 @@ State = Literal["new", "begun", "running", "finished"]
 
 @dataclass(frozen=True)
 class Planned:
-    """A job of a grid.
+    """A job of a grid."""
 
-    Attributes:
-        number: its place in the grid, from 0.
-        overrides: what Hydra composes it from.
-        label: those of them that tell it from the others.
-        folder: where it writes, or where a run with its settings lies.
-        state: what is there: nothing, the leftovers of a run, one that is being made, or one that has finished.
-        numbered: whether its settings depend on its number.
-    """
-
-    number: int
+    number: int  # place in the grid, from 0
     overrides: Sequence[str]
-    label: str
-    folder: Path
-    state: State
-    numbered: bool
+    label: str  # the overrides that differ from other jobs
+    folder: Path  # where it writes, or where a run with its settings lies
+    state: State  # of the folder
+    numbered: bool  # whether its settings depend on its number
 
 
 def launch(
     config: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], most: Any
 ) -> list[Sequence[JobReturn]]:
     """Launch the jobs of a grid that have not finished before.
-
-    Args:
-        config: the sweep's, with Hydra's own.
-        loader: composes a job's config.
-        launcher: Hydra's.
-        arguments: the overrides with the values to combine.
-        most: how many jobs are launched at once; None is all.
 
     Raises:
         RunError: another sweep is at work in the folder, a job has none of its own, or `most` is no number of jobs.

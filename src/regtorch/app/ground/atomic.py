@@ -67,12 +67,7 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left unfinished; what somebody is writing is locked, and stays.
-
-    Args:
-        folder: where it lies.
-        name: what it was to become; None for anything, also below the folder.
-    """
+    """Remove what killed processes left unfinished; what somebody is writing is locked, and stays."""
     if fcntl is None:
         return
     found = folder.rglob(f".*{_ENDING}") if name is None else folder.glob(f".{escape(name)}.*{_ENDING}")

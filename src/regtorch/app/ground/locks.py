@@ -18,10 +18,6 @@ class Busy(RunError):
 def claimed(folder: Path, by: str = "process") -> Iterator[None]:
     """Hold a folder until the block, or this process, ends: the system drops a lock with the process that holds it.
 
-    Args:
-        folder: what nobody else may claim meanwhile.
-        by: what holds it, for its error.
-
     Raises:
         Busy: another process holds it.
     """

@@ -32,11 +32,6 @@ def is_there(path: Path) -> bool:
 def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
     """The text of a regular file; a pipe is not waited for.
 
-    Args:
-        path: the file.
-        most: bytes that it may have.
-        errors: as of `bytes.decode`.
-
     Raises:
         OSError: it cannot be opened.
         ValueError: it is no regular file, is too large, or holds something else than UTF-8.
@@ -54,13 +49,7 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
 
 
 def _yaml_text(path: Path) -> str:
-    """The text of a YAML file of plain lists and mappings; a few aliases could stand for more than memory holds.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is no such file, or too large or deep.
-        YAMLError: it is no YAML.
-    """
+    """The text of a YAML file of plain lists and mappings; a few aliases could stand for more than memory holds."""
     text, depth = read_text(path, _MOST_YAML), 0
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.AliasEvent):
@@ -78,10 +67,6 @@ def read_yaml_node(path: Path) -> Any:
 
 def read_yaml(path: Path, *, texts: bool = False) -> Any:
     """What a YAML file holds; an empty one holds {}.
-
-    Args:
-        path: the file.
-        texts: whether it holds texts alone, which are read ten times as fast.
 
     Raises:
         ValueError: it cannot be read, or is not YAML; in one line, with the file's name.

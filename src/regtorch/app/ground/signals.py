@@ -22,14 +22,7 @@ _ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTER
 
 
 class Ended(KeyboardInterrupt):
-    """Somebody asked this process to end.
-
-    Args:
-        number: the signal's.
-
-    Attributes:
-        code: the exit code that says so.
-    """
+    """Somebody asked this process to end."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         known = signal.Signals(number)
@@ -48,11 +41,7 @@ def _once_is_enough(number: int, frame: Any) -> None:
 
 @contextmanager
 def asked_to_end() -> Iterator[None]:
-    """Make SIGINT, SIGTERM and SIGHUP an exception; in a thread, which gets no signals, this does nothing.
-
-    Raises:
-        Ended: one came. Of SIGTERM and SIGHUP further ones are ignored, which would disturb the ending.
-    """
+    """Make SIGINT, SIGTERM and SIGHUP an exception; in a thread, which gets no signals, this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -90,11 +79,7 @@ def end_if_asked() -> None:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Put being asked to end off until the block is done.
-
-    Raises:
-        Ended: at the block's end, where it came in between.
-    """
+    """Put being asked to end off until the block is done."""
     _State.shields += 1
     try:
         yield
@@ -105,11 +90,7 @@ def shielded() -> Iterator[None]:
 
 @contextmanager
 def exposed() -> Iterator[None]:
-    """Let being asked to end come at any moment of a block that stands in a shielded one.
-
-    Raises:
-        Ended: it came, perhaps before the block.
-    """
+    """Let being asked to end come at any moment of a block that stands in a shielded one."""
     shields, _State.shields = _State.shields, 0
     try:
         end_if_asked()

@@ -21,12 +21,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **data: object) -> str:
-    """A page.
-
-    Args:
-        template: its name in `templates/`, without the ending .html.jinja.
-        data: what the template names.
-    """
+    """A page."""
     return environment().get_template(f"{template}.html.jinja").render(data)
 
 

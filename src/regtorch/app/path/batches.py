@@ -19,12 +19,7 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """The data of a path.
-
-    Args:
-        data: the data module, set up.
-        settings: the path's.
-    """
+    """The data of a path."""
 
     def __init__(self, data: ArraysDataModule, settings: Settings) -> None:
         self._data = data
@@ -57,13 +52,7 @@ class Feed:
         return whole if most is None else min(whole, most - (epoch - 1) * whole)
 
     def train(self, epoch: int, orders: Sequence[Order], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
-        """An epoch's batches, as runs see them: of all members, or with a dim of members before them for several seeds.
-
-        Args:
-            epoch: counted from 1.
-            orders: each seed's.
-            draws: tells the seed of each member.
-        """
+        """An epoch's batches, as runs see them: of all members, or with a dim of members before them for several seeds."""
         part, size = self._part("train"), self._data.batch_size
         batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1) for order in orders]
         for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch))):

@@ -15,11 +15,6 @@ class Draws:
 
     A member draws what a run of its seed alone would draw at that place, so members of one seed draw the same. With a
     single seed its state is the global generator's, so that layers which draw by themselves are in step as well.
-
-    Args:
-        states: the generator's state of each seed, on `device`.
-        of_member: which of them each member uses.
-        device: where numbers are drawn.
     """
 
     def __init__(self, states: Sequence[Tensor], of_member: Sequence[int], device: torch.device) -> None:

@@ -35,17 +35,7 @@ def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> RunRecord:
-    """The record of the members.
-
-    Args:
-        outcomes: every member's.
-        score: the task's.
-        overrides: the path's.
-
-    Returns:
-        A record whose "final" and "best" are those of the best member of the best setting, which is that with the
-        highest mean over seeds.
-    """
+    """The record of the members."""
     setting = best_setting(settings_of(outcomes, score))
     best = None if setting is None else best_of(setting, score)
     chosen = None

@@ -37,39 +37,22 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How a path trains.
-
-    Attributes:
-        device: where.
-        dtype: of all numbers.
-        epochs: how many at most; None where steps alone are counted.
-        steps: how many at most; None where epochs alone are counted.
-        val_every: epochs between two validations.
-        log_every: steps between two looks at penalties and losses.
-        limits: by stage, trainer.limit_*_batches.
-        clip: the bound of each member's gradient, None for none.
-        clip_by: "norm" of all of a member's gradient, or each "value".
-        chunk: members side by side; None leaves it to the memory.
-    """
+    """How a path trains."""
 
     device: torch.device
     dtype: torch.dtype
-    epochs: int | None
-    steps: int | None
-    val_every: int
-    log_every: int
-    limits: Mapping[str, int | float | None]
-    clip: float | None
-    clip_by: str
-    chunk: int | None
+    epochs: int | None  # maximum; None if only steps are bounded
+    steps: int | None  # maximum; None if only epochs are bounded
+    val_every: int  # epochs
+    log_every: int  # steps between checks of penalties and losses
+    limits: Mapping[str, int | float | None]  # trainer.limit_*_batches, by stage
+    clip: float | None  # bound on each member's gradient
+    clip_by: str  # "norm" or "value"
+    chunk: int | None  # members side by side; None: as many as fit into memory
 
 
 def settings_of(cfg: DictConfig) -> Settings:
-    """Read a path's config.
-
-    Raises:
-        RunError: it asks for something that a path cannot do.
-    """
+    """Read a path's config."""
     trainer = cfg.trainer
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
@@ -114,11 +97,7 @@ def settings_of(cfg: DictConfig) -> Settings:
 
 
 def limited(stage: str, batches: int, limit: float | None) -> int:
-    """How many of an epoch's batches are used, by Lightning's rules: a whole number counts them, 0.5 is half of them.
-
-    Raises:
-        RunError: the limit leaves no batch to train on, or is none.
-    """
+    """How many of an epoch's batches are used, by Lightning's rules: a whole number counts them, 0.5 is half of them."""
     if limit is None:
         return batches
     key = f"trainer.limit_{stage}_batches"

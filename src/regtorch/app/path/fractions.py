@@ -29,11 +29,7 @@ def has_fractions(given: Any) -> bool:
 
 
 def resolved(given: Any, most: float) -> list[float]:
-    """The strengths, fractions times `most`, and others as they are.
-
-    Raises:
-        RunError: no list of different numbers.
-    """
+    """The strengths, fractions times `most`, and others as they are."""
     values: list[float] = []
     for item in _items(given):
         of_item = numbers(_KEY, item, fractions=True)
@@ -42,16 +38,7 @@ def resolved(given: Any, most: float) -> list[float]:
 
 
 def largest(cfg: DictConfig, made: SetUp, choices: Mapping[str, str]) -> float:
-    """The smallest `reg.lam` that empties each selected weight in the untrained net, on all training data.
-
-    Args:
-        cfg: the composed config.
-        made: its set-up.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: it is not known of this penalty, or reg.lam does not decide it.
-    """
+    """The smallest `reg.lam` that empties each selected weight in the untrained net, on all training data."""
     of_one = _penalty(cfg, made, choices, 1.0)
     if not isinstance(made.data, ArraysDataModule):
         raise RunError(f"{_KEY}: fractions need data in memory; give strengths, such as log:1e-6:1:32")

@@ -24,9 +24,6 @@ _NO_SWEEPS = (
 def main(conf: Path) -> int:
     """Train the path that the command line in `sys.argv` describes.
 
-    Args:
-        conf: the folder of the configs.
-
     Returns:
         The exit code: 0, also where some members diverged; 1 where the path failed or all of them did, 2 for a command
         line that is wrong, 130 after Ctrl-C.

@@ -19,15 +19,10 @@ __all__ = ["Member", "members_of", "varied"]
 
 @dataclass(frozen=True)
 class Member:
-    """One setting.
+    """One setting."""
 
-    Attributes:
-        number: counted from 0 in the order of the grid.
-        values: by axis, the values that the path gives; the other axes keep the config's.
-    """
-
-    number: int
-    values: Mapping[str, Any]
+    number: int  # from 0, in grid order
+    values: Mapping[str, Any]  # by axis name; other axes keep the config's value
 
     @property
     def overrides(self) -> list[str]:
@@ -41,11 +36,7 @@ class Member:
 
 
 def members_of(cfg: DictConfig) -> list[Member]:
-    """Every combination of `path.lams`, `path.rates`, `path.max_values` and `path.seeds`, the first the slowest.
-
-    Raises:
-        RunError: none is given, or one is no list of fitting numbers.
-    """
+    """Every combination of `path.lams`, `path.rates`, `path.max_values` and `path.seeds`, the first the slowest."""
     axes: dict[str, Sequence[Any]] = {}
     for name, axis in AXES.items():
         key = axis.values_key

@@ -20,13 +20,7 @@ PICTURE = "path.png"
 
 
 def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
-    """Draw score, gap, norm and zeros after the last epoch; a line is a mean over seeds in a band of one deviation.
-
-    Args:
-        outcomes: every member's; those that diverged are left out.
-        score: the task's.
-        path: the .png to write.
-    """
+    """Draw score, gap, norm and zeros after the last epoch; a line is a mean over seeds in a band of one deviation."""
     axes = varied([outcome.member for outcome in outcomes])
     across = next((axis for axis in axes if axis != "seed"), "seed" if axes else next(iter(outcomes[0].member.values)))
     of_lines = [axis for axis in axes if axis not in (across, "seed")]

@@ -23,12 +23,6 @@ def chunks_of(
 
     Members of one seed share their batches, so that a batch is taken once for all and the first layer is one product.
     Seeds are kept apart where each has enough members for that to pay.
-
-    Args:
-        members: all.
-        seeds: theirs.
-        most: how many fit.
-        by_seed: keep seeds apart in any case.
     """
     groups: dict[int | None, list[Member]] = {}
     for member, seed in zip(members, seeds, strict=True):

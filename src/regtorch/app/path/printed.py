@@ -19,13 +19,7 @@ _NAMES = ("train", "val", "test", "best val", "epoch", "norm", "zeros")
 
 
 def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, Any] | None) -> None:
-    """Print a row for each setting, the best one marked, and the command that runs its best member alone.
-
-    Args:
-        outcomes: every member's.
-        score: the task's.
-        best: of summary.json.
-    """
+    """Print a row for each setting, the best one marked, and the command that runs its best member alone."""
     from rich import box
     from rich.table import Table
 

@@ -25,25 +25,15 @@ _FALLBACK = "There is a performance drop because we have not yet implemented the
 
 @dataclass(frozen=True)
 class Probe:
-    """What a step showed.
+    """What a step showed."""
 
-    Attributes:
-        bytes_a_member: what a member needs: weights, gradient, the optimizer's state, and what backward keeps.
-        draws: whether a layer other than dropout draws random numbers, which only members of one seed can share.
-        slow: operations that run member by member.
-    """
-
-    bytes_a_member: float
-    draws: bool
-    slow: tuple[str, ...]
+    bytes_a_member: float  # weights, gradients, optimizer state and saved activations
+    draws: bool  # whether layers other than dropout draw random numbers, which only members of one seed can share
+    slow: tuple[str, ...]  # operations that run member by member
 
 
 def probe(start: Prepared, feed: Feed) -> Probe:
-    """Make a step of the first two members, which is forgotten.
-
-    Raises:
-        RunError: the net, a rule or the optimizer cannot be stacked; with the reason.
-    """
+    """Make a step of the first two members, which is forgotten."""
     chunk = start.members[:2]
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message=_FALLBACK)

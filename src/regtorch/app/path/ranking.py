@@ -21,19 +21,12 @@ __all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command_of", "se
 
 @dataclass(frozen=True)
 class Setting:
-    """Members that differ in their seed alone.
-
-    Attributes:
-        outcomes: theirs.
-        metric: the score that they are ranked by, of each one's best epoch; None where no member has one.
-        score: over those that did not diverge.
-        loss: the mean task loss of the same epochs.
-    """
+    """Members that differ in their seed alone."""
 
     outcomes: Sequence[Outcome]
-    metric: str | None
-    score: Spread | None
-    loss: float
+    metric: str | None  # ranked by, at each best epoch; None if no member has a score
+    score: Spread | None  # over the members that did not diverge
+    loss: float  # mean task loss of the same epochs
 
     @property
     def label(self) -> str:
@@ -92,11 +85,6 @@ def best_of(setting: Setting, score: str) -> Outcome | None:
 
 
 def command_of(member: Member, overrides: Iterable[str]) -> str:
-    """How to train a member alone.
-
-    Args:
-        member: which.
-        overrides: the path's.
-    """
+    """How to train a member alone."""
     kept = [text for text in overrides if not key_of(text).startswith("path.")]
     return command("train", changed(kept, member.overrides))

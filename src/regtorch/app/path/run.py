@@ -37,15 +37,6 @@ __all__ = ["run_path"]
 def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> RunRecord:
     """Train a path as `cfg` says and write everything into `folder`.
 
-    Args:
-        cfg: the composed config.
-        folder: where the files go.
-        choices: the option chosen of each config group.
-        overrides: of the command line.
-
-    Returns:
-        Its record.
-
     Raises:
         RunError: something that the user can mend.
         Diverged: every member did; the files are there nevertheless.

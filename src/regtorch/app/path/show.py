@@ -17,13 +17,7 @@ __all__ = ["Show"]
 
 
 class Show:
-    """A live bar on a terminal, a line an epoch where there is none.
-
-    Args:
-        start: the path before training.
-        feed: the data.
-        chunks: how many chunks there are.
-    """
+    """A live bar on a terminal, a line an epoch where there is none."""
 
     def __init__(self, start: Prepared, feed: Feed, chunks: int) -> None:
         self._score = start.task.score

@@ -21,13 +21,6 @@ class Stack:
     Frozen parameters that are the same in all nets are kept once, and what is computed from them alone is computed
     once.
 
-    Args:
-        nets: the initial net of each seed.
-        rates: each member's dropout rates, by the layer's name.
-        draws: the members' random number generators; they say which net each member starts from.
-        device: where the stack lies.
-        dtype: of all its floating-point numbers.
-
     Attributes:
         params: the trainable parameters; their `.grad` is each member's own gradient.
         buffers: such as batch norm's running averages, updated in training.

@@ -52,13 +52,7 @@ class Dense(nn.Linear):
 
 
 class MemberDropout(nn.Module):
-    """Dropout with a rate for each member, whose masks come from the same random numbers.
-
-    Args:
-        drop: of ones, what the replaced layer makes of them in training.
-        rates: each member's.
-        draws: the members' random number generators.
-    """
+    """Dropout with a rate for each member, whose masks come from the same random numbers."""
 
     def __init__(self, drop: _Drop, rates: Sequence[float], draws: Draws) -> None:
         super().__init__()
@@ -116,16 +110,7 @@ def fixed_rates(net: nn.Module) -> dict[str, float]:
 
 
 def stackable(net: nn.Module, rates: Sequence[Mapping[str, float]], draws: Draws) -> nn.Module:
-    """A copy of `net` with the layers above in place of PyTorch's.
-
-    Args:
-        net: one member's net.
-        rates: of each member, `rates_of` its net.
-        draws: the members' random number generators.
-
-    Raises:
-        RunError: the net itself is a single layer, which has no place to be exchanged in.
-    """
+    """A copy of `net` with the layers above in place of PyTorch's."""
     net = copy.deepcopy(net)
     if type(net) in _DROPS:
         raise RunError(f"a path needs a net, received a single {type(net).__name__}")

@@ -20,34 +20,17 @@ _BLOCK = 1 << 17  # numbers; weight, gradient and state of a block stay in a cor
 
 @dataclass(frozen=True)
 class Block:
-    """Some members' rows of one stacked parameter, as a parameter of its own in the same memory.
+    """Some members' rows of one stacked parameter, as a parameter of its own in the same memory."""
 
-    Attributes:
-        name: the parameter's.
-        rows: the members.
-        param: what the optimizer sees.
-    """
-
-    name: str
-    rows: slice
-    param: nn.Parameter
+    name: str  # the parameter's
+    rows: slice  # its members
+    param: nn.Parameter  # what the optimizer sees
 
 
 class StackOptimizer:
     """An optimizer of a stack.
 
     On a CPU it steps blocks of members, one after the other, so that each stays in the cache.
-
-    Args:
-        make: makes the optimizer from parameters.
-        params: the stacked parameters.
-
-    Attributes:
-        blocks: the stack's parameters in blocks.
-        optimizer: PyTorch's, of these.
-
-    Raises:
-        RunError: the optimizer does not act on a stack as it does on each member.
     """
 
     def __init__(self, make: Callable[[Sequence[nn.Parameter]], Optimizer], params: Mapping[str, Tensor]) -> None:
@@ -78,12 +61,7 @@ class StackOptimizer:
         self.optimizer.step()
 
     def keep(self, rows: Sequence[int], params: Mapping[str, Tensor]) -> None:
-        """Go on with some of the members.
-
-        Args:
-            rows: which.
-            params: their stacked parameters, new tensors.
-        """
+        """Go on with some of the members."""
         state = {name: self._state_of(name, rows) for name in self._params}
         self._cut(params)
         for block in self.blocks:
@@ -104,11 +82,7 @@ class StackOptimizer:
 
 
 def check_elementwise(optimizer: Optimizer) -> None:
-    """Refuse an optimizer that looks at more than one number at a time, or of which nobody knows.
-
-    Raises:
-        RunError: with the reason.
-    """
+    """Refuse an optimizer that looks at more than one number at a time, or of which nobody knows."""
     facts = facts_of(optimizer)
     if not facts.elementwise:
         known = ", ".join(dict.fromkeys(name.lower() for name in names_of(lambda facts: facts.elementwise)))

@@ -34,17 +34,9 @@ class _Term:
 class MemberPenalties:
     """The penalty of each member.
 
-    Args:
-        penalties: each member's, alike but for their strengths; None where there is none.
-        net: a net with the weights they select.
-        like: a parameter of the stack, for device and dtype.
-
     Attributes:
         weights: what is regularized, by the parameter's name.
         factor: multiplies every member's penalty.
-
-    Raises:
-        RunError: a penalty, or a weight, that cannot be had for each member.
     """
 
     def __init__(self, penalties: Sequence[Any], net: nn.Module, like: Tensor) -> None:
@@ -119,11 +111,7 @@ class MemberPenalties:
         return one
 
     def check_proximal(self) -> None:
-        """Refuse a penalty without a proximal step.
-
-        Raises:
-            TypeError: it has none.
-        """
+        """Refuse a penalty without a proximal step."""
         for term in self._terms:
             term.rule.prox(torch.zeros(1, 1), 1.0)
 
@@ -133,12 +121,7 @@ class MemberPenalties:
 
 
 class MemberConstraints:
-    """The constraint of each member.
-
-    Args:
-        constraints: each member's, alike but for their numbers; None where there is none.
-        net: a net with the weights they select.
-    """
+    """The constraint of each member."""
 
     def __init__(self, constraints: Sequence[Constraint | None], net: nn.Module) -> None:
         first = constraints[0]
@@ -169,11 +152,7 @@ class MemberConstraints:
 
 
 def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
-    """The weights that a rule selects, by the names of their parameters.
-
-    Raises:
-        RunError: one of them is computed from others.
-    """
+    """The weights that a rule selects, by the names of their parameters."""
     names = {id(p): name for name, p in net.named_parameters()}
     found: dict[str, Weight] = {}
     for weight, tensor in rule.on(net).weights():

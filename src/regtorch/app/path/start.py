@@ -31,66 +31,35 @@ __all__ = ["Origin", "Prepared", "prepared"]
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run of one seed starts from.
+    """What a run of one seed starts from."""
 
-    Attributes:
-        net: with its initial weights.
-        state: the random number generator's state after the net was made.
-        data_seed: what shuffles the data.
-    """
-
-    net: nn.Module
-    state: Tensor
-    data_seed: int | None
+    net: nn.Module  # with its initial weights
+    state: Tensor  # of the random number generator, after the net was built
+    data_seed: int | None  # shuffles the data
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A path before training.
-
-    Attributes:
-        members: all of them.
-        penalties: each member's.
-        constraints: each member's.
-        rates: each member's dropout rates, by the layer's name.
-        seeds: each member's seed.
-        origins: by seed.
-        proximal: whether penalties act by proximal steps.
-        schedule: of every member's penalty; None where strengths stay.
-        optimizer: makes the optimizer from parameters.
-        data: set up.
-        task: what the outputs are for.
-        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
-        settings: how to train.
-        remarks: for the receipt.
-    """
+    """A path before training."""
 
     members: Sequence[Member]
-    penalties: Sequence[Penalty | None]
-    constraints: Sequence[Constraint | None]
-    rates: Sequence[Mapping[str, float]]
-    seeds: Sequence[int | None]
-    origins: Mapping[int | None, Origin]
-    proximal: bool
-    schedule: Schedule | None
-    optimizer: Callable[..., Any]
-    data: ArraysDataModule
+    penalties: Sequence[Penalty | None]  # by member
+    constraints: Sequence[Constraint | None]  # by member
+    rates: Sequence[Mapping[str, float]]  # dropout rates by member and layer name
+    seeds: Sequence[int | None]  # by member
+    origins: Mapping[int | None, Origin]  # by seed
+    proximal: bool  # whether penalties act by proximal steps
+    schedule: Schedule | None  # of every penalty; None if strengths are constant
+    optimizer: Callable[..., Any]  # called with parameters
+    data: ArraysDataModule  # set up
     task: Task
-    train_loss: Callable[[Tensor, Tensor], Tensor]
+    train_loss: Callable[[Tensor, Tensor], Tensor]  # the task's loss, with label smoothing if configured
     settings: Settings
-    remarks: Sequence[str] = field(default=())
+    remarks: Sequence[str] = field(default=())  # for the receipt
 
 
 def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
-    """Build what every member starts from, as `scripts/train.py` does with that member's overrides.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: something that the user can mend.
-    """
+    """Build what every member starts from, as `scripts/train.py` does with that member's overrides."""
     members = members_of(cfg)
     settings = settings_of(cfg)
     _check_axes(cfg, choices, members)

@@ -29,16 +29,7 @@ __all__ = ["Trainer", "train_chunk"]
 
 
 class Trainer:
-    """The members of one chunk.
-
-    Args:
-        start: the path before training.
-        chunk: the members to train; of one seed, or of several whose nets draw no numbers but for dropout.
-        feed: the data.
-
-    Attributes:
-        outcomes: each member's.
-    """
+    """The members of one chunk."""
 
     def __init__(self, start: Prepared, chunk: Sequence[Member], feed: Feed) -> None:
         self.start, self.feed, self.settings = start, feed, start.settings
@@ -196,11 +187,7 @@ class Trainer:
 
     @torch.no_grad()
     def finish(self, watched: Sequence[str]) -> None:
-        """Test the members and look at their weights.
-
-        Args:
-            watched: the parameters whose norms and zeros are told.
-        """
+        """Test the members and look at their weights."""
         if not self.alive:
             return
         test = {name: values.tolist() for name, values in self.evaluate("test").items()}
@@ -243,17 +230,7 @@ def train_chunk(
     on_step: Callable[[], None] = lambda: None,
     on_epoch: OnEpoch = lambda epoch, outcomes: None,
 ) -> list[Outcome]:
-    """Train a chunk to the end.
-
-    Args:
-        trainer: of the chunk.
-        watched: the parameters whose norms and zeros are told.
-        on_step: called after each step.
-        on_epoch: called after each epoch with its number and the members' outcomes so far.
-
-    Returns:
-        What became of each member.
-    """
+    """Train a chunk to the end."""
     with warnings.catch_warnings():
         # A few operations run member by member inside vmap; they are right, and no one can mend it here.
         warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")

@@ -10,21 +10,13 @@ __all__ = ["AXES", "STRENGTHS", "Axis"]
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis.
+    """One axis."""
 
-    Attributes:
-        name: the short name, as `path.lams` and `search.lam` have it.
-        key: the key in the config of train.py.
-        label: the name in plots and headings.
-        most: the largest value allowed; the smallest is 0.
-        log: whether plots along it are logarithmic.
-    """
-
-    name: str
-    key: str
-    label: str
-    most: float = math.inf
-    log: bool = False
+    name: str  # as in `path.lams` and `search.lam`
+    key: str  # in the config of train.py
+    label: str  # in plots and headings
+    most: float = math.inf  # the largest value allowed; the smallest is 0
+    log: bool = False  # whether plots along it are logarithmic
 
     @property
     def values_key(self) -> str:

@@ -33,18 +33,7 @@ def write_diagnosis(
     proofs: Sequence[Any] = (),
     strength: Any = None,
 ) -> Path:
-    """Write doctor.json; a number that is none, or infinite, becomes null.
-
-    Args:
-        folder: where it goes.
-        overrides: of train.py, what was examined.
-        findings: the most to blame first.
-        seconds: what the examination took.
-        overrides_of: what a finding advises, as overrides of train.py.
-        withdrawn: those of the findings that an experiment refuted.
-        proofs: experiments, as dataclasses.
-        strength: the advised range of the penalty's strength, a dataclass, or None.
-    """
+    """Write doctor.json; a number that is none, or infinite, becomes null."""
     path = folder / DIAGNOSIS
     standing = {finding.severity for finding in findings if finding not in withdrawn}
     record = {

@@ -59,11 +59,7 @@ def key_of(text: str) -> str:
 
 
 def parse(overrides: Iterable[str]) -> dict[str, tuple[Any, str]]:
-    """The value and the text of each key; the last one of a key given twice, as Hydra takes it.
-
-    Raises:
-        ValueError: one is not an override.
-    """
+    """The value and the text of each key; the last one of a key given twice, as Hydra takes it."""
     return {key_of(text): (parsed(text).value(), text) for text in overrides}
 
 
@@ -108,26 +104,12 @@ def measured(overrides: Sequence[str]) -> dict[str, str]:
     """What a run measured: the value of each key as a text, without the seed and what says how and where it ran.
 
     Values are written one way, so that 1e-4 and 0.0001 are one setting, and `true` and the `True` of Hydra's sweeps.
-
-    Raises:
-        ValueError: one is not an override.
     """
     return {key: spelled(value) for key, (value, _) in parse(overrides).items() if not _is_free(key, value)}
 
 
 def compare(wanted: Sequence[str], received: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Compare a run's overrides with those of its setting.
-
-    Args:
-        wanted: the setting's overrides.
-        received: the run's.
-
-    Returns:
-        Why the run is not the setting's, and the overrides beside the setting's that a reader has to know.
-
-    Raises:
-        ValueError: one is not an override.
-    """
+    """Compare a run's overrides with those of its setting."""
     ours, theirs = parse(wanted), {"seed": (0, "seed=0"), **parse(received)}
     differences = [f"no {text}" for key, (_, text) in ours.items() if key not in theirs]
     named: list[str] = []

@@ -22,21 +22,13 @@ _FORMS = "a list such as [0,1e-4,1e-3], log:1e-6:1:32 or lin:0:0.5:6"
 
 @dataclass(frozen=True)
 class Range:
-    """`KIND:FIRST:LAST` or `KIND:FIRST:LAST:COUNT`, where KIND is log, lin or frac.
+    """`KIND:FIRST:LAST` or `KIND:FIRST:LAST:COUNT`, where KIND is log, lin or frac."""
 
-    Attributes:
-        kind: how its numbers lie.
-        first: one end.
-        last: the other end.
-        count: of numbers, both ends included; None where it is not given.
-        text: as it was written.
-    """
-
-    kind: str
+    kind: str  # log, lin or frac
     first: float
     last: float
-    count: int | None
-    text: str
+    count: int | None  # both ends included; None if not given
+    text: str  # as written
 
     @staticmethod
     def read(text: Any, kinds: Sequence[str] = ("log", "lin")) -> Range | None:

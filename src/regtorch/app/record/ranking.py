@@ -25,22 +25,14 @@ class Rank:
     lower task loss; of equal losses, the one with the simpler rule. The simpler rule is the one with fewer of strength,
     dropout rate and bound in force (a strength or a rate of 0 is not); then the one with the lower strength, then the
     lower rate, then the looser bound.
-
-    Attributes:
-        metric: the name of the score, such as "val/accuracy"; ranks of different metrics cannot be compared.
-        score: after the best epoch, or its mean over seeds; finite.
-        maximize: whether more of it is better.
-        loss: the task loss of the same epoch; infinite where it is not known.
-        strengths: by key, as `RunRecord.strengths` has them.
-        diverged: whether a seed did.
     """
 
-    metric: str
-    score: float
+    metric: str  # such as "val/accuracy"; ranks of different metrics cannot be compared
+    score: float  # of the best epoch, or its mean over seeds; finite
     maximize: bool = True
-    loss: float = math.inf
-    strengths: Mapping[str, float] = field(default_factory=dict)
-    diverged: bool = False
+    loss: float = math.inf  # task loss of the same epoch; infinite if unknown
+    strengths: Mapping[str, float] = field(default_factory=dict)  # by key, from `RunRecord.strengths`
+    diverged: bool = False  # whether any seed diverged
 
     @staticmethod
     def of_trial(metric: str, score: float, maximize: bool, loss: float, parameters: Mapping[str, object]) -> Rank:

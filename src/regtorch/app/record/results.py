@@ -26,19 +26,12 @@ class BrokenRun(ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
-
-    Attributes:
-        folder: where it lies.
-        overrides: what it was started with.
-        record: its summary.json.
-        epochs: by metric, such as "val/loss", the value of each epoch counted from 1.
-    """
+    """A finished run."""
 
     folder: Path
-    overrides: Sequence[str]
+    overrides: Sequence[str]  # it was started with
     record: RunRecord
-    epochs: Mapping[str, Mapping[int, float]]
+    epochs: Mapping[str, Mapping[int, float]]  # by metric, such as "val/loss", then by epoch, counted from 1
 
     def final(self, metric: str) -> float | None:
         """A metric after the last epoch, NaN where it was not finite; None where the run has no such metric."""
@@ -48,10 +41,6 @@ class Run:
 
 def read_run(folder: Path, overrides: Sequence[str] | None = None) -> Run | None:
     """The run in a folder, or None where none has finished.
-
-    Args:
-        folder: where it lies.
-        overrides: what it was started with, where its own files do not say it.
 
     Raises:
         BrokenRun: one has, and its files cannot be read.

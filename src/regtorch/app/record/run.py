@@ -28,102 +28,59 @@ class NewerSchema(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Regularized:
-    """What the rules acted on.
+    """What the rules acted on."""
 
-    Attributes:
-        weights: the names of the weights that a penalty acts on.
-        parameters: how many numbers these hold.
-        initial_penalty: the penalty before training; None where it depends on outputs.
-        zeros: by weight, the share of exact zeros after training.
-        sparsity: the share of exact zeros in all of them.
-        norm: the 2-norm of the selected weights after training.
-    """
-
-    weights: Sequence[str] = ()
-    parameters: float | None = None
-    initial_penalty: float | None = None
-    zeros: Numbers = field(default_factory=dict)
-    sparsity: float | None = None
-    norm: float | None = None
+    weights: Sequence[str] = ()  # the penalized weights, by name
+    parameters: float | None = None  # numbers in these weights
+    initial_penalty: float | None = None  # before training; None if it depends on outputs
+    zeros: Numbers = field(default_factory=dict)  # share of exact zeros after training, by weight
+    sparsity: float | None = None  # share of exact zeros in all of them
+    norm: float | None = None  # 2-norm of the selected weights after training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A member of a path.
+    """A member of a path."""
 
-    Attributes:
-        member: its number.
-        values: by the short name of an axis, the value that the path gives.
-        overrides: what train.py needs to run it alone, beside the path's own.
-        final: the metrics after the last epoch.
-        best: those of its best epoch.
-        weights: by weight, the norm and the share of exact zeros.
-        norm: of these weights together.
-        zeros: the share of exact zeros in all of them.
-        diverged: the epoch, the step and the reason; None where it did not.
-    """
-
-    member: int
-    values: Tree
-    overrides: Sequence[str]
-    final: Numbers
-    best: Tree | None = None
-    weights: Tree = field(default_factory=dict)
-    norm: float | None = None
-    zeros: float | None = None
-    diverged: Tree | None = None
+    member: int  # its number
+    values: Tree  # by axis name; axes that the path does not vary are absent
+    overrides: Sequence[str]  # of train.py, to run it alone, in addition to those of the path
+    final: Numbers  # metrics after the last epoch
+    best: Tree | None = None  # metrics of the best epoch
+    weights: Tree = field(default_factory=dict)  # norm and share of exact zeros, by weight
+    norm: float | None = None  # of all these weights
+    zeros: float | None = None  # share of exact zeros in all of them
+    diverged: Tree | None = None  # epoch, step and reason; None if it did not
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathRecord:
-    """What a path adds to the record of a run.
+    """What a path adds to the record of a run."""
 
-    Attributes:
-        best: the best member of the best setting: its number, its values, and the command that runs it alone.
-        diverged: how many members did.
-        members: all of them.
-    """
-
-    best: Tree | None = None
-    diverged: int = 0
+    best: Tree | None = None  # best member of the best setting: number, values, and the command that runs it alone
+    diverged: int = 0  # how many members diverged
     members: Sequence[Member] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A finished run of train.py or path.py.
+    """A finished run of train.py or path.py."""
 
-    Attributes:
-        schema: of the file; 0 where it has none.
-        choices: the option chosen of each config group.
-        config: the config, resolved.
-        parameters: how many the net has, "total" and "trainable".
-        regularized: what the rules acted on; empty for a path.
-        watched: the weights whose norms and zeros a path records.
-        final: the metrics after the last epoch, None for one that was not finite; those of the best member of a path.
-        best: those of the best epoch, with its number under "epoch" and its "checkpoint"; None without a validation.
-        epochs: how many were trained.
-        seconds: how long it took.
-        device: where it ran.
-        versions: of Python and the packages, by name.
-        own_configs: the override that finds the user's own configs.
-        path: the members of a path; None for a run.
-    """
-
-    schema: int = SCHEMA
-    choices: Tree = field(default_factory=dict)
-    config: Tree = field(default_factory=dict)
-    parameters: Numbers = field(default_factory=dict)
-    regularized: Regularized = Regularized()
-    watched: Sequence[str] = ()
-    final: Numbers
+    schema: int = SCHEMA  # 0 in files without one
+    choices: Tree = field(default_factory=dict)  # option of each config group
+    config: Tree = field(default_factory=dict)  # resolved
+    parameters: Numbers = field(default_factory=dict)  # of the net: "total" and "trainable"
+    regularized: Regularized = Regularized()  # empty for a path
+    watched: Sequence[str] = ()  # weights whose norms and zeros a path records
+    final: Numbers  # metrics after the last epoch, None if not finite; for a path, of its best member
+    # metrics of the best epoch, its number under "epoch", and its "checkpoint"; None without validation
     best: Tree | None = None
-    epochs: float | None = None
+    epochs: float | None = None  # trained
     seconds: float | None = None
     device: str | None = None
-    versions: Tree = field(default_factory=dict)
-    own_configs: Sequence[str] = ()
-    path: PathRecord | None = None
+    versions: Tree = field(default_factory=dict)  # of Python and the packages
+    own_configs: Sequence[str] = ()  # the override that finds the user's own configs
+    path: PathRecord | None = None  # None for a single run
 
     def write(self, folder: Path) -> None:
         """Write summary.json; a number that is not finite becomes null."""
@@ -172,11 +129,7 @@ class RunRecord:
         return holder[last] if isinstance(holder, Mapping) and last in holder else default
 
     def strengths(self, given: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """The penalty's strength, the dropout rate and the bound, by key; one that has no effect is left out.
-
-        Args:
-            given: values that count before the config's, such as those of a path's member.
-        """
+        """The penalty's strength, the dropout rate and the bound, by key; one that has no effect is left out."""
         given = given or {}
         bounded = "constraint.max_value" in given or self.setting("constraint.projection.max_value") is not None
         idle = {"reg.lam": self.unpenalised, "constraint.max_value": not bounded}
@@ -190,12 +143,7 @@ class RunRecord:
 
 
 def error_line(path: Path) -> str:
-    """The first line of an error.txt: why the run failed.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is not a file of text.
-    """
+    """The first line of an error.txt: why the run failed."""
     lines = read_text(path, errors="replace").splitlines()
     return lines[0] if lines and lines[0] else f"failed, with an empty {ERROR}"
 

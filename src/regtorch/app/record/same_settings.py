@@ -26,17 +26,11 @@ _SAYS_NOTHING = ("debug",)  # what changes no file of a run
 
 @dataclass
 class Known:
-    """What lies in a sweep's folder.
+    """What lies in a sweep's folder."""
 
-    Attributes:
-        finished: by settings, the folder of the run that has finished with them.
-        begun: likewise, of one that has not.
-        broken: what was begun with settings that cannot be read.
-    """
-
-    finished: dict[str, Path] = field(default_factory=dict)
-    begun: dict[str, Path] = field(default_factory=dict)
-    broken: set[Path] = field(default_factory=set)
+    finished: dict[str, Path] = field(default_factory=dict)  # by settings
+    begun: dict[str, Path] = field(default_factory=dict)  # by settings, not finished
+    broken: set[Path] = field(default_factory=set)  # begun, with settings that cannot be read
 
 
 def identity(config: DictConfig) -> str | None:
@@ -60,11 +54,7 @@ def same_run(folder: Path, config: DictConfig) -> RunRecord | None:
 
 
 def known_in(sweep: Path) -> Known:
-    """Look through a sweep's folder.
-
-    Raises:
-        RunError: a newer regtorch wrote a record there.
-    """
+    """Look through a sweep's folder."""
     known = Known()
     folders = {path.parent for name in (SUMMARY, ".hydra") for path in sweep.rglob(name)} - {sweep}
     for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):

@@ -12,19 +12,12 @@ __all__ = ["Spread", "spread"]
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds.
+    """A number over seeds."""
 
-    Attributes:
-        mean: of the finite values.
-        deviation: their standard deviation; NaN for a single value.
-        count: how many values are finite.
-        lost: how many are not.
-    """
-
-    mean: float
-    deviation: float
-    count: int
-    lost: int = 0
+    mean: float  # of the finite values
+    deviation: float  # standard deviation; NaN for a single value
+    count: int  # finite values
+    lost: int = 0  # values that are not finite
 
     def __str__(self) -> str:
         digits = "z.3f" if abs(self.mean) < 100 else "z.1f"

@@ -35,25 +35,15 @@ class Diagnosis:
 
 @dataclass
 class Collected:
-    """What a folder holds.
-
-    Attributes:
-        root: the folder.
-        entries: nets that were trained, by name.
-        searches: the searches.
-        lost: what failed or has not finished.
-        diagnoses: the doctor's.
-        unreadable: what is wrong with which file, a line each.
-        written: the times of the first and the last file that was looked at, in seconds of the epoch.
-    """
+    """What a folder holds."""
 
     root: Path
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # trained nets
     searches: list[Search] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)  # failed or unfinished
     diagnoses: list[Diagnosis] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    written: tuple[float, float] | None = None
+    unreadable: list[str] = field(default_factory=list)  # a message per file
+    written: tuple[float, float] | None = None  # oldest and newest modification time, in seconds since the epoch
 
     @property
     def empty(self) -> bool:

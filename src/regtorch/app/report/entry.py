@@ -19,26 +19,16 @@ _RULES = ("reg", "constraint", "optimizer")
 
 @dataclass(frozen=True)
 class Entry:
-    """A net trained once: a run, a member of a path or a trial of a search.
+    """A net trained once: a run, a member of a path or a trial of a search."""
 
-    Attributes:
-        name: where it lies, seen from the report's folder.
-        run: what it left.
-        values: the setting: by key, what its overrides say and which rules and numbers that comes to; without a
-            strength where there is no penalty, and without the options of the net and the data.
-        seed: of the run.
-        along: by axis, its number; an axis that the run does not have is left out.
-        ended: when its summary was written, in seconds of the epoch.
-        searched: whether it is a trial of a search.
-    """
-
-    name: str
+    name: str  # its place in the report's folder
     run: Run
+    # the setting by key: overrides and what they resolve to, without idle strengths, model and data
     values: Mapping[str, str]
     seed: int | None
-    along: Mapping[str, float]
-    ended: float
-    searched: bool = False
+    along: Mapping[str, float]  # value on each axis that applies
+    ended: float  # modification time of its summary, in seconds since the epoch
+    searched: bool = False  # whether it is a trial of a search
 
     def best(self, metric: str) -> float | None:
         """A metric after the best epoch, or else after the last; NaN where it was not finite, None without it."""
@@ -73,27 +63,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Lost:
-    """What has no result.
-
-    Attributes:
-        name: where it lies.
-        what: its overrides, in words.
-        reason: why, in a line.
-        finished: False where it may still be running.
-    """
+    """What has no result."""
 
     name: str
-    what: str
+    what: str  # its overrides
     reason: str
-    finished: bool = True
+    finished: bool = True  # False if it may still be running
 
 
 def entry_of(name: str, run: Run, ended: float, *, searched: bool = False) -> Entry:
-    """An entry from what a run left.
-
-    Raises:
-        ValueError: its overrides are none.
-    """
+    """An entry from what a run left."""
     given, record = parse(run.overrides), run.record
     without = ("model", "data", *(["reg.lam"] if record.unpenalised else []))  # a strength changes nothing there
     values: dict[str, str] = {}

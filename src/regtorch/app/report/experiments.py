@@ -20,17 +20,11 @@ __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that differ in their seeds alone.
+    """Runs that differ in their seeds alone."""
 
-    Attributes:
-        label: how it differs from the experiment's other settings.
-        entries: a run of each seed.
-        score: the metric by which settings are ranked, such as "val/accuracy".
-    """
-
-    label: str
-    entries: Sequence[Entry]
-    score: str
+    label: str  # differences from the experiment's other settings
+    entries: Sequence[Entry]  # one per seed
+    score: str  # metric that ranks settings, such as "val/accuracy"
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -87,21 +81,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings of one net on one data set, the best first.
+    """The settings of one net on one data set, the best first."""
 
-    Attributes:
-        net: the option of `model`, or the class of an own net.
-        data: the option of `data`.
-        score: what ranks them, such as "val/accuracy".
-        settings: all of them.
-        repeats: how many runs have the setting and the seed of another one, and are left out for it.
-    """
-
-    net: str
-    data: str
-    score: str
-    settings: Sequence[Setting]
-    repeats: int
+    net: str  # option of `model`, or the class of a custom net
+    data: str  # option of `data`
+    score: str  # metric that ranks settings, such as "val/accuracy"
+    settings: Sequence[Setting]  # best first
+    repeats: int  # runs dropped because another has the same setting and seed
 
     @property
     def tied(self) -> int:

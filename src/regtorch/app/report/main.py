@@ -23,9 +23,6 @@ Documents = Callable[[argparse.Namespace], int]
 def main(documents: Documents | None = None) -> int:
     """Run the command line in `sys.argv`.
 
-    Args:
-        documents: writes the documents' page, which only a checkout of the repository can.
-
     Returns:
         The exit code: 0, 1 where a run of the documents failed, 2 where something has to be mended first, 130 after
         Ctrl-C.

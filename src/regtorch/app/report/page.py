@@ -36,13 +36,6 @@ class _Section:
 def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
     """Write the page about a folder, and a folder of pictures of the same name beside it.
 
-    Args:
-        root: the folder with runs, grids, paths and searches.
-        page: the file to write; `report.html` in the folder where it is None.
-
-    Returns:
-        The page, and what was found.
-
     Raises:
         ValueError: the folder holds nothing to report, or the page's name is not that of a page.
     """

@@ -19,11 +19,7 @@ __all__ = ["read_path"]
 def read_path(
     folder: Path, name: str, record: RunRecord, path: PathRecord, ended: float
 ) -> tuple[list[Entry], list[Lost]]:
-    """The members of a finished path, and those that diverged.
-
-    Raises:
-        ValueError: its files cannot be read; with the file's name.
-    """
+    """The members of a finished path, and those that diverged."""
     epochs = _epochs(folder / PATH)
     said = [text for text in read_overrides(folder) if not key_of(text).startswith("path.")]
     entries: list[Entry] = []

@@ -20,50 +20,29 @@ __all__ = ["Search", "Trial", "entries_of", "lost_of", "read_search"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
-
-    Attributes:
-        number: counted from 0 in the order in which they began.
-        state: "complete", "pruned", "fail", "running" or "waiting".
-        value: of its best epoch; of a pruned one as far as it came; None where there is none.
-        parameters: what was chosen.
-        reason: why it failed.
-        loss: the task loss of its best epoch; infinite where it is not known.
-    """
+    """One trial."""
 
     number: int
-    state: str
-    value: float | None
+    state: str  # "complete", "pruned", "fail", "running" or "waiting"
+    value: float | None  # of the best epoch so far
     parameters: Mapping[str, Any]
-    reason: str
-    loss: float = math.inf
+    reason: str  # why it failed
+    loss: float = math.inf  # task loss of the best epoch; infinite if unknown
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search left.
+    """What a search left."""
 
-    Attributes:
-        name: where it lies, seen from the report's folder.
-        folder: likewise, as a path.
-        overrides: of train.py, for every trial.
-        space: what was searched, by key: a range as a text, or a list of choices.
-        monitor: the metric.
-        maximize: whether more of it is better.
-        trials: all of them.
-        importance: the share of each key, where it is known.
-        command: what trains the best setting, if there is one.
-    """
-
-    name: str
+    name: str  # its place in the report's folder
     folder: Path
-    overrides: Sequence[str]
-    space: Mapping[str, Any]
+    overrides: Sequence[str]  # of train.py, for every trial
+    space: Mapping[str, Any]  # by key: a range as text, or a list of choices
     monitor: str
     maximize: bool
     trials: Sequence[Trial]
-    importance: Mapping[str, float]
-    command: str
+    importance: Mapping[str, float]  # by key, if known
+    command: str  # trains the best setting; empty without one
 
     @property
     def complete(self) -> list[Trial]:

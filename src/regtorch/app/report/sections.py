@@ -53,35 +53,19 @@ class _Trained:
 
 @dataclass(frozen=True)
 class _Searched:
-    """What a search's section shows.
-
-    Attributes:
-        search: the search.
-        space: by key, its range in words.
-        left: how many trials are not done.
-        chosen: the best trial's parameters.
-        equal: how many trials have its value.
-        ranked_otherwise: whether the experiment's ranking may prefer another trial.
-        plots: its plots.
-    """
+    """What a search's section shows."""
 
     search: Search
-    space: Mapping[str, str]
-    left: int
-    chosen: str
-    equal: int
-    ranked_otherwise: bool
+    space: Mapping[str, str]  # ranges in words, by key
+    left: int  # unfinished trials
+    chosen: str  # the best trial's parameters
+    equal: int  # trials with the best value
+    ranked_otherwise: bool  # whether the experiment's ranking may prefer another trial
     plots: _Plots
 
 
 def of_experiment(experiment: Experiment, name: str, pictures: Path) -> _Trained:
-    """The best settings, the regularization path, learning curves, and all settings.
-
-    Args:
-        experiment: what was compared.
-        name: begins the names of its pictures.
-        pictures: the folder for them.
-    """
+    """The best settings, the regularization path, learning curves, and all settings."""
     scored = [s for s in experiment.settings if s.ranked_by is not None and s.ranked_by.count]
     caution = _caution(experiment, scored) if scored else ""
     plots = list(_plots(experiment, name, pictures))

@@ -16,14 +16,7 @@ __all__ = ["best_of", "monitored"]
 
 
 def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Path, score: str) -> dict[str, Any] | None:
-    """The best epoch's number and validation metrics, and its checkpoint in `folder` where one was saved.
-
-    Args:
-        trainer: after fitting.
-        epochs: every epoch's metrics, with its number under "epoch".
-        folder: the run's folder.
-        score: the task's score.
-    """
+    """The best epoch's number and validation metrics, and its checkpoint in `folder` where one was saved."""
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
             return _saved(callback, epochs, folder)
@@ -48,11 +41,7 @@ def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:
 
 
 def monitored(name: str, score: str, limit_val_batches: float | None) -> str:
-    """The metric that a callback should look at; "val/score" is the task's own score.
-
-    Raises:
-        RunError: no such metric will be logged.
-    """
+    """The metric that a callback should look at; "val/score" is the task's own score."""
     name = f"{name.partition('/')[0]}/{score}" if name in ("train/score", "val/score") else name
     known = [f"{stage}/{metric}" for stage in ("train", "val") for metric in (score, "loss", "task_loss", "penalty")]
     if name not in known:

@@ -52,11 +52,6 @@ class StopWhenDiverged(EpochCallback):
 def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
     """Look at losses after an epoch, or after a training.
 
-    Args:
-        metrics: the losses, and others that are not looked at.
-        start: the untrained net's, by their names without a stage; a loss that is not there may be of any size.
-        when: for the message.
-
     Raises:
         Diverged: one is not finite, or so much larger than at the start that nothing was learned.
     """
@@ -72,11 +67,7 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
 
 @torch.no_grad()
 def _check_weights(trainer: Trainer, when: str) -> None:
-    """Look at all weights, what batch norm has measured, and the optimizers' state, waiting for a device once.
-
-    Raises:
-        Diverged: one holds NaN or infinite numbers, on whichever process.
-    """
+    """Look at all weights, what batch norm has measured, and the optimizers' state, waiting for a device once."""
     module = trainer.lightning_module
     held = dict(_held(trainer, module))
     sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in held.values()]

@@ -36,22 +36,13 @@ _BATCHES, _BYTES = 32, 2**29  # that are looked at
 
 @dataclass(frozen=True)
 class Examination:
-    """What the cheap part found.
-
-    Attributes:
-        cfg: the config that was examined.
-        findings: the most to blame first.
-        with_rules: the watched steps as they are; None where no step could be made.
-        without_penalties: the same without the penalties; None where there are none to leave out.
-        batches: how many were looked at.
-        seconds: what it took.
-    """
+    """What the cheap part found."""
 
     cfg: DictConfig
-    findings: Sequence[Finding]
-    with_rules: WatchedSteps | None
-    without_penalties: WatchedSteps | None
-    batches: int
+    findings: Sequence[Finding]  # most severe first
+    with_rules: WatchedSteps | None  # None if no step could be made
+    without_penalties: WatchedSteps | None  # None without penalties
+    batches: int  # how many were read
     seconds: float
 
     def overrides(self, finding: Finding) -> tuple[str, ...]:
@@ -66,19 +57,7 @@ def examine(
     device: torch.device | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Examine a set-up and leave everything as it was: weights, random numbers, and the data's order.
-
-    Args:
-        made: the set-up.
-        cfg: its config.
-        rules: its penalties and constraints, bound or not.
-        device: where to compute; None is the CPU.
-        tell: called with what is measured next.
-
-    Raises:
-        RunError: a step of training does more than the doctor can follow, or the penalty's strength moves.
-        ValueError: the net or the loss cannot be examined.
-    """
+    """Examine a set-up and leave everything as it was: weights, random numbers, and the data's order."""
     check_still(cfg)
     started = perf_counter()
     penalties_of(made)
@@ -105,11 +84,7 @@ def examine(
 
 
 def penalties_of(made: SetUp) -> list[Penalty | Activity]:
-    """The penalties of a set-up that the doctor can watch.
-
-    Raises:
-        RunError: a step of training does what the doctor's steps do not, so that it would examine another training.
-    """
+    """The penalties of a set-up that the doctor can watch."""
     for rule in made.rules.penalties:
         if isinstance(rule, OutputRule) and rule.active:
             raise RunError(
@@ -126,11 +101,7 @@ def penalties_of(made: SetUp) -> list[Penalty | Activity]:
 
 
 def check_still(cfg: DictConfig) -> None:
-    """Refuse a strength that moves: what is measured of it at one step says nothing of the others.
-
-    Raises:
-        RunError: it does.
-    """
+    """Refuse a strength that moves: what is measured of it at one step says nothing of the others."""
     if cfg.reg.schedule is not None:
         raise RunError(
             f"reg.schedule={cfg.reg.schedule}: the doctor examines one strength, not one that moves; set "

@@ -42,16 +42,6 @@ def train(
 ) -> RunRecord:
     """Train as `cfg` says and write everything into `folder`.
 
-    Args:
-        cfg: the composed config.
-        folder: where the files go.
-        choices: the option chosen of each config group.
-        sweep: whether this is a job of a sweep.
-        callbacks: further ones beside the config's.
-
-    Returns:
-        Its record.
-
     Raises:
         RunError: something that the user can mend.
         KeyboardInterrupt: the user ended it.

@@ -25,12 +25,7 @@ _PRIVATE = {
 
 @contextmanager
 def loggers_of(cfg: DictConfig, choices: Mapping[str, str]) -> Iterator[list[Logger]]:
-    """Make the loggers of a config, and close what stays open in this process when the block ends.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-    """
+    """Make the loggers of a config, and close what stays open in this process when the block ends."""
     for name, value in _PRIVATE.items():
         os.environ.setdefault(name, value)  # before their packages are imported
     nodes = {f"logger.{name}": node for name, node in cfg.logger.items() if node is not None and "_target_" in node}

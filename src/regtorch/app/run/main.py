@@ -40,9 +40,6 @@ class JobFailed(SystemExit):
 def main(conf: Path) -> int:
     """Train as the command line in `sys.argv` says.
 
-    Args:
-        conf: the folder of the configs.
-
     Returns:
         The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 128 + its number after
         a signal: 130 after Ctrl-C.
@@ -55,12 +52,6 @@ def command_line(
     conf: Path, config: str, job: Callable[[DictConfig], float | None], after: Callable[[], int] = lambda: 0
 ) -> int:
     """Run what `sys.argv` says.
-
-    Args:
-        conf: the folder of the configs.
-        config: the name of the first one.
-        job: what Hydra calls with it; its `SystemExit` is the exit code.
-        after: called when that has ended, whichever way; its exit code counts where it is the larger one.
 
     Returns:
         The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
@@ -163,10 +154,6 @@ def _score(record: RunRecord) -> float | None:
 @contextmanager
 def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
     """Tell an error of a job in a line, and whole in a file.
-
-    Args:
-        cfg: the job's config.
-        folder: where error.txt goes.
 
     Raises:
         JobFailed: in place of any error.

@@ -21,30 +21,15 @@ _SAMPLES = 32
 
 @dataclass(frozen=True)
 class Preflight:
-    """What one batch showed.
-
-    Attributes:
-        task: what the net's outputs are for.
-        task_loss: the loss of the untrained net.
-        scale: how large a loss is without any learning: that, or the loss of outputs of 0 where it is larger.
-    """
+    """What one batch showed."""
 
     task: Task
-    task_loss: float
-    scale: float
+    task_loss: float  # of the untrained net
+    scale: float  # loss without learning: the larger of `task_loss` and the loss of all-zero outputs
 
 
 def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None) -> Preflight:
-    """Run one validation batch; neither the net's state nor a random number generator is changed.
-
-    Args:
-        net: the net, on the CPU.
-        data: a data module after `setup()`.
-        input_shape: the shape of a sample that the net is made for, for the message.
-
-    Raises:
-        RunError: they do not fit.
-    """
+    """Run one validation batch; neither the net's state nor a random number generator is changed."""
     with isolate_rng(), torch.no_grad(), _evaluating(net):
         batch = next(iter(data.val_dataloader()), None)
         if batch is None:

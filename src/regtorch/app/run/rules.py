@@ -25,37 +25,18 @@ __all__ = ["Rules", "as_given", "rules_of"]
 
 @dataclass(frozen=True)
 class Rules:
-    """What a run regularizes with.
+    """What a run regularizes with."""
 
-    Attributes:
-        penalties: unbound penalties, at most one from the command line.
-        constraints: unbound constraints.
-        proximal: whether the penalties act by proximal steps.
-        label_smoothing: of the task's loss in training.
-        schedule: sets the penalties' scale before each step; None where it stays 1.
-        remarks: what the receipt has to say beside them.
-    """
-
-    penalties: Sequence[Penalty | Activity | OutputRule]
-    constraints: Sequence[Constraint]
-    proximal: bool
-    label_smoothing: float
-    schedule: Schedule | None
-    remarks: Sequence[str]
+    penalties: Sequence[Penalty | Activity | OutputRule]  # unbound, at most one
+    constraints: Sequence[Constraint]  # unbound
+    proximal: bool  # whether penalties act by proximal steps
+    label_smoothing: float  # in training
+    schedule: Schedule | None  # of the penalties; None if their strength is constant
+    remarks: Sequence[str]  # for the receipt
 
 
 def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, sweep: bool = False) -> Rules:
-    """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate where one is given.
-
-    Args:
-        cfg: the run's config.
-        net: the net.
-        choices: the option chosen of each group.
-        sweep: whether other jobs share the settings, which then may say more than this one can follow.
-
-    Raises:
-        RunError: a setting is wrong, or means nothing for the chosen penalty.
-    """
+    """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate where one is given."""
     reg, name = cfg.reg, choices.get("reg", "")
     # Those of a path's members are set after the config was checked.
     for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
@@ -141,11 +122,7 @@ def as_given(lam: float, penalty: Penalty | Activity | OutputRule, convention: s
 
 
 def _set_dropout(net: nn.Module, rate: float) -> str:
-    """Set the rate of every dropout layer of `net`, and say so.
-
-    Raises:
-        RunError: the net has no dropout layer.
-    """
+    """Set the rate of every dropout layer of `net`, and say so."""
     layers = {n: m for n, m in net.named_modules() if isinstance(m, DROPOUTS)}
     if not layers:
         raise RunError(

@@ -18,14 +18,7 @@ def initial_penalty(module: RegularizedModule) -> float:
 
 
 def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, remarks: Sequence[str]) -> str:
-    """Say which weights each rule acts on and what it costs.
-
-    Args:
-        module: the module with its rules bound.
-        task_loss: the untrained net's loss on a batch.
-        penalty: the untrained net's penalty.
-        remarks: lines to add.
-    """
+    """Say which weights each rule acts on and what it costs."""
     total, trainable = count(module.net)
     lines = [
         f"{type(module.net).__name__}: {total:,} parameters, {trainable:,} trainable",

@@ -11,12 +11,7 @@ __all__ = ["acts_on_outputs", "unread"]
 
 
 def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
-    """Remarks on settings that the chosen rules do not use, and on callbacks and loggers without a class.
-
-    Args:
-        cfg: the run's config.
-        choices: the option chosen of each group.
-    """
+    """Remarks on settings that the chosen rules do not use, and on callbacks and loggers without a class."""
     keys = (
         [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
     )

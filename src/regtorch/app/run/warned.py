@@ -19,15 +19,7 @@ __all__ = ["warn"]
 
 
 def warn(made: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.device, folder: Path) -> None:
-    """Examine what is to be trained; print what is severe or a warning, a line each, and write doctor.json.
-
-    Args:
-        made: the set-up.
-        cfg: its config.
-        module: with the set-up's rules bound.
-        device: where the training will compute.
-        folder: the run's.
-    """
+    """Examine what is to be trained; print what is severe or a warning, a line each, and write doctor.json."""
     rules = [*module.penalties, *module.activities, *module.constraints]
     try:
         found = examine(made, cfg, rules, device if device.type == "cuda" else None)

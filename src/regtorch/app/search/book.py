@@ -30,10 +30,6 @@ class Book:
 
     Every trial that is to be is in the storage from the start, waiting. Taking one is a single step that only one
     worker can win, so that none is done twice, and one whose worker died goes back into the queue.
-
-    Attributes:
-        plan: what the search does.
-        study: Optuna's.
     """
 
     def __init__(self, store: Store, study: Study, plan: Plan) -> None:
@@ -43,11 +39,7 @@ class Book:
 
     @staticmethod
     def start(store: Store, name: str, plan: Plan, trials: int) -> Book:
-        """Begin a search, or go on with it; afterwards there are `trials` in all, done or to be done.
-
-        Raises:
-            RunError: the name belongs to a search for something else.
-        """
+        """Begin a search, or go on with it; afterwards there are `trials` in all, done or to be done."""
         import optuna
 
         direction = "maximize" if plan.maximize else "minimize"
@@ -79,11 +71,7 @@ class Book:
 
     @staticmethod
     def join(store: Store, name: str) -> Book:
-        """Work on a search that somebody began.
-
-        Raises:
-            RunError: there is none of that name.
-        """
+        """Work on a search that somebody began."""
         import optuna
 
         try:

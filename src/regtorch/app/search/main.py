@@ -23,9 +23,6 @@ __all__ = ["main"]
 def main(conf: Path) -> int:
     """Search as the command line in `sys.argv` says.
 
-    Args:
-        conf: the folder of the configs.
-
     Returns:
         The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.

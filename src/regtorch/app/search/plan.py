@@ -26,42 +26,21 @@ _CHOICES = {"sampler": ("tpe", "random"), "pruner": ("median", "hyperband", "non
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search does; kept with its trials, so that a worker anywhere needs the storage alone.
+    """What a search does; kept with its trials, so that a worker anywhere needs the storage alone."""
 
-    Attributes:
-        overrides: of train.py, for every trial.
-        space: what is chosen, by key.
-        monitor: the metric whose best epoch counts; val/score is the task's score.
-        maximize: whether more of it is better.
-        sampler: tpe or random.
-        pruner: median, hyperband or none.
-        seed: of the sampler.
-        epochs: the most that a trial trains; brackets of Hyperband need it.
-        folder: where the trials' files go.
-    """
-
-    overrides: Sequence[str]
-    space: Mapping[str, Choice]
-    monitor: str
+    overrides: Sequence[str]  # of train.py, for every trial
+    space: Mapping[str, Choice]  # by key
+    monitor: str  # metric whose best epoch counts; val/score is the task's score
     maximize: bool
-    sampler: str
-    pruner: str
-    seed: int | None
-    epochs: int
-    folder: str
+    sampler: str  # tpe or random
+    pruner: str  # median, hyperband or none
+    seed: int | None  # of the sampler
+    epochs: int  # maximum per trial, for Hyperband's brackets
+    folder: str  # of the trials' files
 
     @staticmethod
     def of(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> Plan:
-        """Read a search's config.
-
-        Args:
-            cfg: the composed config.
-            overrides: those that are train.py's.
-            folder: the search's.
-
-        Raises:
-            RunError: a setting is none, or a key is both given and searched.
-        """
+        """Read a search's config."""
         search = cfg.search
         for name, known in _CHOICES.items():
             if search[name] not in known:

@@ -26,12 +26,6 @@ _FAILURES = 3  # workers that may fail one after the other, with no trial done i
 def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bool:
     """Let workers do the trials that are left.
 
-    Args:
-        book: the trials.
-        command: what starts a worker.
-        workers: how many processes.
-        folder: where the results go.
-
     Returns:
         Whether all trials are done and one of them has a value.
 

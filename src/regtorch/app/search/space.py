@@ -25,11 +25,7 @@ Choice = str | list[Any]
 
 
 def read_space(search: DictConfig) -> dict[str, Choice]:
-    """The ranges that are given, by key of train.py's config.
-
-    Raises:
-        RunError: one is no range, or none is given.
-    """
+    """The ranges that are given, by key of train.py's config."""
     given = {key: (f"search.{name}", search[name]) for name, key in _KEYS.items()}
     if not isinstance(search.also, DictConfig | None):
         form = "{optimizer.lr: 'log:1e-4:1e-1'}"

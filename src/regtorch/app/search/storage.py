@@ -202,15 +202,7 @@ class _Database(Store):
 
 
 def open_store(given: str | None, folder: Path) -> Store:
-    """The storage of a search.
-
-    Args:
-        given: a database's URL, a journal's path, or None for the journal in `folder`.
-        folder: the search's.
-
-    Raises:
-        RunError: it cannot be opened.
-    """
+    """The storage of a search."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -35,13 +35,7 @@ def command_of(book: Book, folder: Path) -> list[str]:
 
 
 class Workers:
-    """Worker processes, which are asked to end, and then made to, when the block ends.
-
-    Args:
-        command: what starts one.
-        most: how many there are to be at once; they share this machine's cores.
-        folder: where workers.log goes, which takes what they print.
-    """
+    """Worker processes, which are asked to end, and then made to, when the block ends."""
 
     def __init__(self, command: Sequence[str], most: int, folder: Path) -> None:
         self.command = command

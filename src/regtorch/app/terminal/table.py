@@ -25,12 +25,7 @@ _NUMBERS = ("val", "test", "best val", "epoch")
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
-    """Print task loss, penalty, loss and score of train, val and test, and of the best epoch's checkpoint.
-
-    Args:
-        final: the metrics after the last epoch.
-        best: those of the best epoch, with its number under "epoch".
-    """
+    """Print task loss, penalty, loss and score of train, val and test, and of the best epoch's checkpoint."""
     from rich.table import Table
 
     names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
@@ -61,9 +56,6 @@ def error_of(folder: Path) -> str | None:
 class Job:
     """A job of a sweep, as its folder tells it: whichever process ran it.
 
-    Args:
-        folder: the job's.
-
     Attributes:
         overrides: of the command line, with Hydra's own words for them.
         record: of a run that has finished.
@@ -90,12 +82,7 @@ class Job:
 
 
 def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
-    """The jobs of a sweep that have begun, or cannot begin.
-
-    Args:
-        sweep: its folder.
-        folders: the jobs', in their order; None is all that lie in `sweep`.
-    """
+    """The jobs of a sweep that have begun, or cannot begin."""
     if folders is None:
         begun = {path.parents[1] for path in sweep.rglob(OVERRIDES)}
         folders = sorted(begun, key=lambda f: (len(f.name), f.name))

@@ -26,10 +26,6 @@ _LOOK = 0.5  # seconds between two looks at the folders
 class Watch:
     """A live bar on a terminal, a line a job elsewhere: jobs done, failed and skipped, time left, the best so far.
 
-    Args:
-        jobs: what each job overrides, by its folder.
-        skipped: likewise, of those that have finished before.
-
     Attributes:
         current: of the sweep that runs in this process.
         bar: where a job may show its epochs; None where there is no terminal.

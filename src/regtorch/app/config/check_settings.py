@@ -27,15 +27,7 @@ _NEEDS = {
 
 
 def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
-    """Refuse values that settings cannot have, and a missing package that would only show after training.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: with the key, what was expected, what was received, and what to do.
-    """
+    """Refuse values that settings cannot have, and a missing package that would only show after training."""
     _check_all_there(OmegaConf.to_container(cfg))
     plain = _plain(cfg)
     for key, kind in SETTINGS.items():
