@@ -63,7 +63,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         (("search.pruner=medain",), "search.pruner: expected median, hyperband, none, received 'medain'; did you mean"),
         (("search.monitor=accuracy",), "search.monitor: expected a metric such as val/score or val/task_loss"),
         (("reg.lam=0.1",), "reg.lam=0.1: reg.lam is searched; leave it out"),
-        (("search.lam=null",), "nothing is searched"),
+        (("search.lam=null",), "search: expected a range, received none"),
         (("search.name=null",), "search.name: expected a name, received None"),
         (("search.name=''",), "search.name: expected a name, received ''"),
         (("search.worker=true", "search.name=none"), "has no such search"),

@@ -34,7 +34,7 @@ NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": No
         ({"also": {"out_dir": ["a", "b"]}}, "search.also.out_dir: it changes nothing that is trained"),
         ({"also": {"reg.rate": "lin:0:2"}}, "search.also.reg.rate: expected numbers from 0 to 1"),
         ({"also": "optimizer.lr"}, "search.also: expected ranges by key such as .*, received 'optimizer.lr'"),
-        ({}, "nothing is searched"),
+        ({}, "search: expected a range, received none"),
     ],
 )
 def test_ranges_that_are_none(given: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""What a figure shows, as plain data: series and guides over two axes."""
+"""Figures as plain data: series and guides over two axes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 __all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
 
 FAR = 20.0
-"""From this ratio of its largest to its smallest value on, an axis is logarithmic."""
-_BESIDE = 0.15  # of a logarithmic axis' span lies between 0 and the smallest positive value: room for both labels
+"""An axis is logarithmic from this ratio of its largest to its smallest value."""
+_BESIDE = 0.15  # of a logarithmic axis between 0 and the smallest positive value: room for both labels
 _MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "x": "×", "|": "|", "ring": "○"}
 _LINES = {"-": "―", "steps": "―", "--": "╌", ":": "┈", "-.": "╌", "": ""}
 
@@ -20,23 +20,23 @@ LineStyle = Literal["-", "--", "-.", ":", "steps", ""]
 
 @dataclass(frozen=True)
 class Look:
-    """A colour, and the marker that says the same to readers who cannot see colours."""
+    """A colour, and a marker for readers who cannot see colours."""
 
     colour: str  # matplotlib's
     marker: str  # matplotlib's
     variable: str  # colour in the style sheet, for light and dark pages
 
 
-# The colours of Okabe and Ito, which are safe for colour-blind readers.
+# The colour-blind safe palette of Okabe and Ito.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LOOKS = tuple(Look(colour, mark, f"--line{n}") for n, (colour, mark) in enumerate(zip(_COLOURS, _MARKS, strict=False)))
-"""For the series that a legend names."""
+"""For series in the legend."""
 FAINT = Look("#8c8c96", "", "--faint")
-"""For series and guides that only serve comparison."""
+"""For series and guides that serve as a reference."""
 
 
 def look(number: int) -> Look:
-    """The look of the series with this number; they repeat where there are more series than looks."""
+    """The look of a series by its number; looks repeat."""
     return LOOKS[number % len(LOOKS)]
 
 
@@ -53,7 +53,7 @@ class _Mean(Protocol):
 
 @dataclass(frozen=True)
 class Series:
-    """Points, joined or not."""
+    """Points, with or without a line."""
 
     x: Sequence[float]
     y: Sequence[float]  # ignored for the marker "|"
@@ -72,9 +72,9 @@ class Series:
         line: LineStyle = "-",
         marker: str | None = None,
     ) -> Series:
-        """Means in a band of one standard deviation, without those of no finite value.
+        """Means with a band of one standard deviation; means without finite values are dropped.
 
-        The marker is the look's own where none is given, and none on a dashed line.
+        The default marker is the look's, or none on a dashed line.
         """
         kept = {x: point for x, point in points.items() if point.count}
         several = any(point.count > 1 for point in kept.values())
@@ -85,7 +85,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Guide:
-    """A faint line across the panel, or a band from `low` to `high`; upright where it marks places on the x axis."""
+    """A faint line across the panel at `low`, or a band from `low` to `high`; upright: vertical."""
 
     low: float
     high: float | None = None
@@ -95,7 +95,7 @@ class Guide:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis."""
+    """An axis of a panel."""
 
     label: str = ""  # name and unit
     log: bool = False
@@ -107,14 +107,14 @@ class Axis:
 
     @classmethod
     def fitting(cls, label: str, values: Iterable[float]) -> Axis:
-        """Logarithmic where no value is negative and the positive ones span much."""
+        """An axis that is logarithmic if no value is negative and the positive ones span a wide range."""
         values = [value for value in values if math.isfinite(value)]
         positive = [value for value in values if value > 0]
         return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > FAR * min(positive))
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:
-        """An axis of strengths, rates or bounds: where it is logarithmic, 0 has a place of its own at the left."""
+        """An axis of strengths, rates or bounds; if logarithmic, by `log` or a wide range, 0 is drawn at the left."""
         values = sorted(set(values))
         positive = [value for value in values if value > 0]
         far = len(positive) > 1 and positive[-1] / positive[0] >= FAR
@@ -124,13 +124,13 @@ class Axis:
         return cls(label, log=True, places=positive, zero=positive[0] / room if values[0] == 0 else None)
 
     def at(self, value: float) -> float:
-        """Where a value is drawn."""
+        """The coordinate of a value."""
         return self.zero if self.zero is not None and value == 0 else value
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend: a sign, its colour's name in the style sheet, and its meaning."""
+    """An entry of a legend: sign, colour in the style sheet, and label."""
 
     sign: str
     variable: str
@@ -139,7 +139,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot."""
+    """A plot."""
 
     title: str
     text: str  # the result in words, for readers who cannot see the plot
@@ -152,7 +152,7 @@ class Panel:
 
 
 def legend(panels: Iterable[Panel]) -> list[Key]:
-    """The legend that panels share: each label once."""
+    """The common legend of panels."""
     keys: dict[str, Key] = {}
     for panel in panels:
         for series in panel.series:

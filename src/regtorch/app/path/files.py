@@ -1,4 +1,4 @@
-"""The files that a path leaves: path.csv and summary.json."""
+"""The files of a path: path.csv and summary.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["record_of", "write_csv"]
 
 
 def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
-    """Write a row for each member and epoch; a value that the path does not give is left empty."""
+    """Write a row per member and epoch; axes that the path does not vary are left empty."""
     metrics = dict.fromkeys(name for outcome in outcomes for epoch in outcome.epochs for name in epoch)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -35,7 +35,7 @@ def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> RunRecord:
-    """The record of the members."""
+    """The record of the members, with the metrics of the best member of the setting with the best mean over seeds."""
     setting = best_setting(settings_of(outcomes, score))
     best = None if setting is None else best_of(setting, score)
     chosen = None

@@ -1,4 +1,4 @@
-"""What became of the members of a path."""
+"""Results of the members of a path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Divergence", "OnEpoch", "Outcome"]
 
 @dataclass(frozen=True)
 class Divergence:
-    """When a member's loss ceased to be a number."""
+    """When a member's loss became NaN or infinite."""
 
     epoch: int  # from 1
     step: int | None  # from 1; None if the epoch's metrics show it
@@ -21,7 +21,7 @@ class Divergence:
 
 @dataclass
 class Outcome:
-    """What became of a member."""
+    """The result of a member."""
 
     member: Member
     # metrics by train.py's names, and the number under "epoch"
@@ -34,7 +34,7 @@ class Outcome:
 
     @property
     def final(self) -> dict[str, float]:
-        """The newest value of each metric; the last validation may be some epochs ago."""
+        """The newest value of each metric; the last validation may be older than the last epoch."""
         newest = {name: value for epoch in [*self.epochs, self.test] for name, value in epoch.items()}
         return {name: value for name, value in sorted(newest.items()) if name != "epoch"}
 

@@ -1,4 +1,4 @@
-"""The regularization path as a picture."""
+"""path.png: the regularization path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURE = "path.png"
 
 
 def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
-    """Draw score, gap, norm and zeros after the last epoch; a line is a mean over seeds in a band of one deviation."""
+    """Draw final score, gap, norm and zeros as means over seeds with standard deviations, without diverged members."""
     axes = varied([outcome.member for outcome in outcomes])
     across = next((axis for axis in axes if axis != "seed"), "seed" if axes else next(iter(outcomes[0].member.values)))
     of_lines = [axis for axis in axes if axis not in (across, "seed")]

@@ -1,4 +1,4 @@
-"""The axes along which settings differ: the strength of a penalty, the rate of dropout, a bound, and the seed."""
+"""The axes along which settings differ: penalty strength, dropout rate, bound and seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["AXES", "STRENGTHS", "Axis"]
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis."""
+    """A number that settings vary."""
 
     name: str  # as in `path.lams` and `search.lam`
     key: str  # in the config of train.py
@@ -36,4 +36,4 @@ AXES = {
 """By short name."""
 
 STRENGTHS = {axis.key: axis for axis in AXES.values() if axis.name != "seed"}
-"""Those that regularize, by key."""
+"""The axes that regularize, by key."""

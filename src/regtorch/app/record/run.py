@@ -1,4 +1,4 @@
-"""The record of a run or a path: what summary.json holds, whose presence says that the run finished."""
+"""The record of a run or a path, stored as summary.json, whose presence marks the run as finished."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from regtorch.app.record.json_file import node, number, read_json, write_json
 __all__ = ["SCHEMA", "Member", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
 
 SCHEMA = 1
-"""Of what is written here; a summary without one is older, and is read."""
+"""The version of the schema that is written; summaries without one are older and can be read."""
 
 Numbers = Mapping[str, float | None]
 Tree = Mapping[str, Any]
 
 
 class NewerSchema(ValueError):
-    """A record that a newer regtorch wrote."""
+    """A record written by a newer regtorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regularized:
-    """What the rules acted on."""
+    """The weights that the rules acted on."""
 
     weights: Sequence[str] = ()  # the penalized weights, by name
     parameters: float | None = None  # numbers in these weights
@@ -55,7 +55,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class PathRecord:
-    """What a path adds to the record of a run."""
+    """The part of a record that only a path has."""
 
     best: Tree | None = None  # best member of the best setting: number, values, and the command that runs it alone
     diverged: int = 0  # how many members diverged
@@ -83,7 +83,7 @@ class RunRecord:
     path: PathRecord | None = None  # None for a single run
 
     def write(self, folder: Path) -> None:
-        """Write summary.json; a number that is not finite becomes null."""
+        """Write summary.json."""
         tree = {f.name: getattr(self, f.name) for f in fields(self)} | {"regularized": asdict(self.regularized)}
         if self.path is not None:
             members = [{"member": m.member, **m.values, **_without_place(m)} for m in self.path.members]
@@ -97,8 +97,8 @@ class RunRecord:
         """The record of a finished run, or None.
 
         Raises:
-            NewerSchema: a newer regtorch wrote it.
-            ValueError: summary.json is not a record; with the file's name.
+            NewerSchema: written by a newer regtorch.
+            ValueError: summary.json is not a record; the message names the file.
         """
         path = folder / SUMMARY
         if not is_there(path):
@@ -123,13 +123,13 @@ class RunRecord:
         return replace(self, final=member.final, best=member.best, regularized=own, path=None)
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """A value of the config by its key with dots, such as "reg.lam"."""
+        """A value of the config by its dotted key, such as "reg.lam"."""
         *parents, last = key.split(".")
         holder = node(self.config, *parents)
         return holder[last] if isinstance(holder, Mapping) and last in holder else default
 
     def strengths(self, given: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """The penalty's strength, the dropout rate and the bound, by key; one that has no effect is left out."""
+        """Penalty strength, dropout rate and bound in effect, by key; `given` values override the config's."""
         given = given or {}
         bounded = "constraint.max_value" in given or self.setting("constraint.projection.max_value") is not None
         idle = {"reg.lam": self.unpenalised, "constraint.max_value": not bounded}
@@ -138,18 +138,18 @@ class RunRecord:
 
     @property
     def unpenalised(self) -> bool:
-        """Whether the config says that there is no penalty."""
+        """Whether the config explicitly has no penalty."""
         return self.setting("reg.penalty", "unknown") is None
 
 
 def error_line(path: Path) -> str:
-    """The first line of an error.txt: why the run failed."""
+    """The first line of an error.txt: the reason why the run failed."""
     lines = read_text(path, errors="replace").splitlines()
     return lines[0] if lines and lines[0] else f"failed, with an empty {ERROR}"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide about a run's numbers."""
+    """Versions of Python and of the packages that influence a run's numbers."""
     import hydra
     import torch
 
@@ -183,11 +183,11 @@ _FITS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "PathRecord | None": ("a mapping", lambda value: value is None or _is_tree(value)),
     "Sequence[Member]": ("a list", lambda value: isinstance(value, list) and all(map(_is_tree, value))),
 }
-"""What JSON has for the type of a field, in words and as a test."""
+"""How JSON represents the type of a field: the words for messages, and the check."""
 
 
 def _taken(kind: type, tree: Tree, where: str = "") -> dict[str, Any]:
-    """The fields of a dataclass as far as a mapping has them, each checked."""
+    """The checked values of a mapping for fields of a dataclass."""
     found = {f.name: (tree[f.name], *_FITS[str(f.type)]) for f in fields(kind) if f.name in tree}
     for name, (value, words, fits) in found.items():
         if not fits(value):

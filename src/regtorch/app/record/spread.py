@@ -1,4 +1,4 @@
-"""A number over seeds."""
+"""Mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Spread", "spread"]
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds."""
+    """Mean and standard deviation over seeds."""
 
     mean: float  # of the finite values
     deviation: float  # standard deviation; NaN for a single value
@@ -30,7 +30,7 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the values that are not None; None where all are."""
+    """The spread of the values that are not None; None if all are None."""
     given = [value for value in values if value is not None]
     finite = [value for value in given if math.isfinite(value)]
     if not given:

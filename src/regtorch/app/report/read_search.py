@@ -1,4 +1,4 @@
-"""A search's folder (scripts/search.py): its trials, and an entry for each that was trained to its end."""
+"""Read the folder of a search: its trials, and an entry per complete one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regtorch.app.record.files import SEARCH
+from regtorch.app.record.files import SEARCH, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json
 from regtorch.app.record.overrides import chosen, relevant
 from regtorch.app.record.ranking import Rank, ordered
@@ -20,7 +20,7 @@ __all__ = ["Search", "Trial", "entries_of", "lost_of", "read_search"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial."""
+    """A trial of a search."""
 
     number: int
     state: str  # "complete", "pruned", "fail", "running" or "waiting"
@@ -32,7 +32,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search left."""
+    """A search and its results."""
 
     name: str  # its place in the report's folder
     folder: Path
@@ -46,12 +46,11 @@ class Search:
 
     @property
     def complete(self) -> list[Trial]:
-        """The trials with a value."""
         return [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
 
     @property
     def best(self) -> Trial | None:
-        """The best of them, by the search's monitor, ties as everywhere."""
+        """The best trial by the search's monitor."""
         return next(iter(ordered(self.complete, self._rank)), None)
 
     def _rank(self, trial: Trial) -> Rank | None:
@@ -66,7 +65,7 @@ def read_search(folder: Path, name: str) -> Search:
     """Read search.json.
 
     Raises:
-        ValueError: it is none; with the file's name.
+        ValueError: it is not a search.json; the message names the file.
     """
     path = folder / SEARCH
     record = read_json(path)
@@ -85,7 +84,9 @@ def read_search(folder: Path, name: str) -> Search:
             command=str(node(record, "best", "command") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected what a search writes, received something else ({error!r})") from None
+        raise ValueError(
+            f"{path}: expected a search.json as search.py writes it, received something else ({error!r})"
+        ) from None
 
 
 def _trial(row: Mapping[str, Any]) -> Trial:
@@ -93,7 +94,7 @@ def _trial(row: Mapping[str, Any]) -> Trial:
     if value is None and row["by_epoch"]:
         value = number(row["by_epoch"][max(row["by_epoch"], key=int)])
     if not all(isinstance(value, str | int | float | None) for value in row["parameters"].values()):
-        raise ValueError(f"trial {row['number']}: expected words and numbers, received {row['parameters']}")
+        raise ValueError(f"trial {row['number']}: expected text and numbers, received {row['parameters']}")
     finite = value if value is not None and math.isfinite(value) else None
     loss = number(row.get("loss"))
     return Trial(
@@ -107,20 +108,20 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 
 
 def entries_of(search: Search) -> Iterator[Entry | ValueError]:
-    """The trained trials whose folders are there; an error in place of one that cannot be read."""
+    """The complete trials whose folders exist; an error for each that cannot be read."""
     for trial in search.complete:
         folder = search.folder / "trials" / str(trial.number)
         try:
             run = read_run(folder, [*search.overrides, *chosen(trial.parameters)])
             if run is not None:
-                ended = (folder / "summary.json").stat().st_mtime
+                ended = (folder / SUMMARY).stat().st_mtime
                 yield entry_of(f"{search.name}, trial {trial.number}", run, ended, searched=True)
         except (OSError, ValueError) as error:
             yield ValueError(str(error))
 
 
 def lost_of(search: Search) -> list[Lost]:
-    """The trials that failed."""
+    """The failed trials."""
     return [
         Lost(
             f"{search.name}, trial {trial.number}",

@@ -1,4 +1,4 @@
-"""The plots of a search: the trials over time, each parameter's importance, and the value along each parameter."""
+"""Plots of a search: trials over time, importance of parameters, and values along each parameter."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from itertools import accumulate
 
 from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Panel, Series
 from regtorch.app.record.json_file import number
+from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
 from regtorch.app.report.read_search import Search, Trial
 
 __all__ = ["trial_panels"]
 
-_MOST = 4  # parameters with a plot of their own
+_MOST = 4  # parameters that are plotted
 
 
 def trial_panels(search: Search) -> Iterator[Panel]:
-    """The panels that have something to show."""
+    """The panels that have data."""
     if not search.complete:
         return
     yield _over_time(search)
@@ -69,8 +70,7 @@ def _along(search: Search, key: str) -> Panel:
     series = _trials(search, place)
     if (at := place(best)) is not None and best.value is not None:
         series.append(Series([at], [best.value], "best", LOOKS[1], "", "ring"))
-    value = best.parameters.get(key)
-    text = f"The best trial has {key}={f'{value:.4g}' if isinstance(value, float) else value}."
+    text = f"The best trial has {chosen({key: best.parameters.get(key)})[0]}."
     found = Range.read(space)
     x = Axis(key, log=found is not None and found.log, names=choices)
     return Panel(f"Along {key}", text, x, _values(search), series)

@@ -1,4 +1,4 @@
-"""What a config describes: the net, its rules, its data and its task, before any training."""
+"""Build what a config describes: net, rules, data and task."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = ["SetUp", "set_up"]
 
 @dataclass(frozen=True)
 class SetUp:
-    """What is to be trained."""
+    """Everything that a training needs."""
 
     net: nn.Module  # with its initial weights
     rules: Rules  # unbound
@@ -34,7 +34,7 @@ class SetUp:
 def set_up(
     cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None, *, sweep: bool = False
 ) -> SetUp:
-    """Build what `cfg` describes, from its seed."""
+    """Build what `cfg` describes, from its seed; `data` replaces loading `cfg.data`."""
     check_settings(cfg, choices)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
@@ -51,7 +51,7 @@ def set_up(
 
 
 def _check_optimizer(cfg: DictConfig, net: nn.Module) -> None:
-    """Make the optimizer once, before data are loaded for nothing."""
+    """Build the optimizer once, before data are loaded."""
     with named("optimizer", cfg.optimizer):
         optimizer = instantiate(cfg.optimizer)(net.parameters())
     if not isinstance(optimizer, Optimizer):

@@ -1,4 +1,4 @@
-"""What came of a search: its table, its files, and the command that trains the best setting."""
+"""Results of a search: printed summary, files, and the command that trains the best setting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENOUGH = 8  # complete trials before parameters are compared
 
 
 def in_words(trial: FrozenTrial, book: Book) -> str:
-    """A trial in a line."""
+    """A line about a trial."""
     state = trial.state.name.lower()
     if trial.value is not None and state == "complete":
         result = f"{book.plan.monitor} {trial.value:.4f}"
@@ -38,12 +38,12 @@ def in_words(trial: FrozenTrial, book: Book) -> str:
 
 
 def command_of(trial: FrozenTrial, book: Book) -> str:
-    """How to train a trial's setting."""
+    """The command that trains a trial's setting."""
     return command("train", [*book.plan.overrides, *chosen(trial.params)])
 
 
 def importance(book: Book) -> dict[str, float]:
-    """By how much each parameter decides about the value, from 0 to 1; empty where too little is known."""
+    """Each parameter's share in the differences of the value; empty with too few trials."""
     from optuna.importance import get_param_importances
 
     complete = [trial for trial in book.trials() if trial.state.name == "COMPLETE"]
@@ -53,7 +53,7 @@ def importance(book: Book) -> dict[str, float]:
 
 
 def write_results(book: Book, folder: Path) -> None:
-    """Write search.json and trials.csv, each whole or not at all."""
+    """Write search.json and trials.csv."""
     best = book.best()
     rows = [_row(trial) for trial in book.trials()]
     written = {
@@ -89,7 +89,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def print_results(book: Book, folder: Path) -> None:
-    """Print the best trials, what failed, and the command to go on with."""
+    """Print the best trials, reasons of failures, and the command that trains the best setting."""
     counts = book.counts()
     print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     for trial in book.complete()[:_SHOWN]:
@@ -104,4 +104,4 @@ def print_results(book: Book, folder: Path) -> None:
         print(f"train the best setting:\n  {command_of(best, book)}")
     print(f"written to {folder}")
     if left := book.left():
-        say(f"trials left: {left}; the same command goes on with them")
+        say(f"trials left: {left}; the same command continues with them")
