@@ -202,7 +202,8 @@ UNKNOWN = {
     "data.augment={_target_: regtorch.data.Augment, foo: 1}": "data.augment.foo: Augment has no such argument; it has ",
     "data.augment={_target_: regtorch.data.Augment, rotation: true}": "data.augment.rotation: expected a finite number",
     "model.net={_target_: torch.nn.Linear, in_features: 4}": "model.net.out_features: expected a value, received none",
-    "data.dir=2024": "data.dir: expected text, received 2024; as text it has two pairs of quotes: data.dir=\"'2024'\"",
+    "data.dir=2024": "data.dir: expected text, received 2024; "
+    "as text it needs two pairs of quotes: data.dir=\"'2024'\"",
     "reg.convention=kears": "reg.convention: expected keras, tf or weight_decay, received 'kears'; did you mean keras?",
     "optimizer.lr=${nope}": "optimizer.lr: its interpolation failed: Interpolation key 'nope' not found",
     "reg.lam=${reg.lam}": "reg.lam: its interpolation failed: Recursive interpolation detected",

@@ -121,7 +121,7 @@ def test_passes_that_are_alike_are_told(train: CommandLine):
     [
         ("reg=confidence path.lams=[0,0.1]", "a path has no penalties of outputs, such as ConfidencePenalty(lam=0.0)"),
         ("reg=kl_sparsity path.lams=[0,0.1]", "a path has no penalties of outputs, such as Activity("),
-        ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; leave it out, or use train"),
+        ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; omit it, or use train"),
     ],
 )
 def test_a_path_refuses(arguments: str, said: str, train: CommandLine):
@@ -158,7 +158,7 @@ def test_a_search_takes_their_strength_and_refuses_their_weights(train: CommandL
     assert result.returncode == 0, result.stderr
     assert "2 complete" in result.stdout
     refused = train("reg=confidence", "search.select=[kernel,all]", "search.name=other", *BARE)
-    assert "search.select: reg=confidence acts on outputs and selects no weights; leave it out" in refused.error
+    assert "search.select: reg=confidence acts on outputs and selects no weights; omit it" in refused.error
 
 
 def test_a_path_trains_with_label_smoothing_as_a_run_does(train: CommandLine):

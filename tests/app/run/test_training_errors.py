@@ -75,7 +75,7 @@ ERRORS = {
         ("callbacks=early_stopping", "callbacks.stop.patience=-1"),
         r"callbacks\.stop\.patience: expected a whole number of at least 0, received -1",
     ),
-    "a strength taken away": (("reg=l2", "~reg.lam"), r"reg\.lam: expected a finite number .*leave ~reg\.lam out"),
+    "a strength taken away": (("reg=l2", "~reg.lam"), r"reg\.lam: expected a finite number .*omit ~reg\.lam"),
     "a net taken away": (("model.net=null",), r"model\.net: expected an object, .*received null"),
     "another folder": (("out_dir=x",), r"out_dir: expected .*received 'x'; name the folder with hydra\.run\.dir"),
     "a new key beside a group": (("+optimizerx=1",), r"\+optimizerx=1: a new key has no effect here"),

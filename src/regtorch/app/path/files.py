@@ -13,7 +13,7 @@ from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.ranking import best_epoch, best_of, best_setting, command_of, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.files import PATH
-from regtorch.app.record.run import Member, PathRecord, RunRecord
+from regtorch.app.record.run import MemberRecord, PathRecord, RunRecord
 
 __all__ = ["record_of", "write_csv"]
 
@@ -52,8 +52,8 @@ def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str])
     )
 
 
-def _member(outcome: Outcome, score: str) -> Member:
-    return Member(
+def _member(outcome: Outcome, score: str) -> MemberRecord:
+    return MemberRecord(
         member=outcome.member.number,
         values=outcome.member.values,
         overrides=outcome.member.overrides,

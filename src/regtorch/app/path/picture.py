@@ -10,7 +10,7 @@ from regtorch.app.figures.drawing import write_picture
 from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import Setting, best_setting, settings_of
+from regtorch.app.path.ranking import SeedGroup, best_setting, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.ranking import label_of_metric
 
@@ -46,7 +46,7 @@ def _trained(outcome: Outcome, score: str) -> Trained:
     return Trained(val, train, outcome.norm, outcome.zeros)
 
 
-def _title(outcomes: Sequence[Outcome], best: Setting | None, label: str) -> str:
+def _title(outcomes: Sequence[Outcome], best: SeedGroup | None, label: str) -> str:
     lost = sum(outcome.diverged is not None for outcome in outcomes)
     parts = [f"{len(outcomes)} members after the last epoch"]
     if best is not None:

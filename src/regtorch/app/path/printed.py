@@ -7,7 +7,7 @@ from typing import Any
 
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import Setting, best_epoch, best_setting, settings_of
+from regtorch.app.path.ranking import SeedGroup, best_epoch, best_setting, settings_of
 from regtorch.app.record.ranking import ordered
 from regtorch.app.record.spread import spread
 from regtorch.app.terminal.table import print_table
@@ -53,7 +53,7 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
         print(f"{which}:\n  {best['command']}")
 
 
-def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) -> Iterable[str]:
+def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[str]) -> Iterable[str]:
     """Cautions about the best setting: ties, and ends of ranges."""
     ranks = [s.rank for s in settings if s is not chosen]
     best = chosen.rank
@@ -69,7 +69,7 @@ def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) 
             yield f"the best {axis}, {own:.4g}, is at the end of its range: extend the range"
 
 
-def _cells(setting: Setting, score: str) -> list[str]:
+def _cells(setting: SeedGroup, score: str) -> list[str]:
     there = [outcome for outcome in setting.outcomes if outcome.diverged is None]
     if not there:
         return ["diverged", *[""] * (len(_NAMES) - 1)]

@@ -16,11 +16,11 @@ from regtorch.app.record.overrides import changed, key_of
 from regtorch.app.record.ranking import Rank
 from regtorch.app.record.spread import Spread, spread
 
-__all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
+__all__ = ["SeedGroup", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
 
 
 @dataclass(frozen=True)
-class Setting:
+class SeedGroup:
     """Members that differ only in their seed."""
 
     outcomes: Sequence[Outcome]
@@ -50,7 +50,7 @@ def best_epoch(outcome: Outcome, score: str) -> Mapping[str, float] | None:
     return ranking.best_epoch(outcome.epochs, f"val/{score}", f"train/{score}")
 
 
-def settings_of(outcomes: Sequence[Outcome], score: str) -> list[Setting]:
+def settings_of(outcomes: Sequence[Outcome], score: str) -> list[SeedGroup]:
     """The settings of a path in its order; if only seeds vary, each is a setting."""
     found: dict[tuple[object, ...], list[Outcome]] = {}
     for outcome in outcomes:
@@ -60,22 +60,22 @@ def settings_of(outcomes: Sequence[Outcome], score: str) -> list[Setting]:
     return [_setting(members, score) for members in found.values()]
 
 
-def _setting(outcomes: Sequence[Outcome], score: str) -> Setting:
+def _setting(outcomes: Sequence[Outcome], score: str) -> SeedGroup:
     epochs = [epoch for o in outcomes if o.diverged is None and (epoch := best_epoch(o, score)) is not None]
     if not epochs:
-        return Setting(outcomes, None, None, math.inf)
+        return SeedGroup(outcomes, None, None, math.inf)
     stage = "val" if all(f"val/{score}" in epoch for epoch in epochs) else "train"
     scores = spread(epoch[f"{stage}/{score}"] for epoch in epochs)
-    return Setting(outcomes, f"{stage}/{score}", scores, fmean(epoch[f"{stage}/task_loss"] for epoch in epochs))
+    return SeedGroup(outcomes, f"{stage}/{score}", scores, fmean(epoch[f"{stage}/task_loss"] for epoch in epochs))
 
 
-def best_setting(settings: Sequence[Setting]) -> Setting | None:
+def best_setting(settings: Sequence[SeedGroup]) -> SeedGroup | None:
     """The best setting, preferring settings with validation; None without a score."""
     validated = [setting for setting in settings if str(setting.metric).startswith("val/")]
     return ranking.best_of(validated or settings, lambda setting: setting.rank)
 
 
-def best_of(setting: Setting, score: str) -> Outcome | None:
+def best_of(setting: SeedGroup, score: str) -> Outcome | None:
     """The member of a setting with the best epoch; None without a score."""
     members = [_setting([outcome], score) for outcome in setting.outcomes]
     best = best_setting(members)

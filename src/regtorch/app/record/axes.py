@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["AXES", "STRENGTHS", "Axis"]
+__all__ = ["AXES", "STRENGTHS", "SweepAxis"]
 
 
 @dataclass(frozen=True)
-class Axis:
+class SweepAxis:
     """A number that settings vary."""
 
     name: str  # as in `path.lams` and `search.lam`
@@ -27,10 +27,10 @@ class Axis:
 AXES = {
     axis.name: axis
     for axis in (
-        Axis("lam", "reg.lam", "strength λ", log=True),
-        Axis("rate", "reg.rate", "dropout rate", most=1.0),
-        Axis("max_value", "constraint.max_value", "max-norm bound"),
-        Axis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
+        SweepAxis("lam", "reg.lam", "strength λ", log=True),
+        SweepAxis("rate", "reg.rate", "dropout rate", most=1.0),
+        SweepAxis("max_value", "constraint.max_value", "max-norm bound"),
+        SweepAxis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
     )
 }
 """By short name."""

@@ -13,7 +13,7 @@ from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.files import ERROR, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json, write_json
 
-__all__ = ["SCHEMA", "Member", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
+__all__ = ["SCHEMA", "MemberRecord", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
 
 SCHEMA = 1
 """The version of the schema that is written; summaries without one are older and can be read."""
@@ -39,7 +39,7 @@ class Regularized:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class MemberRecord:
     """A member of a path."""
 
     member: int  # its number
@@ -59,7 +59,7 @@ class PathRecord:
 
     best: Tree | None = None  # best member of the best setting: number, values, and the command that runs it alone
     diverged: int = 0  # how many members diverged
-    members: Sequence[Member] = ()
+    members: Sequence[MemberRecord] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class RunRecord:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
-    def alone(self, member: Member) -> RunRecord:
+    def alone(self, member: MemberRecord) -> RunRecord:
         """The record of one member of this path."""
         own = Regularized(norm=member.norm, sparsity=member.zeros)
         return replace(self, final=member.final, best=member.best, regularized=own, path=None)
@@ -181,7 +181,7 @@ _FITS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "Tree | None": ("a mapping", lambda value: value is None or _is_tree(value)),
     "Regularized": ("a mapping", _is_tree),
     "PathRecord | None": ("a mapping", lambda value: value is None or _is_tree(value)),
-    "Sequence[Member]": ("a list", lambda value: isinstance(value, list) and all(map(_is_tree, value))),
+    "Sequence[MemberRecord]": ("a list", lambda value: isinstance(value, list) and all(map(_is_tree, value))),
 }
 """How JSON represents the type of a field: the words for messages, and the check."""
 
@@ -208,13 +208,13 @@ def _record(tree: Tree) -> RunRecord:
     return RunRecord(**found)
 
 
-def _member(tree: Tree) -> Member:
+def _member(tree: Tree) -> MemberRecord:
     values = {name: tree[name] for name in AXES if name in tree}
     try:
-        return Member(**_taken(Member, {**tree, "values": values}))
+        return MemberRecord(**_taken(MemberRecord, {**tree, "values": values}))
     except (TypeError, ValueError) as error:
         raise ValueError(f"path: expected members with their metrics, received {str(tree)[:80]} ({error})") from None
 
 
-def _without_place(member: Member) -> dict[str, Any]:
+def _without_place(member: MemberRecord) -> dict[str, Any]:
     return {name: value for name, value in asdict(member).items() if name not in ("member", "values")}

@@ -15,9 +15,10 @@ from regtorch.app.record.json_file import read_json
 from regtorch.app.record.overrides import read_overrides, relevant
 from regtorch.app.record.results import read_run
 from regtorch.app.record.run import RunRecord, error_line
+from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
 from regtorch.app.report.read_path import read_path
-from regtorch.app.report.read_search import Search, entries_of, lost_of, read_search
+from regtorch.app.report.read_search import Search, entries_of, lost_of
 
 __all__ = ["Collected", "Diagnosis", "collect"]
 
@@ -136,7 +137,7 @@ def _finished(found: Collected, folder: Path, name: str) -> None:
 
 
 def _search(found: Collected, folder: Path, name: str) -> None:
-    search = read_search(folder, name)
+    search = Search(name, folder, SearchRecord.read(folder))
     found.searches.append(search)
     found.lost += lost_of(search)
     found.saw((folder / SEARCH).stat().st_mtime)

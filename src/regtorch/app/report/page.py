@@ -57,7 +57,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         "report",
         title=f"Runs in {root.resolve().name or root}",
         trained=len(found.entries),
-        trials=sum(len(search.trials) for search in found.searches),
+        trials=sum(len(search.record.trials) for search in found.searches),
         failed=failed,
         unfinished=len(found.lost) - failed,
         unreadable=len(found.unreadable),
@@ -80,7 +80,11 @@ def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Pat
         sections.append(_Section(name, experiment.title, "experiment", of_experiment(experiment, name, pictures)))
     for number, search in enumerate(found.searches, 1):
         name = f"search-{number}"
-        sections.append(_Section(name, search_title(search), "search", of_search(search, name, pictures)))
+        sections.append(
+            _Section(
+                name, search_title(search), "search", of_search(search.record, name, search_title(search), pictures)
+            )
+        )
     if found.diagnoses:
         sections.append(_Section("doctor", "The doctor’s findings", "doctor", of_doctor(found.diagnoses)))
     if found.lost:

@@ -15,6 +15,7 @@ from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
 from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.search import SearchRecord
 from regtorch.app.record.spread import Spread
 from regtorch.app.report.curves import curves
 from regtorch.app.report.experiments import Experiment, Setting
@@ -73,12 +74,12 @@ def search_title(search: Search) -> str:
     return "Search" if search.name == "." else f"Search in {search.name}"
 
 
-def of_search(search: Search, name: str, pictures: Path) -> dict[str, Any]:
+def of_search(search: SearchRecord, name: str, title: str, pictures: Path) -> dict[str, Any]:
     """The best trial, and the plots."""
     best = search.best
     parameters = {} if best is None else best.parameters
     panels = list(trial_panels(search))
-    equal = 0 if best is None else sum(trial.value == best.value for trial in search.complete)
+    equal = 0 if best is None else sum(trial.reached == best.reached for trial in search.complete)
     return {
         "search": search,
         "space": {key: _range(value) for key, value in search.space.items()},
@@ -87,7 +88,7 @@ def of_search(search: Search, name: str, pictures: Path) -> dict[str, Any]:
         "equal": equal,
         # The experiment's ranking may prefer another trial.
         "ranked_otherwise": search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
-        "plots": _Plots("", "", panels, name, _drawn(panels, name, search_title(search), pictures) if panels else ""),
+        "plots": _Plots("", "", panels, name, _drawn(panels, name, title, pictures) if panels else ""),
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import say
 from regtorch.app.record.command import command
-from regtorch.app.record.files import SEARCH, TRIALS
-from regtorch.app.record.json_file import write_json
+from regtorch.app.record.files import TRIALS
 from regtorch.app.record.overrides import chosen
+from regtorch.app.record.search import SearchRecord, TrialRecord
 from regtorch.app.search.book import LOSS, REASON, Book
 
 if TYPE_CHECKING:
@@ -55,37 +55,34 @@ def importance(book: Book) -> dict[str, float]:
 def write_results(book: Book, folder: Path) -> None:
     """Write search.json and trials.csv."""
     best = book.best()
-    rows = [_row(trial) for trial in book.trials()]
-    written = {
-        "name": book.study.study_name,
-        "plan": book.plan.plain(),
-        "counts": book.counts(),
-        "best": None if best is None else {**_row(best), "command": command_of(best, book)},
-        "importance": importance(book),
-        "trials": rows,
-    }
-    write_json(folder / SEARCH, written)
+    record = SearchRecord(
+        name=book.study.study_name,
+        plan=book.plan.plain(),
+        importance=importance(book),
+        trials=[_record(trial) for trial in book.trials()],
+        command="" if best is None else command_of(best, book),
+    )
+    record.write(folder)
     names = ["number", "state", "value", "loss", *book.plan.space, "seconds", "reason", "folder"]
     table = io.StringIO()
     writer = csv.DictWriter(table, names, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**row, **row["parameters"]} for row in rows)
+    writer.writerows({**vars(trial), **trial.parameters} for trial in record.trials)
     write_text(folder / TRIALS, table.getvalue())
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    duration = trial.duration
-    return {
-        "number": trial.number,
-        "state": trial.state.name.lower(),
-        "value": trial.value if trial.state.name == "COMPLETE" else None,
-        "loss": trial.user_attrs.get(LOSS),
-        "parameters": dict(trial.params),
-        "by_epoch": {str(epoch): value for epoch, value in trial.intermediate_values.items()},
-        "seconds": None if duration is None else round(duration.total_seconds(), 3),
-        "reason": trial.user_attrs.get(REASON),
-        "folder": trial.user_attrs.get("folder"),
-    }
+def _record(trial: FrozenTrial) -> TrialRecord:
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state.name.lower(),
+        value=trial.value if trial.state.name == "COMPLETE" else None,
+        loss=trial.user_attrs.get(LOSS),
+        parameters=dict(trial.params),
+        by_epoch={str(epoch): value for epoch, value in trial.intermediate_values.items()},
+        seconds=None if trial.duration is None else round(trial.duration.total_seconds(), 3),
+        reason=trial.user_attrs.get(REASON),
+        folder=trial.user_attrs.get("folder"),
+    )
 
 
 def print_results(book: Book, folder: Path) -> None:
