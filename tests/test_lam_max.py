@@ -97,8 +97,8 @@ def test_a_path_of_fractions(reg: str, rule: rt.Penalty):
     [
         (("reg=l2", "path.lams=frac:0.1:1:3"), "path.lams: L2 has no strength known to empty a weight"),
         (("reg=orthogonal", "path.lams=frac:0.1:1:3"), "Orthogonal has no strength known to empty a weight"),
-        (("reg=l1l2", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "fractions need strengths that follow reg.lam alone"),
-        (("reg=sparse_group_lasso", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "leave reg.l1 and reg.convention out"),
+        (("reg=l1l2", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "fractions need strengths that depend on reg.lam alone"),
+        (("reg=sparse_group_lasso", "reg.l1=0.1", "path.lams=frac:0.1:1:3"), "omit reg.l1 and reg.convention"),
     ],
 )
 def test_what_has_no_fractions(overrides: tuple[str, ...], said: str):
@@ -110,7 +110,7 @@ def test_what_has_no_fractions(overrides: tuple[str, ...], said: str):
     ("override", "said"),
     [
         ("path.lams=frac:0.1:1", "path.lams: expected frac:FIRST:LAST:COUNT such as frac:0.001:1:4"),
-        ("path.lams=frac:0:1:3", r"a frac range has ends above 0, .*\[0,frac:1e-6:1:3\]"),
+        ("path.lams=frac:0:1:3", r"expected ends above 0 of a frac range, .*\[0,frac:1e-6:1:3\]"),
         ("path.rates=frac:0.1:1:3", "path.rates: expected a list such as"),
     ],
 )

@@ -87,7 +87,7 @@ def test_what_there_is_and_what_there_is_not(site: Path, tmp_path: Path):
         assert set(re.findall(r"^  (\w+)  +\w", done.stdout + done.stderr, re.MULTILINE)) == {*RUNS, "report"}
     wrong = regtorch(site, tmp_path, "tain", "reg=l2")
     assert wrong.returncode == 2
-    assert "error: there is no program 'tain'" in wrong.stderr
+    assert "error: unknown program 'tain'" in wrong.stderr
     documents = regtorch(site, tmp_path, "report", "--documents")
     assert documents.returncode == 2
     assert "a checkout of the repository" in documents.stderr

@@ -1,6 +1,6 @@
-"""The grid of `train.py -m`, where Hydra looks for plugins: it takes them from this namespace alone.
+"""The grid of `train.py -m`, in the namespace where Hydra looks for plugins.
 
-Every program with Hydra imports this file, so that the work is elsewhere.
+Every program with Hydra imports this file, so the implementation is elsewhere.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ __all__ = ["Grid"]
 
 
 class Grid(BasicSweeper):
-    """Every combination of the values given, as Hydra's basic sweeper, but for what has finished already."""
+    """All combinations of the given values, like Hydra's basic sweeper, but without finished jobs."""
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Launch what is to be done, with whichever launcher."""
+        """Launch the unfinished jobs."""
         from regtorch.app.grid.launch import launch
 
         assert self.config is not None
@@ -26,7 +26,7 @@ class Grid(BasicSweeper):
         return launch(self.config, self.hydra_context.config_loader, self.launcher, given, self.max_batch_size)
 
 
-if "grid.yaml" not in ConfigStore.instance().list("hydra/sweeper"):  # Hydra's scan may import a plugin again
+if "grid.yaml" not in ConfigStore.instance().list("hydra/sweeper"):  # Hydra's scan may import a plugin twice
     ConfigStore.instance().store(
         group="hydra/sweeper",
         name="grid",

@@ -10,14 +10,14 @@ from regtorch.app.record.command import INSTALLED, configs
 
 __all__ = ["main"]
 
-# Where each program is, and what it does.
+# The module of each program, and its description.
 PROGRAMS = {
     "train": ("regtorch.app.run.main", "train a net with explicit penalties and constraints, or many (-m)"),
     "path": ("regtorch.app.path.main", "train many strengths of one net side by side"),
     "search": ("regtorch.app.search.main", "find a strength by trials that learn from each other"),
-    "doctor": ("regtorch.app.doctor.main", "say why a net does not learn under its regularizers"),
+    "doctor": ("regtorch.app.doctor.main", "explain why a net does not learn under its regularizers"),
     "report": ("regtorch.app.report.main", "write one page about all runs in a folder"),
-    "conventions": ("regtorch.conventions.__main__", "say one strength in every convention"),
+    "conventions": ("regtorch.conventions.__main__", "convert a strength to every convention"),
 }
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     """Run the program that the first word of the command line names.
 
     Returns:
-        Its exit code; 2 where there is none of that name.
+        Its exit code; 2 for an unknown program.
     """
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in PROGRAMS:
@@ -33,7 +33,7 @@ def main() -> int:
     elif name not in ("", "-h", "--help", "--version") and os.environ.get(INSTALLED) in PROGRAMS:
         name = os.environ[INSTALLED]  # a process that Lightning started with its parent's overrides
     else:
-        return _say(name)
+        return _usage(name)
     os.environ[INSTALLED] = name
     try:
         program = import_module(PROGRAMS[name][0])
@@ -45,13 +45,13 @@ def main() -> int:
     return program.main() if name in ("conventions", "report") else program.main(configs())
 
 
-def _say(name: str) -> int:
+def _usage(name: str) -> int:
     if name == "--version":
         print(import_module("regtorch").__version__)
         return 0
     text = "\n".join(
         [
-            "usage: regtorch PROGRAM ...   (regtorch PROGRAM --help says more)",
+            "usage: regtorch PROGRAM ...   (details: regtorch PROGRAM --help)",
             "",
             *(f"  {program:14}{does}" for program, (_, does) in PROGRAMS.items()),
             "",
@@ -61,6 +61,6 @@ def _say(name: str) -> int:
     )
     wrong = name not in ("", "-h", "--help")
     if wrong:
-        print(f"error: there is no program {name!r}\n", file=sys.stderr)
+        print(f"error: unknown program {name!r}\n", file=sys.stderr)
     print(text, file=sys.stderr if wrong else sys.stdout)
     return 2 if wrong or not name else 0

@@ -106,14 +106,14 @@ def test_it_is_told_and_recorded(train: CommandLine):
     ("arguments", "said"),
     [
         (("reg=l2", "reg.schedule=warmup:x"), "error: reg.schedule: expected warmup:STEPS with numbers"),
-        (("reg=none", "reg.schedule=warmup:5"), "reg.schedule=warmup:5: reg=none has no penalty whose strength could"),
-        (("reg=dropout", "reg.schedule=warmup:5"), "reg=dropout has no penalty whose strength could move"),
+        (("reg=none", "reg.schedule=warmup:5"), "reg.schedule=warmup:5: reg=none has no penalty with a strength"),
+        (("reg=dropout", "reg.schedule=warmup:5"), "reg=dropout has no penalty with a strength"),
         (
             (
                 "reg.schedule=warmup:5",
                 "reg.penalty={_target_:regtorch.Activity,penalty:{_target_:regtorch.L2,lam:0.1},select:'type:Linear'}",
             ),
-            "is part of the loss and has no schedule",
+            "is part of the loss and cannot have a schedule",
         ),
     ],
 )
@@ -128,13 +128,13 @@ def test_a_sweep_tells_where_it_has_no_effect(train: CommandLine):
     assert result.code == 0, result.err
     texts = [path.read_text() for path in Path("sweeps").rglob("receipt.txt")]
     assert len(texts) == 2
-    assert sum("reg=none has no penalty whose strength could move" in text for text in texts) == 1
+    assert sum("reg=none has no penalty with a strength" in text for text in texts) == 1
 
 
 def test_the_doctor_examines_one_strength(
     train: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    said = "the doctor examines one strength, not one that moves; set reg.schedule=null"
+    said = "the doctor examines a constant strength; set reg.schedule=null"
     doctor = CommandLine(tmp_path, monkeypatch, capfd, doctor_main, "checkups")
     result = doctor("reg=l2", "reg.schedule=warmup:5")
     assert result.code == 1

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 import regtorch as rt
 from places import CONF
-from regtorch.app.config import checks as settings
+from regtorch.app.config import check_settings as settings
 from regtorch.app.config.calls import check_call
-from regtorch.app.config.checks import check_settings
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.ground.errors import RunError
 
 GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]
@@ -198,15 +198,16 @@ UNKNOWN = {
     "+model.net.x=1": "model.net.x: MnistMLP has no such argument; it has num_classes, hidden, dropout",
     "+data.sise=1": "data.sise: Digits has no such argument; did you mean resize?",
     "+logger.csv.foo=1": "logger.csv.foo: CSVLogger has no such argument; it has save_dir, ",
-    "+trainer.logger=false": "trainer.logger: the program gives this argument itself; choose loggers with logger=...",
+    "+trainer.logger=false": "trainer.logger: the program sets this argument; choose loggers with logger=...",
     "data.augment={_target_: regtorch.data.Augment, foo: 1}": "data.augment.foo: Augment has no such argument; it has ",
     "data.augment={_target_: regtorch.data.Augment, rotation: true}": "data.augment.rotation: expected a finite number",
     "model.net={_target_: torch.nn.Linear, in_features: 4}": "model.net.out_features: expected a value, received none",
-    "data.dir=2024": "data.dir: expected text, received 2024; as text it has two pairs of quotes: data.dir=\"'2024'\"",
+    "data.dir=2024": "data.dir: expected text, received 2024; "
+    "as text it needs two pairs of quotes: data.dir=\"'2024'\"",
     "reg.convention=kears": "reg.convention: expected keras, tf or weight_decay, received 'kears'; did you mean keras?",
-    "optimizer.lr=${nope}": "optimizer.lr: its value refers to another one: Interpolation key 'nope' not found",
-    "reg.lam=${reg.lam}": "reg.lam: its value refers to another one: Recursive interpolation detected",
-    "reg.lam=${oc.env:NO_SUCH}": "reg.lam: its value refers to another one: KeyError raised while resolving ",
+    "optimizer.lr=${nope}": "optimizer.lr: its interpolation failed: Interpolation key 'nope' not found",
+    "reg.lam=${reg.lam}": "reg.lam: its interpolation failed: Recursive interpolation detected",
+    "reg.lam=${oc.env:NO_SUCH}": "reg.lam: its interpolation failed: KeyError raised while resolving ",
     "reg.lam=1e39": "reg.lam: expected a finite number of at least 0, received 1e+39, which is infinite in float32",
     f"seed={'9' * 4000}": "seed: expected a whole number from 0 to 4294967295 or null, received a whole number that",
 }
@@ -225,7 +226,7 @@ def test_what_is_not_there_is_said(key: str):
     above, _, name = key.rpartition(".")
     with open_dict(cfg):
         del (OmegaConf.select(cfg, above) if above else cfg)[name]
-    assert re.match(rf"{key}: expected .*(leave ~{key} out|received null; choose {key}=none)", said(cfg) or "")
+    assert re.match(rf"{key}: expected .*(omit ~{key}|received null; choose {key}=none)", said(cfg) or "")
 
 
 class Odd:

@@ -84,7 +84,7 @@ def test_what_is_no_part_of_a_run_is_not_called(own: Path, target: str):
     for partial in ({}, {"_partial_": True}):
         config = OmegaConf.create({"model": {"net": {**node, **partial}}})
         with pytest.raises(
-            RunError, match=r"^model\.net\._target_: expected a class below torch's Module, or a function"
+            RunError, match=r"^model\.net\._target_: expected a subclass of torch's Module, or a function"
         ):
             instantiate(config.model.net)
     assert not (own / "touched").exists()
@@ -111,7 +111,7 @@ def test_the_standard_library_is_not_even_imported(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("target", [7, None, True, ["torch.nn.ReLU"], {"a": 1}])
 def test_a_target_is_a_name(target: Any):
-    with pytest.raises(RunError, match=r"^optimizer\._target_: expected a class below torch's Optimizer"):
+    with pytest.raises(RunError, match=r"^optimizer\._target_: expected a subclass of torch's Optimizer"):
         check_targets({"_target_": target}, "optimizer")
 
 

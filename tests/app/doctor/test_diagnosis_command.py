@@ -182,7 +182,7 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
         (("seconds=long",), 1, "seconds: expected a time"),
         (("seconds=0",), 1, "received 0"),
         (("seconds=1e308",), 1, "received 1e+308"),
-        (("+reg.new=1",), 1, "nobody reads"),
+        (("+reg.new=1",), 1, "a new key has no effect here"),
         (("data=npz", "data.dir=nowhere.npz"), 1, "nowhere.npz"),
         (("strength=true", "reg=none", "data=npz", "data.dir=nowhere.npz"), 1, "reg=none has no penalty"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from command_line import FAST, ROOT, CommandLine, Result
-from regtorch.app.config import checks as settings
+from regtorch.app.config import check_settings as settings
 from regtorch.app.ground.locks import claimed
 from regtorch.app.record.same_settings import identity
 
@@ -83,7 +83,7 @@ def test_a_job_that_another_process_works_on_is_left_alone(sweep: Sweep, tmp_pat
     with claimed(tmp_path / "mine" / "1"):
         result = sweep("reg.lam=1e-3,1e-2")
     assert result.code == 1
-    assert "job 1 is being run by another process" in result.error
+    assert "job 1 is running in another process" in result.error
     assert times(tmp_path / "mine" / "1") == before
 
 
@@ -100,7 +100,7 @@ def test_a_job_keeps_the_settings_that_its_number_gives_it(sweep: Sweep, tmp_pat
 def test_jobs_that_share_a_folder_are_refused_before_any_runs(sweep: Sweep, tmp_path: Path):
     result = sweep("reg.lam=1e-3,1e-2", "hydra.sweep.subdir=one")
     assert result.code == 1
-    assert "tell the jobs apart by their numbers" in result.error
+    assert "include the job number" in result.error
     assert not list(tmp_path.rglob("summary.json"))
 
 

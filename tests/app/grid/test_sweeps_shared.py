@@ -44,7 +44,7 @@ def test_two_sweeps_at_once_in_a_folder_are_refused(sweep: Sweep, tmp_path: Path
     with claimed(tmp_path / "mine"):  # as a sweep that is at work there
         second = sweep("reg.lam=1e-2,1e-3")
     assert second.code == 1
-    assert second.error == ("error: mine is another sweep's, which is at work in it; start again when it has ended\n")
+    assert second.error == ("error: mine is in use by another sweep; start again when it has ended\n")
     assert second.out == ""  # nor the other's table
     assert files(tmp_path) == before
     assert sweep("reg.lam=1e-2,1e-3").code == 0
@@ -57,7 +57,7 @@ def test_a_finished_run_of_other_settings_is_not_written_over(sweep: Sweep, tmp_
     assert same_run(folder, config) is not None
     assert same_run(tmp_path / "elsewhere", config) is None
     config.reg.lam = 1e-2
-    with pytest.raises(RunError, match=r"mine/0 holds a run of other settings"):
+    with pytest.raises(RunError, match=r"mine/0 holds a run with other settings"):
         same_run(folder, config)
 
 
@@ -69,7 +69,7 @@ def test_a_job_of_a_queue_leaves_a_finished_run_of_other_settings(
     # As a sweep's that was killed: its job begins late, in a folder that another one has used meanwhile.
     monkeypatch.setattr(grid, "_free", lambda config, sweep, *_: (sweep / "0", "new"))
     monkeypatch.setattr(grid, "move_aside", lambda folder: None)
-    assert "mine/0 holds a run of other settings" in sweep("reg.lam=1e-2").error
+    assert "mine/0 holds a run with other settings" in sweep("reg.lam=1e-2").error
     assert (tmp_path / "mine" / "0" / "summary.json").read_bytes() == before
 
 

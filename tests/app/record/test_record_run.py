@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.run import SCHEMA, Member, NewerSchema, PathRecord, Regularized, RunRecord, error_line
+from regtorch.app.record.run import SCHEMA, MemberRecord, NewerSchema, PathRecord, Regularized, RunRecord, error_line
 from regtorch.app.record.same_settings import identity, known_in, same_run
 
 RUN = RunRecord(
@@ -27,7 +27,7 @@ RUN = RunRecord(
     versions={"torch": "2.9"},
     own_configs=["hydra.searchpath=[file://x]"],
 )
-MEMBER = Member(
+MEMBER = MemberRecord(
     member=1, values={"lam": 0.1, "seed": 0}, overrides=["reg.lam=0.1", "seed=0"], final={"val/accuracy": 0.5}, norm=2.0
 )
 PATH = RunRecord(

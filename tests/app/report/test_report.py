@@ -155,4 +155,4 @@ def test_ctrl_c_is_a_line_and_its_exit_code(
     claims(tmp_path)
     monkeypatch.setattr(training_runs, "train_missing", interrupted)
     assert report(monkeypatch, tmp_path, "--train") == 130
-    assert capsys.readouterr().err == "interrupted; the same command goes on where it ended\n"
+    assert capsys.readouterr().err == "interrupted; the same command continues\n"

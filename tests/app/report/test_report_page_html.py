@@ -189,7 +189,7 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     [trial] = [trial for trial in record["trials"] if trial["number"] == 3]
     assert f"reg.lam={trial['parameters']['reg.lam']:.4g}" in shown.partition("Best of 4 settings")[2][:100]
     assert "with val accuracy 1.000 (1 seed), tied with 3 others." in shown
-    assert "of equal scores, that of less val task loss leads" in shown
+    assert "of equal scores, the lower val task loss leads" in shown
     assert "Best by val/accuracy, the search’s monitor: trial 3," in shown
     assert "with 1, tied with 3 others." in shown
     assert "This search ranks by its monitor" not in shown
@@ -261,7 +261,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{}/none"], "none: expected a folder with runs, received nothing of that name"),
+        (["{}/none"], "none: expected a folder with runs, received a missing path"),
         (["{}/file"], "file: expected a folder with runs, received a file"),
         (["{}/empty"], "empty: expected runs (summary.json, error.txt), paths"),
         ([], "expected one folder, or --documents, received nothing"),

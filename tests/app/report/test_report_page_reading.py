@@ -97,10 +97,18 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_shown(
         (lambda f: a_path(f, [1e-3], [0]), put("path.csv", "a,b\n1,2\n"), "broken/path.csv: expected a column"),
         (lambda f: a_path(f, [1e-3], [0]), lambda f: (f / "path.csv").unlink(), "broken/path.csv: No such file"),
         (lambda f: a_search(f, 3), cut("search.json"), "broken/search.json: expected JSON"),
-        (lambda f: a_search(f, 3), put("search.json", "{}"), "broken/search.json: expected what a search writes"),
-        (lambda f: a_search(f, 3), put("search.json", "[1]"), "broken/search.json: expected what a search writes"),
+        (
+            lambda f: a_search(f, 3),
+            put("search.json", "{}"),
+            "broken/search.json: expected a search.json as search.py writes it",
+        ),
+        (
+            lambda f: a_search(f, 3),
+            put("search.json", "[1]"),
+            "broken/search.json: expected a search.json as search.py writes it",
+        ),
         (lambda f: a_search(f, 3), cut("trials/1/summary.json"), "broken/trials/1/summary.json: expected JSON"),
-        (lambda f: a_checkup(f), put("doctor.json", "{}"), "broken/doctor.json: expected what the doctor writes"),
+        (lambda f: a_checkup(f), put("doctor.json", "{}"), "broken/doctor.json: expected a doctor.json with"),
         (lambda f: a_checkup(f), cut("doctor.json"), "broken/doctor.json: expected JSON"),
     ],
 )
@@ -179,6 +187,6 @@ def test_no_folder(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file: expected a folder with runs, received a file"):
         collect(tmp_path / "file")
-    with pytest.raises(ValueError, match="none: expected a folder with runs, received nothing of that name"):
+    with pytest.raises(ValueError, match="none: expected a folder with runs, received a missing path"):
         collect(tmp_path / "none")
     assert collect(tmp_path).empty

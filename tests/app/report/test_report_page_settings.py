@@ -192,7 +192,7 @@ def test_another_default_is_another_setting_and_is_told(tmp_path: Path):
     a_run(tmp_path / "1", config={"optimizer": {"lr": 0.1}})
     a_run(tmp_path / "2", config={})
     found = labels(the_experiment(tmp_path))
-    assert found == {"optimizer.lr=0.001": 1, "optimizer.lr=0.1": 1, "as it comes": 1}
+    assert found == {"optimizer.lr=0.001": 1, "optimizer.lr=0.1": 1, "defaults": 1}
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ REFUSED = {
     "reg=kl_sparsity reg.outputs=name:hidden": "KLSparsity: activations must lie in [0, 1], received",
     "reg=kl_sparsity reg.rho=1": "reg.rho: expected a number above 0 and below 1, received 1",
     "reg=jacobian reg.projections=0": "reg.projections: expected a whole number of at least 1 or null, received 0",
-    "reg=jacobian compile=true": "compile=true: reg=jacobian differentiates gradients once more, which a compiled net",
+    "reg=jacobian compile=true": "compile=true: reg=jacobian differentiates gradients again, which a compiled net",
     "reg=rdrop reg.proximal=true": "reg.proximal=true: reg=rdrop has no penalty that could act by a proximal step",
     "reg.label_smoothing=1": "reg.label_smoothing: expected a number of at least 0 and below 1, received 1",
     "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: these targets are numbers and no",
@@ -113,7 +113,7 @@ def test_a_select_of_weights_is_said_to_mean_nothing(train: CommandLine):
 
 def test_passes_that_are_alike_are_told(train: CommandLine):
     receipt = (train("reg=rdrop", "model.net.dropout=0", *BARE).folder / "receipt.txt").read_text()
-    assert "reg=rdrop: no dropout layer of the net drops anything" in receipt
+    assert "reg=rdrop: no dropout layer of the net is active" in receipt
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_passes_that_are_alike_are_told(train: CommandLine):
     [
         ("reg=confidence path.lams=[0,0.1]", "a path has no penalties of outputs, such as ConfidencePenalty(lam=0.0)"),
         ("reg=kl_sparsity path.lams=[0,0.1]", "a path has no penalties of outputs, such as Activity("),
-        ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; leave it out, or use train"),
+        ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; omit it, or use train"),
     ],
 )
 def test_a_path_refuses(arguments: str, said: str, train: CommandLine):
@@ -158,7 +158,7 @@ def test_a_search_takes_their_strength_and_refuses_their_weights(train: CommandL
     assert result.returncode == 0, result.stderr
     assert "2 complete" in result.stdout
     refused = train("reg=confidence", "search.select=[kernel,all]", "search.name=other", *BARE)
-    assert "search.select: reg=confidence acts on outputs and selects no weights; leave it out" in refused.error
+    assert "search.select: reg=confidence acts on outputs and selects no weights; omit it" in refused.error
 
 
 def test_a_path_trains_with_label_smoothing_as_a_run_does(train: CommandLine):

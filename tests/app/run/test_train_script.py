@@ -174,7 +174,7 @@ def test_channels_last_trains_the_same_net(train: CommandLine):
 def test_a_convention_of_squares_is_no_error_for_other_penalties(train: CommandLine):
     result = train("reg=l1", "reg.lam=1e-4", "reg.convention=tf", *BARE)
     assert result.code == 0
-    assert "reg.convention=tf speaks of Σw², which reg=l1 has not: lam is taken as it is" in result.out
+    assert "reg.convention=tf applies to Σw², which reg=l1 does not have: lam is unchanged" in result.out
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):

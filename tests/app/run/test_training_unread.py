@@ -20,7 +20,7 @@ def test_the_receipt_says_what_nothing_reads(train: CommandLine):
     assert (result.code, result.err) == (0, "")
     receipt = (result.folder / "receipt.txt").read_text()
     assert "constraint=unit_norm does not use constraint.max_value\n" in receipt
-    assert "callbacks.stop names no class (_target_), so nothing reads it\n" in receipt
+    assert "callbacks.stop has no class (_target_) and no effect\n" in receipt
     assert "constraint.epsilon" not in receipt
 
 

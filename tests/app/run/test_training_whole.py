@@ -20,8 +20,8 @@ from command_line import CommandLine
 from data_files import write_mnist
 from devices import another_file_system
 from regtorch.app.data import MNIST
-from regtorch.app.ground.atomic import whole, write_png, write_text
-from regtorch.app.run.checkpoints import WholeCheckpoints, keep_whole
+from regtorch.app.ground.atomic import atomic, write_png, write_text
+from regtorch.app.run.checkpoints import AtomicCheckpoints, use_atomic_checkpoints
 from regtorch.app.run.csv_logger import CSVLogger
 
 
@@ -67,7 +67,7 @@ def test_a_download_whose_place_links_to_another_file_system_copies_nothing(
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_is_being_written_is_hidden_beside_its_place(tmp_path: Path, folder: bool):
-    with whole(tmp_path / "new" / "it", folder=folder) as temporary:
+    with atomic(tmp_path / "new" / "it", folder=folder) as temporary:
         assert temporary.parent == tmp_path / "new"
         assert temporary.name.startswith(".it.")
         assert temporary.name.endswith(".part")
@@ -81,7 +81,7 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypat
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda d: (told.append(os.readlink(f"/proc/self/fd/{d}")), fsync(d))[1])
     monkeypatch.setattr(os, "replace", lambda a, b: (told.append("renamed"), replace(a, b))[1])
-    with whole(tmp_path / "it") as temporary:
+    with atomic(tmp_path / "it") as temporary:
         temporary.write_text("text")
     assert told == [str(temporary), "renamed", str(tmp_path)]
 
@@ -111,7 +111,7 @@ def broken_figure() -> Figure:
 FAILING: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "text": (UnicodeEncodeError, lambda path: write_text(path, "\ud800")),
     "picture": (ZeroDivisionError, lambda path: write_png(broken_figure(), path)),
-    "checkpoint": (OSError, lambda path: WholeCheckpoints().save_checkpoint({"a": torch.ones(9), "b": Full()}, path)),
+    "checkpoint": (OSError, lambda path: AtomicCheckpoints().save_checkpoint({"a": torch.ones(9), "b": Full()}, path)),
 }
 
 
@@ -128,7 +128,7 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, what
 
 def test_a_full_disk_in_the_middle_of_a_checkpoint_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path)
-    keep_whole(trainer)
+    use_atomic_checkpoints(trainer)
     save, path = trainer.strategy.checkpoint_io.save_checkpoint, tmp_path / "last.ckpt"
     save({"state": torch.zeros(1000)}, path)
     write = torch.save
@@ -152,16 +152,16 @@ def test_an_own_way_of_checkpoints_is_kept(tmp_path: Path):
 
     def used(plugins: list[Any]) -> CheckpointIO:
         trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, plugins=plugins)
-        keep_whole(trainer)
+        use_atomic_checkpoints(trainer)
         return trainer.strategy.checkpoint_io
 
-    assert type(used([])) is WholeCheckpoints
+    assert type(used([])) is AtomicCheckpoints
     assert type(used([Own()])) is Own
 
 
 def test_a_checkpoint_does_not_tell_its_temporary_name(tmp_path: Path):
     for name in ("one", "other"):
-        WholeCheckpoints().save_checkpoint({"state": torch.ones(5)}, f"file://{tmp_path / name}")
+        AtomicCheckpoints().save_checkpoint({"state": torch.ones(5)}, f"file://{tmp_path / name}")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from test_training_whole import names
 
-from regtorch.app.ground.atomic import remove_leftovers, whole
+from regtorch.app.ground.atomic import atomic, remove_leftovers
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.folders import move_aside
-from regtorch.app.run.checkpoints import WholeCheckpoints
+from regtorch.app.run.checkpoints import AtomicCheckpoints
 from regtorch.app.search.storage import open_store
 
 KILLED = """
 import io, os, signal, sys, torch
 from pathlib import Path
-from regtorch.app.ground.atomic import whole
-from regtorch.app.run.checkpoints import WholeCheckpoints
+from regtorch.app.run.checkpoints import AtomicCheckpoints
+from regtorch.app.ground.atomic import atomic
 folder = Path(sys.argv[1])
 save = torch.save
 
@@ -35,9 +35,9 @@ def half(value, file):
 
 torch.save = half
 (folder / "deep").mkdir(exist_ok=True)
-with whole(folder / "deep" / "data", folder=True) as data:
+with atomic(folder / "deep" / "data", folder=True) as data:
     (data / "file").write_text("half")
-    WholeCheckpoints().save_checkpoint({"state": torch.ones(1000)}, folder / "last.ckpt")
+    AtomicCheckpoints().save_checkpoint({"state": torch.ones(1000)}, folder / "last.ckpt")
 """
 
 
@@ -45,7 +45,7 @@ with whole(folder / "deep" / "data", folder=True) as data:
 def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a process was killed while it wrote a new checkpoint and a folder."""
     folder = tmp_path_factory.mktemp("killed")
-    WholeCheckpoints().save_checkpoint({"state": torch.zeros(1000)}, folder / "last.ckpt")
+    AtomicCheckpoints().save_checkpoint({"state": torch.zeros(1000)}, folder / "last.ckpt")
     ended = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert ended.returncode == -signal.SIGKILL
     left = [name.split("/")[-1] for name in names(folder) if name.endswith(".part")]
@@ -64,10 +64,10 @@ def test_a_kill_in_the_middle_leaves_the_old_file(killed: Path):
 
 
 def test_who_writes_next_removes_what_a_killed_process_left_of_the_same_file(killed: Path):
-    WholeCheckpoints().save_checkpoint({"state": torch.ones(1000)}, killed / "last.ckpt")
+    AtomicCheckpoints().save_checkpoint({"state": torch.ones(1000)}, killed / "last.ckpt")
     assert [name for name in names(killed) if name.endswith(".part") and "last" in name] == []
     assert torch.load(killed / "last.ckpt", weights_only=True)["state"].all()
-    with whole(killed / "deep" / "data", folder=True) as data:
+    with atomic(killed / "deep" / "data", folder=True) as data:
         (data / "file").write_text("whole")
     assert names(killed) == ["deep", "deep/data", "deep/data/file", "last.ckpt"]
 
@@ -82,7 +82,7 @@ def test_what_is_being_written_and_what_is_somebody_elses_stays(tmp_path: Path):
         (tmp_path / name).touch()
     (tmp_path / ".link.12345678.part").symlink_to(tmp_path / ".mine.part")
     kept = names(tmp_path)
-    with whole(tmp_path / "it") as one, whole(tmp_path / "it", folder=True) as other:
+    with atomic(tmp_path / "it") as one, atomic(tmp_path / "it", folder=True) as other:
         remove_leftovers(tmp_path)
         assert names(tmp_path) == sorted([*kept, one.name, other.name])
         other.rmdir()

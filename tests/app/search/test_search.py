@@ -90,7 +90,7 @@ def test_of_two_that_start_at_once_with_different_plans_one_is_refused(tmp_path:
         try:
             Book.start(store, "search", plan, TOTAL)
         except RunError as error:
-            raise SystemExit(7 * ("there is such a search already, with pruner" in str(error))) from None
+            raise SystemExit(7 * ("the existing search has pruner" in str(error))) from None
 
     starts = [forking.Process(target=start, args=(replace(PLAN, pruner=pruner),)) for pruner in ("median", "none")]
     for process in starts:
@@ -106,7 +106,7 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     monkeypatch.setattr(search_book, "_PATIENCE", 0.1)
     store = open_store(storage(kind, tmp_path), tmp_path)
     optuna.create_study(study_name="search", storage=store.storage)
-    with pytest.raises(RunError, match="was not begun by search.py; give another name"):
+    with pytest.raises(RunError, match="that search.py did not create; choose another name"):
         joined(tmp_path, kind)
     assert begun(tmp_path, 2, kind).counts() == {"waiting": 2}  # who created it died before it said what for
     optuna.create_study(study_name="trials", storage=store.storage).enqueue_trial({})
@@ -115,7 +115,7 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     optuna.create_study(study_name="maximum", storage=store.storage, direction="maximize")
     optuna.create_study(study_name="two", storage=store.storage, directions=["minimize", "minimize"])
     for name in ("trials", "named", "planned", "maximum", "two"):
-        with pytest.raises(RunError, match=f"search.name={name}: .* was not begun by search.py"):
+        with pytest.raises(RunError, match=f"search.name={name}: .* that search.py did not create"):
             Book.start(store, name, PLAN, 1)
 
 
@@ -250,14 +250,14 @@ def test_workers_killed_at_random_complete_exactly_the_total(tmp_path: Path, see
 def test_a_name_belongs_to_one_search(tmp_path: Path) -> None:
     begun(tmp_path, 1)
     other = Plan(["reg=l1"], PLAN.space, PLAN.monitor, False, "tpe", "median", 0, 5, "unused")
-    with pytest.raises(RunError, match="search.name=search: there is such a search already, with overrides"):
+    with pytest.raises(RunError, match="search.name=search: the existing search has overrides"):
         begun(tmp_path, 1, plan=other)
-    with pytest.raises(RunError, match="has no such search; it has search"):
+    with pytest.raises(RunError, match="search.name=another: expected a search of .*, which has search"):
         Book.join(open_store(None, tmp_path), "another")
 
 
 def test_a_storage_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"search.storage=.* cannot be opened; expected a journal's path or"):
+    with pytest.raises(RunError, match=r"search.storage=.* cannot be opened; expected a journal's path, or"):
         open_store(f"sqlite:///{tmp_path}/no/such/folder/a.db", tmp_path)
     (tmp_path / "broken.log").write_text("not a journal\n")
     with pytest.raises(RunError, match="cannot be opened"):

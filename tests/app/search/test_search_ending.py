@@ -67,7 +67,7 @@ def test_workers_that_only_fail_are_told_of_and_given_up(tmp_path: Path, capfd: 
     assert not search(book, [sys.executable, "-c", "raise SystemExit('no such module')"], 1, tmp_path)
     error = capfd.readouterr().err
     assert 2 <= error.count("warning: a worker ended with exit code 1: no such module") <= 5
-    assert "trials left: 1; the same command goes on with them" in error
+    assert "trials left: 1; the same command continues with them" in error
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_search_that_is_asked_to_end(tmp_path: Path, asked: signal.Signals, co
     folder = tmp_path / "searches" / "it's, ä"
     returncode, out, err = ended(folder, tmp_path, asked)
     assert returncode == code, err
-    assert "trials left: 2; the same command goes on with them" in err
+    assert "trials left: 2; the same command continues with them" in err
     assert err.rstrip().endswith("error: interrupted" if code == 130 else "error: ended by SIGTERM")
     assert f"written to {folder}" in out
     assert json.loads((folder / "search.json").read_text())["counts"] == {"waiting": 2}

@@ -62,11 +62,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         (("search.workers=two",), "search.workers: expected a whole number of at least 1"),
         (("search.pruner=medain",), "search.pruner: expected median, hyperband, none, received 'medain'; did you mean"),
         (("search.monitor=accuracy",), "search.monitor: expected a metric such as val/score or val/task_loss"),
-        (("reg.lam=0.1",), "reg.lam=0.1: reg.lam is searched; leave it out"),
-        (("search.lam=null",), "nothing is searched"),
+        (("reg.lam=0.1",), "reg.lam=0.1: reg.lam is searched; omit it"),
+        (("search.lam=null",), "search: expected a range, received none"),
         (("search.name=null",), "search.name: expected a name, received None"),
         (("search.name=''",), "search.name: expected a name, received ''"),
-        (("search.worker=true", "search.name=none"), "has no such search"),
+        (("search.worker=true", "search.name=none"), "search.name=none: expected a search of"),
         (("search.storage=sqlite:////no/such/folder/a.db",), "cannot be opened"),
     ],
 )
@@ -79,10 +79,10 @@ def test_what_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], m
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("search.also={optimizer.rate: 'log:1e-4:1e-1'}", "no trial can be made of optimizer.rate=0.0001"),
-        ("search.also={reg: [l1, l3]}", "no trial can be made of reg=l3"),
+        ("search.also={optimizer.rate: 'log:1e-4:1e-1'}", "invalid trial optimizer.rate=0.0001"),
+        ("search.also={reg: [l1, l3]}", "invalid trial reg=l3"),
         ("search.also={trainer.max_epoch: [1, 2]}", "did you mean"),
-        ("search.pruner=hyperband", "search.pruner=hyperband shares epochs out; give trainer.max_epochs"),
+        ("search.pruner=hyperband", "search.pruner=hyperband divides epochs; give trainer.max_epochs"),
     ],
 )
 def test_what_no_trial_can_be_made_of_is_said_at_once(run: CommandLine, given: str, said: str) -> None:

@@ -28,13 +28,13 @@ NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": No
         ({"rate": "lin:0:2"}, "search.rate: expected numbers from 0 to 1, received 2"),
         ({"rate": [0.5, 1.5]}, "search.rate: expected numbers from 0 to 1, received 1.5"),
         ({"max_value": "lin:-2:2"}, "search.max_value: expected numbers at least 0, received -2"),
-        ({"select": ["kernel"]}, "search.select: expected a list of at least two different choices"),
+        ({"select": ["kernel"]}, "search.select: expected at least two different choices"),
         ({"select": ["kernel", "kernel"]}, "different choices"),
         ({"also": {"optimizer.lr": "log:a:b"}}, "search.also.optimizer.lr: expected"),
-        ({"also": {"out_dir": ["a", "b"]}}, "search.also.out_dir: it changes nothing that is trained"),
+        ({"also": {"out_dir": ["a", "b"]}}, "search.also.out_dir: it has no effect on training"),
         ({"also": {"reg.rate": "lin:0:2"}}, "search.also.reg.rate: expected numbers from 0 to 1"),
         ({"also": "optimizer.lr"}, "search.also: expected ranges by key such as .*, received 'optimizer.lr'"),
-        ({}, "nothing is searched"),
+        ({}, "search: expected a range, received none"),
     ],
 )
 def test_ranges_that_are_none(given: dict[str, Any], message: str) -> None:

@@ -1,1 +1,1 @@
-"""What a config may say: kinds, ranges, targets, and the objects made of it."""
+"""Validation of configs, and the objects built from them."""

@@ -1,4 +1,4 @@
-"""What a class or function says of its arguments: their names, and the kinds that their annotations mean."""
+"""Arguments of classes and functions, and the kinds of values that their annotations allow."""
 
 import inspect
 import types
@@ -21,7 +21,7 @@ _MAPPING = Kind(lambda value: isinstance(value, Mapping), ("a mapping such as {a
 
 @cache
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a class or function; empty where it does not tell them, as some built-in ones."""
+    """The arguments of a class or function; empty for built-in ones without a signature."""
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
@@ -39,23 +39,23 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 
 @cache
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
-    """The annotations of its arguments; one that cannot be evaluated is left out."""
+    """The annotations of its arguments that can be evaluated."""
     hints = {name: _evaluated(target, parameter) for name, parameter in parameters_of(target).items()}
     return {name: hint for name, hint in hints.items() if hint is not inspect.Parameter.empty}
 
 
 def _evaluated(target: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """A parameter's annotation; `Parameter.empty` where it has none, or one that cannot be evaluated."""
+    """A parameter's annotation; `Parameter.empty` if it is missing or cannot be evaluated."""
     function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
     holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
     try:
         return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True)["it"]
-    except Exception:  # a name that is imported for type checkers alone, or a shape in jaxtyping's language
+    except Exception:  # a name imported for type checkers only, or a jaxtyping shape
         return inspect.Parameter.empty
 
 
 def kind_of(hint: Any) -> Kind | None:
-    """The kind of values that an annotation allows; None where it says nothing of what a config can hold."""
+    """The kind of values that an annotation allows; None if it does not restrict a config."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return kind_of(parts[0])
@@ -77,12 +77,12 @@ def kind_of(hint: Any) -> Kind | None:
 
 def _either(parts: Iterable[Any]) -> Kind | None:
     kinds = [kind_of(part) for part in parts]
-    made: Kind | None = None
+    union: Kind | None = None
     for kind in kinds:
         if kind is None:
             return None
-        made = kind if made is None else made | kind
-    return made
+        union = kind if union is None else union | kind
+    return union
 
 
 def _list_of(origin: Any, parts: tuple[Any, ...]) -> Kind:
@@ -94,7 +94,7 @@ def _list_of(origin: Any, parts: tuple[Any, ...]) -> Kind:
 
 
 def _of_class(hint: Any) -> Kind | None:
-    """A path and a number are such; of any other class is only what a `_target_` makes."""
+    """Paths are text; objects of other classes can only come from a `_target_`."""
     if not isinstance(hint, type) or hint is object:
         return None
     if issubclass(hint, PurePath):

@@ -1,4 +1,4 @@
-"""What a config gives the classes it names: known arguments, each of a kind that its class can take."""
+"""Validation of the arguments that a config passes to the classes it names."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter
@@ -16,20 +16,11 @@ _HYDRAS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
 def check_call(key: str, node: Any, *, partial: bool | None = None) -> None:
-    """Refuse what the class or function that a node names cannot take, and what it lacks.
-
-    Args:
-        key: the node's.
-        node: with `_target_`, as plain lists and dicts.
-        partial: whether the program gives further arguments; None where the node may say so itself.
-
-    Raises:
-        RunError: with the argument's key, what was expected, what was received, and what to do.
-    """
-    said = node.get("_partial_", False)
-    SWITCH.check(f"{key}._partial_", said)
-    if partial is not None and said != partial:
-        raise RunError(f"{key}._partial_: expected {shown(partial)}, received {shown(said)}")
+    """Refuse unknown, missing and invalid arguments of a node's `_target_`; `partial` is what `_partial_` must be."""
+    is_partial = node.get("_partial_", False)
+    SWITCH.check(f"{key}._partial_", is_partial)
+    if partial is not None and is_partial != partial:
+        raise RunError(f"{key}._partial_: expected {shown(partial)}, received {shown(is_partial)}")
     target = located(node["_target_"], key)
     parameters, hints = parameters_of(target), hints_of(target)
     for name, value in node.items():
@@ -37,7 +28,7 @@ def check_call(key: str, node: Any, *, partial: bool | None = None) -> None:
             _check_argument(key, name, value, target, parameters, hints.get(name))
             for inner, call in _calls(f"{key}.{name}", value):
                 check_call(inner, call)
-    if not said and "_args_" not in node:
+    if not is_partial and "_args_" not in node:
         for name, parameter in parameters.items():
             required = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             if required and parameter.default is Parameter.empty and name not in node:
@@ -49,18 +40,18 @@ def _check_argument(
 ) -> None:
     given = _of(GIVEN, target, name)
     if given is not None:
-        raise RunError(f"{key}.{name}: the program gives this argument itself; {given}")
+        raise RunError(f"{key}.{name}: the program sets this argument; {given}")
     if name not in parameters:
         if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
             raise RunError(f"{key}.{name}: {_name(target)} has no such argument{_others(parameters, name)}")
-    elif not OBJECT.fits(value):  # what another call makes is known only when it is made
+    elif not OBJECT.fits(value):  # the result of a call is checked when it is called
         kind = _of(ARGUMENTS, target, name) or _annotated(hint, parameters[name].default)
         if kind is not None:
             kind.check(f"{key}.{name}", value)
 
 
 def _annotated(hint: Any, default: Any) -> Kind | None:
-    """The kind that an annotation means; a default is allowed whatever the annotation says."""
+    """The kind that an annotation allows; None is also allowed if it is the default."""
     kind = kind_of(hint) if hint is not None else None
     if kind is None or default is not None:
         return kind
@@ -72,7 +63,7 @@ def _name(target: Callable[..., Any]) -> str:
 
 
 def _of(table: Mapping[str, Any], target: Callable[..., Any], name: str) -> Any:
-    """What a table says of an argument: under its class, one that this inherits from, or its package."""
+    """The table entry of an argument, under its class, a base class, or its package."""
     classes = [cls.__name__ for cls in getattr(target, "__mro__", ())]
     parts = str(getattr(target, "__module__", "")).split(".")
     packages = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]

@@ -1,4 +1,4 @@
-"""What a command line may say, before and beside the config that is made of it."""
+"""Validation of the command line, and its overrides."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from regtorch.app.record.overrides import parsed, quoted
 __all__ = ["check_groups", "check_new_keys", "multirun_first", "own_configs", "task_overrides"]
 
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
-_SEVERAL = ("callbacks", "logger")  # groups whose options go together
+_SEVERAL = ("callbacks", "logger")  # groups that accept several options
 
 
 def multirun_first(arguments: Iterable[str]) -> list[str]:
@@ -26,38 +26,27 @@ def multirun_first(arguments: Iterable[str]) -> list[str]:
 
 
 def check_groups(arguments: Iterable[str]) -> None:
-    """Refuse a group that is taken away, or has another choice than one of its options.
-
-    Args:
-        arguments: of the command line; what Hydra cannot read is left to it.
-
-    Raises:
-        RunError: with what to choose.
-    """
+    """Refuse groups that are removed or not set to one of their options; Hydra reports what it cannot parse."""
     for override in _parsed(arguments):
         group = override.key_or_group
         if group not in (*GROUPS, "experiment") or override.package is not None:
             continue
         example = GROUPS.get(group, "rps")
         if override.is_delete() and group in GROUPS:
-            raise RunError(f"~{group}: a run needs this group; choose an option of it, such as {group}={example}")
+            raise RunError(f"~{group}: a run needs this group; choose one of its options, such as {group}={example}")
         values: Any = override.value()
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
 
 
 def check_new_keys(overrides: Iterable[str]) -> None:
-    """Refuse a `+key=value` that nobody would read.
-
-    Raises:
-        RunError: there is one.
-    """
+    """Refuse a `+key=value` that would have no effect."""
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         argument = key.startswith(tuple(f"{above}." for above in (*OPEN, "hydra", "callbacks", "logger")))
         known = override.startswith("++") and key in SETTINGS
         if override.startswith("+") and not (argument or known or key.startswith("hydra/")):
-            raise RunError(f"{override}: nobody reads a new key there; without + the known ones are named")
+            raise RunError(f"{override}: a new key has no effect here; omit the + to list the known keys")
 
 
 def _check_choice(group: str, value: Any, example: str) -> None:
@@ -81,15 +70,15 @@ def _parsed(arguments: Iterable[str]) -> Iterator[Override]:
 
 
 def task_overrides() -> list[str]:
-    """The overrides of the job that runs, as they were written: what refers to another value is not looked up."""
+    """The overrides of the running job as written, interpolations unresolved."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return overrides
 
 
 def own_configs() -> list[str]:
-    """The override that finds the user's own configs, whose folders `--config-dir` or `hydra.searchpath=` named.
+    """The override for the user's own config folders (`--config-dir`, `hydra.searchpath=`).
 
-    Without it, no command that is made of `task_overrides` would run again.
+    Commands built from `task_overrides` need it to run again.
     """
     if not HydraConfig.initialized():
         return []

@@ -1,4 +1,4 @@
-"""The config that train.py would make of some overrides, also where Hydra runs already."""
+"""Compose the config of train.py, also while Hydra is running."""
 
 from __future__ import annotations
 
@@ -15,17 +15,8 @@ __all__ = ["composed"]
 
 
 def composed(conf: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """Compose `train` as `scripts/train.py` does.
-
-    Args:
-        conf: the folder of the configs.
-        overrides: as on train.py's command line.
-
-    Returns:
-        The config, and the option chosen of each group. `out_dir` has a value only where `hydra.main` runs, or where it
-        is overridden.
-    """
-    # Hydra is one to a process: the one that runs steps aside.
+    """Compose `train` as train.py does: the config and the option of each group. `out_dir` needs an override."""
+    # Hydra is a singleton: the running instance is replaced for a moment.
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

@@ -1,4 +1,4 @@
-"""The one door to Hydra's `instantiate`, and what differs between Hydra's versions."""
+"""Hydra's `instantiate` with checked targets, and the differences between Hydra's versions."""
 
 import inspect
 from typing import Any
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 __all__ = ["instantiate", "main_options"]
 
-# Hydra 1.4 and later call only what is listed.
+# Hydra 1.4 and later only call listed targets.
 _TRUSTED = ["regtorch.*", "torch.*", "torchvision.*", "torchmetrics.*", "lightning.*"]
 
 
@@ -21,16 +21,9 @@ def main_options() -> dict[str, Any]:
 
 
 def instantiate(config: Any, **arguments: Any) -> Any:
-    """Make the object a config describes, with plain lists and dicts inside.
+    """Build the object of a config, with plain lists and dicts as arguments.
 
-    An omegaconf list among an optimizer's arguments would enter its state and make checkpoints unloadable.
-
-    Args:
-        config: a node with `_target_`, or None.
-        arguments: further arguments, or such that replace the node's.
-
-    Raises:
-        RunError: it names what is no part of a run.
+    An omegaconf list in an optimizer's arguments would enter its state and make checkpoints unloadable.
     """
     from regtorch.app.config.targets import check_targets  # here, not above: --help needs none of it
 

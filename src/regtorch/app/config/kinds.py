@@ -1,4 +1,4 @@
-"""Kinds of values that a setting may have, and how each is named to its user."""
+"""Kinds of values that a setting may have, and their names in messages."""
 
 import math
 import re
@@ -28,28 +28,21 @@ __all__ = [
 ]
 
 REMOVED: Any = object()
-"""In the place of a value that a config no longer has."""
-_WIDEST = 2**63  # whole numbers below this fit where torch and Lightning put them
-_LARGEST = 3.4028234e38  # float32's; to it a larger number is infinite
+"""Stands for a value that was removed from a config."""
+_WIDEST = 2**63  # torch and Lightning hold whole numbers below this
+_LARGEST = 3.4028234e38  # float32's
 _LONGEST = 80  # characters of a value in a message
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a setting may be; `a | b` is either of two kinds.
-
-    Attributes:
-        fits: whether a value is of this kind.
-        names: its alternatives in words; empty where those of another kind say enough.
-        words: the words to choose from, for "did you mean ...?".
-        hint: what to do, where the alternatives do not say it.
-    """
+    """A set of allowed values; `a | b` is the union."""
 
     fits: Callable[[Any], bool]
-    names: tuple[str, ...]
-    words: tuple[str, ...] = ()
-    hint: str = ""
+    names: tuple[str, ...]  # the alternatives, for messages; empty if those of another kind suffice
+    words: tuple[str, ...] = ()  # candidates for "did you mean ...?"
+    hint: str = ""  # what to do, if the alternatives do not show it
 
     def __or__(self, other: "Kind") -> "Kind":
         names = tuple(dict.fromkeys(self.names + other.names))
@@ -57,21 +50,17 @@ class Kind:
         return Kind(lambda value: self.fits(value) or other.fits(value), names, words, hint)
 
     @property
-    def said(self) -> str:
-        """The kind in words: "a, b or c"."""
+    def text(self) -> str:
+        """The alternatives in words: "a, b or c"."""
         names = self.names or ("an object, written as {_target_: ...}",)
         return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
     def check(self, key: str, value: Any) -> None:
-        """Refuse a value of another kind.
-
-        Raises:
-            RunError: with the key, what was expected, what was received, and what to do.
-        """
+        """Refuse a value of another kind."""
         if value is REMOVED:
-            raise RunError(f"{key}: expected {self.said}, but it is not there; leave ~{key} out")
+            raise RunError(f"{key}: expected {self.text}, but the key was removed; omit ~{key}")
         if not self.fits(value):
-            raise RunError(f"{key}: expected {self.said}, received {shown(value)}{self._advice(key, value)}")
+            raise RunError(f"{key}: expected {self.text}, received {shown(value)}{self._advice(key, value)}")
 
     def _advice(self, key: str, value: Any) -> str:
         if self.hint:
@@ -79,12 +68,12 @@ class Kind:
         if isinstance(value, str):
             return nearest(value, self.words)
         if isinstance(value, int | float | bool) and self.fits(shown(value)):
-            return f"""; as text it has two pairs of quotes: {key}="'{shown(value)}'\""""
+            return f"""; as text it needs two pairs of quotes: {key}="'{shown(value)}'\""""
         return ""
 
 
 def shown(value: Any) -> str:
-    """A value as a command line has it, short enough for a message."""
+    """A value as on a command line, shortened for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -98,7 +87,7 @@ def shown(value: Any) -> str:
 
 
 def count(low: int | None = None, high: int | None = None) -> Kind:
-    """Whole numbers; neither true nor 1.0 is one."""
+    """Whole numbers, without booleans and without 1.0."""
 
     def fits(value: Any) -> bool:
         return _is_whole(value) and (low is None or low <= value) and (high is None or value <= high)
@@ -107,14 +96,7 @@ def count(low: int | None = None, high: int | None = None) -> Kind:
 
 
 def number(low: float | None = None, high: float | None = None, *, above: bool = False, below: bool = False) -> Kind:
-    """Finite numbers; true is not one.
-
-    Args:
-        low: the least.
-        high: the largest.
-        above: whether `low` itself is left out.
-        below: whether `high` itself is left out.
-    """
+    """Finite numbers, without booleans; `above` and `below` exclude the bounds themselves."""
 
     def fits(value: Any) -> bool:
         if not (_is_whole(value) or (isinstance(value, float) and abs(value) <= _LARGEST)):
@@ -128,14 +110,14 @@ def number(low: float | None = None, high: float | None = None, *, above: bool =
 
 
 def choice(*words: Any) -> Kind:
-    """One of some values; 1 is not true."""
+    """One of some values, compared with their type."""
     names = tuple(str(word) for word in words)
     return Kind(lambda value: any(type(value) is type(word) and value == word for word in words), names, names)
 
 
 def several(kind: Kind) -> Kind:
     """A list of any length, all of one kind."""
-    return Kind(lambda value: _is_list(value) and all(map(kind.fits, value)), (f"a list, each item {kind.said}",))
+    return Kind(lambda value: _is_list(value) and all(map(kind.fits, value)), (f"a list, each item {kind.text}",))
 
 
 def fixed(*kinds: Kind) -> Kind:
@@ -146,8 +128,8 @@ def fixed(*kinds: Kind) -> Kind:
             _is_list(value) and len(value) == len(kinds) and all(k.fits(v) for k, v in zip(kinds, value, strict=True))
         )
 
-    said = dict.fromkeys(kind.said for kind in kinds)
-    items = f"each {next(iter(said))}" if len(said) == 1 else "; ".join(kind.said for kind in kinds)
+    texts = dict.fromkeys(kind.text for kind in kinds)
+    items = f"each {next(iter(texts))}" if len(texts) == 1 else "; ".join(kind.text for kind in kinds)
     return Kind(fits, (f"a list of {len(kinds)} items, {items}",))
 
 

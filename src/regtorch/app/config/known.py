@@ -1,4 +1,4 @@
-"""What each setting may be, beyond what its class says: the one table of ranges and choices."""
+"""The table of allowed values of settings, beyond what annotations of their classes allow."""
 
 import re
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ GROUPS = {
     "callbacks": "none",
     "logger": "none",
 }
-"""The groups of a config, each with an option to name in messages."""
+"""The groups of a config, each with an example option for messages."""
 
 CONVENTIONS: Mapping[str, Name] = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
-"""What reg.convention may be, and what `regtorch.convert` calls it."""
+"""Values of reg.convention, and their names in `regtorch.convert`."""
 
 
 def _is_devices(value: Any) -> bool:
@@ -38,7 +38,7 @@ def _is_devices(value: Any) -> bool:
 
 _SEED = replace(count(0, int(AXES["seed"].most)) | NULL, hint="several: -m seed=0,1,2")
 _STRENGTH = number(0)
-_SHARE = number(0, 1, below=True)  # of what is dropped, or kept from the step before: 1 would be everything
+_SHARE = number(0, 1, below=True)  # dropped, or kept from the step before: 1 would be everything
 _SELECT = Kind(lambda value: isinstance(value, str), ("weights as text, such as 'kernel -name:head.*'",))
 _BATCHES = count(0) | number(0, 1) | NULL
 _UP_TO = count(1) | Kind(choice(-1).fits, ("-1 for no limit",))
@@ -82,7 +82,7 @@ OPTIONAL = (
     *("reg.l1", "reg.l2", "reg.l1_ratio", "reg.rho", "reg.outputs", "reg.projections", "cure", "strength"),
     *("constraint.low", "constraint.high", "constraint.radius", "constraint.total"),
 )
-"""Those of them that only some options and programs have."""
+"""Settings that only some options and programs have."""
 
 ARGUMENTS: Mapping[str, Kind] = {
     "torch.optim.lr": number(0),
@@ -140,11 +140,11 @@ ARGUMENTS: Mapping[str, Kind] = {
     "WindowNet.rates": fixed(_SHARE, _SHARE),
     "Sentiment.max_words": count(1),
 }
-"""Arguments of classes, by the class, one it inherits from, or its package; annotations say the rest."""
+"""Arguments by class, base class or package; annotations restrict the rest."""
 
 GIVEN: Mapping[str, str] = {
     "Trainer.callbacks": "choose callbacks with callbacks=...",
     "Trainer.logger": "choose loggers with logger=...",
     "torch.optim.params": "leave it out",
 }
-"""Arguments that the program gives itself."""
+"""Arguments that the program sets, and what to do instead."""

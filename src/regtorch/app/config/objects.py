@@ -1,4 +1,4 @@
-"""Objects made from a config: each is of its kind, and errors name the setting."""
+"""Build objects from a config, with checked types and errors that name the setting."""
 
 import re
 from collections.abc import Iterator
@@ -6,24 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from regtorch.app.config.instantiate import instantiate
-from regtorch.app.ground.errors import RunError, is_out_of_memory, is_told, one_line, root_cause
+from regtorch.app.ground.errors import RunError, is_out_of_memory, is_user_error, one_line, root_cause
 
 __all__ = ["make", "named"]
 
-_ARGUMENT = re.compile(r"(?:[^:]+: )?(\w+)(?:: |( must be ))")  # as `regtorch.checks` begins its messages
+_ARGUMENT = re.compile(r"(?:[^:]+: )?(\w+)(?:: |( must be ))")  # how messages of `regtorch.checks` begin
 
 
 def make(node: Any, key: str, *kinds: type) -> Any:
-    """Make what a node of the config describes.
-
-    Args:
-        node: with `_target_`.
-        key: the node's.
-        kinds: what it must be, one of them.
-
-    Raises:
-        RunError: with the node's key: its class refuses an argument, or makes something else.
-    """
+    """Build the object of a node, which must be of one of some kinds; errors start with the node's key."""
     with named(key, node):
         thing = instantiate(node)
     if not isinstance(thing, kinds):
@@ -34,17 +25,15 @@ def make(node: Any, key: str, *kinds: type) -> Any:
 
 @contextmanager
 def named(key: str, node: Any = ()) -> Iterator[None]:
-    """Put the key of a node, or of the argument that its error names first, before what a class says of its arguments.
-
-    Raises:
-        RunError: with the key.
-    """
+    """Prefix errors of a class with the key of its node, or of the argument that the message names first."""
     try:
         yield
     except Exception as error:
         cause = root_cause(error)
-        told = type(cause) is RuntimeError or (is_told(cause) and not isinstance(cause, RunError | RuntimeError))
-        if is_out_of_memory(cause) or not told:
+        explained = type(cause) is RuntimeError or (
+            is_user_error(cause) and not isinstance(cause, RunError | RuntimeError)
+        )
+        if is_out_of_memory(cause) or not explained:
             raise
         text = one_line(cause)
         found = _ARGUMENT.match(text)

@@ -14,20 +14,14 @@ from regtorch.schedules import Schedule
 __all__ = ["read_schedule"]
 
 _KINDS = {kind.__name__: kind for kind in (schedules.warmup, schedules.linear, schedules.cosine, schedules.step)}
-_FORMS = (
-    "warmup:1000, linear:1:0:300, cosine:2000, step:1000:0.5 or several, one after the other: 'warmup:500|cosine:2000'"
-)
+_FORMS = "warmup:1000, linear:1:0:300, cosine:2000, step:1000:0.5 or several in a row: 'warmup:500|cosine:2000'"
 
 
 def read_schedule(key: str, given: Any) -> Schedule | None:
-    """A schedule from its text; null is none.
-
-    Args:
-        key: what is read, for the messages.
-        given: from the config.
+    """Parse a schedule; None for null.
 
     Raises:
-        RunError: no such text.
+        RunError: not a schedule.
 
     Example:
         >>> read_schedule("reg.schedule", "warmup:500|cosine:2000")

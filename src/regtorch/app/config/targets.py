@@ -1,7 +1,7 @@
-"""What a config may name by `_target_`: classes of the kinds that a run is made of, and functions that return them.
+"""What a config may name by `_target_`: classes that are parts of a run, and functions that return them.
 
-A config is data, that of somebody else perhaps. What it names is looked at before it is called, so that none calls
-`torch.load`, `os.system` or the like; a class of one's own is fine where it is one of these kinds.
+Configs may come from other people. Targets are checked before they are called, so that no config can call `torch.load`
+or `os.system`; a user's class is allowed if it is one of these kinds.
 """
 
 import datetime
@@ -51,24 +51,13 @@ _NEVER = (sys.stdlib_module_names | {"hydra", "omegaconf", "builtins"}) - {"date
 
 
 def check_targets(config: Any, key: str) -> list[str]:
-    """Refuse what is no part of a run, before anything is called, and what cannot be one before it is imported.
-
-    Args:
-        config: a node, as plain lists and dicts.
-        key: where it stands in the config; empty where that is not known.
-
-    Returns:
-        Everything that it names.
-
-    Raises:
-        RunError: with the key, what was expected, and what was received.
-    """
+    """All targets of a node; refuses what is not a part of a run, before it is called and, if possible, imported."""
     found = []
     for place, target in _targets(config, key):
         kinds = _KINDS.get(key.partition(".")[0], _PARTS) if place == key else _PARTS
         if not isinstance(target, str):
             raise _refusal(place, kinds, repr(target))
-        if target == "???":  # Hydra says it better
+        if target == "???":  # Hydra has the better message
             continue
         if target.partition(".")[0] in _NEVER and not target.startswith("datetime.timedelta"):
             raise _refusal(place, kinds, target)
@@ -79,15 +68,7 @@ def check_targets(config: Any, key: str) -> list[str]:
 
 
 def located(target: str, key: str) -> Any:
-    """What a full name stands for.
-
-    Args:
-        target: the name.
-        key: of the node that says it.
-
-    Raises:
-        RunError: there is no such thing.
-    """
+    """Import what a full name refers to."""
     try:
         return _locate(target)
     except ImportError as error:
@@ -98,7 +79,7 @@ def located(target: str, key: str) -> Any:
 
 
 def _targets(config: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Every `_target_` in it, with the key of its node."""
+    """Every `_target_` of a config, with the key of its node."""
     if isinstance(config, Mapping):
         if "_target_" in config:
             yield key, config["_target_"]
@@ -117,7 +98,7 @@ def _is_of(thing: Any, kinds: tuple[type, ...], key: str) -> bool:
         return False
     try:
         returned = get_type_hints(thing).get("return")
-    except Exception:  # a name that only type checkers know
+    except Exception:  # a name imported for type checkers only
         return False
     return isinstance(returned, type) and issubclass(returned, kinds)
 
@@ -125,8 +106,7 @@ def _is_of(thing: Any, kinds: tuple[type, ...], key: str) -> bool:
 def _refusal(key: str, kinds: tuple[type, ...], received: str) -> RunError:
     named = f"{key}._target_" if key else "_target_"
     some = " or ".join(f"{kind.__module__.partition('.')[0]}'s {kind.__name__}" for kind in kinds)
-    expected = "a part of a run, such as a torch.nn.Module" if kinds is _PARTS else f"a class below {some}"
+    expected = "a part of a run, such as a torch.nn.Module" if kinds is _PARTS else f"a subclass of {some}"
     return RunError(
-        f"{named}: expected {expected}, or a function whose annotation says that it returns one, received {received}; "
-        "nothing was called"
+        f"{named}: expected {expected}, or a function annotated to return one, received {received}; nothing was called"
     )

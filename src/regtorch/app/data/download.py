@@ -30,13 +30,13 @@ def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
     Raises:
         DownloadError: Nothing was fetched and nothing has changed.
     """
-    from regtorch.app.ground.atomic import whole  # here, not above: all of it is needed for a download alone
+    from regtorch.app.ground.atomic import atomic  # here, not above: all of it is needed for a download alone
 
     place = (dir / folder).resolve()  # it may be a link to another disk
     absent = [path for path in place.parents if not path.exists()]
     _refuse_read_only(absent[-1].parent if absent else place.parent)
     try:
-        with whole(place, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
+        with atomic(place, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
             with _timeout(_TIMEOUT), redirect_stdout(io.StringIO()):
                 fetch(scratch)
             for file in (Path(scratch) / folder).iterdir():

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
-from regtorch.app.run.main import command_line, telling
+from regtorch.app.run.main import command_line, reported_errors
 
 __all__ = ["SEVERE", "main"]
 
@@ -38,7 +38,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     started = perf_counter()
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    with telling(cfg, folder):
+    with reported_errors(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
         from regtorch.app.doctor.pipeline import diagnose_setup

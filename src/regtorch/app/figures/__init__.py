@@ -1,1 +1,1 @@
-"""Pictures: panels as plain data, and the one drawing of them."""
+"""Pictures: panels as plain data, and their drawing."""

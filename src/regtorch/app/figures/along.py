@@ -1,4 +1,4 @@
-"""The regularization path as panels: score, gap, weight norm and zeros along a strength, a rate or a bound."""
+"""Panels of score, gap, weight norm and zeros along a strength, a rate or a bound."""
 
 from __future__ import annotations
 
@@ -11,49 +11,36 @@ from regtorch.app.record.spread import Spread, spread
 
 __all__ = ["Line", "Trained", "along"]
 
-_FEW = 0.001  # a share of zeros that may be chance
+_FEW = 0.001  # a smaller share of zeros may be chance
 
 Points = Mapping[float, Spread]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained net; what is not known is None.
+    """A trained net; unknown values are None."""
 
-    Attributes:
-        val: its score on the validation data.
-        train: its score on the training data.
-        norm: the 2-norm of its regularized weights.
-        zeros: the share of exact zeros among them.
-    """
-
-    val: float | None
-    train: float | None
-    norm: float | None
-    zeros: float | None
+    val: float | None  # score
+    train: float | None  # score
+    norm: float | None  # 2-norm of the regularized weights
+    zeros: float | None  # share of exact zeros among them
 
     @property
     def gap(self) -> float | None:
-        """By how much the score of training exceeds that of validation."""
+        """Training score minus validation score."""
         return None if self.train is None or self.val is None else self.train - self.val
 
 
 @dataclass(frozen=True)
 class Line:
-    """Nets that differ in their place on the axis and in their seeds.
+    """Nets that differ in their place on the axis and in their seed."""
 
-    Attributes:
-        label: what they have in common.
-        points: the nets at each place.
-        flat: nets without a place, whose mean is drawn across.
-    """
-
-    label: str
-    points: Mapping[float, Sequence[Trained]]
-    flat: Sequence[Trained] = ()
+    label: str  # what the nets have in common
+    points: Mapping[float, Sequence[Trained]]  # nets by place on the axis
+    flat: Sequence[Trained] = ()  # nets without a place; their mean is drawn across
 
     def over(self, value: Callable[[Trained], float | None]) -> dict[float, Spread]:
-        """Means and deviations over the seeds, by place."""
+        """Spreads over seeds, by place."""
         found = {place: spread(map(value, nets)) for place, nets in sorted(self.points.items())}
         return {place: point for place, point in found.items() if point is not None}
 
@@ -61,15 +48,15 @@ class Line:
 def along(
     lines: Sequence[Line], axis: Axis, score: str, *, name: str, unset: str = "", best: float | None = None
 ) -> Iterator[Panel]:
-    """The panels that have something to show.
+    """The panels that have data.
 
     Args:
-        lines: the first of them have looks of their own, the others are faint.
-        axis: the horizontal one.
+        lines: the first ones get distinct looks, the rest are faint.
+        axis: the horizontal axis.
         score: the score's name.
         name: the key that runs along the axis.
-        unset: how nets without a place were trained.
-        best: a place to mark.
+        unset: describes nets without a place.
+        best: the place to mark.
     """
 
     def panel(
@@ -119,7 +106,7 @@ def along(
 
 
 def _described(name: str, unset: str, lines: Sequence[Line], found: Sequence[tuple[Points, Spread | None]]) -> str:
-    """Of the first two lines, the highest value and the values at both ends."""
+    """The highest value and both ends of the first two lines."""
     parts = []
     for line, (points, flat) in list(zip(lines, found, strict=True))[:2]:
         finite = {place: point for place, point in points.items() if point.count}

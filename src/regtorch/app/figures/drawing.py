@@ -1,4 +1,4 @@
-"""The one drawing of panels, by matplotlib: SVG in the colours of a page, or a PNG."""
+"""Draw panels with matplotlib: SVG in the colours of a page, or a PNG."""
 
 from __future__ import annotations
 
@@ -18,39 +18,34 @@ from regtorch.app.ground.atomic import write_png
 __all__ = ["apply", "svg", "write_picture"]
 
 _INK, _GRID = "#1c1c22", "#b0b0b0"
-_WIDTH, _HEIGHT, _TITLE = 4.6, 3.2, 0.4  # of a panel, and of the title above all, in inches of a PNG
-_MARKERS = 12  # on a line, at about
-_TICKS = 7  # at most, of a logarithmic axis along which values are known
-_NAME = 24  # characters of a bar's or a choice's name
+_WIDTH, _HEIGHT, _TITLE = 4.6, 3.2, 0.4  # inches in a PNG, of a panel and of the title
+_MARKERS = 12  # per line, about
+_TICKS = 7  # at most, on a logarithmic axis with known values
+_NAME = 24  # characters of a bar's name
 _KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, FAINT)}
 
 
 def svg(panel: Panel, salt: str) -> str:
-    """The inside of an SVG element, from its attributes to its end tag; the same for the same panel.
-
-    Args:
-        panel: the plot.
-        salt: keeps the ids of one page's plots apart.
-    """
+    """An SVG element without its opening `<svg `, reproducible; `salt` keeps the ids of a page's plots apart."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     file = io.StringIO()
     with _styled({"svg.fonttype": "none", "svg.hashsalt": f"{salt} {panel.title}"}):
         figure = Figure(figsize=(4.4, 2.9), facecolor="none")
-        # Fixed: measuring the labels would take as long as drawing them.
+        # Fixed: measuring the labels takes as long as drawing them.
         figure.subplots_adjust(_left(panel), 0.165, 0.975, 0.965)
         _draw(panel, figure.add_subplot(facecolor="none"))
         FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = file.getvalue().partition("<svg ")[2]
-    text = re.sub(r'<g id="[\w.]+">', "<g>", text)  # matplotlib gives every plot the same
+    text = re.sub(r'<g id="[\w.]+">', "<g>", text)  # matplotlib repeats them in every plot
     for colour, variable in {**_KEYS, _INK: "currentColor", _GRID: "var(--grid)"}.items():
         text = text.replace(colour, variable)
     return text
 
 
 def write_picture(panels: Sequence[Panel], title: str, path: Path) -> None:
-    """Write panels side by side as a PNG, with one legend below them."""
+    """Write panels as a PNG with one legend."""
     from matplotlib.figure import Figure
 
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
@@ -84,7 +79,7 @@ def _styled(more: dict[str, str] | None = None) -> Iterator[None]:
 
 
 def _legend(figure: Any, width: float) -> float:
-    """Add the legend that all panels share; its height in inches."""
+    """Add the common legend; its height in inches."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -97,12 +92,12 @@ def _legend(figure: Any, width: float) -> float:
 
 
 def _left(panel: Panel) -> float:
-    """The share of the width that labels at the left need."""
+    """The share of the width for labels at the left."""
     return 0.05 + 0.017 * min(_NAME, max(map(len, panel.bars))) if panel.bars else 0.17
 
 
 def _plain(text: str) -> str:
-    """A text in which matplotlib finds no formula."""
+    """A text with `$` escaped, which starts formulas in matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -160,17 +155,17 @@ def _series(axes: Any, series: Series) -> None:
 
 
 def apply(axis: Axis, drawn: Any) -> None:
-    """Give matplotlib's axis, on which everything has been drawn, its scale, ends and labels."""
+    """Set scale, ends and labels of a matplotlib axis after drawing."""
     from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
     horizontal = drawn.axis_name == "x"
     if axis.log:
         (drawn.axes.set_xscale if horizontal else drawn.axes.set_yscale)("log")
         low, high = drawn.get_view_interval()
-        drawn.set_major_formatter(lambda value, _: f"{value:g}")  # far faster than a formula each
+        drawn.set_major_formatter(lambda value, _: f"{value:g}")  # far faster than formulas
         drawn.set_minor_locator(NullLocator())
         if axis.places:
-            # Nothing is drawn, and nothing labelled, between 0 at the left and the smallest positive value.
+            # No ticks between 0 at the left and the smallest positive value.
             start = low if axis.zero is None else axis.places[0] * 0.99
             powers = [10.0**p for p in range(math.ceil(math.log10(start)), math.floor(math.log10(high)) + 1)]
             ticks = powers if len(powers) > 1 else axis.places

@@ -1,4 +1,4 @@
-"""The curves of a run as a picture."""
+"""history.png: the curves of a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,7 @@ __all__ = ["HistoryPicture", "draw"]
 
 
 class HistoryPicture(EpochRecord):
-    """Draws loss and score of every epoch when fitting ends, by an error too.
-
-    Args:
-        path: the .png to write.
-    """
+    """Draws loss and score by epoch when fitting ends, also after an error."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
@@ -28,7 +24,6 @@ class HistoryPicture(EpochRecord):
         self._draw(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Draw what there is."""
         if trainer.state.fn == "fit":
             self._draw(trainer)
 
@@ -38,12 +33,7 @@ class HistoryPicture(EpochRecord):
 
 
 def draw(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss, with its part without penalty, and score of train and val.
-
-    Args:
-        epochs: one mapping an epoch, with "epoch" and metrics such as "train/loss".
-        path: the .png to write.
-    """
+    """Draw loss, task loss and score of train and val by epoch."""
 
     def series(key: str, label: str, number: int, *, dashed: bool = False) -> Series:
         points = {epoch["epoch"]: epoch[key] for epoch in epochs if key in epoch}

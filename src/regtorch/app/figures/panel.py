@@ -1,4 +1,4 @@
-"""What a figure shows, as plain data: series and guides over two axes."""
+"""Figures as plain data: series and guides over two axes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 __all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
 
 FAR = 20.0
-"""From this ratio of its largest to its smallest value on, an axis is logarithmic."""
-_BESIDE = 0.15  # of a logarithmic axis' span lies between 0 and the smallest positive value: room for both labels
+"""An axis is logarithmic from this ratio of its largest to its smallest value."""
+_BESIDE = 0.15  # of a logarithmic axis between 0 and the smallest positive value: room for both labels
 _MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "x": "×", "|": "|", "ring": "○"}
 _LINES = {"-": "―", "steps": "―", "--": "╌", ":": "┈", "-.": "╌", "": ""}
 
@@ -20,29 +20,23 @@ LineStyle = Literal["-", "--", "-.", ":", "steps", ""]
 
 @dataclass(frozen=True)
 class Look:
-    """A colour, and the marker that says the same to readers who cannot see colours.
+    """A colour, and a marker for readers who cannot see colours."""
 
-    Attributes:
-        colour: as matplotlib takes it.
-        marker: as matplotlib takes it.
-        variable: the colour's name in the style sheet, where it suits light and dark pages.
-    """
-
-    colour: str
-    marker: str
-    variable: str
+    colour: str  # matplotlib's
+    marker: str  # matplotlib's
+    variable: str  # colour in the style sheet, for light and dark pages
 
 
-# The colours of Okabe and Ito, which are safe for colour-blind readers.
+# The colour-blind safe palette of Okabe and Ito.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LOOKS = tuple(Look(colour, mark, f"--line{n}") for n, (colour, mark) in enumerate(zip(_COLOURS, _MARKS, strict=False)))
-"""For the series that a legend names."""
+"""For series in the legend."""
 FAINT = Look("#8c8c96", "", "--faint")
-"""For series and guides that only serve comparison."""
+"""For series and guides that serve as a reference."""
 
 
 def look(number: int) -> Look:
-    """The look of the series with this number; they repeat where there are more series than looks."""
+    """The look of a series by its number; looks repeat."""
     return LOOKS[number % len(LOOKS)]
 
 
@@ -59,25 +53,15 @@ class _Mean(Protocol):
 
 @dataclass(frozen=True)
 class Series:
-    """Points, joined or not.
-
-    Attributes:
-        x: their places.
-        y: their values; not used by the marker "|".
-        label: names it in the legend; an unlabelled series is not in it.
-        look: its colour.
-        line: how points are joined; "steps" holds each value up to the next point, "" draws markers only.
-        marker: matplotlib's, "ring" for a hollow circle, or "|" for ticks along the bottom edge.
-        band: half the height of the band around each point; empty without a band.
-    """
+    """Points, with or without a line."""
 
     x: Sequence[float]
-    y: Sequence[float]
-    label: str = ""
+    y: Sequence[float]  # ignored for the marker "|"
+    label: str = ""  # in the legend; empty: not listed
     look: Look = FAINT
-    line: LineStyle = "-"
-    marker: str = ""
-    band: Sequence[float] = ()
+    line: LineStyle = "-"  # "steps" holds each value up to the next point; "" draws markers only
+    marker: str = ""  # matplotlib's, "ring" for a hollow circle, or "|" for ticks along the bottom edge
+    band: Sequence[float] = ()  # half-height of the band around each point
 
     @classmethod
     def of_means(
@@ -88,9 +72,9 @@ class Series:
         line: LineStyle = "-",
         marker: str | None = None,
     ) -> Series:
-        """Means in a band of one standard deviation, without those of no finite value.
+        """Means with a band of one standard deviation; means without finite values are dropped.
 
-        The marker is the look's own where none is given, and none on a dashed line.
+        The default marker is the look's, or none on a dashed line.
         """
         kept = {x: point for x, point in points.items() if point.count}
         several = any(point.count > 1 for point in kept.values())
@@ -101,7 +85,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Guide:
-    """A faint line across the panel, or a band from `low` to `high`; upright where it marks places on the x axis."""
+    """A faint line across the panel at `low`, or a band from `low` to `high`; upright: vertical."""
 
     low: float
     high: float | None = None
@@ -111,42 +95,26 @@ class Guide:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis.
+    """An axis of a panel."""
 
-    Attributes:
-        label: its name and unit.
-        log: whether it is logarithmic.
-        integers: whether it is labelled at integers only.
-        low: its lower end; where None, the data decide.
-        names: the labels of 0, 1, 2, … on an axis of choices.
-        places: on a logarithmic axis, the positive values that may be labelled; empty labels the decades.
-        zero: on a logarithmic axis, the place at which 0 is drawn; None where 0 does not occur.
-    """
-
-    label: str = ""
+    label: str = ""  # name and unit
     log: bool = False
-    integers: bool = False
-    low: float | None = None
-    names: Sequence[str] = ()
-    places: Sequence[float] = ()
-    zero: float | None = None
+    integers: bool = False  # label integers only
+    low: float | None = None  # lower end; None: from the data
+    names: Sequence[str] = ()  # labels of 0, 1, 2, … on an axis of choices
+    places: Sequence[float] = ()  # positive values that may be labelled on a log axis; empty: decades
+    zero: float | None = None  # where 0 is drawn on a log axis; None if 0 does not occur
 
     @classmethod
     def fitting(cls, label: str, values: Iterable[float]) -> Axis:
-        """Logarithmic where no value is negative and the positive ones span much."""
+        """An axis that is logarithmic if no value is negative and the positive ones span a wide range."""
         values = [value for value in values if math.isfinite(value)]
         positive = [value for value in values if value > 0]
         return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > FAR * min(positive))
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:
-        """An axis of strengths, rates or bounds: where it is logarithmic, 0 has a place of its own at the left.
-
-        Args:
-            label: its name.
-            values: all that is drawn along it.
-            log: whether it is logarithmic even where the values do not span much.
-        """
+        """An axis of strengths, rates or bounds; if logarithmic, by `log` or a wide range, 0 is drawn at the left."""
         values = sorted(set(values))
         positive = [value for value in values if value > 0]
         far = len(positive) > 1 and positive[-1] / positive[0] >= FAR
@@ -156,13 +124,13 @@ class Axis:
         return cls(label, log=True, places=positive, zero=positive[0] / room if values[0] == 0 else None)
 
     def at(self, value: float) -> float:
-        """Where a value is drawn."""
+        """The coordinate of a value."""
         return self.zero if self.zero is not None and value == 0 else value
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend: a sign, its colour's name in the style sheet, and its meaning."""
+    """An entry of a legend: sign, colour in the style sheet, and label."""
 
     sign: str
     variable: str
@@ -171,31 +139,20 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot.
-
-    Attributes:
-        title: what it shows.
-        text: the result in words, for readers who do not see the plot.
-        x: the horizontal axis.
-        y: the vertical axis.
-        series: drawn in this order.
-        guides: drawn below them.
-        bars: in place of series, horizontal bars by name, in per cent.
-        note: in place of series, why there are none.
-    """
+    """A plot."""
 
     title: str
-    text: str
+    text: str  # the result in words, for readers who cannot see the plot
     x: Axis
     y: Axis
-    series: Sequence[Series] = ()
-    guides: Sequence[Guide] = ()
-    bars: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
+    series: Sequence[Series] = ()  # in drawing order
+    guides: Sequence[Guide] = ()  # drawn below the series
+    bars: Mapping[str, float] = field(default_factory=dict)  # horizontal bars in per cent, instead of series
+    note: str = ""  # shown instead of series: why there are none
 
 
 def legend(panels: Iterable[Panel]) -> list[Key]:
-    """The legend that panels share: each label once."""
+    """The common legend of panels."""
     keys: dict[str, Key] = {}
     for panel in panels:
         for series in panel.series:

@@ -1,4 +1,4 @@
-"""The jobs of a grid (`train.py -m`): which are done already, where the others write, and their launch."""
+"""The jobs of a grid (`train.py -m`): find finished ones, assign folders, and launch the rest."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,39 +32,23 @@ State = Literal["new", "begun", "running", "finished"]
 
 @dataclass(frozen=True)
 class Planned:
-    """A job of a grid.
+    """A job of a grid."""
 
-    Attributes:
-        number: its place in the grid, from 0.
-        overrides: what Hydra composes it from.
-        label: those of them that tell it from the others.
-        folder: where it writes, or where a run with its settings lies.
-        state: what is there: nothing, the leftovers of a run, one that is being made, or one that has finished.
-        numbered: whether its settings depend on its number.
-    """
-
-    number: int
+    number: int  # place in the grid, from 0
     overrides: Sequence[str]
-    label: str
-    folder: Path
-    state: State
-    numbered: bool
+    label: str  # the overrides that differ from other jobs
+    folder: Path  # where it writes, or where a run with its settings lies
+    state: State  # of the folder
+    numbered: bool  # whether its settings depend on its number
 
 
 def launch(
     config: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], most: Any
 ) -> list[Sequence[JobReturn]]:
-    """Launch the jobs of a grid that have not finished before.
-
-    Args:
-        config: the sweep's, with Hydra's own.
-        loader: composes a job's config.
-        launcher: Hydra's.
-        arguments: the overrides with the values to combine.
-        most: how many jobs are launched at once; None is all.
+    """Launch the unfinished jobs of a grid, at most `most` at a time.
 
     Raises:
-        RunError: another sweep is at work in the folder, a job has none of its own, or `most` is no number of jobs.
+        RunError: another sweep uses the folder, jobs share a folder, or `most` is not a number of jobs.
     """
     if most is not None and (type(most) is not int or most < 1):
         raise RunError(
@@ -73,7 +57,7 @@ def launch(
     sweep = Path(config.hydra.sweep.dir)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     (grid,) = BasicSweeper.split_arguments(parsed, None)
-    composed = list(_composed(config, loader, grid, sweep))  # before there is a folder: an override may be wrong
+    composed = list(_composed(config, loader, grid, sweep))  # before the folder exists: an override may be wrong
     try:
         sweep.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -87,26 +71,26 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
     Folders.jobs = [job.folder for job in jobs]
     for job in jobs:
         if job.state == "running":
-            say(f"job {job.folder.name} is being run by another process; start again when it has ended")
+            say(f"job {job.folder.name} is running in another process; start again when it has ended")
     to_do = [job for job in jobs if job.state in ("new", "begun")]
     for job in to_do:
-        try:  # here, not in the launcher, which would leave out the jobs after it
+        try:  # here, because in the launcher an error would skip the jobs after it
             move_aside(job.folder)
             job.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            Folders.lost[job.folder] = f"its folder cannot be made: {error.strerror}"
+            Folders.lost[job.folder] = f"its folder cannot be created: {error.strerror}"
     returns: list[Sequence[JobReturn]] = []
     watch = Watch(_by_folder(to_do), _by_folder(job for job in jobs if job.state == "finished"))
     to_do = [job for job in to_do if job.folder not in Folders.lost]
     if type(launcher).__name__ == "BasicLauncher":  # Hydra's scan imports the class again
-        most = 1  # one after the other anyway, and Hydra may fail before the job begins
+        most = 1  # sequential anyway, and Hydra may fail before the job begins
     with _threads(launcher, to_do, most), watch:
         for batch in _batches(to_do, most):
             places = [f"hydra.sweep.subdir={quoted(job.folder.relative_to(sweep))}" for job in batch]
             overrides = [[*job.overrides, place] for job, place in zip(batch, places, strict=True)]
             try:
                 returns.append(launcher.launch(overrides, initial_job_idx=batch[0].number))
-            except Exception as error:  # a process that was killed, or a queue that refuses: the other batches go on
+            except Exception as error:  # a killed process, or an error of the queue: continue with the other batches
                 if len(batch) == 1:
                     Folders.lost[batch[0].folder] = message(error)
                 else:
@@ -130,7 +114,7 @@ def _composed(
 
 
 def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: Path) -> list[Planned]:
-    """Give each job a folder: that of a run with the same settings where there is one, a free one otherwise."""
+    """Assign each job a folder: that of a run with the same settings, or else a free one."""
     known, labels = known_in(sweep), labels_of(grid)
     taken: set[Path] = set()
     planned: set[str] = set()
@@ -160,7 +144,7 @@ def _known(known: Known, settings: str | None) -> tuple[Path, State] | None:
 def _free(
     config: DictConfig, sweep: Path, known: Known, taken: set[Path], numbers: Iterator[int]
 ) -> tuple[Path, State]:
-    """The folder of the first number that nobody else has."""
+    """The folder of the first free number."""
     before = None
     for number in numbers:
         config.hydra.job.num = number
@@ -174,13 +158,13 @@ def _free(
             break
         before = folder
     raise RunError(
-        f"hydra.sweep.subdir={config.hydra.sweep.subdir}: {before} is that of other settings; name another folder "
-        "with hydra.sweep.dir, or tell the jobs apart by their numbers, ${hydra.job.num}"
+        f"hydra.sweep.subdir={config.hydra.sweep.subdir}: {before} belongs to other settings; name another "
+        "folder with hydra.sweep.dir, or include the job number, ${hydra.job.num}"
     )
 
 
 def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Planned]]:
-    """The jobs as they are launched: together, or where their numbers matter those that follow one another."""
+    """Batches of jobs; only consecutive ones if settings depend on the job number."""
     numbered = any(job.numbered for job in jobs)
     for _, group in groupby(enumerate(jobs), lambda pair: pair[1].number - pair[0] if numbered else 0):
         together = [job for _, job in group]
@@ -190,7 +174,7 @@ def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Pla
 
 @contextmanager
 def _threads(launcher: Launcher, jobs: Sequence[Planned], most: int | None) -> Iterator[None]:
-    """Share this machine's cores among processes that all start at once, as joblib does by itself."""
+    """Share this machine's cores among processes of LocalLauncher, as joblib does by itself."""
     at_once = min(len(jobs), most or len(jobs))
     if type(launcher).__name__ != "LocalLauncher" or "OMP_NUM_THREADS" in os.environ or not at_once:
         yield

@@ -1,1 +1,1 @@
-"""What every program stands on: errors, signals, locks, atomic files, folders."""
+"""Errors, signals, locks, atomic files and folders of all programs."""

@@ -1,7 +1,7 @@
-"""Files and folders that are written whole or not at all, also where the process is killed or the power fails.
+"""Files and folders that are written completely or not at all, even if the process is killed or the power fails.
 
-Each grows under another name beside its own, so on the same file system, reaches the disk, and is renamed. Only a
-process that is killed leaves that other name behind; whoever writes the same file next removes it.
+Each is written under a temporary name in the same folder, flushed to disk and renamed. Only a killed process leaves its
+temporary file behind; the next writer of the same file removes it.
 """
 
 import errno
@@ -17,10 +17,10 @@ from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows: what was left behind cannot be told from what is being written, and stays
+except ImportError:  # Windows: leftovers cannot be distinguished from files being written, and stay
     fcntl = None
 
-__all__ = ["remove_leftovers", "whole", "write_png", "write_text"]
+__all__ = ["atomic", "remove_leftovers", "write_png", "write_text"]
 
 _ENDING = ".part"
 _UNFINISHED = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(_ENDING)}", re.DOTALL)
@@ -28,26 +28,26 @@ _NO_FSYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, into a folder that may not be there yet."""
-    with whole(path) as temporary:
+    """Write a text as UTF-8; the folder need not exist."""
+    with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_png(figure: Any, path: Path) -> None:
-    """Write matplotlib's figure, likewise."""
+    """Write a matplotlib figure; the folder need not exist."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
 
 
 @contextmanager
-def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """What takes the name `path` at the block's end, and is gone where the block fails or is ended.
+def atomic(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """A temporary path that is renamed to `path` at the block's end, and removed if the block fails.
 
     Args:
-        path: a file, which may be there already, in a folder that may not be there yet.
-        folder: whether it is a folder instead, which is not there yet or is empty.
+        path: a file, which may exist, in a folder that need not exist.
+        folder: create a folder instead, which must not exist or be empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
@@ -57,7 +57,7 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
             yield temporary
             for part in (*temporary.rglob("*"), temporary) if folder else (temporary,):
                 _to_disk(part)
-            if fcntl is None:  # Windows renames nothing that is open
+            if fcntl is None:  # Windows cannot rename open files
                 locks.close()
             os.replace(temporary, path)
             _to_disk(path.parent)
@@ -67,23 +67,18 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left unfinished; what somebody is writing is locked, and stays.
-
-    Args:
-        folder: where it lies.
-        name: what it was to become; None for anything, also below the folder.
-    """
+    """Remove temporary files of killed processes, of one file or of all below a folder; files in use are locked."""
     if fcntl is None:
         return
     found = folder.rglob(f".*{_ENDING}") if name is None else folder.glob(f".{escape(name)}.*{_ENDING}")
     for path in [path for path in found if _UNFINISHED.fullmatch(path.name)]:
-        with suppress(OSError), ExitStack() as locks:  # it is being written, or is somebody else's, or gone
+        with suppress(OSError), ExitStack() as locks:  # being written, not ours, or already removed
             fcntl.flock(_opened(path, locks), fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(path)
 
 
 def _begun(path: Path, folder: bool, locks: ExitStack) -> Path:
-    """A new file or folder beside `path`, which is locked for as long as it is written."""
+    """Create a temporary file or folder beside `path`, locked while it is written."""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_ENDING}")
         temporary.mkdir() if folder else temporary.touch(exist_ok=False)
@@ -91,7 +86,7 @@ def _begun(path: Path, folder: bool, locks: ExitStack) -> Path:
             return temporary
         with suppress(OSError):  # a file system without locks
             fcntl.flock(_opened(temporary, locks), fcntl.LOCK_EX)
-        if temporary.exists():  # or somebody took it for a leftover before it was locked
+        if temporary.exists():  # another process may have removed it before it was locked
             return temporary
 
 
@@ -102,7 +97,7 @@ def _opened(path: Path, locks: ExitStack) -> int:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk, where the file system can say so."""
+    """Flush a file, or a folder's list of files, to disk if the file system supports it."""
     if path.is_symlink() or (path.is_dir() and fcntl is None):
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,4 +1,4 @@
-"""What went wrong, in a line or two for the one who started the run."""
+"""Error messages of one or two lines for users."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ __all__ = [
     "Diverged",
     "RunError",
     "is_out_of_memory",
-    "is_told",
+    "is_user_error",
     "message",
     "nearest",
     "one_line",
@@ -34,35 +34,35 @@ __all__ = [
 
 
 class RunError(Exception):
-    """A run that cannot go on, for a reason its user can mend; the message says how."""
+    """A problem that the user can fix; the message explains how."""
 
 
 class Diverged(RunError):
-    """A loss that is no longer a finite number."""
+    """A loss, weight or optimizer state is no longer finite."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """'; did you mean ...?', or nothing where no name comes near."""
+    """'; did you mean ...?', or '' if no name is similar."""
     by_lower = {known.lower(): known for known in names}
     close = get_close_matches(str(name).lower(), list(by_lower), n=1)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
 def sentence(text: str) -> str:
-    """A text that begins with a capital and ends with a full stop."""
+    """A text with a capital at the start and a full stop at the end."""
     text = text.strip()
     return text[:1].upper() + text[1:] + "." * (bool(text) and not text.endswith((".", "!", "?")))
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error inside Hydra's wrapping of it."""
+    """The error that Hydra has wrapped."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or this machine, had no memory left."""
+    """Whether a device or this machine ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     signs = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "out of memory")
@@ -70,7 +70,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def message(error: BaseException, cfg: DictConfig | None = None) -> str:
-    """Say an error of a run in one or two lines."""
+    """The message of an error in one or two lines."""
     error = root_cause(error)
     if is_out_of_memory(error):
         size = OmegaConf.select(cfg, "data.batch_size") if cfg is not None else None
@@ -85,11 +85,11 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: expected a value, received none; give {error.full_key}=..."
     text = one_line(error)
-    return text if text and is_told(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
+    return text if text and is_user_error(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
 
 
 def _setting_of(place: str, cfg: DictConfig | None) -> str:
-    """'key: ' of the setting that a path comes from, or nothing; a file that is not whole yet has another name."""
+    """'key: ' of the setting that names a path or its temporary file, or ''."""
     plain: Any = {} if cfg is None else OmegaConf.to_container(cfg)  # as given
     found: dict[str, str] = {}
 
@@ -107,16 +107,16 @@ def _setting_of(place: str, cfg: DictConfig | None) -> str:
     return f"{max(found, key=lambda key: len(found[key]))}: " if found else ""
 
 
-def is_told(error: BaseException) -> bool:
-    """Whether an error was made for its reader, so that its text stands alone without type and traceback."""
+def is_user_error(error: BaseException) -> bool:
+    """Whether an error's message is meant for users and needs neither type nor traceback."""
     error = root_cause(error)
     ours = isinstance(error, RunError) or type(error).__module__.startswith("regtorch")
-    ours |= type(error).__name__ == "MisconfigurationException"  # Lightning's word to its user; not imported for a name
+    ours |= type(error).__name__ == "MisconfigurationException"  # Lightning's; by name, to avoid the import
     return ours or (isinstance(error, ValueError | TypeError) and bool(str(error))) or is_out_of_memory(error)
 
 
 def usage(error: BaseException) -> str | None:
-    """Say what is wrong with the command line, or None where it is something else."""
+    """The message of a wrong command line, or None for other errors."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         return _unknown_option(error)
     if isinstance(error, OverrideParseException):
@@ -130,7 +130,7 @@ def usage(error: BaseException) -> str | None:
         return _unknown_key(error.__cause__)
     if isinstance(error, HydraException) and not isinstance(error, InstantiationException):
         if "Could not delete" in str(error):
-            return f"~{str(error).split(chr(39))[1]}: there is nothing to remove; it does not exist, or is null"
+            return f"~{str(error).split(chr(39))[1]}: nothing to remove; the key does not exist or is null"
         if "Ambiguous value" in str(error):
             return f"{one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
         cause = f" {one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
@@ -139,7 +139,7 @@ def usage(error: BaseException) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without line breaks and without the pointers that Hydra and omegaconf add."""
+    """An error's text in one line, without the pointers that Hydra and omegaconf add."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(" ".join(line.split()) for line in lines if line and not line.startswith(_NOISE))
 
@@ -151,9 +151,9 @@ def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
     if group and not options:  # one of a list
-        return f"{group}: there is no option {option!r}"
+        return f"{group}: unknown option {option!r}"
     if not group:
-        return f"there is no config {option!r}; each script has its own, so leave --config-name out"
+        return f"unknown config {option!r}; each script has its own config, so omit --config-name"
     return f"{group}: expected one of {', '.join(options)}, received {option!r}{nearest(option, options)}"
 
 
@@ -164,14 +164,14 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     keys = [key for key in keys if not key.startswith("_")]
     there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
     if full in _MIXES:
-        return f"unknown key {full!r}: images with classes can be mixed, and this data has none"
+        return f"unknown key {full!r}: only images with classes can be mixed, and this data has none"
     hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {there}"
     new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
     return f"unknown key {full!r}{hint}{new}"
 
 
 OPEN = ("data", "data.augment", "model.net", "optimizer", "trainer", "reg.penalty", "constraint.projection")
-"""Where a new key is an argument of a class; anywhere else nobody would read it."""
+"""Where a new key is an argument of a class; elsewhere it would have no effect."""
 _MIXES = ("data.mixup", "data.cutmix")
 _OTHER_WORDS = {
     "lambda": "lam",
@@ -184,7 +184,7 @@ _OTHER_WORDS = {
 
 
 def _elsewhere(parent: Any, above: str, last: str) -> str:
-    """A key of that name, or of another word for it, in the same group or in another one."""
+    """A hint to a key of that name, or of a synonym, in this or another group."""
     last = _OTHER_WORDS.get(last, last)
     root: Any = OmegaConf.to_container(parent._get_root(), resolve=False) if isinstance(parent, DictConfig) else {}
     groups = {name: node for name, node in root.items() if isinstance(node, dict)}
@@ -193,6 +193,6 @@ def _elsewhere(parent: Any, above: str, last: str) -> str:
 
 
 def say(text: str, kind: str = "error") -> None:
-    """Write a line to stderr, after what has been printed."""
+    """Write a line to stderr, after flushing stdout."""
     sys.stdout.flush()
     sys.stderr.write(f"{kind}: {text}\n")

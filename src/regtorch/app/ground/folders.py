@@ -1,4 +1,4 @@
-"""No run writes into another's folder."""
+"""Keep runs from writing into the folders of other runs."""
 
 import os
 import sys
@@ -14,16 +14,16 @@ from regtorch.app.ground.atomic import remove_leftovers
 __all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
 
 ASIDE = ".failed-"
-"""Between the name of a folder and a number, where what a run left behind was moved out of the way."""
+"""Infix between the name and the number of a folder that holds an unfinished run's leftovers."""
 
 
 class Folders(Callback):
-    """Ends the program before Hydra writes into a folder that holds something already.
+    """Ends the program before Hydra writes into a folder that is not empty.
 
     Attributes:
-        sweep: the folder of the sweep that this process started.
-        jobs: those of its jobs; None for another sweeper than the grid, which does not say.
-        lost: of jobs whose folder cannot tell it, the error.
+        sweep: folder of the sweep that this process started.
+        jobs: folders of its jobs; None for sweepers other than the grid.
+        lost: errors of jobs that could not write them into their folder.
     """
 
     sweep: ClassVar[Path | None] = None
@@ -31,11 +31,10 @@ class Folders(Callback):
     lost: ClassVar[dict[Path, str]] = {}
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Look at the run's folder."""
         _refuse(_named(config, "hydra.run.dir"), "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Look at the sweep's folder; a grid goes on with what it began there."""
+        """Check the sweep's folder; a grid may continue in its own."""
         folder = Path(_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
@@ -44,7 +43,7 @@ class Folders(Callback):
 
 
 def move_aside(folder: Path) -> None:
-    """Rename what a run that did not finish left, as train.py writes into no used folder."""
+    """Rename the folder of an unfinished run: train.py needs an empty one."""
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return
     number = 1
@@ -57,21 +56,21 @@ def move_aside(folder: Path) -> None:
 
 
 def is_follower() -> bool:
-    """Whether this is one of a distributed run's processes other than the first, whose files they find."""
+    """Whether this is a process of non-zero rank; only rank zero writes files."""
     return any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _named(config: DictConfig, key: str) -> str:
-    """The folder that a setting names; an empty name is the folder where one is."""
+    """The folder that a setting names; an empty name is the working directory."""
     try:
         return str(OmegaConf.select(config, key)) or "."
     except OmegaConfBaseException as error:
-        _end(f"{key}: its value refers to another one: {str(error).splitlines()[0]}")
+        _end(f"{key}: its interpolation failed: {str(error).splitlines()[0]}")
 
 
 def _end(text: str) -> NoReturn:
     sys.stderr.write(f"error: {text}\n")
-    raise SystemExit(1)  # Hydra turns an exception of a callback into a warning
+    raise SystemExit(1)  # Hydra turns exceptions of callbacks into warnings
 
 
 def _refuse(folder: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder, and one sweep in a sweep's."""
+"""Locks on folders: one process per run, one sweep per sweep folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +11,15 @@ __all__ = ["Busy", "claimed", "is_busy"]
 
 
 class Busy(RunError):
-    """Another process works in a folder."""
+    """A folder is in use by another process."""
 
 
 @contextmanager
 def claimed(folder: Path, by: str = "process") -> Iterator[None]:
-    """Hold a folder until the block, or this process, ends: the system drops a lock with the process that holds it.
-
-    Args:
-        folder: what nobody else may claim meanwhile.
-        by: what holds it, for its error.
+    """Lock a folder for the block; the OS releases the lock if the process dies.
 
     Raises:
-        Busy: another process holds it.
+        Busy: another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -36,7 +32,7 @@ def claimed(folder: Path, by: str = "process") -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise Busy(f"{folder} is another {by}'s, which is at work in it; start again when it has ended") from None
+        raise Busy(f"{folder} is in use by another {by}; start again when it has ended") from None
     except NotImplementedError:  # a file system without locks
         yield
         return
@@ -47,7 +43,7 @@ def claimed(folder: Path, by: str = "process") -> Iterator[None]:
 
 
 def is_busy(folder: Path) -> bool:
-    """Whether another process holds a folder."""
+    """Whether another process has locked a folder."""
     try:
         with claimed(folder):
             return False

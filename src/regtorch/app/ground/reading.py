@@ -1,4 +1,4 @@
-"""Reading what runs left, and what somebody may have put there: regular files alone, no larger than they can be."""
+"""Read files of runs defensively: regular files only, up to a size limit."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 __all__ = ["is_there", "read_text", "read_yaml", "read_yaml_node"]
 
-_MOST = 2**28  # bytes: a path's summary.json has a kilobyte or two for each member
+_MOST = 2**28  # bytes: a path's summary.json has one or two kilobytes per member
 _MOST_YAML, _DEEPEST = 2**20, 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS = {
@@ -25,27 +25,22 @@ _KINDS = {
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is something of this name, a file or not: `is_file` says no to what cannot be read, too."""
+    """Whether anything of this name exists; `is_file` is also False for what cannot be read."""
     return os.path.lexists(path)
 
 
 def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
-    """The text of a regular file; a pipe is not waited for.
-
-    Args:
-        path: the file.
-        most: bytes that it may have.
-        errors: as of `bytes.decode`.
+    """The text of a regular file of at most `most` bytes; does not block on pipes.
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is no regular file, is too large, or holds something else than UTF-8.
+        ValueError: it is not a regular file, too large, or not UTF-8.
     """
-    # Without waiting: to open a pipe lasts until somebody writes into it.
+    # Opening a pipe would block until another process writes into it.
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
-            kind = next((words for is_one, words in _KINDS.items() if is_one(mode)), "something else")
+            kind = next((words for is_kind, words in _KINDS.items() if is_kind(mode)), "something else")
             raise ValueError(f"expected a regular file, received {kind}")
         content = file.read(most + 1)
     if len(content) > most:
@@ -54,13 +49,7 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
 
 
 def _yaml_text(path: Path) -> str:
-    """The text of a YAML file of plain lists and mappings; a few aliases could stand for more than memory holds.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is no such file, or too large or deep.
-        YAMLError: it is no YAML.
-    """
+    """The text of a YAML file without aliases, which could expand beyond memory, and without deep nesting."""
     text, depth = read_text(path, _MOST_YAML), 0
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.AliasEvent):
@@ -72,19 +61,15 @@ def _yaml_text(path: Path) -> str:
 
 
 def read_yaml_node(path: Path) -> Any:
-    """What a YAML file holds, as OmegaConf has it; errors as PyYAML's and OmegaConf's."""
+    """Load a YAML file with OmegaConf; raises its and PyYAML's errors."""
     return OmegaConf.load(io.StringIO(_yaml_text(path)))
 
 
 def read_yaml(path: Path, *, texts: bool = False) -> Any:
-    """What a YAML file holds; an empty one holds {}.
-
-    Args:
-        path: the file.
-        texts: whether it holds texts alone, which are read ten times as fast.
+    """Load a YAML file as plain lists and mappings, {} if it is empty; `texts` without OmegaConf, ten times as fast.
 
     Raises:
-        ValueError: it cannot be read, or is not YAML; in one line, with the file's name.
+        ValueError: it cannot be read or is not YAML; the message has one line and names the file.
     """
     try:
         if texts:

@@ -1,8 +1,8 @@
-"""Being asked to end, by Ctrl-C or a signal: an exception that is not lost, and does not come in the middle of a whole.
+"""Turn Ctrl-C, SIGTERM and SIGHUP into one exception that cannot get lost and never interrupts a critical section.
 
-Python raises it between any two instructions. In a destructor it goes no further, so that what works for long asks for
-it again (`end_if_asked`); after a lock was taken and before it is known, it would leave the lock locked, so that what
-locks and writes puts it off (`shielded`).
+Python raises it between any two instructions. An exception in a destructor is dropped, so long-running code checks for
+it again (`end_if_asked`). One between taking a lock and entering its block would leave the lock taken, so code that
+locks and writes defers it (`shielded`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ _ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTER
 
 
 class Ended(KeyboardInterrupt):
-    """Somebody asked this process to end.
-
-    Args:
-        number: the signal's.
-
-    Attributes:
-        code: the exit code that says so.
-    """
+    """This process was asked to end; `code` is the exit code."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         known = signal.Signals(number)
@@ -43,21 +36,17 @@ class _State:
 
 
 def _once_is_enough(number: int, frame: Any) -> None:
-    """Ignore a signal, unlike SIG_IGN in this process alone: what it starts would inherit that."""
+    """Swallow repeated signals. Unlike SIG_IGN, a Python handler is not inherited by child processes."""
 
 
 @contextmanager
 def asked_to_end() -> Iterator[None]:
-    """Make SIGINT, SIGTERM and SIGHUP an exception; in a thread, which gets no signals, this does nothing.
-
-    Raises:
-        Ended: one came. Of SIGTERM and SIGHUP further ones are ignored, which would disturb the ending.
-    """
+    """Raise `Ended` on SIGINT, SIGTERM and SIGHUP; repeated SIGTERM and SIGHUP are ignored. No effect in threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {known: signal.getsignal(known) for known in _ASKING}
-    taken = [known for known in _ASKING if before[known] != signal.SIG_IGN]  # nohup stays what it is
+    taken = [known for known in _ASKING if before[known] != signal.SIG_IGN]  # nohup stays in effect
 
     def end(number: int, _: Any) -> None:
         _State.asked = number
@@ -79,7 +68,7 @@ def asked_to_end() -> Iterator[None]:
 
 
 def end_if_asked() -> None:
-    """Raise what was asked for, where it was put off or got lost.
+    """Raise `Ended` if it was deferred or got lost.
 
     Raises:
         Ended: this process was asked to end.
@@ -90,11 +79,7 @@ def end_if_asked() -> None:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Put being asked to end off until the block is done.
-
-    Raises:
-        Ended: at the block's end, where it came in between.
-    """
+    """Defer `Ended` to the block's end."""
     _State.shields += 1
     try:
         yield
@@ -105,11 +90,7 @@ def shielded() -> Iterator[None]:
 
 @contextmanager
 def exposed() -> Iterator[None]:
-    """Let being asked to end come at any moment of a block that stands in a shielded one.
-
-    Raises:
-        Ended: it came, perhaps before the block.
-    """
+    """Allow interruption inside a shielded block."""
     shields, _State.shields = _State.shields, 0
     try:
         end_if_asked()
@@ -120,10 +101,10 @@ def exposed() -> Iterator[None]:
 
 @contextmanager
 def interruptible(trainer: Trainer) -> Iterator[None]:
-    """Make being asked to end an exception again, of which Lightning makes an exit.
+    """Turn Lightning's exit after a signal back into an exception.
 
     Raises:
-        KeyboardInterrupt: the trainer's run was ended so.
+        KeyboardInterrupt: the trainer was interrupted.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:

@@ -1,4 +1,4 @@
-"""Silence what Lightning and torch say to developers and that tells a user of the main job nothing."""
+"""Silence messages of Lightning and torch that are irrelevant to users."""
 
 import logging
 import warnings
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 __all__ = ["quiet"]
 
-_SAYS_NOTHING = (
+_IRRELEVANT = (
     ".*does not have many workers.*",  # the data sets are in memory
     ".*number of training batches .* is smaller than the logging interval.*",
     ".*heckpoint directory .* exists and is not empty.*",
@@ -21,16 +21,16 @@ _SAYS_NOTHING = (
 
 @contextmanager
 def quiet(enabled: bool = True) -> Iterator[None]:
-    """Keep Lightning's remarks and the warnings above off the terminal while the block runs."""
+    """Suppress Lightning's log and the warnings above during the block."""
     if not enabled:
         yield
         return
-    import lightning.pytorch  # noqa: F401 (which sets its level when it is imported)
+    import lightning.pytorch  # noqa: F401 (sets its log level on import)
 
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        for text in _SAYS_NOTHING:
+        for text in _IRRELEVANT:
             warnings.filterwarnings("ignore", message=text)
         for logger in loggers:
             logger.setLevel(logging.ERROR)

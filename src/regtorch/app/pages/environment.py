@@ -1,4 +1,4 @@
-"""The one place where data become HTML: everything is escaped here, unless a template says otherwise."""
+"""Render HTML pages; everything is escaped unless a template marks it as safe."""
 
 from __future__ import annotations
 
@@ -21,19 +21,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **data: object) -> str:
-    """A page.
-
-    Args:
-        template: its name in `templates/`, without the ending .html.jinja.
-        data: what the template names.
-    """
+    """Render `templates/{template}.html.jinja`."""
     return environment().get_template(f"{template}.html.jinja").render(data)
 
 
 @cache
 def environment() -> Environment:
-    """The environment of all templates."""
-    made = Environment(
+    """The Jinja environment."""
+    templates = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -43,13 +38,13 @@ def environment() -> Environment:
     )
     style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
-    made.globals |= {"style": Markup(style), "script": Markup(script), "script_digest": digest}
-    made.filters |= {"counted": counted, "legend": legend, "numbers": _numbers, "svg": _svg}
-    return made
+    templates.globals |= {"style": Markup(style), "script": Markup(script), "script_digest": digest}
+    templates.filters |= {"counted": counted, "legend": legend, "numbers": _numbers, "svg": _svg}
+    return templates
 
 
 def _numbers(text: str) -> list[str]:
-    """A text in parts, of which every second one is a number such as 1e-04, which no line may break."""
+    """Split a text so that every second part is a number such as 1e-04, which must not wrap."""
     return re.split(r"([\d.]+e-\d+)", text)
 
 

@@ -1,4 +1,4 @@
-"""The batches of a path's members: the same for members of one seed, gathered where seeds lie side by side."""
+"""The batches of a path's members; members of one seed share theirs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """The data of a path.
-
-    Args:
-        data: the data module, set up.
-        settings: the path's.
-    """
+    """Batches for the members of a path."""
 
     def __init__(self, data: ArraysDataModule, settings: Settings) -> None:
         self._data = data
@@ -32,7 +27,7 @@ class Feed:
         self._held: dict[str, Arrays] = {}
 
     def _part(self, stage: str) -> Arrays:
-        """A part of the data, on the device where it fits; once for all chunks."""
+        """A part of the data, on the device if it fits; cached for all chunks."""
         if stage not in self._held:
             part: Arrays = getattr(self._data.splits, stage)
             device = self._settings.device
@@ -40,30 +35,24 @@ class Feed:
         return self._held[stage]
 
     def count(self, stage: str) -> int:
-        """Batches of a whole epoch."""
-        whole = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
-        return limited(stage, whole, self._settings.limits[stage])
+        """Batches of a complete epoch."""
+        batches = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
+        return limited(stage, batches, self._settings.limits[stage])
 
     @property
     def epochs(self) -> int:
-        """How many epochs are begun."""
+        """How many epochs are started."""
         epochs, steps = self._settings.epochs, self._settings.steps
         bounds = [epochs, None if steps is None else -(-steps // self.count("train"))]
         return min(bound for bound in bounds if bound is not None)
 
     def steps(self, epoch: int) -> int:
-        """Training steps of an epoch, counted from 1: the last one may be cut short."""
-        whole, most = self.count("train"), self._settings.steps
-        return whole if most is None else min(whole, most - (epoch - 1) * whole)
+        """Training steps of an epoch, counted from 1; the last epoch may be shorter."""
+        batches, most = self.count("train"), self._settings.steps
+        return batches if most is None else min(batches, most - (epoch - 1) * batches)
 
     def train(self, epoch: int, orders: Sequence[Order], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
-        """An epoch's batches, as runs see them: of all members, or with a dim of members before them for several seeds.
-
-        Args:
-            epoch: counted from 1.
-            orders: each seed's.
-            draws: tells the seed of each member.
-        """
+        """The batches of an epoch, counted from 1, as in single runs; with several seeds, dim 0 is the members'."""
         part, size = self._part("train"), self._data.batch_size
         batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1) for order in orders]
         for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch))):

@@ -1,4 +1,4 @@
-"""Gradient clipping of each member by itself."""
+"""Gradient clipping per member."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ _EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_
 
 @torch.no_grad()
 def clip_(params: Mapping[str, Tensor], bound: float, by: str) -> None:
-    """Clip the gradients of stacked parameters in place.
-
-    Args:
-        params: dim 0 is the members'.
-        bound: the largest norm of all of a member's gradient, or the largest value.
-        by: "norm" or "value".
-    """
+    """Clip gradients of stacked parameters in place, by "norm" (over all of a member's gradient) or "value"."""
     grads = [p.grad for p in params.values() if p.grad is not None]
     if by == "value":
         for grad in grads:

@@ -1,4 +1,4 @@
-"""Random numbers of members that share a net's forward pass: each gets those that its own run would draw."""
+"""Random numbers of members that share a forward pass: each member draws what its own run would draw."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ __all__ = ["Draws"]
 
 
 class Draws:
-    """The random number generators of the members of one stack, one for each seed among them.
+    """The random number generators of a stack, one per seed; `of_member` is each member's index into `states`.
 
-    A member draws what a run of its seed alone would draw at that place, so members of one seed draw the same. With a
-    single seed its state is the global generator's, so that layers which draw by themselves are in step as well.
-
-    Args:
-        states: the generator's state of each seed, on `device`.
-        of_member: which of them each member uses.
-        device: where numbers are drawn.
+    A member draws what a run of its seed alone would draw, so members of one seed draw the same. With a single seed its
+    state is the global generator's, so layers that draw by themselves are synchronized too.
     """
 
     def __init__(self, states: Sequence[Tensor], of_member: Sequence[int], device: torch.device) -> None:
@@ -31,7 +26,7 @@ class Draws:
 
     @property
     def count(self) -> int:
-        """How many seeds there are."""
+        """The number of seeds."""
         return len(self._states)
 
     def state(self) -> Tensor:
@@ -46,7 +41,7 @@ class Draws:
             torch.set_rng_state(state)
 
     def each(self, draw: Callable[[int], Tensor]) -> list[Tensor]:
-        """What `draw`, called with a seed's number, gives with each seed's generator."""
+        """`draw(seed number)` with each seed's generator."""
         if self.count == 1:
             return [draw(0)]
         drawn = []
@@ -57,7 +52,7 @@ class Draws:
         return drawn
 
     def alike(self, draws: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
-        """What each of several draws gives from the same state; the state goes on after the one that draws most."""
+        """Several draws from the same state, which then advances as after the longest draw."""
         if len(draws) == 1:
             return [draws[0]()]
         before = after = self.state()
@@ -71,5 +66,5 @@ class Draws:
         return drawn
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the members."""
+        """Keep some of the members."""
         self.of_member = [self.of_member[row] for row in rows]

@@ -1,4 +1,4 @@
-"""The files that a path leaves: path.csv and summary.json."""
+"""The files of a path: path.csv and summary.json."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.ranking import best_epoch, best_of, best_setting, command_of, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.files import PATH
-from regtorch.app.record.run import Member, PathRecord, RunRecord
+from regtorch.app.record.run import MemberRecord, PathRecord, RunRecord
 
 __all__ = ["record_of", "write_csv"]
 
 
 def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
-    """Write a row for each member and epoch; a value that the path does not give is left empty."""
+    """Write a row per member and epoch; axes that the path does not vary are left empty."""
     metrics = dict.fromkeys(name for outcome in outcomes for epoch in outcome.epochs for name in epoch)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -35,17 +35,7 @@ def write_csv(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str]) -> RunRecord:
-    """The record of the members.
-
-    Args:
-        outcomes: every member's.
-        score: the task's.
-        overrides: the path's.
-
-    Returns:
-        A record whose "final" and "best" are those of the best member of the best setting, which is that with the
-        highest mean over seeds.
-    """
+    """The record of the members, with the metrics of the best member of the setting with the best mean over seeds."""
     setting = best_setting(settings_of(outcomes, score))
     best = None if setting is None else best_of(setting, score)
     chosen = None
@@ -62,8 +52,8 @@ def record_of(outcomes: Sequence[Outcome], score: str, overrides: Sequence[str])
     )
 
 
-def _member(outcome: Outcome, score: str) -> Member:
-    return Member(
+def _member(outcome: Outcome, score: str) -> MemberRecord:
+    return MemberRecord(
         member=outcome.member.number,
         values=outcome.member.values,
         overrides=outcome.member.overrides,

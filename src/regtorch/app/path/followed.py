@@ -1,4 +1,4 @@
-"""What of train.py's config a path can follow, and what it cannot."""
+"""The part of train.py's config that a path supports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regtorch.app.ground.errors import RunError
 __all__ = ["Settings", "limited", "settings_of"]
 
 _SINGLY = "use train.py -m for such runs"
-# What trainer.* must say, because a path does nothing else; null and these are the same to Lightning.
+# The only values of trainer.* that a path supports; for Lightning they are the same as null.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "devices": (1, "auto", "1"),
     "num_nodes": (1,),
@@ -37,55 +37,38 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How a path trains.
-
-    Attributes:
-        device: where.
-        dtype: of all numbers.
-        epochs: how many at most; None where steps alone are counted.
-        steps: how many at most; None where epochs alone are counted.
-        val_every: epochs between two validations.
-        log_every: steps between two looks at penalties and losses.
-        limits: by stage, trainer.limit_*_batches.
-        clip: the bound of each member's gradient, None for none.
-        clip_by: "norm" of all of a member's gradient, or each "value".
-        chunk: members side by side; None leaves it to the memory.
-    """
+    """How a path trains."""
 
     device: torch.device
     dtype: torch.dtype
-    epochs: int | None
-    steps: int | None
-    val_every: int
-    log_every: int
-    limits: Mapping[str, int | float | None]
-    clip: float | None
-    clip_by: str
-    chunk: int | None
+    epochs: int | None  # maximum; None if only steps are bounded
+    steps: int | None  # maximum; None if only epochs are bounded
+    val_every: int  # epochs
+    log_every: int  # steps between checks of penalties and losses
+    limits: Mapping[str, int | float | None]  # trainer.limit_*_batches, by stage
+    clip: float | None  # bound on each member's gradient
+    clip_by: str  # "norm" or "value"
+    chunk: int | None  # members side by side; None: as many as fit into memory
 
 
 def settings_of(cfg: DictConfig) -> Settings:
-    """Read a path's config.
-
-    Raises:
-        RunError: it asks for something that a path cannot do.
-    """
+    """Read a path's config; refuses settings that a path does not support."""
     trainer = cfg.trainer
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
         if value is not None and not any(value == neutral and type(value) is type(neutral) for neutral in values):
-            raise RunError(f"trainer.{key}={value}: a path does not follow it; leave it out, or {_SINGLY}")
+            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_SINGLY}")
     for key in ("compile", "channels_last"):
         if cfg[key]:
-            raise RunError(f"{key}=true: a path stacks nets and does not follow it; leave it out, or {_SINGLY}")
+            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_SINGLY}")
     for key in ("mixup", "cutmix"):
         if cfg.data.get(key):
-            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; leave it out, or {_SINGLY}")
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_SINGLY}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(
-            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; leave it out, as the "
-            "page names each one's best epoch anyway"
+            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; omit it: the page "
+            "shows the best epoch of each"
         )
     precision = trainer.precision if trainer.precision is None else str(trainer.precision)
     if precision not in _DTYPES:
@@ -98,7 +81,9 @@ def settings_of(cfg: DictConfig) -> Settings:
         raise RunError(f"trainer.gradient_clip_algorithm: expected norm or value, received {by!r}")
     epochs, steps = (_bound(f"trainer.{key}", trainer[key]) for key in ("max_epochs", "max_steps"))
     if epochs is None and steps is None:
-        raise RunError("trainer.max_epochs: a path needs an end; give a number of epochs, or trainer.max_steps")
+        raise RunError(
+            "trainer.max_epochs: expected a number of epochs in a path, received none; or give trainer.max_steps"
+        )
     return Settings(
         device=_device(trainer.accelerator),
         dtype=_DTYPES[precision],
@@ -114,11 +99,7 @@ def settings_of(cfg: DictConfig) -> Settings:
 
 
 def limited(stage: str, batches: int, limit: float | None) -> int:
-    """How many of an epoch's batches are used, by Lightning's rules: a whole number counts them, 0.5 is half of them.
-
-    Raises:
-        RunError: the limit leaves no batch to train on, or is none.
-    """
+    """How many of an epoch's batches are used, by Lightning's rules: 3 is three batches, 0.5 is half of them."""
     if limit is None:
         return batches
     key = f"trainer.limit_{stage}_batches"
@@ -126,7 +107,7 @@ def limited(stage: str, batches: int, limit: float | None) -> int:
         raise RunError(f"{key}: expected a count, or a share from 0.0 to 1.0, received {limit!r}")
     count = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     if count == 0 and (stage == "train" or limit):
-        raise RunError(f"{key}={limit} leaves none of {batches} batches; raise it")
+        raise RunError(f"{key}={limit} leaves none of {batches} batches; increase it")
     return count
 
 
@@ -136,7 +117,7 @@ def _device(accelerator: Any) -> torch.device:
         raise RunError(f"trainer.accelerator: expected one of {', '.join(known)} in a path, received {accelerator!r}")
     there = torch.cuda.is_available()
     if accelerator in ("gpu", "cuda") and not there:
-        raise RunError(f"trainer.accelerator={accelerator}: no CUDA device was found; leave it out")
+        raise RunError(f"trainer.accelerator={accelerator}: no CUDA device was found; omit it")
     return torch.device("cuda", torch.cuda.current_device()) if there and accelerator != "cpu" else torch.device("cpu")
 
 

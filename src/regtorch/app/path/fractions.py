@@ -29,11 +29,7 @@ def has_fractions(given: Any) -> bool:
 
 
 def resolved(given: Any, most: float) -> list[float]:
-    """The strengths, fractions times `most`, and others as they are.
-
-    Raises:
-        RunError: no list of different numbers.
-    """
+    """The strengths, with fractions multiplied by `most`."""
     values: list[float] = []
     for item in _items(given):
         of_item = numbers(_KEY, item, fractions=True)
@@ -41,42 +37,31 @@ def resolved(given: Any, most: float) -> list[float]:
     return numbers(_KEY, values)
 
 
-def largest(cfg: DictConfig, made: SetUp, choices: Mapping[str, str]) -> float:
-    """The smallest `reg.lam` that empties each selected weight in the untrained net, on all training data.
-
-    Args:
-        cfg: the composed config.
-        made: its set-up.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: it is not known of this penalty, or reg.lam does not decide it.
-    """
-    of_one = _penalty(cfg, made, choices, 1.0)
-    if not isinstance(made.data, ArraysDataModule):
+def largest(cfg: DictConfig, setup: SetUp, choices: Mapping[str, str]) -> float:
+    """The smallest `reg.lam` that empties each selected weight of the untrained net, over all training data."""
+    unit = _penalty(cfg, setup, choices, 1.0)
+    if not isinstance(setup.data, ArraysDataModule):
         raise RunError(f"{_KEY}: fractions need data in memory; give strengths, such as log:1e-6:1:32")
-    batches = Batches(made.data.splits.train, made.data.batch_size)
+    batches = Batches(setup.data.splits.train, setup.data.batch_size)
     try:
-        found = lam_max(made.net, made.checked.task.loss, _Alike(batches, made), of_one)
+        found = lam_max(setup.net, setup.checked.task.loss, _Cast(batches, setup), unit)
     except TypeError as error:
         raise RunError(f"{_KEY}: {error}; give strengths, such as log:1e-6:1:32") from None
     if not 0 < found < torch.inf:
         raise RunError(
-            f"{_KEY}: no strength empties the weights that {of_one!r} selects, as the untrained net's gradient at "
+            f"{_KEY}: no strength empties the weights that {unit!r} selects, as the untrained net's gradient at "
             f"0 is {found:g}; give strengths, such as log:1e-6:1:32"
         )
-    at_found = _penalty(cfg, made, choices, found)
-    if any(abs(at_found.strengths[key] - found * value) > 1e-9 * found for key, value in _emptying(of_one).items()):
-        raise RunError(
-            f"{_KEY}: fractions need strengths that follow reg.lam alone; leave reg.l1 and reg.convention out"
-        )
+    scaled = _penalty(cfg, setup, choices, found).strengths
+    if any(abs(scaled[key] - found * value) > 1e-9 * found for key, value in _emptying(unit).items()):
+        raise RunError(f"{_KEY}: fractions need strengths that depend on reg.lam alone; omit reg.l1 and reg.convention")
     return found
 
 
-def _penalty(cfg: DictConfig, made: SetUp, choices: Mapping[str, str], lam: float) -> Penalty:
+def _penalty(cfg: DictConfig, setup: SetUp, choices: Mapping[str, str], lam: float) -> Penalty:
     cfg = cfg.copy()
     OmegaConf.update(cfg, "reg.lam", lam)
-    penalty: Any = rules_of(cfg, made.net, choices).penalties[0]
+    penalty: Any = rules_of(cfg, setup.net, choices).penalties[0]
     if not isinstance(penalty, Penalty):
         raise RunError(f"{_KEY}: {penalty!r} has no strength known to empty a weight; give strengths")
     return penalty
@@ -91,12 +76,12 @@ def _items(given: Any) -> list[Any]:
     return list(given) if OmegaConf.is_list(given) or isinstance(given, list | tuple) else [given]
 
 
-class _Alike:
-    """Batches in the net's dtype, read anew for each weight."""
+class _Cast:
+    """Batches in the net's dtype, which can be iterated repeatedly."""
 
-    def __init__(self, batches: Batches, made: SetUp) -> None:
+    def __init__(self, batches: Batches, setup: SetUp) -> None:
         self._batches = batches
-        self._dtype = next(made.net.parameters()).dtype
+        self._dtype = next(setup.net.parameters()).dtype
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -1,4 +1,4 @@
-"""`scripts/path.py`: Hydra around a path, with train.py's handling of errors."""
+"""`regtorch path`: the command line of a path."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
-from regtorch.app.run.main import command_line, telling
+from regtorch.app.run.main import command_line, reported_errors
 
 __all__ = ["main"]
 
 _NO_SWEEPS = (
-    "-m: a path is a sweep already; give several values with path.lams=, path.rates= and the like; "
-    "for other settings start a path for each value, or take train.py -m"
+    "-m: a path is a sweep already; give several values with path.lams=, path.rates= and so on; "
+    "for other settings start a path for each value, or use train.py -m"
 )
 
 
 def main(conf: Path) -> int:
-    """Train the path that the command line in `sys.argv` describes.
-
-    Args:
-        conf: the folder of the configs.
+    """Train the path of the command line in `sys.argv`, with the configs in `conf`.
 
     Returns:
-        The exit code: 0, also where some members diverged; 1 where the path failed or all of them did, 2 for a command
-        line that is wrong, 130 after Ctrl-C.
+        The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for a wrong
+        command line; 130 after Ctrl-C.
     """
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         say(_NO_SWEEPS)
@@ -40,8 +37,8 @@ def main(conf: Path) -> int:
 def _run(cfg: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    with telling(cfg, folder):
-        from regtorch.app.path.run import run_path  # here, not above: --help needs none of it
+    with reported_errors(cfg, folder):
+        from regtorch.app.path.run import run_path  # late: --help does not need it
 
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)

@@ -1,4 +1,4 @@
-"""The score of every member over an epoch: accuracy, or R²."""
+"""The score of every member over an epoch: accuracy or R²."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from regtorch.lightning.tasks import Task
 __all__ = ["Score", "score_for"]
 
 Score = Callable[[Tensor, Tensor], Tensor]
-"""From one member's outputs and targets of a batch to numbers that are added up over batches."""
+"""From one member's outputs and targets to statistics that are summed over batches."""
 
 
 def score_for(task: Task) -> tuple[Score, Callable[[Tensor], Tensor]]:
-    """How a task's score is added up, and what the members' sums (members, numbers) come to."""
+    """The statistics of a task's score, and the function from their sums (members, statistics) to scores."""
     if task.score == "r2":
         return _moments, vmap(_r2)
 
@@ -32,16 +32,16 @@ def score_for(task: Task) -> tuple[Score, Callable[[Tensor], Tensor]]:
 
 
 def _moments(outputs: Tensor, targets: Tensor) -> Tensor:
-    """What R² is made of, an output a column."""
+    """The statistics of R², one column per output."""
     outputs, targets = outputs.double(), targets.double()
     count = torch.full_like(targets[0], len(targets))
     return torch.stack((count, targets.sum(0), targets.square().sum(0), (targets - outputs).square().sum(0)))
 
 
 def _r2(sums: Tensor) -> Tensor:
-    """1 - (what is left) / (the targets' spread), the mean over outputs; NaN of a single sample, as in a run."""
-    count, total, squares, left = sums
-    spread = squares - total * total / count
-    there = spread > 0
-    score = torch.where(there, 1 - left / torch.where(there, spread, 1.0), (left == 0).double()).mean()
+    """1 - residual / total sum of squares, averaged over outputs; NaN for a single sample, as in a run."""
+    count, total, squares, residual = sums
+    variation = squares - total * total / count
+    varies = variation > 0
+    score = torch.where(varies, 1 - residual / torch.where(varies, variation, 1.0), (residual == 0).double()).mean()
     return torch.where(count[0] > 1, score, torch.nan)

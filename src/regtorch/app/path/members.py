@@ -19,33 +19,23 @@ __all__ = ["Member", "members_of", "varied"]
 
 @dataclass(frozen=True)
 class Member:
-    """One setting.
+    """One combination of values."""
 
-    Attributes:
-        number: counted from 0 in the order of the grid.
-        values: by axis, the values that the path gives; the other axes keep the config's.
-    """
-
-    number: int
-    values: Mapping[str, Any]
+    number: int  # from 0, in grid order
+    values: Mapping[str, Any]  # by axis name; other axes keep the config's value
 
     @property
     def overrides(self) -> list[str]:
-        """What train.py needs to run it alone, beside the path's own overrides."""
+        """Overrides of train.py to run it alone, in addition to those of the path."""
         return [f"{AXES[axis].key}={value!r}" for axis, value in self.values.items()]
 
     @property
     def label(self) -> str:
-        """Its values in words."""
         return " ".join(f"{axis}={value:.4g}" for axis, value in self.values.items())
 
 
 def members_of(cfg: DictConfig) -> list[Member]:
-    """Every combination of `path.lams`, `path.rates`, `path.max_values` and `path.seeds`, the first the slowest.
-
-    Raises:
-        RunError: none is given, or one is no list of fitting numbers.
-    """
+    """All combinations of `path.lams`, `path.rates`, `path.max_values` and `path.seeds`; seeds vary fastest."""
     axes: dict[str, Sequence[Any]] = {}
     for name, axis in AXES.items():
         key = axis.values_key
@@ -55,9 +45,7 @@ def members_of(cfg: DictConfig) -> list[Member]:
         elif given is not None:
             axes[name] = numbers(key, given, most=axis.most, fractions=name == "lam")
     if not axes:
-        raise RunError(
-            "a path needs something to vary: path.lams=log:1e-6:1:32, path.rates, path.max_values, path.seeds"
-        )
+        raise RunError("a path needs values to vary: path.lams=log:1e-6:1:32, path.rates, path.max_values, path.seeds")
     if math.prod(map(len, axes.values())) > MOST:
         sizes = " × ".join(f"{len(values):,} {AXES[axis].values_key}" for axis, values in axes.items())
         raise RunError(f"a path has at most {MOST:,} members, received {sizes}; give fewer values")

@@ -1,4 +1,4 @@
-"""What became of the members of a path."""
+"""Results of the members of a path."""
 
 from __future__ import annotations
 
@@ -12,45 +12,29 @@ __all__ = ["Divergence", "OnEpoch", "Outcome"]
 
 @dataclass(frozen=True)
 class Divergence:
-    """When a member's loss ceased to be a number.
+    """When a member's loss became NaN or infinite."""
 
-    Attributes:
-        epoch: counted from 1.
-        step: of the epoch, counted from 1; None where the epoch's own metrics show it.
-        reason: in words.
-    """
-
-    epoch: int
-    step: int | None
+    epoch: int  # from 1
+    step: int | None  # from 1; None if the epoch's metrics show it
     reason: str
 
 
 @dataclass
 class Outcome:
-    """What became of a member.
-
-    Attributes:
-        member: which.
-        epochs: each epoch's metrics under train.py's names, those of a validation where there was one, with its number
-            under "epoch".
-        test: the test metrics after the last epoch.
-        weights: by weight, its norm and its share of exact zeros after the last epoch.
-        norm: of these weights together; None before the end.
-        zeros: the share of exact zeros in all of them.
-        diverged: when it did; None where it went through.
-    """
+    """The result of a member."""
 
     member: Member
+    # metrics by train.py's names, and the number under "epoch"
     epochs: list[dict[str, float]] = field(default_factory=list)
-    test: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, dict[str, float]] = field(default_factory=dict)
-    norm: float | None = None
-    zeros: float | None = None
+    test: dict[str, float] = field(default_factory=dict)  # after the last epoch
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)  # final norm and share of exact zeros, by weight
+    norm: float | None = None  # of all these weights
+    zeros: float | None = None  # share of exact zeros in all of them
     diverged: Divergence | None = None
 
     @property
     def final(self) -> dict[str, float]:
-        """The newest value of each metric; the last validation may be some epochs ago."""
+        """The newest value of each metric; the last validation may be older than the last epoch."""
         newest = {name: value for epoch in [*self.epochs, self.test] for name, value in epoch.items()}
         return {name: value for name, value in sorted(newest.items()) if name != "epoch"}
 

@@ -1,4 +1,4 @@
-"""The regularization path as a picture."""
+"""path.png: the regularization path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regtorch.app.figures.drawing import write_picture
 from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import Setting, best_setting, settings_of
+from regtorch.app.path.ranking import SeedGroup, best_setting, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.ranking import label_of_metric
 
@@ -20,13 +20,7 @@ PICTURE = "path.png"
 
 
 def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
-    """Draw score, gap, norm and zeros after the last epoch; a line is a mean over seeds in a band of one deviation.
-
-    Args:
-        outcomes: every member's; those that diverged are left out.
-        score: the task's.
-        path: the .png to write.
-    """
+    """Draw final score, gap, norm and zeros as means over seeds with standard deviations, without diverged members."""
     axes = varied([outcome.member for outcome in outcomes])
     across = next((axis for axis in axes if axis != "seed"), "seed" if axes else next(iter(outcomes[0].member.values)))
     of_lines = [axis for axis in axes if axis not in (across, "seed")]
@@ -52,7 +46,7 @@ def _trained(outcome: Outcome, score: str) -> Trained:
     return Trained(val, train, outcome.norm, outcome.zeros)
 
 
-def _title(outcomes: Sequence[Outcome], best: Setting | None, label: str) -> str:
+def _title(outcomes: Sequence[Outcome], best: SeedGroup | None, label: str) -> str:
     lost = sum(outcome.diverged is not None for outcome in outcomes)
     parts = [f"{len(outcomes)} members after the last epoch"]
     if best is not None:

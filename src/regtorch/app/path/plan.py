@@ -1,4 +1,4 @@
-"""How many members fit side by side, and which."""
+"""Chunks of members that are trained side by side."""
 
 from __future__ import annotations
 
@@ -12,23 +12,17 @@ from regtorch.app.path.members import Member
 
 __all__ = ["available_memory", "chunks_of", "fitting"]
 
-_SHARE = 0.5  # of the memory that is free
-_ENOUGH = 8  # members of a seed that share their batches are faster by themselves than beside those of other seeds
+_SHARE = 0.5  # of the free memory
+_ENOUGH = 8  # members from which a seed is faster in a chunk of its own
 
 
 def chunks_of(
     members: Sequence[Member], seeds: Sequence[int | None], most: int, *, by_seed: bool = False
 ) -> list[list[Member]]:
-    """Members to be trained side by side, at most so many at a time.
+    """Split members into chunks of at most `most`.
 
-    Members of one seed share their batches, so that a batch is taken once for all and the first layer is one product.
-    Seeds are kept apart where each has enough members for that to pay.
-
-    Args:
-        members: all.
-        seeds: theirs.
-        most: how many fit.
-        by_seed: keep seeds apart in any case.
+    Members of one seed share their batches, so each batch is loaded once and the first layer is one product. Seeds are
+    kept apart if each has enough members for that to pay, or `by_seed`.
     """
     groups: dict[int | None, list[Member]] = {}
     for member, seed in zip(members, seeds, strict=True):
@@ -45,12 +39,12 @@ def _evenly(members: list[Member], most: int) -> list[list[Member]]:
 
 
 def fitting(bytes_a_member: float, device: torch.device) -> int:
-    """How many members the free memory holds, and one at least."""
+    """How many members fit into free memory, at least 1."""
     return max(1, int(_SHARE * available_memory(device) / max(1.0, bytes_a_member)))
 
 
 def available_memory(device: torch.device) -> int:
-    """Free bytes: of the device, or of this machine within the bounds that a container sets."""
+    """Free bytes of the device, or of this machine within its container's limits."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

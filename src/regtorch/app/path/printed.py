@@ -1,4 +1,4 @@
-"""The table at the end of a path: a row for each setting, means over its seeds."""
+"""The table at the end of a path: a row per setting, means over seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import Setting, best_epoch, best_setting, settings_of
+from regtorch.app.path.ranking import SeedGroup, best_epoch, best_setting, settings_of
 from regtorch.app.record.ranking import ordered
 from regtorch.app.record.spread import spread
 from regtorch.app.terminal.table import print_table
@@ -19,13 +19,7 @@ _NAMES = ("train", "val", "test", "best val", "epoch", "norm", "zeros")
 
 
 def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, Any] | None) -> None:
-    """Print a row for each setting, the best one marked, and the command that runs its best member alone.
-
-    Args:
-        outcomes: every member's.
-        score: the task's.
-        best: of summary.json.
-    """
+    """Print a row per setting, the best one marked, and the command that runs its best member alone."""
     from rich import box
     from rich.table import Table
 
@@ -59,23 +53,23 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
         print(f"{which}:\n  {best['command']}")
 
 
-def _remarks(chosen: Setting, settings: Sequence[Setting], axes: Sequence[str]) -> Iterable[str]:
-    """What one should know of the best: that others are as good, or that it is the last of its range."""
+def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[str]) -> Iterable[str]:
+    """Cautions about the best setting: ties, and ends of ranges."""
     ranks = [s.rank for s in settings if s is not chosen]
     best = chosen.rank
     assert best is not None
     tied = sum(r is not None and (r.diverged, r.score) == (best.diverged, best.score) for r in ranks)
     if tied:
-        others = "another setting has" if tied == 1 else f"{tied} other settings have"
-        yield f"{others} the same score; the lower task loss decided"
+        ties = "another setting has" if tied == 1 else f"{tied} other settings have"
+        yield f"{ties} the same score; the lower task loss decided"
     for axis in axes:
         values = sorted({s.outcomes[0].member.values[axis] for s in settings})
         own = chosen.outcomes[0].member.values[axis]
         if axis != "seed" and len(values) > 2 and own in (values[0] or None, values[-1]):  # nothing is below 0
-            yield f"the best {axis}, {own:.4g}, is at the end of its range: look further there"
+            yield f"the best {axis}, {own:.4g}, is at the end of its range: extend the range"
 
 
-def _cells(setting: Setting, score: str) -> list[str]:
+def _cells(setting: SeedGroup, score: str) -> list[str]:
     there = [outcome for outcome in setting.outcomes if outcome.diverged is None]
     if not there:
         return ["diverged", *[""] * (len(_NAMES) - 1)]

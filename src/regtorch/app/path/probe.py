@@ -1,4 +1,4 @@
-"""One step of two members before training: can this net be stacked, how much memory a member takes, who draws."""
+"""A trial step of two members before training: can the net be stacked, and how much memory does a member take?"""
 
 from __future__ import annotations
 
@@ -25,25 +25,15 @@ _FALLBACK = "There is a performance drop because we have not yet implemented the
 
 @dataclass(frozen=True)
 class Probe:
-    """What a step showed.
+    """Findings of a trial step."""
 
-    Attributes:
-        bytes_a_member: what a member needs: weights, gradient, the optimizer's state, and what backward keeps.
-        draws: whether a layer other than dropout draws random numbers, which only members of one seed can share.
-        slow: operations that run member by member.
-    """
-
-    bytes_a_member: float
-    draws: bool
-    slow: tuple[str, ...]
+    bytes_a_member: float  # weights, gradients, optimizer state and saved activations
+    draws: bool  # whether layers other than dropout draw random numbers, which only members of one seed can share
+    slow: tuple[str, ...]  # operations that run member by member
 
 
 def probe(start: Prepared, feed: Feed) -> Probe:
-    """Make a step of the first two members, which is forgotten.
-
-    Raises:
-        RunError: the net, a rule or the optimizer cannot be stacked; with the reason.
-    """
+    """Make a step of the first two members and discard it."""
     chunk = start.members[:2]
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message=_FALLBACK)
@@ -56,18 +46,19 @@ def probe(start: Prepared, feed: Feed) -> Probe:
             kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        with _said(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        with _explained(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             trainer._backward(x, y)
         trainer._step()
         first = (x[0], y[0]) if len(trainer.orders) > 1 else (x, y)
         draws = _draws(start, *first)
-    for other in (w for w in caught if not str(w.message).startswith(_FALLBACK)):
-        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    for w in caught:
+        if not str(w.message).startswith(_FALLBACK):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
     slow = {str(w.message).removeprefix(_FALLBACK).partition(". ")[0] for w in caught} - {""}
     weights = sum(_size(p) for p in trainer.stack.params.values())
-    state = sum(_size(v) for of_one in trainer.optimizer.optimizer.state.values() for v in of_one.values())
+    state = sum(_size(v) for entries in trainer.optimizer.optimizer.state.values() for v in entries.values())
     buffers = sum(_size(b) for b in trainer.stack.buffers.values())
-    # Backward makes a gradient of most that it keeps; the gradients of the weights and a temporary beside them.
+    # Backward makes gradients of most saved tensors, and of the weights with a temporary.
     total = 3 * weights + state + buffers + 2 * sum(kept.values())
     return Probe(total / len(chunk), draws, tuple(sorted(slow)))
 
@@ -83,8 +74,8 @@ def _draws(start: Prepared, x: Tensor, y: Tensor) -> bool:
 
 
 @contextmanager
-def _said(net: nn.Module) -> Iterator[None]:
-    """Say in which module a net cannot be stacked, and why."""
+def _explained(net: nn.Module) -> Iterator[None]:
+    """Report in which module a net cannot be stacked, and why."""
     inside: list[str] = []
 
     def enter(name: str) -> Any:
@@ -104,7 +95,7 @@ def _said(net: nn.Module) -> Iterator[None]:
         why = " ".join(str(error).split()).partition(", please")[0].partition(". Please")[0]
         raise RunError(
             f"{type(net).__name__} cannot be trained side by side{where}: {why}; "
-            "train its settings one after the other with train.py -m"
+            "train its settings one after another with train.py -m"
         ) from error
     finally:
         for handle in handles:

@@ -1,4 +1,4 @@
-"""Which setting was best, by its mean over seeds, and how a member is run alone."""
+"""The ranking of a path's settings by their means over seeds."""
 
 from __future__ import annotations
 
@@ -16,28 +16,20 @@ from regtorch.app.record.overrides import changed, key_of
 from regtorch.app.record.ranking import Rank
 from regtorch.app.record.spread import Spread, spread
 
-__all__ = ["Setting", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
+__all__ = ["SeedGroup", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Members that differ in their seed alone.
-
-    Attributes:
-        outcomes: theirs.
-        metric: the score that they are ranked by, of each one's best epoch; None where no member has one.
-        score: over those that did not diverge.
-        loss: the mean task loss of the same epochs.
-    """
+class SeedGroup:
+    """Members that differ only in their seed."""
 
     outcomes: Sequence[Outcome]
-    metric: str | None
-    score: Spread | None
-    loss: float
+    metric: str | None  # ranked by, at each best epoch; None if no member has a score
+    score: Spread | None  # over the members that did not diverge
+    loss: float  # mean task loss of the same epochs
 
     @property
     def label(self) -> str:
-        """What its members have in common, in words."""
         values = self.outcomes[0].member.values
         if len(self.outcomes) > 1:
             values = {axis: value for axis, value in values.items() if axis != "seed"}
@@ -45,7 +37,6 @@ class Setting:
 
     @property
     def rank(self) -> Rank | None:
-        """What it is ranked by; None without a score."""
         if self.metric is None or self.score is None:
             return None
         values = self.outcomes[0].member.values
@@ -55,48 +46,43 @@ class Setting:
 
 
 def best_epoch(outcome: Outcome, score: str) -> Mapping[str, float] | None:
-    """The metrics of a member's best epoch by its validation score, or by the training score without validation."""
+    """A member's best epoch by validation score, or by training score without validation."""
     return ranking.best_epoch(outcome.epochs, f"val/{score}", f"train/{score}")
 
 
-def settings_of(outcomes: Sequence[Outcome], score: str) -> list[Setting]:
-    """The settings of a path, in its order; where only seeds were given each is one."""
+def settings_of(outcomes: Sequence[Outcome], score: str) -> list[SeedGroup]:
+    """The settings of a path in its order; if only seeds vary, each is a setting."""
     found: dict[tuple[object, ...], list[Outcome]] = {}
     for outcome in outcomes:
         values = outcome.member.values
         kept = [value for axis, value in values.items() if axis != "seed" or len(values) == 1]
         found.setdefault(tuple(kept), []).append(outcome)
-    return [_setting(of_one, score) for of_one in found.values()]
+    return [_setting(members, score) for members in found.values()]
 
 
-def _setting(outcomes: Sequence[Outcome], score: str) -> Setting:
+def _setting(outcomes: Sequence[Outcome], score: str) -> SeedGroup:
     epochs = [epoch for o in outcomes if o.diverged is None and (epoch := best_epoch(o, score)) is not None]
     if not epochs:
-        return Setting(outcomes, None, None, math.inf)
+        return SeedGroup(outcomes, None, None, math.inf)
     stage = "val" if all(f"val/{score}" in epoch for epoch in epochs) else "train"
     scores = spread(epoch[f"{stage}/{score}"] for epoch in epochs)
-    return Setting(outcomes, f"{stage}/{score}", scores, fmean(epoch[f"{stage}/task_loss"] for epoch in epochs))
+    return SeedGroup(outcomes, f"{stage}/{score}", scores, fmean(epoch[f"{stage}/task_loss"] for epoch in epochs))
 
 
-def best_setting(settings: Sequence[Setting]) -> Setting | None:
-    """The best setting, of those with a validation where there are some; None without a score."""
+def best_setting(settings: Sequence[SeedGroup]) -> SeedGroup | None:
+    """The best setting, preferring settings with validation; None without a score."""
     validated = [setting for setting in settings if str(setting.metric).startswith("val/")]
     return ranking.best_of(validated or settings, lambda setting: setting.rank)
 
 
-def best_of(setting: Setting, score: str) -> Outcome | None:
-    """Of the members of a setting, the one with the best epoch; None without a score."""
+def best_of(setting: SeedGroup, score: str) -> Outcome | None:
+    """The member of a setting with the best epoch; None without a score."""
     members = [_setting([outcome], score) for outcome in setting.outcomes]
     best = best_setting(members)
     return None if best is None else best.outcomes[0]
 
 
 def command_of(member: Member, overrides: Iterable[str]) -> str:
-    """How to train a member alone.
-
-    Args:
-        member: which.
-        overrides: the path's.
-    """
+    """The command that trains a member alone."""
     kept = [text for text in overrides if not key_of(text).startswith("path.")]
     return command("train", changed(kept, member.overrides))

@@ -1,4 +1,4 @@
-"""A whole path: from its config to its files."""
+"""Train a path: from its config to its files."""
 
 from __future__ import annotations
 
@@ -35,21 +35,12 @@ __all__ = ["run_path"]
 
 
 def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> RunRecord:
-    """Train a path as `cfg` says and write everything into `folder`.
-
-    Args:
-        cfg: the composed config.
-        folder: where the files go.
-        choices: the option chosen of each config group.
-        overrides: of the command line.
-
-    Returns:
-        Its record.
+    """Train the path of a config and write its files into `folder`.
 
     Raises:
-        RunError: something that the user can mend.
-        Diverged: every member did; the files are there nevertheless.
-        KeyboardInterrupt: the user ended it; the epochs so far are written.
+        RunError: a problem that the user can fix.
+        Diverged: every member diverged; the files are written nevertheless.
+        KeyboardInterrupt: interrupted; the epochs so far are written.
     """
     started = perf_counter()
     start = prepared(cfg, choices)
@@ -87,7 +78,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
 
 
 def watched_weights(start: Prepared) -> list[str]:
-    """The parameters whose norms and zeros are told: those that a rule acts on, or else every kernel."""
+    """The parameters whose norms and zeros are reported: those that a rule acts on, or else all kernels."""
     net = next(iter(start.origins.values())).net
     for rules in (start.penalties, start.constraints):
         if rules[0] is not None:
@@ -104,30 +95,30 @@ def _chunks(start: Prepared, seen: Probe) -> list[list[Member]]:
 
 
 def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], data: str) -> list[str]:
-    """What is trained: the net, the members, the rules of the first one, and how they are put side by side."""
+    """The net, the members, the first member's rules, and the chunks."""
     net = next(iter(start.origins.values())).net
     total, trainable = count(net)
     axes = {axis: list(dict.fromkeys(m.values[axis] for m in start.members)) for axis in start.members[0].values}
-    told = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
+    varied = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
     sizes = [len(chunk) for chunk in chunks]
     beside = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
     lines = [
         f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
-        f"× {len(start.members)} members ({told}), on data={data}",
+        f"× {len(start.members)} members ({varied}), on data={data}",
         *(rule.on(net).receipt() for rule in (start.penalties[0], start.constraints[0]) if rule is not None),
         *start.remarks,
         f"{len(start.members)} members, {beside}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
         + (f", in {len(chunks)} chunks" if len(chunks) > 1 else ""),
     ]
     if seen.slow:
-        lines.append(f"slow here, as they run member by member: {', '.join(seen.slow)}")
+        lines.append(f"slow here, because they run member by member: {', '.join(seen.slow)}")
     return lines
 
 
 def _train(
     start: Prepared, feed: Feed, chunks: Sequence[Sequence[Member]], watched: Sequence[str], folder: Path
 ) -> list[Outcome]:
-    """Train chunk by chunk; one that does not fit into memory is halved."""
+    """Train chunk by chunk; a chunk that does not fit into memory is halved."""
     done: list[Outcome] = []
     running: Sequence[Outcome] = []
     waiting = deque(chunks)
@@ -153,7 +144,7 @@ def _train(
                     show.halved(len(chunk))
                 trainer, running = None, []  # before the next one needs the memory
         except KeyboardInterrupt:
-            print(f"the epochs so far are in {folder / PATH}; a path starts anew", flush=True)
+            print(f"the epochs so far are in {folder / PATH}; a path cannot be resumed", flush=True)
             raise
         finally:
             everything = sorted([*done, *running], key=lambda outcome: outcome.member.number)

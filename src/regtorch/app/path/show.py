@@ -1,4 +1,4 @@
-"""What the terminal shows of a path: one bar with the time left and the best so far."""
+"""Progress of a path on the terminal: a bar with the time left and the best setting so far."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ __all__ = ["Show"]
 
 
 class Show:
-    """A live bar on a terminal, a line an epoch where there is none.
-
-    Args:
-        start: the path before training.
-        feed: the data.
-        chunks: how many chunks there are.
-    """
+    """A live bar on a terminal, a line per epoch elsewhere."""
 
     def __init__(self, start: Prepared, feed: Feed, chunks: int) -> None:
         self._score = start.task.score
@@ -48,17 +42,17 @@ class Show:
             self._bar.stop()
 
     def start(self) -> None:
-        """A chunk begins."""
+        """Begin a chunk."""
         self._chunk += 1
         self._describe(1)
 
     def step(self) -> None:
-        """A step was made."""
+        """Count a step."""
         if self._bar is not None:
             self._bar.advance(self._task)
 
     def epoch(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """An epoch has ended."""
+        """Show the end of an epoch."""
         line = self._best(outcomes)
         if self._bar is not None:
             self._describe(min(number + 1, self._epochs))
@@ -67,10 +61,10 @@ class Show:
             print(f"{self._where(number)}  |  {line}", flush=True)
 
     def halved(self, members: int) -> None:
-        """A chunk of so many members did not fit and comes again in two parts; what it did counts for nothing."""
+        """Note that a chunk did not fit into memory and starts again in two halves."""
         self._chunks += 1
         self._chunk -= 1
-        text = f"out of memory with {members} members side by side; going on with half of them at a time"
+        text = f"out of memory with {members} members side by side; continuing with half of them at a time"
         if self._bar is None:
             print(text, flush=True)
         else:

@@ -1,4 +1,4 @@
-"""Many nets of one kind as one: stacked parameters and buffers, one forward pass for all."""
+"""Many nets of one architecture as one: stacked parameters and buffers, one forward pass for all."""
 
 from __future__ import annotations
 
@@ -16,21 +16,13 @@ __all__ = ["Stack"]
 
 
 class Stack:
-    """The members' nets, stacked: dim 0 of every tensor is the members'.
+    """The members' nets, stacked along dim 0 of every tensor; `nets` has one net per seed.
 
-    Frozen parameters that are the same in all nets are kept once, and what is computed from them alone is computed
-    once.
-
-    Args:
-        nets: the initial net of each seed.
-        rates: each member's dropout rates, by the layer's name.
-        draws: the members' random number generators; they say which net each member starts from.
-        device: where the stack lies.
-        dtype: of all its floating-point numbers.
+    Frozen parameters that are equal in all nets are stored once, and so is what is computed from them alone.
 
     Attributes:
-        params: the trainable parameters; their `.grad` is each member's own gradient.
-        buffers: such as batch norm's running averages, updated in training.
+        params: the trainable parameters; `.grad` holds each member's own gradient.
+        buffers: for example batch norm's running averages, updated in training.
     """
 
     def __init__(
@@ -48,20 +40,20 @@ class Stack:
         which = torch.tensor(draws.of_member)
 
         def stacked(tensors: Sequence[Tensor]) -> Tensor:
-            made = torch.stack([t.detach() for t in tensors])[which].contiguous()
-            return made.to(device, dtype if made.is_floating_point() else None)
+            stack = torch.stack([t.detach() for t in tensors])[which].contiguous()
+            return stack.to(device, dtype if stack.is_floating_point() else None)
 
         self.params: dict[str, Tensor] = {}
-        self._frozen: dict[str, Tensor] = {}  # one for all
+        self._frozen: dict[str, Tensor] = {}  # equal in all nets
         self._frozen_each: dict[str, Tensor] = {}
         for name, parameter in nets[0].named_parameters():
-            all_of = [net.get_parameter(name) for net in nets]
+            versions = [net.get_parameter(name) for net in nets]
             if parameter.requires_grad:
-                self.params[name] = stacked(all_of).requires_grad_()
-            elif all(torch.equal(other, parameter) for other in all_of):
+                self.params[name] = stacked(versions).requires_grad_()
+            elif all(torch.equal(version, parameter) for version in versions):
                 self._frozen[name] = parameter.detach().to(device, dtype)
             else:
-                self._frozen_each[name] = stacked(all_of)
+                self._frozen_each[name] = stacked(versions)
         self.buffers = {name: stacked([net.get_buffer(name) for net in nets]) for name, _ in nets[0].named_buffers()}
         self._take_masks()
 
@@ -74,11 +66,11 @@ class Stack:
         """`of_outputs(outputs, y)` of every member, stacked.
 
         Args:
-            of_outputs: from one member's outputs and targets to tensors.
-            x: inputs, and a dim of members before them where `apart`.
-            y: targets, likewise.
-            training: whether dropout and batch norm are those of training.
-            apart: whether members have inputs of their own.
+            of_outputs: maps one member's outputs and targets to tensors.
+            x: inputs (batch, ...), or (members, batch, ...) if `apart`.
+            y: targets, stacked like `x`.
+            training: whether the net is in training mode.
+            apart: whether members have different inputs.
         """
         if self.net.training != training:
             self.net.train(training)
@@ -91,7 +83,7 @@ class Stack:
         return vmap(one, in_dims=(0, each, each), randomness="same")(own, x, y)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the members; the parameters are new tensors afterwards."""
+        """Keep some of the members; the parameters become new tensors."""
         index = torch.tensor(rows, device=next(iter(self.params.values())).device)
         self.params = {name: p.detach()[index].requires_grad_() for name, p in self.params.items()}
         self._frozen_each = {name: p[index] for name, p in self._frozen_each.items()}

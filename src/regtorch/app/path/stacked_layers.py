@@ -1,4 +1,4 @@
-"""Layers of a stacked net that stand in for PyTorch's: dense ones that are fast there, dropout with a rate a member."""
+"""Replacements for PyTorch's layers in a stacked net: fast dense layers, and dropout with a rate per member."""
 
 from __future__ import annotations
 
@@ -36,14 +36,13 @@ _DROPS: dict[type[nn.Module], _Drop] = {
 
 
 class Dense(nn.Linear):
-    """`nn.Linear` with its product written weight first.
+    """`nn.Linear` computed as weight times input.
 
-    Stacked weights then need no copy: members that share their inputs become one matrix product, those that do not a
-    batch of products, and gradients come in the weights' own layout.
+    Stacked weights then need no copy: members with shared inputs become one matrix product, others a batch of products,
+    and gradients have the layout of the weights.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """The layer's outputs."""
         if input.ndim != 2:
             return super().forward(input)
         if self.bias is None:
@@ -52,13 +51,7 @@ class Dense(nn.Linear):
 
 
 class MemberDropout(nn.Module):
-    """Dropout with a rate for each member, whose masks come from the same random numbers.
-
-    Args:
-        drop: of ones, what the replaced layer makes of them in training.
-        rates: each member's.
-        draws: the members' random number generators.
-    """
+    """Dropout with a rate per member and masks from the same random numbers; `drop` makes a mask of ones."""
 
     def __init__(self, drop: _Drop, rates: Sequence[float], draws: Draws) -> None:
         super().__init__()
@@ -70,7 +63,7 @@ class MemberDropout(nn.Module):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Number the different masks: `rows` says which one each member uses."""
+        """Number the different masks; `rows` is the mask of each member."""
         self._levels = sorted(set(self.rates))
         kinds = [
             seed * len(self._levels) + self._levels.index(rate)
@@ -79,12 +72,12 @@ class MemberDropout(nn.Module):
         self.rows = torch.tensor(kinds)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the members."""
+        """Keep some of the members."""
         self.rates = [self.rates[row] for row in rows]
         self._arrange()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop in training; `which` is one number here, a member's."""
+        """Drop in training; inside vmap `which` is one member's number."""
         if not self.training or self._levels == [0.0]:
             return x
         ones = torch.ones(x.shape, dtype=x.dtype, device=x.device)
@@ -92,16 +85,15 @@ class MemberDropout(nn.Module):
         masks = [mask for seed in self.draws.each(lambda _: torch.stack(self.draws.alike(kept))) for mask in seed]
         if len(masks) == 1:
             return x * masks[0]
-        # Of an index without a dim torch 2.9 makes a Python number, which vmap refuses.
+        # torch 2.9 turns a 0-dim index into a Python number, which vmap refuses.
         return x * torch.stack(masks)[self.which.view(1)].squeeze(0)
 
     def extra_repr(self) -> str:
-        """The rates."""
         return f"rates={self._levels}"
 
 
 def rates_of(net: nn.Module) -> dict[str, float]:
-    """The rate of each layer of `net` that can have one for each member, by its name."""
+    """The rate of each layer that can have a rate per member, by name."""
     return {
         name: float(layer.p if hasattr(layer, "p") else layer.rate)  # pyright: ignore[reportArgumentType]
         for name, layer in net.named_modules()
@@ -110,40 +102,30 @@ def rates_of(net: nn.Module) -> dict[str, float]:
 
 
 def fixed_rates(net: nn.Module) -> dict[str, float]:
-    """The rate of each other layer that has one, such as `nn.AlphaDropout`."""
+    """The rate of each other dropout layer, such as `nn.AlphaDropout`."""
     rates = ((name, getattr(layer, "p", None)) for name, layer in net.named_modules() if type(layer) not in _DROPS)
     return {name: float(rate) for name, rate in rates if isinstance(rate, float | int)}
 
 
 def stackable(net: nn.Module, rates: Sequence[Mapping[str, float]], draws: Draws) -> nn.Module:
-    """A copy of `net` with the layers above in place of PyTorch's.
-
-    Args:
-        net: one member's net.
-        rates: of each member, `rates_of` its net.
-        draws: the members' random number generators.
-
-    Raises:
-        RunError: the net itself is a single layer, which has no place to be exchanged in.
-    """
+    """A copy of `net` with its layers replaced by those above; `rates` has the `rates_of` each member's net."""
     net = copy.deepcopy(net)
     if type(net) in _DROPS:
         raise RunError(f"a path needs a net, received a single {type(net).__name__}")
-    made: dict[int, nn.Module] = {}  # a layer with two places stays one
+    replaced: dict[int, nn.Module] = {}  # a layer that is used twice stays shared
     for path, module in list(net.named_modules()):
         for name, child in list(module.named_children()):
-            if id(child) not in made:
+            if id(child) not in replaced:
                 where = f"{path}.{name}" if path else name
-                new = _exchanged(child, [of_member.get(where, 0.0) for of_member in rates], draws)
-                made[id(child)] = new
-            setattr(module, name, made[id(child)])
+                replaced[id(child)] = _replaced(child, [of_member.get(where, 0.0) for of_member in rates], draws)
+            setattr(module, name, replaced[id(child)])
     return net
 
 
-def _exchanged(layer: nn.Module, rates: Sequence[float], draws: Draws) -> nn.Module:
+def _replaced(layer: nn.Module, rates: Sequence[float], draws: Draws) -> nn.Module:
     plain = not (layer._forward_hooks or layer._forward_pre_hooks or is_parametrized(layer))
     if type(layer) is nn.Linear and plain:
-        layer.__class__ = Dense  # all else of it stays
+        layer.__class__ = Dense  # keeps everything else
         return layer
     drop = _DROPS.get(type(layer))
     if drop is None or not plain:

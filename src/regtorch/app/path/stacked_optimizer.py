@@ -1,4 +1,4 @@
-"""PyTorch's own optimizers on stacked parameters: what looks at one number at a time acts on a stack as on each."""
+"""PyTorch's optimizers on stacked parameters: elementwise optimizers act on a stack as on each member."""
 
 from __future__ import annotations
 
@@ -20,34 +20,17 @@ _BLOCK = 1 << 17  # numbers; weight, gradient and state of a block stay in a cor
 
 @dataclass(frozen=True)
 class Block:
-    """Some members' rows of one stacked parameter, as a parameter of its own in the same memory.
+    """Some members' rows of a stacked parameter, as a parameter that shares its memory."""
 
-    Attributes:
-        name: the parameter's.
-        rows: the members.
-        param: what the optimizer sees.
-    """
-
-    name: str
-    rows: slice
-    param: nn.Parameter
+    name: str  # the parameter's
+    rows: slice  # its members
+    param: nn.Parameter  # what the optimizer sees
 
 
 class StackOptimizer:
-    """An optimizer of a stack.
+    """An optimizer of a stack; `make` builds PyTorch's from parameters.
 
-    On a CPU it steps blocks of members, one after the other, so that each stays in the cache.
-
-    Args:
-        make: makes the optimizer from parameters.
-        params: the stacked parameters.
-
-    Attributes:
-        blocks: the stack's parameters in blocks.
-        optimizer: PyTorch's, of these.
-
-    Raises:
-        RunError: the optimizer does not act on a stack as it does on each member.
+    On a CPU it steps blocks of members in turn, so that each stays in the cache.
     """
 
     def __init__(self, make: Callable[[Sequence[nn.Parameter]], Optimizer], params: Mapping[str, Tensor]) -> None:
@@ -63,13 +46,13 @@ class StackOptimizer:
         self.optimizer = self._make([block.param for block in self.blocks])
 
     def take_grads(self) -> None:
-        """Let the blocks see the gradients of the last backward pass."""
+        """Give the blocks the gradients of the last backward pass."""
         for block in self.blocks:
             grad = self._params[block.name].grad
             block.param.grad = None if grad is None else grad[block.rows]
 
     def zero_grad(self) -> None:
-        """Drop the gradients."""
+        """Clear the gradients."""
         for p in self._params.values():
             p.grad = None
 
@@ -78,12 +61,7 @@ class StackOptimizer:
         self.optimizer.step()
 
     def keep(self, rows: Sequence[int], params: Mapping[str, Tensor]) -> None:
-        """Go on with some of the members.
-
-        Args:
-            rows: which.
-            params: their stacked parameters, new tensors.
-        """
+        """Keep some of the members, whose stacked parameters are new tensors."""
         state = {name: self._state_of(name, rows) for name in self._params}
         self._cut(params)
         for block in self.blocks:
@@ -92,7 +70,7 @@ class StackOptimizer:
             }
 
     def _state_of(self, name: str, rows: Sequence[int]) -> dict[str, Any]:
-        """The state of a whole parameter, for some of its members."""
+        """The state of all blocks of a parameter, for some members."""
         parts = [(block, self.optimizer.state[block.param]) for block in self.blocks if block.name == name]
         first, state = parts[0]
         return {
@@ -104,11 +82,7 @@ class StackOptimizer:
 
 
 def check_elementwise(optimizer: Optimizer) -> None:
-    """Refuse an optimizer that looks at more than one number at a time, or of which nobody knows.
-
-    Raises:
-        RunError: with the reason.
-    """
+    """Refuse optimizers that are not known to be elementwise."""
     facts = facts_of(optimizer)
     if not facts.elementwise:
         known = ", ".join(dict.fromkeys(name.lower() for name in names_of(lambda facts: facts.elementwise)))
@@ -117,7 +91,7 @@ def check_elementwise(optimizer: Optimizer) -> None:
 
 
 def _rows(value: Any, block: Block, param: Tensor) -> Any:
-    """A block's part of a state; a copy, as blocks count their steps in place."""
+    """A copy of a block's part of a state: blocks count their steps in place."""
     if not isinstance(value, Tensor):
         return value
     return (value[block.rows] if value.shape == param.shape else value).clone()

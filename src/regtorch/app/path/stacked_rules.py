@@ -1,4 +1,4 @@
-"""Penalties and constraints of stacked members, each with its own strength, by the rules' own formulas."""
+"""Penalties and constraints of stacked members, each with its own strength."""
 
 from __future__ import annotations
 
@@ -25,26 +25,18 @@ __all__ = ["MemberConstraints", "MemberPenalties"]
 
 @dataclass(frozen=True)
 class _Term:
-    """A rule of strength 1 and the members' strengths: every penalty is its strength times a formula."""
+    """A rule of strength 1 and each member's factor."""
 
     rule: Penalty
     strengths: Tensor
 
 
 class MemberPenalties:
-    """The penalty of each member.
-
-    Args:
-        penalties: each member's, alike but for their strengths; None where there is none.
-        net: a net with the weights they select.
-        like: a parameter of the stack, for device and dtype.
+    """The penalty of each member: `penalties` differ only in their strengths, or are all None.
 
     Attributes:
         weights: what is regularized, by the parameter's name.
         factor: multiplies every member's penalty.
-
-    Raises:
-        RunError: a penalty, or a weight, that cannot be had for each member.
     """
 
     def __init__(self, penalties: Sequence[Any], net: nn.Module, like: Tensor) -> None:
@@ -56,7 +48,7 @@ class MemberPenalties:
             return
         if isinstance(first, Activity | OutputRule):
             raise RunError(
-                f"a path has no penalties of outputs, such as {first!r}, which act through each net's own graph; "
+                f"a path does not support penalties of outputs, such as {first!r}, which use each net's own graph; "
                 "use train.py -m"
             )
         self.weights = weights_of(first, net)
@@ -81,13 +73,13 @@ class MemberPenalties:
         """Add every member's gradient to its `.grad`."""
         for term, weight, block, grad in self._places(blocks):
             strengths = self.factor * term.strengths[block.rows]
-            if term.rule.separable:  # the formula of one number does not ask whose it is
+            if term.rule.separable:  # elementwise: the same formula for all members
                 term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
             else:
                 grad.add_(vmap(self._grad(term, weight))(block.param, strengths))
 
     def _places(self, blocks: Sequence[Block]) -> Iterator[tuple[_Term, Weight, Block, Tensor]]:
-        """Each term with each block it acts on, that block's weight and gradient."""
+        """Each term with its blocks, their weights and gradients."""
         for block in blocks:
             weight, grad = self.weights.get(block.name), block.param.grad
             if weight is not None and grad is not None:
@@ -101,7 +93,7 @@ class MemberPenalties:
 
     @torch.no_grad()
     def prox_(self, optimizer: Optimizer, blocks: Sequence[Block]) -> None:
-        """The proximal step of every member, after the optimizer's."""
+        """The proximal step of every member, after the optimizer step."""
         for term, weight, block, _ in self._places(blocks):
             param = block.param
             step = step_size(optimizer, optimizer.param_groups[0], param)
@@ -119,26 +111,17 @@ class MemberPenalties:
         return one
 
     def check_proximal(self) -> None:
-        """Refuse a penalty without a proximal step.
-
-        Raises:
-            TypeError: it has none.
-        """
+        """Refuse a penalty without a proximal step."""
         for term in self._terms:
             term.rule.prox(torch.zeros(1, 1), 1.0)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the members."""
+        """Keep some of the members."""
         self._terms = [replace(term, strengths=term.strengths[list(rows)]) for term in self._terms]
 
 
 class MemberConstraints:
-    """The constraint of each member.
-
-    Args:
-        constraints: each member's, alike but for their numbers; None where there is none.
-        net: a net with the weights they select.
-    """
+    """The constraint of each member: `constraints` differ only in their numbers, or are all None."""
 
     def __init__(self, constraints: Sequence[Constraint | None], net: nn.Module) -> None:
         first = constraints[0]
@@ -147,49 +130,45 @@ class MemberConstraints:
 
     @torch.no_grad()
     def project_(self, blocks: Sequence[Block]) -> None:
-        """Bring every member's weights into its set."""
+        """Project every member's weights onto its set."""
         for block in blocks:
             weight = self.weights.get(block.name)
             if weight is None:
                 continue
-            mine = self._of_member[block.rows]
-            for rule in dict.fromkeys(mine):
+            rules = self._of_member[block.rows]
+            for rule in dict.fromkeys(rules):
                 assert rule is not None
-                which = [row for row, other in enumerate(mine) if other == rule]
+                which = [row for row, own in enumerate(rules) if own == rule]
                 project = vmap(lambda w, r=rule, v=weight: _stored(r, v, r(_units(r, v, w)), w))
-                if len(which) == len(mine):
+                if len(which) == len(rules):
                     block.param.copy_(project(block.param))
                 else:
                     index = torch.tensor(which, device=block.param.device)
                     block.param.index_copy_(0, index, project(block.param[index]))
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the members."""
+        """Keep some of the members."""
         self._of_member = [self._of_member[row] for row in rows]
 
 
 def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
-    """The weights that a rule selects, by the names of their parameters.
-
-    Raises:
-        RunError: one of them is computed from others.
-    """
+    """The weights that a rule selects, by parameter name; refuses computed weights."""
     names = {id(p): name for name, p in net.named_parameters()}
     found: dict[str, Weight] = {}
     for weight, tensor in rule.on(net).weights():
         if id(tensor) not in names:
             raise RunError(
                 f"a path cannot regularize {weight.name}, which a parametrization computes; "
-                f"leave it out with -name:{weight.name}, or use train.py -m"
+                f"exclude it with -name:{weight.name}, or use train.py -m"
             )
         found[names[id(tensor)]] = weight
     return found
 
 
 def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
-    """A penalty as rules of strength 1 with their strengths; they follow from one another also in a proximal step."""
+    """A penalty as rules of strength 1 with their strengths, in the order of their proximal steps."""
     if type(penalty).for_weight is not Penalty.for_weight:
-        raise RunError(f"a path cannot have {penalty.name}, which differs from weight to weight; use train.py -m")
+        raise RunError(f"a path does not support {penalty.name}, which differs from weight to weight; use train.py -m")
     try:
         return penalty.of_strength_one()
     except TypeError as error:
@@ -205,5 +184,5 @@ def _stored(rule: Penalty | Constraint, weight: Weight, units: Tensor, like: Ten
 
 
 def _beside(strengths: Tensor, param: Tensor) -> Tensor:
-    """One number a member, to be multiplied with a stacked tensor."""
+    """One number per member, shaped to multiply a stacked tensor."""
     return strengths.view(-1, *[1] * (param.ndim - 1))

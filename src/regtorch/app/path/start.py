@@ -1,4 +1,4 @@
-"""From a path's config to what its members start from: nets, rules, random numbers, data."""
+"""Build what the members of a path start from: nets, rules, random numbers, data."""
 
 from __future__ import annotations
 
@@ -31,76 +31,45 @@ __all__ = ["Origin", "Prepared", "prepared"]
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run of one seed starts from.
+    """The start of all runs of one seed."""
 
-    Attributes:
-        net: with its initial weights.
-        state: the random number generator's state after the net was made.
-        data_seed: what shuffles the data.
-    """
-
-    net: nn.Module
-    state: Tensor
-    data_seed: int | None
+    net: nn.Module  # with its initial weights
+    state: Tensor  # of the random number generator, after the net was built
+    data_seed: int | None  # shuffles the data
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A path before training.
-
-    Attributes:
-        members: all of them.
-        penalties: each member's.
-        constraints: each member's.
-        rates: each member's dropout rates, by the layer's name.
-        seeds: each member's seed.
-        origins: by seed.
-        proximal: whether penalties act by proximal steps.
-        schedule: of every member's penalty; None where strengths stay.
-        optimizer: makes the optimizer from parameters.
-        data: set up.
-        task: what the outputs are for.
-        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
-        settings: how to train.
-        remarks: for the receipt.
-    """
+    """A path before training."""
 
     members: Sequence[Member]
-    penalties: Sequence[Penalty | None]
-    constraints: Sequence[Constraint | None]
-    rates: Sequence[Mapping[str, float]]
-    seeds: Sequence[int | None]
-    origins: Mapping[int | None, Origin]
-    proximal: bool
-    schedule: Schedule | None
-    optimizer: Callable[..., Any]
-    data: ArraysDataModule
+    penalties: Sequence[Penalty | None]  # by member
+    constraints: Sequence[Constraint | None]  # by member
+    rates: Sequence[Mapping[str, float]]  # dropout rates by member and layer name
+    seeds: Sequence[int | None]  # by member
+    origins: Mapping[int | None, Origin]  # by seed
+    proximal: bool  # whether penalties act by proximal steps
+    schedule: Schedule | None  # of every penalty; None if strengths are constant
+    optimizer: Callable[..., Any]  # called with parameters
+    data: ArraysDataModule  # set up
     task: Task
-    train_loss: Callable[[Tensor, Tensor], Tensor]
+    train_loss: Callable[[Tensor, Tensor], Tensor]  # the task's loss, with label smoothing if configured
     settings: Settings
-    remarks: Sequence[str] = field(default=())
+    remarks: Sequence[str] = field(default=())  # for the receipt
 
 
 def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
-    """Build what every member starts from, as `scripts/train.py` does with that member's overrides.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: something that the user can mend.
-    """
+    """Build what every member starts from, as train.py does with that member's overrides."""
     members = members_of(cfg)
     settings = settings_of(cfg)
     _check_axes(cfg, choices, members)
     cfg, given = _with(cfg.copy(), members[0].values), cfg.path.lams
-    made = set_up(cfg, choices)
-    if not isinstance(made.data, ArraysDataModule):
-        raise RunError(f"a path needs data in memory (a regtorch.data.ArraysDataModule), received {made.data!r}")
-    remarks = [r for r in (getattr(source, "remark", None) for source in (made.data, made.net)) if r]
+    setup = set_up(cfg, choices)
+    if not isinstance(setup.data, ArraysDataModule):
+        raise RunError(f"a path needs data in memory (a regtorch.data.ArraysDataModule), received {setup.data!r}")
+    remarks = [r for r in (getattr(source, "remark", None) for source in (setup.data, setup.net)) if r]
     if has_fractions(given):
-        most = largest(cfg, made, choices)
+        most = largest(cfg, setup, choices)
         OmegaConf.update(cfg, "path.lams", resolved(given, most))
         members = members_of(cfg)
         remarks.append(f"path.lams={given}: fractions of {most:.6g}, which empties the weights of the untrained net")
@@ -116,12 +85,12 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         seeds.append(seed)
         rules.append(rules_of(cfg, net, choices))
         rates.append(rates_of(net))
-    penalties = [next(iter(of_one.penalties), None) for of_one in rules]
-    constraints = [next(iter(of_one.constraints), None) for of_one in rules]
+    penalties = [next(iter(own.penalties), None) for own in rules]
+    constraints = [next(iter(own.constraints), None) for own in rules]
     _check_effect(members, {"lam": penalties, "max_value": constraints}, choices)
-    if any("rate" in member.values for member in members) and (fixed := fixed_rates(made.net)):
+    if any("rate" in member.values for member in members) and (fixed := fixed_rates(setup.net)):
         raise RunError(
-            f"path.rates: {', '.join(fixed)} can have no rate for each member (nn.Dropout and its kin can); "
+            f"path.rates: {', '.join(fixed)} cannot have a rate per member (nn.Dropout and its variants can); "
             "use train.py -m reg.rate=..."
         )
     remarks += [r for r in rules[0].remarks if r.startswith("reg.schedule")]
@@ -135,9 +104,9 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         proximal=rules[0].proximal,
         schedule=rules[0].schedule,
         optimizer=instantiate(cfg.optimizer),
-        data=made.data,
-        task=made.checked.task,
-        train_loss=made.train_loss,
+        data=setup.data,
+        task=setup.checked.task,
+        train_loss=setup.train_loss,
         settings=settings,
         remarks=remarks,
     )
@@ -158,7 +127,7 @@ def _origin(cfg: DictConfig, device: torch.device) -> Origin:
 
 
 def _check_axes(cfg: DictConfig, choices: Mapping[str, str], members: Sequence[Member]) -> None:
-    """Refuse an axis that would change nothing, before anything is loaded."""
+    """Refuse axes without effect, before anything is loaded."""
     axes = members[0].values
     if "lam" in axes and cfg.reg.penalty is None:
         raise RunError(f"path.lams: reg={choices.get('reg')} has no penalty; choose one, such as reg=l2")
@@ -171,8 +140,8 @@ def _check_axes(cfg: DictConfig, choices: Mapping[str, str], members: Sequence[M
 
 
 def _check_effect(members: Sequence[Member], rules: Mapping[str, Sequence[Any]], choices: Mapping[str, str]) -> None:
-    """Refuse strengths that reach no rule, as those of reg=l1l2 beside reg.l1= and reg.l2=."""
+    """Refuse strengths that reach no rule, such as those of reg=l1l2 with reg.l1= and reg.l2=."""
     for axis, of_member in rules.items():
         given = {member.values.get(axis) for member in members}
         if len(given) > 1 and len(set(of_member)) == 1:
-            raise RunError(f"path: {AXES[axis].key} changes nothing, as {of_member[0]!r} does not take it from there")
+            raise RunError(f"path: {AXES[axis].key} has no effect, as {of_member[0]!r} does not depend on it")

@@ -29,16 +29,7 @@ __all__ = ["Trainer", "train_chunk"]
 
 
 class Trainer:
-    """The members of one chunk.
-
-    Args:
-        start: the path before training.
-        chunk: the members to train; of one seed, or of several whose nets draw no numbers but for dropout.
-        feed: the data.
-
-    Attributes:
-        outcomes: each member's.
-    """
+    """Trains a chunk: members of one seed, or of several if only dropout draws random numbers."""
 
     def __init__(self, start: Prepared, chunk: Sequence[Member], feed: Feed) -> None:
         self.start, self.feed, self.settings = start, feed, start.settings
@@ -55,7 +46,7 @@ class Trainer:
         like = next(iter(self.stack.params.values()))
         self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
-        self.made = 0  # steps
+        self.steps = 0
         self._move()
         self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
         if start.proximal and self.penalties.weights:
@@ -67,12 +58,12 @@ class Trainer:
     # -- training
 
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> None:
-        """Train for an epoch, and validate where it is due; `number` counts from 1."""
+        """Train epoch `number`, counted from 1, and validate if it is due."""
         sums = _Sums()
         penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
         count = self.feed.steps(number)
         for step, (x, y) in enumerate(self.feed.train(number, self.orders, self.draws), 1):
-            # In sums, not in numbers: nothing here waits for the device.
+            # Sums stay on the device: nothing here waits for it.
             losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
             if due or step in (1, count):
@@ -85,9 +76,9 @@ class Trainer:
             if due or step == count:
                 penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
             on_step()
-        # In the order in which a run logs them, so that the first bad one is the one that a run would name.
-        whole = count == self.feed.count("train")  # or steps have run out, and Lightning does not validate
-        validation = self.evaluate("val") if whole and number % self.settings.val_every == 0 else {}
+        # In the order in which a run logs them, so that the first bad metric is the one that a run would report.
+        complete = count == self.feed.count("train")  # else max_steps was reached, and Lightning does not validate
+        validation = self.evaluate("val") if complete and number % self.settings.val_every == 0 else {}
         self._record(number, validation | self._metrics("train", sums, penalty.value()))
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,14 +93,14 @@ class Trainer:
         return lambda outputs, targets: (loss(outputs, targets), self._score(outputs.detach(), targets))
 
     def _move(self) -> None:
-        """Let the strengths follow their schedule to the step to come."""
+        """Set the strengths for the next step by their schedule."""
         if self.start.schedule is not None:
-            self.penalties.factor = factor_at(self.start.schedule, self.made)
+            self.penalties.factor = factor_at(self.start.schedule, self.steps)
 
     @torch.no_grad()
     def _step(self) -> None:
         self._move()
-        self.made += 1
+        self.steps += 1
         self.optimizer.take_grads()
         blocks = self.optimizer.blocks
         if self.settings.clip is not None:
@@ -127,7 +118,7 @@ class Trainer:
     # -- members that diverge
 
     def _drop_diverged(self, losses: Tensor, epoch: int, step: int) -> list[int]:
-        """Take members whose loss is no number out of the stack, their gradients too; the rows of those that stay."""
+        """Remove members with a non-finite loss, and their gradients, from the stack; the rows of the rest."""
         stay = []
         for row, value in enumerate(losses.tolist()):
             if math.isfinite(value):
@@ -156,7 +147,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, stage: str) -> dict[str, Tensor]:
-        """The metrics of "val" or "test", a number for each member of the chunk; none where there is no batch."""
+        """The metrics of "val" or "test" by member of the chunk; empty without batches."""
         sums = _Sums()
         for x, y in self.feed.evaluate(stage):
             losses, scores = self.stack(self._measures(self.start.task.loss), x, y, training=False, apart=False)
@@ -172,35 +163,31 @@ class Trainer:
         return {f"{stage}/{name}": value for name, value in named.items()}
 
     def _spread(self, values: Tensor) -> Tensor:
-        """From the members that are left to all of the chunk, NaN for the others."""
+        """Expand values of the remaining members to the chunk, NaN for diverged ones."""
         if len(self.alive) == len(self.outcomes):
             return values
-        all_of = values.new_full((len(self.outcomes), *values.shape[1:]), torch.nan)
-        all_of[self.alive] = values
-        return all_of
+        expanded = values.new_full((len(self.outcomes), *values.shape[1:]), torch.nan)
+        expanded[self.alive] = values
+        return expanded
 
     def _record(self, epoch: int, metrics: dict[str, Tensor]) -> None:
         columns = {name: values.tolist() for name, values in metrics.items()}
         stay = []
         for row, index in enumerate(self.alive):
-            of_one = {name: values[index] for name, values in columns.items()}
-            bad = [n for n, v in of_one.items() if not math.isfinite(v) and n.endswith(("loss", "penalty"))]
+            own = {name: values[index] for name, values in columns.items()}
+            bad = [n for n, v in own.items() if not math.isfinite(v) and n.endswith(("loss", "penalty"))]
             if bad:
-                reason = f"{bad[0]} became {of_one[bad[0]]} in epoch {epoch}"
+                reason = f"{bad[0]} became {own[bad[0]]} in epoch {epoch}"
                 self.outcomes[index].diverged = Divergence(epoch, None, reason)
             else:
                 stay.append(row)
-                self.outcomes[index].epochs.append({"epoch": epoch, **of_one})
+                self.outcomes[index].epochs.append({"epoch": epoch, **own})
         if len(stay) < len(self.alive):
             self._keep(stay)
 
     @torch.no_grad()
     def finish(self, watched: Sequence[str]) -> None:
-        """Test the members and look at their weights.
-
-        Args:
-            watched: the parameters whose norms and zeros are told.
-        """
+        """Test the members, and measure norms and zeros of the watched parameters."""
         if not self.alive:
             return
         test = {name: values.tolist() for name, values in self.evaluate("test").items()}
@@ -223,7 +210,7 @@ class Trainer:
 
 
 class _Sums:
-    """Losses and scores of an epoch's batches, added up for each member."""
+    """Sums of losses and scores over an epoch's batches, by member."""
 
     def __init__(self) -> None:
         self.losses: Any = 0.0
@@ -243,19 +230,9 @@ def train_chunk(
     on_step: Callable[[], None] = lambda: None,
     on_epoch: OnEpoch = lambda epoch, outcomes: None,
 ) -> list[Outcome]:
-    """Train a chunk to the end.
-
-    Args:
-        trainer: of the chunk.
-        watched: the parameters whose norms and zeros are told.
-        on_step: called after each step.
-        on_epoch: called after each epoch with its number and the members' outcomes so far.
-
-    Returns:
-        What became of each member.
-    """
+    """Train a chunk to the end; `on_epoch` gets each epoch's number and the outcomes so far."""
     with warnings.catch_warnings():
-        # A few operations run member by member inside vmap; they are right, and no one can mend it here.
+        # A few operations run member by member inside vmap: correct, only slower.
         warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
         for epoch in range(1, trainer.feed.epochs + 1):
             trainer.epoch(epoch, on_step)

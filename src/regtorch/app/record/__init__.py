@@ -1,1 +1,1 @@
-"""What runs leave in their folders, and what is read from it: records, rankings, axes, commands."""
+"""Records of runs and how they are read, ranked and run again."""

@@ -1,30 +1,22 @@
-"""The axes along which settings differ: the strength of a penalty, the rate of dropout, a bound, and the seed."""
+"""The axes along which settings differ: penalty strength, dropout rate, bound and seed."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-__all__ = ["AXES", "STRENGTHS", "Axis"]
+__all__ = ["AXES", "STRENGTHS", "SweepAxis"]
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis.
+class SweepAxis:
+    """A number that settings vary."""
 
-    Attributes:
-        name: the short name, as `path.lams` and `search.lam` have it.
-        key: the key in the config of train.py.
-        label: the name in plots and headings.
-        most: the largest value allowed; the smallest is 0.
-        log: whether plots along it are logarithmic.
-    """
-
-    name: str
-    key: str
-    label: str
-    most: float = math.inf
-    log: bool = False
+    name: str  # as in `path.lams` and `search.lam`
+    key: str  # in the config of train.py
+    label: str  # in plots and headings
+    most: float = math.inf  # the largest value allowed; the smallest is 0
+    log: bool = False  # whether plots along it are logarithmic
 
     @property
     def values_key(self) -> str:
@@ -35,13 +27,13 @@ class Axis:
 AXES = {
     axis.name: axis
     for axis in (
-        Axis("lam", "reg.lam", "strength λ", log=True),
-        Axis("rate", "reg.rate", "dropout rate", most=1.0),
-        Axis("max_value", "constraint.max_value", "max-norm bound"),
-        Axis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
+        SweepAxis("lam", "reg.lam", "strength λ", log=True),
+        SweepAxis("rate", "reg.rate", "dropout rate", most=1.0),
+        SweepAxis("max_value", "constraint.max_value", "max-norm bound"),
+        SweepAxis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
     )
 }
 """By short name."""
 
 STRENGTHS = {axis.key: axis for axis in AXES.values() if axis.name != "seed"}
-"""Those that regularize, by key."""
+"""The axes that regularize, by key."""

@@ -1,4 +1,4 @@
-"""The names of the files that the programs write."""
+"""Names of the files that the programs write."""
 
 __all__ = ["DIAGNOSIS", "ERROR", "JOURNAL", "METRICS", "OVERRIDES", "PATH", "RECEIPT", "SEARCH", "SUMMARY", "TRIALS"]
 

@@ -1,4 +1,4 @@
-"""JSON that runs leave: written without NaN, and read whatever somebody put there."""
+"""JSON files of runs: written without NaN, read defensively."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["node", "number", "plain", "read_json", "write_json"]
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value; a number that is not finite becomes null."""
+    """Write a value; NaN and infinities become null."""
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
-        ValueError: the file cannot be read, or is not JSON; with the file's name.
+        ValueError: it cannot be read or is not JSON; the message names the file.
     """
     try:
         return json.loads(read_text(path))
@@ -32,7 +32,7 @@ def read_json(path: Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; a number that is not finite is None."""
+    """A value in JSON's types; NaN and infinities become None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -43,12 +43,12 @@ def plain(value: Any) -> Any:
 
 
 def node(tree: Any, *keys: str) -> Any:
-    """What lies at some keys of JSON; None where there is nothing."""
+    """The value at nested keys, or None."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, Mapping) else None
     return tree
 
 
 def number(value: Any) -> float | None:
-    """A value if it is a number."""
+    """The value as a float if it is a number, else None."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

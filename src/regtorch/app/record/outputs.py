@@ -1,4 +1,4 @@
-"""The files that say what went wrong, or might: error.txt and doctor.json."""
+"""Writers of error.txt and doctor.json."""
 
 import traceback
 from collections.abc import Callable, Collection, Sequence
@@ -16,7 +16,7 @@ __all__ = ["write_diagnosis", "write_error"]
 
 
 def write_error(folder: Path, message: str, error: BaseException) -> Path:
-    """Write error.txt: the message in the first line, the traceback below."""
+    """Write error.txt: the message in the first line, then the traceback."""
     path = folder / ERROR
     write_text(path, f"{message}\n\n{''.join(traceback.format_exception(error))}")
     return path
@@ -33,24 +33,13 @@ def write_diagnosis(
     proofs: Sequence[Any] = (),
     strength: Any = None,
 ) -> Path:
-    """Write doctor.json; a number that is none, or infinite, becomes null.
-
-    Args:
-        folder: where it goes.
-        overrides: of train.py, what was examined.
-        findings: the most to blame first.
-        seconds: what the examination took.
-        overrides_of: what a finding advises, as overrides of train.py.
-        withdrawn: those of the findings that an experiment refuted.
-        proofs: experiments, as dataclasses.
-        strength: the advised range of the penalty's strength, a dataclass, or None.
-    """
+    """Write doctor.json: findings, most severe first, and the experiments (`proofs`) that confirm or refute them."""
     path = folder / DIAGNOSIS
-    standing = {finding.severity for finding in findings if finding not in withdrawn}
+    remaining = {finding.severity for finding in findings if finding not in withdrawn}
     record = {
         "version": 1,
         "overrides": list(overrides),
-        "verdict": next((severity for severity in SEVERITIES if severity in standing), "info"),
+        "verdict": next((severity for severity in SEVERITIES if severity in remaining), "info"),
         "findings": [_recorded(finding, overrides_of(finding), finding in withdrawn) for finding in findings],
         "proofs": [asdict(proof) for proof in proofs],
         "strength": None if strength is None else asdict(strength),

@@ -1,4 +1,4 @@
-"""Overrides of train.py: read, compared, spelled and quoted."""
+"""Parse, compare, format and quote overrides of train.py."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ __all__ = [
     "without",
 ]
 
-# What says where a run ran, what it showed and where it wrote, and nothing about what was measured.
+# Where a run ran, what it displayed and where it wrote: no influence on what was measured.
 _FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir", "doctor", "debug")
 _DEVICES = ("auto", "cpu", "gpu")
-# What changes a measured number a little and is meant to: the page names it.
+# Small, intended influence on measured numbers: the page lists them.
 _NAMED = ("trainer.precision", "channels_last", "compile")
 
 
 # Reading
 
 
-@lru_cache(maxsize=4096)  # the runs of a sweep share most of theirs, and Hydra's parser takes a millisecond for each
+@lru_cache(maxsize=4096)  # runs of a sweep share most overrides, and Hydra's parser takes a millisecond each
 def parsed(text: str) -> Override:
-    """An override as Hydra reads it.
+    """Parse an override with Hydra's parser.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not an override.
     """
     try:
         return OverridesParser.create().parse_override(text)
@@ -54,16 +54,12 @@ def parsed(text: str) -> Override:
 
 
 def key_of(text: str) -> str:
-    """The key or the group of an override; errors as `parsed`."""
+    """The key or the group of an override."""
     return parsed(text).get_key_element().lstrip("+")
 
 
 def parse(overrides: Iterable[str]) -> dict[str, tuple[Any, str]]:
-    """The value and the text of each key; the last one of a key given twice, as Hydra takes it.
-
-    Raises:
-        ValueError: one is not an override.
-    """
+    """The value and the text of each key; the last one wins, as in Hydra."""
     return {key_of(text): (parsed(text).value(), text) for text in overrides}
 
 
@@ -71,10 +67,10 @@ def read_overrides(folder: Path) -> list[str]:
     """The overrides that started the run in a folder.
 
     Raises:
-        ValueError: the file cannot be read; with the file's name.
+        ValueError: the file cannot be read; the message names it.
     """
     path = folder / OVERRIDES
-    overrides = read_yaml(path, texts=True)  # [] where there were none: an empty file is a broken one
+    overrides = read_yaml(path, texts=True)  # [] without overrides: an empty file is broken
     if not isinstance(overrides, list):
         raise ValueError(f"{path}: expected a list of overrides, received {overrides!r}")
     overrides = [str(override) for override in overrides]
@@ -89,52 +85,38 @@ def read_overrides(folder: Path) -> list[str]:
 
 
 def without(overrides: Iterable[str], keys: Container[str]) -> list[str]:
-    """The overrides of other keys; errors as `parsed`."""
+    """The overrides, except those of some keys."""
     return [text for text in overrides if key_of(text) not in keys]
 
 
 def changed(overrides: Iterable[str], changes: Iterable[str]) -> list[str]:
-    """Overrides with changes in place of what they say on the same keys; errors as `parsed`."""
+    """Overrides in which changes replace overrides of the same keys."""
     changes = list(changes)
     return [*without(overrides, {key_of(text) for text in changes}), *changes]
 
 
 def relevant(overrides: Sequence[str]) -> list[str]:
-    """Overrides without those that only say where a run writes and what it shows."""
+    """Overrides without those for output folders and display."""
     return [text for text in overrides if not re.match(r"\+*(hydra[./]|out_dir=|callbacks\.progress=)", text)]
 
 
 def measured(overrides: Sequence[str]) -> dict[str, str]:
-    """What a run measured: the value of each key as a text, without the seed and what says how and where it ran.
+    """What a run measured: normalized values by key, without the seed and without where and how it ran.
 
-    Values are written one way, so that 1e-4 and 0.0001 are one setting, and `true` and the `True` of Hydra's sweeps.
-
-    Raises:
-        ValueError: one is not an override.
+    1e-4 and 0.0001 are the same setting, and so are `true` and the `True` of Hydra's sweeps.
     """
     return {key: spelled(value) for key, (value, _) in parse(overrides).items() if not _is_free(key, value)}
 
 
 def compare(wanted: Sequence[str], received: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Compare a run's overrides with those of its setting.
-
-    Args:
-        wanted: the setting's overrides.
-        received: the run's.
-
-    Returns:
-        Why the run is not the setting's, and the overrides beside the setting's that a reader has to know.
-
-    Raises:
-        ValueError: one is not an override.
-    """
-    ours, theirs = parse(wanted), {"seed": (0, "seed=0"), **parse(received)}
-    differences = [f"no {text}" for key, (_, text) in ours.items() if key not in theirs]
+    """Reasons why a run does not belong to a setting, and its other overrides that a reader should know."""
+    expected, found = parse(wanted), {"seed": (0, "seed=0"), **parse(received)}
+    differences = [f"no {text}" for key, (_, text) in expected.items() if key not in found]
     named: list[str] = []
-    for key, (value, text) in theirs.items():
-        if key in ours:
-            if value != ours[key][0]:
-                differences.append(f"{text} in place of {ours[key][1]}")
+    for key, (value, text) in found.items():
+        if key in expected:
+            if value != expected[key][0]:
+                differences.append(f"{text} in place of {expected[key][1]}")
         elif key in _NAMED:
             named.append(text)
         elif not _is_free(key, value):
@@ -150,7 +132,7 @@ def _is_free(key: str, value: Any) -> bool:
 
 
 def spelled(value: Any) -> str:
-    """A value as an override spells it, numbers written one way."""
+    """A value as text in an override, numbers normalized."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, list):
@@ -161,12 +143,12 @@ def spelled(value: Any) -> str:
 
 
 def quoted(text: object) -> str:
-    """A text in quotes: blanks, commas and the like belong to the grammar of overrides."""
+    """A text in quotes, for blanks, commas and other characters of the override grammar."""
     return QuotedString(str(text), Quote.single).with_quotes()
 
 
 def chosen(parameters: Mapping[str, Any]) -> list[str]:
-    """The overrides of a search's parameters, floats to four digits, which are also what is trained with."""
+    """A search's parameters as overrides; trials train with floats rounded to these four digits."""
     return [f"{key}={_chosen(value)}" for key, value in parameters.items()]
 
 

@@ -13,34 +13,26 @@ from regtorch.app.ground.errors import RunError
 __all__ = ["FRACTION", "MOST", "Range", "numbers", "whole_numbers"]
 
 FRACTION = "frac:"
-"""What a range of fractions begins with; they lie as those of log: do."""
+"""Prefix of a range of fractions, spaced like log:."""
 
 MOST = 10_000
-"""How many numbers a range may have."""
+"""The most numbers in a range."""
 _FORMS = "a list such as [0,1e-4,1e-3], log:1e-6:1:32 or lin:0:0.5:6"
 
 
 @dataclass(frozen=True)
 class Range:
-    """`KIND:FIRST:LAST` or `KIND:FIRST:LAST:COUNT`, where KIND is log, lin or frac.
+    """`KIND:FIRST:LAST` or `KIND:FIRST:LAST:COUNT`, where KIND is log, lin or frac."""
 
-    Attributes:
-        kind: how its numbers lie.
-        first: one end.
-        last: the other end.
-        count: of numbers, both ends included; None where it is not given.
-        text: as it was written.
-    """
-
-    kind: str
+    kind: str  # log, lin or frac
     first: float
     last: float
-    count: int | None
-    text: str
+    count: int | None  # both ends included; None if not given
+    text: str  # as written
 
     @staticmethod
     def read(text: Any, kinds: Sequence[str] = ("log", "lin")) -> Range | None:
-        """The range that a text spells; None where it is not one."""
+        """Parse a range, or return None."""
         kind, *ends = text.split(":") if isinstance(text, str) else [""]
         if kind not in kinds or len(ends) not in (2, 3):
             return None
@@ -51,17 +43,17 @@ class Range:
 
     @property
     def finite(self) -> bool:
-        """Whether both ends are."""
+        """Whether both ends are finite."""
         return math.isfinite(self.first) and math.isfinite(self.last)
 
     @property
     def log(self) -> bool:
-        """Whether its numbers lie evenly by their logarithms."""
+        """Whether its numbers are spaced logarithmically."""
         return self.kind != "lin"
 
     @property
     def values(self) -> list[float]:
-        """Its numbers, to six significant digits, so that a number on the page is the number that was used."""
+        """Its numbers, rounded to the six significant digits that pages show."""
         count = self.count or 0
         shares = [step / (count - 1) for step in range(count)]
         if self.log:
@@ -80,13 +72,13 @@ def numbers(key: str, given: Any, *, most: float = math.inf, fractions: bool = F
     """Read a list of numbers; an item of a list may be a range, as in `[0,log:1e-6:1:8]`.
 
     Args:
-        key: what is read, for the messages.
-        given: from the config.
+        key: the setting, for messages.
+        given: its value in the config.
         most: the largest number allowed; the smallest is 0.
-        fractions: whether `frac:FIRST:LAST:COUNT` is read too, as the fractions that it names.
+        fractions: whether `frac:FIRST:LAST:COUNT` is allowed.
 
     Raises:
-        RunError: not such a list, an empty one, one with duplicates, or a number out of bounds.
+        RunError: not a list of numbers, an empty list, duplicates, or a number out of bounds.
 
     Example:
         >>> numbers("path.lams", "log:0.01:1:3")
@@ -109,7 +101,7 @@ def numbers(key: str, given: Any, *, most: float = math.inf, fractions: bool = F
 
 
 def whole_numbers(key: str, given: Any, *, most: float) -> list[int]:
-    """Read a list of whole numbers; arguments and errors as `numbers`."""
+    """Read a list of whole numbers, like `numbers`."""
     values = numbers(key, given, most=most)
     for value in values:
         if value != int(value):
@@ -120,7 +112,7 @@ def whole_numbers(key: str, given: Any, *, most: float) -> list[int]:
 def _item(key: str, item: Any, given: Any, kinds: Sequence[str]) -> list[float]:
     if isinstance(item, str) and (kind := item.partition(":")[0]) in kinds:
         return _values(key, kind, item)
-    if isinstance(item, str):  # what YAML takes for a word, such as 1e-4
+    if isinstance(item, str):  # YAML reads numbers such as 1e-4 as text
         try:
             item = float(item)
         except ValueError:
@@ -140,7 +132,9 @@ def _values(key: str, kind: str, text: str) -> list[float]:
         raise RunError(f"{key}: expected a count from 2 to {MOST:,}, received {found.count} in {text!r}")
     if found.log and min(found.first, found.last) <= 0:
         instead = f"[0,{kind}:1e-6:{text.split(':')[2]}:{found.count}]"
-        raise RunError(f"{key}: a {kind} range has ends above 0, received {text!r}; a 0 goes before it: {instead}")
+        raise RunError(
+            f"{key}: expected ends above 0 of a {kind} range, received {text!r}; put a 0 before it: {instead}"
+        )
     return found.values
 
 

@@ -1,4 +1,4 @@
-"""Which of two runs, members, settings or trials is better, and what the score is called."""
+"""The ranking of runs, path members, settings and trials, and the names of scores."""
 
 from __future__ import annotations
 
@@ -13,45 +13,35 @@ from regtorch.app.record.run import RunRecord
 
 __all__ = ["Rank", "best_epoch", "best_of", "label_of_metric", "named", "ordered", "rank_of", "score_of"]
 
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Rank:
-    """What decides which of two is better.
+    """The sort key of a result.
 
-    First comes the one that did not diverge; then the one with the better score; of equal scores, the one with the
-    lower task loss; of equal losses, the one with the simpler rule. The simpler rule is the one with fewer of strength,
-    dropout rate and bound in force (a strength or a rate of 0 is not); then the one with the lower strength, then the
-    lower rate, then the looser bound.
-
-    Attributes:
-        metric: the name of the score, such as "val/accuracy"; ranks of different metrics cannot be compared.
-        score: after the best epoch, or its mean over seeds; finite.
-        maximize: whether more of it is better.
-        loss: the task loss of the same epoch; infinite where it is not known.
-        strengths: by key, as `RunRecord.strengths` has them.
-        diverged: whether a seed did.
+    Results that did not diverge come first, then the better score, then the lower task loss, then the simpler rule. The
+    simpler rule has fewer of strength, dropout rate and bound in force (a strength or a rate of 0 is not), then the
+    lower strength, then the lower rate, then the looser bound.
     """
 
-    metric: str
-    score: float
+    metric: str  # such as "val/accuracy"; ranks of different metrics cannot be compared
+    score: float  # of the best epoch, or its mean over seeds; finite
     maximize: bool = True
-    loss: float = math.inf
-    strengths: Mapping[str, float] = field(default_factory=dict)
-    diverged: bool = False
+    loss: float = math.inf  # task loss of the same epoch; infinite if unknown
+    strengths: Mapping[str, float] = field(default_factory=dict)  # by key, from `RunRecord.strengths`
+    diverged: bool = False  # whether any seed diverged
 
     @staticmethod
     def of_trial(metric: str, score: float, maximize: bool, loss: float, parameters: Mapping[str, object]) -> Rank:
-        """The rank of a search's trial by what the search looks at."""
+        """The rank of a search's trial by the metric that the search monitors."""
         found = {key: number(parameters.get(key)) for key in STRENGTHS}
         strengths = {key: value for key, value in found.items() if value is not None}
         return Rank(metric, score, maximize, loss, strengths)
 
     @property
     def order(self) -> tuple[float, ...]:
-        """The lower, the better."""
+        """Sort key: lower is better."""
         loss = self.loss if math.isfinite(self.loss) else math.inf
         lam, rate, bound = (self.strengths.get(AXES[name].key) for name in ("lam", "rate", "max_value"))
         in_force = bool(lam) + bool(rate) + (bound is not None)
@@ -59,12 +49,12 @@ class Rank:
         return self.diverged, -self.score if self.maximize else self.score, loss, *simpler
 
     def beats(self, other: Rank | None) -> bool:
-        """Whether this one is better than another one, or the first; False where they cannot be compared."""
+        """Whether it is better than another rank, or there is no other; False if they cannot be compared."""
         return other is None or (self.metric == other.metric and self.order < other.order)
 
 
 def best_of(things: Iterable[T], rank: Callable[[T], Rank | None]) -> T | None:
-    """The best one, the first of equals; None where none has a rank. The first with a rank decides about the metric."""
+    """The best item, the first of equals; None without ranks. Only ranks by the first one's metric count."""
     best: tuple[T, Rank] | None = None
     for thing in things:
         found = rank(thing)
@@ -74,7 +64,7 @@ def best_of(things: Iterable[T], rank: Callable[[T], Rank | None]) -> T | None:
 
 
 def ordered(things: Iterable[T], rank: Callable[[T], Rank | None]) -> list[T]:
-    """The best first, equals in their order, those without a rank last; all ranks are of one metric."""
+    """Best first, equals in their order, items without a rank last; all ranks must have the same metric."""
 
     def order(thing: T) -> tuple[float, ...]:
         found = rank(thing)
@@ -84,7 +74,7 @@ def ordered(things: Iterable[T], rank: Callable[[T], Rank | None]) -> list[T]:
 
 
 def rank_of(record: RunRecord) -> Rank | None:
-    """The rank of a run by what its best checkpoint is chosen by, or else by its validation score; None without it."""
+    """The rank of a run by its checkpoint's monitor, or else by its validation score; None without that metric."""
     callbacks = record.setting("callbacks")
     nodes = [n for n in callbacks.values() if isinstance(n, Mapping)] if isinstance(callbacks, Mapping) else []
     saving = (n for n in nodes if "monitor" in n and str(n.get("_target_")).endswith(".ModelCheckpoint"))
@@ -99,7 +89,7 @@ def rank_of(record: RunRecord) -> Rank | None:
 
 
 def best_epoch(epochs: Sequence[Mapping[str, float]], *metrics: str) -> Mapping[str, float] | None:
-    """The epoch with the highest value of the first metric of which there is a finite one; the first of equals."""
+    """The epoch with the highest value of the first metric that has a finite value; the first of equals."""
     for metric in metrics:
         found = [epoch for epoch in epochs if math.isfinite(epoch.get(metric, math.nan))]
         if found:
@@ -116,10 +106,10 @@ def score_of(metrics: Iterable[str]) -> str:
 
 
 def named(metric: str, metrics: Iterable[str]) -> str:
-    """A metric by its own name: "val/score" is the score that a run has."""
+    """Resolve "val/score" to the name of the run's score."""
     return f"{metric.removesuffix('score')}{score_of(metrics)}" if metric.endswith("/score") else metric
 
 
 def label_of_metric(name: str) -> str:
-    """A metric's name as people write it: R² for r2."""
+    """A metric's name for display: R² for r2."""
     return f"{name.removesuffix('r2')}R²" if name.rpartition("/")[2] == "r2" else name

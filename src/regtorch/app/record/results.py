@@ -1,4 +1,4 @@
-"""What finished runs left, read from their files whichever way they were started."""
+"""Finished runs, read from their files."""
 
 from __future__ import annotations
 
@@ -21,40 +21,29 @@ _MOST_EPOCHS = 10**9
 
 
 class BrokenRun(ValueError):
-    """A finished run whose files cannot be read; the message names the file and the reason."""
+    """Files of a finished run that cannot be read; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
-
-    Attributes:
-        folder: where it lies.
-        overrides: what it was started with.
-        record: its summary.json.
-        epochs: by metric, such as "val/loss", the value of each epoch counted from 1.
-    """
+    """A finished run."""
 
     folder: Path
-    overrides: Sequence[str]
+    overrides: Sequence[str]  # it was started with
     record: RunRecord
-    epochs: Mapping[str, Mapping[int, float]]
+    epochs: Mapping[str, Mapping[int, float]]  # by metric, such as "val/loss", then by epoch, counted from 1
 
     def final(self, metric: str) -> float | None:
-        """A metric after the last epoch, NaN where it was not finite; None where the run has no such metric."""
+        """A metric after the last epoch: NaN if it was not finite, None if the run has no such metric."""
         final = self.record.final
         return math.nan if metric in final and final[metric] is None else final.get(metric)
 
 
 def read_run(folder: Path, overrides: Sequence[str] | None = None) -> Run | None:
-    """The run in a folder, or None where none has finished.
-
-    Args:
-        folder: where it lies.
-        overrides: what it was started with, where its own files do not say it.
+    """The finished run in a folder, or None; `overrides` are read from its files unless they are given.
 
     Raises:
-        BrokenRun: one has, and its files cannot be read.
+        BrokenRun: its files cannot be read.
     """
     try:
         record = RunRecord.read(folder)
@@ -73,7 +62,7 @@ def _epochs(folder: Path) -> dict[str, dict[int, float]]:
     number = 1
     try:
         with io.StringIO(read_text(path), newline="") as file:
-            # A last line without its end was cut, and so may be its last number.
+            # A last line without a line break is incomplete, and so may be its last number.
             rows = csv.reader(line for line in file if line.endswith("\n"))
             header = next(rows, [])
             if "epoch" not in header:
@@ -85,7 +74,7 @@ def _epochs(folder: Path) -> dict[str, dict[int, float]]:
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} columns, received {len(row)}")
                 for place, name in kept:
-                    # A later row of the epoch is its mean; those of steps come before it.
+                    # The last row of an epoch holds its mean; rows of steps come before it.
                     if value := row[place]:
                         epochs.setdefault(name, {})[_epoch(row[of_epoch])] = float(value)
     except (OSError, ValueError, csv.Error) as error:
@@ -105,7 +94,7 @@ def _epoch(text: str) -> int:
 
 
 def curve(runs: Sequence[Run], metric: str) -> dict[int, Spread]:
-    """A metric over the seeds, by epoch."""
+    """A metric's spread over the seeds, by epoch."""
     epochs = sorted({epoch for run in runs for epoch in run.epochs.get(metric, {})})
     spreads = {epoch: spread(run.epochs.get(metric, {}).get(epoch) for run in runs) for epoch in epochs}
     return {epoch: value for epoch, value in spreads.items() if value is not None}

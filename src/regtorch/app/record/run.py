@@ -1,4 +1,4 @@
-"""The record of a run or a path: what summary.json holds, whose presence says that the run finished."""
+"""The record of a run or a path, stored as summary.json, whose presence marks the run as finished."""
 
 from __future__ import annotations
 
@@ -13,120 +13,77 @@ from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.files import ERROR, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json, write_json
 
-__all__ = ["SCHEMA", "Member", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
+__all__ = ["SCHEMA", "MemberRecord", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
 
 SCHEMA = 1
-"""Of what is written here; a summary without one is older, and is read."""
+"""The version of the schema that is written; summaries without one are older and can be read."""
 
 Numbers = Mapping[str, float | None]
 Tree = Mapping[str, Any]
 
 
 class NewerSchema(ValueError):
-    """A record that a newer regtorch wrote."""
+    """A record written by a newer regtorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regularized:
-    """What the rules acted on.
+    """The weights that the rules acted on."""
 
-    Attributes:
-        weights: the names of the weights that a penalty acts on.
-        parameters: how many numbers these hold.
-        initial_penalty: the penalty before training; None where it depends on outputs.
-        zeros: by weight, the share of exact zeros after training.
-        sparsity: the share of exact zeros in all of them.
-        norm: the 2-norm of the selected weights after training.
-    """
-
-    weights: Sequence[str] = ()
-    parameters: float | None = None
-    initial_penalty: float | None = None
-    zeros: Numbers = field(default_factory=dict)
-    sparsity: float | None = None
-    norm: float | None = None
+    weights: Sequence[str] = ()  # the penalized weights, by name
+    parameters: float | None = None  # numbers in these weights
+    initial_penalty: float | None = None  # before training; None if it depends on outputs
+    zeros: Numbers = field(default_factory=dict)  # share of exact zeros after training, by weight
+    sparsity: float | None = None  # share of exact zeros in all of them
+    norm: float | None = None  # 2-norm of the selected weights after training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """A member of a path.
+class MemberRecord:
+    """A member of a path."""
 
-    Attributes:
-        member: its number.
-        values: by the short name of an axis, the value that the path gives.
-        overrides: what train.py needs to run it alone, beside the path's own.
-        final: the metrics after the last epoch.
-        best: those of its best epoch.
-        weights: by weight, the norm and the share of exact zeros.
-        norm: of these weights together.
-        zeros: the share of exact zeros in all of them.
-        diverged: the epoch, the step and the reason; None where it did not.
-    """
-
-    member: int
-    values: Tree
-    overrides: Sequence[str]
-    final: Numbers
-    best: Tree | None = None
-    weights: Tree = field(default_factory=dict)
-    norm: float | None = None
-    zeros: float | None = None
-    diverged: Tree | None = None
+    member: int  # its number
+    values: Tree  # by axis name; axes that the path does not vary are absent
+    overrides: Sequence[str]  # of train.py, to run it alone, in addition to those of the path
+    final: Numbers  # metrics after the last epoch
+    best: Tree | None = None  # metrics of the best epoch
+    weights: Tree = field(default_factory=dict)  # norm and share of exact zeros, by weight
+    norm: float | None = None  # of all these weights
+    zeros: float | None = None  # share of exact zeros in all of them
+    diverged: Tree | None = None  # epoch, step and reason; None if it did not
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathRecord:
-    """What a path adds to the record of a run.
+    """The part of a record that only a path has."""
 
-    Attributes:
-        best: the best member of the best setting: its number, its values, and the command that runs it alone.
-        diverged: how many members did.
-        members: all of them.
-    """
-
-    best: Tree | None = None
-    diverged: int = 0
-    members: Sequence[Member] = ()
+    best: Tree | None = None  # best member of the best setting: number, values, and the command that runs it alone
+    diverged: int = 0  # how many members diverged
+    members: Sequence[MemberRecord] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A finished run of train.py or path.py.
+    """A finished run of train.py or path.py."""
 
-    Attributes:
-        schema: of the file; 0 where it has none.
-        choices: the option chosen of each config group.
-        config: the config, resolved.
-        parameters: how many the net has, "total" and "trainable".
-        regularized: what the rules acted on; empty for a path.
-        watched: the weights whose norms and zeros a path records.
-        final: the metrics after the last epoch, None for one that was not finite; those of the best member of a path.
-        best: those of the best epoch, with its number under "epoch" and its "checkpoint"; None without a validation.
-        epochs: how many were trained.
-        seconds: how long it took.
-        device: where it ran.
-        versions: of Python and the packages, by name.
-        own_configs: the override that finds the user's own configs.
-        path: the members of a path; None for a run.
-    """
-
-    schema: int = SCHEMA
-    choices: Tree = field(default_factory=dict)
-    config: Tree = field(default_factory=dict)
-    parameters: Numbers = field(default_factory=dict)
-    regularized: Regularized = Regularized()
-    watched: Sequence[str] = ()
-    final: Numbers
+    schema: int = SCHEMA  # 0 in files without one
+    choices: Tree = field(default_factory=dict)  # option of each config group
+    config: Tree = field(default_factory=dict)  # resolved
+    parameters: Numbers = field(default_factory=dict)  # of the net: "total" and "trainable"
+    regularized: Regularized = Regularized()  # empty for a path
+    watched: Sequence[str] = ()  # weights whose norms and zeros a path records
+    final: Numbers  # metrics after the last epoch, None if not finite; for a path, of its best member
+    # metrics of the best epoch, its number under "epoch", and its "checkpoint"; None without validation
     best: Tree | None = None
-    epochs: float | None = None
+    epochs: float | None = None  # trained
     seconds: float | None = None
     device: str | None = None
-    versions: Tree = field(default_factory=dict)
-    own_configs: Sequence[str] = ()
-    path: PathRecord | None = None
+    versions: Tree = field(default_factory=dict)  # of Python and the packages
+    own_configs: Sequence[str] = ()  # the override that finds the user's own configs
+    path: PathRecord | None = None  # None for a single run
 
     def write(self, folder: Path) -> None:
-        """Write summary.json; a number that is not finite becomes null."""
+        """Write summary.json."""
         tree = {f.name: getattr(self, f.name) for f in fields(self)} | {"regularized": asdict(self.regularized)}
         if self.path is not None:
             members = [{"member": m.member, **m.values, **_without_place(m)} for m in self.path.members]
@@ -140,8 +97,8 @@ class RunRecord:
         """The record of a finished run, or None.
 
         Raises:
-            NewerSchema: a newer regtorch wrote it.
-            ValueError: summary.json is not a record; with the file's name.
+            NewerSchema: written by a newer regtorch.
+            ValueError: summary.json is not a record; the message names the file.
         """
         path = folder / SUMMARY
         if not is_there(path):
@@ -160,23 +117,19 @@ class RunRecord:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
-    def alone(self, member: Member) -> RunRecord:
+    def alone(self, member: MemberRecord) -> RunRecord:
         """The record of one member of this path."""
         own = Regularized(norm=member.norm, sparsity=member.zeros)
         return replace(self, final=member.final, best=member.best, regularized=own, path=None)
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """A value of the config by its key with dots, such as "reg.lam"."""
+        """A value of the config by its dotted key, such as "reg.lam"."""
         *parents, last = key.split(".")
         holder = node(self.config, *parents)
         return holder[last] if isinstance(holder, Mapping) and last in holder else default
 
     def strengths(self, given: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """The penalty's strength, the dropout rate and the bound, by key; one that has no effect is left out.
-
-        Args:
-            given: values that count before the config's, such as those of a path's member.
-        """
+        """Penalty strength, dropout rate and bound in effect, by key; `given` values override the config's."""
         given = given or {}
         bounded = "constraint.max_value" in given or self.setting("constraint.projection.max_value") is not None
         idle = {"reg.lam": self.unpenalised, "constraint.max_value": not bounded}
@@ -185,23 +138,18 @@ class RunRecord:
 
     @property
     def unpenalised(self) -> bool:
-        """Whether the config says that there is no penalty."""
+        """Whether the config explicitly has no penalty."""
         return self.setting("reg.penalty", "unknown") is None
 
 
 def error_line(path: Path) -> str:
-    """The first line of an error.txt: why the run failed.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is not a file of text.
-    """
+    """The first line of an error.txt: the reason why the run failed."""
     lines = read_text(path, errors="replace").splitlines()
     return lines[0] if lines and lines[0] else f"failed, with an empty {ERROR}"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide about a run's numbers."""
+    """Versions of Python and of the packages that influence a run's numbers."""
     import hydra
     import torch
 
@@ -233,13 +181,13 @@ _FITS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "Tree | None": ("a mapping", lambda value: value is None or _is_tree(value)),
     "Regularized": ("a mapping", _is_tree),
     "PathRecord | None": ("a mapping", lambda value: value is None or _is_tree(value)),
-    "Sequence[Member]": ("a list", lambda value: isinstance(value, list) and all(map(_is_tree, value))),
+    "Sequence[MemberRecord]": ("a list", lambda value: isinstance(value, list) and all(map(_is_tree, value))),
 }
-"""What JSON has for the type of a field, in words and as a test."""
+"""How JSON represents the type of a field: the words for messages, and the check."""
 
 
 def _taken(kind: type, tree: Tree, where: str = "") -> dict[str, Any]:
-    """The fields of a dataclass as far as a mapping has them, each checked."""
+    """The checked values of a mapping for fields of a dataclass."""
     found = {f.name: (tree[f.name], *_FITS[str(f.type)]) for f in fields(kind) if f.name in tree}
     for name, (value, words, fits) in found.items():
         if not fits(value):
@@ -260,13 +208,13 @@ def _record(tree: Tree) -> RunRecord:
     return RunRecord(**found)
 
 
-def _member(tree: Tree) -> Member:
+def _member(tree: Tree) -> MemberRecord:
     values = {name: tree[name] for name in AXES if name in tree}
     try:
-        return Member(**_taken(Member, {**tree, "values": values}))
+        return MemberRecord(**_taken(MemberRecord, {**tree, "values": values}))
     except (TypeError, ValueError) as error:
         raise ValueError(f"path: expected members with their metrics, received {str(tree)[:80]} ({error})") from None
 
 
-def _without_place(member: Member) -> dict[str, Any]:
+def _without_place(member: MemberRecord) -> dict[str, Any]:
     return {name: value for name, value in asdict(member).items() if name not in ("member", "values")}

@@ -1,4 +1,4 @@
-"""Whether two runs have the same settings, and which settings have been run in a sweep's folder."""
+"""Find runs with the same settings, also in a sweep's folder."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,50 +21,40 @@ from regtorch.app.record.run import NewerSchema, RunRecord
 
 __all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
 
-_SAYS_NOTHING = ("debug",)  # what changes no file of a run
+_IGNORED = ("debug",)  # changes no file of a run
 
 
 @dataclass
 class Known:
-    """What lies in a sweep's folder.
+    """The runs in a sweep's folder."""
 
-    Attributes:
-        finished: by settings, the folder of the run that has finished with them.
-        begun: likewise, of one that has not.
-        broken: what was begun with settings that cannot be read.
-    """
-
-    finished: dict[str, Path] = field(default_factory=dict)
-    begun: dict[str, Path] = field(default_factory=dict)
-    broken: set[Path] = field(default_factory=set)
+    finished: dict[str, Path] = field(default_factory=dict)  # by settings
+    begun: dict[str, Path] = field(default_factory=dict)  # by settings, not finished
+    broken: set[Path] = field(default_factory=set)  # begun, with settings that cannot be read
 
 
 def identity(config: DictConfig) -> str | None:
-    """A text that is equal for equal settings, wherever a run writes; None where they cannot be resolved."""
+    """A text that is equal for equal settings, in any folder; None if they cannot be resolved."""
     try:
         return _text(OmegaConf.to_container(config, resolve=True))
-    except OmegaConfBaseException:  # the run itself will say so
+    except OmegaConfBaseException:  # the run itself reports it
         return None
 
 
 def same_run(folder: Path, config: DictConfig) -> RunRecord | None:
-    """The record of the run with the settings of `config` that has finished in a folder; None where none has.
+    """The record of a finished run with the settings of `config` in a folder, or None.
 
     Raises:
-        RunError: a run with other settings has, or a newer regtorch wrote the record.
+        RunError: the folder holds a run with other settings, or a record of a newer regtorch.
     """
     record = _record(folder)
     if record is not None and _text(record.config) != identity(config):
-        raise RunError(f"{folder} holds a run of other settings, which is left as it is; name another folder")
+        raise RunError(f"{folder} holds a run with other settings and is left unchanged; name another folder")
     return record
 
 
 def known_in(sweep: Path) -> Known:
-    """Look through a sweep's folder.
-
-    Raises:
-        RunError: a newer regtorch wrote a record there.
-    """
+    """The runs in a sweep's folder."""
     known = Known()
     folders = {path.parent for name in (SUMMARY, ".hydra") for path in sweep.rglob(name)} - {sweep}
     for folder in sorted(folders, key=lambda f: (len(f.name), f.name)):
@@ -81,7 +71,7 @@ def known_in(sweep: Path) -> Known:
 
 @contextmanager
 def hydra_is(config: Any) -> Iterator[None]:
-    """Let `${hydra:...}` mean this config's."""
+    """Resolve `${hydra:...}` from this config."""
     instance = HydraConfig.instance()
     before, instance.cfg = instance.cfg, config
     try:
@@ -91,10 +81,10 @@ def hydra_is(config: Any) -> Iterator[None]:
 
 
 def _record(folder: Path) -> RunRecord | None:
-    """The record of a run that has finished and can be read."""
+    """The record of a finished run, if it can be read."""
     try:
         record = RunRecord.read(folder)
-    except NewerSchema as error:  # a run that must not be trained again
+    except NewerSchema as error:  # must not be trained again
         raise RunError(str(error)) from error
     except ValueError:
         return None
@@ -114,12 +104,12 @@ def _begun(folder: Path) -> str | None:
 
 def _text(settings: Any) -> str:
     out_dir = settings.get("out_dir") if isinstance(settings, Mapping) else None
-    kept = {key: value for key, value in settings.items() if key not in _SAYS_NOTHING}
+    kept = {key: value for key, value in settings.items() if key not in _IGNORED}
     return json.dumps(plain(_without(kept, str(out_dir))), sort_keys=True)
 
 
 def _without(value: Any, folder: str) -> Any:
-    """Settings with paths as seen from the run's folder."""
+    """Settings with paths relative to the run's folder."""
     if isinstance(value, Mapping):
         return {key: _without(below, folder) for key, below in value.items()}
     if isinstance(value, list):

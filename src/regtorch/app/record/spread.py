@@ -1,4 +1,4 @@
-"""A number over seeds."""
+"""Mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ __all__ = ["Spread", "spread"]
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds.
+    """Mean and standard deviation over seeds."""
 
-    Attributes:
-        mean: of the finite values.
-        deviation: their standard deviation; NaN for a single value.
-        count: how many values are finite.
-        lost: how many are not.
-    """
-
-    mean: float
-    deviation: float
-    count: int
-    lost: int = 0
+    mean: float  # of the finite values
+    deviation: float  # standard deviation; NaN for a single value
+    count: int  # finite values
+    lost: int = 0  # values that are not finite
 
     def __str__(self) -> str:
         digits = "z.3f" if abs(self.mean) < 100 else "z.1f"
@@ -37,7 +30,7 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the values that are not None; None where all are."""
+    """The spread of the values that are not None; None if all are None."""
     given = [value for value in values if value is not None]
     finite = [value for value in given if math.isfinite(value)]
     if not given:

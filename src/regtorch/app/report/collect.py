@@ -1,4 +1,4 @@
-"""Everything in a folder that the page is about, whichever script wrote it, and what cannot be read."""
+"""Collect runs, paths, searches, failures and diagnoses below a folder, and files that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from regtorch.app.record.json_file import read_json
 from regtorch.app.record.overrides import read_overrides, relevant
 from regtorch.app.record.results import read_run
 from regtorch.app.record.run import RunRecord, error_line
+from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
 from regtorch.app.report.read_path import read_path
-from regtorch.app.report.read_search import Search, entries_of, lost_of, read_search
+from regtorch.app.report.read_search import Search, entries_of, lost_of
 
 __all__ = ["Collected", "Diagnosis", "collect"]
 
@@ -27,7 +28,7 @@ _NOT_WALKED = ("checkpoints", "tensorboard", "csv", "journal.leases")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A doctor.json: where it lies, and what it holds."""
+    """A doctor.json and its place in the report's folder."""
 
     name: str
     record: Mapping[str, Any]
@@ -35,59 +36,48 @@ class Diagnosis:
 
 @dataclass
 class Collected:
-    """What a folder holds.
-
-    Attributes:
-        root: the folder.
-        entries: nets that were trained, by name.
-        searches: the searches.
-        lost: what failed or has not finished.
-        diagnoses: the doctor's.
-        unreadable: what is wrong with which file, a line each.
-        written: the times of the first and the last file that was looked at, in seconds of the epoch.
-    """
+    """The contents of a folder."""
 
     root: Path
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # trained nets
     searches: list[Search] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)  # failed or unfinished
     diagnoses: list[Diagnosis] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    written: tuple[float, float] | None = None
+    unreadable: list[str] = field(default_factory=list)  # a message per file
+    written: tuple[float, float] | None = None  # oldest and newest modification time, in seconds since the epoch
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to tell."""
         return not (self.entries or self.searches or self.lost or self.diagnoses or self.unreadable)
 
     def saw(self, time: float) -> None:
-        """Take in the time of a file."""
+        """Extend `written` by the time of a file."""
         first, last = self.written or (time, time)
         self.written = min(first, time), max(last, time)
 
     def name(self, folder: Path) -> str:
-        """A folder as seen from the root."""
+        """A folder relative to the root."""
         return "." if folder == self.root else folder.relative_to(self.root).as_posix()
 
     def cannot_read(self, error: Exception) -> None:
-        """Take in what is wrong with a file, as seen from the root."""
+        """Note why a file cannot be read."""
         text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         self.unreadable.append(text.replace(f"{self.root}{os.sep}", ""))
 
 
 def collect(root: Path) -> Collected:
-    """Look through a folder and all below it.
+    """Collect what a folder and its subfolders hold.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a folder.
     """
     if not root.is_dir():
-        received = "a file" if root.exists() else "nothing of that name"
+        received = "a file" if root.exists() else "a missing path"
         raise ValueError(f"{root}: expected a folder with runs, received {received}")
     found = Collected(root)
     for path, below, files in os.walk(root, onerror=found.cannot_read):
         below[:] = sorted(name for name in below if not name.startswith(".") and name not in _NOT_WALKED)
-        # What was moved aside counts no more where its job has begun again.
+        # A folder that was moved aside does not count if its job was started again.
         below[:] = [name for name in below if (job := _job(name)) is None or job not in below]
         folder = Path(path)
         for name in [name for name in below if name in _FILES]:
@@ -97,7 +87,7 @@ def collect(root: Path) -> Collected:
             below[:] = [name for name in below if name != "trials"]
         try:
             _look(found, folder, set(files))
-        except (OSError, ValueError, ArithmeticError, TypeError) as error:  # numbers and types that no script writes
+        except (OSError, ValueError, ArithmeticError, TypeError) as error:  # files that no script wrote
             found.cannot_read(error if isinstance(error, OSError | ValueError) else ValueError(f"{folder}: {error}"))
     return found
 
@@ -115,7 +105,7 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
         found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
         found.saw((folder / ERROR).stat().st_mtime)
     elif JOURNAL in files:
-        reason = "a search that has not ended; the same search.py command goes on with it and writes search.json"
+        reason = "an unfinished search; the same search.py command continues it and writes search.json"
         found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
     elif DIAGNOSIS not in files and _begun(folder, files):
         aside = _job(folder.name) is not None
@@ -124,7 +114,7 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
 
 
 def _job(name: str) -> str | None:
-    """The name that a folder had before it was moved aside; None where it was not."""
+    """The name of a folder before it was moved aside, or None."""
     aside = re.fullmatch(rf"(.+){re.escape(ASIDE)}\d+", name)
     return None if aside is None else aside[1]
 
@@ -138,7 +128,7 @@ def _finished(found: Collected, folder: Path, name: str) -> None:
         found.entries += entries
         found.lost += lost
     elif _of_search(folder):
-        return  # the search itself is told of
+        return  # part of its search
     else:
         run = read_run(folder)
         assert run is not None
@@ -147,7 +137,7 @@ def _finished(found: Collected, folder: Path, name: str) -> None:
 
 
 def _search(found: Collected, folder: Path, name: str) -> None:
-    search = read_search(folder, name)
+    search = Search(name, folder, SearchRecord.read(folder))
     found.searches.append(search)
     found.lost += lost_of(search)
     found.saw((folder / SEARCH).stat().st_mtime)
@@ -159,7 +149,7 @@ def _search(found: Collected, folder: Path, name: str) -> None:
 
 
 def _of_search(folder: Path) -> bool:
-    """Whether a folder is that of a trial, whose overrides only its search knows."""
+    """Whether a folder belongs to a trial; only its search knows its overrides."""
     return folder.parent.name == "trials" and not (folder / ".hydra").is_dir()
 
 
@@ -185,5 +175,5 @@ def _error(path: Path) -> str:
 def _diagnosis(path: Path) -> dict[str, Any]:
     record = read_json(path)
     if not isinstance(record, dict) or not isinstance(record.get("findings"), list):
-        raise ValueError(f"{path}: expected what the doctor writes, with 'findings'")
+        raise ValueError(f"{path}: expected a doctor.json with 'findings'")
     return record

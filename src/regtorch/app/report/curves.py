@@ -1,4 +1,4 @@
-"""Learning curves: task loss, penalty and score by epoch, a line per setting in a band over its seeds."""
+"""Learning curves: task loss, penalty and score by epoch, with a line and a band over seeds per setting."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from regtorch.app.figures.panel import LOOKS, Axis, Panel, Series
+from regtorch.app.pages.words import counted
 from regtorch.app.record.ranking import label_of_metric
 from regtorch.app.record.results import curve
 from regtorch.app.record.spread import Spread
@@ -14,14 +15,14 @@ from regtorch.app.report.experiments import Experiment, Setting
 __all__ = ["curves"]
 
 _BEST = 6  # settings with a colour
-_FAINT = 60  # of the others are drawn
-_POINTS = 100  # of a line
+_FAINT = 60  # further settings
+_POINTS = 100  # per line
 
 
 def curves(experiment: Experiment) -> list[Panel]:
-    """The panels that have something to show."""
+    """The panels that have data."""
     drawn = [setting for setting in experiment.settings if any(run.epochs for run in setting.runs)]
-    name = experiment.score.partition("/")[2]
+    name = experiment.metric
     label = label_of_metric(name)
     titles = {"task_loss": "Task loss", "penalty": "Penalty", name: label[:1].upper() + label[1:]}
     panels = [_panel(metric, title, drawn) for metric, title in titles.items()]
@@ -29,10 +30,10 @@ def curves(experiment: Experiment) -> list[Panel]:
 
 
 def _panel(metric: str, title: str, drawn: Sequence[Setting]) -> Panel | None:
-    best, others = drawn[:_BEST], drawn[_BEST:]
-    shown = others[:: max(1, -(-len(others) // _FAINT))]
+    best, rest = drawn[:_BEST], drawn[_BEST:]
+    shown = rest[:: max(1, -(-len(rest) // _FAINT))]
     of_best = [{stage: _thin(curve(s.runs, f"{stage}/{metric}")) for stage in ("train", "val")} for s in best]
-    of_others = [_thin(curve(s.runs, f"val/{metric}") or curve(s.runs, f"train/{metric}")) for s in shown]
+    of_rest = [_thin(curve(s.runs, f"val/{metric}") or curve(s.runs, f"train/{metric}")) for s in shown]
     means = [p.mean for lines in of_best for points in lines.values() for p in points.values() if p.count]
     if not means or (metric == "penalty" and not any(means)):
         return None
@@ -40,17 +41,17 @@ def _panel(metric: str, title: str, drawn: Sequence[Setting]) -> Panel | None:
     for setting, lines, look in zip(best, of_best, LOOKS, strict=False):
         series.append(Series.of_means(lines["val"], setting.label, look))
         series.append(Series.of_means(lines["train"], "", look, "--"))
-    for number, points in enumerate(of_others):
-        label = "" if number else f"{len(others):,} other{'s' * (len(others) > 1)}"
+    for number, points in enumerate(of_rest):
+        label = "" if number else counted(len(rest), "other")
         series.append(replace(Series.of_means(points, label), band=()))
-    means += [p.mean for points in of_others for p in points.values() if p.count]
+    means += [p.mean for points in of_rest for p in points.values() if p.count]
     label = title.lower() if title != "R²" else title
     y = Axis.fitting(label, means) if metric in ("task_loss", "penalty") else Axis(label)
     return Panel(title, _described(best, of_best), Axis("epoch", integers=True), y, series)
 
 
 def _described(best: Sequence[Setting], lines: Sequence[Mapping[str, Mapping[int, Spread]]]) -> str:
-    """The last values of the first setting, and the range over all."""
+    """The final values of the first setting, and their range over all."""
     ends = [{stage: list(points.values())[-1] for stage, points in by.items() if points} for by in lines]
     text = f"{best[0].label} ends at {', '.join(f'{stage} {point}' for stage, point in ends[0].items())}."
     val = [point.mean for end in ends if (point := end.get("val")) is not None and point.count]
@@ -60,7 +61,7 @@ def _described(best: Sequence[Setting], lines: Sequence[Mapping[str, Mapping[int
 
 
 def _thin(points: Mapping[int, Spread]) -> dict[int, Spread]:
-    """A long line's points at equal distances, with its last one."""
+    """Evenly spaced points of a long line, with the last one."""
     places = list(points)
     step = -(-len(places) // _POINTS)
     kept = places if step < 2 else [*places[:-1:step], places[-1]]

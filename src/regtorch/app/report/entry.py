@@ -1,4 +1,4 @@
-"""What lies in a folder, in the page's terms: nets that were trained, and what did not come to its end."""
+"""Entries of the report: trained nets, and runs without a result."""
 
 from __future__ import annotations
 
@@ -19,29 +19,19 @@ _RULES = ("reg", "constraint", "optimizer")
 
 @dataclass(frozen=True)
 class Entry:
-    """A net trained once: a run, a member of a path or a trial of a search.
+    """A net trained once: a run, a member of a path or a trial of a search."""
 
-    Attributes:
-        name: where it lies, seen from the report's folder.
-        run: what it left.
-        values: the setting: by key, what its overrides say and which rules and numbers that comes to; without a
-            strength where there is no penalty, and without the options of the net and the data.
-        seed: of the run.
-        along: by axis, its number; an axis that the run does not have is left out.
-        ended: when its summary was written, in seconds of the epoch.
-        searched: whether it is a trial of a search.
-    """
-
-    name: str
+    name: str  # its place in the report's folder
     run: Run
+    # the setting by key: overrides and what they resolve to, without idle strengths, model and data
     values: Mapping[str, str]
     seed: int | None
-    along: Mapping[str, float]
-    ended: float
-    searched: bool = False
+    along: Mapping[str, float]  # value on each axis that applies
+    ended: float  # modification time of its summary, in seconds since the epoch
+    searched: bool = False  # whether it is a trial of a search
 
     def best(self, metric: str) -> float | None:
-        """A metric after the best epoch, or else after the last; NaN where it was not finite, None without it."""
+        """A metric after the best epoch, or else after the last; NaN if it was not finite, None if absent."""
         best = self.run.record.best or {}
         if metric not in best:
             return self.run.final(metric)
@@ -49,7 +39,7 @@ class Entry:
 
     @property
     def net(self) -> str:
-        """The option of `model`, or the class that was given in place of its net, here or by an experiment."""
+        """The option of `model`, or the class that replaces its net."""
         target = self.run.record.setting("model.net._target_")
         own = isinstance(target, str) and not target.startswith("regtorch.")
         return str(target) if own else self.values.get("model.net._target_", self.choice("model"))
@@ -60,9 +50,9 @@ class Entry:
         return "unknown" if chosen is None else str(chosen)
 
     def resolved(self, key: str) -> str | None:
-        """What a key came to, whether an override says it or a default; None where the summary does not tell.
+        """The value of a key, by override or by default; None if the summary does not contain it.
 
-        A path's members share one summary: it does not tell where they lie on the axes.
+        The members of a path share one summary, which does not contain their places on the axes.
         """
         chosen = self.run.record.choices.get(key)
         if chosen is not None:
@@ -73,46 +63,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class Lost:
-    """What has no result.
-
-    Attributes:
-        name: where it lies.
-        what: its overrides, in words.
-        reason: why, in a line.
-        finished: False where it may still be running.
-    """
+    """A run without a result."""
 
     name: str
-    what: str
+    what: str  # its overrides
     reason: str
-    finished: bool = True
+    finished: bool = True  # False if it may still be running
 
 
 def entry_of(name: str, run: Run, ended: float, *, searched: bool = False) -> Entry:
-    """An entry from what a run left.
-
-    Raises:
-        ValueError: its overrides are none.
-    """
+    """The entry of a run."""
     given, record = parse(run.overrides), run.record
-    without = ("model", "data", *(["reg.lam"] if record.unpenalised else []))  # a strength changes nothing there
+    without = ("model", "data", *(["reg.lam"] if record.unpenalised else []))  # without effect there
     values: dict[str, str] = {}
     for key in measured(run.overrides):
         if key not in without:
             values |= _leaves(key, given[key][0])
-    # What one run says and another leaves to the defaults is the same setting.
+    # An override that equals the default of another run is the same setting.
     values |= {g: str(option) for g in _RULES if (option := record.choices.get(g)) is not None}
     seed = given["seed"][0] if "seed" in given else record.setting("seed")
-    said = {key: given[key][0] for key in STRENGTHS if key in given}
-    along = {key: value for key, value in record.strengths(said).items() if math.isfinite(value)}
-    values = {key: text for key, text in values.items() if key not in said or said[key] is not None}  # as if not set
+    overridden = {key: given[key][0] for key in STRENGTHS if key in given}
+    along = {key: value for key, value in record.strengths(overridden).items() if math.isfinite(value)}
+    values = {key: text for key, text in values.items() if overridden.get(key, 0) is not None}  # null: not set
     values |= {key: f"{value:g}" for key, value in along.items()}
-    whole = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
-    return Entry(name, run, values, whole, along, ended, searched)
+    return Entry(name, run, values, seed if type(seed) is int else None, along, ended, searched)
 
 
 def _leaves(key: str, value: Any) -> dict[str, str]:
-    """An override by a mapping as overrides of its keys."""
+    """A mapping as overrides of its leaves."""
     if not isinstance(value, dict):
         return {key: spelled(value)}
-    return {leaf: text for name, of_one in value.items() for leaf, text in _leaves(f"{key}.{name}", of_one).items()}
+    return {leaf: text for name, below in value.items() for leaf, text in _leaves(f"{key}.{name}", below).items()}

@@ -1,4 +1,4 @@
-"""What was compared: runs of one net on one data set, by their settings, each over its seeds."""
+"""Group runs into experiments (one net on one data set) and settings (one per group of seeds)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,14 @@ __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that differ in their seeds alone.
+    """Runs that differ only in their seeds."""
 
-    Attributes:
-        label: how it differs from the experiment's other settings.
-        entries: a run of each seed.
-        score: the metric by which settings are ranked, such as "val/accuracy".
-    """
-
-    label: str
-    entries: Sequence[Entry]
-    score: str
+    label: str  # differences from the experiment's other settings
+    entries: Sequence[Entry]  # one per seed
+    score: str  # metric that ranks settings, such as "val/accuracy"
 
     @cached_property
     def runs(self) -> list[Run]:
-        """The runs' files."""
         return [entry.run for entry in self.entries]
 
     @cached_property
@@ -44,7 +37,7 @@ class Setting:
 
     @cached_property
     def loss(self) -> Spread | None:
-        """The task loss after each run's best epoch, which decides between equal scores."""
+        """The task loss after each run's best epoch, which breaks ties."""
         return spread(entry.best(f"{self.score.partition('/')[0]}/task_loss") for entry in self.entries)
 
     def last(self, metric: str) -> Spread | None:
@@ -52,21 +45,21 @@ class Setting:
         return spread(run.final(metric) for run in self.runs)
 
     def over(self, value: Callable[[RunRecord], float | None]) -> Spread | None:
-        """A number of the runs' records."""
+        """A number from the runs' records."""
         return spread(value(run.record) for run in self.runs)
 
     @cached_property
     def gap(self) -> Spread | None:
-        """By how much the score of training is above that of validation, after the last epoch."""
+        """Training score minus validation score after the last epoch."""
         name = self.score.partition("/")[2]
         pairs = ([run.final(f"{stage}/{name}") for stage in ("train", "val")] for run in self.runs)
         return spread(None if train is None or val is None else train - val for train, val in pairs)
 
     @cached_property
     def command(self) -> str:
-        """What runs it again, with all its seeds."""
+        """The command that runs it again with all seeds."""
         first = self.entries[0]
-        left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # of no effect without a penalty
+        left_out = {"seed", *(() if "reg.lam" in first.values else ("reg.lam",))}  # without effect there
         own = without(relevant(first.run.overrides), left_out)
         seeds = [str(entry.seed) for entry in self.entries if entry.seed is not None]
         several = ["-m"] if len(seeds) > 1 else []
@@ -77,7 +70,6 @@ class Setting:
 
     @cached_property
     def rank(self) -> Rank | None:
-        """What it is ranked by; None without a score."""
         score, loss = self.ranked_by, self.loss
         if score is None or not score.count:
             return None
@@ -87,42 +79,42 @@ class Setting:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings of one net on one data set, the best first.
+    """The settings of one net on one data set."""
 
-    Attributes:
-        net: the option of `model`, or the class of an own net.
-        data: the option of `data`.
-        score: what ranks them, such as "val/accuracy".
-        settings: all of them.
-        repeats: how many runs have the setting and the seed of another one, and are left out for it.
-    """
+    net: str  # option of `model`, or the class of a custom net
+    data: str  # option of `data`
+    score: str  # metric that ranks settings, such as "val/accuracy"
+    settings: Sequence[Setting]  # best first
+    repeats: int  # runs dropped because another has the same setting and seed
 
-    net: str
-    data: str
-    score: str
-    settings: Sequence[Setting]
-    repeats: int
+    @property
+    def stage(self) -> str:
+        """The stage of the score: "val", or "train" without validation."""
+        return self.score.partition("/")[0]
+
+    @property
+    def metric(self) -> str:
+        """The score without its stage."""
+        return self.score.partition("/")[2]
 
     @property
     def tied(self) -> int:
-        """How many settings have the very score of the best."""
+        """How many other settings have exactly the best score."""
         means = [p.mean for s in self.settings if (p := s.ranked_by) is not None and p.count]
         return means.count(means[0]) - 1 if means else 0
 
     @property
     def title(self) -> str:
-        """Its name."""
         return f"{self.net} on {self.data}"
 
     @property
     def score_name(self) -> str:
-        """The score for the eye: R² and not r2."""
-        stage, _, name = self.score.partition("/")
-        return f"{stage} {label_of_metric(name)}"
+        """The score for display."""
+        return f"{self.stage} {label_of_metric(self.metric)}"
 
 
 def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
-    """Sort entries into experiments, that with the most runs first."""
+    """Group entries into experiments, those with most runs first."""
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         found.setdefault((entry.net, entry.choice("data")), []).append(entry)
@@ -136,7 +128,7 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
     score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
     groups: dict[tuple[tuple[str, str], ...], dict[object, Entry]] = {}
     for entry in _filled(entries):
-        # Of runs with the same setting and seed the newest counts; one without a seed is not the same as another.
+        # The newest run of a setting and seed counts; runs without a seed are all different.
         key = entry.name if entry.seed is None else entry.seed
         group = groups.setdefault(tuple(sorted(entry.values.items())), {})
         if key not in group or group[key].ended < entry.ended:
@@ -159,7 +151,7 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
 
 
 def _filled(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries that all tell what some say and others leave to the defaults, as far as their summaries know it."""
+    """Entries with the defaults of keys that other entries override, as far as their summaries contain them."""
     keys = {key for entry in entries for key in entry.values}
     mixed = [key for key in keys if any(key not in entry.values for entry in entries)]
     known = [{key: text for key in mixed if (text := entry.resolved(key)) is not None} for entry in entries]
@@ -167,5 +159,5 @@ def _filled(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def label_of(values: Mapping[str, str], keys: Sequence[str]) -> str:
-    """The values of some keys, in words."""
-    return " ".join(f"{key}={values[key]}" for key in keys if key in values) or "as it comes"
+    """The values of some keys as text."""
+    return " ".join(f"{key}={values[key]}" for key in keys if key in values) or "defaults"

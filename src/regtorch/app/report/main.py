@@ -1,4 +1,4 @@
-"""`scripts/report.py`: the page of a folder of runs, or that of the documents."""
+"""`regtorch report`: the page of a folder of runs, or of the documents."""
 
 from __future__ import annotations
 
@@ -21,13 +21,10 @@ Documents = Callable[[argparse.Namespace], int]
 
 
 def main(documents: Documents | None = None) -> int:
-    """Run the command line in `sys.argv`.
-
-    Args:
-        documents: writes the documents' page, which only a checkout of the repository can.
+    """Run the command line in `sys.argv`; `documents` writes the documents' page, which needs a checkout.
 
     Returns:
-        The exit code: 0, 1 where a run of the documents failed, 2 where something has to be mended first, 130 after
+        The exit code: 0, 1 if a run of the documents failed, 2 for problems that the user must fix first, 130 after
         Ctrl-C.
     """
     parser = argparse.ArgumentParser(
@@ -45,20 +42,20 @@ def main(documents: Documents | None = None) -> int:
     )
     parser.add_argument("--page", type=Path, help="the page to write (default: report.html in DIR)")
     parser.add_argument(
-        "--documents", action="store_true", help="the documents' claims and our verdicts, in place of DIR"
+        "--documents", action="store_true", help="the documents' claims and our verdicts, instead of DIR"
     )
     parser.add_argument(
         "--train",
         action="store_true",
-        help="train every run that is missing, one after the other (hours); one such command at a time, as it moves "
-        "aside what an interrupted one left",
+        help="train all missing runs one after another (hours); do not run two such commands at once, as it moves "
+        "leftovers of interrupted runs aside",
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="where the documents' runs lie")
+    parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="the folder of the documents' runs")
     parser.add_argument("--claims", type=Path, help="the folder of the claims (default: docs/claims)")
     arguments = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names of folders may hold bytes that are no text
+            stream.reconfigure(errors="replace")  # names of folders may not be valid text
     if arguments.documents and arguments.given and not arguments.train:
         parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):
@@ -69,26 +66,26 @@ def main(documents: Documents | None = None) -> int:
             return _folder(Path(arguments.given[0]), arguments.page)
         if documents is None:
             raise ValueError(
-                "--documents trains and judges the claims of a checkout of the repository; run "
-                "python scripts/report.py --documents in one"
+                "--documents needs a checkout of the repository, whose claims it trains and judges; run "
+                "python scripts/report.py --documents there"
             )
         return documents(arguments)
     except (OSError, ValueError) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 2
     except KeyboardInterrupt:
-        again = "the same command goes on where it ended" if arguments.documents else "nothing was written"
+        again = "the same command continues" if arguments.documents else "nothing was written"
         sys.stderr.write(f"interrupted; {again}\n")
         return 130
 
 
 def _folder(root: Path, page: Path | None) -> int:
-    from regtorch.app.report.page import report  # here, not above: --help needs none of it
+    from regtorch.app.report.page import report  # late: --help does not need it
 
     written, found = report(root, page)
     failed = sum(lost.finished for lost in found.lost)
     parts = [f"{len(found.entries)} trained nets", f"{failed} failed", f"{len(found.lost) - failed} not finished"]
-    print(", ".join(part for part in parts if not part.startswith("0 ")) or "nothing that was trained")
+    print(", ".join(part for part in parts if not part.startswith("0 ")) or "no trained nets")
     for line in found.unreadable:
         print(f"left out: {line}")
     print(f"written to {written}")

@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing else, and its plots as PNGs beside it."""
+"""The report: a self-contained HTML page, and its plots as PNGs in a folder next to it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from regtorch.app.report.sections import of_experiment, of_search, search_title
 __all__ = ["PAGE", "report"]
 
 PAGE = "report.html"
-_LONGEST = 100  # of the 255 bytes of a file's name; numbers and endings are added to it
+_LONGEST = 100  # of the 255 bytes of a file name, before numbers and endings are added
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of the page: its anchor, its title, its template in `report/`, and what that shows."""
+    """A part of the page: anchor, title, template in `report/`, and what it shows."""
 
     anchor: str
     title: str
@@ -34,17 +34,10 @@ class _Section:
 
 
 def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
-    """Write the page about a folder, and a folder of pictures of the same name beside it.
-
-    Args:
-        root: the folder with runs, grids, paths and searches.
-        page: the file to write; `report.html` in the folder where it is None.
-
-    Returns:
-        The page, and what was found.
+    """Write the page about a folder (default: report.html in it) and a folder of pictures of the same name.
 
     Raises:
-        ValueError: the folder holds nothing to report, or the page's name is not that of a page.
+        ValueError: the folder holds nothing to report, or the page cannot have this name.
     """
     page = page or root / PAGE
     if page.suffix.lower() not in (".html", ".htm"):
@@ -64,7 +57,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         "report",
         title=f"Runs in {root.resolve().name or root}",
         trained=len(found.entries),
-        trials=sum(len(search.trials) for search in found.searches),
+        trials=sum(len(search.record.trials) for search in found.searches),
         failed=failed,
         unfinished=len(found.lost) - failed,
         unreadable=len(found.unreadable),
@@ -76,7 +69,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         },
         sections=_sections(found, experiments, pictures),
     )
-    write_text(page, text.encode(errors="replace").decode())  # names of files may hold bytes that are not text
+    write_text(page, text.encode(errors="replace").decode())  # names of files may not be valid text
     return page, found
 
 
@@ -87,16 +80,20 @@ def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Pat
         sections.append(_Section(name, experiment.title, "experiment", of_experiment(experiment, name, pictures)))
     for number, search in enumerate(found.searches, 1):
         name = f"search-{number}"
-        sections.append(_Section(name, search_title(search), "search", of_search(search, name, pictures)))
+        sections.append(
+            _Section(
+                name, search_title(search), "search", of_search(search.record, name, search_title(search), pictures)
+            )
+        )
     if found.diagnoses:
         sections.append(_Section("doctor", "The doctor’s findings", "doctor", of_doctor(found.diagnoses)))
     if found.lost:
         sections.append(_Section("failed", "Failed or not finished", "lost", of_lost(found.lost)))
     if found.unreadable:
         sections.append(_Section("unreadable", "Could not be read", "unreadable", found.unreadable))
-    receipts = of_receipts(experiments)
-    if receipts.receipts:
-        sections.append(_Section("receipts", "Receipts", "receipts", receipts))
+    receipts, left = of_receipts(experiments)
+    if receipts:
+        sections.append(_Section("receipts", "Receipts", "receipts", {"receipts": receipts, "left": left}))
     return sections
 
 
@@ -118,7 +115,7 @@ def _versions(record: RunRecord) -> str:
 
 
 def _tally(values: Iterable[object]) -> str:
-    """The different values, with the number of each where there are several."""
+    """The distinct values, with the count of each if there are several."""
     counts = Counter(str(value) for value in values if value)
     ordered = sorted(counts, key=lambda value: (-counts[value], value))
     return "; ".join(f"{value} ({counts[value]})" if len(ordered) > 1 else value for value in ordered)

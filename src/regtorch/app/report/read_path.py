@@ -1,4 +1,4 @@
-"""A path's folder (scripts/path.py): an entry for each member."""
+"""Read the folder of a path: an entry per member."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ __all__ = ["read_path"]
 def read_path(
     folder: Path, name: str, record: RunRecord, path: PathRecord, ended: float
 ) -> tuple[list[Entry], list[Lost]]:
-    """The members of a finished path, and those that diverged.
-
-    Raises:
-        ValueError: its files cannot be read; with the file's name.
-    """
+    """The members of a finished path that were trained, and those that diverged."""
     epochs = _epochs(folder / PATH)
-    said = [text for text in read_overrides(folder) if not key_of(text).startswith("path.")]
+    common = [text for text in read_overrides(folder) if not key_of(text).startswith("path.")]
     entries: list[Entry] = []
     lost: list[Lost] = []
     for member in path.members:
-        overrides = changed(said, member.overrides)
-        who = f"{name}, member {member.member}"
+        overrides = changed(common, member.overrides)
+        member_name = f"{name}, member {member.member}"
         if member.diverged is not None:
             reason = member.diverged.get("reason")
-            lost.append(Lost(who, " ".join(relevant(overrides)), f"diverged: {reason}" if reason else "diverged"))
+            lost.append(
+                Lost(member_name, " ".join(relevant(overrides)), f"diverged: {reason}" if reason else "diverged")
+            )
         else:
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
-            entries.append(entry_of(who, run, ended))
+            entries.append(entry_of(member_name, run, ended))
     return entries, lost
 
 
 def _epochs(path: Path) -> dict[int, dict[str, dict[int, float]]]:
-    """By member and metric, the value of each epoch."""
+    """The values by member, metric and epoch."""
     members: dict[int, dict[str, dict[int, float]]] = {}
     line = 1
     try:

@@ -1,153 +1,50 @@
-"""A search's folder (scripts/search.py): its trials, and an entry for each that was trained to its end."""
+"""Read the folder of a search: its record, an entry per complete trial, and the failed ones."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from regtorch.app.record.files import SEARCH
-from regtorch.app.record.json_file import node, number, read_json
+from regtorch.app.record.files import SUMMARY
 from regtorch.app.record.overrides import chosen, relevant
-from regtorch.app.record.ranking import Rank, ordered
 from regtorch.app.record.results import read_run
+from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
 
-__all__ = ["Search", "Trial", "entries_of", "lost_of", "read_search"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial.
-
-    Attributes:
-        number: counted from 0 in the order in which they began.
-        state: "complete", "pruned", "fail", "running" or "waiting".
-        value: of its best epoch; of a pruned one as far as it came; None where there is none.
-        parameters: what was chosen.
-        reason: why it failed.
-        loss: the task loss of its best epoch; infinite where it is not known.
-    """
-
-    number: int
-    state: str
-    value: float | None
-    parameters: Mapping[str, Any]
-    reason: str
-    loss: float = math.inf
+__all__ = ["Search", "entries_of", "lost_of"]
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search left.
-
-    Attributes:
-        name: where it lies, seen from the report's folder.
-        folder: likewise, as a path.
-        overrides: of train.py, for every trial.
-        space: what was searched, by key: a range as a text, or a list of choices.
-        monitor: the metric.
-        maximize: whether more of it is better.
-        trials: all of them.
-        importance: the share of each key, where it is known.
-        command: what trains the best setting, if there is one.
-    """
+    """A search in the report's folder, with its place there."""
 
     name: str
     folder: Path
-    overrides: Sequence[str]
-    space: Mapping[str, Any]
-    monitor: str
-    maximize: bool
-    trials: Sequence[Trial]
-    importance: Mapping[str, float]
-    command: str
-
-    @property
-    def complete(self) -> list[Trial]:
-        """The trials with a value."""
-        return [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
-
-    @property
-    def best(self) -> Trial | None:
-        """The best of them, by the search's monitor, ties as everywhere."""
-        return next(iter(ordered(self.complete, self._rank)), None)
-
-    def _rank(self, trial: Trial) -> Rank | None:
-        return (
-            None
-            if trial.value is None
-            else Rank.of_trial(self.monitor, trial.value, self.maximize, trial.loss, trial.parameters)
-        )
-
-
-def read_search(folder: Path, name: str) -> Search:
-    """Read search.json.
-
-    Raises:
-        ValueError: it is none; with the file's name.
-    """
-    path = folder / SEARCH
-    record = read_json(path)
-    try:
-        plan = record["plan"]
-        importance = {str(key): number(share) for key, share in record["importance"].items()}
-        return Search(
-            name=name,
-            folder=folder,
-            overrides=[str(text) for text in plan["overrides"]],
-            space=dict(plan["space"]),
-            monitor=str(plan["monitor"]),
-            maximize=bool(plan["maximize"]),
-            trials=sorted(map(_trial, record["trials"]), key=lambda trial: trial.number),
-            importance={key: share for key, share in importance.items() if share is not None},
-            command=str(node(record, "best", "command") or ""),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected what a search writes, received something else ({error!r})") from None
-
-
-def _trial(row: Mapping[str, Any]) -> Trial:
-    value = number(row["value"])
-    if value is None and row["by_epoch"]:
-        value = number(row["by_epoch"][max(row["by_epoch"], key=int)])
-    if not all(isinstance(value, str | int | float | None) for value in row["parameters"].values()):
-        raise ValueError(f"trial {row['number']}: expected words and numbers, received {row['parameters']}")
-    finite = value if value is not None and math.isfinite(value) else None
-    loss = number(row.get("loss"))
-    return Trial(
-        number=int(row["number"]),
-        state=str(row["state"]),
-        value=finite,
-        parameters=dict(row["parameters"]),
-        reason=str(row["reason"] or ""),
-        loss=math.inf if loss is None else loss,
-    )
+    record: SearchRecord
 
 
 def entries_of(search: Search) -> Iterator[Entry | ValueError]:
-    """The trained trials whose folders are there; an error in place of one that cannot be read."""
-    for trial in search.complete:
+    """The complete trials whose folders exist; an error for each that cannot be read."""
+    for trial in search.record.complete:
         folder = search.folder / "trials" / str(trial.number)
         try:
-            run = read_run(folder, [*search.overrides, *chosen(trial.parameters)])
+            run = read_run(folder, [*search.record.overrides, *chosen(trial.parameters)])
             if run is not None:
-                ended = (folder / "summary.json").stat().st_mtime
+                ended = (folder / SUMMARY).stat().st_mtime
                 yield entry_of(f"{search.name}, trial {trial.number}", run, ended, searched=True)
         except (OSError, ValueError) as error:
             yield ValueError(str(error))
 
 
 def lost_of(search: Search) -> list[Lost]:
-    """The trials that failed."""
+    """The failed trials."""
     return [
         Lost(
             f"{search.name}, trial {trial.number}",
-            " ".join(relevant([*search.overrides, *chosen(trial.parameters)])),
+            " ".join(relevant([*search.record.overrides, *chosen(trial.parameters)])),
             trial.reason or "failed without a reason",
         )
-        for trial in search.trials
+        for trial in search.record.trials
         if trial.state == "fail"
     ]

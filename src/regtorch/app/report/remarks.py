@@ -1,9 +1,10 @@
-"""The page's sections about the doctor's findings, failures, and receipts."""
+"""Contents of the page's sections on the doctor's findings, failures and receipts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from regtorch.app.ground.errors import sentence
 from regtorch.app.ground.reading import is_there, read_text
@@ -32,33 +33,8 @@ class _Found:
     places: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Doctor:
-    """The doctor's section: findings, and the advised strengths by diagnosis."""
-
-    diagnoses: int
-    findings: Sequence[_Found]
-    advised: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class _Receipt:
-    """What was regularized in a run of one setting."""
-
-    label: str
-    text: str
-
-
-@dataclass(frozen=True)
-class _Receipts:
-    """The receipts that are shown, and how many settings have others."""
-
-    receipts: Sequence[_Receipt]
-    left: int
-
-
-def of_doctor(diagnoses: Sequence[Diagnosis]) -> _Doctor:
-    """The findings, most severe first, each once with the diagnoses that contain it."""
+def of_doctor(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
+    """The findings, most severe first, each with its diagnoses, and the advised strengths."""
     groups: dict[tuple[str, ...], _Found] = {}
     advised: dict[str, tuple[float, float]] = {}
     for diagnosis in diagnoses:
@@ -77,20 +53,20 @@ def of_doctor(diagnoses: Sequence[Diagnosis]) -> _Doctor:
         if low is not None and high is not None:
             advised[diagnosis.name] = low, high
     order = sorted(groups.items(), key=lambda item: (precedence(item[0][0], item[0][1]), -len(item[1].places), item[0]))
-    return _Doctor(len(diagnoses), [found for _, found in order], advised)
+    return {"diagnoses": len(diagnoses), "findings": [found for _, found in order], "advised": advised}
 
 
 def of_lost(lost: Sequence[Lost]) -> list[list[Lost]]:
-    """What failed, then what has not finished, grouped by reason, the most frequent first."""
+    """Failed, then unfinished runs, grouped by reason, most frequent first."""
     reasons: dict[tuple[bool, str], list[Lost]] = {}
-    for one in lost:
-        reasons.setdefault((one.finished, one.reason), []).append(one)
+    for run in lost:
+        reasons.setdefault((run.finished, run.reason), []).append(run)
     return sorted(reasons.values(), key=lambda group: (not group[0].finished, -len(group), group[0].reason))
 
 
-def of_receipts(experiments: Sequence[Experiment]) -> _Receipts:
-    """What was regularized, in a run of each setting."""
-    found: dict[str, _Receipt] = {}
+def of_receipts(experiments: Sequence[Experiment]) -> tuple[list[dict[str, str]], int]:
+    """The receipt of a run of each setting, and how many settings are left out."""
+    found: dict[str, dict[str, str]] = {}
     settings = [(experiment, setting) for experiment in experiments for setting in experiment.settings]
     left = 0
     for experiment, setting in settings:
@@ -103,5 +79,6 @@ def of_receipts(experiments: Sequence[Experiment]) -> _Receipts:
                 text = read_text(path, errors="replace").strip()
             except (OSError, ValueError) as error:
                 text = f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}"
-            found[key] = _Receipt(f"{experiment.title}: {setting.label} ({setting.entries[0].name})", text)
-    return _Receipts(list(found.values()), left)
+            label = f"{experiment.title}: {setting.label} ({setting.entries[0].name})"
+            found[key] = {"label": label, "text": text}
+    return list(found.values()), left

@@ -1,17 +1,21 @@
-"""The page's sections about training: an experiment's settings, paths and curves, and a search."""
+"""Contents of the page's sections on experiments and searches."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from regtorch.app.figures.drawing import write_picture
 from regtorch.app.figures.panel import Panel
 from regtorch.app.pages.words import counted
 from regtorch.app.record.axes import STRENGTHS
+from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
+from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.search import SearchRecord
 from regtorch.app.record.spread import Spread
 from regtorch.app.report.curves import curves
 from regtorch.app.report.experiments import Experiment, Setting
@@ -31,7 +35,7 @@ Value = Callable[[Setting], Spread | None]
 
 @dataclass(frozen=True)
 class _Plots:
-    """Panels with one legend, and the link to the PNG that holds them too."""
+    """Panels with one legend, and the address of their PNG."""
 
     heading: str
     note: str
@@ -40,52 +44,17 @@ class _Plots:
     picture: str
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What an experiment's section shows; `columns` are the table's, a value per setting."""
-
-    experiment: Experiment
-    best: Sequence[Setting]
-    caution: str
-    plots: Sequence[_Plots]
-    columns: Mapping[str, Sequence[Spread | None]]
-
-
-@dataclass(frozen=True)
-class _Searched:
-    """What a search's section shows.
-
-    Attributes:
-        search: the search.
-        space: by key, its range in words.
-        left: how many trials are not done.
-        chosen: the best trial's parameters.
-        equal: how many trials have its value.
-        ranked_otherwise: whether the experiment's ranking may prefer another trial.
-        plots: its plots.
-    """
-
-    search: Search
-    space: Mapping[str, str]
-    left: int
-    chosen: str
-    equal: int
-    ranked_otherwise: bool
-    plots: _Plots
-
-
-def of_experiment(experiment: Experiment, name: str, pictures: Path) -> _Trained:
-    """The best settings, the regularization path, learning curves, and all settings.
-
-    Args:
-        experiment: what was compared.
-        name: begins the names of its pictures.
-        pictures: the folder for them.
-    """
+def of_experiment(experiment: Experiment, name: str, pictures: Path) -> dict[str, Any]:
+    """Best settings, plots along strengths, learning curves, and the table of all settings; `name` prefixes files."""
     scored = [s for s in experiment.settings if s.ranked_by is not None and s.ranked_by.count]
     caution = _caution(experiment, scored) if scored else ""
-    plots = list(_plots(experiment, name, pictures))
-    return _Trained(experiment, scored[:_CARDS], caution, plots, _columns(experiment))
+    return {
+        "experiment": experiment,
+        "best": scored[:_CARDS],
+        "caution": caution,
+        "plots": list(_plots(experiment, name, pictures)),
+        "columns": _columns(experiment),
+    }
 
 
 def _plots(experiment: Experiment, name: str, pictures: Path) -> Iterator[_Plots]:
@@ -101,65 +70,65 @@ def _plots(experiment: Experiment, name: str, pictures: Path) -> Iterator[_Plots
 
 
 def search_title(search: Search) -> str:
-    """A search's name on the page."""
+    """The title of a search."""
     return "Search" if search.name == "." else f"Search in {search.name}"
 
 
-def of_search(search: Search, name: str, pictures: Path) -> _Searched:
-    """The best trial, and the plots; the arguments are those of `of_experiment`."""
+def of_search(search: SearchRecord, name: str, title: str, pictures: Path) -> dict[str, Any]:
+    """The best trial, and the plots."""
     best = search.best
     parameters = {} if best is None else best.parameters
     panels = list(trial_panels(search))
-    equal = 0 if best is None else sum(trial.value == best.value for trial in search.complete)
-    return _Searched(
-        search,
-        {key: _range(value) for key, value in search.space.items()},
-        sum(trial.state in ("running", "waiting") for trial in search.trials),
-        " ".join(f"{k}={f'{v:.4g}' if isinstance(v, float) else v}" for k, v in parameters.items()),
-        equal,
-        search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
-        _Plots("", "", panels, name, _drawn(panels, name, search_title(search), pictures) if panels else ""),
-    )
+    equal = 0 if best is None else sum(trial.reached == best.reached for trial in search.complete)
+    return {
+        "search": search,
+        "space": {key: _range(value) for key, value in search.space.items()},
+        "left": sum(trial.state in ("running", "waiting") for trial in search.trials),
+        "chosen": " ".join(chosen(parameters)),
+        "equal": equal,
+        # The experiment's ranking may prefer another trial.
+        "ranked_otherwise": search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
+        "plots": _Plots("", "", panels, name, _drawn(panels, name, title, pictures) if panels else ""),
+    }
 
 
 def _range(space: object) -> str:
-    """A range of a search, log:1e-6:1 or a list of choices, in words."""
+    """A range or list of choices in words."""
     if isinstance(space, list):
         return f"among {', '.join(map(str, space))}"
     return str(Range.read(space) or space)
 
 
 def _drawn(panels: Sequence[Panel], name: str, title: str, pictures: Path) -> str:
-    """Write the PNG; its address as seen from the page."""
+    """Write the PNG; its address relative to the page."""
     path = pictures / f"{name}.png"
     write_picture(panels, title, path)
     return f"{pictures.name}/{path.name}"
 
 
 def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
-    """How the order is meant, and how sure it is."""
+    """How settings are ranked, and how certain the ranking is."""
     first = scored[0].ranked_by
     assert first is not None
     parts = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
     if experiment.tied:
-        stage = experiment.score.partition("/")[0]
-        others = counted(experiment.tied, "other")
-        parts.append(f"The first is tied with {others}: of equal scores, that of less {stage} task loss leads.")
+        ties = counted(experiment.tied, "other")
+        parts.append(f"The first is tied with {ties}: of equal scores, the lower {experiment.stage} task loss leads.")
     parts += _epochs(experiment)
     if experiment.repeats:
-        parts.append(f"{counted(experiment.repeats, 'run')} with the setting and seed of another one left out.")
+        parts.append(f"{counted(experiment.repeats, 'run')} omitted as repeats of a setting and seed.")
     if first.count > 1:
         means = [s.ranked_by.mean for s in scored[1:] if s.ranked_by is not None]
         near = sum(mean >= first.mean - first.deviation for mean in means)
         if near:
             parts.append(f"{counted(near, 'other')} within one standard deviation of the best.")
     elif len(scored) > 1:
-        parts.append("The first has one seed alone: its lead may be chance.")
+        parts.append("The first has a single seed: its lead may be chance.")
     return " ".join(parts)
 
 
 def _epochs(experiment: Experiment) -> list[str]:
-    """A remark where not all were trained equally long."""
+    """A remark if trainings differ in length."""
     found = Counter(entry.resolved("trainer.max_epochs") for s in experiment.settings for entry in s.entries)
     known = {int(epochs): runs for epochs, runs in found.items() if epochs is not None and epochs.isdecimal()}
     if len(known) < 2:
@@ -171,13 +140,12 @@ def _epochs(experiment: Experiment) -> list[str]:
 
 
 def _columns(experiment: Experiment) -> dict[str, list[Spread | None]]:
-    score = experiment.score.partition("/")[2]
     columns: dict[str, Value] = {
         f"{experiment.score_name}, best epoch": lambda s: s.ranked_by,
         f"{experiment.score_name}, last": lambda s: s.last(experiment.score),
         "gap": lambda s: s.gap,
         "val task loss": lambda s: s.last("val/task_loss"),
-        f"test {experiment.score_name.partition(' ')[2]}": lambda s: s.last(f"test/{score}"),
+        f"test {label_of_metric(experiment.metric)}": lambda s: s.last(f"test/{experiment.metric}"),
         "zeros": lambda s: s.over(lambda record: record.regularized.sparsity),
         "norm": lambda s: s.over(lambda record: record.regularized.norm),
     }

@@ -1,4 +1,4 @@
-"""The regularization path of an experiment: its nets along a strength, a rate or a bound."""
+"""Plots of an experiment along a strength, a rate or a bound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Strengths", "strengths_of", "unset"]
 
 @dataclass(frozen=True)
 class Strengths:
-    """The plots along one axis: its key, the lines' labels, the best first, and the panels."""
+    """Plots along one axis: its key, the lines' labels (best first), and the panels."""
 
     axis: str
     lines: Sequence[str]
@@ -26,36 +26,35 @@ class Strengths:
 
 
 def strengths_of(experiment: Experiment) -> Iterator[Strengths]:
-    """The plots along each axis on which some line has several places; a search's trials are plotted with it."""
+    """The plots along each axis with a line of several places; trials are plotted with their search."""
     entries = [entry for s in experiment.settings for entry in s.entries if not entry.searched]
-    name = experiment.score.partition("/")[2]
     for key in STRENGTHS:
-        lines = _lines(key, entries, name, experiment.score)
+        lines = _lines(key, entries, experiment)
         if any(len(line.points) > 1 for line in lines):
             places = [place for line in lines for place in line.points]
             axis = Axis.along(f"{STRENGTHS[key].label} ({key})", places, log=STRENGTHS[key].log)
-            panels = list(along(lines, axis, name, name=key, unset=unset(key)))
+            panels = list(along(lines, axis, experiment.metric, name=key, unset=unset(key)))
             if panels:
                 yield Strengths(key, [line.label for line in lines], panels)
 
 
 def unset(axis: str) -> str:
-    """How runs without a place on an axis were trained; their nets may have a dropout of their own."""
+    """How runs without a place on an axis were trained."""
     return "without a penalty" if axis == "reg.lam" else f"with {axis} not set"
 
 
-def _lines(axis: str, entries: Sequence[Entry], name: str, score: str) -> list[Line]:
-    """The lines, that with the best value first, equal ones in the order of their settings.
+def _lines(axis: str, entries: Sequence[Entry], experiment: Experiment) -> list[Line]:
+    """The lines, best first, equals in the order of their settings.
 
-    Of the lines that have no place on the axis and differ in other axes alone, such as the rates of dropout in a plot
-    along a strength, only the best one is kept.
+    Of lines without a place on the axis that differ only in other axes, such as dropout rates in a plot along a
+    strength, only the best is kept.
     """
-    others = [{key: value for key, value in entry.values.items() if key != axis} for entry in entries]
-    keys = sorted({key for values in others for key in values})
-    keys = [key for key in keys if len({values.get(key) for values in others}) > 1]
+    rests = [{key: value for key, value in entry.values.items() if key != axis} for entry in entries]
+    keys = sorted({key for values in rests for key in values})
+    keys = [key for key in keys if len({values.get(key) for values in rests}) > 1]
     groups: dict[str, list[Entry]] = {}
     families: dict[str, str] = {}
-    for entry, values in zip(entries, others, strict=True):
+    for entry, values in zip(entries, rests, strict=True):
         label = label_of(values, keys) if keys else ""
         groups.setdefault(label, []).append(entry)
         families[label] = label_of(values, [key for key in keys if key not in STRENGTHS])
@@ -63,7 +62,7 @@ def _lines(axis: str, entries: Sequence[Entry], name: str, score: str) -> list[L
     def best(line: str) -> float:
         places: dict[float | None, list[float | None]] = {}
         for entry in groups[line]:
-            places.setdefault(entry.along.get(axis), []).append(entry.run.final(score))
+            places.setdefault(entry.along.get(axis), []).append(entry.run.final(experiment.score))
         means = [point.mean for values in places.values() if (point := spread(values)) is not None and point.count]
         return max(means, default=0.0)
 
@@ -77,7 +76,7 @@ def _lines(axis: str, entries: Sequence[Entry], name: str, score: str) -> list[L
             across: list[Trained] = []
             for entry in groups[label]:
                 place = entry.along.get(axis)
-                net = _trained(entry, name)
+                net = _trained(entry, experiment.metric)
                 (across if place is None else points.setdefault(place, [])).append(net)
             lines.append(Line(label if size == 1 else f"{label}, the best of {size}", points, across))
     return lines

@@ -1,4 +1,4 @@
-"""The plots of a search: the trials over time, each parameter's importance, and the value along each parameter."""
+"""Plots of a search: trials over time, importance of parameters, and values along each parameter."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from itertools import accumulate
 
 from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Panel, Series
 from regtorch.app.record.json_file import number
+from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
-from regtorch.app.report.read_search import Search, Trial
+from regtorch.app.record.search import SearchRecord, TrialRecord
 
 __all__ = ["trial_panels"]
 
-_MOST = 4  # parameters with a plot of their own
+_MOST = 4  # parameters that are plotted
 
 
-def trial_panels(search: Search) -> Iterator[Panel]:
-    """The panels that have something to show."""
+def trial_panels(search: SearchRecord) -> Iterator[Panel]:
+    """The panels that have data."""
     if not search.complete:
         return
     yield _over_time(search)
@@ -26,10 +27,10 @@ def trial_panels(search: Search) -> Iterator[Panel]:
         yield _along(search, key)
 
 
-def _over_time(search: Search) -> Panel:
+def _over_time(search: SearchRecord) -> Panel:
     done, best = search.complete, search.best
     assert best is not None
-    so_far = list(accumulate((trial.value or 0.0 for trial in done), max if search.maximize else min))
+    so_far = list(accumulate((trial.reached or 0.0 for trial in done), max if search.maximize else min))
     series = [
         *_trials(search, lambda trial: trial.number),
         Series([trial.number for trial in done], so_far, "best so far", LOOKS[1], "steps"),
@@ -41,13 +42,13 @@ def _over_time(search: Search) -> Panel:
     words = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
     counted = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
     text = (
-        f"{counted}; the best, trial {best.number}, has {search.monitor} {best.value:.4g}; the first complete one has "
-        f"{done[0].value:.4g}."
+        f"{counted}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}; "
+        f"the first complete one has {done[0].reached:.4g}."
     )
     return Panel("Trials", text, Axis("trial", integers=True), _values(search), series)
 
 
-def _importance(search: Search) -> Panel:
+def _importance(search: SearchRecord) -> Panel:
     shares = dict(sorted(search.importance.items(), key=lambda item: (item[1], item[0])))
     text = "; ".join(f"{key} decides {share:.0%}" for key, share in reversed(shares.items()))
     bars = {key: 100 * share for key, share in shares.items()}
@@ -55,39 +56,38 @@ def _importance(search: Search) -> Panel:
     return Panel("Importance of the parameters", f"{text}.", x, Axis(), bars=bars)
 
 
-def _along(search: Search, key: str) -> Panel:
+def _along(search: SearchRecord, key: str) -> Panel:
     space, best = search.space[key], search.best
     choices = [str(choice) for choice in space] if isinstance(space, list) else []
     assert best is not None
 
-    def place(trial: Trial) -> float | None:
+    def place(trial: TrialRecord) -> float | None:
         value = trial.parameters.get(key)
         if choices:
             return choices.index(str(value)) if str(value) in choices else None
         return number(value)
 
     series = _trials(search, place)
-    if (at := place(best)) is not None and best.value is not None:
-        series.append(Series([at], [best.value], "best", LOOKS[1], "", "ring"))
-    value = best.parameters.get(key)
-    text = f"The best trial has {key}={f'{value:.4g}' if isinstance(value, float) else value}."
+    if (at := place(best)) is not None and best.reached is not None:
+        series.append(Series([at], [best.reached], "best", LOOKS[1], "", "ring"))
+    text = f"The best trial has {chosen({key: best.parameters.get(key)})[0]}."
     found = Range.read(space)
     x = Axis(key, log=found is not None and found.log, names=choices)
     return Panel(f"Along {key}", text, x, _values(search), series)
 
 
-def _values(search: Search) -> Axis:
-    return Axis.fitting(search.monitor, [trial.value for trial in search.trials if trial.value is not None])
+def _values(search: SearchRecord) -> Axis:
+    return Axis.fitting(search.monitor, [trial.reached for trial in search.trials if trial.reached is not None])
 
 
-def _trials(search: Search, place: Callable[[Trial], float | None]) -> list[Series]:
+def _trials(search: SearchRecord, place: Callable[[TrialRecord], float | None]) -> list[Series]:
     """Complete trials as dots, pruned ones as crosses."""
     series = []
     for state, marker, look in (("complete", "o", LOOKS[0]), ("pruned", "x", FAINT)):
         found = [
-            (at, trial.value)
+            (at, trial.reached)
             for trial in search.trials
-            if trial.state == state and trial.value is not None and (at := place(trial)) is not None
+            if trial.state == state and trial.reached is not None and (at := place(trial)) is not None
         ]
         if found:
             series.append(Series([at for at, _ in found], [value for _, value in found], state, look, "", marker))

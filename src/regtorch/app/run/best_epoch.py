@@ -1,4 +1,4 @@
-"""Which epoch was best: what the checkpoint callback saved, or else the highest validation score."""
+"""The best epoch: the one saved by the checkpoint callback, or else the highest validation score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,7 @@ __all__ = ["best_of", "monitored"]
 
 
 def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Path, score: str) -> dict[str, Any] | None:
-    """The best epoch's number and validation metrics, and its checkpoint in `folder` where one was saved.
-
-    Args:
-        trainer: after fitting.
-        epochs: every epoch's metrics, with its number under "epoch".
-        folder: the run's folder.
-        score: the task's score.
-    """
+    """The best epoch's number and validation metrics, and its checkpoint relative to `folder`, if saved."""
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
             return _saved(callback, epochs, folder)
@@ -32,7 +25,7 @@ def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Pat
 
 
 def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:
-    """The epoch and step of a checkpoint; the metrics of that epoch's end, if that is when it was saved."""
+    """The epoch and step of a checkpoint, and the epoch's metrics if it was saved at its end."""
     path = Path(callback.best_model_path)
     saved = torch.load(path, map_location="cpu", weights_only=True)
     monitor, value = str(callback.monitor), float(callback.best_model_score or math.nan)
@@ -48,15 +41,11 @@ def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:
 
 
 def monitored(name: str, score: str, limit_val_batches: float | None) -> str:
-    """The metric that a callback should look at; "val/score" is the task's own score.
-
-    Raises:
-        RunError: no such metric will be logged.
-    """
+    """The metric that a callback monitors; "val/score" is the task's score."""
     name = f"{name.partition('/')[0]}/{score}" if name in ("train/score", "val/score") else name
     known = [f"{stage}/{metric}" for stage in ("train", "val") for metric in (score, "loss", "task_loss", "penalty")]
     if name not in known:
         raise RunError(f"monitor: expected one of {', '.join(known)}, received {name!r}{nearest(name, known)}")
     if limit_val_batches == 0 and name.startswith("val/"):
-        raise RunError(f"monitor={name} needs a validation, which trainer.limit_val_batches=0 leaves out")
+        raise RunError(f"monitor={name} needs validation, which trainer.limit_val_batches=0 disables")
     return name

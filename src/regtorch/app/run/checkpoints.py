@@ -1,4 +1,4 @@
-"""Checkpoints that replace older ones whole or not at all."""
+"""Checkpoints that are replaced atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -7,29 +7,29 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 
-from regtorch.app.ground.atomic import whole
+from regtorch.app.ground.atomic import atomic
 
-__all__ = ["WholeCheckpoints", "keep_whole"]
+__all__ = ["AtomicCheckpoints", "use_atomic_checkpoints"]
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it there.
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint into its folder under a temporary name and renames it.
 
-    Lightning's own writes it to the system's temporary folder; where that is on another file system, it is then copied
-    over the old one, and neither is left where the process is killed meanwhile.
+    Lightning writes into the system's temporary folder; if that is another file system, the copy overwrites the old
+    checkpoint, and a killed process leaves neither.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; one that goes to another machine goes as Lightning sends it."""
+        """Write a checkpoint; remote paths are left to Lightning."""
         place = str(path).removeprefix("file://")
         if storage_options is not None or "://" in place:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with whole(Path(place)) as temporary, temporary.open("wb") as file:
+        with atomic(Path(place)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
 
 
-def keep_whole(trainer: Trainer) -> None:
-    """Let a trainer write such checkpoints, unless its strategy or a plugin has a way of its own."""
+def use_atomic_checkpoints(trainer: Trainer) -> None:
+    """Let a trainer write such checkpoints, unless its strategy or a plugin has its own writer."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-        trainer.strategy.checkpoint_io = WholeCheckpoints()
+        trainer.strategy.checkpoint_io = AtomicCheckpoints()

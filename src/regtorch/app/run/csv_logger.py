@@ -1,4 +1,4 @@
-"""Lightning's CSV logger, whose file loses nothing where the process is killed."""
+"""Lightning's CSV logger, with a file that loses nothing if the process is killed."""
 
 import csv
 import io
@@ -15,12 +15,11 @@ __all__ = ["CSVLogger"]
 
 
 class CSVLogger(loggers.CSVLogger):
-    """As Lightning's, but a new column replaces the file by a whole one; Lightning empties it first."""
+    """Lightning's CSV logger, except that new columns replace the file atomically; Lightning truncates it first."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """What writes the file."""
         if self._experiment is None:
             self._experiment = _Writer(log_dir=self.log_dir)
         return self._experiment
@@ -28,9 +27,9 @@ class CSVLogger(loggers.CSVLogger):
 
 class _Writer(ExperimentWriter):
     def save(self) -> None:
-        """Append the rows that were recorded; under a new header where they have a new column."""
+        """Append the recorded rows; rewrite the file if they have new columns."""
         new = {key for row in self.metrics for key in row} - {*self.metrics_keys}
-        if not new or "://" in self.metrics_file_path:  # on another machine
+        if not new or "://" in self.metrics_file_path:  # a remote path
             super().save()
             return
         path, rows = Path(self.metrics_file_path), list[dict[str, Any]]()

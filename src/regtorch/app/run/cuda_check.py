@@ -1,4 +1,4 @@
-"""Asking for CUDA without a price a step."""
+"""A cheap check for CUDA at each step."""
 
 import os
 from collections.abc import Iterator
@@ -13,11 +13,10 @@ _BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 @contextmanager
 def cheap_cuda_check() -> Iterator[None]:
-    """On a machine without CUDA devices, let torch ask the CUDA runtime whether there are some, and not NVML.
+    """On machines without CUDA devices, let torch query the CUDA runtime instead of NVML.
 
-    Lightning has it ask NVML, so that asking does not initialise CUDA before processes are forked. Optimizers ask at
-    every step, and loading the library that is not there took an eighth of a step of a small net. Without a device
-    there is nothing to initialise.
+    Lightning selects NVML, which does not initialise CUDA before processes fork. Optimizers query at every step, and
+    trying to load the missing library took an eighth of a step of a small net. Without devices nothing is initialised.
     """
     before = os.environ.get(_BY_NVML)
     if torch.cuda.device_count() == 0:

@@ -1,4 +1,4 @@
-"""Stop a training that has diverged: a loss, a weight or the optimizer's state is no longer a finite number."""
+"""Stop a diverged training: a loss, a weight or the optimizer's state is no longer finite."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,22 +15,20 @@ from regtorch.numerics.sharded import is_sharded
 __all__ = ["StopWhenDiverged", "check_losses"]
 
 _MOST = 2.0**24
-"""How far a loss may grow: of float32's 24 bits none is left for what it was at the start."""
+"""How much a loss may grow: beyond, float32's 24 bits no longer resolve its initial value."""
 _ADVICE = "training diverged; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
 
 
 class StopWhenDiverged(EpochCallback):
-    """Raises `Diverged` at the first loss that is NaN or infinite, and after an epoch for such weights.
+    """Raises `Diverged` if a loss, a weight or the optimizer's state is NaN or infinite.
 
-    It looks at losses every `log_every_n_steps` steps, so that a device is not waited for at each, and at the last step
-    of an epoch, before weights are validated and saved. After the epoch it looks at the weights and the optimizer's
-    state, too.
+    Losses are checked every `log_every_n_steps` steps, to avoid waiting for the device at each, and at the last step of
+    an epoch, before validation and checkpoints; weights and optimizer state after each epoch.
     """
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the step's loss where it is time to."""
         step = batch_idx + 1
         if (logging_is_due(trainer, step) or step == 1 or trainer.is_last_batch) and outputs:
             loss = outputs if isinstance(outputs, Tensor) else outputs.get("loss")
@@ -39,26 +37,21 @@ class StopWhenDiverged(EpochCallback):
                 raise Diverged(f"train/loss became {float(loss)}{when}: {_ADVICE}")
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Look at the epoch's losses, then at the weights; a score may be NaN, as R² is of a single sample."""
+        """Check losses and weights, but no score: R² of a single sample is NaN."""
         check_losses(metrics, {}, f" in epoch {epoch}")
         _check_weights(trainer, f" in epoch {epoch}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the last epoch, and at the weights where it was not a whole one."""
+        """Check the last epoch, and the weights if it was incomplete."""
         super().on_train_end(trainer, pl_module)
         _check_weights(trainer, " in the last epoch")
 
 
 def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
-    """Look at losses after an epoch, or after a training.
-
-    Args:
-        metrics: the losses, and others that are not looked at.
-        start: the untrained net's, by their names without a stage; a loss that is not there may be of any size.
-        when: for the message.
+    """Check losses after an epoch or a training; `start` has those of the untrained net, without a stage.
 
     Raises:
-        Diverged: one is not finite, or so much larger than at the start that nothing was learned.
+        Diverged: a loss is not finite, or far larger than at the start.
     """
     for name, value in metrics.items():
         part = name.partition("/")[2]
@@ -67,16 +60,12 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
         if not math.isfinite(value):
             raise Diverged(f"{name} became {value}{when}: {_ADVICE}")
         if part in start and value > _MOST * start[part]:
-            raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} of the untrained net: {_ADVICE}")
+            raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} before training: {_ADVICE}")
 
 
 @torch.no_grad()
 def _check_weights(trainer: Trainer, when: str) -> None:
-    """Look at all weights, what batch norm has measured, and the optimizers' state, waiting for a device once.
-
-    Raises:
-        Diverged: one holds NaN or infinite numbers, on whichever process.
-    """
+    """Check all weights, batch norm statistics and optimizer state, with one wait for the device."""
     module = trainer.lightning_module
     held = dict(_held(trainer, module))
     sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in held.values()]

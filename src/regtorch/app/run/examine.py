@@ -1,4 +1,4 @@
-"""The doctor's cheap part on what a run is set up with: findings, and the steps that were watched."""
+"""The doctor's examination of a setup: findings and watched steps."""
 
 from __future__ import annotations
 
@@ -31,58 +31,40 @@ from regtorch.penalties import Penalty
 
 __all__ = ["Examination", "check_still", "examine", "penalties_of"]
 
-_BATCHES, _BYTES = 32, 2**29  # that are looked at
+_BATCHES, _BYTES = 32, 2**29  # at most
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the cheap part found.
-
-    Attributes:
-        cfg: the config that was examined.
-        findings: the most to blame first.
-        with_rules: the watched steps as they are; None where no step could be made.
-        without_penalties: the same without the penalties; None where there are none to leave out.
-        batches: how many were looked at.
-        seconds: what it took.
-    """
+    """Results of an examination."""
 
     cfg: DictConfig
-    findings: Sequence[Finding]
-    with_rules: WatchedSteps | None
-    without_penalties: WatchedSteps | None
-    batches: int
+    findings: Sequence[Finding]  # most severe first
+    with_rules: WatchedSteps | None  # None if no step could be made
+    without_penalties: WatchedSteps | None  # None without penalties
+    batches: int  # how many were read
     seconds: float
 
     def overrides(self, finding: Finding) -> tuple[str, ...]:
-        """What a finding advises, as overrides of the config."""
+        """A finding's remedy as overrides of the config."""
         return overrides_of(finding.remedy, self.cfg)
 
 
 def examine(
-    made: SetUp,
+    setup: SetUp,
     cfg: DictConfig,
     rules: Sequence[Rule],
     device: torch.device | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Examine a set-up and leave everything as it was: weights, random numbers, and the data's order.
+    """Examine a setup on `device` (default CPU); weights, random numbers and data order stay unchanged.
 
-    Args:
-        made: the set-up.
-        cfg: its config.
-        rules: its penalties and constraints, bound or not.
-        device: where to compute; None is the CPU.
-        tell: called with what is measured next.
-
-    Raises:
-        RunError: a step of training does more than the doctor can follow, or the penalty's strength moves.
-        ValueError: the net or the loss cannot be examined.
+    `tell` is called with the name of each measurement.
     """
     check_still(cfg)
     started = perf_counter()
-    penalties_of(made)
-    net, data = made.net, made.data
+    penalties_of(setup)
+    net, data = setup.net, setup.data
     device = torch.device("cpu") if device is None else device
     with isolate_rng(), _undisturbed(data):
         tell("reading batches")
@@ -90,57 +72,49 @@ def examine(
         net.to(device)
         try:
             optimizer = instantiate(cfg.optimizer)(net.parameters())
-            obs = Observed(Subject.admit(net, made.train_loss, batches, optimizer, rules))
+            obs = Observed(Subject.admit(net, setup.train_loss, batches, optimizer, rules))
             findings = findings_of(obs, tell)
         finally:
             net.to("cpu")
         tell("validation")
-        classes = made.checked.task.score == "accuracy"
+        classes = setup.checked.task.score == "accuracy"
         findings += validation.find(data.train_dataloader(), data.val_dataloader(), classes=classes)
-    # A cached property is there once a measurement has asked for it; where no step can be made none has.
+    # Cached properties exist once a measurement has used them; none has if no step could be made.
     watched = {name: vars(obs).get(name) for name in ("with_rules", "without_penalties")}
     if not obs.subject.penalised and not obs.subject.activities:
         watched["without_penalties"] = None
     return Examination(cfg, in_order(findings), **watched, batches=len(batches), seconds=perf_counter() - started)
 
 
-def penalties_of(made: SetUp) -> list[Penalty | Activity]:
-    """The penalties of a set-up that the doctor can watch.
-
-    Raises:
-        RunError: a step of training does what the doctor's steps do not, so that it would examine another training.
-    """
-    for rule in made.rules.penalties:
+def penalties_of(setup: SetUp) -> list[Penalty | Activity]:
+    """The penalties of a setup; refuses what the doctor's steps do not reproduce."""
+    for rule in setup.rules.penalties:
         if isinstance(rule, OutputRule) and rule.active:
             raise RunError(
                 f"reg: the doctor watches penalties of weights and of activations, received {rule!r}, which acts in "
-                "the loss; examine the set-up without it (reg=none)"
+                "the loss; examine the setup without it (reg=none)"
             )
-    mixing = getattr(made.data, "mixing", None)
+    mixing = getattr(setup.data, "mixing", None)
     if mixing is not None:
         raise RunError(
-            f"data: the doctor takes samples as they are, received {mixing!r}; examine the set-up without it "
+            f"data: the doctor does not mix samples, received {mixing!r}; examine the setup without it "
             "(data.mixup=0 data.cutmix=0)"
         )
-    return [rule for rule in made.rules.penalties if not isinstance(rule, OutputRule)]
+    return [rule for rule in setup.rules.penalties if not isinstance(rule, OutputRule)]
 
 
 def check_still(cfg: DictConfig) -> None:
-    """Refuse a strength that moves: what is measured of it at one step says nothing of the others.
-
-    Raises:
-        RunError: it does.
-    """
+    """Refuse a schedule: measurements at one step do not apply to the others."""
     if cfg.reg.schedule is not None:
         raise RunError(
-            f"reg.schedule={cfg.reg.schedule}: the doctor examines one strength, not one that moves; set "
-            "reg.schedule=null to have reg.lam examined, the strength of a factor of 1"
+            f"reg.schedule={cfg.reg.schedule}: the doctor examines a constant strength; set reg.schedule=null "
+            "to examine reg.lam, the strength at a factor of 1"
         )
 
 
 @contextmanager
 def _undisturbed(data: LightningDataModule) -> Iterator[None]:
-    """Bring the data's shuffling back."""
+    """Restore the data's shuffling."""
     state = data.state_dict()
     try:
         yield
@@ -149,7 +123,7 @@ def _undisturbed(data: LightningDataModule) -> Iterator[None]:
 
 
 def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """The first training batches as the net gets them, as many as memory takes well."""
+    """The first training batches as the net gets them, limited by count and memory."""
     batches, size = [], 0
     for x, y in islice(training_batches(data, device), _BATCHES):
         batches.append((x, y))

@@ -1,4 +1,4 @@
-"""One run of the main job: from a config to a trained net and its files."""
+"""A run of train.py: from a config to a trained net and its files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from regtorch.app.nets import count
 from regtorch.app.record.files import RECEIPT
 from regtorch.app.record.run import Regularized, RunRecord, versions
 from regtorch.app.run.best_epoch import best_of, monitored
-from regtorch.app.run.checkpoints import keep_whole
+from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import initial_penalty, receipt_of
@@ -40,35 +40,25 @@ __all__ = ["train"]
 def train(
     cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool, callbacks: Sequence[Callback] = ()
 ) -> RunRecord:
-    """Train as `cfg` says and write everything into `folder`.
-
-    Args:
-        cfg: the composed config.
-        folder: where the files go.
-        choices: the option chosen of each config group.
-        sweep: whether this is a job of a sweep.
-        callbacks: further ones beside the config's.
-
-    Returns:
-        Its record.
+    """Train the net of a config and write its files into `folder`.
 
     Raises:
-        RunError: something that the user can mend.
-        KeyboardInterrupt: the user ended it.
+        RunError: a problem that the user can fix.
+        KeyboardInterrupt: interrupted.
     """
     started = perf_counter()
     if Path(str(cfg.get("out_dir"))).absolute() != folder.absolute():
         raise RunError(
             f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
         )
-    made = set_up(cfg, choices, sweep=sweep)
+    setup = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
-        return _train(cfg, made, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
+        return _train(cfg, setup, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
 
 def _train(
     cfg: DictConfig,
-    made: SetUp,
+    setup: SetUp,
     folder: Path,
     choices: Mapping[str, str],
     started: float,
@@ -77,7 +67,7 @@ def _train(
     loggers: list[Logger],
     callbacks: Sequence[Callback],
 ) -> RunRecord:
-    net, rules, data, checked = made.net, made.rules, made.data, made.checked
+    net, rules, data, checked = setup.net, setup.rules, setup.data, setup.checked
     module = RegularizedModule(
         net,
         optimizer=instantiate(cfg.optimizer),
@@ -104,7 +94,7 @@ def _train(
         if choices.get("data") == "digits" and not sweep:
             print(_digits_hint(cfg.data.dir))
         if cfg.doctor:
-            warn(made, cfg, module, trainer.strategy.root_device, folder)
+            warn(setup, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
         net.compile()
 
@@ -112,7 +102,7 @@ def _train(
         trainer.fit(module, datamodule=data)
     if trainer.global_step == 0:
         raise RunError(
-            "no step was made: the data gave no training batch, or trainer.max_time ended before the first one"
+            "no step was made: the data has no training batch, or trainer.max_time ended before the first step"
         )
     total, trainable = count(net)
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
@@ -168,7 +158,7 @@ def _train(
 
 def _digits_hint(dir: str) -> str:
     if dir != "data":
-        return f"hint: data=digits comes with scikit-learn and does not look into data.dir={dir}; data=mnist would"
+        return f"hint: data=digits comes with scikit-learn and does not use data.dir={dir}; data=mnist does"
     return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
 
 
@@ -176,7 +166,7 @@ def _trainer(
     cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], further: Sequence[Callback]
 ) -> tuple[Trainer, EpochRecord]:
     callbacks = _callbacks(cfg, score)
-    # Lightning takes a callback beside enable_...=false for a contradiction, and adds one of its own beside true.
+    # Lightning refuses a callback with enable_...=false, and adds its own with true.
     switches = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
     callbacks = [
         c
@@ -190,19 +180,19 @@ def _trainer(
             logger=loggers,
             **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
         )
-    keep_whole(trainer)
+    use_atomic_checkpoints(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
         raise RunError(
-            "trainer.strategy=ddp starts this script once more for each device, which a sweep (-m) cannot do; "
+            "trainer.strategy=ddp starts this script again for each device, which a sweep (-m) does not support; "
             "start the runs one by one"
         )
     return trainer, record
 
 
 def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
-    made = []
+    callbacks = []
     for name, node in cfg.callbacks.items():
-        # An experiment may set a callback's argument that another choice of callbacks does not have.
+        # An experiment may set an argument of a callback that is not chosen.
         if node is None or "_target_" not in node:
             continue
         node = node.copy()
@@ -211,12 +201,12 @@ def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
                 node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
             except RunError as error:
                 raise RunError(f"callbacks.{name}.{error}") from error
-        made.append(make(node, f"callbacks.{name}", Callback))
-    return made
+        callbacks.append(make(node, f"callbacks.{name}", Callback))
+    return callbacks
 
 
 def _norm(net: nn.Module, select: str) -> float | None:
-    """The 2-norm of the weights that `reg.select` names, also where nothing acts on them; None where there are none."""
+    """The 2-norm of the weights that `reg.select` selects; None if it selects none."""
     try:
         norms = [torch.linalg.vector_norm(w.detach().double()) for w in weights(net, select).values()]
     except SelectionError:
@@ -235,7 +225,7 @@ def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
 
 
 def _metrics(trainer: Trainer) -> dict[str, float]:
-    """The metrics of whole epochs."""
+    """The metrics of complete epochs."""
     return {k: float(v) for k, v in sorted(trainer.callback_metrics.items()) if not k.endswith("_step")}
 
 

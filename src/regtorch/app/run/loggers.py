@@ -1,4 +1,4 @@
-"""A run's loggers: made, told the run's settings, and closed."""
+"""Build a run's loggers, give them its settings, and close them."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from regtorch.app.config.objects import make
 
 __all__ = ["loggers_of"]
 
-# Unless the user says otherwise nothing is sent anywhere, and nobody else writes to the terminal.
+# Defaults: no telemetry, and no other output on the terminal.
 _PRIVATE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -25,24 +25,21 @@ _PRIVATE = {
 
 @contextmanager
 def loggers_of(cfg: DictConfig, choices: Mapping[str, str]) -> Iterator[list[Logger]]:
-    """Make the loggers of a config, and close what stays open in this process when the block ends.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-    """
+    """Build the loggers of a config; at the block's end, close what Lightning leaves open."""
     for name, value in _PRIVATE.items():
-        os.environ.setdefault(name, value)  # before their packages are imported
+        os.environ.setdefault(name, value)  # before the packages are imported
     nodes = {f"logger.{name}": node for name, node in cfg.logger.items() if node is not None and "_target_" in node}
     loggers: list[Logger] = [make(node, key, Logger) for key, node in nodes.items()]
     failed = True
     try:
         for logger in loggers:
-            if not isinstance(logger, CSVLogger | TensorBoardLogger):  # these lie beside the run's own configuration
+            if not isinstance(logger, CSVLogger | TensorBoardLogger):  # their files lie next to the run's config
                 settings: Any = OmegaConf.to_container(cfg, resolve=True)
                 logger.log_hyperparams({**settings, "choices": dict(choices)})
         yield loggers
         failed = False
     finally:
-        if (wandb := sys.modules.get("wandb")) is not None:  # Lightning leaves the run open, and the next one joins it
+        if (
+            wandb := sys.modules.get("wandb")
+        ) is not None:  # Lightning leaves the run open, and the next run would join it
             wandb.finish(exit_code=int(failed))

@@ -1,4 +1,4 @@
-"""A command line: Hydra around a job, of which `train` is the main one, and what becomes of its errors."""
+"""Command lines: Hydra around a job, errors and exit codes; `main` is that of `regtorch train`."""
 
 import io
 import math
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.config.command_line import check_groups, check_new_keys, multirun_first, task_overrides
 from regtorch.app.config.instantiate import main_options
-from regtorch.app.ground.errors import RunError, is_told, message, say, usage
+from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
 from regtorch.app.record.command import command
@@ -27,25 +27,22 @@ from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run import RunRecord
 
-__all__ = ["JobFailed", "command_line", "main", "run", "telling"]
+__all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
-# Set for Hydra, so that its errors reach us; what the user asked for is kept beside it for jobs in other processes.
+# Set so that Hydra raises errors; the user's own value is kept separately, for jobs in other processes too.
 _HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
 
 
 class JobFailed(SystemExit):
-    """A job has failed and its user knows why."""
+    """A job has failed, and its error has been reported."""
 
 
 def main(conf: Path) -> int:
-    """Train as the command line in `sys.argv` says.
-
-    Args:
-        conf: the folder of the configs.
+    """Run the command line in `sys.argv`, with the configs in `conf`.
 
     Returns:
-        The exit code: 0, 1 for a run that failed, 2 for a command line that is wrong, 128 + its number after
-        a signal: 130 after Ctrl-C.
+        The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
+        Ctrl-C.
     """
     Folders.sweep = Folders.jobs = None  # a program may call this twice
     return command_line(conf, "train", run, _report_sweep)
@@ -54,32 +51,28 @@ def main(conf: Path) -> int:
 def command_line(
     conf: Path, config: str, job: Callable[[DictConfig], float | None], after: Callable[[], int] = lambda: 0
 ) -> int:
-    """Run what `sys.argv` says.
+    """Run `job` with the config of the command line in `sys.argv`, then `after`.
 
-    Args:
-        conf: the folder of the configs.
-        config: the name of the first one.
-        job: what Hydra calls with it; its `SystemExit` is the exit code.
-        after: called when that has ended, whichever way; its exit code counts where it is the larger one.
+    The job's `SystemExit` is its exit code; `after` runs in any case, and the larger of the two codes counts.
 
     Returns:
-        The exit code: 0 or the job's, 1 where the job failed, 2 for a command line that is wrong, 128 + its number
-        after a signal: 130 after Ctrl-C.
+        The exit code: 0 or the job's, 1 if the job failed, 2 for a wrong command line, 128 + its number after a signal:
+        130 after Ctrl-C.
     """
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
     if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)  # where a net of one's own is
+        sys.path.append(here)  # for the user's own nets
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # λ on a terminal that has none
+            stream.reconfigure(errors="replace")  # λ on a terminal without it
     before = {name: os.environ.get(name) for name in (_HYDRA_FULL, _FULL)}
-    os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # a process that Lightning started has it already
+    os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # already set in processes that Lightning starts
     os.environ[_HYDRA_FULL] = "1"
     try:
         with asked_to_end():
             return max(_hydra(conf, config, job), after())
-    except KeyboardInterrupt as error:  # asked again
-        return _told(error)
+    except KeyboardInterrupt as error:  # a second signal
+        return _interrupted(error)
     finally:
         for name, value in before.items():
             if value is None:
@@ -98,7 +91,7 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     try:
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
-        return _told(error)
+        return _interrupted(error)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception as error:
@@ -110,24 +103,24 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     return 0
 
 
-def _told(error: KeyboardInterrupt) -> int:
+def _interrupted(error: KeyboardInterrupt) -> int:
     ended = error if isinstance(error, Ended) else Ended()
     say(str(ended))
     return ended.code
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Do one job; Hydra calls this, in a sweep perhaps in another process.
+    """Run a job; called by Hydra, in a sweep possibly in another process.
 
     Returns:
-        The last validation score, for sweepers that look for the best; NaN for a job of a sweep that failed.
+        The last validation score, for sweepers that optimize; NaN for a failed job of a sweep.
     """
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
-    with telling(cfg, folder):
-        from regtorch.app.run.job import train  # here, not above: --help needs none of it
+    with reported_errors(cfg, folder):
+        from regtorch.app.run.job import train  # late: --help does not need it
 
         return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
@@ -136,18 +129,18 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
     from regtorch.app.ground.locks import claimed
     from regtorch.app.record.same_settings import same_run
     from regtorch.app.run.job import train
-    from regtorch.app.terminal.watch import told
+    from regtorch.app.terminal.watch import job_output
 
     end_if_asked()
-    with told(folder):
+    with job_output(folder):
         print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):
-                record = same_run(folder, cfg)  # a queue may have had this job twice
+                record = same_run(folder, cfg)  # the job may have been queued twice
                 if record is None:
-                    with telling(cfg, folder):
+                    with reported_errors(cfg, folder):
                         record = train(cfg, folder, dict(job.runtime.choices), sweep=True)
-        except RunError as error:  # another process has this folder, or another run
+        except RunError as error:  # the folder belongs to another process or run
             say(str(error))
             return math.nan
         except JobFailed:
@@ -160,18 +153,14 @@ def _score(record: RunRecord) -> float | None:
 
 
 @contextmanager
-def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Tell an error of a job in a line, and whole in a file.
-
-    Args:
-        cfg: the job's config.
-        folder: where error.txt goes.
+def reported_errors(cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Report an error of a job in one line, and with its traceback in error.txt.
 
     Raises:
-        JobFailed: in place of any error.
+        JobFailed: instead of any error.
     """
     debug = cfg.get("debug") is True
-    try:  # imports take seconds, and may be interrupted, too
+    try:  # imports take seconds and may be interrupted too
         from regtorch.app.ground.denormals import flushed_denormals
         from regtorch.app.ground.silence import quiet
         from regtorch.app.run.cuda_check import cheap_cuda_check
@@ -188,12 +177,12 @@ def telling(cfg: DictConfig, folder: Path) -> Iterator[None]:
         path = write_error(folder, text, error)
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
-        say(text if is_told(error) else f"{text} (the full traceback is in {path})")
+        say(text if is_user_error(error) else f"{text} (the full traceback is in {path})")
         raise JobFailed(1) from error
 
 
 def _report_sweep() -> int:
-    """Print a sweep's jobs and tell whether one failed, from the files they left."""
+    """Print a sweep's jobs from their files; 1 if a job failed."""
     folder = Folders.sweep
     if folder is None:
         return 0
@@ -204,7 +193,7 @@ def _report_sweep() -> int:
         print()
         print_jobs(jobs)
         print(f"written to {folder.absolute()}")
-    if Folders.jobs is None:  # another sweeper than the grid
+    if Folders.jobs is None:  # a sweeper other than the grid
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
     left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
     if left:

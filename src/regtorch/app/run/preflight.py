@@ -1,4 +1,4 @@
-"""One batch through the net before training: do data and net fit, and what are the outputs for?"""
+"""A batch through the net before training: do data and net fit, and what is the task?"""
 
 import math
 from collections.abc import Iterator
@@ -21,34 +21,19 @@ _SAMPLES = 32
 
 @dataclass(frozen=True)
 class Preflight:
-    """What one batch showed.
-
-    Attributes:
-        task: what the net's outputs are for.
-        task_loss: the loss of the untrained net.
-        scale: how large a loss is without any learning: that, or the loss of outputs of 0 where it is larger.
-    """
+    """Findings of a preflight."""
 
     task: Task
-    task_loss: float
-    scale: float
+    task_loss: float  # of the untrained net
+    scale: float  # loss without learning: the larger of `task_loss` and the loss of all-zero outputs
 
 
 def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None) -> Preflight:
-    """Run one validation batch; neither the net's state nor a random number generator is changed.
-
-    Args:
-        net: the net, on the CPU.
-        data: a data module after `setup()`.
-        input_shape: the shape of a sample that the net is made for, for the message.
-
-    Raises:
-        RunError: they do not fit.
-    """
+    """Run one validation batch; the net and random number generators stay unchanged. `input_shape` is for messages."""
     with isolate_rng(), torch.no_grad(), _evaluating(net):
         batch = next(iter(data.val_dataloader()), None)
         if batch is None:
-            raise RunError("the data has no batch to validate on; give it validation samples, or more of all")
+            raise RunError("the data has no validation batch; give it validation samples, or more samples")
         x, y = batch
         x, y = x[:_SAMPLES], y[:_SAMPLES]
         outputs = _forward(net, x, input_shape)
@@ -63,12 +48,12 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
 
 
 def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: float) -> str:
-    """Say where a loss that is no finite number comes from, before any training."""
+    """Explain a non-finite loss before training."""
     for what, values in (("inputs", x), ("targets", y)):
         if not values.isfinite().all():
             return f"the data's {what} hold NaN or infinite numbers in the first validation batch; clean or scale them"
     if not outputs.isfinite().all():
-        return f"{net}'s outputs hold NaN or infinite numbers before any training; look at its initial weights"
+        return f"{net}'s outputs hold NaN or infinite numbers before training; check its initial weights"
     return f"the untrained {net} has a loss of {task_loss} on the first validation batch; scale the targets"
 
 
@@ -85,7 +70,7 @@ def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
             + (
                 "adapt the images with data.resize='${model.input_shape}'"
                 if len(got) == len(input_shape) == 3
-                else f"choose the net that is made for this data, or model.input_shape={got}"
+                else f"choose a net for this data, or model.input_shape={got}"
             )
             if input_shape is not None and got != list(input_shape)
             else f"{type(net).__name__} cannot take a batch of shape {list(x.shape)}: {' '.join(str(error).split())}"

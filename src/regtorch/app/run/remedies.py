@@ -1,4 +1,4 @@
-"""A remedy as overrides of `regtorch train`."""
+"""Remedies as overrides of train.py."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ __all__ = ["overrides_of"]
 
 
 def overrides_of(remedy: Remedy | None, cfg: DictConfig) -> tuple[str, ...]:
-    """The overrides that make a change in a config, with strengths in the convention that it gives them in.
-
-    Args:
-        remedy: the change, or None.
-        cfg: the config that was examined.
-
-    Returns:
-        One for each part of the change that has a setting.
-    """
+    """The overrides for a remedy, one per part with a setting; strengths are in the config's convention."""
     parts = () if remedy is None else remedy.parts()
     return tuple(text for part in parts if (text := _override(part, cfg)))
 

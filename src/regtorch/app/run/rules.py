@@ -1,4 +1,4 @@
-"""From conf/reg and conf/constraint to rules, and to the receipt's remarks on them."""
+"""Build rules, and the receipt's remarks, from conf/reg and conf/constraint."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,39 +25,23 @@ __all__ = ["Rules", "as_given", "rules_of"]
 
 @dataclass(frozen=True)
 class Rules:
-    """What a run regularizes with.
+    """The rules of a run."""
 
-    Attributes:
-        penalties: unbound penalties, at most one from the command line.
-        constraints: unbound constraints.
-        proximal: whether the penalties act by proximal steps.
-        label_smoothing: of the task's loss in training.
-        schedule: sets the penalties' scale before each step; None where it stays 1.
-        remarks: what the receipt has to say beside them.
-    """
-
-    penalties: Sequence[Penalty | Activity | OutputRule]
-    constraints: Sequence[Constraint]
-    proximal: bool
-    label_smoothing: float
-    schedule: Schedule | None
-    remarks: Sequence[str]
+    penalties: Sequence[Penalty | Activity | OutputRule]  # unbound, at most one
+    constraints: Sequence[Constraint]  # unbound
+    proximal: bool  # whether penalties act by proximal steps
+    label_smoothing: float  # in training
+    schedule: Schedule | None  # of the penalties; None if their strength is constant
+    remarks: Sequence[str]  # for the receipt
 
 
 def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, sweep: bool = False) -> Rules:
-    """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate where one is given.
+    """Read `cfg.reg` and `cfg.constraint`; sets the net's dropout rate if given.
 
-    Args:
-        cfg: the run's config.
-        net: the net.
-        choices: the option chosen of each group.
-        sweep: whether other jobs share the settings, which then may say more than this one can follow.
-
-    Raises:
-        RunError: a setting is wrong, or means nothing for the chosen penalty.
+    Settings without effect are refused, but only noted in a sweep, whose jobs share them.
     """
     reg, name = cfg.reg, choices.get("reg", "")
-    # Those of a path's members are set after the config was checked.
+    # The values of path members are set after the config was checked.
     for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
         if key in reg:
             SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
@@ -67,22 +51,24 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
         if reg.schedule is not None:
-            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty whose strength could move")
+            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty with a strength")
     else:
         penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
     if reg.proximal and not isinstance(penalty, Penalty):
-        idle.append(f"reg.proximal=true: reg={name} has no penalty that could act by a proximal step")
+        idle.append(f"reg.proximal=true: reg={name} has no penalty with a proximal step")
     if idle and not sweep:
-        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or leave it out")
+        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or omit it")
     remarks += idle
     schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
     if schedule is not None:
         if isinstance(penalty, Activity | OutputRule):
-            raise RunError(f"reg.schedule: {penalty!r} is part of the loss and has no schedule; give reg.schedule=null")
+            raise RunError(
+                f"reg.schedule: {penalty!r} is part of the loss and cannot have a schedule; give reg.schedule=null"
+            )
         remarks.append(f"reg.schedule: the penalty of each step is that of reg.lam times {schedule!r}")
     if isinstance(penalty, InputPenalty) and cfg.compile:
         raise RunError(
-            f"compile=true: reg={name} differentiates gradients once more, which a compiled net cannot; leave one out"
+            f"compile=true: reg={name} differentiates gradients again, which a compiled net does not support; omit one"
         )
     if reg.rate is not None:
         remarks.append(_set_dropout(net, reg.rate))
@@ -93,11 +79,11 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     constraint = make(projection, "constraint.projection", Constraint) if projection is not None else None
     for rule in (penalty, constraint):
         if isinstance(rule, Penalty | Constraint):
-            choose(net, rule.select)  # before data are loaded for nothing
+            choose(net, rule.select)  # before loading data
     if isinstance(penalty, Activity):
         _check_modules(net, penalty.select, reg)
     if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
-        remarks.append(f"reg={name}: no dropout layer of the net drops anything; passes that are alike cost nothing")
+        remarks.append(f"reg={name}: no dropout layer of the net is active; equal passes cost nothing")
     if reg.label_smoothing:
         remarks.append(f"label smoothing {reg.label_smoothing:g} of the task's loss in training, none in validation")
     return Rules(
@@ -111,7 +97,7 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
 
 
 def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
-    """Refuse modules that are not there before data are loaded for nothing."""
+    """Refuse unknown modules before data are loaded."""
     try:
         choose_modules(net, select)
     except SelectionError as error:
@@ -119,15 +105,15 @@ def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
 
 
 def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
-    """Convert the strength of Σw² from the convention it was given in."""
+    """Convert the strength of Σw² from its convention."""
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
     if isinstance(penalty, ElasticNet):
-        remarks.append(f"reg.convention={convention}: reg={name} stays by scikit-learn's alpha and l1_ratio")
+        remarks.append(f"reg.convention={convention}: reg={name} uses scikit-learn's alpha and l1_ratio regardless")
         return penalty
     if field is None:
-        remarks.append(f"reg.convention={convention} speaks of Σw², which reg={name} has not: lam is taken as it is")
+        remarks.append(f"reg.convention={convention} applies to Σw², which reg={name} does not have: lam is unchanged")
         return penalty
     given = getattr(penalty, field)
     converted = convert(given, CONVENTIONS[convention], "keras")
@@ -136,16 +122,12 @@ def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]
 
 
 def as_given(lam: float, penalty: Penalty | Activity | OutputRule, convention: str) -> float:
-    """A strength of Keras's convention, which penalties have, in the one that reg.lam is given in."""
+    """A penalty's strength, which is in Keras's convention, in the convention of reg.lam."""
     return convert(lam, "keras", CONVENTIONS[convention]) if isinstance(penalty, L2) else lam
 
 
 def _set_dropout(net: nn.Module, rate: float) -> str:
-    """Set the rate of every dropout layer of `net`, and say so.
-
-    Raises:
-        RunError: the net has no dropout layer.
-    """
+    """Set the rate of every dropout layer; a remark for the receipt."""
     layers = {n: m for n, m in net.named_modules() if isinstance(m, DROPOUTS)}
     if not layers:
         raise RunError(
@@ -159,7 +141,7 @@ def _set_dropout(net: nn.Module, rate: float) -> str:
 
 
 def _check_dropout(net: nn.Module) -> None:
-    """Refuse a layer that drops everything: nothing behind it would learn."""
+    """Refuse a layer that drops everything: the layers after it would not learn."""
     for name, layer in net.named_modules():
         if isinstance(layer, DROPOUTS) and not 0 <= layer.p < 1:
             raise RunError(

@@ -1,4 +1,4 @@
-"""The receipt of a run: what is regularized, how much, and what share of the loss it is."""
+"""The receipt of a run: what is regularized, and the penalty's share of the loss."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,12 @@ __all__ = ["initial_penalty", "receipt_of"]
 
 @torch.no_grad()
 def initial_penalty(module: RegularizedModule) -> float:
-    """The penalty of the weights as they are."""
+    """The penalty of the initial weights."""
     return sum(float(penalty()) for penalty in module.penalties)
 
 
 def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, remarks: Sequence[str]) -> str:
-    """Say which weights each rule acts on and what it costs.
-
-    Args:
-        module: the module with its rules bound.
-        task_loss: the untrained net's loss on a batch.
-        penalty: the untrained net's penalty.
-        remarks: lines to add.
-    """
+    """The weights that each rule acts on, and the penalty before training."""
     total, trainable = count(module.net)
     lines = [
         f"{type(module.net).__name__}: {total:,} parameters, {trainable:,} trainable",

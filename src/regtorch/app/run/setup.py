@@ -1,4 +1,4 @@
-"""What a config describes: the net, its rules, its data and its task, before any training."""
+"""Build what a config describes: net, rules, data and task."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.app.config.checks import check_settings
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.errors import RunError
@@ -22,37 +22,19 @@ __all__ = ["SetUp", "set_up"]
 
 @dataclass(frozen=True)
 class SetUp:
-    """What is to be trained.
+    """Everything that a training needs."""
 
-    Attributes:
-        net: the net, with its initial weights.
-        rules: unbound penalties and constraints.
-        data: the data module, set up for fitting.
-        checked: what a first batch showed.
-        train_loss: the task's loss as it is trained, with label smoothing where that is asked for.
-    """
-
-    net: nn.Module
-    rules: Rules
-    data: LightningDataModule
+    net: nn.Module  # with its initial weights
+    rules: Rules  # unbound
+    data: LightningDataModule  # set up for fitting
     checked: Preflight
-    train_loss: Callable[[Tensor, Tensor], Tensor]
+    train_loss: Callable[[Tensor, Tensor], Tensor]  # the task's loss, with label smoothing if configured
 
 
 def set_up(
     cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None, *, sweep: bool = False
 ) -> SetUp:
-    """Build what `cfg` describes, from its seed.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-        data: what `cfg.data` describes, where it is loaded already.
-        sweep: whether this is a job of a sweep.
-
-    Raises:
-        RunError: something that the user can mend.
-    """
+    """Build what `cfg` describes, from its seed; `data` replaces loading `cfg.data`."""
     check_settings(cfg, choices)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
@@ -69,7 +51,7 @@ def set_up(
 
 
 def _check_optimizer(cfg: DictConfig, net: nn.Module) -> None:
-    """Make the optimizer once, before data are loaded for nothing."""
+    """Build the optimizer once, before data are loaded."""
     with named("optimizer", cfg.optimizer):
         optimizer = instantiate(cfg.optimizer)(net.parameters())
     if not isinstance(optimizer, Optimizer):

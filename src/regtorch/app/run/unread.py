@@ -1,4 +1,4 @@
-"""What a command line sets and nothing reads: the receipt says it, as other jobs of a sweep may read it."""
+"""Settings without effect, noted in the receipt because other jobs of a sweep may use them."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,11 @@ __all__ = ["acts_on_outputs", "unread"]
 
 
 def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
-    """Remarks on settings that the chosen rules do not use, and on callbacks and loggers without a class.
-
-    Args:
-        cfg: the run's config.
-        choices: the option chosen of each group.
-    """
+    """Remarks on settings that the rules do not use, and on callbacks and loggers without a class."""
     keys = (
         [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
     )
-    used = OmegaConf.to_yaml(cfg.constraint)  # with the references of its rule
+    used = OmegaConf.to_yaml(cfg.constraint)  # with its interpolations
     idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
     remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
     if "reg.select" in keys and acts_on_outputs(cfg):
@@ -28,7 +23,7 @@ def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None and "_target_" not in node:
-                remarks.append(f"{group}.{name} names no class (_target_), so nothing reads it")
+                remarks.append(f"{group}.{name} has no class (_target_) and no effect")
     return remarks
 
 

@@ -1,4 +1,4 @@
-"""`train.py doctor=true`: what the doctor says before a training, which goes on whatever that is."""
+"""`train.py doctor=true`: run the doctor before training and print warnings; training proceeds regardless."""
 
 from __future__ import annotations
 
@@ -18,26 +18,18 @@ from regtorch.lightning.module import RegularizedModule
 __all__ = ["warn"]
 
 
-def warn(made: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.device, folder: Path) -> None:
-    """Examine what is to be trained; print what is severe or a warning, a line each, and write doctor.json.
-
-    Args:
-        made: the set-up.
-        cfg: its config.
-        module: with the set-up's rules bound.
-        device: where the training will compute.
-        folder: the run's.
-    """
+def warn(setup: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch.device, folder: Path) -> None:
+    """Examine the setup, print severe findings and warnings, and write doctor.json."""
     rules = [*module.penalties, *module.activities, *module.constraints]
     try:
-        found = examine(made, cfg, rules, device if device.type == "cuda" else None)
-    except Exception as error:  # advice that fails is no reason not to train
-        say(f"the doctor could not examine this: {message(error, cfg)}", "warning")
+        found = examine(setup, cfg, rules, device if device.type == "cuda" else None)
+    except Exception as error:  # failing advice must not prevent training
+        say(f"the doctor could not examine the setup: {message(error, cfg)}", "warning")
         return
     overrides = [*own_configs(), *task_overrides()] if HydraConfig.initialized() else []
     write_diagnosis(folder, overrides, found.findings, found.seconds, found.overrides)
     for finding in found.findings:
         if finding.severity != "info":
             override = "".join(f" {text}" for text in found.overrides(finding))
-            said = f"{finding.cause}, {finding.where}: {sentence(finding.why)} {sentence(finding.change)}{override}"
-            say(said, "warning")
+            text = f"{finding.cause}, {finding.where}: {sentence(finding.why)} {sentence(finding.change)}{override}"
+            say(text, "warning")

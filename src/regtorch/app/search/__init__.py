@@ -1,1 +1,1 @@
-"""`regtorch search`: trials on Optuna's ask and tell, shared by any number of workers."""
+"""`regtorch search`: trials by Optuna's ask and tell, shared by any number of workers."""

@@ -1,4 +1,4 @@
-"""The trials of a search: how many there are to be, who takes the next one, and what became of each."""
+"""The trials of a search: queueing, taking and finishing them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LOSS", "REASON", "Book"]
 
-_PLAN, REASON, LOSS = "regtorch", "reason", "loss"  # attributes of the study, of a failed trial, of a complete one
-_PATIENCE = 5  # seconds from a study's creation until its plan is there
+_PLAN, REASON, LOSS = "regtorch", "reason", "loss"  # attributes of the study, of failed trials, of complete trials
+_PATIENCE = 5  # seconds to wait for the plan of a new study
 
 
 class Book:
     """A search's trials.
 
-    Every trial that is to be is in the storage from the start, waiting. Taking one is a single step that only one
-    worker can win, so that none is done twice, and one whose worker died goes back into the queue.
-
-    Attributes:
-        plan: what the search does.
-        study: Optuna's.
+    All trials are in the storage from the start, waiting. Taking one is a single step that only one worker can win, so
+    no trial is run twice; a trial whose worker died returns to the queue.
     """
 
     def __init__(self, store: Store, study: Study, plan: Plan) -> None:
@@ -43,30 +39,26 @@ class Book:
 
     @staticmethod
     def start(store: Store, name: str, plan: Plan, trials: int) -> Book:
-        """Begin a search, or go on with it; afterwards there are `trials` in all, done or to be done.
-
-        Raises:
-            RunError: the name belongs to a search for something else.
-        """
+        """Begin or continue a search; afterwards it has `trials` trials in total."""
         import optuna
 
         direction = "maximize" if plan.maximize else "minimize"
         wanted = plan.plain()
-        try:  # of two that start at once, one creates it
+        try:  # of two simultaneous starts, one creates it
             study = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
             study.set_user_attr(_PLAN, wanted)
         except optuna.exceptions.DuplicatedStudyError:
             study = optuna.load_study(study_name=name, storage=store.storage)
         kept = _plan_of(study)
-        if kept is None and (study.get_trials(deepcopy=False) or _is_for_something_else(study, direction)):
+        if kept is None and (study.get_trials(deepcopy=False) or _is_foreign(study, direction)):
             raise _foreign(name, store)
         if kept is None:  # its creator died
             study.set_user_attr(_PLAN, wanted)
         elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in ("seed", "folder")]:
             key = differing[0]
             raise RunError(
-                f"search.name={name}: there is such a search already, with {key} {kept.get(key)} and not "
-                f"{wanted[key]}; go on with the same settings, or begin another one with search.name="
+                f"search.name={name}: the existing search has {key} {kept.get(key)}, not {wanted[key]}; "
+                "continue with the same settings, or begin another one with search.name="
             )
         book = Book(store, study, plan)
         book.reclaim()
@@ -79,18 +71,14 @@ class Book:
 
     @staticmethod
     def join(store: Store, name: str) -> Book:
-        """Work on a search that somebody began.
-
-        Raises:
-            RunError: there is none of that name.
-        """
+        """Join an existing search."""
         import optuna
 
         try:
             study = optuna.load_study(study_name=name, storage=store.storage)
         except KeyError:
             names = ", ".join(s.study_name for s in store.storage.get_all_studies()) or "none"
-            raise RunError(f"search.name={name}: {store.url} has no such search; it has {names}") from None
+            raise RunError(f"search.name={name}: expected a search of {store.url}, which has {names}") from None
         kept = _plan_of(study)
         if kept is None:
             raise _foreign(name, store)
@@ -100,9 +88,9 @@ class Book:
 
     @contextmanager
     def take(self) -> Iterator[Trial | None]:
-        """The next trial, with its parameters chosen and held until the block ends; None where none waits.
+        """The next trial with its parameters, held until the block ends; None if none is waiting.
 
-        What workers left that are gone waits again first.
+        Trials of dead workers are queued again first.
         """
         import optuna
         from optuna.trial import TrialState
@@ -129,9 +117,9 @@ class Book:
             return False
 
     def drop(self, trials: int) -> None:
-        """Give up waiting trials beyond a total, as two that start at once both add what they find missing.
+        """Cancel surplus waiting trials: two simultaneous starts may both have queued the missing ones.
 
-        Each drops what was added last, so that both leave the same ones, whichever sees more of them.
+        Both cancel the newest trials, so they keep the same ones.
         """
         from optuna.trial import TrialState
 
@@ -142,30 +130,30 @@ class Book:
                         self.store.storage.set_trial_state_values(surplus._trial_id, TrialState.FAIL)
 
     def hand_back(self, trial: Trial) -> None:
-        """Let somebody else do a trial that is not finished."""
+        """Return an unfinished trial to the queue."""
         from optuna.trial import TrialState
 
         requeue(self.study, self.study.trials[trial.number])
         self.study.tell(trial, state=TrialState.FAIL)
 
     def fail(self, trial: Trial, reason: str) -> None:
-        """A trial is over without a value, and not to be done again."""
+        """Mark a trial as failed, not to be repeated."""
         from optuna.trial import TrialState
 
         trial.set_user_attr(REASON, reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
     def reclaim(self) -> None:
-        """Put trials whose workers are gone back into the queue."""
+        """Return trials of dead workers to the queue."""
         self.store.reclaim(self.study)
 
     def left(self) -> int:
-        """How many trials are not done."""
+        """How many trials are not finished."""
         counts = self.counts()
         return counts.get("waiting", 0) + counts.get("running", 0)
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in each state, by its name in small letters."""
+        """The number of trials by lower-case state."""
         counts: dict[str, int] = {}
         for trial in self.trials():
             name = trial.state.name.lower()
@@ -173,18 +161,17 @@ class Book:
         return counts
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials but those that lost their worker, or were too many: they failed without a reason."""
+        """All trials, except surplus ones and those that were queued again: they failed without a reason."""
         from optuna.trial import TrialState
 
         every = self.study.get_trials(deepcopy=False)
         return [t for t in every if t.state != TrialState.FAIL or REASON in t.user_attrs]
 
     def best(self) -> FrozenTrial | None:
-        """The best complete trial."""
         return next(iter(self.complete()), None)
 
     def complete(self) -> list[FrozenTrial]:
-        """The complete trials, the best first."""
+        """The complete trials, best first."""
         return ordered([t for t in self.trials() if t.state.name == "COMPLETE" and t.value is not None], self._rank)
 
     def _rank(self, trial: FrozenTrial) -> Rank | None:
@@ -195,16 +182,16 @@ class Book:
 
 
 def _plan_of(study: Study) -> dict[str, Any] | None:
-    """The plan that a study was begun with; None where nobody gave it one."""
+    """The plan of a study, or None."""
     deadline = time.monotonic() + _PATIENCE
     while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == set(kept) else None
 
 
-def _is_for_something_else(study: Study, direction: str) -> bool:
+def _is_foreign(study: Study, direction: str) -> bool:
     return bool(study.user_attrs) or [d.name.lower() for d in study.directions] != [direction]
 
 
 def _foreign(name: str, store: Store) -> RunError:
-    return RunError(f"search.name={name}: that study of {store.url} was not begun by search.py; give another name")
+    return RunError(f"search.name={name}: a study of {store.url} that search.py did not create; choose another name")

@@ -1,4 +1,4 @@
-"""`scripts/search.py`: begin a search or go on with it, or work for one."""
+"""`regtorch search`: begin or continue a search, or work for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, message, usage
-from regtorch.app.run.main import command_line, telling
+from regtorch.app.run.main import command_line, reported_errors
 
 if TYPE_CHECKING:
     from regtorch.app.search.plan import Plan
@@ -21,13 +21,10 @@ __all__ = ["main"]
 
 
 def main(conf: Path) -> int:
-    """Search as the command line in `sys.argv` says.
-
-    Args:
-        conf: the folder of the configs.
+    """Run the command line in `sys.argv`, with the configs in `conf`.
 
     Returns:
-        The exit code: 0, 1 where trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
+        The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
     return command_line(conf, "search", lambda cfg: _run(cfg, conf))
@@ -35,7 +32,7 @@ def main(conf: Path) -> int:
 
 def _run(cfg: DictConfig, conf: Path) -> None:
     from regtorch.app.ground.atomic import remove_leftovers
-    from regtorch.app.search.book import Book  # here, not above: --help needs none of it
+    from regtorch.app.search.book import Book  # late: --help does not need it
     from regtorch.app.search.plan import Plan
     from regtorch.app.search.run import search
     from regtorch.app.search.storage import open_store
@@ -44,11 +41,11 @@ def _run(cfg: DictConfig, conf: Path) -> None:
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    with telling(cfg, folder):
+    with reported_errors(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
-            raise RunError("-m: a search chooses its trials itself; give search.workers=N for more than one at a time")
+            raise RunError("-m: a search chooses its trials itself; give search.workers=N to run several at a time")
         try:
-            import optuna  # noqa: F401 (that it is there)
+            import optuna  # noqa: F401 (is it installed?)
         except ModuleNotFoundError:
             raise RunError("optuna is not installed; install what searches need: pip install 'regtorch[app]'") from None
         settings = cfg.search
@@ -75,7 +72,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
 
 
 def _check(plan: Plan, conf: Path) -> None:
-    """Compose what trials will, so that what cannot be fails now, and not trial by trial."""
+    """Compose configs of example trials, so that invalid ones fail now and not trial by trial."""
     from regtorch.app.config.compose import composed
     from regtorch.app.record.overrides import chosen
     from regtorch.app.run.unread import acts_on_outputs
@@ -86,9 +83,9 @@ def _check(plan: Plan, conf: Path) -> None:
         try:
             cfg, choices = composed(conf, [*plan.overrides, *given])
         except HydraException as error:
-            raise RunError(f"no trial can be made of {' '.join(given)}: {usage(error) or message(error)}") from error
+            raise RunError(f"invalid trial {' '.join(given)}: {usage(error) or message(error)}") from error
         if "reg.select" in parameters and acts_on_outputs(cfg):
-            raise RunError(f"search.select: reg={choices['reg']} acts on outputs and selects no weights; leave it out")
+            raise RunError(f"search.select: reg={choices['reg']} acts on outputs and selects no weights; omit it")
 
 
 def _count(key: str, value: object) -> int:

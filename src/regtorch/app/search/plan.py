@@ -1,4 +1,4 @@
-"""What a search does, kept with its trials."""
+"""The plan of a search."""
 
 from __future__ import annotations
 
@@ -26,42 +26,21 @@ _CHOICES = {"sampler": ("tpe", "random"), "pruner": ("median", "hyperband", "non
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search does; kept with its trials, so that a worker anywhere needs the storage alone.
+    """The plan of a search, stored with its trials, so that a worker only needs the storage."""
 
-    Attributes:
-        overrides: of train.py, for every trial.
-        space: what is chosen, by key.
-        monitor: the metric whose best epoch counts; val/score is the task's score.
-        maximize: whether more of it is better.
-        sampler: tpe or random.
-        pruner: median, hyperband or none.
-        seed: of the sampler.
-        epochs: the most that a trial trains; brackets of Hyperband need it.
-        folder: where the trials' files go.
-    """
-
-    overrides: Sequence[str]
-    space: Mapping[str, Choice]
-    monitor: str
+    overrides: Sequence[str]  # of train.py, for every trial
+    space: Mapping[str, Choice]  # by key
+    monitor: str  # metric whose best epoch counts; val/score is the task's score
     maximize: bool
-    sampler: str
-    pruner: str
-    seed: int | None
-    epochs: int
-    folder: str
+    sampler: str  # tpe or random
+    pruner: str  # median, hyperband or none
+    seed: int | None  # of the sampler
+    epochs: int  # maximum per trial, for Hyperband's brackets
+    folder: str  # of the trials' files
 
     @staticmethod
     def of(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> Plan:
-        """Read a search's config.
-
-        Args:
-            cfg: the composed config.
-            overrides: those that are train.py's.
-            folder: the search's.
-
-        Raises:
-            RunError: a setting is none, or a key is both given and searched.
-        """
+        """Read a search's config; `overrides` are those of train.py."""
         search = cfg.search
         for name, known in _CHOICES.items():
             if search[name] not in known:
@@ -74,11 +53,9 @@ class Plan:
         space = read_space(search)
         for key in space:
             if given := [text for text in overrides if key_of(text).lstrip("~") == key]:
-                raise RunError(f"{given[0]}: {key} is searched; leave it out, or take its range away (=null)")
+                raise RunError(f"{given[0]}: {key} is searched; omit it, or set its range to null")
         if search.pruner == "hyperband" and (cfg.trainer.max_epochs or 0) < 1:
-            raise RunError(
-                "search.pruner=hyperband shares epochs out; give trainer.max_epochs, or search.pruner=median"
-            )
+            raise RunError("search.pruner=hyperband divides epochs; give trainer.max_epochs, or search.pruner=median")
         return Plan(
             overrides=list(overrides),
             space=space,
@@ -92,24 +69,23 @@ class Plan:
         )
 
     def plain(self) -> dict[str, Any]:
-        """As a storage gives it back."""
+        """As JSON values, the way a storage returns them."""
         return json.loads(json.dumps(asdict(self)))
 
     def make_sampler(self, number: int) -> BaseSampler:
-        """What chooses the parameters of trial `number`.
+        """The sampler of trial `number`.
 
-        One a trial, so that neither a second start nor another worker draws the same numbers again.
+        Each trial has its own, so neither a second start nor another worker draws the same numbers.
         """
         import optuna
 
         seed = None if self.seed is None else int(SeedSequence([self.seed, number]).generate_state(1)[0])
         if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed)
-        # A trial that others still train counts as bad, so that workers do not all try the same.
+        # Running trials count as bad, so that workers try different parameters.
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=len(self.space) > 1)
 
     def make_pruner(self) -> BasePruner:
-        """What ends trials that are behind."""
         import optuna
 
         if self.pruner == "median":

@@ -1,18 +1,18 @@
-"""What came of a search: its table, its files, and the command that trains the best setting."""
+"""Results of a search: printed summary, files, and the command that trains the best setting."""
 
 from __future__ import annotations
 
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import say
 from regtorch.app.record.command import command
-from regtorch.app.record.files import SEARCH, TRIALS
-from regtorch.app.record.json_file import write_json
+from regtorch.app.record.files import TRIALS
 from regtorch.app.record.overrides import chosen
+from regtorch.app.record.search import SearchRecord, TrialRecord
 from regtorch.app.search.book import LOSS, REASON, Book
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _ENOUGH = 8  # complete trials before parameters are compared
 
 
 def in_words(trial: FrozenTrial, book: Book) -> str:
-    """A trial in a line."""
+    """A line about a trial."""
     state = trial.state.name.lower()
     if trial.value is not None and state == "complete":
         result = f"{book.plan.monitor} {trial.value:.4f}"
@@ -38,12 +38,12 @@ def in_words(trial: FrozenTrial, book: Book) -> str:
 
 
 def command_of(trial: FrozenTrial, book: Book) -> str:
-    """How to train a trial's setting."""
+    """The command that trains a trial's setting."""
     return command("train", [*book.plan.overrides, *chosen(trial.params)])
 
 
 def importance(book: Book) -> dict[str, float]:
-    """By how much each parameter decides about the value, from 0 to 1; empty where too little is known."""
+    """Each parameter's share in the differences of the value; empty with too few trials."""
     from optuna.importance import get_param_importances
 
     complete = [trial for trial in book.trials() if trial.state.name == "COMPLETE"]
@@ -53,43 +53,40 @@ def importance(book: Book) -> dict[str, float]:
 
 
 def write_results(book: Book, folder: Path) -> None:
-    """Write search.json and trials.csv, each whole or not at all."""
+    """Write search.json and trials.csv."""
     best = book.best()
-    rows = [_row(trial) for trial in book.trials()]
-    written = {
-        "name": book.study.study_name,
-        "plan": book.plan.plain(),
-        "counts": book.counts(),
-        "best": None if best is None else {**_row(best), "command": command_of(best, book)},
-        "importance": importance(book),
-        "trials": rows,
-    }
-    write_json(folder / SEARCH, written)
+    record = SearchRecord(
+        name=book.study.study_name,
+        plan=book.plan.plain(),
+        importance=importance(book),
+        trials=[_record(trial) for trial in book.trials()],
+        command="" if best is None else command_of(best, book),
+    )
+    record.write(folder)
     names = ["number", "state", "value", "loss", *book.plan.space, "seconds", "reason", "folder"]
     table = io.StringIO()
     writer = csv.DictWriter(table, names, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**row, **row["parameters"]} for row in rows)
+    writer.writerows({**vars(trial), **trial.parameters} for trial in record.trials)
     write_text(folder / TRIALS, table.getvalue())
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    duration = trial.duration
-    return {
-        "number": trial.number,
-        "state": trial.state.name.lower(),
-        "value": trial.value if trial.state.name == "COMPLETE" else None,
-        "loss": trial.user_attrs.get(LOSS),
-        "parameters": dict(trial.params),
-        "by_epoch": {str(epoch): value for epoch, value in trial.intermediate_values.items()},
-        "seconds": None if duration is None else round(duration.total_seconds(), 3),
-        "reason": trial.user_attrs.get(REASON),
-        "folder": trial.user_attrs.get("folder"),
-    }
+def _record(trial: FrozenTrial) -> TrialRecord:
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state.name.lower(),
+        value=trial.value if trial.state.name == "COMPLETE" else None,
+        loss=trial.user_attrs.get(LOSS),
+        parameters=dict(trial.params),
+        by_epoch={str(epoch): value for epoch, value in trial.intermediate_values.items()},
+        seconds=None if trial.duration is None else round(trial.duration.total_seconds(), 3),
+        reason=trial.user_attrs.get(REASON),
+        folder=trial.user_attrs.get("folder"),
+    )
 
 
 def print_results(book: Book, folder: Path) -> None:
-    """Print the best trials, what failed, and the command to go on with."""
+    """Print the best trials, reasons of failures, and the command that trains the best setting."""
     counts = book.counts()
     print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     for trial in book.complete()[:_SHOWN]:
@@ -104,4 +101,4 @@ def print_results(book: Book, folder: Path) -> None:
         print(f"train the best setting:\n  {command_of(best, book)}")
     print(f"written to {folder}")
     if left := book.left():
-        say(f"trials left: {left}; the same command goes on with them")
+        say(f"trials left: {left}; the same command continues with them")

@@ -1,4 +1,4 @@
-"""The process that begins a search: it starts workers, shows how far they are, and writes down what came of it."""
+"""The main process of a search: starts workers, shows progress and writes results."""
 
 from __future__ import annotations
 
@@ -19,51 +19,45 @@ from regtorch.app.terminal.bar import make_bar
 
 __all__ = ["search"]
 
-_LOOK = 0.5  # seconds between two looks at the storage
-_FAILURES = 3  # workers that may fail one after the other, with no trial done in between
+_POLL = 0.5  # seconds between reads of the storage
+_FAILURES = 3  # workers that may fail in a row without a finished trial
 
 
 def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bool:
-    """Let workers do the trials that are left.
-
-    Args:
-        book: the trials.
-        command: what starts a worker.
-        workers: how many processes.
-        folder: where the results go.
+    """Let worker processes, started by `command`, run the trials that are left.
 
     Returns:
         Whether all trials are done and one of them has a value.
 
     Raises:
-        KeyboardInterrupt: the process was asked to end; what there is has been written.
+        KeyboardInterrupt: interrupted; results so far are written.
     """
     try:
         if left := book.left():
             with Workers(command, min(workers, left), folder) as processes:
                 _watch(book, processes)
     except KeyboardInterrupt:
-        _tell(book, folder)
+        _report(book, folder)
         raise
-    _tell(book, folder)
+    _report(book, folder)
     if book.left():
         return False
     (folder / ERROR).unlink(missing_ok=True)  # of a start that was interrupted
     return book.best() is not None
 
 
-def _tell(book: Book, folder: Path) -> None:
+def _report(book: Book, folder: Path) -> None:
     write_results(book, folder)
     print_results(book, folder)
 
 
 def _watch(book: Book, workers: Workers) -> None:
-    """Keep workers at it, and show the trials as they are done, until all are or workers only fail."""
+    """Keep workers running and show finished trials, until all are finished or workers only fail."""
     seen = {trial.number for trial in book.trials() if trial.state.is_finished()}
-    failures, told = 0, False
+    failures, announced = 0, False
     with shielded(), _bar(sum(book.counts().values()), len(seen)) as bar:
         while True:
-            failed = workers.ended()  # before the trials are read: what these did is among them
+            failed = workers.ended()  # before reading the trials, which then include theirs
             for trial in book.trials():
                 if trial.state.is_finished() and trial.number not in seen:
                     seen.add(trial.number)
@@ -79,20 +73,20 @@ def _watch(book: Book, workers: Workers) -> None:
                 return
             if failures <= _FAILURES:
                 workers.begin(min(waiting, min(workers.most, left) - workers.alive))
-            if not workers.alive and not told:
+            if not workers.alive and not announced:
                 say(f"trials held by other workers: {left}; waiting{_killed(book)}", "warning")
-                told = True
+                announced = True
             with exposed():
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
 
 
 def _killed(book: Book) -> str:
     grace = book.store.grace
-    return f" (one that was killed counts as gone {grace} seconds after its last sign of life)" * bool(grace)
+    return f" (a killed worker is detected {grace} seconds after its last heartbeat)" * bool(grace)
 
 
 class _Bar:
-    """A bar on a terminal, and a line for each trial elsewhere."""
+    """A bar on a terminal, a line per trial elsewhere."""
 
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress = progress

@@ -1,4 +1,4 @@
-"""What a search may choose: ranges and choices, each for a key of train.py's config."""
+"""The search space: ranges and choices for keys of train.py's config."""
 
 from __future__ import annotations
 
@@ -18,18 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "distributions", "examples", "read_space"]
 
 _KEYS = {name: AXES[name].key if name in AXES else f"reg.{name}" for name in ("lam", "select", "rate", "max_value")}
-"""The keys of `search` that name a range, and what they choose; `search.also` has any others."""
+"""The keys of train.py by their keys in `search`; `search.also` may have any other."""
 
 Choice = str | list[Any]
-"""A range as a text, or a list to choose from."""
+"""A range as text, or a list of choices."""
 
 
 def read_space(search: DictConfig) -> dict[str, Choice]:
-    """The ranges that are given, by key of train.py's config.
-
-    Raises:
-        RunError: one is no range, or none is given.
-    """
+    """The given ranges by key of train.py's config."""
     given = {key: (f"search.{name}", search[name]) for name, key in _KEYS.items()}
     if not isinstance(search.also, DictConfig | None):
         form = "{optimizer.lr: 'log:1e-4:1e-1'}"
@@ -37,7 +33,7 @@ def read_space(search: DictConfig) -> dict[str, Choice]:
     given |= {str(key): (f"search.also.{key}", value) for key, value in (search.also or {}).items()}
     idle = [key for key in given if key == "out_dir" or key.startswith(("hydra.", "hydra/"))]
     if idle:
-        raise RunError(f"search.also.{idle[0]}: it changes nothing that is trained; leave it out")
+        raise RunError(f"search.also.{idle[0]}: it has no effect on training; omit it")
     space: dict[str, Choice] = {}
     for key, (name, value) in given.items():
         if value is not None:
@@ -46,7 +42,10 @@ def read_space(search: DictConfig) -> dict[str, Choice]:
             assert isinstance(plain, str | list)
             space[key] = plain
     if not space:
-        raise RunError("nothing is searched; give search.lam=log:1e-6:1, search.rate=lin:0:0.8 or search.select=[...]")
+        raise RunError(
+            "search: expected a range, received none; give search.lam=log:1e-6:1, search.rate=lin:0:0.8 or "
+            "search.select=[...]"
+        )
     return space
 
 
@@ -60,9 +59,9 @@ def _distribution(name: str, value: Any) -> BaseDistribution:
 
     if isinstance(value, list):
         if len(value) < 2 or len({repr(choice) for choice in value}) < len(value):
-            raise RunError(f"{name}: expected a list of at least two different choices, received {value}")
+            raise RunError(f"{name}: expected at least two different choices, received {value}")
         if not all(isinstance(choice, str | int | float | bool | None) for choice in value):
-            raise RunError(f"{name}: expected words and numbers to choose from, received {value}")
+            raise RunError(f"{name}: expected text and numbers to choose from, received {value}")
         return CategoricalDistribution(value)
     found = _range(name, value)
     return FloatDistribution(found.first, found.last, log=found.log)
@@ -89,20 +88,20 @@ def _range(name: str, value: Any) -> Range:
     if found is None or found.count is not None:
         raise RunError(expected)
     if not (found.finite and found.first < found.last):
-        raise RunError(f"{expected}; LOW must be below HIGH, and both be finite")
+        raise RunError(f"{expected}; LOW must be below HIGH, and both must be finite")
     if found.log and found.first <= 0:
         raise RunError(f"{expected}; a log range begins above 0 (a choice without penalty: reg=none)")
     return found
 
 
 def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
-    """Parameters of as many trials as it takes to have every word of a list once, and one of its numbers."""
-    choices = {key: _unlike(key, value) for key, value in space.items()}
+    """Parameters of trials that cover every text of each list, and one of its numbers."""
+    choices = {key: _samples(key, value) for key, value in space.items()}
     count = max(map(len, choices.values()))
-    return [{key: of_one[n % len(of_one)] for key, of_one in choices.items()} for n in range(count)]
+    return [{key: values[n % len(values)] for key, values in choices.items()} for n in range(count)]
 
 
-def _unlike(key: str, value: Choice) -> list[Any]:
+def _samples(key: str, value: Choice) -> list[Any]:
     if isinstance(value, str):
         return [_range(key, value).first]
     words = [choice for choice in value if isinstance(choice, str)]

@@ -1,4 +1,4 @@
-"""Where a search's trials are kept, and who works on which: a journal file with leases, or any database by its URL."""
+"""Storages of trials with leases of running ones: a journal file, or any database by its URL."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "open_store", "requeue"]
 
-_AGAIN = "again"  # attribute of a trial that does another one again: the other's number
-_BEAT, _GRACE = 20, 90  # seconds between signs of life, and without one until a worker counts as gone
-_BUSY = 60  # seconds that SQLite waits for its turn
+_AGAIN = "again"  # attribute of a repeated trial: the number of the original
+_BEAT, _GRACE = 20, 90  # seconds between heartbeats, and without one until a worker counts as dead
+_BUSY = 60  # seconds that SQLite waits for a lock
 
 
 def requeue(study: Study, trial: FrozenTrial) -> None:
-    """Let somebody else do a trial whose worker ended: the same setting, under a new number.
+    """Queue the setting of a dead worker's trial again, under a new number.
 
-    To be called before the trial is made a failed one, and again by whoever finds it unfinished: a death in between
-    neither loses it nor doubles it.
+    Call it before marking the trial as failed, and again when it is found unfinished: if the caller dies in between,
+    the trial is neither lost nor duplicated.
     """
-    if all(other.user_attrs.get(_AGAIN) != trial.number for other in study.get_trials(deepcopy=False)):
+    if all(known.user_attrs.get(_AGAIN) != trial.number for known in study.get_trials(deepcopy=False)):
         study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
 
 
 class Store(ABC):
-    """An Optuna storage that can tell which running trials have lost their worker.
+    """An Optuna storage that detects running trials of dead workers.
 
     Attributes:
-        url: what a worker elsewhere gives as search.storage.
-        grace: seconds until a worker that was killed is known to be gone.
+        url: the value of search.storage for workers elsewhere.
+        grace: seconds until a killed worker is detected.
     """
 
     url: str
@@ -54,22 +54,22 @@ class Store(ABC):
     @property
     @abstractmethod
     def storage(self) -> BaseStorage:
-        """Optuna's."""
+        """Optuna's storage."""
 
     @abstractmethod
     def lease(self, trial: FrozenTrial) -> AbstractContextManager[bool]:
-        """Hold a trial until the block, or this process, ends; gives whether it could be had."""
+        """Hold a trial until the block or this process ends; yields whether it was free."""
 
     @abstractmethod
     def reclaim(self, study: Study) -> None:
-        """Put every running trial that nobody holds back into the queue, each once however many ask."""
+        """Return running trials that no worker holds to the queue, each exactly once."""
 
 
 class _Lock:
-    """Keeps a journal's writers apart. Optuna's own locks outlive a killed process by half a minute.
+    """A lock on a journal. Optuna's own locks outlive a killed process by half a minute.
 
-    Whoever may write first cuts off the record that a writer before left half-written, as after a full disk: the next
-    one would become a part of it, and the whole journal could not be read any more.
+    Its holder first removes an incomplete last record, for example after a full disk: the next record would be appended
+    to it, and the journal could no longer be read.
     """
 
     def __init__(self, path: Path, journal: Path) -> None:
@@ -80,14 +80,14 @@ class _Lock:
         self._lock.acquire()
         if self._journal.exists():
             with self._journal.open("rb+") as file:
-                _cut_off_half_a_line(file)
+                _truncate_to_last_line(file)
         return True
 
     def release(self) -> None:
         self._lock.release()
 
 
-def _cut_off_half_a_line(file: BinaryIO) -> None:
+def _truncate_to_last_line(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 1))
     if file.read(1) not in (b"", b"\n"):
@@ -96,7 +96,7 @@ def _cut_off_half_a_line(file: BinaryIO) -> None:
 
 
 class _Journal(Store):
-    """Leases are locks on files, which the system drops with the process that holds them, however it ends."""
+    """Leases are file locks, which the OS releases when their process ends."""
 
     grace = 0
 
@@ -104,13 +104,13 @@ class _Journal(Store):
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        if path.exists():  # Optuna would pass over what is no journal, and write into it
+        if path.exists():  # Optuna would skip the lines of another file and append to it
             if not path.is_file():
                 raise ValueError("it is not a regular file")
             with path.open(encoding="utf-8") as lines:
                 first = lines.readline()
             if first and "op_code" not in json.loads(first):
-                raise ValueError("its first line is no record of a journal")
+                raise ValueError("its first line is not a record of a journal")
         self.leases = path.with_suffix(".leases")
         self.leases.mkdir(parents=True, exist_ok=True)
         self.url = str(path.absolute())
@@ -134,23 +134,23 @@ class _Journal(Store):
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             with self.lease(trial) as free:
-                # Under its lease: two that ask at once find it running once.
+                # Checked under its lease: of two processes only one finds it running.
                 if free and self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
                     requeue(study, trial)
                     self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def _lock_at_once(engine: Engine) -> None:
-    """Let SQLite, which locks no rows, lock the database before a transaction reads what it will change.
+    """Make SQLite, which locks no rows, lock the database at the start of each transaction.
 
-    Without, two workers that read "waiting" at the same moment both take the trial.
+    Otherwise two workers that read "waiting" simultaneously both take the trial.
     """
     from sqlalchemy import event
 
-    engine.dispose()  # connections that are open already would not hear of it
+    engine.dispose()  # open connections would not get the listeners
 
     def connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver is to begin no transactions of its own
+        connection.isolation_level = None  # the driver must not begin transactions itself
         connection.execute(f"PRAGMA busy_timeout = {_BUSY * 1000}")
 
     def begun(connection: Connection) -> None:
@@ -161,7 +161,7 @@ def _lock_at_once(engine: Engine) -> None:
 
 
 class _Database(Store):
-    """Leases are signs of life in the database: its workers need share nothing else."""
+    """Leases are heartbeats in the database, the only thing that workers share."""
 
     def __init__(self, url: str) -> None:
         from optuna.storages import RDBStorage
@@ -202,19 +202,11 @@ class _Database(Store):
 
 
 def open_store(given: str | None, folder: Path) -> Store:
-    """The storage of a search.
-
-    Args:
-        given: a database's URL, a journal's path, or None for the journal in `folder`.
-        folder: the search's.
-
-    Raises:
-        RunError: it cannot be opened.
-    """
+    """The storage of a search: a database's URL, a journal's path, or by default the journal in `folder`."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # for as long as it is used
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # until the process ends
     path = folder / JOURNAL if given is None else Path(given)
     try:
         if given is not None and "://" in given:
@@ -223,9 +215,9 @@ def open_store(given: str | None, folder: Path) -> Store:
         store = _Journal(path)
         store.storage.get_all_studies()
         return store
-    except Exception as error:  # whatever a database's driver raises
+    except Exception as error:  # drivers of databases raise any class
         reason = " ".join(str(error).split())[:200]
         raise RunError(
-            f"search.storage={given or path} cannot be opened; expected a journal's path or a database's URL such as "
+            f"search.storage={given or path} cannot be opened; expected a journal's path, or a database's URL such as "
             f"sqlite:///search.db: {reason}"
         ) from error

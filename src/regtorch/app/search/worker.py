@@ -1,4 +1,4 @@
-"""A worker: takes trials, trains them, says how they went, until none is left."""
+"""A worker: takes trials, trains them and reports results, until none is waiting."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["train_trial", "work"]
 
-_LEFT_OUT = ("best", "last", "progress", "history")  # what a trial has no use for: the winner is trained again
+_LEFT_OUT = ("best", "last", "progress", "history")  # not needed: the best setting is trained again
 
 
 class Report(EpochCallback):
-    """Tells a trial's epochs to its search, and ends it where the pruner says so.
+    """Reports a trial's epochs to its search, and ends it if the pruner decides so.
 
     Attributes:
         best: the best value so far; None before the first.
-        loss: the task loss of the same epoch; infinite where it is not known.
+        loss: the task loss of the same epoch; infinite if unknown.
     """
 
     def __init__(self, trial: Trial, monitor: str, maximize: bool) -> None:
@@ -46,7 +46,6 @@ class Report(EpochCallback):
         self.logged: set[str] = set()
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Take in an epoch."""
         from optuna import TrialPruned
 
         self.logged |= {name for name in metrics if not name.endswith("_step")}
@@ -54,7 +53,7 @@ class Report(EpochCallback):
         if monitor not in metrics:
             if monitor.partition("/")[0] in {name.partition("/")[0] for name in metrics}:
                 raise self.never_logged()
-            return  # trainer.check_val_every_n_epoch leaves some without a validation
+            return  # an epoch without validation
         value = metrics[monitor]
         if self.best is None or self.sign * value > self.sign * self.best:
             self.best, self.loss = value, metrics.get(f"{monitor.partition('/')[0]}/task_loss", math.inf)
@@ -65,19 +64,18 @@ class Report(EpochCallback):
                 raise TrialPruned
 
     def never_logged(self) -> RunError:
-        """What to say where the metric is none of a run's."""
         return RunError(f"search.monitor={self.monitor}: a run logs {', '.join(sorted(self.logged))}")
 
 
 def work(book: Book, do: Callable[[Trial], float]) -> None:
-    """Do trials until none waits.
+    """Run trials until none is waiting.
 
     Args:
         book: the trials.
-        do: trains one and gives its value; may raise `optuna.TrialPruned`, or any error, which fails the trial.
+        do: trains a trial and returns its value; may raise `optuna.TrialPruned`; other errors fail the trial.
 
     Raises:
-        KeyboardInterrupt: the process was asked to end; the trial in hand went back to the queue.
+        KeyboardInterrupt: interrupted; the current trial returned to the queue.
     """
     from optuna import TrialPruned
     from optuna.trial import TrialState
@@ -104,11 +102,11 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
 
 
 def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
-    """Train a trial's setting in a folder of its own; the value of its best epoch.
+    """Train a trial in its own folder; the value of its best epoch.
 
     Raises:
-        TrialPruned: it was behind.
-        Exception: it failed; error.txt in its folder has the traceback.
+        TrialPruned: the pruner ended it.
+        Exception: training failed; error.txt in its folder has the traceback.
     """
     from optuna import TrialPruned
 

@@ -1,4 +1,4 @@
-"""The worker processes of a search on this machine."""
+"""Worker processes of a search on this machine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from regtorch.app.search.book import Book
 
 __all__ = ["Workers", "command_of"]
 
-_PATIENCE = 30  # seconds that a worker has to hand its trial back
+_PATIENCE = 30  # seconds for a worker to return its trial
 
 
 def command_of(book: Book, folder: Path) -> list[str]:
-    """What starts a worker."""
+    """The command that starts a worker."""
     given = {
         "search.worker": "true",
         "search.storage": quoted(book.store.url),
@@ -35,12 +35,9 @@ def command_of(book: Book, folder: Path) -> list[str]:
 
 
 class Workers:
-    """Worker processes, which are asked to end, and then made to, when the block ends.
+    """At most `most` worker processes, which are terminated and then killed at the block's end.
 
-    Args:
-        command: what starts one.
-        most: how many there are to be at once; they share this machine's cores.
-        folder: where workers.log goes, which takes what they print.
+    They share this machine's cores and write into workers.log.
     """
 
     def __init__(self, command: Sequence[str], most: int, folder: Path) -> None:
@@ -64,28 +61,28 @@ class Workers:
         for process in self._processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # asked once more, somebody waits
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # interrupted again: the user is waiting
                 deadline = 0.0
                 process.kill()
                 process.wait()
 
     @property
     def alive(self) -> int:
-        """How many there were at the last `ended`, and were begun since."""
+        """How many were running at the last `ended`, plus those begun since."""
         return len(self._processes)
 
     def begin(self, count: int) -> None:
-        """Start more of them."""
+        """Start more workers."""
         with self.log.open("ab") as log:
             for _ in range(count):
-                # In a group of its own: Ctrl-C reaches this process alone, which lets the workers end in order.
+                # In its own process group: Ctrl-C only reaches this process, which ends the workers in order.
                 process = subprocess.Popen(
                     self.command, env=self._environment, stdout=log, stderr=log, start_new_session=True
                 )
                 self._processes.append(process)
 
     def ended(self) -> list[str]:
-        """Forget those that have ended; a line for each of them that failed."""
+        """Remove workers that have ended; a message for each that failed."""
         ended = [process for process in self._processes if process.poll() is not None]
         self._processes = [process for process in self._processes if process not in ended]
         return [self._in_words(process.returncode) for process in ended if process.returncode]

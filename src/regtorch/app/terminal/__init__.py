@@ -1,1 +1,1 @@
-"""What the terminal shows: bars, tables, the progress of a sweep."""
+"""Terminal output: bars, tables, the progress of a sweep."""

@@ -8,7 +8,7 @@ __all__ = ["make_bar"]
 
 
 def make_bar() -> Any:
-    """A rich progress bar: a row a task, and below them their field `below`; a task's field `left` is its time left."""
+    """A rich progress bar: a row per task, then their fields `below`; the field `left` replaces the time left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

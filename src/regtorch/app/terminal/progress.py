@@ -1,4 +1,4 @@
-"""What the terminal shows while a net trains: a live bar, or a plain line an epoch where there is no terminal."""
+"""Progress of a training: a live bar on a terminal, a plain line per epoch elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from regtorch.lightning.module import RegularizedModule
 __all__ = ["Progress"]
 
 _SHOWN = ("task_loss", "penalty", "accuracy", "r2")
-_REFRESH = 10  # steps between two looks at the losses, as each waits for the device
+_REFRESH = 10  # steps between reads of the losses, each of which waits for the device
 
 
 class Progress(EpochCallback, ProgressBar):
-    """A line for each finished epoch and, on a terminal, a bar below for the running one."""
+    """A line per finished epoch and, on a terminal, a bar for the current one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Progress(EpochCallback, ProgressBar):
         self._task: Any = None
 
     def disable(self) -> None:
-        """Show nothing (Lightning calls this on all processes but the first)."""
+        """Show nothing; Lightning calls this on all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -38,7 +38,7 @@ class Progress(EpochCallback, ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (self._enabled and sys.stdout.isatty()):
             return
-        shared = None if Watch.current is None else Watch.current.bar  # a sweep's: a terminal has room for one
+        shared = None if Watch.current is None else Watch.current.bar  # a sweep's: terminals show a single one
         self._own = shared is None
         self._bar = make_bar() if shared is None else shared
         self._task = self._bar.add_task("epoch 1", total=None, below="")
@@ -93,7 +93,7 @@ class Progress(EpochCallback, ProgressBar):
 
 
 def _latest(trainer: Trainer, module: LightningModule) -> dict[str, float]:
-    """The newest value of each metric: of a step where there is one, of the epoch before otherwise."""
+    """The newest value of each metric: of a step, or else of the epoch before."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     newest = metrics | {name.removesuffix("_step"): v for name, v in metrics.items() if name.endswith("_step")}
     return newest | module.running_score() if isinstance(module, RegularizedModule) else newest

@@ -1,4 +1,4 @@
-"""The tables printed when a run, or a sweep, has ended."""
+"""Tables at the end of a run or a sweep."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,12 +25,7 @@ _NUMBERS = ("val", "test", "best val", "epoch")
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
-    """Print task loss, penalty, loss and score of train, val and test, and of the best epoch's checkpoint.
-
-    Args:
-        final: the metrics after the last epoch.
-        best: those of the best epoch, with its number under "epoch".
-    """
+    """Print the final metrics by stage, and those of the best epoch."""
     from rich.table import Table
 
     names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
@@ -48,7 +43,7 @@ def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) ->
 
 
 def error_of(folder: Path) -> str | None:
-    """Why the job of a folder failed, in a line, or None."""
+    """The reason why the job of a folder failed, or None."""
     path = folder / ERROR
     if folder in Folders.lost or not path.is_file():
         return Folders.lost.get(folder)
@@ -59,15 +54,12 @@ def error_of(folder: Path) -> str | None:
 
 
 class Job:
-    """A job of a sweep, as its folder tells it: whichever process ran it.
-
-    Args:
-        folder: the job's.
+    """A job of a sweep, read from its folder.
 
     Attributes:
-        overrides: of the command line, with Hydra's own words for them.
-        record: of a run that has finished.
-        error: what is wrong with it.
+        overrides: those of the sweep.
+        record: None unless it has finished.
+        error: why it has no result, or None.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,12 +82,7 @@ class Job:
 
 
 def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
-    """The jobs of a sweep that have begun, or cannot begin.
-
-    Args:
-        sweep: its folder.
-        folders: the jobs', in their order; None is all that lie in `sweep`.
-    """
+    """The jobs of a sweep that have begun or cannot begin, in the order of `folders` if given."""
     if folders is None:
         begun = {path.parents[1] for path in sweep.rglob(OVERRIDES)}
         folders = sorted(begun, key=lambda f: (len(f.name), f.name))
@@ -107,14 +94,14 @@ def _has_begun(folder: Path) -> bool:
 
 
 def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """What each job overrides and the others do not; one whose overrides are not known counts for nothing."""
+    """The overrides of each job that are not common to all jobs with known overrides."""
     known = [set(overrides) for overrides in jobs if overrides]
     shared = set.intersection(*known) if len(known) > 1 else set[str]()
     return [" ".join(override for override in overrides if override not in shared) for overrides in jobs]
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
-    """Print what each job overrides and the others do not, with its score or its error; the best one is marked."""
+    """Print each job with its own overrides and its score or error; the best one is marked."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -141,16 +128,16 @@ def print_jobs(jobs: Sequence[Job]) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Print a table as anything else is: rich itself would write past a live bar, and past who redirects.
+    """Print a table by `print`: rich itself would bypass live bars and redirected output.
 
-    A terminal that is too narrow for the columns that do not wrap breaks the lines: a number cut short is another one.
+    If the terminal is too narrow for the columns that must not wrap, lines break: a truncated number would be wrong.
     """
     from rich.console import Console
     from rich.measure import Measurement
 
     console = Console()
     least = Measurement.get(console, console.options.update_width(1000), table).minimum
-    console.width = max(console.width, least + len(table.columns))  # not all of the padding counts in its minimum
+    console.width = max(console.width, least + len(table.columns))  # its minimum omits part of the padding
     with console.capture() as captured:
         console.print(table)
     print(captured.get(), end="", flush=True)

@@ -1,4 +1,4 @@
-"""How far a sweep is, told from the files its jobs leave, whichever process runs them."""
+"""The progress of a sweep, read from the files of its jobs, whichever process runs them."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,18 @@ from regtorch.app.record.run import RunRecord
 from regtorch.app.terminal.bar import make_bar
 from regtorch.app.terminal.table import error_of
 
-__all__ = ["LOG", "Watch", "told"]
+__all__ = ["LOG", "Watch", "job_output"]
 
 LOG = "log.txt"
-_LOOK = 0.5  # seconds between two looks at the folders
+_POLL = 0.5  # seconds between reads of the folders
 
 
 class Watch:
-    """A live bar on a terminal, a line a job elsewhere: jobs done, failed and skipped, time left, the best so far.
-
-    Args:
-        jobs: what each job overrides, by its folder.
-        skipped: likewise, of those that have finished before.
+    """A live bar on a terminal, a line per job elsewhere: jobs done, failed and skipped, time left, the best so far.
 
     Attributes:
-        current: of the sweep that runs in this process.
-        bar: where a job may show its epochs; None where there is no terminal.
+        current: that of the sweep in this process, or None.
+        bar: shared with jobs for their epochs; None without a terminal.
     """
 
     current: ClassVar["Watch | None"] = None
@@ -74,7 +70,7 @@ class Watch:
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """Let a job of this process have the terminal; look at its files when it has ended."""
+        """Run a job of this process with exclusive use of the terminal, then read its files."""
         with self._lock:
             try:
                 yield
@@ -82,12 +78,12 @@ class Watch:
                 self._look(elsewhere=False)
 
     def _look_again(self) -> None:
-        while not self._ended.wait(_LOOK):
+        while not self._ended.wait(_POLL):
             with self._lock:
                 self._look(elsewhere=True)
 
     def _look(self, *, elsewhere: bool) -> None:
-        """Take in the jobs that have ended; those of other processes have said nothing on this terminal."""
+        """Count jobs that have ended; those of other processes have not printed their result here."""
         for folder in list(self._waiting):
             error = error_of(folder)
             if error is None and not (folder / SUMMARY).is_file():
@@ -95,14 +91,14 @@ class Watch:
             self._waiting.remove(folder)
             self._done += error is None
             self._failed += error is not None
-            said = error or self._rank(folder)
+            result = error or self._rank(folder)
             if elsewhere or folder in Folders.lost:
                 kind, stream = ("", sys.stdout) if error is None else ("error: ", sys.stderr)
-                self._print(f"{kind}job {folder.name}, {self._labels[folder]}: {said}", stream)
+                self._print(f"{kind}job {folder.name}, {self._labels[folder]}: {result}", stream)
             self._show(line=True)
 
     def _rank(self, folder: Path) -> str:
-        """A job's score in words; it may be the best so far."""
+        """A job's score as text; updates the best so far."""
         try:
             record = RunRecord.read(folder)
         except ValueError as error:
@@ -130,7 +126,7 @@ class Watch:
         ended = self._done + self._failed
         if not ended:
             return "-:--:--"
-        half = sum(folder.exists() for folder in self._waiting) / 2  # what runs is half done, on average
+        half = sum(folder.exists() for folder in self._waiting) / 2  # running jobs are half done on average
         seconds = (monotonic() - self._started) / (ended + half) * (len(self._waiting) - half)
         return str(timedelta(seconds=round(seconds)))
 
@@ -142,11 +138,10 @@ class Watch:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Run a sweep's job so that what it prints goes where it can be read.
+def job_output(folder: Path) -> Iterator[None]:
+    """Send a job's output to the terminal in the process that started the sweep, and to the job's log elsewhere.
 
-    That is the terminal in the process that started the sweep, and a file of the job in any other: several would write
-    over one another's lines, or into a queue's files.
+    Several processes would otherwise interleave their lines, or write into a queue's files.
     """
     if Folders.sweep is None:
         with open(folder / LOG, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):

@@ -1,4 +1,4 @@
-"""What a config must hold before anything is loaded or trained for nothing."""
+"""Validation of a config before anything is loaded or trained."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from regtorch.app.ground.errors import RunError, one_line
 
 __all__ = ["check_settings"]
 
-# What in the config needs a package, and the extra that brings it.
+# Optional packages: the class in the config that needs it, and the extra that installs it.
 _NEEDS = {
     "rich": ("", "train"),
     "matplotlib": ("HistoryPicture", "train"),
@@ -27,15 +27,7 @@ _NEEDS = {
 
 
 def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
-    """Refuse values that settings cannot have, and a missing package that would only show after training.
-
-    Args:
-        cfg: the composed config.
-        choices: the option chosen of each config group.
-
-    Raises:
-        RunError: with the key, what was expected, what was received, and what to do.
-    """
+    """Refuse invalid settings, and packages whose absence would only show after training."""
     _check_all_there(OmegaConf.to_container(cfg))
     plain = _plain(cfg)
     for key, kind in SETTINGS.items():
@@ -66,13 +58,13 @@ def _check_all_there(plain: Any) -> None:
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
-    """A config as plain lists and dicts, with the values that its interpolations stand for."""
+    """A config as plain lists and dicts, with interpolations resolved."""
     try:
         plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue:
         raise
     except OmegaConfBaseException as error:
-        raise RunError(f"{error.full_key}: its value refers to another one: {one_line(error)}") from error
+        raise RunError(f"{error.full_key}: its interpolation failed: {one_line(error)}") from error
     return plain
 
 
@@ -84,7 +76,7 @@ def _value(plain: Mapping[str, Any], key: str) -> Any:
 
 
 def _check_member(key: str, node: Any) -> None:
-    """One of several callbacks or loggers; null leaves it out, and so does a node that names no class."""
+    """Check a callback or logger; null and nodes without a class are skipped."""
     if node is None:
         return
     if not isinstance(node, Mapping):
@@ -100,10 +92,10 @@ def _check_object(key: str, node: Any, *, partial: bool | None = False) -> None:
 
 
 def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
-    """Refuse a net and a data set that cannot go together, before either is made."""
+    """Refuse an incompatible net and data set before either is built."""
     model, data = (f"{group}={choices.get(group)}" for group in ("model", "data"))
     shape = _value(plain, "model.input_shape")
-    if _value(plain, "model.net.num_classes") is None:  # the data's, which has none
+    if _value(plain, "model.net.num_classes") is None:  # from the data, which has no classes
         raise RunError(
             f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance, "
             "or say how many numbers with model.net.num_classes=1"
