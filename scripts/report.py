@@ -4,6 +4,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # also where a wheel is installed
+
 from documents.main import documents
 from regtorch.app.report.main import main
 

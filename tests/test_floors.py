@@ -126,6 +126,7 @@ def test_no_room_imports_itself_through_others():
     TopologicalSorter(graph).prepare()
 
 
+@pytest.mark.script
 def test_importing_regtorch_loads_torch_and_nothing_heavier():
     code = "import sys, torch; before = set(sys.modules); import regtorch; print(*sorted(set(sys.modules) - before))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

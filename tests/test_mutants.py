@@ -119,6 +119,7 @@ def test_which_lines_a_test_must_be_on_to_notice():
     assert found == {1: None, 3: None, 5: range(5, 6), 8: range(8, 9), 10: None}
 
 
+@pytest.mark.slow
 def test_survivors_are_shown_and_what_hangs_is_killed(small: Path):
     said = run(small).stdout
     new = {line[1:].strip() for line in said.splitlines() if line.startswith("+ ")}
@@ -136,6 +137,7 @@ def test_the_fastest_tests_come_first_and_may_be_all():
     assert tool.within({}, 1.0) == []
 
 
+@pytest.mark.slow
 def test_a_sample_has_a_seed(small: Path):
     said = run(small, "--sample", "2", "--seed", "1").stdout
     assert "2 mutants of seed 1\n" in said
@@ -150,7 +152,11 @@ def test_tests_that_fail_anyway_kill_nothing(small: Path):
     assert "why" in result.stderr
 
 
-@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
+ROOMS = ("", "numerics", "penalties", "constraints", "outputs", "select", "steps", "bound", "conventions")
+CORE_FILES = sorted(file for room in ROOMS for file in (CORE / room).glob("*.py"))
+
+
+@pytest.mark.parametrize("file", CORE_FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_the_tests_of_every_file_of_the_core_are_known(file: Path):
     if file.stem not in {"__init__", "__main__", "shapes", "sharded"}:  # their tests run in processes of their own
         assert len(tool.tests_of(file)) > 1

@@ -70,6 +70,16 @@ def test_the_wheel_is_what_runs(site: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_checkout_beside_an_installed_wheel_uses_its_own_code(tmp_path: Path):
+    (tmp_path / "regtorch").mkdir()
+    (tmp_path / "regtorch" / "__init__.py").write_text("raise RuntimeError('the installed one was imported')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for script in ("train", "report"):
+        command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--help"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_what_there_is_and_what_there_is_not(site: Path, tmp_path: Path):
     for words in (["--help"], []):
         done = regtorch(site, tmp_path, *words)

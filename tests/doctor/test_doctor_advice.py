@@ -69,14 +69,14 @@ def test_a_softmax_over_one_unit_is_found_behind_any_loss(loss: nn.Module):
     model = mlp(nn.Softmax(1), out=1)
     found = diagnosed(model, loss=loss, batches=binary(lambda y: y.float().view(-1, 1)))
     assert (found[0].cause, found[0].severity) == ("softmax_over_one_unit", "severe")
-    assert "a sigmoid in place of the softmax (tried" in found[0].change
+    assert "the softmax by a sigmoid (tried" in found[0].change
     assert falls(mlp(nn.Sigmoid(), out=1), loss, binary(lambda y: y.float().view(-1, 1)))
 
 
 def test_a_softmax_over_one_unit_for_numbers_is_left_out():
     found = diagnosed(mlp(nn.Softmax(1), out=1), loss=F.mse_loss, batches=numbers())
     assert found[0].cause == "softmax_over_one_unit"
-    assert found[0].change.startswith("Leave the softmax out (tried")
+    assert found[0].change.startswith("Remove the softmax (tried")
 
 
 CONSTANT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

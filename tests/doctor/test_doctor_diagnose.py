@@ -123,7 +123,7 @@ def test_where_a_net_fails_is_named():
 
 
 WRONG = {
-    "LBFGS": (lambda m: (torch.optim.LBFGS(m.parameters()), batches()), ValueError, "LBFGS makes several passes"),
+    "LBFGS": (lambda m: (torch.optim.LBFGS(m.parameters()), batches()), ValueError, "LBFGS runs several passes"),
     "a dict": (lambda m: (None, [{"x": 1}]), TypeError, "must be a pair .* received a dict"),
     "a list of targets": (lambda m: (None, [(torch.zeros(2, 20), [0, 1])]), TypeError, "pair .* of tensors"),
 }

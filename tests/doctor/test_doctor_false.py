@@ -64,7 +64,7 @@ def test_units_that_are_off_are_blamed_where_they_stand_in_the_way(off: int, sev
     (found,) = said(activations.find(examined), "dead_relus")
     assert found.severity == severity
     assert found.numbers["dead_now"] == off / 64
-    assert ("do not stand in the way" in found.why) == (severity == "info")
+    assert ("they do no harm" in found.why) == (severity == "info")
 
 
 def test_inputs_that_are_all_positive_may_switch_half_of_the_units_off():

@@ -116,7 +116,7 @@ def test_gradients_may_be_off_outside(around: Callable[[], Any]):
 def test_a_model_made_in_inference_mode_is_refused():
     with torch.inference_mode():
         model = shallow()
-    with pytest.raises(ValueError, match="made under torch.inference_mode"):
+    with pytest.raises(ValueError, match="built under torch.inference_mode"):
         rt.diagnose(model, F.cross_entropy, vectors())
 
 

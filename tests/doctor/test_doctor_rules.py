@@ -98,7 +98,7 @@ def test_a_constraint_that_takes_down_what_starts_too_large_is_not_too_tight(sta
 
 def test_a_share_that_grows_as_the_task_is_learnt_is_no_severe_fault():
     model, half_life = net(), 100.0
-    pull = Pull(0.01, 0.0, 0.0, 1.0, 1.0, 1.0, 1 - 0.5 ** (1 / half_life), 0.0)
+    pull = Pull(0.0, 1.0, 1.0, 1.0, 1 - 0.5 ** (1 / half_life), 0.0)
     assert Measured([0.2, 1.0], 0.01, {"w": pull}, "w").severity == "warning"
     assert Measured([0.7, 0.5], 0.01, {"w": pull}, "w").severity == "severe"
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)

@@ -43,17 +43,17 @@ def test_a_sum_and_its_healthy_twin(loss: Callable[..., Tensor], numbers: bool, 
     assert (finding.where, finding.severity) == ("loss", "info")
     assert finding.numbers["of_twice_the_batch"] == pytest.approx(2, rel=1e-4)
     assert finding.numbers["samples"] == size
-    assert f"of a batch of {size} twice over it is 2 times as large" in finding.why
+    assert f"repeating a batch of {size} makes it 2 times as large" in finding.why
     assert not summed(diagnosed(lambda output, target: loss(output, target) / len(target), size=size, numbers=numbers))
 
 
 def test_what_a_strength_is_worth():
     (finding,) = summed(diagnosed(partial(F.cross_entropy, reduction="sum"), rt.L2(0.032)))
-    assert "L2(lam=0.032) does what L2(lam=0.001) does beside the mean" in finding.why
-    assert "which makes it L2(lam=1.024)" in finding.change
+    assert "L2(lam=0.032) acts like L2(lam=0.001) with a mean" in finding.why
+    assert "here L2(lam=1.024)" in finding.change
     reg = rt.L1(0.064, select="bias")
     (finding,) = summed(diagnosed(partial(F.cross_entropy, reduction="sum"), reg))
-    assert "L1(lam=0.064, select='bias') does what L1(lam=0.002, select='bias') does" in finding.why
+    assert "L1(lam=0.064, select='bias') acts like L1(lam=0.002, select='bias')" in finding.why
 
 
 def test_it_is_a_warning_where_the_sum_alone_makes_the_penalty_weak():

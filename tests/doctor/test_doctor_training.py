@@ -145,7 +145,7 @@ def test_an_optimizers_own_error_says_what_to_do():
     found = next(f for f in diagnosed(model, batches=batches) if f.cause == "optimizer_fails")
     assert found.severity == "severe"
     assert "SparseAdam" in found.why
-    assert "as the error says" in found.change
+    assert "as the error message suggests" in found.change
 
 
 # Nets that have learnt

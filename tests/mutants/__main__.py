@@ -32,38 +32,44 @@ from hypothesis import Phase, settings
 
 from mutants.operators import Mutant, mutants
 
-# Where the tests of a file or folder are, by how their names begin; elsewhere in those of the file's own name.
+# How the names of the tests of a file or a room begin; elsewhere, as the file's own name.
 TESTS = {
-    "activity": "activity passes",
-    "attached": "attached hooks lending schedules unfreezing wrappers",
-    "bind": "attached bare bind lending own_rules transforms unfreezing",
-    "bound": "bare bind own_rules unfreezing units",
-    "bound_constraint": "bind constraints hooks unfreezing wrappers",
+    "bound/activity": "activity passes",
+    "bound/base": "bare bind own_rules unfreezing units",
+    "bound/constraint": "bind constraints hooks unfreezing wrappers",
+    "bound/passes": "activity passes",
+    "bound/penalty": "attached bare bind lending own_rules transforms unfreezing",
+    "bound/terms": "bind hooks own_rules schedules",
+    "bound/transforms": "transforms",
     "constraints": "cases constraints masked masks numpy own_rules projections rules",
-    "depth": "init layer_decay",
+    "conventions": "conventions",
     "estimates": "anchored estimates lam_max",
-    "frames": "hooks passes wrappers",
-    "gradients": "bind gradients",
-    "held": "attached hooks lending",
-    "hooks": "hooks lending schedules unfreezing wrappers",
     "masked": "masked masks",
-    "norms": "constraints group norms",
-    "optimizers": "lending optimizers_facts proximal_sums",
-    "outer_steps": "wrappers",
-    "param_groups": "init layer_decay",
-    "passes": "activity passes",
+    "numerics/gradients": "bind gradients",
+    "numerics/norms": "constraints group norms",
+    "numerics/singular": "anchored debug projections singular",
+    "outputs": "outputs",
     "penalties": "anchored bind_weights group lending masked numpy own_rules penalties proximal_sums rules variation",
-    "receipt": "bind own_rules unfreezing",
-    "roles": "bare roles select",
     "rule": "constraints own_rules penalties rules",
-    "select": "activity select unfreezing weights",
-    "singular": "anchored debug projections singular",
-    "terms": "bind hooks own_rules schedules",
+    "select/depth": "init layer_decay",
+    "select/language": "activity select unfreezing weights",
+    "select/layout": "bare constraints group units",
+    "select/param_groups": "init layer_decay",
+    "select/receipt": "bind own_rules unfreezing",
+    "select/roles": "bare roles select",
+    "select/weight": "bare bind init roles select weights",
+    "steps/attached": "attached hooks lending schedules unfreezing wrappers",
+    "steps/debug": "debug",
+    "steps/frames": "hooks passes wrappers",
+    "steps/held": "attached hooks lending",
+    "steps/hooks": "hooks lending schedules unfreezing wrappers",
+    "steps/lending": "lending",
+    "steps/optimizers": "lending optimizers_facts proximal_sums",
+    "steps/outer_steps": "wrappers",
+    "steps/proximal": "proximal",
+    "steps/unstepped": "hooks wrappers",
+    "steps/wrappers": "hooks wrappers",
     "testing": "own_rules",
-    "units": "bare constraints group units",
-    "unstepped": "hooks wrappers",
-    "unwrap": "hooks wrappers",
-    "weights": "bare bind init roles select weights",
 }
 
 # Where pytest rewrites assertions, it imports in its own way: the file, not the mutant.
@@ -226,8 +232,9 @@ def survivors(file: Path, made: list[Mutant], tests: Tests, jobs: int, least: fl
 
 def tests_of(file: Path) -> list[str]:
     """The files of tests by the table, and the file itself for its examples."""
-    part = file.parts[file.parts.index("regtorch") + 1] if "regtorch" in file.parts else file.stem
-    words = TESTS.get(Path(part).stem, Path(part).stem.partition("_")[0]).split()
+    parts = file.parts[file.parts.index("regtorch") + 1 :] if "regtorch" in file.parts else file.parts[-1:]
+    place = Path(*parts).with_suffix("")
+    words = (TESTS.get(place.as_posix()) or TESTS.get(place.parts[0], place.name.partition("_")[0])).split()
     begin = tuple(f"test_{word}_" for word in words)
     files = [test for test in sorted(Path("tests").rglob("test_*.py")) if f"{test.stem}_".startswith(begin)]
     if not files:

@@ -196,7 +196,7 @@ def test_the_first_step_may_be_skipped_for_infinite_gradients():
         assert torch.equal(model.weight, before)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad"])
+@pytest.mark.parametrize("name", ["Adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SGD", "Adagrad"))])
 def test_a_compiled_step(name: str):
     results = []
     for compiled in (False, True):

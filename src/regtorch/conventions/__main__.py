@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from regtorch.conventions.conversion import convert
-from regtorch.conventions.table import CONVENTIONS
+from regtorch.conventions.table import CONVENTIONS, Name
 
 __all__ = ["main", "table"]
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def table(strength: Strength, source: str, **options: Any) -> str:
+def table(strength: Strength, source: Name, **options: Any) -> str:
     """A row per convention: its formula, and the equivalent strength or why there is none; raises as `convert`."""
     convert(strength, source, source, **options)  # a wrong source or strength is an error, not a row
     rows = [("convention", "strength", "added to the mean loss")]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, overload
 
 from regtorch.checks import nonnegative
-from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Option
+from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Name, Option
 
 __all__ = ["convert"]
 
@@ -23,8 +23,8 @@ _SIX_DIGITS = Fraction(1, 10**6)
 @overload
 def convert(
     strength: Sequence[float],
-    source: str,
-    target: str,
+    source: Name,
+    target: Name,
     *,
     batch: int | None = None,
     samples: int | None = None,
@@ -36,7 +36,7 @@ def convert(
 def convert(  # pyright: ignore[reportOverlappingOverload] - the first match counts
     strength: float,
     source: Literal["sklearn.ElasticNet"],
-    target: str,
+    target: Name,
     *,
     batch: int | None = None,
     samples: int | None = None,
@@ -47,8 +47,8 @@ def convert(  # pyright: ignore[reportOverlappingOverload] - the first match cou
 @overload
 def convert(
     strength: float,
-    source: str,
-    target: str,
+    source: Name,
+    target: Name,
     *,
     batch: int | None = None,
     samples: int | None = None,
@@ -58,8 +58,8 @@ def convert(
 ) -> float: ...
 def convert(
     strength: float | Sequence[float],
-    source: str,
-    target: str,
+    source: Name,
+    target: Name,
     *,
     batch: int | None = None,
     samples: int | None = None,

@@ -8,10 +8,33 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-__all__ = ["ALIASES", "CONVENTIONS", "DIVISORS", "PAIR", "SUMMED", "Convention", "Option", "Place"]
+__all__ = ["ALIASES", "CONVENTIONS", "DIVISORS", "PAIR", "SUMMED", "Convention", "Name", "Option", "Place"]
 
 Option = Literal["batch", "samples", "lr"]
 Place = Literal["loss", "optimizer"]
+Name = Literal[
+    "keras",
+    "tf.nn.l2_loss",
+    "weight_decay",
+    "keras.sum",
+    "weight_decay.sum",
+    "caffe",
+    "darknet",
+    "nielsen",
+    "sklearn.Ridge",
+    "sklearn.Lasso",
+    "sklearn.ElasticNet",
+    "sklearn.LogisticRegression",
+    "sklearn.MLP",
+    "sgdw",
+    "adamw",
+    "keras.decay",
+    "regtorch",
+    "torch.AdamW",
+    "keras.AdamW",
+    "optax.adamw",
+]
+"""What `convert` calls each convention, aliases included."""
 
 L1, L2, PAIR = "Σ|w|", "Σw²", "l1 Σ|w| + l2 Σw²"
 DIVISORS: dict[Option, str] = {
@@ -36,7 +59,7 @@ class Convention:
         alone: why no other convention has an equivalent.
     """
 
-    name: str
+    name: Name
     formula: str
     factor: Fraction = Fraction(1)
     kinds: frozenset[str] = frozenset({L2})
@@ -50,7 +73,7 @@ _HALF = Fraction(1, 2)
 _ADAMW = "decoupled decay is not a penalty: it bypasses Adam's per-element scaling of the gradient"
 _DECAY = "Keras 2's `decay=` is not a penalty: it lowers the learning rate and decays no weight"
 
-CONVENTIONS: dict[str, Convention] = {
+CONVENTIONS: dict[Name, Convention] = {
     convention.name: convention
     for convention in (
         Convention("keras", "s Σw², or s Σ|w|; of a pair l1 Σ|w| + l2 Σw²", kinds=frozenset({L1, L2, PAIR})),
@@ -80,6 +103,9 @@ CONVENTIONS: dict[str, Convention] = {
         ),
     )
 }
-SUMMED = {"regtorch": "keras.sum", "keras": "keras.sum", "weight_decay": "weight_decay.sum"}
+SUMMED: dict[Name, Name] = {"regtorch": "keras.sum", "keras": "keras.sum", "weight_decay": "weight_decay.sum"}
 """The name of a convention for a task loss that is a sum over the batch."""
-ALIASES = {"regtorch": "keras", **dict.fromkeys(("torch.AdamW", "keras.AdamW", "optax.adamw"), "adamw")}
+ALIASES: dict[Name, Name] = {
+    "regtorch": "keras",
+    **dict.fromkeys(("torch.AdamW", "keras.AdamW", "optax.adamw"), "adamw"),
+}

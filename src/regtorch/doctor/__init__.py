@@ -1,4 +1,4 @@
-"""Why does my regularizer hurt? Measurements on a net, a few batches, its optimizer and its rules; no trainer."""
+"""Why does my regularizer hurt? Measurements on a net, a few batches, its optimizer and its rules."""
 
 from regtorch.doctor.diagnose import diagnose
 from regtorch.doctor.finding import Finding

@@ -1,4 +1,4 @@
-"""Every cause that the doctor knows, in one table: what is wrong first comes before what follows from it."""
+"""Every cause that the doctor knows, in one table, ordered from cause to consequence."""
 
 from __future__ import annotations
 
@@ -6,42 +6,31 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-__all__ = ["CAUSES", "EXAMINED", "MEASUREMENTS", "SEVERITIES", "Cause", "Severity", "precedence"]
+__all__ = ["CAUSES", "EXAMINED", "MEASUREMENTS", "SEVERITIES", "Cause", "Severity", "precedence", "title_of"]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
-"""The gravest first."""
+"""Most severe first."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A cause.
+    """One row of the table."""
 
-    Attributes:
-        name: its identifier.
-        title: in plain words.
-        severities: those that a finding of it can have.
-        measurement: the module of `regtorch.doctor.measure` that finds it; empty where watching the steps does. The
-            causes of one run of rows are ordered by the weight of their findings.
-        prevents_steps: whether no step can be made where it is severe.
-        structural: whether it lies in how the model, its loss or its rules are set up: where short trainings refute
-            it, it stays as a warning, as a longer one may suffer from it.
-    """
-
-    name: str
-    title: str
-    severities: tuple[Severity, ...]
-    measurement: str
-    prevents_steps: bool = False
-    structural: bool = False
+    name: str  # a stable identifier
+    title: str  # in plain words
+    severities: tuple[Severity, ...]  # that its findings can have
+    measurement: str  # the module of `regtorch.doctor.measure`; empty: watching the steps finds it
+    prevents_steps: bool = False  # no training step is possible where it is severe
+    structural: bool = False  # a fault of the setup: short trainings cannot refute it, only weaken it to a warning
 
     @property
     def page(self) -> str:
-        """Where the documentation speaks of it."""
+        """Its entry in the documentation."""
         return f"docs/doctor.md#{self.name}"
 
 
-_ALL: tuple[Severity, ...] = SEVERITIES
+_ALL = SEVERITIES
 _GRAVE: tuple[Severity, ...] = ("severe", "warning")
 _STATE: tuple[Severity, ...] = ("severe", "info")
 _MILD: tuple[Severity, ...] = ("warning", "info")
@@ -64,14 +53,14 @@ _TABLE = (
     Cause("constant_features", "Features that never change", _STATE, "inputs"),
     Cause("target_not_finite", "Targets are not finite", _STATE, "labels"),
     Cause("label_range", "Labels without an output", _SEVERE, "labels", prevents_steps=True),
-    Cause("label_form", "Labels of a form that the loss refuses", _SEVERE, "labels", prevents_steps=True),
+    Cause("label_form", "Labels in a form that the loss rejects", _SEVERE, "labels", prevents_steps=True),
     Cause("one_hot_labels", "One-hot labels", _STATE, "labels"),
     Cause("target_scale", "The scale of the targets", _WARNING, "labels"),
     Cause("one_class", "All labels are of one class", _SEVERE, "labels"),
     Cause("labels_unrelated", "Labels unrelated to the inputs", _ALL, "labels"),
     Cause("imbalance", "Imbalanced classes", _WARNING, "labels"),
     Cause("loss_sign", "The sign of the loss", _SEVERE, "head"),
-    Cause("target_broadcast", "Outputs and targets broadcast against each other", _SEVERE, "head"),
+    Cause("target_broadcast", "Outputs and targets broadcast", _SEVERE, "head"),
     Cause("nll_without_log_softmax", "A likelihood loss without a log-softmax", _GRAVE, "head"),
     Cause("softmax_before_cross_entropy", "A softmax before cross entropy", _SEVERE, "head", structural=True),
     Cause("log_softmax_before_cross_entropy", "A log-softmax before cross entropy", _INFO, "head", structural=True),
@@ -85,18 +74,18 @@ _TABLE = (
     Cause("constant_predictions", "The same output for every input", _WARNING, "head"),
     Cause("bounded_head", "A bounded head in a regression", _WARNING, "head"),
     Cause("loss_fails", "The loss raises an error", _SEVERE, ""),
-    Cause("no_gradient", "No gradient leads back from the loss", _SEVERE, ""),
+    Cause("no_gradient", "No gradient flows from the loss", _SEVERE, ""),
     Cause("optimizer_fails", "The optimizer raises an error", _STATE, ""),
     Cause("symmetric_units", "Units that are copies of each other", _SEVERE, "symmetry"),
-    Cause("no_gradient_reaches", "Weights that no gradient reaches", _GRAVE, "reach"),
+    Cause("no_gradient_reaches", "Weights without a gradient", _GRAVE, "reach"),
     Cause("constraint_too_tight", "A constraint is too tight", _GRAVE, "constraint"),
-    Cause("rate_too_small", "The learning rate moves nothing", _GRAVE, "rate"),
+    Cause("rate_too_small", "The learning rate is too small", _GRAVE, "rate"),
     Cause("input_offset", "The offset of the inputs", _ALL, "inputs"),
     Cause("diverges", "Training diverges", _SEVERE, "rate"),
     Cause("rate_too_large", "The learning rate is too large", _GRAVE, "rate"),
     Cause("first_step_too_large", "The first step is too large", _SEVERE, "rate"),
     Cause("rate_scheduled", "The learning rate is on a schedule", _INFO, "rate"),
-    Cause("collapse", "The penalty empties weights", _SEVERE, "penalty"),
+    Cause("collapse", "The penalty collapses weights", _SEVERE, "penalty"),
     Cause("penalty_dominates", "The penalty is strong", _ALL, "penalty"),
     Cause("summed_loss", "The loss is a sum over the batch", _MILD, "summed"),
     Cause("bias_penalised", "Biases are penalised", _MILD, "scope", structural=True),
@@ -111,9 +100,9 @@ _TABLE = (
     Cause("batch_of_one", "Batch norm on a batch of one", _SEVERE, "norms", prevents_steps=True),
     Cause("small_batch_norm", "Batch norm on small batches", _WARNING, "norms"),
     Cause("norm_idle", "A batch norm with little to do", _MILD, "norms"),
-    Cause("scale_hidden_by_norm", "A norm hides the scale of penalised weights", _INFO, "norms"),
+    Cause("scale_hidden_by_norm", "A norm hides the scale of weights", _INFO, "norms"),
     Cause("bias_before_norm", "A bias before a norm does nothing", _INFO, "norms"),
-    Cause("loss_at_chance", "The loss is what guessing gives", _INFO, "head"),
+    Cause("loss_at_chance", "The loss is at chance level", _INFO, "head"),
     Cause("measurement_failed", "A measurement failed", _INFO, ""),
     Cause("optimizer_not_watched", "The optimizer was not watched", _INFO, ""),
     Cause("validation_leak", "Validation samples are trained on", _GRAVE, "validation"),
@@ -124,7 +113,7 @@ _SUBJECTS = {
     "constant_loss": "the loss",
     "inputs": "inputs",
     "labels": "labels",
-    "head": "the head against the loss",
+    "head": "the head and its loss",
     "symmetry": "initial weights",
     "reach": "gradients",
     "constraint": "constraints",
@@ -135,27 +124,29 @@ _SUBJECTS = {
     "dropout": "dropout",
     "activations": "activations",
     "norms": "batch norm",
-    "validation": "the validation part",
-}  # of the measurements, in words
+    "validation": "the validation split",
+}  # what each measurement examines
 CAUSES = {cause.name: cause for cause in _TABLE}
-"""By identifier."""
+"""Causes by identifier."""
 _GROUPS = [(measurement, list(causes)) for measurement, causes in groupby(_TABLE, lambda cause: cause.measurement)]
 _RANKS = {cause.name: rank for rank, (_, causes) in enumerate(_GROUPS) for cause in causes}
 
 _BLOCKING = [cause.measurement for cause in _TABLE if cause.prevents_steps]
 _OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation")]
 MEASUREMENTS = tuple(dict.fromkeys([*_BLOCKING, *_OF_A_NET]))
-"""What measures a net, in the order in which it does: what finds that no step can be made goes first."""
+"""The measurements in the order they run; those that can find training impossible come first."""
 _EXAMINED = list(_SUBJECTS.values())
 EXAMINED = f"{', '.join(_EXAMINED[:-1])}, and {_EXAMINED[-1]}"
-"""All that is examined, in words."""
+"""A list of everything examined, for sentences."""
+
+
+def title_of(cause: str) -> str:
+    """The title of a cause; the identifier in words if another version wrote it."""
+    return CAUSES[cause].title if cause in CAUSES else cause.replace("_", " ").capitalize()
 
 
 def precedence(severity: str, cause: str) -> tuple[int, int]:
-    """What findings are ordered by: the gravest first, then what is wrong before what follows from it.
-
-    Severities and causes that another version wrote come last.
-    """
+    """Sort key of findings: most severe first, then cause before consequence; unknown severities and causes last."""
     severities: tuple[str, ...] = SEVERITIES
     rank = severities.index(severity) if severity in severities else len(severities)
     return rank, _RANKS.get(cause, len(_TABLE))

@@ -1,4 +1,4 @@
-"""All measurements, one after the other: the findings, the most to blame first."""
+"""Run all measurements and rank the findings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regtorch.doctor.watch.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
 
-# By module, so that a measurement is a file and its rows in the table of causes.
+# Imported by name: adding a measurement takes its file and its rows in the table of causes.
 _FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
     name: import_module(f"regtorch.doctor.measure.{name}").find for name in MEASUREMENTS
 }
@@ -36,29 +36,28 @@ def diagnose(
     optimizer: Optimizer | None = None,
     rules: Sequence[Rule] = (),
 ) -> list[Finding]:
-    """Say why a net does not learn, or learns worse, under its rules: the most to blame first.
+    """Find out why a net does not learn, or learns worse, under its rules.
 
-    A few steps are made on the model itself and taken back: weights, buffers, gradients and modes of the model, of a
-    loss that is a module and of all that the optimizer owns, the optimizer and random numbers are left as they were,
-    to the bit. What cannot be seen from here is not brought back: plain attributes that a forward sets, generators of
-    one's own, and other nets that the loss calls, such as a GAN's discriminator, whose buffers move and whose
-    gradients are filled: put those in evaluation mode, and call zero_grad() afterwards.
+    Trains a few steps on the model itself and restores everything bit for bit: weights, buffers, gradients and modes
+    of the model, of a loss that is a module and of everything the optimizer owns, the optimizer's state and the random
+    number generators. Not restored: plain attributes set by a forward pass, your own generators, and other nets called
+    by the loss, such as a GAN's discriminator; put those in eval mode and call zero_grad() afterwards.
 
     Args:
         model: the net.
-        loss_fn: of the net's output and the target, a mean over the batch, without penalties on weights.
-        batches: a list or loader of (input, target); the first 64 are looked at.
-        optimizer: what trains the net; None watches Adam with a rate of 0.001.
-        rules: penalties and constraints, bound or not, beside those that are attached to the optimizer.
+        loss_fn: maps output and target to the mean loss over the batch, without penalties on weights.
+        batches: a list or loader of (input, target); the first 64 are used.
+        optimizer: trains the net; None stands for Adam with a learning rate of 0.001.
+        rules: penalties and constraints, bound or not, in addition to those attached to the optimizer.
 
     Returns:
-        The findings; empty where nothing was found.
+        The findings, most important first; an empty list if there are none.
 
     Raises:
-        TypeError: an argument is of the wrong kind, or a rule does not suit the weights that it chooses.
+        TypeError: an argument has the wrong type, or a rule does not support the weights it selects.
         ValueError: there are no batches, the model cannot be trained (lazy weights, the meta device), the optimizer
             belongs to another model or is LBFGS, or the loss is not one real number.
-        SelectionError: a rule chooses nothing. What reading the batches raises is passed on as well.
+        SelectionError: a rule selects nothing. Errors raised while reading the batches propagate as well.
 
     Example:
         >>> import torch, regtorch as rt
@@ -77,42 +76,32 @@ def diagnose(
             subject.release()
 
 
-def findings_of(obs: Observed, tell: Callable[[str], None] = lambda _: None) -> list[Finding]:
-    """Make all measurements.
-
-    Args:
-        obs: what is examined.
-        tell: called with what is measured next.
-
-    Returns:
-        The findings, the most to blame first.
-    """
-    # What the loss changes outside the steps, too; what the net warns of here it warns of in training, once.
+def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Run all measurements and rank the findings; `report` is called with the name of each measurement."""
+    # Restores what the loss changes outside the steps. Warnings are muted: training will show them once.
     with obs.subject.restored(), _as_in_training(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = _measured(obs, tell)
+        found = _measured(obs, report)
         refused = next((f for f in found if f.cause == "optimizer_fails" and f.severity == "info"), None)
         if refused is not None:
-            found = [
-                *_measured(Observed(replace(obs.subject, optimizer=None), obs.steps), tell),
-                _replaced(refused),
-            ]
+            with_adam = Observed(replace(obs.subject, optimizer=None), obs.steps)
+            found = [*_measured(with_adam, report), _not_watched(refused)]
     return in_order(found)
 
 
 @contextmanager
 def _as_in_training() -> Iterator[None]:
-    """With gradients whatever surrounds the call, and with compiled nets as they were before."""
+    """Enable gradients whatever surrounds the call, and run compiled nets eagerly."""
     dynamo = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with torch.inference_mode(False), torch.enable_grad(), dynamo:
         yield
 
 
-def _measured(obs: Observed, tell: Callable[[str], None]) -> list[Finding]:
+def _measured(obs: Observed, report: Callable[[str], None]) -> list[Finding]:
     found: list[Finding] = []
     failed: dict[str, str] = {}
     for name, find in _FINDS.items():
-        tell(name)
+        report(name)
         try:
             own = list(find(obs))
         except Unfit as unfit:
@@ -120,7 +109,7 @@ def _measured(obs: Observed, tell: Callable[[str], None]) -> list[Finding]:
             break
         except Refused:
             raise
-        except Exception as error:  # of what this library has not foreseen; the other measurements still stand
+        except Exception as error:  # unforeseen: the other measurements remain valid
             failed[name] = one_line(error)
             continue
         found += own
@@ -136,18 +125,18 @@ def _failed(failed: Mapping[str, str]) -> Finding:
         names,
         "info",
         {"measurements": len(failed)},
-        why=f"What the doctor measures of {names} could not be measured here: {first}.",
-        change="Please report it with the set-up; the other findings stand.",
+        why=f"The measurement of {names} failed here: {first}.",
+        change="Please report it with your setup; the other findings are valid.",
     )
 
 
-def _replaced(refused: Finding) -> Finding:
+def _not_watched(refused: Finding) -> Finding:
     return replace(
         refused,
         cause="optimizer_not_watched",
-        why=f"The steps were watched with Adam at a rate of 0.001: a copy of the optimizer cannot be stepped by itself "
+        why=f"Steps were watched with Adam at a rate of 0.001, because a copy of the optimizer cannot step by itself "
         f"({refused.why.rstrip('.')}).",
-        change="Nothing; to have the optimizer itself watched, give one that steps without a closure.",
+        change="Nothing; to watch the optimizer itself, pass one that steps without a closure.",
     )
 
 

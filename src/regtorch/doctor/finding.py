@@ -1,4 +1,4 @@
-"""What the doctor says: one cause, the numbers that show it, and what to change."""
+"""A finding: one cause, the numbers that show it, and what to change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Finding", "Refused", "Unfit", "fmt", "in_order", "listed"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One cause.
+    """One cause found in a setup.
 
     Attributes:
         cause: a stable identifier, such as "penalty_dominates".
-        where: the weight, layer, input, label or optimizer setting it is about.
-        severity: "severe" where training cannot go well, "warning" where it goes worse, "info" otherwise.
-        numbers: what was measured.
-        why: one sentence.
-        change: one sentence: what to change.
-        remedy: the change as data; None where the sentence says all there is.
-        blame: orders the findings of one severity and one rank of causes, the larger the earlier.
+        where: the weight, layer, input, label or optimizer setting concerned.
+        severity: "severe" if training cannot go well, "warning" if it goes worse, "info" otherwise.
+        numbers: the measured values.
+        why: the evidence, in one sentence.
+        change: what to change, in one sentence.
+        remedy: the change as data; None if it cannot be expressed so.
+        blame: ranks findings of equal severity and equal rank of causes; larger comes first.
 
     Raises:
-        ValueError: the cause is not in the table of causes, or there is no such severity.
+        ValueError: unknown cause or severity.
 
     Example:
         >>> Finding("bias_penalised", "head.bias", "warning", why="...", change="...").cause
@@ -51,27 +51,29 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, the most to blame first."""
+    """Sort findings, most important first."""
     return sorted(findings, key=lambda finding: (precedence(finding.severity, finding.cause), -finding.blame))
 
 
 class Refused(ValueError):
-    """What was given cannot be examined: the one error that a measurement passes on."""
+    """Invalid input of `diagnose`: the one error that a measurement lets propagate."""
 
 
 class Unfit(Exception):
-    """Model, loss or optimizer fail on what was given: its finding says so, and nothing more can be measured."""
+    """Model, loss or optimizer failed: reported as a finding, and nothing more can be measured."""
 
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.where}: {finding.why}")
-        self.finding = finding
+    def __init__(
+        self, cause: str, where: str, severity: Severity = "severe", *, why: str, change: str, **numbers: float
+    ) -> None:
+        super().__init__(f"{where}: {why}")
+        self.finding = Finding(cause, where, severity, numbers, why=why, change=change)
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of further ones."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def fmt(value: float, form: str = ".3g") -> str:
-    """A number in a sentence."""
+    """Format a number for a sentence."""
     return format(value, form) if isfinite(value) else "more than any number"

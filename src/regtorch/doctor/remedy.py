@@ -1,4 +1,4 @@
-"""What a finding advises, as data: a program applies it its own way, and `python` says it as a line of code."""
+"""The advice of a finding as data: a program applies it in its own way; `python` turns it into code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Kind = Literal[
     "no last activation",
     "split",
 ]
-_SETTINGS = {"weight decay": "weight_decay", "rate": "lr", "maximize": "maximize"}  # of an optimizer's groups
+_SETTINGS = {"weight decay": "weight_decay", "rate": "lr", "maximize": "maximize"}  # keys of param_groups
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Remedy:
 
     Attributes:
         what: the setting to change.
-        where: the weights or layers it belongs to; empty where there is only one such setting.
-        value: what to set it to; None where the measurements give no number.
-        rule: the penalty with the change made, of a "strength" or a "select".
+        where: its weights or layers; empty if there is only one such setting.
+        value: the new value; None if the measurements give no number.
+        rule: the changed penalty, for a "strength" or a "select".
         also: a second change that belongs to the advice.
 
     Example:
@@ -49,18 +49,18 @@ class Remedy:
     also: Remedy | None = None
 
     def parts(self) -> tuple[Remedy, ...]:
-        """This change, and those that belong to it."""
+        """This change and those that belong to it."""
         return (self, *(self.also.parts() if self.also is not None else ()))
 
     def python(self) -> str:
-        """The change as Python, a line for each part; empty where one line cannot make it.
+        """The change as Python, one line for each part; empty if a line cannot express it.
 
-        The names `model`, `optimizer`, `dataset`, `x` and `x_train` stand for what the user calls these.
+        `model`, `optimizer`, `dataset`, `x` and `x_train` are placeholders for the user's own names.
         """
         return "\n".join(line for part in self.parts() if (line := part.line()))
 
     def line(self) -> str:
-        """This part of the change alone."""
+        """The Python line of this part alone."""
         layers = [f'model.get_submodule("{name}")' for name in self.where]
         if self.rule is not None:
             return f"rt.{self.rule!r}.on(model)"

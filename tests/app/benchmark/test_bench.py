@@ -220,6 +220,7 @@ def test_tables_hold_every_rule_and_way():
 
 
 @pytest.mark.script
+@pytest.mark.slow
 def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "docs" / "bench.json"
     arguments = ["--device", "cpu", "--quick", "--parts", "step,memory,floor", "--nets", "4 × dense 40"]

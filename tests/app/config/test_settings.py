@@ -32,6 +32,7 @@ def shown(folder: Path, **more: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_in_ci_too_examples_are_random_printed_and_kept(tmp_path: Path):
     settings = shown(tmp_path, CI="true")
     assert settings == shown(tmp_path)

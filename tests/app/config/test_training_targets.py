@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from hydra._internal.utils import _locate
 from omegaconf import OmegaConf
 
 from command_line import ROOT, CommandLine
 from regtorch.app.config.instantiate import instantiate
-from regtorch.app.config.targets import check_targets
+from regtorch.app.config.targets import check_targets, located
 from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.folders import Folders
 
 OWN = """
 import torchvision
@@ -181,3 +183,27 @@ def test_every_config_of_the_house_is_let_through():
                 if "_target_" in node and node["_target_"] != "???":
                     found += check_targets(node, f"{group}.{key}".rstrip("."))
     assert len(found) > 40
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments"),
+    [
+        ("csv_logger.CSVLogger", {"save_dir": "."}),
+        ("history.HistoryPicture", {"path": "history.png"}),
+        ("progress.Progress", {}),
+        ("RegularizedModule", None),
+        ("Regularize", {}),
+    ],
+)
+def test_configs_of_earlier_versions_name_classes_by_their_old_addresses(target: str, arguments: dict[str, str] | None):
+    full = f"regtorch.training.{target}"
+    if arguments is None:
+        assert located(full, "key").__name__ == target
+    else:
+        key = "logger" if "Logger" in target else "callbacks"
+        made = instantiate(OmegaConf.create({key: {"one": {"_target_": full, **arguments}}})[key].one)
+        assert type(made).__name__ == target.rpartition(".")[2]
+
+
+def test_the_callback_of_earlier_configs_of_hydra_is_found():
+    assert _locate("regtorch.training.folders.Folders") is Folders

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from regtorch.app.report import page
+from regtorch.app.pages.environment import environment
 
 
 def luminance(colour: str) -> float:
@@ -15,7 +14,7 @@ def luminance(colour: str) -> float:
 
 
 def test_colours_can_be_told_from_what_is_behind_them():
-    style = Path(page.__file__).with_name("page.css").read_text()
+    style = str(environment().globals["style"])
     blocks = [dict(re.findall(r"(--\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{([^}]*)", style)]
     light, dark, _ = blocks
     for colours in (light, dark):

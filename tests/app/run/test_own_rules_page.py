@@ -55,6 +55,7 @@ def test_python_blocks(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.script
+@pytest.mark.slow
 def test_train_and_report(folder: Path):
     printed = run(TRAIN, folder)
     assert "MCP(lam=0.001, a=1.0" in printed

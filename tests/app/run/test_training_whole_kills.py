@@ -21,8 +21,8 @@ from regtorch.app.search.storage import open_store
 KILLED = """
 import io, os, signal, sys, torch
 from pathlib import Path
-from regtorch.training.checkpoints import WholeCheckpoints
-from regtorch.training.whole import whole
+from regtorch.app.ground.atomic import whole
+from regtorch.app.run.checkpoints import WholeCheckpoints
 folder = Path(sys.argv[1])
 save = torch.save
 

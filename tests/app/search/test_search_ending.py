@@ -28,9 +28,9 @@ WORKER = """
 import os, sys
 from dataclasses import replace
 from pathlib import Path
-from regtorch.sweep.search.book import Book
-from regtorch.sweep.search.storage import open_store
-from regtorch.sweep.search.worker import work
+from regtorch.app.search.book import Book
+from regtorch.app.search.storage import open_store
+from regtorch.app.search.worker import work
 
 def do(trial):
     if not Path("died").exists():

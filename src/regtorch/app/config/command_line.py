@@ -14,10 +14,15 @@ from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.ground.errors import OPEN, RunError
 from regtorch.app.record.overrides import parsed, quoted
 
-__all__ = ["check_groups", "check_new_keys", "own_configs", "task_overrides"]
+__all__ = ["check_groups", "check_new_keys", "multirun_first", "own_configs", "task_overrides"]
 
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL = ("callbacks", "logger")  # groups whose options go together
+
+
+def multirun_first(arguments: Iterable[str]) -> list[str]:
+    """Put `-m` first: Hydra's parser takes it before or after all overrides, not among them."""
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def check_groups(arguments: Iterable[str]) -> None:

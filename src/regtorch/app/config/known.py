@@ -7,6 +7,7 @@ from typing import Any
 
 from regtorch.app.config.kinds import DURATION, NULL, OBJECT, SWITCH, TEXT, Kind, choice, count, fixed, number, several
 from regtorch.app.record.axes import AXES
+from regtorch.conventions import Name
 
 __all__ = ["ARGUMENTS", "CONVENTIONS", "GIVEN", "GROUPS", "OPTIONAL", "SETTINGS"]
 
@@ -22,7 +23,7 @@ GROUPS = {
 }
 """The groups of a config, each with an option to name in messages."""
 
-CONVENTIONS: Mapping[str, str] = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
+CONVENTIONS: Mapping[str, Name] = {"keras": "keras", "tf": "tf.nn.l2_loss", "weight_decay": "weight_decay"}
 """What reg.convention may be, and what `regtorch.convert` calls it."""
 
 

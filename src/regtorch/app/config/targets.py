@@ -78,15 +78,6 @@ def check_targets(config: Any, key: str) -> list[str]:
     return found
 
 
-_MOVED = {
-    "regtorch.training.csv_logger.CSVLogger": "regtorch.app.run.csv_logger.CSVLogger",
-    "regtorch.training.folders.Folders": "regtorch.app.ground.folders.Folders",
-    "regtorch.training.history.HistoryPicture": "regtorch.app.figures.history.HistoryPicture",
-    "regtorch.training.progress.Progress": "regtorch.app.terminal.progress.Progress",
-}
-"""Where classes are that configs of earlier versions name."""
-
-
 def located(target: str, key: str) -> Any:
     """What a full name stands for.
 
@@ -98,7 +89,7 @@ def located(target: str, key: str) -> Any:
         RunError: there is no such thing.
     """
     try:
-        return _locate(_MOVED.get(target, target))
+        return _locate(target)
     except ImportError as error:
         raise RunError(
             f"{key}._target_: expected a class by its full name, such as torch.nn.Linear, received {target!r}: "

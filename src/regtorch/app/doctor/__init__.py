@@ -1,1 +1,1 @@
-"""`regtorch doctor`: examine a set-up, prove the verdict by short trainings, write it down."""
+"""`regtorch doctor`: examine a setup, prove the findings by short trainings, write the diagnosis."""

@@ -1,4 +1,4 @@
-"""Held-out samples, and how well a net does on them."""
+"""Evaluate a net on held-out samples."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from regtorch.lightning.tasks import Task
 
 __all__ = ["Held", "HeldOut", "best_constant", "evaluate", "held_out", "outputs_of"]
 
-_TOGETHER = 64  # samples in a forward pass, whatever the training's batches are
-_GROUPS = 20  # of held-out samples, each left out once
+_TOGETHER = 64  # samples per forward pass
+_GROUPS = 20  # jackknife groups of held-out samples
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation samples: inputs in batches, and all their targets."""
+    """Validation samples: inputs in batches, and all targets."""
 
     inputs: Sequence[Tensor]
     targets: Tensor
@@ -28,10 +28,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Held:
-    """Loss and score on held-out samples, and both without each of some groups of them.
-
-    How the latter spread tells what another choice of samples would have changed.
-    """
+    """Loss and score on held-out samples, and both with each jackknife group left out, to estimate their noise."""
 
     loss: float
     score: float
@@ -40,7 +37,7 @@ class Held:
 
 
 def held_out(data: LightningDataModule, most: int) -> HeldOut:
-    """At most so many validation samples, drawn evenly, always the same."""
+    """At most `most` validation samples, a fixed uniform draw."""
     targets = [target for _, target in data.val_dataloader()]
     order = torch.randperm(sum(len(target) for target in targets), generator=torch.Generator().manual_seed(0))
     kept = torch.zeros(len(order), dtype=torch.bool)
@@ -52,7 +49,7 @@ def held_out(data: LightningDataModule, most: int) -> HeldOut:
 
 @torch.no_grad()
 def outputs_of(net: nn.Module, samples: HeldOut) -> Tensor:
-    """A net's outputs in evaluation mode, in which it stays no longer than that."""
+    """A net's outputs in eval mode; leaves the net in training mode."""
     device = next(net.parameters()).device
     net.eval()
     outputs = torch.cat([net(x.to(device)).float().cpu() for x in samples.inputs])
@@ -61,22 +58,22 @@ def outputs_of(net: nn.Module, samples: HeldOut) -> Tensor:
 
 
 def evaluate(task: Task, outputs: Tensor, y: Tensor) -> Held:
-    """Loss and score of outputs."""
+    """Loss and score of outputs, with their jackknife."""
 
-    def look(which: Tensor | slice) -> tuple[float, float]:
+    def measure(which: Tensor | slice) -> tuple[float, float]:
         loss = float(task.loss(outputs[which], y[which]))
         metric = task.metric()
         metric.update(task.predict(outputs[which]), y[which])
         return (loss, float(metric.compute())) if math.isfinite(loss) else (math.inf, math.nan)
 
-    whole = look(slice(None))
+    full = measure(slice(None))
     group = torch.arange(len(y)) % min(_GROUPS, len(y))
-    without = [look(group != n) for n in range(int(group.max()) + 1)] if len(y) > 2 else [whole]
-    return Held(*whole, [loss for loss, _ in without], [score for _, score in without])
+    without = [measure(group != n) for n in range(int(group.max()) + 1)] if len(y) > 2 else [full]
+    return Held(*full, [loss for loss, _ in without], [score for _, score in without])
 
 
 def best_constant(task: Task, width: int, y: Tensor) -> Held:
-    """Loss and score of the best output of so many numbers that is the same for all samples."""
+    """Loss and score of the best constant output of this width."""
     output = torch.zeros(1, width, requires_grad=True)
     search = torch.optim.LBFGS([output], max_iter=50, line_search_fn="strong_wolfe")
 

@@ -1,4 +1,4 @@
-"""`scripts/doctor.py`: examine a set-up of train.py, prove the verdict where that is asked for, and write it down."""
+"""`regtorch doctor`: examine a setup of `regtorch train` and write a diagnosis."""
 
 from __future__ import annotations
 
@@ -17,28 +17,21 @@ from regtorch.app.run.main import command_line, telling
 __all__ = ["SEVERE", "main"]
 
 SEVERE = 3
-"""The exit code where something is severe."""
-_NO_SWEEPS = "-m: the doctor examines one set-up at a time; give each key one value"
+"""The exit code if a finding is severe."""
+_NO_SWEEPS = "-m: the doctor examines one setup at a time; give each key one value"
 
 
 def main(conf: Path) -> int:
-    """Examine what the command line in `sys.argv` describes.
-
-    Args:
-        conf: the folder of the configs.
+    """Examine the setup given by the command line in `sys.argv`, with the configs in `conf`.
 
     Returns:
-        The exit code: 0 where nothing is severe, 3 where something is, 1 where the check-up failed, 2 for a command
-        line that is wrong, 130 after Ctrl-C.
+        The exit code: 0 if nothing is severe, 3 if something is, 1 if the diagnosis failed, 2 for an invalid command
+        line, 130 after Ctrl-C.
     """
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         say(_NO_SWEEPS)
         return 2
-
-    def run(cfg: DictConfig) -> None:
-        _run(cfg, conf)
-
-    return command_line(conf, "doctor", run)
+    return command_line(conf, "doctor", lambda cfg: _run(cfg, conf))
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:
@@ -48,9 +41,9 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     with telling(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
-        import regtorch.app.doctor.checked as checked
+        from regtorch.app.doctor.pipeline import diagnose_setup
 
         overrides = [*own_configs(), *task_overrides()]
-        severe = checked.check(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
+        severe = diagnose_setup(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
     if severe:
         raise SystemExit(SEVERE)

@@ -1,75 +1,58 @@
-"""doctor.html: the check-up as one page that needs nothing else."""
+"""doctor.html: the diagnosis as one self-contained page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.doctor.plots import plots
-from regtorch.app.doctor.result import Checkup
 from regtorch.app.doctor.terminal import proof_in_words, strength_in_words
-from regtorch.app.doctor.words import in_words
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import sentence
 from regtorch.app.pages.environment import render
-from regtorch.doctor.causes import EXAMINED
+from regtorch.doctor.causes import EXAMINED, title_of
 from regtorch.doctor.finding import Finding
 
 __all__ = ["write_page"]
 
-_PAGE = "doctor.html"
 
-
-@dataclass(frozen=True)
-class _Found:
-    """A finding in words."""
-
-    severity: str
-    title: str
-    cause: str
-    where: str
-    why: str
-    change: str
-    override: str
-    proof: str
-    numbers: dict[str, str]
-
-
-def write_page(folder: Path, checkup: Checkup) -> Path:
-    """Write the page."""
-    path = folder / _PAGE
-    overrides = " ".join(checkup.overrides) or "the defaults"
+def write_page(folder: Path, diagnosis: Diagnosis) -> Path:
+    """Write doctor.html."""
+    path = folder / "doctor.html"
+    overrides = " ".join(diagnosis.overrides) or "the defaults"
     text = render(
-        "checkup",
-        title=f"Check-up: {overrides}",
+        "diagnosis",
+        title=f"Diagnosis: {overrides}",
         overrides=overrides,
-        checkup=checkup,
-        standing=_found(checkup, [finding for finding in checkup.findings if finding.severity != "info"]),
-        noted=_found(checkup, [finding for finding in checkup.findings if finding.severity == "info"]),
-        withdrawn=_found(checkup, checkup.withdrawn),
-        strength="" if checkup.strength is None else strength_in_words(checkup.strength),
-        panels=list(plots(checkup)),
-        examined=_examined(checkup),
+        diagnosis=diagnosis,
+        valid=_found(diagnosis, [finding for finding in diagnosis.findings if finding.severity != "info"]),
+        noted=_found(diagnosis, [finding for finding in diagnosis.findings if finding.severity == "info"]),
+        withdrawn=_found(diagnosis, diagnosis.withdrawn),
+        strength="" if diagnosis.strength is None else strength_in_words(diagnosis.strength),
+        panels=list(plots(diagnosis)),
+        examined=_examined(diagnosis),
     )
     write_text(path, text)
     return path
 
 
-def _found(checkup: Checkup, findings: Sequence[Finding]) -> list[_Found]:
+def _found(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings in words, as the template shows them."""
     return [
-        _Found(
-            finding.severity,
-            in_words(finding.cause),
-            finding.cause,
-            finding.where,
-            sentence(finding.why),
-            sentence(finding.change),
-            " ".join(checkup.change(finding)),
-            "" if (proof := checkup.proof(finding)) is None else proof_in_words(proof),
-            {name.replace("_", " "): _number(value) for name, value in finding.numbers.items()},
-        )
+        {
+            "severity": finding.severity,
+            "title": title_of(finding.cause),
+            "cause": finding.cause,
+            "where": finding.where,
+            "why": sentence(finding.why),
+            "change": sentence(finding.change),
+            "override": " ".join(diagnosis.change(finding)),
+            "proof": "" if (proof := diagnosis.proof(finding)) is None else proof_in_words(proof),
+            "numbers": [(name.replace("_", " "), _number(value)) for name, value in finding.numbers.items()],
+        }
         for finding in findings
     ]
 
@@ -80,7 +63,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.3g}"
 
 
-def _examined(checkup: Checkup) -> str:
-    trial = checkup.examination.with_rules
-    steps = f" and {len(trial.steps)} training steps" if trial is not None else ""
-    return f"Examined in {checkup.seconds:.0f} s, on {checkup.examination.batches} training batches{steps}: {EXAMINED}."
+def _examined(diagnosis: Diagnosis) -> str:
+    examination = diagnosis.examination
+    steps = f" and {len(examination.with_rules.steps)} training steps" if examination.with_rules is not None else ""
+    return f"Examined in {diagnosis.seconds:.0f} s, on {examination.batches} training batches{steps}: {EXAMINED}."

@@ -1,4 +1,4 @@
-"""The check-up's plots."""
+"""The plots of a diagnosis."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from statistics import fmean
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from regtorch.app.doctor.result import Checkup
-from regtorch.app.doctor.words import in_words
+from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.figures.panel import LOOKS, Axis, Guide, Panel, Series, look
+from regtorch.doctor.causes import title_of
 from regtorch.doctor.watch.steps import WatchedSteps
 
 if TYPE_CHECKING:
-    from regtorch.app.doctor.cure import Proof
+    from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
 
 __all__ = ["plots"]
 
-_MOST = 6  # weights in one plot
-_POINTS = 40  # of a training's curve
+_MOST = 6  # weights per plot
+_POINTS = 40  # per training curve
 _STEP = Axis("step", integers=True)
 
 
-def plots(checkup: Checkup) -> Iterator[Panel]:
-    """The panels that have something to show."""
-    trial, without = checkup.examination.with_rules, checkup.examination.without_penalties
+def plots(diagnosis: Diagnosis) -> Iterator[Panel]:
+    """The panels with data."""
+    trial, without = diagnosis.examination.with_rules, diagnosis.examination.without_penalties
     if trial is not None and trial.steps:
         yield _losses(trial, without)
         names = _strongest(trial)
         if names:
             yield _ratios(trial, names)
             yield _norms(trial, without, names)
-    for proof in checkup.proofs:
-        yield _proof(proof)
-    if checkup.strength is not None and checkup.strength.tried:
-        yield _strength(checkup.strength)
+    yield from map(_proof, diagnosis.proofs)
+    if diagnosis.strength is not None and diagnosis.strength.tried:
+        yield _strength(diagnosis.strength)
 
 
 def _losses(trial: WatchedSteps, without: WatchedSteps | None) -> Panel:
@@ -58,7 +57,7 @@ def _line(values: Sequence[float], label: str, number: int) -> Series:
 
 
 def _strongest(trial: WatchedSteps) -> list[str]:
-    """The weights with the largest penalty gradients, relative to the task's."""
+    """The weights with the largest penalty gradients relative to the task's."""
     ratios = {name: fmean(_finite(_ratio(trial, name)) or [0.0]) for name in trial.steps[0].forces}
     return sorted(ratios, key=lambda name: -ratios[name])[:_MOST]
 
@@ -102,19 +101,19 @@ def _of(trial: WatchedSteps, names: Sequence[str]) -> str:
 
 
 def _proof(proof: Proof) -> Panel:
-    outcomes = {"as it is": proof.as_is, "without": proof.without, "with the change": proof.cured}
+    outcomes = {"as is": proof.as_is, "without": proof.without, "with the change": proof.cured}
     trained = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
     scores = "; ".join(f"{name} {outcome.score:.3f}" for name, outcome in trained.items())
     series = []
     for number, (name, outcome) in enumerate(trained.items()):
         label = shorten(f"{name}: {outcome.label}" if outcome.overrides else name, 48)
         series.append(Series(*_smooth(outcome.curve), label, look(number), marker=look(number).marker))
-    title = f"Experiment: {in_words(proof.cause).lower()}, {proof.verdict}"
+    title = f"Experiment: {title_of(proof.cause).lower()}, {proof.verdict}"
     return Panel(title, f"{proof.as_is.score_name}: {scores}.", _STEP, Axis("task loss"), series)
 
 
 def _smooth(curve: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Means over stretches of a long curve, at their ends."""
+    """Means over consecutive parts of a long curve, and the steps where they end."""
     stretch = max(1, len(curve) // _POINTS)
     ends = list(range(stretch, len(curve) + 1, stretch))
     return ends, [fmean(curve[end - stretch : end]) for end in ends]
@@ -135,7 +134,7 @@ def _strength(strength: Strength) -> Panel:
 
 
 def _lam(overrides: Sequence[str]) -> float:
-    """The strength that overrides set, the last one as Hydra does."""
+    """The strength set by overrides; the last one counts, as in Hydra."""
     return float([text.partition("=")[2] for text in overrides if text.startswith("reg.lam=")][-1])
 
 

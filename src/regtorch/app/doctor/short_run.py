@@ -1,4 +1,4 @@
-"""A short training of a set-up, and how well it does on held-out samples."""
+"""A short training of a setup, evaluated on held-out samples."""
 
 from __future__ import annotations
 
@@ -28,99 +28,68 @@ from regtorch.app.ground.silence import quiet
 from regtorch.app.run.setup import SetUp, set_up
 from regtorch.lightning.module import RegularizedModule
 
-__all__ = ["Outcome", "Prepare", "ShortRun", "Trainings"]
+__all__ = ["Prepare", "ShortRun", "TrainingOutcome", "Trainings"]
 
 _LAST = 0.1  # share of the steps over which the training loss is averaged
 _SETTLING = 4, 16  # batches
-_BETTER, _BETTER_SCORE = 0.03, 0.05  # than a constant
+_BETTER, _BETTER_SCORE = 0.03, 0.05  # than a constant output
 _UNTIMED = 2  # the first steps are slower
 
 Prepare = Callable[[SetUp], None]
-"""Changes a set-up before it is trained."""
+"""Changes a setup before it is trained."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a short training gave.
-
-    Attributes:
-        label: what was trained.
-        overrides: of train.py, that describe it.
-        train_loss: the task's loss over the last tenth of the steps.
-        val_loss: the task's loss on held-out samples after the last step; infinite where it diverged.
-        score: on the same samples.
-        score_name: such as accuracy.
-        curve: the task's loss of each step.
-        seconds: what it took.
-    """
+class TrainingOutcome:
+    """The outcome of a short training, as doctor.json records it."""
 
     label: str
     overrides: Sequence[str]
-    train_loss: float
-    val_loss: float
-    score: float
-    score_name: str
-    curve: Sequence[float]
+    train_loss: float  # the task's, over the last tenth of the steps
+    val_loss: float  # the task's, on held-out samples after the last step; infinite if it diverged
+    score: float  # on the same samples
+    score_name: str  # such as accuracy
+    curve: Sequence[float]  # the task's loss of each step
     seconds: float
 
 
 @dataclass(frozen=True)
 class ShortRun:
-    """An outcome and what its noise is judged by.
+    """An outcome, with what its noise and its cost are estimated from."""
 
-    Attributes:
-        outcome: of the training.
-        held: on held-out samples.
-        untrained: the task's loss on them before training.
-        constant: loss and score on them of the best output that is the same for all.
-        step_time: seconds a step, the median.
-        sample_time: seconds a held-out sample, over all looks at it.
-        overhead: seconds for what is neither, without loading the data.
-        cut: whether time ended it before the last step.
-    """
-
-    outcome: Outcome
-    held: Held
-    untrained: float
-    constant: Held
-    step_time: float
-    sample_time: float
-    overhead: float
-    cut: bool
+    outcome: TrainingOutcome
+    held: Held  # after training
+    untrained: float  # the task's loss on held-out samples before training
+    constant: Held  # of the best constant output
+    step_time: float  # median seconds per step
+    sample_time: float  # seconds per held-out sample, over both evaluations
+    overhead: float  # remaining seconds, without loading the data
+    cut: bool  # whether the time limit ended it early
 
     @property
     def learnt(self) -> bool:
-        """Whether it does better than a constant output, by loss or, as a sure net may be wrong at high cost, score."""
-        constant = self.constant
-        return self.held.loss < (1 - _BETTER) * min(constant.loss, self.untrained) or self.held.score > (
-            constant.score + _BETTER_SCORE
-        )
+        """Whether it beats a constant output by loss or by score, as confident errors make the loss large."""
+        by_loss = self.held.loss < (1 - _BETTER) * min(self.constant.loss, self.untrained)
+        return by_loss or self.held.score > self.constant.score + _BETTER_SCORE
 
     @property
     def steps(self) -> int:
-        """The steps made."""
         return len(self.outcome.curve)
 
 
 @dataclass
 class Trainings:
-    """Makes short trainings of a set-up and variants of it, on the same data, which is loaded once.
+    """Runs short trainings of a setup and its variants on the same data, loaded once."""
 
-    Attributes:
-        conf: the folder of the configs.
-        overrides: of train.py, the set-up.
-        held_out: how many validation samples are looked at.
-    """
-
-    conf: Path
-    overrides: Sequence[str]
-    held_out: int = 2000
+    conf: Path  # the folder of the configs
+    overrides: Sequence[str]  # of the setup
+    held_out: int = 2000  # validation samples used
     _loaded: dict[str, LightningDataModule] = field(default_factory=dict, init=False)
     _kept: dict[tuple[str, int], HeldOut] = field(default_factory=dict, init=False)
 
     def config(self, change: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
-        """The config of the set-up with a change, and the option chosen of each group."""
-        return composed(self.conf, [*self.overrides, *change, "out_dir=."])  # where nothing will be written
+        """The config of the setup with a change, and the option chosen in each group."""
+        return composed(self.conf, [*self.overrides, *change, "out_dir=."])  # nothing is written there
 
     def run(
         self,
@@ -132,53 +101,53 @@ class Trainings:
         prepare: Prepare | None = None,
         seconds: float = math.inf,
     ) -> ShortRun:
-        """Train and evaluate; random numbers are left as they were.
+        """Train for at most `steps` steps and `seconds`, and evaluate; random number generators are restored.
 
         Args:
-            label: what is trained.
-            change: overrides beside the set-up's.
+            label: names the outcome.
+            change: overrides in addition to the setup's.
             steps: of the optimizer.
-            seed: None takes the set-up's own.
-            prepare: changes the set-up before it is trained.
-            seconds: ends the training early.
+            seed: None uses the setup's own.
+            prepare: changes the setup before it is trained.
+            seconds: limits the training time.
 
         Raises:
-            RunError: something that the user can mend.
+            RunError: a fault that the user can fix.
         """
         started = perf_counter()
         cfg, choices = self.config(change if seed is None else [*change, f"seed={seed}"])
         with quiet(), flushed_denormals(), isolate_rng():
-            made = set_up(cfg, choices, self._data(cfg))
-            self._loaded[_part(cfg)] = made.data
-            kept = self._held_out(made.data, cfg)
+            setup = set_up(cfg, choices, self._data(cfg))
+            self._loaded[_part(cfg)] = setup.data
+            kept = self._held_out(setup.data, cfg)
             loaded = perf_counter()
             if prepare is not None:
-                prepare(made)
-            task = made.checked.task
+                prepare(setup)
+            task = setup.checked.task
             module = RegularizedModule(
-                made.net,
+                setup.net,
                 optimizer=instantiate(cfg.optimizer),
                 task=task,
-                penalties=made.rules.penalties,
-                constraints=made.rules.constraints,
-                proximal=made.rules.proximal,
-                label_smoothing=made.rules.label_smoothing,
-                schedule=made.rules.schedule,
+                penalties=setup.rules.penalties,
+                constraints=setup.rules.constraints,
+                proximal=setup.rules.proximal,
+                label_smoothing=setup.rules.label_smoothing,
+                schedule=setup.rules.schedule,
             )
             begun = perf_counter()
-            outputs = outputs_of(made.net, kept)
+            outputs = outputs_of(setup.net, kept)
             untrained = evaluate(task, outputs, kept.targets).loss
             evaluation = perf_counter() - begun
             constant = best_constant(task, outputs.shape[1], kept.targets)
-            watch = _Watch(perf_counter() + seconds)
-            torch.manual_seed(cfg.seed or 0)  # variants draw the same masks and augmentations
-            trainer = _trainer(cfg, steps, watch)
+            losses = _LossRecorder(perf_counter() + seconds)
+            torch.manual_seed(cfg.seed or 0)  # the same masks and augmentations for all variants
+            trainer = _trainer(cfg, steps, losses)
             with interruptible(trainer):
-                trainer.fit(module, datamodule=made.data)
-            _settle(module.net, made.data, watch)
-            held = evaluate(task, outputs_of(made.net, kept), kept.targets)
-        curve = watch.losses
-        outcome = Outcome(
+                trainer.fit(module, datamodule=setup.data)
+            curve = losses.losses
+            _settle(module.net, setup.data, len(curve))
+            held = evaluate(task, outputs_of(setup.net, kept), kept.targets)
+        outcome = TrainingOutcome(
             label,
             tuple(change),
             fmean(curve[-max(1, round(_LAST * len(curve))) :]) if curve else math.nan,
@@ -188,20 +157,20 @@ class Trainings:
             tuple(curve),
             perf_counter() - started,
         )
-        others = perf_counter() - loaded - 2 * evaluation - len(curve) * watch.step_time
+        overhead = perf_counter() - loaded - 2 * evaluation - len(curve) * losses.step_time
         return ShortRun(
             outcome,
             held,
             untrained,
             constant,
-            step_time=watch.step_time,
+            step_time=losses.step_time,
             sample_time=2 * evaluation / len(kept.targets),
-            overhead=max(0.0, others),
-            cut=watch.late and len(curve) < steps,
+            overhead=max(0.0, overhead),
+            cut=losses.late and len(curve) < steps,
         )
 
     def _data(self, cfg: DictConfig) -> LightningDataModule | None:
-        """The data of an earlier run, shuffled anew by this one's seed."""
+        """The data of an earlier run, reshuffled with this run's seed."""
         data = self._loaded.get(_part(cfg))
         if not isinstance(data, ArraysDataModule) or data.seed is None:
             return None
@@ -217,23 +186,19 @@ class Trainings:
 
 
 def _part(cfg: DictConfig) -> str:
-    """The data's config but for what batches are made of it, which splits nothing."""
-    left_out = "seed", "batch_size"
-    return repr({key: value for key, value in sorted(cfg.data.items(), key=str) if key not in left_out})
+    """The config of the data without its batching, which does not affect the split."""
+    return repr({key: value for key, value in sorted(cfg.data.items(), key=str) if key not in ("seed", "batch_size")})
 
 
-def _settle(net: nn.Module, data: LightningDataModule, watch: _Watch) -> None:
-    """Bring batch norms' running statistics to where a long training would: Keras's momentum lags by 100s of steps.
-
-    Dropout stays on, as it does in training.
-    """
-    count = min(_SETTLING[1], max(_SETTLING[0], len(watch.losses) // 16))
+def _settle(net: nn.Module, data: LightningDataModule, steps: int) -> None:
+    """Update batch norms' running statistics under dropout: with Keras's momentum they lag by hundreds of steps."""
+    count = min(_SETTLING[1], max(_SETTLING[0], steps // 16))
     batches = islice(training_batches(data, next(net.parameters()).device), count)
     update_bn((x for x, _ in batches), net)
 
 
-def _trainer(cfg: DictConfig, steps: int, watch: _Watch) -> Trainer:
-    """The set-up's own trainer, but for where it ends and what it writes."""
+def _trainer(cfg: DictConfig, steps: int, recorder: Callback) -> Trainer:
+    """The setup's own trainer, except for when it ends and what it writes."""
     return instantiate(cfg.trainer, _partial_=True)(
         max_epochs=-1,
         max_steps=steps,
@@ -246,12 +211,12 @@ def _trainer(cfg: DictConfig, steps: int, watch: _Watch) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         logger=False,
-        callbacks=[watch],
+        callbacks=[recorder],
     )
 
 
-class _Watch(Callback):
-    """Keeps each step's task loss, and ends a training that diverged or is late."""
+class _LossRecorder(Callback):
+    """Records each step's task loss, and stops a training that diverged or is late."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -261,7 +226,7 @@ class _Watch(Callback):
 
     @property
     def step_time(self) -> float:
-        """Seconds a step, the median."""
+        """Median seconds per step."""
         steps = [b - a for a, b in pairwise(self._times)]
         return median(steps[min(_UNTIMED, len(steps) - 1) :]) if steps else 0.0
 

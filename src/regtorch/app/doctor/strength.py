@@ -1,9 +1,9 @@
-"""Which strengths of a penalty matter and which are too much, by few short trainings.
+"""Find by a few short trainings which strengths of a penalty matter and which are too large.
 
-All trainings have the same seed, batches and steps, and differ in reg.lam alone. What is asked of a strength is the
-share of what is learnt without the penalty that is still learnt with it: 1 at strength 0, 0 where held-out loss or
-score are those of the best constant output. It falls as the strength grows: where it crosses a level is
-found by bisection over log λ and interpolation, from where the penalty's gradient is as large as the task's.
+All trainings share seed, batches and steps and differ in reg.lam only. Without the penalty the net improves on the best
+constant output, in held-out loss and score; a strength is rated by the share of this improvement that it keeps: 1 at
+strength 0, 0 at the level of a constant. The strength at which the share crosses a level is found by bisection over
+log λ and interpolation, starting where the penalty's gradient equals the task's.
 """
 
 from __future__ import annotations
@@ -20,78 +20,64 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.data.datamodule import training_batches
-from regtorch.app.doctor.budget import plan
-from regtorch.app.doctor.short_run import Outcome, ShortRun, Trainings
+from regtorch.app.doctor.budget import plan_budget
+from regtorch.app.doctor.short_run import ShortRun, TrainingOutcome, Trainings
 from regtorch.app.ground.errors import RunError
 from regtorch.app.run.examine import penalties_of
 from regtorch.app.run.setup import SetUp
+from regtorch.doctor.watch.forces import totals
 from regtorch.doctor.watch.steps import watch_steps
 from regtorch.doctor.watch.subject import Subject
 
 __all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "check_penalty", "find_strength"]
 
 KEPT, COLLAPSED = 0.9, 0.1
-"""Shares of what is learnt without it: strengths above the first are advised, those under the second collapse."""
+"""Shares of the improvement: advised strengths keep the first, collapsing ones less than the second."""
 MOVED = 0.03
-"""Of the task loss without the penalty: a strength that moves it by more, and by more than seeds do, matters."""
+"""A strength matters if it changes the task loss by more than this share and more than another seed does."""
 
 _SURE, _SEEDS = 2.0, 3  # times the spread over so many seeds
-_STEPS, _TINY = 10, 1e-9  # watched, and the strength they are watched under: too small to move anything
+_STEPS, _TINY = 10, 1e-9  # watched steps, and their strength, which is too small to matter
 _RUNS = 14  # at most
-_WIDE, _NEAR = 30.0, 5.0  # ratios of strengths: of a search outwards, and near enough to interpolate between
-_BOUNDS = 1e-6, 1e4  # of the strengths that are tried, times the one of equal gradients
+_WIDE, _NEAR = 30.0, 5.0  # ratios of strengths: of the outward search, and below which to interpolate
+_BOUNDS = 1e-6, 1e4  # of the strengths tried, relative to that of equal gradients
 
 
 @dataclass(frozen=True)
 class Strength:
-    """Strengths of a penalty, as reg.lam takes them.
+    """Strengths of a penalty, as values of reg.lam."""
 
-    Attributes:
-        begins: where it moves the task loss by more than another seed does.
-        collapses: where the net learns hardly more than a constant; infinite where it did so under no strength tried.
-        low: the advised range's lower end.
-        high: its upper end.
-        tried: the short trainings, the weakest first.
-        numbers: what was measured.
-        why: one sentence.
-    """
-
-    begins: float
-    collapses: float
-    low: float
+    begins: float  # where it changes the task loss by more than another seed does
+    collapses: float  # where the net learns hardly more than a constant; infinite if no strength tried did
+    low: float  # the advised range
     high: float
-    tried: Sequence[Outcome]
+    tried: Sequence[TrainingOutcome]  # weakest first
     numbers: Mapping[str, float]
     why: str
 
 
 def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> Strength:
-    """Find where a penalty begins to matter, where the net collapses, and what lies between.
-
-    Args:
-        overrides: of train.py, with a penalty (reg=l2, l1, group_lasso, …); the strength in them does not matter.
-        conf: the folder of the configs.
-        seconds: for all of it.
+    """Find at which strengths a penalty begins to matter and the net collapses; the given strength is ignored.
 
     Raises:
-        RunError: the set-up has no penalty, or learns nothing in that time without it.
+        RunError: the setup has no penalty, or learns nothing in that time without it.
     """
     started = perf_counter()
     trainings = Trainings(conf, overrides)
     equal = _equal_pull(trainings)
-    made = plan(trainings, _RUNS, 0.0, started + seconds, seeds=1)
+    budget = plan_budget(trainings, _RUNS, 0.0, started + seconds, seeds=1)
 
-    def train(lam: float, seed: int = made.seed) -> ShortRun:
-        return trainings.run(f"λ = {lam:.3g}", [*made.overrides, f"reg.lam={lam!r}"], steps=made.steps, seed=seed)
+    def train(lam: float, seed: int = budget.seed) -> ShortRun:
+        return trainings.run(f"λ = {lam:.3g}", [*budget.overrides, f"reg.lam={lam!r}"], steps=budget.steps, seed=seed)
 
-    search = _Search(train, started + seconds - made.seconds_a_run)
+    search = _Search(train, started + seconds - budget.seconds_a_run)
     without = search.at(0.0)
     if not without.learnt:
         raise RunError(
-            f"strength: without the penalty the net learns nothing in {made.described} (validation loss "
-            f"{without.held.loss:.3g}, a constant's is {without.constant.loss:.3g}); cure that first, or give more time"
+            f"strength: without the penalty the net learns nothing in {budget.described} (validation loss "
+            f"{without.held.loss:.3g}, a constant's is {without.constant.loss:.3g}); fix that first, or allow more time"
         )
-    search.zeros += [train(0.0, made.seed + number) for number in range(1, _SEEDS)]
+    search.zeros += [train(0.0, budget.seed + number) for number in range(1, _SEEDS)]
     begins = search.crossing(search.moved, 1.0, equal)
     high = search.crossing(search.lost, 1 - KEPT, equal)
     collapses = search.crossing(search.lost, 1 - COLLAPSED, equal)
@@ -104,7 +90,7 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> St
         "runs": float(count),
         "seconds": perf_counter() - started,
     }
-    told = "does not collapse under any that was tried" if math.isinf(collapses) else f"collapses at {collapses:.1g}"
+    end = "does not collapse at any strength tried" if math.isinf(collapses) else f"collapses at {collapses:.1g}"
     return Strength(
         begins,
         collapses,
@@ -112,34 +98,29 @@ def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> St
         high,
         [search.runs[lam].outcome for lam in sorted(search.runs)],
         numbers,
-        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}, and the "
-        f"net {told} (one seed, {made.described}, {numbers['runs']:.0f} trainings); longer ones shift all three down",
+        f"it matters from λ = {begins:.1g}, keeps {KEPT:.0%} of what is learnt without it up to {high:.1g}; the net "
+        f"{end} (one seed, {budget.described}, {count} trainings); longer trainings lower all three",
     )
 
 
 def check_penalty(cfg: DictConfig, choices: Mapping[str, str]) -> None:
-    """Refuse a set-up without a penalty.
-
-    Raises:
-        RunError: it has none.
-    """
+    """Raise RunError unless the setup has a penalty."""
     if cfg.reg.penalty is None:
         raise RunError(f"strength: reg={choices.get('reg')} has no penalty; choose reg=l2, l1, l1l2 or group_lasso")
 
 
 def _equal_pull(trainings: Trainings) -> float:
-    """The strength at which the penalty's gradient is as large as the task's, over the first steps without it."""
+    """The strength at which the penalty's gradient equals the task's, over the first steps without it."""
     found: list[float] = []
     cfg, choices = trainings.config()
     check_penalty(cfg, choices)
 
-    def measure(made: SetUp) -> None:
-        batches = [*islice(training_batches(made.data, next(made.net.parameters()).device), _STEPS)]
-        optimizer = instantiate(cfg.optimizer)(made.net.parameters())
-        subject = Subject.admit(made.net, made.train_loss, batches, optimizer, penalties_of(made))
+    def measure(setup: SetUp) -> None:
+        batches = [*islice(training_batches(setup.data, next(setup.net.parameters()).device), _STEPS)]
+        optimizer = instantiate(cfg.optimizer)(setup.net.parameters())
+        subject = Subject.admit(setup.net, setup.train_loss, batches, optimizer, penalties_of(setup))
         steps = watch_steps(subject, _STEPS).steps
-        forces = [one for step in steps for one in step.forces.values()]
-        penalty, task = (math.hypot(*(getattr(one, what) for one in forces)) for what in ("penalty", "task"))
+        penalty, task = totals(forces for step in steps for forces in step.forces.values())
         found.append(_TINY * task / penalty if penalty and task else 1.0)
 
     trainings.run("trial", [f"reg.lam={_TINY}"], steps=1, prepare=measure)
@@ -148,7 +129,7 @@ def _equal_pull(trainings: Trainings) -> float:
 
 @dataclass
 class _Search:
-    """Trains at strengths, each once; `zeros` are runs at 0 with other seeds."""
+    """Trains once per strength; `zeros` are runs at strength 0 with other seeds."""
 
     train: Callable[[float], ShortRun]
     deadline: float
@@ -161,28 +142,28 @@ class _Search:
         return self.runs[lam]
 
     def lost(self, lam: float) -> float:
-        """The share of what is learnt without the penalty that is not learnt with it, by loss or score."""
+        """The share of the improvement that is lost with the penalty, by loss or score."""
         zero, run = self.at(0.0), self.at(lam)
         learnt = zero.held.score - zero.constant.score, zero.constant.loss - zero.held.loss
         lost = zero.held.score - run.held.score, run.held.loss - zero.held.loss
         return max(a / b if b > 0 else 0.0 for a, b in zip(lost, learnt, strict=True))
 
     def moved(self, lam: float) -> float:
-        """By how much the training loss, or the held-out one, is another than without the penalty; 1 counts."""
+        """The change of the training or held-out loss due to the penalty; 1 is significant."""
         zero, run = self.at(0.0), self.at(lam)
         pairs = [(zero.outcome.train_loss, run.outcome.train_loss), (zero.held.loss, run.held.loss)]
         return max(abs(b - a) / max(_SURE * n, MOVED * a) for (a, b), n in zip(pairs, self._noise(), strict=True))
 
     def _noise(self) -> tuple[float, float]:
-        """The spread over seeds of both losses without the penalty."""
+        """The deviation of both losses over seeds, without the penalty."""
         zeros = [self.at(0.0), *self.zeros]
         return stdev(run.outcome.train_loss for run in zeros), stdev(run.held.loss for run in zeros)
 
     def crossing(self, value: Callable[[float], float], level: float, start: float) -> float:
-        """The strength at which `value` rises above a level; infinite where it does so under none that was tried."""
+        """The strength at which `value` exceeds a level; infinite if no strength tried does."""
 
         def beyond(lam: float) -> bool:
-            return not value(lam) <= level  # NaN is of a training that diverged
+            return not value(lam) <= level  # NaN: the training diverged
 
         known = sorted(lam for lam in self.runs if lam)
         above = min((lam for lam in known if beyond(lam)), default=math.inf)

@@ -1,4 +1,4 @@
-"""The check-up on the terminal: what to change first comes first, to be read in a minute."""
+"""The diagnosis on the terminal, most important change first."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from regtorch.app.doctor.result import Checkup
-from regtorch.app.doctor.words import in_words
+from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.ground.errors import sentence
+from regtorch.doctor.causes import title_of
 from regtorch.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from regtorch.app.doctor.cure import Proof
+    from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
 
-__all__ = ["announce", "print_checkup", "progress", "proof_in_words", "strength_in_words"]
+__all__ = ["announce", "print_diagnosis", "progress", "proof_in_words", "strength_in_words"]
 
 _COLOURS = {"severe": "bold red", "warning": "bold yellow", "info": "bold green"}
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Say what is being measured: on a terminal in a line that moves."""
+    """Show what is being measured in a status line, if stderr is a terminal."""
     from rich.console import Console
 
     if not sys.stderr.isatty():
@@ -38,67 +38,66 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def announce(what: str) -> None:
-    """Say what takes long where no line moves."""
+    """Announce a long computation if there is no status line."""
     if not sys.stderr.isatty():
         print(f"{what} …", flush=True)
 
 
-def print_checkup(checkup: Checkup, folder: Path) -> None:
-    """Print findings, where the rest lies, the verdict, and the command with the change."""
+def print_diagnosis(diagnosis: Diagnosis, folder: Path) -> None:
+    """Print the findings, the files, the verdict, and the command with the change."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    told = [finding for finding in checkup.findings if finding.severity != "info"]
-    for number, finding in enumerate(told, 1):
-        _print_finding(console, number, finding, checkup)
-    for finding in checkup.withdrawn:
-        proof = checkup.proof(finding)
+    for number, finding in enumerate((f for f in diagnosis.findings if f.severity != "info"), 1):
+        _print_finding(console, number, finding, diagnosis)
+    for finding in diagnosis.withdrawn:
+        proof = diagnosis.proof(finding)
         assert proof is not None
-        _print(console, f"withdrawn: {in_words(finding.cause)} ({finding.where}). {proof_in_words(proof)}")
-    noted = dict.fromkeys(in_words(f.cause) for f in checkup.findings if f.severity == "info")
+        _print(console, f"withdrawn: {title_of(finding.cause)} ({finding.where}). {proof_in_words(proof)}")
+    noted = dict.fromkeys(title_of(f.cause) for f in diagnosis.findings if f.severity == "info")
     if noted:
         _print(console, f"noted: {'; '.join(noted)}")
-    if checkup.strength is not None:
-        _print(console, strength_in_words(checkup.strength))
-    if any(proof.verdict == "undecided" and (proof.cured or proof.without) for proof in checkup.proofs):
-        _print(console, "What is undecided may need more steps or seeds: seconds=600 gives short trainings more time.")
+    if diagnosis.strength is not None:
+        _print(console, strength_in_words(diagnosis.strength))
+    if any(proof.verdict == "undecided" and (proof.cured or proof.without) for proof in diagnosis.proofs):
+        _print(console, "Undecided causes may need more steps or seeds: seconds=600 gives short trainings more time.")
     for name in ("doctor.html", "doctor.json"):
-        _print_whole(console, f"written: {folder / name}")
+        _print_unwrapped(console, f"written: {folder / name}")
     console.print()
-    _print(console, checkup.verdict, _COLOURS[checkup.severity])
-    if checkup.command:
-        _print_whole(console, checkup.command)
+    _print(console, diagnosis.verdict, _COLOURS[diagnosis.severity])
+    if diagnosis.command:
+        _print_unwrapped(console, diagnosis.command)
 
 
-def _print_finding(console: Console, number: int, finding: Finding, checkup: Checkup) -> None:
+def _print_finding(console: Console, number: int, finding: Finding, diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
     head = Text(f"{number}  ")
     head.append(finding.severity, _COLOURS[finding.severity])
-    head.append(f"  {in_words(finding.cause)}: {finding.where}", "bold")
+    head.append(f"  {title_of(finding.cause)}: {finding.where}", "bold")
     console.print(head, soft_wrap=True)
     _print(console, sentence(finding.why), indent="   ")
     _print(console, f"Change: {sentence(finding.change)}", indent="   ")
-    proof, change = checkup.proof(finding), checkup.change(finding)
+    proof, change = diagnosis.proof(finding), diagnosis.change(finding)
     if proof is not None:
         _print(console, proof_in_words(proof), indent="   ")
     if change:
-        _print_whole(console, f"   {' '.join(change)}", "cyan")
+        _print_unwrapped(console, f"   {' '.join(change)}", "cyan")
     console.print()
 
 
 def proof_in_words(proof: Proof) -> str:
-    """An experiment in a sentence: its verdict and the figures."""
+    """An experiment in one sentence: its verdict and the figures."""
     return sentence(f"{proof.verdict} by short trainings: {proof.why}")
 
 
 def strength_in_words(strength: Strength) -> str:
-    """The advised strength in a sentence."""
-    return sentence(f"advised is reg.lam from {strength.low:.2g} to {strength.high:.2g}: {strength.why}")
+    """The advised strength in one sentence."""
+    return sentence(f"advised: reg.lam from {strength.low:.2g} to {strength.high:.2g}: {strength.why}")
 
 
 def _print(console: Console, text: str, style: str = "", indent: str = "") -> None:
-    """In lines of the terminal's width; rich's own wrapping leaves blanks at their ends."""
+    """Wrap to the terminal's width; rich's own wrapping leaves trailing blanks."""
     wrap = TextWrapper(
         width=max(30, console.width - 1),
         initial_indent=indent,
@@ -106,11 +105,10 @@ def _print(console: Console, text: str, style: str = "", indent: str = "") -> No
         break_long_words=False,
         break_on_hyphens=False,
     )
-    _print_whole(console, wrap.fill(text), style)
+    _print_unwrapped(console, wrap.fill(text), style)
 
 
-def _print_whole(console: Console, text: str, style: str = "") -> None:
-    """As it is, to be copied."""
+def _print_unwrapped(console: Console, text: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(text, style), soft_wrap=True)

@@ -1,10 +1,10 @@
-"""What to train to prove a cause: the set-up without the suspect, and with the cure."""
+"""The variants to train to prove a cause: without the suspected cause, and with the advised change."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -24,132 +24,97 @@ from regtorch.doctor.watch.last_activation import leave_last_activation_out
 
 __all__ = ["Change", "Proposal", "proposal"]
 
-_SAMPLES, _BATCHES = 2000, 64  # that mean and deviation are taken of
+_SAMPLES, _BATCHES = 2000, 64  # used to estimate mean and deviation
 
 
 @dataclass(frozen=True)
 class Change:
-    """Of a set-up.
+    """A change of a setup."""
 
-    Attributes:
-        label: in words, or the overrides.
-        overrides: of train.py.
-        prepares: changes that no override makes.
-    """
-
-    label: str
+    label: str  # in words, or the overrides
     overrides: tuple[str, ...] = ()
-    prepares: tuple[Prepare, ...] = ()
+    prepares: tuple[Prepare, ...] = ()  # changes that no override can make
 
-    @staticmethod
-    def by(override: str) -> Change:
-        """A change by one override."""
-        return Change(override, (override,))
-
-    def prepare(self, made: SetUp) -> None:
-        """Make the changes that no override makes."""
+    def prepare(self, setup: SetUp) -> None:
         for change in self.prepares:
-            change(made)
+            change(setup)
 
     def touches(self, other: Change) -> bool:
-        """Whether both change the same thing."""
-        keys, others = ({text.partition("=")[0] for text in one.overrides} for one in (self, other))
-        return bool(keys & others or {*self.prepares} & {*other.prepares})
+        """Whether both change the same setting."""
+        keys, other_keys = ({text.partition("=")[0] for text in change.overrides} for change in (self, other))
+        return bool(keys & other_keys or {*self.prepares} & {*other.prepares})
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What to try for a cause.
-
-    Attributes:
-        cause: the finding's.
-        without: leaves the suspect out; None where that is the cure, or makes no sense.
-        cured: what the finding advises; None where it advises nothing that can be tried.
-        horizon: the steps after which the suspect has shown what it does.
-    """
+    """The changes to try for a cause."""
 
     cause: str
-    without: Change | None
-    cured: Change | None
-    horizon: float = field(default=0.0, kw_only=True)
+    without: Change | None  # removes the suspected cause; None if impossible, or equal to `cured`
+    cured: Change | None  # the advised change; None if it cannot be tried
+    horizon: float = 0.0  # steps after which the effect shows
 
     def changes(self) -> Sequence[Change]:
-        """Those there are, each once."""
         return list(dict.fromkeys(change for change in (self.without, self.cured) if change is not None))
 
 
 def proposal(finding: Finding, cfg: DictConfig) -> Proposal:
-    """What to try for a finding in a config; no changes where no short training could tell."""
+    """The changes to try for a finding; none if a short training cannot decide."""
     remedy = finding.remedy
     parts = () if remedy is None else remedy.parts()
     overrides = overrides_of(remedy, cfg)
     prepared = [_PREPARED[part.what] for part in parts if part.what in _PREPARED]
     label = ", ".join([*([" ".join(overrides)] if overrides else []), *(words for words, _ in prepared)])
     cured = Change(label, overrides, tuple(prepare for _, prepare in prepared)) if label else None
-    without = next((Change.by(_WITHOUT[part.what]) for part in parts if part.what in _WITHOUT), None)
+    removed = next((_WITHOUT[part.what] for part in parts if part.what in _WITHOUT), None)
+    without = None if removed is None else Change(removed, (removed,))
     half_life = finding.numbers.get("half_life_in_steps", 0.0)
     return Proposal(finding.cause, without, cured, horizon=1.5 * half_life if math.isfinite(half_life) else 0.0)
 
 
-# Inputs
-
-
-def _standardise(made: SetUp) -> None:
-    """Mean 0 and deviation 1 of each feature, or of each channel of images, in front of the net."""
-    x = _training_inputs(made)
-    dims = [0, *range(2, x.ndim)] if x.ndim > 2 else [0]
-    spread, mean = torch.std_mean(x.double(), dims, keepdim=True)
+def _standardise(setup: SetUp) -> None:
+    """Standardise each feature, or each channel of images, in front of the net."""
+    x = _training_inputs(setup)
+    spread, mean = torch.std_mean(x.double(), [0, *range(2, x.ndim)], keepdim=True)
     spread = torch.where(spread > 0, spread, 1.0).float()[0]
     mean = mean.float()[0]
 
     def standardised(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        given = arguments[0]
-        return (given - mean.to(given.device)) / spread.to(given.device), *arguments[1:]
+        x = arguments[0]
+        return (x - mean.to(x.device)) / spread.to(x.device), *arguments[1:]
 
-    made.net.register_forward_pre_hook(standardised)
+    setup.net.register_forward_pre_hook(standardised)
 
 
-def _training_inputs(made: SetUp) -> Tensor:
-    if isinstance(made.data, ArraysDataModule):  # a pass of its loader would count as an epoch
-        part = made.data.splits.train
+def _training_inputs(setup: SetUp) -> Tensor:
+    if isinstance(setup.data, ArraysDataModule):  # iterating over its loader would count as an epoch
+        part = setup.data.splits.train
         return part.batch(torch.arange(min(len(part), _SAMPLES)))[0]
-    return torch.cat([x for x, _ in islice(made.data.train_dataloader(), _BATCHES)])
+    return torch.cat([x for x, _ in islice(setup.data.train_dataloader(), _BATCHES)])
 
 
-# Layers
-
-
-def _leave_narrow_norms_out(made: SetUp) -> None:
-    for name, module in list(made.net.named_modules()):
+def _remove_narrow_norms(setup: SetUp) -> None:
+    for name, module in list(setup.net.named_modules()):
         if is_narrow(module):
-            above, _, own = name.rpartition(".")
-            setattr(made.net.get_submodule(above), own, nn.Identity())
+            setup.net.set_submodule(name, nn.Identity())
 
 
-# Heads
-
-
-def _leave_last_activation_out(made: SetUp) -> None:
-    """What a sigmoid, tanh or softmax that ends the net takes in becomes the net's output.
-
-    Raises:
-        RunError: none ends it.
-    """
-    leave_last_activation_out(made.net)
-    x, _ = next(iter(made.data.val_dataloader()))
-    made.net.eval()
+def _remove_last_activation(setup: SetUp) -> None:
+    leave_last_activation_out(setup.net)
+    x, _ = next(iter(setup.data.val_dataloader()))
+    setup.net.eval()
     with torch.no_grad():
-        found = not torch.equal(made.net(x[:2]), made.net.forward(x[:2]))
-    made.net.train()
+        found = not torch.equal(setup.net(x[:2]), setup.net.forward(x[:2]))
+    setup.net.train()
     if not found:
-        raise RunError("no activation behind the last layer was found that could be left out")
+        raise RunError("found no activation after the last layer that could be removed")
 
 
-# What no override changes, in words and as a change of the set-up; and what leaves a suspect out.
+# Changes that no override can make, in words and as code; and overrides that remove a suspected cause.
 _PREPARED: Mapping[Kind, tuple[str, Prepare]] = {
     "standardised inputs": ("inputs standardised", _standardise),
-    "no last activation": ("without the activation behind the last layer", _leave_last_activation_out),
-    "no batch norm": ("without the batch norm", _leave_narrow_norms_out),
+    "no last activation": ("without the activation after the last layer", _remove_last_activation),
+    "no batch norm": ("without the batch norm", _remove_narrow_norms),
 }
 _WITHOUT: Mapping[Kind, str] = {
     "strength": "reg=none",

@@ -1,9 +1,9 @@
-"""Whether one setting does better than another, by more than noise.
+"""Does one setting do better than another by more than noise?
 
-Runs are compared in pairs of the same seed, on the same held-out samples. The noise of their mean difference is that of
-the samples (a jackknife of the paired differences) and that of the seeds (their standard error), added in squares. A
-difference counts where it is more than `SURE` times the noise, and not so small that nobody would care: of the loss
-`MARGINS`, of the score `POINTS`, the larger number where there is only one seed, whose noise is unknown.
+Runs are paired by seed and compared on the same held-out samples. The variance of their mean difference is that over
+samples (a jackknife of the paired differences) plus that over seeds (their squared standard error). A difference counts
+if it exceeds `SURE` times the noise and a margin: `MARGINS` of the loss, `POINTS` of the score, the larger one for a
+single seed, whose noise is unknown.
 """
 
 from __future__ import annotations
@@ -24,75 +24,61 @@ POINTS = 0.005, 0.02  # of the score
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two settings, in one number; more is better.
+    """How much better the second of two settings is, by one measure."""
 
-    Attributes:
-        mean: over the seeds.
-        noise: its standard error.
-        margin: what a difference has to be, to count.
-    """
-
-    mean: float
-    noise: float
-    margin: float
+    mean: float  # over the seeds
+    noise: float  # the mean's standard error
+    margin: float  # the smallest relevant difference
 
     @property
     def better(self) -> bool:
-        """Whether the second does better."""
         return self.mean > max(self.margin, SURE * self.noise)
 
     @property
     def worse(self) -> bool:
-        """Whether the second does worse."""
         return -self.mean > max(self.margin, SURE * self.noise)
 
     @property
     def not_better(self) -> bool:
-        """Whether it can be excluded that the second does better."""
+        """Whether an improvement can be excluded, which is more than not being better."""
         return self.mean + UNSURE * self.noise < self.margin
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Of the second setting over the first, by loss and by score."""
+    """The improvement from the first to the second setting, by loss and by score."""
 
     loss: Difference
     score: Difference
 
     @property
     def better(self) -> bool:
-        """By one of the two, and not worse by the other."""
+        """Better by one measure, and not worse by the other."""
         return (self.loss.better and not self.score.worse) or (self.score.better and not self.loss.worse)
 
     @property
     def worse(self) -> bool:
-        """By one of the two, and not better by the other."""
+        """Worse by one measure, and not better by the other."""
         return (self.loss.worse and not self.score.better) or (self.score.worse and not self.loss.better)
 
     @property
     def not_better(self) -> bool:
-        """By neither."""
         return (self.loss.not_better and self.score.not_better) or self.loss.worse
 
 
 def gain(first: Sequence[ShortRun], second: Sequence[ShortRun]) -> Gain:
-    """Compare two settings' runs, seed by seed.
-
-    Args:
-        first: one run a seed.
-        second: likewise; of the fewer seeds of both.
-    """
+    """Compare two settings' runs, paired by seed."""
     pairs = [(a.held, b.held) for a, b in zip(first, second, strict=False)]
-    several = int(len(pairs) == 1)
+    single = int(len(pairs) == 1)
     level = fmean(a.loss for a, _ in pairs)
     return Gain(
         _difference(
             [(a.loss - b.loss, [x - y for x, y in zip(a.losses, b.losses, strict=False)]) for a, b in pairs],
-            MARGINS[several] * level if math.isfinite(level) else 0.0,
+            MARGINS[single] * level if math.isfinite(level) else 0.0,
         ),
         _difference(
             [(b.score - a.score, [y - x for x, y in zip(a.scores, b.scores, strict=False)]) for a, b in pairs],
-            POINTS[several],
+            POINTS[single],
         ),
     )
 
@@ -100,7 +86,7 @@ def gain(first: Sequence[ShortRun], second: Sequence[ShortRun]) -> Gain:
 def _difference(pairs: Sequence[tuple[float, Sequence[float]]], margin: float) -> Difference:
     values = [value for value, _ in pairs]
     if not all(math.isfinite(value) for value in values):
-        # A setting that diverges under one seed has failed; both doing so says nothing, and a score then says nothing.
+        # A setting that diverges with one seed has failed; if both settings diverge, nothing follows.
         known = [value for value in values if not math.isnan(value)]
         lost = {math.copysign(math.inf, value) for value in known if math.isinf(value)}
         return Difference(lost.pop() if len(lost) == 1 else 0.0, 0.0, margin)
@@ -110,6 +96,6 @@ def _difference(pairs: Sequence[tuple[float, Sequence[float]]], margin: float) -
 
 
 def _jackknife(parts: Sequence[float]) -> float:
-    """The standard error of a number, from its values without each of some groups of samples."""
+    """The jackknife standard error of a statistic, from its values with each group left out."""
     count, mean = len(parts), fmean(parts) if parts else 0.0
     return math.sqrt((count - 1) / count * sum((x - mean) ** 2 for x in parts)) if count > 1 else 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from regtorch.app.doctor.words import in_words
 from regtorch.app.ground.errors import sentence
 from regtorch.app.ground.reading import is_there, read_text
 from regtorch.app.record.files import RECEIPT
@@ -13,7 +12,7 @@ from regtorch.app.record.json_file import node, number
 from regtorch.app.report.collect import Diagnosis
 from regtorch.app.report.entry import Lost
 from regtorch.app.report.experiments import Experiment
-from regtorch.doctor.causes import SEVERITIES, precedence
+from regtorch.doctor.causes import SEVERITIES, precedence, title_of
 
 __all__ = ["of_doctor", "of_lost", "of_receipts"]
 
@@ -22,7 +21,7 @@ _RECEIPTS = 50
 
 @dataclass(frozen=True)
 class _Found:
-    """A finding, and the check-ups that have it."""
+    """A finding, and the diagnoses that contain it."""
 
     severity: str
     title: str
@@ -35,9 +34,9 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Doctor:
-    """What the doctor's section shows: findings, and the advised strengths by check-up."""
+    """The doctor's section: findings, and the advised strengths by diagnosis."""
 
-    checkups: int
+    diagnoses: int
     findings: Sequence[_Found]
     advised: Mapping[str, tuple[float, float]]
 
@@ -59,7 +58,7 @@ class _Receipts:
 
 
 def of_doctor(diagnoses: Sequence[Diagnosis]) -> _Doctor:
-    """The findings, the gravest first, each once with the check-ups that have it."""
+    """The findings, most severe first, each once with the diagnoses that contain it."""
     groups: dict[tuple[str, ...], _Found] = {}
     advised: dict[str, tuple[float, float]] = {}
     for diagnosis in diagnoses:
@@ -70,7 +69,7 @@ def of_doctor(diagnoses: Sequence[Diagnosis]) -> _Doctor:
                 severity, cause, where, change, override = key
                 known = severity if severity in SEVERITIES else "info"
                 why = sentence(str(finding.get("why") or ""))
-                found = _Found(known, in_words(cause), where, why, sentence(change), override)
+                found = _Found(known, title_of(cause), where, why, sentence(change), override)
                 places = groups.setdefault(key, found).places
                 if diagnosis.name not in places:
                     places.append(diagnosis.name)

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.app.config.command_line import check_groups, check_new_keys, task_overrides
+from regtorch.app.config.command_line import check_groups, check_new_keys, multirun_first, task_overrides
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.ground.errors import RunError, is_told, message, say, usage
 from regtorch.app.ground.folders import Folders
@@ -89,8 +89,7 @@ def command_line(
 
 
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
-    # Hydra's parser takes the flag for a sweep before or after all overrides, not among them.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = multirun_first(sys.argv[1:])
     try:
         check_groups(sys.argv[1:])
     except RunError as error:

@@ -1,1 +1,1 @@
-"""The measurements: a fault or a family of faults in each file."""
+"""The measurements: one fault, or one family of faults, per file."""

@@ -1,4 +1,4 @@
-"""Activations that carry no gradient: ReLUs that are zero for every sample, sigmoids at their bounds."""
+"""Activations without a gradient: ReLUs that are zero for every sample, saturated sigmoids."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from regtorch.doctor.watch.uses import NEAR, RELUS, Use
 __all__ = ["are_idle", "find"]
 
 _SEVERE, _WARNING = 0.9, 0.5
-_THROWN = 2.0  # spreads that the first step moves the inputs: ReLUs that die so do not come back
+_THROWN = 2.0  # spreads by which the first step moves the inputs: ReLUs that die this way do not recover
 
 
 @dataclass(frozen=True)
 class _Idle:
-    """A layer with units that are off, or sigmoids that are at their bounds."""
+    """A layer with idle units or saturated sigmoids."""
 
     severity: Severity
     before: Use
@@ -33,7 +33,7 @@ class _Idle:
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Which activations have died or saturated after some watched steps, and whether they were so before."""
+    """`dead_relus` and `saturated_sigmoids` after the watched steps."""
     for idle in _idle(obs):
         yield _dead(obs, idle) if idle.after.kind in RELUS else _saturated(obs, idle)
 
@@ -66,7 +66,7 @@ def _severity(share: float, dying: bool = False) -> Severity | None:
 
 
 def _is_right(obs: Observed) -> bool:
-    """Whether outputs from 0 to 1 are already what the targets are: a trained net is sure."""
+    """Whether outputs from 0 to 1 already match the targets: a trained net is confident."""
     output, y = obs.outputs[0], obs.subject.batches[0][1]
     if not isinstance(output, Tensor) or output.numel() != y.numel():
         return False
@@ -78,31 +78,31 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
     numbers = {"dead_now": now, "dead_after": after, "steps": obs.steps, "moved": moved}
     change, remedy = "", Remedy("standardised inputs")
     if now >= _WARNING:
-        why = f"{after:.0%} of the units of the ReLU behind it are zero for every sample looked at, and were so before "
-        why += f"training ({now:.0%}): no gradient passes through them"
+        why = f"{after:.0%} of the units of the following ReLU are zero for every sample, as they were before training "
+        why += f"({now:.0%}): no gradient passes through them"
     else:
-        why = f"{after:.0%} of the units of the ReLU behind it became zero for every sample within {obs.steps} steps "
-        why += f"({now:.0%} before); the first step moved what goes in by {fmt(moved, '.2g')} of its deviations"
+        why = f"{after:.0%} of the units of the following ReLU became zero for every sample within {obs.steps} steps "
+        why += f"({now:.0%} before); the first step shifted its inputs by {fmt(moved, '.2g')} standard deviations"
     measured = awake(obs, idle.before) if now >= _WARNING or severity == "warning" else None
     if measured is not None:
         numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
-        why += f". The loss comes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and with the "
-        why += f"units on that are off at first to {measured.with_all:.3g}"
+        why += f". The loss goes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and to "
+        why += f"{measured.with_all:.3g} if these units are active at first"
     if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
         severity, remedy = "info", None
-        change = "Nothing where the loss goes on falling; a smaller learning rate keeps more on."
-    elif measured is not None and not measured.in_the_way:
-        why += ": they do not stand in the way"
+        change = "Nothing if the loss keeps falling; a smaller learning rate keeps more units active."
+    elif measured is not None and not measured.idle_units_matter:
+        why += ": they do no harm"
         severity, remedy = "info", None
-        change = "Nothing; standardised inputs (mean 0, not all positive) keep more units on."
+        change = "Nothing; standardised inputs (mean 0, not all positive) keep more units active."
     elif now >= _WARNING:
         change = redrawn(obs, idle.after.layer, idle.after.kind) or (
-            "Look for what keeps the units off: biases far below 0, or inputs that are all of one sign."
+            "Look for biases far below 0, or inputs that all have the same sign."
         )
     else:
         to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
         remedy = remedy if lower is None else replace(lower, also=remedy)
-        change = f"Lower the learning rate{to}; and standardise the inputs (mean 0, not all positive)."
+        change = f"Lower the learning rate{to}, and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
         idle.after.layer or "inputs",
@@ -119,7 +119,9 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved = idle.before.share, idle.after.share, idle.moved
     remedy: Remedy | None = Remedy("standardised inputs")
     if now >= _WARNING:
-        change = redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and draw smaller weights."
+        change = (
+            redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and initialise smaller weights."
+        )
     else:
         to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
         remedy = lower or remedy
@@ -129,8 +131,8 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
         idle.after.layer or "inputs",
         idle.severity,
         {"saturated_now": now, "saturated_after": after, "steps": obs.steps, "moved": moved},
-        why=f"{after:.0%} of what the sigmoid or tanh behind it puts out lie within {NEAR:g} of the bounds "
-        f"after {obs.steps} steps ({now:.0%} before), where its slope is next to 0 and stops the gradient.",
+        why=f"{after:.0%} of the outputs of the following sigmoid or tanh are within {NEAR:g} of its bounds after "
+        f"{obs.steps} steps ({now:.0%} before), where its slope is almost 0 and blocks the gradient.",
         change=change,
         remedy=remedy,
         blame=after,
@@ -138,6 +140,5 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
 
 
 def _is_idle(found: Attempt, idle: _Idle) -> bool:
-    looks = found.watched.looks if found.watched is not None else ()
-    use = looks[-1].uses.get((idle.after.layer, idle.after.kind)) if looks else None
+    use = found.use_of(idle.after.layer, idle.after.kind)
     return use is None or use.share >= _WARNING

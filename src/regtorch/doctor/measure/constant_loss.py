@@ -1,31 +1,31 @@
-"""Losses that no output changes, and heads whose output no weight changes: there is no gradient to learn from."""
+"""Losses that no output changes, and heads whose output no weight changes: there is no gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from math import log
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.attempt import Attempt, attempt, first_that_learns
+from regtorch.doctor.watch.attempt import Attempt, Context, attempt, first_that_learns
 from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
 from regtorch.doctor.watch.observed import Observed, joined
 from regtorch.doctor.watch.restored import restored
 
-__all__ = ["find", "has_constant_head", "of_one_output", "takes_softmax_of_one"]
+__all__ = ["find", "one_output", "takes_softmax_of_one"]
 
 Loss = Callable[[Any, Tensor], Tensor]
 
 
 def find(obs: Observed) -> Iterator[Finding]:
     """`constant_loss` and `softmax_over_one_unit`."""
-    if has_constant_head(obs):
+    if _has_constant_head(obs):
         yield _one_unit(obs)
     elif obs.targets is not None and obs.loss.is_constant:
         yield _constant(obs)
@@ -37,47 +37,47 @@ def find(obs: Observed) -> Iterator[Finding]:
 def _constant(obs: Observed) -> Finding:
     value, output = obs.loss.value, obs.outputs[0]
     if takes_softmax_of_one(obs):
-        return of_one_output(obs, f"the loss is {value:g} whatever the label")
+        return one_output(obs, f"the loss is {value:g} whatever the label")
     column = output.numel() == obs.subject.batches[0][1].numel()
     return Finding(
         "constant_loss",
         "loss",
         "severe",
         {"loss": value},
-        why=f"The loss is {value:g} whatever the net puts out: it has a gradient of 0, and nothing can be learnt.",
-        change=(_instead(obs, _of_one_column(obs)) if column else None)
-        or "Look for outputs that the loss does not use, that are detached, rounded or multiplied by 0.",
+        why=f"The loss is {value:g} whatever the net outputs: its gradient is 0, and nothing can be learnt.",
+        change=(_instead(obs, _losses_of_a_column(obs)) if column else None)
+        or "Look for outputs that the loss ignores, detaches, rounds or multiplies by 0.",
         blame=1e5,
     )
 
 
 def takes_softmax_of_one(obs: Observed) -> bool:
-    """Whether the net puts out one number a sample, and the loss is a cross entropy: two equal ones cost it ln 2."""
+    """Whether the net has one output per sample and the loss is a cross entropy: two equal outputs cost ln 2."""
     output, target = obs.outputs[0], obs.subject.batches[0][1]
     if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] != 1 or not output.numel():
         return False
     two = torch.zeros_like(output).repeat_interleave(2, 1).cpu()
-    sure = torch.zeros_like(two)
-    sure[:, :1] = 1
+    one_hot = torch.zeros_like(two)
+    one_hot[:, :1] = 1
     zeros = torch.zeros(output.shape[:1] + output.shape[2:], dtype=torch.long)
     costs = [
         (obs.loss.cost(two, labels), obs.loss.cost(two + 3, labels))
-        for labels in ((sure,) if target.is_floating_point() else (zeros, sure))
+        for labels in ((one_hot,) if target.is_floating_point() else (zeros, one_hot))
     ]
     return any(all(cost is not None and abs(cost - log(2)) < 1e-3 for cost in pair) for pair in costs)
 
 
-def of_one_output(obs: Observed, how: str) -> Finding:
+def one_output(obs: Observed, how: str) -> Finding:
     """A cross entropy over one output."""
-    change = _instead(obs, _of_one_column(obs))
     return Finding(
         "constant_loss",
         "loss",
         "severe",
         {"outputs": 1},
-        why="The loss takes a softmax over the outputs of a sample, of which there is one: it is 1 whatever the net "
-        f"puts out, {how}, and nothing can be learnt.",
-        change=change or "Give the net an output for each class, or take a loss that is made for one output.",
+        why="The loss applies a softmax over the outputs of a sample, but there is only one: the softmax is always 1, "
+        f"{how}, and nothing can be learnt.",
+        change=_instead(obs, _losses_of_a_column(obs))
+        or "Give the net one output per class, or use a loss for a single output.",
         blame=1e5,
     )
 
@@ -86,29 +86,18 @@ def _instead(obs: Observed, losses: list[tuple[str, Loss]]) -> str | None:
     return first_that_learns((advice, _with(obs, loss)) for advice, loss in losses)
 
 
-def _with(
-    obs: Observed,
-    loss: Loss,
-    change: Callable[[nn.Module], AbstractContextManager[object]] = lambda _: nullcontext(),
-) -> Callable[[], Attempt]:
+def _with(obs: Observed, loss: Loss, change: Context = lambda _: nullcontext()) -> Callable[[], Attempt]:
     return lambda: attempt(replace(obs.subject, loss_fn=loss), change)
 
 
-def _of_one_column(obs: Observed) -> list[tuple[str, Loss]]:
-    """Losses for one output and labels of yes or no, or numbers."""
-    two = "or give the net two outputs and the loss class numbers"
+def _losses_of_a_column(obs: Observed) -> list[tuple[str, Loss]]:
+    """Losses for one output and binary labels, or numbers."""
+    loss, name, more = F.mse_loss, "MSELoss", ""
     if _is_binary(obs):
-        call = "BCEWithLogitsLoss()(output, target.to(output.dtype).view_as(output))"
-        return [(f"Take `{call}`, {two}", _bce_of_logits)]
-    return [("Take `MSELoss()(output, target.to(output.dtype).view_as(output))`", _squared)]
-
-
-def _bce_of_logits(output: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(output, target.to(output.dtype).view_as(output))
-
-
-def _squared(output: Tensor, target: Tensor) -> Tensor:
-    return F.mse_loss(output, target.to(output.dtype).view_as(output))
+        loss, name = F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss"
+        more = ", or give the net two outputs and the loss class indices"
+    advice = f"Use `{name}()(output, target.to(output.dtype).view_as(output))`{more}"
+    return [(advice, lambda output, target: loss(output, target.to(output.dtype).view_as(output)))]
 
 
 def _is_binary(obs: Observed) -> bool:
@@ -118,8 +107,8 @@ def _is_binary(obs: Observed) -> bool:
 # The head
 
 
-def has_constant_head(obs: Observed) -> bool:
-    """Whether a softmax over a single unit ends the net: it puts out 1, whatever comes in."""
+def _has_constant_head(obs: Observed) -> bool:
+    """Whether the net ends in a softmax over a single unit, which always outputs 1."""
     outputs = joined(obs.outputs)
     if outputs is None or not outputs.is_floating_point() or not outputs.numel():
         return False
@@ -133,27 +122,21 @@ def has_constant_head(obs: Observed) -> bool:
 def _one_unit(obs: Observed) -> Finding:
     loss = obs.subject.loss_fn
     of_sigmoid: tuple[str, Loss] = (
-        "Take a sigmoid in place of the softmax",
+        "Replace the softmax by a sigmoid",
         lambda output, target: loss(output.sigmoid(), target),
     )
-    alone: tuple[str, Loss] = ("Leave the softmax out", loss)
+    alone: tuple[str, Loss] = ("Remove the softmax", loss)
     column = obs.outputs[0].numel() == obs.subject.batches[0][1].numel()
-    others = (
-        [
-            (f"Leave the softmax out, and {advice[0].lower()}{advice[1:]}", other)
-            for advice, other in _of_one_column(obs)
-        ]
-        if column
-        else []
-    )
-    ordered = [of_sigmoid, *others, alone] if column and _is_binary(obs) else [alone, of_sigmoid, *others]
+    losses = _losses_of_a_column(obs) if column else []
+    with_loss = [(f"Remove the softmax, and {advice[0].lower()}{advice[1:]}", other) for advice, other in losses]
+    ordered = [of_sigmoid, *with_loss, alone] if column and _is_binary(obs) else [alone, of_sigmoid, *with_loss]
     advised = first_that_learns((advice, _with(obs, other, without_last_activation)) for advice, other in ordered)
     return Finding(
         "softmax_over_one_unit",
         "head",
         "severe",
         {"smallest": float(obs.outputs[0].min()), "largest": float(obs.outputs[0].max())},
-        why="A softmax over one unit is 1 whatever the net has learnt: its gradient is 0.",
-        change=advised or "Leave the softmax out, or give the net a unit for each class.",
+        why="A softmax over one unit always outputs 1: its gradient is 0.",
+        change=advised or "Remove the softmax, or give the net one unit per class.",
         blame=1e5,
     )

@@ -1,4 +1,4 @@
-"""Constraints that leave the net no room: what they take from its outputs, and how far the head reaches under them."""
+"""Constraints that are too tight: what they remove from the outputs, and which loss the head can still reach."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from regtorch.select.weight import modules_of
 
 __all__ = ["find"]
 
-_CUT = 0.05  # of the outputs' spread that is left by the first projection
-_FLOOR = 0.9, 0.6  # severe, warning: the least loss that the head can reach, of that of guessing
-_REACH = 0.1, 0.5  # severe, warning: the spread that the head can reach, of the targets'
-_USUAL = 2.0, 3.0, 4.0, 8.0  # of a MaxNorm
+_CUT = 0.05  # of the outputs' spread, left after the first projection
+_FLOOR = 0.9, 0.6  # severe, warning: the lowest loss that the head can reach, relative to chance
+_REACH = 0.1, 0.5  # severe, warning: the spread that the head can reach, relative to the targets
+_USUAL = 2.0, 3.0, 4.0, 8.0  # values of a MaxNorm
 _MOST = 0.5  # of the outputs' spread
-_LARGE = 1e4  # times the weights, to see where a constraint stops them
+_LARGE = 1e4  # scales the weights up to where a constraint caps them
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`constraint_too_tight` where a projection takes the outputs' differences, or keeps the head from its targets."""
+    """`constraint_too_tight`: a projection removes the outputs' spread, or keeps the head from its targets."""
     for bound in obs.subject.constraints:
         cut = list(_cut(obs, bound))
         yield from cut or _short(obs, bound)
@@ -55,15 +55,15 @@ def _cut(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
             listed([name for name in worst if left[name] < 0.5] or worst),
             "severe",
             {"spread_left": after / before, "least_norm_left": left[worst[0]]},
-            why=f"{bound.rule!r} leaves {left[worst[0]]:.1%} of the norm of {worst[0]}: outputs spread over samples "
-            f"by {after / before:.1e} of what they did, and gradients shrink by as much.",
+            why=f"{bound.rule!r} leaves {left[worst[0]]:.1%} of the norm of {worst[0]}: the outputs' spread over "
+            f"samples shrinks to {after / before:.1e} of what it was, and gradients shrink as much.",
             change=_looser(obs, bound, before),
             blame=1 - after / before,
         )
 
 
 def _looser(obs: Observed, bound: BoundConstraint, spread: float) -> str:
-    """The first of the usual norms that was tried and leaves most of the outputs' differences; or no constraint."""
+    """The first usual norm that learns and keeps most of the outputs' spread; otherwise no constraint."""
     for largest in _USUAL if isinstance(bound.rule, MaxNorm) else ():
         other = replace(bound.rule, max_value=largest).on(obs.subject.model)
         with restored(obs.subject.model), torch.no_grad():
@@ -71,22 +71,22 @@ def _looser(obs: Observed, bound: BoundConstraint, spread: float) -> str:
             left = _spread(obs)
         found = _with(obs, bound, [other])
         if left >= _MOST * spread and found.learns:
-            return f"Take a larger norm, {largest:g} ({found.summary})."
-    return f"Leave the constraint out ({_with(obs, bound, []).summary})."
+            return f"Use a larger norm, {largest:g} ({found.summary})."
+    return f"Remove the constraint ({_with(obs, bound, []).summary})."
 
 
 def _without_head(obs: Observed, bound: BoundConstraint, name: str) -> str:
     select = "|".join(f"{part.strip()} -name:{name}" for part in bound.rule.select.split("|"))
     try:
         other = [bound.rule.selecting(select).on(obs.subject.model)]
-    except SelectionError:  # there is nothing else
-        return f"Leave the constraint out ({_with(obs, bound, []).summary})."
-    return f"Leave the head out of the constraint: select={select!r} ({_with(obs, bound, other).summary})."
+    except SelectionError:  # the head is all that the constraint selects
+        return f"Remove the constraint ({_with(obs, bound, []).summary})."
+    return f"Exclude the head from the constraint: select={select!r} ({_with(obs, bound, other).summary})."
 
 
-def _with(obs: Observed, bound: BoundConstraint, others: list[BoundConstraint]) -> Attempt:
-    kept = [one for one in obs.subject.constraints if one is not bound]
-    return attempt(replace(obs.subject, constraints=[*kept, *others]))
+def _with(obs: Observed, bound: BoundConstraint, replacement: list[BoundConstraint]) -> Attempt:
+    kept = [constraint for constraint in obs.subject.constraints if constraint is not bound]
+    return attempt(replace(obs.subject, constraints=[*kept, *replacement]))
 
 
 def _spread(obs: Observed) -> float:
@@ -99,7 +99,7 @@ def _spread(obs: Observed) -> float:
 
 
 def _short(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
-    """By the largest norm that the constraint allows the head's units, and the features that the head sees."""
+    """Computed from the largest norm that the constraint allows the head's units, and the head's inputs."""
     head = last_with_weights(obs)
     name = next((n for n, m in modules_of(obs.subject.model).items() if m is head), "")
     weight = next(((w, p) for w, p in bound.weights() if w.owner(obs.subject.model) is head and p.ndim == 2), None)
@@ -119,21 +119,21 @@ def _short(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
         least = floor(classes, 2 * reach) / log(classes)
         severity = _severity(least > _FLOOR[0], least > _FLOOR[1])
         numbers |= {"least_loss_over_chance": least}
-        why = f"logits differ by at most {fmt(2 * reach)} at the features as they are, so that the loss stays above "
-        why += f"{least:.0%} of that of guessing"
+        why = f"with the present features logits differ by at most {fmt(2 * reach)}, so the loss stays above "
+        why += f"{least:.0%} of chance level"
     else:
         assert obs.targets is not None
         wanted = float(obs.targets.float().std(0).max()) if len(obs.targets) > 1 else 0.0
         severity = _severity(reach < _REACH[0] * wanted, reach < _REACH[1] * wanted)
         numbers |= {"targets_spread": wanted}
-        why = f"outputs spread by at most {fmt(reach)} at the features as they are, and the targets by {fmt(wanted)}"
+        why = f"with the present features outputs spread by at most {fmt(reach)}, and the targets by {fmt(wanted)}"
     if severity:
         yield Finding(
             "constraint_too_tight",
             weight[0].name,
             severity,
             numbers,
-            why=f"{bound.rule!r} keeps the head's units at a norm of {fmt(cap)}: {why}.",
+            why=f"{bound.rule!r} limits the norm of the head's units to {fmt(cap)}: {why}.",
             change=_without_head(obs, bound, weight[0].name),
             blame=0.5,
         )

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
-from regtorch.doctor.measure.shift import at_rates, found_shifts
+from regtorch.doctor.measure.shift import MILD, at_rates, found_shifts
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.calls import DROPOUTS, kept_inputs
@@ -23,16 +23,15 @@ from regtorch.select.weight import modules_of
 
 __all__ = ["DROPOUTS", "find"]
 
-_NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # width that is looked at; units that remain on average
+_NARROW, _FEW, _TOO_FEW = 32, 5.0, 2.5  # widest layer examined; units that remain on average
 _STRONG, _LEAST_KEPT = 0.7, 0.2
-_MILD = 0.2  # the rate that is advised
 _MASKS = 64
 _BATCHES = 2
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the modules take in, dropout on and off; by name, in the order of the calls."""
+    """The inputs of norm and dropout layers with dropout on and off, and the modules, in call order."""
 
     on: dict[str, Tensor]
     off: dict[str, Tensor]
@@ -40,7 +39,7 @@ class _Seen:
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """What is wrong with dropout layers."""
+    """`random_in_evaluation`, `dropout_leaves_few_units`, `dropout_too_strong`, `dropout_before_batch_norm`."""
     yield from _always_on(obs)
     if not any(_rate(module) > 0 for module in obs.subject.model.modules()):
         return
@@ -51,10 +50,10 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _always_on(obs: Observed) -> Iterator[Finding]:
-    """Randomness that evaluation mode does not switch off, such as F.dropout without `training=`."""
+    """Randomness that eval mode does not disable, such as F.dropout without `training=`."""
     outputs: list[Tensor] = []
     for number in (0, 1):
-        with restored(obs.subject.model), torch.no_grad():  # for each, as a buffer may hold a running mean
+        with restored(obs.subject.model), torch.no_grad():  # per pass: buffers may change
             obs.subject.model.eval()
             seed(number)
             output = obs.subject.output(0)
@@ -68,8 +67,8 @@ def _always_on(obs: Observed) -> Iterator[Finding]:
             type(obs.subject.model).__name__,
             "warning",
             {"difference_over_spread": spread / size if size else inf},
-            why="In evaluation mode two passes over one batch differ: something random is never switched off.",
-            change="Use nn.Dropout, or give F.dropout `training=self.training`.",
+            why="In eval mode two passes over the same batch differ: some randomness is never disabled.",
+            change="Use nn.Dropout, or pass `training=self.training` to F.dropout.",
         )
 
 
@@ -78,12 +77,12 @@ def _rate(module: nn.Module) -> float:
 
 
 def _mixes(module: nn.Module) -> bool:
-    """Whether a module holds a weight that mixes units; containers such as attention may hold one of their own."""
+    """Whether a module owns a weight matrix; containers such as attention may."""
     return not isinstance(module, NORMS) and any(p.ndim > 1 for p in module.parameters(recurse=False))
 
 
 def _look(obs: Observed, number: int) -> _Seen:
-    """One batch in training mode, with dropout and without; all else, batch norms included, stays in that mode."""
+    """One batch in training mode, with and without dropout; all else, batch norms included, stays in that mode."""
     on, off = obs.calls(number), obs.calls(number, dropping=False)
     modules = {
         call.name: call.module
@@ -99,7 +98,7 @@ def _few_units(obs: Observed, seen: _Seen) -> Iterator[Finding]:
         if not p:
             continue
         x = seen.off[name]
-        elementwise = not isinstance(module, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)  # (N, width) is no batch there
+        elementwise = not isinstance(module, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)  # these drop channels
         if not elementwise or x.ndim != 2 or x.shape[1] > _NARROW or (1 - p) * x.shape[1] >= _FEW:
             continue
         width, left = x.shape[1], (1 - p) * x.shape[1]
@@ -109,29 +108,29 @@ def _few_units(obs: Observed, seen: _Seen) -> Iterator[Finding]:
             name,
             "severe" if left < _TOO_FEW else "warning",
             {"units": width, "rate": p, "units_left": left, "samples_silenced": silenced, "noise_to_signal": noise},
-            why=f"Of {width} units dropout at {p:g} leaves {left:.1f} on average and none of the active ones for "
-            f"{silenced:.1%} of the samples, and its noise has {fmt(noise, '.2g')} times the variance of the signal.",
-            change=f"Leave out dropout on so few units ({_at(obs, [name], 0.0).summary}), or give the layer more.",
+            why=f"Dropout at {p:g} leaves {left:.1f} of {width} units on average, no active unit for {silenced:.1%} "
+            f"of the samples; the variance of its noise is {fmt(noise, '.2g')} times that of the signal.",
+            change=f"Remove dropout from so few units ({_at(obs, [name], 0.0).summary}), or widen the layer.",
             remedy=Remedy("dropout rate", [name], 0.0),
             blame=max(silenced, noise / (1 + noise)),
         )
 
 
 def _silenced(x: Tensor, p: float) -> float:
-    """The expected share of samples all of whose active units are dropped; samples without any do not count."""
+    """The expected share of samples that lose all active units, among those that have any."""
     active = (x != 0).sum(1)
     return float((p ** active[active > 0].double()).mean()) if (active > 0).any() else 0.0
 
 
 def _noise(obs: Observed, module: nn.Module, x: Tensor) -> float:
-    """The variance of the layer's output over masks, relative to that of its input over samples."""
+    """The variance of the layer's output over masks, relative to that over samples."""
     with restored(obs.subject.model), torch.no_grad():
         seed(0)
         module.train()
         outputs = torch.stack([module(x.clone()).double() for _ in range(_MASKS)])
     noise = float(outputs.var(0).mean(0).sum())
     signal = float(outputs.mean(0).var(0).sum()) if x.shape[0] > 1 else 0.0
-    signal -= noise / _MASKS  # what of the noise is left in the mean over masks
+    signal -= noise / _MASKS  # the noise left in the mean over masks
     return noise / signal if signal > 0 else 0.0
 
 
@@ -148,7 +147,7 @@ def _too_strong(obs: Observed, seen: _Seen) -> Iterator[Finding]:
 
 
 def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
-    """Dropout layers with no weight layer between them."""
+    """Dropout layers without a weight layer between them."""
     run: list[str] = []
     for name, module in modules.items():
         if _rate(module):
@@ -162,31 +161,26 @@ def _runs(modules: dict[str, nn.Module]) -> Iterator[Sequence[str]]:
 def _strong(obs: Observed, names: Sequence[str], severity: Severity, rates: Sequence[float], kept: float) -> Finding:
     numbers = {f"rate{number}" if len(rates) > 1 else "rate": p for number, p in enumerate(rates, 1)}
     together = " and ".join(f"{p:g}" for p in rates)
+    scaled = f", scaled by {1 / kept:.1f}" if kept else ""
     return Finding(
         "dropout_too_strong",
         ", ".join(names),
         severity,
         {**numbers, "kept": kept},
-        why=f"Dropout at {together} lets {kept:.0%} of the activations through, scaled by {_times(kept)}, so that "
-        "the next layer sees mostly noise.",
-        change=f"Drop at a rate of {_MILD:g} ({_at(obs, names, _MILD).summary}).",
-        remedy=Remedy("dropout rate", names, _MILD),
+        why=f"Dropout at {together} passes {kept:.0%} of the activations{scaled}, so the next layer sees mostly noise.",
+        change=f"Lower the rate to {MILD:g} ({_at(obs, names, MILD).summary}).",
+        remedy=Remedy("dropout rate", names, MILD),
         blame=1 - kept,
     )
 
 
 def _at(obs: Observed, names: Sequence[str], rate: float) -> Attempt:
-    """Some steps with other rates."""
     layers = [module for name, module in modules_of(obs.subject.model).items() if name in names]
     return attempt(obs.subject, lambda _: at_rates(layers, [rate] * len(layers)))
 
 
-def _times(kept: float) -> str:
-    return f"{1 / kept:.1f}" if kept else "nothing"
-
-
 def _before_batch_norm(obs: Observed, seen: _Seen) -> Iterator[Finding]:
-    """The shift of variance of Li et al. 2018: batch norm learns the variance with dropout and is used without."""
+    """The variance shift of Li et al. 2018: batch norm learns the variance with dropout, but is used without it."""
     pairs: dict[str, list[str]] = {}
     before: list[str] = []
     for name, module in seen.modules.items():
@@ -199,17 +193,12 @@ def _before_batch_norm(obs: Observed, seen: _Seen) -> Iterator[Finding]:
     if not pairs:
         return
     looks = [seen, *(_look(obs, number) for number in range(1, min(_BATCHES, len(obs.subject.batches))))]
-    ratios: dict[str, float] = {}
-    for name in pairs:
-        ratio = _ratio([look.on[name] for look in looks], [look.off[name] for look in looks])
-        if ratio is None:
-            continue
-        ratios[name] = ratio
-    yield from found_shifts(obs, ratios, pairs)
+    ratios = {name: _ratio([look.on[name] for look in looks], [look.off[name] for look in looks]) for name in pairs}
+    yield from found_shifts(obs, {name: ratio for name, ratio in ratios.items() if ratio is not None}, pairs)
 
 
 def _ratio(on: Sequence[Tensor], off: Sequence[Tensor]) -> float | None:
-    """The geometric mean over channels, which takes 2 and ½ for equally far; channels that never vary are left out."""
+    """The geometric mean over channels, for which 2 and ½ are equally far from 1; omits constant channels."""
     variances = [torch.stack([_variance(t) for t in tensors]).mean(0) for tensors in (on, off)]
     alive = (variances[0] > 0) & (variances[1] > 1e-6 * variances[1].max())
     if not alive.any():

@@ -1,8 +1,8 @@
-"""A head that does not suit its loss, told by what net and loss do and not by their names."""
+"""A head that does not suit its loss, found by what both compute, not by their names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import e, inf, log
 from typing import Any
@@ -23,13 +23,13 @@ from regtorch.doctor.watch.restored import restored
 
 __all__ = ["find", "floor"]
 
-_SUM = 1e-3  # a softmax's rows sum to 1 within this
-_OUTSIDE = 0.01  # share of targets that a bounded head may miss, as outliers
+_SUM = 1e-3  # tolerance of a softmax's row sums
+_OUTSIDE = 0.01  # share of targets that may be outliers
 _CHANCE = 0.02  # relative distance of a loss from ln C
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the head; none where the outputs are no one floating point tensor a batch."""
+    """Findings about the head; none unless the outputs are floating-point tensors."""
     yield from _against_the_loss(obs)
     yield from _chance(obs)
 
@@ -62,16 +62,13 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
     off = float((rows - 1).abs().max())
     of_logs = float((outputs.float().exp().sum(1) - 1).abs().max())
     if bool((outputs >= 0).all()) and off < _SUM:
-        yield Finding(
+        yield _activation(
+            obs,
             "softmax_before_cross_entropy",
-            "head",
-            "severe",
             {"largest_distance_of_row_sum_from_1": off, "smallest": float(outputs.min())},
-            why="The net puts out probabilities, and the loss takes a softmax of them again: "
-            f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients fade.",
-            change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
-            remedy=Remedy("no last activation"),
-            blame=100,
+            "The net outputs probabilities, and the loss applies a softmax to them again: "
+            f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients vanish.",
+            "Return logits: remove the softmax",
         )
     elif of_logs < _SUM:
         yield Finding(
@@ -79,51 +76,43 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
             "head",
             "info",
             {"largest_distance_of_exp_row_sum_from_1": of_logs},
-            why="The net puts out logarithms of probabilities, and the loss takes a log-softmax of them again, which "
-            "changes nothing and costs time.",
-            change="Nothing; logits in place of logarithms of probabilities save the time.",
+            why="The net outputs log-probabilities, and the loss applies a log-softmax again, which costs time and "
+            "changes nothing.",
+            change="Nothing; returning logits saves the time.",
             blame=1,
         )
     elif bounds and bounds[1] == inf:
-        yield _without_sign(
-            obs, "warning", "half of what tells classes apart is cut off, and a unit that is off gets no gradient"
-        )
+        yield _nonnegative(obs, "warning", "negative evidence is lost, and an inactive unit gets no gradient")
     elif bounds and (dims := _softmax_dims(obs.outputs[0])):
-        yield Finding(
+        yield _activation(
+            obs,
             "softmax_over_wrong_dim",
-            "head",
-            "severe",
             {"dim": dims[0]},
-            why=f"The outputs sum to 1 over dim {dims[0]}, where classes are not: a softmax sets "
-            f"{'samples' if dims[0] == 0 else 'places'} against each other, and the loss takes its own over dim 1.",
-            change=_without_activation(obs, "Let the net return logits: leave the softmax out"),
-            remedy=Remedy("no last activation"),
-            blame=100,
+            f"The outputs sum to 1 over dim {dims[0]}, but classes are in dim 1: the softmax normalises over "
+            f"{'samples' if dims[0] == 0 else 'positions'}, and the loss applies its own over dim 1.",
+            "Return logits: remove the softmax",
         )
     elif bounds:
         low, high = bounds
         name = "sigmoid" if low == 0 else "tanh"
-        yield Finding(
+        yield _activation(
+            obs,
             f"{name}_before_cross_entropy",
-            "head",
-            "severe",
             {"low": low, "high": high, "smallest": float(outputs.min()), "largest": float(outputs.max())},
-            why=f"The outputs cannot leave [{low:g}, {high:g}], whatever the last layer's weights, and the loss takes "
-            f"them for logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
-            change=_without_activation(obs, f"Let the net return logits: leave the {name} behind the last layer out"),
-            remedy=Remedy("no last activation"),
-            blame=100,
+            f"The outputs cannot leave [{low:g}, {high:g}], whatever the last layer's weights, and the loss takes "
+            f"them as logits: it cannot fall below {floor(outputs.shape[1], high - low):.2f}.",
+            f"Return logits: remove the {name} after the last layer",
         )
 
 
 def _softmax_dims(output: Tensor) -> list[int]:
-    """The dims but that of the classes over which the outputs are positive and sum to 1."""
+    """The dims, except that of the classes, over which the outputs are positive and sum to 1."""
     off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
     return [dim for dim in off if off[dim] < _SUM and output.shape[dim] > 1 and bool((output >= 0).all())]
 
 
 def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
-    """Outputs of which the loss expects that they are log-probabilities, and that are not."""
+    """Outputs that are not the log-probabilities that the loss expects."""
     if not obs.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
         return
     loss = obs.subject.loss_fn
@@ -134,17 +123,17 @@ def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
         "head",
         "warning" if probabilities else "severe",
         {"smallest": float(outputs.min()), "largest": float(outputs.max())},
-        why="The loss is minus the output of the right class, which is made for log-probabilities: "
+        why="The loss is minus the output of the right class and expects log-probabilities: "
         + (
-            "of probabilities it gives hardly a gradient where the net is wrong."
+            "with probabilities its gradient is small where the net is wrong."
             if probabilities
-            else "of other numbers it falls without end, whatever the other classes get."
+            else "with other outputs it falls without bound, whatever the other classes get."
         ),
         change=_with_loss(
             obs,
-            "Return the log-softmax over dim 1 in place of the softmax"
+            "Return the log-softmax over dim 1 instead of the softmax"
             if probabilities
-            else "Give the outputs to cross entropy as logits, or return their log-softmax over dim 1",
+            else "Pass the outputs to cross entropy as logits, or return their log-softmax over dim 1",
             (lambda output, target: loss(output.clamp_min(1e-12).log(), target))
             if probabilities
             else (lambda output, target: loss(output.log_softmax(1), target)),
@@ -165,16 +154,16 @@ def _sign(obs: Observed) -> Iterator[Finding]:
             why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
             if maximized
             else "The loss is minus the cross entropy: every step makes the right class less likely.",
-            change="Leave `maximize` out."
+            change="Remove `maximize`."
             if maximized
-            else _with_loss(obs, "Leave the minus out", lambda output, target: -loss(output, target)),
+            else _with_loss(obs, "Remove the minus sign", lambda output, target: -loss(output, target)),
             remedy=Remedy("maximize", value=False) if maximized else None,
             blame=1000,
         )
 
 
 def floor(classes: int, gap: float = 1.0) -> float:
-    """The smallest cross entropy where one logit is at most `gap` above the others."""
+    """The lowest cross entropy if one logit exceeds the others by at most `gap`."""
     return log(1 + (classes - 1) * e**-gap)
 
 
@@ -184,7 +173,7 @@ def _chance(obs: Observed) -> Iterator[Finding]:
     if outputs is None or targets is None or obs.loss.task != "classes":
         return
     if bool(((targets < 0) | (targets >= outputs.shape[1])).any()):
-        return  # the loss refuses or ignores some
+        return  # the loss rejects or ignores some
     losses = [float(obs.subject.task_loss(o, y)) for o, (_, y) in zip(obs.outputs, obs.subject.batches, strict=False)]
     loss, guessed = sum(losses) / len(losses), log(outputs.shape[1])
     if abs(loss / guessed - 1) < _CHANCE:
@@ -193,14 +182,14 @@ def _chance(obs: Observed) -> Iterator[Finding]:
             "loss",
             "info",
             {"loss": loss, "chance": guessed, "samples": len(targets)},
-            why=f"The loss of {loss:.3f} is what guessing among {outputs.shape[1]} classes gives, "
-            f"ln({outputs.shape[1]}) = {guessed:.3f}, as an untrained net does.",
-            change="Nothing before training; after it, the other findings say why nothing was learnt.",
+            why=f"The loss of {loss:.3f} is the chance level of {outputs.shape[1]} classes, "
+            f"ln({outputs.shape[1]}) = {guessed:.3f}, as in an untrained net.",
+            change="Nothing before training; afterwards, the other findings explain why nothing was learnt.",
         )
 
 
 def _without_activation(obs: Observed, advice: str) -> str:
-    """An advice to leave the last activation out, tried where it is one that can be left out from here."""
+    """The advice to remove the last activation, tried if it can be removed from outside."""
     with restored(obs.subject.model), torch.no_grad():
         kind = last_activation(lambda: obs.subject.output(0))
     return f"{advice} ({attempt(obs.subject, without_last_activation).summary})." if kind else f"{advice}."
@@ -210,21 +199,27 @@ def _with_loss(obs: Observed, advice: str, loss: Callable[[Any, Tensor], Tensor]
     return f"{advice} ({attempt(replace(obs.subject, loss_fn=loss)).summary})."
 
 
-def _without_sign(obs: Observed, severity: Severity, harm: str) -> Finding:
-    return Finding(
-        "nonnegative_logits",
-        "head",
-        severity,
-        {"low": 0.0},
-        why="The outputs cannot fall below 0, whatever the last layer's weights, and the loss takes them for logits: "
-        f"{harm}.",
-        change=_without_activation(obs, "Let the net return logits: leave the ReLU behind the last layer out"),
-        remedy=Remedy("no last activation"),
-        blame=100,
-    )
+def _activation(
+    obs: Observed,
+    cause: str,
+    numbers: Mapping[str, float],
+    why: str,
+    advice: str,
+    severity: Severity = "severe",
+    blame: float = 100,
+) -> Finding:
+    """A finding whose remedy is to remove the last activation."""
+    change, remedy = _without_activation(obs, advice), Remedy("no last activation")
+    return Finding(cause, "head", severity, numbers, why=why, change=change, remedy=remedy, blame=blame)
 
 
-# Logits of yes or no, and numbers
+def _nonnegative(obs: Observed, severity: Severity, harm: str) -> Finding:
+    why = "The outputs cannot fall below 0, whatever the last layer's weights, and the loss takes them as logits: "
+    advice = "Return logits: remove the ReLU after the last layer"
+    return _activation(obs, "nonnegative_logits", {"low": 0.0}, f"{why}{harm}.", advice, severity)
+
+
+# Binary logits and numbers
 
 
 def _of_binary(obs: Observed, bounds: Bounds | None) -> Iterator[Finding]:
@@ -232,21 +227,16 @@ def _of_binary(obs: Observed, bounds: Bounds | None) -> Iterator[Finding]:
         return
     low, high = bounds
     if high == inf:
-        yield _without_sign(obs, "severe", "no probability can fall below 0.5")
+        yield _nonnegative(obs, "severe", "no probability can fall below 0.5")
     else:
         name = "sigmoid" if low == 0 else "tanh"
-        yield Finding(
+        yield _activation(
+            obs,
             f"{name}_before_bce_with_logits",
-            "head",
-            "severe",
             {"low": low, "high": high},
-            why=f"The outputs cannot leave [{low:g}, {high:g}], and the loss takes a sigmoid of them again: all its "
-            f"probabilities lie in [{1 / (1 + e**-low):.2f}, {1 / (1 + e**-high):.2f}].",
-            change=_without_activation(
-                obs, f"Take the loss that expects probabilities, or leave the {name} behind the last layer out"
-            ),
-            remedy=Remedy("no last activation"),
-            blame=100,
+            f"The outputs cannot leave [{low:g}, {high:g}], and the loss applies a sigmoid again: all its "
+            f"probabilities are in [{1 / (1 + e**-low):.2f}, {1 / (1 + e**-high):.2f}].",
+            f"Use the loss that expects probabilities, or remove the {name} after the last layer",
         )
 
 
@@ -258,9 +248,9 @@ def _broadcast(obs: Observed, outputs: Tensor, targets: Tensor) -> Finding:
         "targets",
         "severe",
         {"output_dims": outputs.ndim, "target_dims": targets.ndim},
-        why=f"Outputs are {shapes[0]} and targets {shapes[1]}: the loss sets every output against every target of the "
-        "batch, and the best that a net can do is their mean.",
-        change=f"Give both one shape: `target.view_as(output)` ({alike.summary}).",
+        why=f"Outputs are {shapes[0]} and targets {shapes[1]}: the loss compares every output with every target of the "
+        "batch, so the net can only learn their mean.",
+        change=f"Give both the same shape: `target.view_as(output)` ({alike.summary}).",
         blame=1000,
     )
 
@@ -277,24 +267,11 @@ def _of_numbers(obs: Observed, targets: Tensor, bounds: Bounds) -> Iterator[Find
     }
     reach = f"leave [{low:g}, {high:g}]" if high < inf else "fall below 0"
     if outside > _OUTSIDE:
-        yield Finding(
-            "target_outside_head",
-            "head",
-            "severe",
-            numbers,
-            why=f"The outputs cannot {reach}, and {outside:.0%} of the targets lie outside.",
-            change=_without_activation(obs, "Scale the targets into the head's range, or take a linear head"),
-            remedy=Remedy("no last activation"),
-            blame=100 * outside,
-        )
+        why = f"The outputs cannot {reach}, and {outside:.0%} of the targets are outside."
+        advice = "Scale the targets into the head's range, or use a linear head"
+        yield _activation(obs, "target_outside_head", numbers, why, advice, blame=100 * outside)
     elif high < inf and not obs.loss.needs_probabilities:
-        yield Finding(
-            "bounded_head",
-            "head",
-            "warning",
-            numbers,
-            why=f"The head keeps the outputs in [{low:g}, {high:g}]: the targets lie there, but its gradient fades "
-            "towards both ends.",
-            change=_without_activation(obs, "Take a linear head, as is usual for a regression"),
-            remedy=Remedy("no last activation"),
-        )
+        why = f"The head keeps the outputs in [{low:g}, {high:g}]: the targets are inside, but the gradient vanishes "
+        why += "towards both ends."
+        advice = "Use a linear head, as is usual for a regression"
+        yield _activation(obs, "bounded_head", numbers, why, advice, "warning", blame=0)

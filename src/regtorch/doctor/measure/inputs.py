@@ -1,4 +1,4 @@
-"""Inputs that training cannot work with: not finite, far from the scale initialisations expect, or without spread."""
+"""Inputs that training cannot cope with: not finite, badly scaled, constant."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["find"]
 
 _LARGE: tuple[tuple[float, Severity], ...] = ((20.0, "severe"), (5.0, "warning"))
 _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning"))
-_FLAT = 0.02  # of a feature's mean: less spread than that drowns in the part that all samples share
-_ENOUGH = 32  # samples from which a feature that never changes says something
+_FLAT = 0.02  # of a feature's mean: a smaller spread drowns in what all samples share
+_ENOUGH = 32  # samples from which a constant feature is significant
 _PASSED = nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
 _RESCALING = *NORMS, nn.LocalResponseNorm
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the inputs; none where they are no floating point numbers."""
+    """Findings about the inputs; none unless they are floating-point numbers."""
     yield from _of_batches(obs)
     taken = _taken_in(obs)
     if taken is not None:
@@ -55,29 +55,29 @@ def _of_batches(obs: Observed) -> Iterator[Finding]:
 
 
 def _taken_in(obs: Observed) -> Tensor | None:
-    """What the first layer takes in; None where a norm takes scale and offset away, or it is not finite."""
+    """The first layer's inputs; None if a norm rescales them, or they are not finite."""
     taken = obs.inputs if obs.taken_in is None else obs.taken_in
     usable = taken is not None and taken.is_floating_point() and taken.numel() and bool(torch.isfinite(taken.sum()))
     return taken if usable and not _rescaled(obs) else None
 
 
-def _not_finite(bad: int, whole: int, harmless: bool) -> Finding:
+def _not_finite(bad: int, total: int, harmless: bool) -> Finding:
     return Finding(
         "input_not_finite",
         "inputs",
         "info" if harmless else "severe",
-        {"not_finite": bad, "share": bad / whole},
-        why=f"{bad} of {whole} input numbers are NaN or infinite: "
-        + ("the net replaces them, loss and gradients are finite." if harmless else "loss and weights become so too."),
-        change="Nothing where they stand for what is missing."
+        {"not_finite": bad, "share": bad / total},
+        why=f"{bad} of {total} input numbers are NaN or infinite: "
+        + ("the net replaces them; loss and gradients are finite." if harmless else "they spread to loss and weights."),
+        change="Nothing if they mark missing values."
         if harmless
-        else "Replace or leave out what is missing, and look for divisions by 0, before the net sees it.",
+        else "Replace or drop missing values, and look for divisions by 0 in the preprocessing.",
         blame=1e6,
     )
 
 
 def _rescaled(obs: Observed) -> bool:
-    """Whether a norm layer is the first to see the inputs: it takes scale and offset away."""
+    """Whether a norm layer sees the inputs first, which removes scale and offset."""
     first = next((c.module for c in obs.calls() if c.is_leaf and not isinstance(c.module, _PASSED)), None)
     return isinstance(first, _RESCALING)
 
@@ -85,43 +85,40 @@ def _rescaled(obs: Observed) -> bool:
 def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
     rms = _rms(x)
     if not rms:
-        return  # all are 0, which _constant tells
-    # Zeros of sparse inputs, such as bags of words, are what is absent and say nothing of the scale.
+        return  # all are 0, which _constant reports
+    # Zeros of sparse inputs, such as bags of words, mean absence and do not count.
     present = rms / float((x != 0).float().mean()) ** 0.5
     numbers = {"rms": rms, "rms_of_nonzero": present, "smallest": float(x.min()), "largest": float(x.max())}
     large: Severity | None = next((severity for limit, severity in _LARGE if rms > limit), None)
     small: Severity | None = next((severity for limit, severity in _SMALL if present < limit), None)
+    severity = large or small
+    if severity is None:
+        return
     if large:
-        yield Finding(
-            "input_scale",
-            "inputs",
-            large,
-            numbers,
-            why=f"The inputs' root mean square is {rms:.3g} where initialisations expect about 1: "
-            "first outputs and gradients are too large by as much.",
-            change=f"Standardise the inputs{_tried(obs)}: divide raw pixels by 255, or put a norm layer in front.",
-            remedy=Remedy("standardised inputs"),
-            blame=rms,
-        )
-    elif small:
-        yield Finding(
-            "input_scale",
-            "inputs",
-            small,
-            numbers,
-            why=f"The root mean square of the inputs that are not 0 is {present:.3g} where initialisations expect "
-            "about 1: the first layer sees hardly more than its bias, and its gradients are too small by as much.",
-            change=f"Standardise the inputs{_tried(obs)}, and look for a division that is made twice.",
-            remedy=Remedy("standardised inputs"),
-            blame=1 / present,
-        )
+        why = f"The inputs' root mean square is {rms:.3g}, but initialisations assume about 1: "
+        why += "first outputs and gradients are too large by that factor."
+        change = f"Standardise the inputs{_tried(obs)}: divide raw pixels by 255, or put a norm layer in front."
+    else:
+        why = f"The root mean square of the nonzero inputs is {present:.3g}, but initialisations assume about 1: "
+        why += "the first layer sees little more than its bias, and its gradients are too small by that factor."
+        change = f"Standardise the inputs{_tried(obs)}, and look for a division that is applied twice."
+    yield Finding(
+        "input_scale",
+        "inputs",
+        severity,
+        numbers,
+        why=why,
+        change=change,
+        remedy=Remedy("standardised inputs"),
+        blame=rms if large else 1 / present,
+    )
 
 
 def _offset(obs: Observed, x: Tensor) -> Iterator[Finding]:
     if len(x) < 2:
         return
     spread, mean = (part.flatten() for part in spread_and_mean(x.double() if x.ndim < 3 else x.float()))
-    moving = spread > 1e-7 * mean.abs()  # what is above rounding
+    moving = spread > 1e-7 * mean.abs()  # above rounding error
     flat = moving & (spread < _FLAT * mean.abs())
     if not bool(moving.any()) or not bool(flat.any()):
         return
@@ -132,8 +129,8 @@ def _offset(obs: Observed, x: Tensor) -> Iterator[Finding]:
         "inputs",
         "severe" if share == 1 else "warning" if share > 0.5 else "info",
         {"share_of_features": share, "spread_over_mean": ratio},
-        why=f"{'All' if share == 1 else f'{share:.0%} of the'} features that change at all spread over samples by "
-        f"{ratio:.2%} of their mean: beside what all samples share, the net hardly sees what tells them apart.",
+        why=f"{'All' if share == 1 else f'{share:.0%} of the'} varying features have a spread over samples of "
+        f"{ratio:.2%} of their mean: what samples share hides what separates them.",
         change="Standardise: subtract each feature's mean over the training set and divide by its standard deviation"
         f"{_tried(obs)}.",
         remedy=Remedy("standardised inputs"),
@@ -152,10 +149,10 @@ def _constant(x: Tensor) -> Iterator[Finding]:
             "inputs",
             "info" if share < 1 else "severe",
             {"share_of_features": share, "samples": len(x)},
-            why=f"{share:.1%} of the input features have one value in all {len(x)} samples examined.",
-            change="Nothing where these are borders of pictures or rare words; otherwise look at how they are read."
+            why=f"{share:.1%} of the input features are constant in all {len(x)} samples.",
+            change="Nothing if these are image borders or rare words; otherwise check how they are read."
             if share < 1
-            else "All samples are the same: look at how the inputs are read.",
+            else "All samples are the same: check how the inputs are read.",
             blame=share,
         )
 

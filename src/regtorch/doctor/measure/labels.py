@@ -1,4 +1,4 @@
-"""Labels of classes that a net cannot learn from: one class, wrong numbers, wrong form, or unrelated to the inputs."""
+"""Labels that a net cannot learn: one class only, invalid indices or forms, unrelated to the inputs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from regtorch.doctor.watch.probe import FLAT, correlation, standardised
 
 __all__ = ["find"]
 
-_ENOUGH = 32  # samples from which one class says something
-_MOST = 0.9  # share of one class from which accuracy says little
-_FAR = 1e3  # of the outputs' size, from which targets are hard to reach
+_ENOUGH = 32  # samples from which a single class is significant
+_MOST = 0.9  # share of one class above which accuracy is uninformative
+_FAR = 1e3  # of the outputs' size: larger targets are hard to reach
 
 # The probe
-_PROBED = 200, 1024  # samples: at least, and at most where it should find what there is
+_PROBED = 200, 1024  # samples: minimum, and maximum for flat inputs
 _RARE = 40  # samples outside the most frequent class
-_COLUMNS = 16  # numbers in a target up to which it is asked for them
+_COLUMNS = 16  # largest target probed
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the targets; none where they, or the outputs, are no tensors of one form."""
+    """Findings about the targets; none unless targets and outputs are tensors of one form."""
     targets, output = obs.targets, obs.outputs[0]
     if targets is None or not isinstance(output, Tensor) or not output.is_floating_point() or not obs.loss.uses_targets:
         return
@@ -48,7 +48,8 @@ def find(obs: Observed) -> Iterator[Finding]:
         labels = targets.long().flatten()
         yield from _shares(labels[labels != IGNORED])
         if labels.numel() == len(targets):
-            yield from _unrelated(obs, labels, _one_column_a_class(labels), "labels")
+            columns = torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).float()
+            yield from _unrelated(obs, labels, columns, "labels")
     elif obs.loss.task == "numbers":
         yield from _scale(obs, targets)
         if targets[:1].numel() <= _COLUMNS:
@@ -56,10 +57,10 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _of_probabilities(obs: Observed, targets: Tensor) -> Iterator[Finding]:
-    """Labels given as probabilities of the classes: smoothed, mixed, or another net's."""
+    """Labels given as class probabilities: smoothed, mixed, or from another net."""
     if targets.ndim > 2:
         return
-    if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed classes, of which each has its row
+    if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed labels, one row per class
         yield from _shares(targets.argmax(1))
     yield from _unrelated(obs, targets, targets.float(), "labels")
 
@@ -73,10 +74,10 @@ def _not_finite(obs: Observed, bad: int, targets: Tensor) -> Finding:
         "info" if harmless else "severe",
         {"not_finite": bad, "share": bad / targets.numel()},
         why=f"{bad} of {targets.numel()} target numbers are NaN or infinite: "
-        + ("the loss leaves them out." if harmless else "the loss and then all weights become so too."),
-        change="Nothing where they stand for what is missing."
+        + ("the loss ignores them." if harmless else "they spread to the loss and all weights."),
+        change="Nothing if they mark missing values."
         if harmless
-        else "Leave samples without a target out, and look for divisions by 0 and logarithms of 0.",
+        else "Drop samples without a target, and look for divisions by 0 and logarithms of 0.",
         blame=1e6,
     )
 
@@ -93,9 +94,9 @@ def _scale(obs: Observed, targets: Tensor) -> Iterator[Finding]:
             "warning",
             {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
             why=f"The targets' root mean square is {fmt(sizes[1])} and the outputs' {fmt(sizes[0])}: gradients are "
-            "as large, or, where the optimizer divides by their size, the way there takes very many steps.",
-            change="Standardise the targets by the training set's mean and standard deviation, and undo it at the end "
-            f"({standard.summary}).",
+            "equally large or, if the optimizer normalises them, reaching the targets takes very many steps.",
+            change="Standardise the targets by the training set's mean and standard deviation, and invert that on the "
+            f"outputs ({standard.summary}).",
             blame=sizes[1],
         )
 
@@ -116,8 +117,8 @@ def _shares(labels: Tensor) -> Iterator[Finding]:
             "labels",
             "severe",
             numbers,
-            why=f"All {len(labels)} labels examined are of class {int(classes[0])}: the net learns to say that always.",
-            change="Shuffle the training set, or look at how its labels are read.",
+            why=f"All {len(labels)} labels examined are of class {int(classes[0])}: the net learns a constant.",
+            change="Shuffle the training set, or check how its labels are read.",
             blame=1e3,
         )
     elif share > _MOST:
@@ -126,8 +127,8 @@ def _shares(labels: Tensor) -> Iterator[Finding]:
             "labels",
             "warning",
             numbers,
-            why=f"{share:.0%} of the labels are of class {int(classes[most])}: saying that always is right as often.",
-            change="Weigh the classes in the loss or sample them evenly, and judge by a score for each class.",
+            why=f"{share:.0%} of the labels are of class {int(classes[most])}: always predicting it is right as often.",
+            change="Weight the classes in the loss or sample them evenly, and evaluate by per-class scores.",
             blame=share,
         )
 
@@ -135,23 +136,19 @@ def _shares(labels: Tensor) -> Iterator[Finding]:
 # Relation to the inputs
 
 
-def _one_column_a_class(labels: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).float()
-
-
 def _unrelated(obs: Observed, targets: Tensor, columns: Tensor, where: str) -> Iterator[Finding]:
     x = obs.inputs
     taken = obs.taken_in
     if x is None or not x.is_floating_point() or x.ndim < 2 or (taken is not None and not taken.is_floating_point()):
-        return  # numbers of words or the like, however they are written
+        return  # token indices, even if stored as floats
     flat = x.ndim == 2 and x.shape[1] <= FLAT
     most = min(len(x), len(targets), _PROBED[1] if flat else _PROBED[0])
     kept = (targets[:most].reshape(most, -1)[:, 0] != IGNORED).nonzero().flatten()
     x, columns = x[kept].flatten(1), columns[kept]
-    if where == "labels":  # of a class that has one sample nothing can be held out
+    if where == "labels":  # a class with one sample cannot be held out
         several = columns[:, columns.sum(0) > 1].any(1)
         x, columns = x[several], columns[several]
-    # Of two classes of which one is rare a few samples say nothing.
+    # Too few samples of a rare class are not significant.
     rare = len(x) - float(columns.sum(0).max()) if where == "labels" else inf
     if len(x) < _PROBED[0] or rare < _RARE or not bool(columns.std(0).any()) or not bool(torch.isfinite(x).all()):
         return
@@ -161,12 +158,14 @@ def _unrelated(obs: Observed, targets: Tensor, columns: Tensor, where: str) -> I
     yield Finding(
         "labels_unrelated",
         where,
-        ("severe" if where == "labels" else "warning") if flat else "info",  # a curve is hard to see in few samples
+        ("severe" if where == "labels" else "warning")
+        if flat
+        else "info",  # too few samples for a regression or images
         {"correlation": true, "correlation_of_shuffled": level, "samples": len(x)},
-        why=f"A small probe finds nothing in the inputs that tells of the labels: on held-out samples its correlation "
-        f"is {true:.3f}, and with shuffled labels up to {level:.3f}."
+        why=f"A small probe cannot predict the labels from the inputs: its correlation on held-out samples is "
+        f"{true:.3f}, and up to {level:.3f} with shuffled labels."
         + ("" if flat else " Inputs of this kind may be too hard for it."),
-        change="Look whether inputs and labels are still in the same order"
-        + (" and whether the inputs hold what is asked for." if flat else "; otherwise nothing."),
+        change="Check that inputs and labels are in the same order"
+        + (" and that the inputs contain the information." if flat else "; otherwise nothing."),
         blame=10,
     )

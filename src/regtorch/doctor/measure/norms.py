@@ -1,4 +1,4 @@
-"""Batch norm: batches too small for it, what it makes useless, and which weights it hides the scale of."""
+"""Batch norm: batches that are too small, layers that are useless, and weights whose scale it hides."""
 
 from __future__ import annotations
 
@@ -31,28 +31,23 @@ _LOOKED_AT = 16  # batches
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """What is wrong with batch norms, or about them."""
-    norms = _batch_norms(obs.subject.model)
+    """`batch_of_one`, `small_batch_norm`, `bias_before_norm`, `norm_idle`, `scale_hidden_by_norm`."""
+    norms = [name for name, module in modules_of(obs.subject.model).items() if _is_batch_norm(module)]
     if norms:
         small = list(_small_batches(obs.subject, norms))
         yield from small
-        if any(finding.numbers.get("refused") for finding in small):  # there is no forward pass in training mode
+        if any(finding.numbers.get("refused") for finding in small):  # no forward pass in training mode is possible
             return
         yield from _useless_biases(obs)
         yield from _idle(obs)
     yield from _hidden_scale(obs)
 
 
-def _batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    """The batch norms of a net, by name."""
-    return {name: module for name, module in modules_of(model).items() if isinstance(module, _BatchNorm)}
-
-
 def _is_batch_norm(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm)
 
 
-def _small_batches(subject: Subject, norms: dict[str, _BatchNorm]) -> Iterator[Finding]:
+def _small_batches(subject: Subject, norms: Sequence[str]) -> Iterator[Finding]:
     sizes = [y.shape[0] if y.ndim else 0 for _, y in subject.batches]
     usual = mode(sizes)
     if 1 in sizes:
@@ -67,9 +62,9 @@ def _small_batches(subject: Subject, norms: dict[str, _BatchNorm]) -> Iterator[F
             ", ".join(norms),
             "warning",
             {"batch_size": usual},
-            why=f"Batch norm takes mean and variance from only {usual} samples, so each sample's output depends on "
-            "the few others that it happens to come with, and evaluation uses other statistics.",
-            change="Use batches of at least 16, or a norm that looks at one sample (LayerNorm, GroupNorm).",
+            why=f"Batch norm estimates mean and variance from only {usual} samples, so each output depends on the few "
+            "other samples in its batch, and evaluation uses different statistics.",
+            change="Use batches of at least 16, or a per-sample norm (LayerNorm, GroupNorm).",
             remedy=Remedy("batch size", value=32),
             blame=1 / usual,
         )
@@ -79,9 +74,9 @@ def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[
     ones = sizes.count(1)
     numbers = {"batch_size": 1, "batches_of_one": ones, "batches": len(sizes), "refused": len(refusing)}
     if refusing:
-        why = "Batch norm has one value a unit in a batch of one sample, and torch refuses to train on it."
+        why = "Batch norm has one value per unit in a batch of one sample, and torch refuses to train on it."
     else:
-        why = "In batches of one sample batch norm normalises each image alone, which removes its brightness and "
+        why = "In batches of one sample, batch norm normalises each image by itself, which removes its brightness and "
         why += "contrast in training, while evaluation uses running statistics."
     last = ones == 1 and len(sizes) > 1
     return Finding(
@@ -97,7 +92,7 @@ def _batch_of_one(refusing: Sequence[str], seen: Sequence[str], sizes: Sequence[
 
 
 def _useless_biases(obs: Observed) -> Iterator[Finding]:
-    """A bias is useless where what its layer puts out is, untouched, what a batch norm takes in."""
+    """A bias is useless if its layer's output goes unchanged into a batch norm."""
     useless: dict[str, int] = {}
     modules = {call.name: call.module for call in obs.calls()}
     for call in obs.calls():
@@ -110,13 +105,13 @@ def _useless_biases(obs: Observed) -> Iterator[Finding]:
             ", ".join(useless),
             "info",
             {"layers": len(useless), "parameters": sum(useless.values())},
-            why="The batch norm behind the layer subtracts the mean, and the bias with it, so the bias learns nothing.",
-            change="Build the layer with bias=False, and penalise no bias there.",
+            why="The following batch norm subtracts the mean, and the bias with it, so the bias learns nothing.",
+            change="Build the layer with bias=False, and do not penalise its bias.",
         )
 
 
 def _idle(obs: Observed) -> Iterator[Finding]:
-    """Batch norms on a few units, by the noise that the batches' statistics put on them."""
+    """Batch norms on few units, by the noise of the batch statistics."""
     few = {call.name for call in obs.calls() if _is_batch_norm(call.module) and _is_narrow(call.input)}
     if not few:
         return
@@ -139,9 +134,9 @@ def _idle(obs: Observed) -> Iterator[Finding]:
             name,
             "warning" if numbers["noise"] >= _NOISY else "info",
             numbers,
-            why=f"With {parts[0].shape[1]} units there is little to normalise, while the batches' means wander by "
-            f"{numbers['noise']:.0%} of the units' own spread: noise that a net this small can hardly afford.",
-            change=f"Leave out the batch norm ({without.summary}), and standardise the inputs instead.",
+            why=f"With {parts[0].shape[1]} units there is little to normalise, while the batch means vary by "
+            f"{numbers['noise']:.0%} of the units' own spread: too much noise for so small a layer.",
+            change=f"Remove the batch norm ({without.summary}), and standardise the inputs instead.",
             remedy=Remedy("no batch norm", [name]),
             blame=numbers["noise"],
         )
@@ -158,7 +153,7 @@ def is_narrow(module: nn.Module) -> bool:
 
 @contextmanager
 def _passing(obs: Observed, name: str) -> Iterator[None]:
-    """With a layer that puts out what it takes in."""
+    """Turn a layer into the identity."""
     layer = modules_of(obs.subject.model)[name]
     handle = layer.register_forward_hook(lambda _, taken, __: taken[0])
     try:
@@ -189,8 +184,8 @@ def _hidden_from(
         where + ", ".join(hidden),
         "info",
         {"change_when_doubled": max(hidden.values()), "share_of_penalised": share},
-        why=f"The norm behind these weights divides by their scale, so {source} cannot simplify what the net computes: "
-        "smaller weights only mean a larger effective learning rate.",
-        change="Read it there as a learning-rate schedule, or select only weights without a norm behind them.",
+        why=f"The norm after these weights divides by their scale, so {source} cannot simplify the function: "
+        "smaller weights only increase the effective learning rate.",
+        change="Treat it as a learning-rate schedule, or select only weights that no norm follows.",
         blame=share,
     )

@@ -1,4 +1,4 @@
-"""Whether a penalty, or the optimizer's own weight decay, outweighs the task."""
+"""Does a penalty, or the optimizer's own weight decay, outweigh the task?"""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from regtorch.doctor.watch.start import loss_of_zeros, starts_large
 
 __all__ = ["find"]
 
-_SHOWS = 0.8  # of a weight's norm: a decay that leaves less of it in the watched steps is looked at closely
+_SHOWS = 0.8  # of a weight's norm: a decay that leaves less of it in the watched steps is measured in full
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`collapse` where a source empties a weight within the watched steps, `penalty_dominates` where it outweighs."""
+    """`collapse` if a source shrinks a weight to less than half in the watched steps, or `penalty_dominates`."""
     yield from _of(Source(obs, decay=False))
     if obs.subject.decays:
         decay = Source(obs, decay=True)
@@ -28,7 +28,7 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _shows(decay: Source) -> bool:
-    """Whether a decay is large enough for steps to be made without it."""
+    """Whether a decay is large enough to justify watching steps without it."""
     watched = decay.obs.with_rules
     if not watched.steps or not decay.weights:
         return False
@@ -53,9 +53,8 @@ def _of(source: Source) -> Iterator[Finding]:
             _where(source, measured.emptied),
             "severe",
             numbers,
-            why=f"In {len(obs.with_rules.steps)} steps {_subject(source, measured)} takes more than half of the norm "
-            f"of {len(measured.emptied)} of {len(measured.pulls)} weights, so that hardly anything of the input gets "
-            "through them.",
+            why=f"In {len(obs.with_rules.steps)} steps {_subject(source, measured)} more than halves the norm of "
+            f"{len(measured.emptied)} of {len(measured.pulls)} weights, which then pass hardly any signal.",
             change=change,
             remedy=remedy,
             blame=2.0,
@@ -66,7 +65,7 @@ def _of(source: Source) -> Iterator[Finding]:
     if measured.ratio < RATIO[0] and measured.pulls[measured.worst].cosine > 0 and starts_large(obs):
         yield _wanted(source, measured, numbers)
         return
-    hidden = numbers["share_hidden_by_norm"] > 0.5  # where the scale means nothing, taking it down shows nothing
+    hidden = numbers["share_hidden_by_norm"] > 0.5  # a hidden scale has no effect to measure
     there = None if hidden else destination(source, measured)
     if there is not None:
         yield _harmless(source, measured, numbers, there)
@@ -119,57 +118,56 @@ def _numbers(source: Source, measured: Measured) -> dict[str, float]:
 
 
 def _outweighs(source: Source, measured: Measured) -> str:
-    """How much larger than the task it is, and what it does alone."""
+    """How much stronger than the task it is, and what it does alone."""
     half_life, subject = measured.half_life, _subject(source, measured)
     decoupled = source.decay and source.obs.subject.decays[measured.worst].decoupled
-    told = [f"is {measured.share:.2g} of the loss"] if measured.share else []
+    effects = [f"is {measured.share:.2g} of the loss"] if measured.share else []
     if not isfinite(measured.ratio):
-        told.append("acts where the task has no gradient")
+        effects.append("acts where the task has no gradient")
     elif decoupled:
-        told.append(f"takes {measured.ratio:.2g} times as much in a step as the task moves")
+        effects.append(f"removes {measured.ratio:.2g} times as much per step as the task moves")
     else:
-        told.append(f"has {measured.ratio:.2g} times the gradient of the task")
+        effects.append(f"has {measured.ratio:.2g} times the gradient of the task")
     if half_life < 1:
-        speed = f"by itself it takes all of the norm of {measured.worst} in a step or two"
+        speed = f"alone it removes the whole norm of {measured.worst} in a step or two"
     elif isfinite(half_life):
-        speed = f"by itself it halves the norm of {measured.worst} in {half_life:.3g} steps"
+        speed = f"alone it halves the norm of {measured.worst} in {half_life:.3g} steps"
     else:
-        speed = f"it moves {measured.worst}, and takes nothing from its norm in these steps"
-    return f"{subject[0].upper()}{subject[1:]} {' and '.join(told)}; {speed}."
+        speed = f"it moves {measured.worst} without shrinking its norm in these steps"
+    return f"{subject[0].upper()}{subject[1:]} {' and '.join(effects)}; {speed}."
 
 
 def _wanted(source: Source, measured: Measured, numbers: dict[str, float]) -> Finding:
-    """The source is large as the weights start so, and takes from them what the task takes as well."""
+    """The penalty is large because the weights start large, and the task shrinks them too."""
     obs = source.obs
     loss, of_zeros = obs.with_rules.steps[0].task_loss, loss_of_zeros(obs)
-    return _borne(
+    return _tolerated(
         source,
         measured,
         {**numbers, "loss_of_outputs_of_0": of_zeros},
-        f"the weights start large: the task's loss is {fmt(loss)} at first, and {fmt(of_zeros)} with outputs of 0. "
-        "Smaller weights are what the task wants too",
+        f"the weights start large: the task's loss is {fmt(loss)} at first, and {fmt(of_zeros)} with zero outputs, "
+        "so the task needs smaller weights too",
     )
 
 
 def _harmless(source: Source, measured: Measured, numbers: dict[str, float], there: Destination) -> Finding:
-    return _borne(
+    return _tolerated(
         source,
         measured,
         {**numbers, "loss_there": there.loss, "loss_without_penalty": there.free},
-        f"{measured.worst} starts {there.over:.2g} times larger than Glorot's initialisation draws it. Taken down to "
-        f"{there.part:.2g} of the norm, about where it ends, the task's loss comes to {there.loss:.3g} in "
-        f"{source.obs.steps} steps, and from here without it to {there.free:.3g}",
+        f"{measured.worst} starts {there.over:.2g} times larger than Glorot's initialisation. Shrunk to "
+        f"{there.part:.2g} of its norm, near its equilibrium, the task's loss reaches {there.loss:.3g} in "
+        f"{source.obs.steps} steps; unshrunk and without the penalty it reaches {there.free:.3g}",
     )
 
 
-def _borne(source: Source, measured: Measured, numbers: dict[str, float], shown: str) -> Finding:
-    said = _outweighs(source, measured).rstrip(".")
+def _tolerated(source: Source, measured: Measured, numbers: dict[str, float], evidence: str) -> Finding:
     return Finding(
         "penalty_dominates",
         _where(source, [measured.worst]),
         "info",
         numbers,
-        why=f"{said}. But {shown}.",
-        change=f"Nothing, as far as {source.obs.steps} steps tell; weights that start smaller (Glorot, He) need not "
-        "be taken down first.",
+        why=f"{_outweighs(source, measured)} But {evidence}.",
+        change=f"Nothing, as far as {source.obs.steps} steps show; weights that start smaller (Glorot, He) need not "
+        "be shrunk first.",
     )

@@ -1,4 +1,4 @@
-"""A learning rate that moves nothing, or so much that it breaks what was learnt, told by steps that are watched."""
+"""A learning rate that is too small to move anything, or so large that it destroys what was learnt."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import number, rate_of
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
-from regtorch.doctor.watch.uses import RELUS, Use
+from regtorch.doctor.watch.uses import RELUS
 
 __all__ = ["find"]
 
-_GOOD = 1e-3  # the update's norm over the weight's that training usually goes well with
+_GOOD = 1e-3  # ‖update‖/‖weight‖ of a training that usually goes well
 _TINY, _SMALL = 1e-6, 1e-5
-_TRIES, _TRIED = 4, 4  # of a rate that would suit, and their steps
-_STRUCK = 0.9  # share of a layer's units
-_POWERS = 6  # of ten, by which a strength is lowered
-_RISE = 10.0  # of a batch's loss by a step that was made to lower it
+_TRIES, _TRIED = 4, 4  # rates tried, and steps for each
+_DEAD = 0.9  # share of a layer's units
+_POWERS = 6  # of ten, tried when lowering a strength
+_RISE = 10.0  # of a batch's loss, in a step meant to lower it
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the optimizer's rate; none where there is no optimizer."""
+    """Findings about the optimizer's learning rate; none without an optimizer."""
     if obs.subject.optimizer is None:
         return
     if obs.with_rules.diverged:
@@ -44,10 +44,10 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _still(obs: Observed) -> Iterator[Finding]:
-    """`rate_too_small` where no weight moves."""
+    """`rate_too_small` if no weight moves."""
     medians = medians_of(obs.without_penalties)
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
-    if not largest < _SMALL:  # NaN is of an infinite rate
+    if not largest < _SMALL:  # NaN: an infinite rate
         return
     lr = _rate(obs)
     change, remedy = _fitting(obs, max, largest)
@@ -56,16 +56,15 @@ def _still(obs: Observed) -> Iterator[Finding]:
         "optimizer.lr",
         "severe" if largest < _TINY else "warning",
         {"largest_update_over_weight": largest, **({} if lr is None else {"lr": lr})},
-        why=f"With {_said(lr)} no weight moves by more than {largest:.1e} of its norm a step ({name} moves the most): "
+        why=f"With {_named(lr)} no weight moves by more than {largest:.1e} of its norm per step ({name} moves most); "
         f"about {_GOOD:g} is usual.",
-        change=change
-        or "Take a larger learning rate, or an optimizer that divides by the gradient's size, as Adam does.",
+        change=change or "Use a larger learning rate, or an optimizer that normalises the gradient, such as Adam.",
         remedy=remedy,
         blame=_GOOD / max(largest, 1e-12),
     )
 
 
-def _said(lr: float | None) -> str:
+def _named(lr: float | None) -> str:
     return "the optimizer" if lr is None else f"a learning rate of {lr:g}"
 
 
@@ -78,21 +77,21 @@ def _diverges(obs: Observed) -> Finding:
     decay = not alone and obs.without_penalties.diverged
     remedy = None
     if not steps:
-        why = "The loss is not finite before the first step: the rate is not to blame."
-        where, change = "loss", "Look for numbers that are not finite in inputs, targets and weights."
+        why = "The loss is not finite before the first step, so the learning rate is not the cause."
+        where, change = "loss", "Look for NaN or infinite numbers in inputs, targets and weights."
     elif alone:
-        why = f"The loss stops being finite after {steps} steps, without the penalties too: the steps are too large."
+        why = f"The loss stops being finite after {steps} steps, even without penalties: the steps are too large."
         ratios = medians_of(obs.alone, 1).values()
         to, remedy = lower_rate(obs, max(ratios, default=0.0) / LARGE)
-        where, change = "optimizer.lr", f"Lower the learning rate{to}, and look at the scale of the inputs and targets."
+        where, change = "optimizer.lr", f"Lower the learning rate{to}, and check the scale of the inputs and targets."
     elif decay:
-        why = f"The loss stops being finite after {steps} steps, and does not without the optimizer's weight decay: a "
-        why += "step takes the learning rate times the decay of a weight, which has to stay far below 1."
+        why = f"The loss stops being finite after {steps} steps, but not without the optimizer's weight decay: a step "
+        why += "shrinks weights by the factor learning rate × decay, which must be far below 1."
         where = f"optimizer.weight_decay of {listed(list(obs.subject.decays))}"
         change, remedy = _lower_strength(obs, "weight_decay")
     else:
-        why = f"The loss stops being finite after {steps} steps, and does not without the penalties: the learning rate "
-        why += "times the penalty's factor has to stay far below 1."
+        why = f"The loss stops being finite after {steps} steps, but not without the penalties: learning rate × "
+        why += "strength must be far below 1."
         where = listed([*obs.subject.penalised] or ["activities"])
         change, remedy = _lower_strength(obs, "strength")
     numbers = {"steps": steps, "without_penalties": float(alone)}
@@ -100,7 +99,7 @@ def _diverges(obs: Observed) -> Finding:
 
 
 def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) -> tuple[str, Remedy]:
-    """Powers of ten lower, until the loss stays finite and falls as it does without."""
+    """Lower it by powers of ten, until the loss stays finite and falls as it does without it."""
     kind: Kind = "strength" if what == "strength" else "weight decay"
     for tens in range(1, _POWERS + 1):
         part = 10.0**-tens
@@ -112,18 +111,18 @@ def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) ->
             values = {decay.value for decay in obs.subject.decays.values()} if what == "weight_decay" else set()
             new = f"{values.pop() * part:.0e}" if len(values) == 1 else ""
             named = f"a weight_decay of {new}" if new else f"a {what} that is {10**tens:,} times smaller"
-            said = f"tried: in {obs.steps} steps the task's loss comes to {watched.last_task_loss:.3g}"
-            return f"Take {named} ({said}).", Remedy(kind, value=float(new) if new else None)
-    return f"Take a {what} that is many times smaller, or leave it out.", Remedy(kind)
+            tried = f"tried: in {obs.steps} steps the task's loss reaches {watched.last_task_loss:.3g}"
+            return f"Use {named} ({tried}).", Remedy(kind, value=float(new) if new else None)
+    return f"Use a {what} that is many times smaller, or remove it.", Remedy(kind)
 
 
 # The steps' size
 
 
 def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float) -> tuple[str, Remedy | None]:
-    """The rate that brings the ratio that `pick` takes near the usual one, as an advice and as a remedy.
+    """The rate at which the picked update ratio is usual, as advice and as remedy.
 
-    It is found by trying: what a rate of nearly 0 moves is lost in rounding, and ratios need not follow the rate.
+    Found by trying: updates of tiny rates are lost in rounding, and ratios need not be proportional to the rate.
     """
     factor = 1.0
     for _ in range(_TRIES):
@@ -136,18 +135,16 @@ def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float
         return "", None
     new = _round(lr * factor)
     found = attempt(obs.subject, factor=new / lr, own_rate=True)
-    return (
-        (f"Take a learning rate of {new:g} ({found.summary}).", Remedy("rate", value=new))
-        if found.learns
-        else ("", None)
-    )
+    if not found.learns:
+        return "", None
+    return f"Use a learning rate of {new:g} ({found.summary}).", Remedy("rate", value=new)
 
 
 def _too_large(obs: Observed) -> Iterator[Finding]:
-    # Of the first steps: later the weights themselves have become too large. What starts at 0 has no scale.
+    # First steps only: later the weights have grown too large. Weights that start at 0 have no scale.
     at_first = medians_of(obs.without_penalties, _TRIED)
     if obs.subject.decays and min((ratio for ratio in at_first.values() if ratio), default=0.0) > LARGE:
-        at_first = medians_of(obs.alone, _TRIED)  # what a decay takes is not the rate's
+        at_first = medians_of(obs.alone, _TRIED)  # exclude the decay's part
     at_first = {name: ratio for name, ratio in at_first.items() if name not in obs.without_penalties.from_zero}
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > LARGE:
@@ -165,16 +162,16 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
                 "loss_at_last": last,
                 **({} if lr is None else {"lr": lr}),
             },
-            why=f"With {_said(lr)} every weight matrix moves by at least {smallest:.2g} of its norm in a step: nothing "
-            "that was learnt lasts.",
-            change=change or "Take a smaller learning rate.",
+            why=f"With {_named(lr)} every weight matrix moves by at least {smallest:.2g} of its norm per step, which "
+            "destroys what was learnt.",
+            change=change or "Use a smaller learning rate.",
             remedy=remedy,
             blame=smallest / _GOOD,
         )
 
 
 def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Finding]:
-    """Parameter groups that stand still beside others that move."""
+    """`rate_too_small` of parameter groups."""
     assert obs.subject.optimizer is not None
     names = {id(p): name for name, p in obs.subject.trained.items()}
     for index, group in enumerate(obs.subject.optimizer.param_groups):
@@ -188,8 +185,8 @@ def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Findi
                 "warning",
                 {"largest_update_over_weight": largest, "lr": lr, "group": index},
                 why=f"Parameter group {index} has a learning rate of {lr:g}: none of its weights moves by more than "
-                f"{largest:.1e} of its norm a step, while others move by {max(medians.values()):.1e}.",
-                change="Take a larger rate for the group, or freeze its weights where they are not to be trained.",
+                f"{largest:.1e} of its norm per step, while others move by {max(medians.values()):.1e}.",
+                change="Use a larger rate for the group, or freeze its weights if they should not be trained.",
                 blame=1.0,
             )
 
@@ -203,21 +200,21 @@ def _scheduled(obs: Observed) -> Iterator[Finding]:
             "optimizer.lr",
             "info",
             {"lr": max(now), "lr_watched": max(watched)},
-            why=f"A schedule has the learning rate at {max(now):g} now, as in a warm-up; the steps were watched at "
-            f"{max(watched):g}, which it was built with.",
-            change="Nothing, where the schedule raises the rate again.",
+            why=f"A schedule has set the learning rate to {max(now):g}, as in a warm-up; the steps were watched at its "
+            f"initial rate of {max(watched):g}.",
+            change="Nothing if the schedule raises the rate again.",
         )
 
 
 def _rate(obs: Observed) -> float | None:
-    """The learning rate, where it is one."""
+    """The learning rate, if all groups share one."""
     groups = obs.subject.optimizer.param_groups if obs.subject.optimizer else []
     rates = {rate_of(group) for group in groups if "lr" in group}
     return rate if len(rates) == 1 and isfinite(rate := rates.pop()) else None
 
 
 def _round(value: float) -> float:
-    """To the nearest 1, 2 or 5 times a power of 10."""
+    """Round to the nearest 1, 2 or 5 times a power of 10."""
     power = floor(log10(value))
     rates = (digit * 10.0**p for p in (power, power + 1) for digit in (1, 2, 5))
     return min(rates, key=lambda rate: abs(log10(rate / value)))
@@ -233,32 +230,30 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
     if shown is None or not _breaks(shown):
         return
     name, most, rise, before, after = shown
-    if most > _STRUCK:
-        why = (
-            f"One step makes {most:.0%} of the units in front of a ReLU negative for the whole batch: they put out 0, "
-            "get no gradient, and stay so."
-        )
+    if most > _DEAD:
+        why = f"One step makes the inputs of {most:.0%} of a ReLU's units negative for the whole batch: they output 0, "
+        why += "get no gradient, and stay dead."
     else:
-        why = f"One step takes the loss of the batch that it was made for from {fmt(before)} to {fmt(after)}"
-        why += f", and turns {most:.0%} of the units in front of a ReLU off." if name else "."
+        why = f"One step raises the loss of its own batch from {fmt(before)} to {fmt(after)}"
+        why += f", and deactivates {most:.0%} of a ReLU's units." if name else "."
     to, remedy = lower_rate(obs, 0.0, lambda found: found.watched is None or not _breaks(_shown(found.watched)))
     yield Finding(
         "first_step_too_large",
-        name if most > _STRUCK else "optimizer.lr",
+        name if most > _DEAD else "optimizer.lr",
         "severe",
         {"loss_before": before, "loss_after": after, "units_struck": most},
         why=why,
-        change=f"Lower the learning rate{to}; or standardise the inputs, or put batch norm before the activations.",
+        change=f"Lower the learning rate{to}, standardise the inputs, or put batch norm before the activations.",
         remedy=remedy,
         blame=max(most, rise),
     )
 
 
 class _Shown(NamedTuple):
-    """What the first step did."""
+    """The effect of the first step."""
 
     layer: str
-    struck: float
+    died: float
     rise: float
     before: float
     after: float
@@ -268,17 +263,12 @@ def _shown(watched: WatchedSteps) -> _Shown | None:
     if len(watched.looks) < 2:
         return None
     before, after = watched.looks[:2]
-    struck = {
-        u.layer: after.uses[key].struck_since(u) for key, u in before.uses.items() if _is_relu(after.uses.get(key))
-    }
-    name = max(struck, key=lambda n: struck[n], default="")
+    relus = {key: use for key, use in before.uses.items() if use.kind in RELUS and key in after.uses}
+    died = {use.layer: after.uses[key].died_since(use) for key, use in relus.items()}
+    name = max(died, key=lambda n: died[n], default="")
     rise = after.loss / before.loss if before.loss > 0 else 0.0
-    return _Shown(name, struck.get(name, 0.0), rise, before.loss, after.loss)
+    return _Shown(name, died.get(name, 0.0), rise, before.loss, after.loss)
 
 
 def _breaks(shown: _Shown | None) -> bool:
-    return shown is not None and (shown.struck > _STRUCK or shown.rise > _RISE)
-
-
-def _is_relu(use: Use | None) -> bool:
-    return use is not None and use.kind in RELUS
+    return shown is not None and (shown.died > _DEAD or shown.rise > _RISE)

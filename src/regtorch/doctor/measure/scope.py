@@ -1,4 +1,4 @@
-"""Rules, or the optimizer's weight decay, on weights that they should leave alone, and two that do the same."""
+"""Rules, or the optimizer's weight decay, on weights that they should not act on, or act on twice."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from regtorch.select.weight import Weight, weights_of
 __all__ = ["acting_decays", "find"]
 
 _WHY: Mapping[Role, str] = {
-    "bias": "A bias shifts its unit and does not make it overfit; pulled towards 0 it cannot follow the data.",
-    "norm": "Scale and shift of a norm layer set the size of what follows; pulled towards 0 they switch channels off.",
+    "bias": "A bias shifts its unit and does not cause overfitting; pulled towards 0 it cannot fit the data.",
+    "norm": "Scale and shift of a norm layer set the size of its outputs; pulled towards 0 they disable channels.",
 }
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`bias_penalised`, `norm_penalised` and `decay_twice`: reported whatever they cost here."""
+    """`bias_penalised`, `norm_penalised` and `decay_twice`, whatever they cost here."""
     for role in _WHY:
         yield from _by_rules(obs, role)
         yield from _by_decay(obs, role)
@@ -38,26 +38,27 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _by_rules(obs: Observed, role: Role) -> Iterator[Finding]:
-    swept_up: dict[str, Penalty] = {}
-    on_purpose: dict[str, Penalty] = {}
+    unintended: dict[str, Penalty] = {}
+    intended: dict[str, Penalty] = {}
     for factor, term in obs.subject.terms:
         if term.rule.active and factor:
             weights = [weight for weight, _ in term.weights()]
-            chosen = on_purpose if _is_meant(term.rule.select, role, weights) else swept_up
+            chosen = intended if _is_intended(term.rule.select, role, weights) else unintended
             chosen |= {weight.name: term.rule for weight in weights if weight.role == role}
-    if swept_up:
-        change, remedy = _left_alone(obs, role, next(iter(swept_up.values())))
-        yield _of_role(obs, role, list(swept_up), "warning", _WHY[role], change, remedy)
-    if on_purpose:
-        why, change = _meant(role, next(iter(on_purpose.values())), list(on_purpose))
-        yield _of_role(obs, role, list(on_purpose), "info", why, change, None)
+    if unintended:
+        change, remedy = _excluded(obs, role, next(iter(unintended.values())))
+        yield _of_role(obs, role, list(unintended), "warning", _WHY[role], change, remedy)
+    if intended:
+        why, change = _effect(role, next(iter(intended.values())), list(intended))
+        yield _of_role(obs, role, list(intended), "info", why, change, None)
 
 
 def _of_role(
     obs: Observed, role: Role, names: Sequence[str], severity: Severity, why: str, change: str, remedy: Remedy | None
 ) -> Finding:
-    whole = sum(obs.penalty_now.values())
-    share = sum(obs.penalty_now.get(name, 0.0) for name in names) / whole if whole else 0.0
+    values = obs.subject.penalty_values()
+    total = sum(values.values())
+    share = sum(values.get(name, 0.0) for name in names) / total if total else 0.0
     return Finding(
         f"{role}_penalised",
         listed(names),
@@ -70,34 +71,34 @@ def _of_role(
     )
 
 
-def _is_meant(select: str, role: Role, weights: Sequence[Weight]) -> bool:
+def _is_intended(select: str, role: Role, weights: Sequence[Weight]) -> bool:
     """Whether a rule names the role, or acts on nothing else."""
     named = any(atom.kind == role and not atom.negated for alternative in parse(select) for atom in alternative)
     return named or all(weight.role == role for weight in weights)
 
 
-def _meant(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
+def _effect(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
     if role == "bias":
         return (
-            f"{rule!r} is there for {len(names)} biases: it pulls them towards 0, where a unit is shifted no more.",
-            "Nothing where small biases are what is wanted.",
+            f"{rule!r} selects {len(names)} biases: it pulls them towards 0, where a bias has no effect.",
+            "Nothing if small biases are intended.",
         )
     if not isinstance(rule, L1 | L1L2 | GroupLasso):
         return (
-            f"{rule!r} is there for {len(names)} norm weights: it makes all of them smaller, and none exactly 0.",
-            "Nothing where small scales are what is wanted; an L1 is what switches channels off.",
+            f"{rule!r} selects {len(names)} norm weights: it shrinks all of them, and makes none exactly 0.",
+            "Nothing if small scales are intended; use an L1 to disable channels.",
         )
-    shifts = [name for name in names if name.endswith("bias")]
-    spared = f"; its shifts can be spared by select={rule.select + ' -name:*bias'!r}" if shifts else ""
+    shifts = any(name.endswith("bias") for name in names)
+    spared = f"; select={rule.select + ' -name:*bias'!r} spares the shifts" if shifts else ""
     return (
-        f"{rule!r} is there for {len(names)} norm weights: it brings the scales of channels to 0 one after the other, "
-        "which is network slimming.",
-        f"Nothing where channels are to be pruned by it, those whose scale is next to 0{spared}.",
+        f"{rule!r} selects {len(names)} norm weights: it drives the scales of channels to 0 one by one, which is "
+        "network slimming.",
+        f"Nothing if channels with a scale near 0 are to be pruned{spared}.",
     )
 
 
-def _left_alone(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
-    """A `select` without the role that was tried: it chooses something."""
+def _excluded(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
+    """A `select` without the role that selects something and nothing new."""
     select = rule.select
     without = "|".join(f"{part.strip()} -{role}" for part in select.split("|"))
     for other in ("kernel", without):
@@ -106,16 +107,16 @@ def _left_alone(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
         except SelectionError:
             continue
         if {weight.name for weight in chosen} <= {weight.name for weight in choose(obs.subject.model, select).chosen}:
-            said = "Penalise kernels alone" if other == "kernel" else f"Leave out weights of the role {role}"
-            return f"{said}: select={other!r}.", Remedy("select", value=other, rule=rule.selecting(other))
-    return "Leave the penalty out.", Remedy("strength", value=0.0)
+            advice = "Penalise kernels only" if other == "kernel" else f"Exclude weights of the role {role}"
+            return f"{advice}: select={other!r}.", Remedy("select", value=other, rule=rule.selecting(other))
+    return "Remove the penalty.", Remedy("strength", value=0.0)
 
 
 # The optimizer's decay
 
 
 def acting_decays(obs: Observed) -> list[str]:
-    """The weights whose decay takes half of them within a training, or pulls a good part of what the task does."""
+    """The weights that decay halves within a training, or pulls noticeably compared to the task."""
     subject = obs.subject
     groups = subject.optimizer.param_groups if subject.optimizer else []
     steps = obs.with_rules.steps
@@ -143,9 +144,9 @@ def _by_decay(obs: Observed, role: Role) -> Iterator[Finding]:
             f"optimizer.weight_decay of {listed(names)} (group {decays[names[0]].group})",
             "info",
             {"weights": len(names), "weight_decay": max(values), "group": decays[names[0]].group},
-            why=f"The optimizer's weight decay of {max(values):g} acts on {len(names)} weights of the role {role} too, "
-            f"as torch's optimizers decay all that they are given. {_WHY[role]}",
-            change="Nothing where a recipe has it so; otherwise give them a parameter group with weight_decay=0.",
+            why=f"The optimizer's weight decay of {max(values):g} acts on {len(names)} weights of the role {role} too: "
+            f"torch's optimizers decay all their parameters. {_WHY[role]}",
+            change="Nothing if your recipe does so; otherwise put them into a parameter group with weight_decay=0.",
         )
 
 
@@ -165,7 +166,7 @@ def _twice(obs: Observed) -> Iterator[Finding]:
             listed(list(twice)),
             "warning",
             {"weight_decay": max(twice.values()), "penalty_as_weight_decay": strongest},
-            why="The optimizer's own weight_decay and the penalty shrink the same weights, so neither is the strength.",
-            change="Set the optimizer's weight_decay to 0, or leave the penalty out.",
+            why="The optimizer's weight_decay and the penalty shrink the same weights; neither is the full strength.",
+            change="Set the optimizer's weight_decay to 0, or remove the penalty.",
             remedy=Remedy("weight decay", list(twice), 0.0),
         )

@@ -1,4 +1,4 @@
-"""Dropout before a batch norm, by what it costs in evaluation: the norm's running variance holds dropout's noise."""
+"""Dropout before a batch norm, by its cost in evaluation: the running variance includes dropout's noise."""
 
 from __future__ import annotations
 
@@ -22,42 +22,36 @@ from regtorch.doctor.watch.steps import watch_steps
 from regtorch.doctor.watch.subject import Subject
 from regtorch.select.weight import modules_of
 
-__all__ = ["Harm", "at_rates", "found_shifts", "harm_of_dropout"]
+__all__ = ["MILD", "Harm", "at_rates", "found_shifts", "harm_of_dropout"]
 
-_SHIFTED = 1.5  # times the variance, either way; 0.2 in front of a batch norm, which does little harm, gives 1.4
-_SEVERE, _WARNING = 0.75, 0.5  # of what is learnt, lost in evaluation; early in training some of it always is
+_SHIFTED = 1.5  # ratio of variances, either way; a harmless rate of 0.2 gives 1.4
+_SEVERE, _WARNING = 0.75, 0.5  # of what is learnt, lost in evaluation; early in training some always is
 _BATCHES = 4
-_MILD = 0.2  # the rate that is advised
-_LEAST = 0.02  # of the loss of a constant output: less counts as nothing learnt
+MILD = 0.2
+"""The advised dropout rate."""
+_LEAST = 0.02  # of the loss of a constant output: learning less is no learning
 
 
 @dataclass(frozen=True)
 class Harm:
-    """What evaluation costs, after some steps of training.
+    """Losses in eval mode after some steps of training."""
 
-    Attributes:
-        constant: the loss of one output for all samples, their mean.
-        own: in evaluation mode, with statistics that batch norms take without dropout.
-        shifted: with those that they take under dropout, as in training.
-    """
-
-    constant: float
-    own: float
-    shifted: float
+    constant: float  # of the mean output for all samples
+    own: float  # with batch-norm statistics taken without dropout
+    shifted: float  # with statistics taken under dropout, as in training
 
     @property
     def share(self) -> float:
-        """The part of what was learnt that evaluation loses."""
+        """The share of the loss reduction that evaluation loses."""
         return (self.shifted - self.own) / max(self.constant - self.own, _LEAST * abs(self.constant), 1e-12)
 
     @property
     def severity(self) -> Severity:
-        """Of that part."""
         return "severe" if self.share >= _SEVERE else "warning" if self.share >= _WARNING else "info"
 
 
 def found_shifts(obs: Observed, ratios: Mapping[str, float], before: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
-    """`dropout_before_batch_norm`, for each norm of which the variance under dropout is so many times that without."""
+    """`dropout_before_batch_norm`, by the ratio of each norm's variances with and without dropout."""
     far = any(max(ratio, 1 / ratio) > _SHIFTED for ratio in ratios.values())
     harm = harm_of_dropout(obs.subject, obs.steps) if far else None
     change, remedy = "Nothing.", None
@@ -66,16 +60,18 @@ def found_shifts(obs: Observed, ratios: Mapping[str, float], before: Mapping[str
     for name, ratio in ratios.items():
         measured = harm if max(ratio, 1 / ratio) > _SHIFTED else None
         severity: Severity = measured.severity if measured is not None else "info"
-        told = {} if measured is None else {"loss_in_evaluation": measured.shifted, "loss_without_shift": measured.own}
-        said = "" if measured is None else f" After {obs.steps} steps the loss in evaluation is {measured.shifted:.3g},"
-        said += "" if measured is None else f" and {measured.own:.3g} with statistics that are taken without dropout."
+        numbers, cost = {"variance_ratio": ratio}, ""
+        if measured is not None:
+            numbers |= {"loss_in_evaluation": measured.shifted, "loss_without_shift": measured.own}
+            cost = f" After {obs.steps} steps the loss in evaluation is {measured.shifted:.3g}, "
+            cost += f"and {measured.own:.3g} with statistics taken without dropout."
         yield Finding(
             "dropout_before_batch_norm",
             name,
             severity,
-            {"variance_ratio": ratio, **told},
-            why=f"The dropout before it ({', '.join(before[name])}) makes the variance that batch norm sees in training"
-            f" {ratio:.2f} times that of evaluation, where its running variance is then wrong.{said}",
+            numbers,
+            why=f"Because of the dropout before it ({', '.join(before[name])}), the variance in training is "
+            f"{ratio:.2f} times that in evaluation, where the running variance is then wrong.{cost}",
             change=change if severity != "info" else "Nothing: it does little harm.",
             remedy=remedy if severity != "info" else None,
             blame=1 - min(ratio, 1 / ratio),
@@ -85,20 +81,20 @@ def found_shifts(obs: Observed, ratios: Mapping[str, float], before: Mapping[str
 def _tried(obs: Observed, names: set[str]) -> tuple[str, Remedy]:
     dropouts = [module for name, module in modules_of(obs.subject.model).items() if name in names]
     rates = [float(getattr(module, "p", 0.0)) for module in dropouts]
-    with at_rates(dropouts, [min(rate, _MILD) for rate in rates]):
+    with at_rates(dropouts, [min(rate, MILD) for rate in rates]):
         mild = harm_of_dropout(obs.subject, obs.steps)
-    if max(rates, default=0.0) > _MILD and mild is not None and mild.severity == "info":
+    if max(rates, default=0.0) > MILD and mild is not None and mild.severity == "info":
         return (
-            f"Lower the dropout's rate to {_MILD:g} (tried: evaluation then costs {max(0.0, mild.share):.0%} of what "
-            "is learnt), or put it behind the last batch norm.",
-            Remedy("dropout rate", sorted(names), _MILD),
+            f"Lower the dropout rate to {MILD:g} (tried: evaluation then loses {max(0.0, mild.share):.0%} of what is "
+            "learnt), or move it after the last batch norm.",
+            Remedy("dropout rate", sorted(names), MILD),
         )
-    return "Put dropout behind the last batch norm.", Remedy("dropout rate", sorted(names))
+    return "Move dropout after the last batch norm.", Remedy("dropout rate", sorted(names))
 
 
 @contextmanager
 def at_rates(dropouts: Sequence[nn.Module], rates: Sequence[float]) -> Iterator[None]:
-    """With other rates for a while."""
+    """Set other dropout rates for a while."""
     before = [module.__dict__["p"] for module in dropouts]
     for module, rate in zip(dropouts, rates, strict=True):
         module.__dict__["p"] = rate
@@ -110,7 +106,7 @@ def at_rates(dropouts: Sequence[nn.Module], rates: Sequence[float]) -> Iterator[
 
 
 def harm_of_dropout(subject: Subject, steps: int) -> Harm | None:
-    """Measured after some steps; None where the outputs are no numbers, or the loss is not finite."""
+    """Measured after some steps; None if outputs are not floats, or a loss is not finite."""
     found: list[Harm | None] = []
     count = 0
 
@@ -134,7 +130,7 @@ def _measured(subject: Subject) -> Harm | None:
 
 
 def _losses(subject: Subject, dropping: bool) -> tuple[float, float] | None:
-    """In evaluation mode, after the batch norms have taken their statistics anew; and of the mean output."""
+    """The losses, in eval mode with recomputed batch-norm statistics, of the outputs and of their mean."""
     numbers = range(min(_BATCHES, len(subject.batches)))
     norms = [m for m in subject.model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
@@ -147,7 +143,7 @@ def _losses(subject: Subject, dropping: bool) -> tuple[float, float] | None:
         try:
             for norm in norms:
                 norm.reset_running_stats()
-                norm.momentum = None  # the mean over all batches
+                norm.momentum = None  # average over all batches
             for number in numbers:
                 subject.output(number)
             subject.model.eval()

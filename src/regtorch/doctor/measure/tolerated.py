@@ -1,4 +1,4 @@
-"""Whether the task bears what pulls at its weights: it keeps what it has learnt, or learns as well where they go."""
+"""Does the task tolerate a source: does the net keep what it has learnt, or learn as well with shrunk weights?"""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from regtorch.doctor.watch.steps import WatchedSteps
 
 __all__ = ["Destination", "comes_as_low", "destination", "is_kept"]
 
-_STAYS = 0.8  # of its norm, for a weight that is near its equilibrium, or does not go on shrinking where it was taken
-_LEARNT, _HARM = 0.5, 0.05  # of the loss of outputs with other samples' targets: a loss that is learnt, a harm
-_AS_WELL = 0.8  # of the loss's fall
+_STAYS = 0.8  # of its norm: a weight near its equilibrium
+_LEARNT, _HARM = 0.5, 0.05  # of the loss with other samples' targets: a trained net, a harm
+_AS_WELL = 0.8  # of the loss reduction
 _LITTLE = 0.02  # of the first loss
 _LARGE = 2.0  # times Glorot's deviation
 _FASTER = 10.0  # times the learning rate
 
 
 def is_kept(source: Source, measured: Measured) -> bool:
-    """Whether a net that has learnt keeps what it has learnt.
+    """Whether a trained net keeps what it has learnt.
 
-    Its task loss and gradient are next to 0, so that any pull is large beside them. What tells is whether the
-    weights stay: they grow without the source by as much as it takes, or are hardly taken from.
+    Its task loss and gradient are almost 0, so any pull is large relative to them. The weights decide: they must be
+    near their equilibrium, or shrink slowly.
     """
     pull = measured.pulls[measured.worst]
     if pull.half_life <= LATE and pull.equilibrium < _STAYS * pull.norm:
@@ -39,30 +39,23 @@ def is_kept(source: Source, measured: Measured) -> bool:
 
 
 def comes_as_low(watched: WatchedSteps, free: WatchedSteps) -> bool:
-    """Whether the task's loss falls, but for a little, as far as in steps without the source."""
+    """Whether the task's loss falls almost as far as in steps without the source."""
     start, best = free.mean_task_loss(slice(1)), free.last_task_loss
     return watched.last_task_loss <= best + max((1 - _AS_WELL) * (start - best), _LITTLE * abs(start))
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a source takes the weights, and what is learnt from there under it.
+    """The equilibrium to which a source shrinks the weights, and what the net learns from there."""
 
-    Attributes:
-        over: how many times larger than Glorot's initialisation the weight starts that is pulled at the most.
-        part: of the weights' norms that is left, of the one that shrinks the most.
-        loss: the task's, mean over the last of the watched steps that begin there.
-        free: the same of those that begin where the weights are, without the source.
-    """
-
-    over: float
-    part: float
-    loss: float
-    free: float
+    over: float  # the initial size of the most pulled weight, relative to Glorot's initialisation
+    part: float  # the smallest share of a weight's norm that is left
+    loss: float  # the task's, at the end of steps from there
+    free: float  # the same from the present weights, without the source
 
 
 def _over_glorot(weight: Tensor) -> float:
-    """A weight's root mean square over the deviation that Glorot's initialisation draws it with."""
+    """A weight's root mean square relative to the deviation of Glorot's initialisation."""
     if weight.ndim < 2 or not weight.numel():
         return 0.0
     places = prod(weight.shape[2:])
@@ -71,10 +64,10 @@ def _over_glorot(weight: Tensor) -> float:
 
 
 def destination(source: Source, measured: Measured) -> Destination | None:
-    """What is learnt where the source takes the weights; None where that is less than without it, or cannot be told.
+    """What the net learns with weights shrunk to equilibrium; None if less than without the source, or unknown.
 
-    Weights that start far larger than the task needs, such as embeddings of deviation 1, can be taken down a long way
-    without harm, however large the penalty is beside the task at first.
+    Weights that start far larger than needed, such as embeddings of deviation 1, can be shrunk a lot without harm,
+    however large the penalty is at first.
     """
     obs, pulls = source.obs, measured.pulls
     over = _over_glorot(source.parameters[measured.worst])
@@ -84,7 +77,7 @@ def destination(source: Source, measured: Measured) -> Destination | None:
     parts = {name: part for name, part in parts.items() if part < 1}
     if not parts or min(parts.values()) <= 0 or not comes_as_low(obs.with_rules, source.without):
         return None
-    # A larger rate shows more in as few steps: where the two meet does not depend on it.
+    # A larger rate shows more in a few steps; the equilibrium does not depend on it.
     free = source.at(0.0, obs.steps, factor=_FASTER)
     factor = _FASTER if not free.diverged and free.last_task_loss < source.without.last_task_loss else 1.0
     free = source.without if factor == 1 else free

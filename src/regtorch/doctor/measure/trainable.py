@@ -1,4 +1,4 @@
-"""Whether there is anything to train: weights, finite ones, that the optimizer moves, and that a batch reaches."""
+"""Is there anything to train: finite weights that the optimizer owns, and batches that the net accepts?"""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from regtorch.doctor.watch.observed import Observed
 
 __all__ = ["find"]
 
-_LITTLE = 0.01  # of all parameters: constants are often kept as frozen ones
+_LITTLE = 0.01  # of all parameters: constants are often frozen parameters
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """What makes training impossible from the start, and which weights are left out of it.
-
-    Raises:
-        Unfit: the net raises an error on a batch, each form of which is tried once.
-    """
+    """What makes training impossible, and which weights it omits; raises Unfit if the net fails on a batch."""
     blocking = _blocking(obs)
     if blocking is not None:
         yield blocking
@@ -38,7 +34,7 @@ def _blocking(obs: Observed) -> Finding | None:
             kind,
             "severe",
             why="The net has no parameters: there is nothing to train.",
-            change="Register layers as attributes, in nn.ModuleList or nn.ModuleDict; plain lists and dicts hide them.",
+            change="Register layers as attributes or in nn.ModuleList or nn.ModuleDict, not in plain lists and dicts.",
         )
     if not any(p.requires_grad for p in parameters.values()):
         return Finding(
@@ -47,7 +43,7 @@ def _blocking(obs: Observed) -> Finding | None:
             "severe",
             {"parameters": sum(p.numel() for p in parameters.values())},
             why="All weights are frozen: nothing can be learnt.",
-            change="Set requires_grad_(True) on what is to be trained, and build the optimizer after that.",
+            change="Call requires_grad_(True) on the weights to train, then build the optimizer.",
         )
     broken = [name for name, p in parameters.items() if not bool(torch.isfinite(p).all())]
     if broken:
@@ -56,8 +52,8 @@ def _blocking(obs: Observed) -> Finding | None:
             listed(broken),
             "severe",
             {"weights": len(broken)},
-            why="There are weights that are NaN or infinite: all that comes after them is so too.",
-            change="Draw them anew or load a checkpoint from before they became so, and look for what made them.",
+            why="Some weights are NaN or infinite, and so is everything computed from them.",
+            change="Reinitialise them or load an earlier checkpoint, and look for the cause.",
         )
     empty = [number for number, (_, y) in enumerate(obs.subject.batches) if not y.numel()]
     if empty:
@@ -67,7 +63,7 @@ def _blocking(obs: Observed) -> Finding | None:
             "severe",
             {"batch": empty[0], "empty": len(empty)},
             why=f"{len(empty)} of {len(obs.subject.batches)} batches have no target: their mean loss is NaN.",
-            change="Leave empty batches out.",
+            change="Drop empty batches.",
         )
     return None
 
@@ -87,20 +83,20 @@ def _left_out(obs: Observed) -> Iterator[Finding]:
     parameters = dict(obs.subject.model.named_parameters())
     frozen = [name for name, p in parameters.items() if not p.requires_grad]
     lost = [name for name, p in parameters.items() if p.requires_grad and name not in obs.subject.trained]
-    whole = sum(p.numel() for p in parameters.values())
+    total = sum(p.numel() for p in parameters.values())
     if lost:
-        share = sum(parameters[name].numel() for name in lost) / whole
+        share = sum(parameters[name].numel() for name in lost) / total
         yield Finding(
             "weights_not_owned",
             listed(lost),
             "warning",
             {"weights": len(lost), "share_of_parameters": share},
-            why=f"The optimizer does not own {len(lost)} trainable weights, {share:.0%} of all parameters: they stay "
-            "as they were drawn.",
+            why=f"The optimizer does not own {len(lost)} trainable weights, {share:.0%} of all parameters: they keep "
+            "their initial values.",
             change="Build the optimizer from model.parameters() after the last change of the model, or freeze them.",
             blame=share,
         )
-    share = sum(parameters[name].numel() for name in frozen) / whole
+    share = sum(parameters[name].numel() for name in frozen) / total
     if share > _LITTLE:
         yield Finding(
             "frozen_weights",
@@ -108,6 +104,6 @@ def _left_out(obs: Observed) -> Iterator[Finding]:
             "info",
             {"weights": len(frozen), "share_of_parameters": share},
             why=f"{len(frozen)} weights, {share:.0%} of all parameters, are frozen: no step and no penalty moves them.",
-            change="Nothing where they are pretrained; otherwise set requires_grad_(True).",
+            change="Nothing if they are pretrained; otherwise call requires_grad_(True).",
             blame=share,
         )

@@ -1,4 +1,4 @@
-"""A validation part that says little: it holds what was trained on, or too few samples."""
+"""A validation set that is not informative: it contains training samples, or too few samples."""
 
 from __future__ import annotations
 
@@ -15,25 +15,19 @@ from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
 
-# Distances between samples are taken of random projections, relative to that of two samples taken by chance.
+# Distances are those of random projections, relative to that of two random samples.
 _WIDTH, _PIXELS = 32, 32
 _IDENTICAL, _NEAR = 1e-3, 0.03  # real photographs of a series are 0.1 apart
-_MOST, _ASKED = 100_000, 400  # training samples, and those whose nearest is looked for
-_TOGETHER = 2048  # distances that fit into a processor's cache
-_LOW = 8  # features: with so few, samples are near each other, or repeated, by chance
-_DEVIATIONS = 3  # by which shares differ by chance
-_LEAKS, _REPEATS, _MANY = 0.01, 0.05, 0.2  # share of the validation part
+_MOST, _ASKED = 100_000, 400  # training samples, and validation samples whose nearest neighbour is searched
+_TOGETHER = 2048  # samples per block that fit into a CPU cache
+_LOW = 8  # features: with fewer, samples are close or equal by chance
+_DEVIATIONS = 3  # standard deviations within which shares differ by chance
+_LEAKS, _REPEATS, _MANY = 0.01, 0.05, 0.2  # shares of the validation set
 _FEW = 1000, 100
 
 
 def find(train: Iterable[Any], val: Iterable[Any], *, classes: bool) -> Iterator[Finding]:
-    """`validation_leak` and `validation_noise`.
-
-    Args:
-        train: all training batches, as they are before augmentation.
-        val: all validation batches.
-        classes: whether the score is an accuracy.
-    """
+    """`validation_leak` and `validation_noise`, from all batches without augmentation; `classes`: score by accuracy."""
     sketch = _Sketch()
     ours, count = sketch(val), sketch.samples
     yield from _noise(count, classes)
@@ -45,7 +39,7 @@ def find(train: Iterable[Any], val: Iterable[Any], *, classes: bool) -> Iterator
 
 
 class _Sketch:
-    """Projects every sample onto the same few random directions, pictures made small before."""
+    """Projects every sample onto the same few random directions, after downscaling images."""
 
     def __init__(self) -> None:
         self.features = 0
@@ -53,7 +47,7 @@ class _Sketch:
         self._directions: Tensor | None = None
 
     def __call__(self, batches: Iterable[Any]) -> Tensor | None:
-        """The samples' projections (N, width); None where inputs are no finite numbers of one shape."""
+        """The samples' projections (N, width); None unless inputs are finite numbers of one shape."""
         parts: list[Tensor] = []
         self.samples, comparable = 0, True
         for x, y in batches:
@@ -87,7 +81,7 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
     mean = train.mean(0)
     val, train = val - mean, train - mean
     typical = float(train.square().sum(1).mean() * 2) ** 0.5
-    if not typical:  # all are the same, which the inputs' measurements tell
+    if not typical:  # all samples are equal, which measure.inputs reports
         return
     own = torch.Generator().manual_seed(0)
     asked = val[torch.randperm(len(val), generator=own)[:_ASKED]]
@@ -107,30 +101,30 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
         "validation",
         "severe" if leaks and share - repeats >= _MANY else "warning",
         {"share": share, "identical": identical, "repeats_in_training": repeats, "samples": len(asked)},
-        why=f"{known}: its score rises by learning by heart, which is what regularization is to prevent."
+        why=f"{known}: memorising them raises the score, which regularization is meant to prevent."
         if leaks
-        else f"{known}, as often as training samples are repeated among themselves: the score is too good.",
+        else f"{known}, as often as training samples repeat each other: the score is too optimistic.",
         change="Train without the validation samples."
         if leaks
-        else "Drop repeats before the data is split, and oversample or augment after it.",
+        else "Remove duplicates before splitting the data, and oversample or augment afterwards.",
         remedy=Remedy("split"),
         blame=share,
     )
 
 
 def _nearest(asked: Tensor, among: Tensor, own: Tensor | None = None) -> Tensor:
-    """The distance from each of `asked` to the nearest of `among`, but for its own number there."""
+    """The distance from each of `asked` to the nearest of `among`, excluding index `own`."""
     best, at = torch.full((len(asked),), torch.inf), torch.zeros(len(asked), dtype=torch.long)
     for start in range(0, len(among), _TOGETHER):
         part = among[start : start + _TOGETHER]
-        squares = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2)  # but for what each of `asked` adds to all
+        squares = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2)  # without ‖asked‖², the same for all
         if own is not None:
             here = ((own >= start) & (own < start + len(part))).nonzero().flatten()
             squares[here, own[here] - start] = torch.inf
         least, where = squares.min(1)
         nearer = least < best
         best, at = least.where(nearer, best), (where + start).where(nearer, at)
-    return torch.linalg.vector_norm(asked - among[at], dim=1)  # again, as the sum above is rounded
+    return torch.linalg.vector_norm(asked - among[at], dim=1)  # recomputed, as the sum above is inexact
 
 
 def _below(distances: Tensor, limit: float) -> float:
@@ -145,18 +139,18 @@ def _noise(samples: int, classes: bool) -> Iterator[Finding]:
         apart = 2 * sqrt(2) * errors[0.5]
         numbers = {"samples": samples, "standard_error_at_0.5": errors[0.5], "standard_error_at_0.95": errors[0.95]}
         why = f"With {samples} validation samples the standard error of an accuracy is {errors[0.5]:.3f} near 0.5 and "
-        why += f"{errors[0.95]:.3f} near 0.95: two runs may differ by {apart:.2f} and {2 * sqrt(2) * errors[0.95]:.2f} "
+        why += f"{errors[0.95]:.3f} near 0.95: two runs can differ by {apart:.2f} and {2 * sqrt(2) * errors[0.95]:.2f} "
         why += "by chance."
     else:
         error = sqrt(2 / samples)
         numbers = {"samples": samples, "relative_standard_error_of_loss": error}
-        why = f"With {samples} validation samples the standard error of a squared error is {error:.0%} of it."
+        why = f"With {samples} validation samples the standard error of a squared error is {error:.0%} of its value."
     yield Finding(
         "validation_noise",
         "validation",
         "warning" if samples < _FEW[1] else "info",
         numbers,
         why=why,
-        change="Compare runs by means over several seeds or by cross-validation, or keep more samples for validation.",
+        change="Average runs over several seeds, cross-validate, or hold out more samples for validation.",
         blame=1 / samples,
     )

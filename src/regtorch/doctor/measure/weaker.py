@@ -1,4 +1,4 @@
-"""How strong a penalty or a weight decay may be, found by trying."""
+"""Find by trying how strong a penalty or a weight decay may be."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from regtorch.penalties import Penalty
 
 __all__ = ["weaker"]
 
-_HEALTHY = 0.05  # share of loss and gradient that the advised strength aims at
+_TARGET = 0.05  # share of loss and gradient to aim at
 _TRIES = 3  # each ten times weaker than the one before
 
 
 @dataclass(frozen=True)
 class _Strength:
-    """What may be weakened: a single strength, or several at once, of which `value` is None."""
+    """A single strength to weaken, or several (`value` is None)."""
 
     what: Literal["strength", "weight decay"]
     weights: Sequence[str]
@@ -30,7 +30,7 @@ class _Strength:
     rule: Penalty | None = None
 
     def at(self, value: float | None) -> Remedy:
-        """The change to another strength; without a number where there are several."""
+        """The change to another strength; without a number if there are several."""
         if self.value is None or value is None:
             return Remedy(self.what, self.weights)
         rule = self.rule.scaled(value / self.rule.strengths["lam"]) if self.rule is not None and value else None
@@ -38,7 +38,7 @@ class _Strength:
 
 
 def weaker(source: Source, measured: Measured) -> tuple[str, Remedy]:
-    """A strength at which the source no longer outweighs the task, as it was tried: the advice, and the remedy."""
+    """A tried strength at which the source no longer outweighs the task: the advice and the remedy."""
     strength = _strength(source)
     for part in _parts(strength.value, measured):
         watched = source.at(part, source.obs.steps)
@@ -47,18 +47,15 @@ def weaker(source: Source, measured: Measured) -> tuple[str, Remedy]:
         times, tried = f"about {round(1 / part):,} times smaller", _tried(source, watched)
         if strength.value is None:
             many = "weight decays" if source.decay else "strengths"
-            return f"Take {many} that are {times} ({tried}).", strength.at(None)
+            return f"Use {many} that are {times} ({tried}).", strength.at(None)
         new = float(f"{strength.value * part:.0e}")
         what = f"a weight_decay of {new:.0e}," if source.decay else "a strength that is"
-        return f"Take {what} {times} ({tried}).", strength.at(new)
-    least = (
-        f"{round(1 / part):,} times smaller"
-        if (part := min(_parts(strength.value, measured), default=0.0))
-        else "other"
-    )
+        return f"Use {what} {times} ({tried}).", strength.at(new)
+    smallest = min(_parts(strength.value, measured), default=0.0)
+    down_to = f" down to {round(1 / smallest):,} times smaller" if smallest else ""
     return (
-        f"Leave {'the weight decay' if source.decay else 'the penalty'} out, and look at the other findings: down to "
-        f"{least}, no strength that was tried lets the task's loss fall as it does without it.",
+        f"Remove {'the weight decay' if source.decay else 'the penalty'}, and see the other findings: no strength "
+        f"tried{down_to} lets the task's loss fall as it does without it.",
         strength.at(0.0),
     )
 
@@ -76,16 +73,16 @@ def _strength(source: Source) -> _Strength:
 
 
 def _parts(strength: float | None, measured: Measured) -> Iterator[float]:
-    """Parts of the strength, by which a single one becomes a power of ten."""
-    part = min(1.0, *(_HEALTHY / x if x else 1.0 for x in (measured.share, measured.ratio)))
-    whole = 1.0 if strength is None else strength
-    if not isfinite(whole):
+    """Fractions of the strength to try, at which a single strength is a power of ten."""
+    part = min(1.0, *(_TARGET / x if x else 1.0 for x in (measured.share, measured.ratio)))
+    strength = 1.0 if strength is None else strength
+    if not isfinite(strength):
         return
-    power = floor(log10(whole * part)) if whole * part > 0 else floor(log10(whole)) - 1
+    power = floor(log10(strength * part)) if strength * part > 0 else floor(log10(strength)) - 1
     for tens in range(_TRIES):
         value = 10.0 ** (power - tens)
-        if 0 < value < whole:
-            yield value / whole
+        if 0 < value < strength:
+            yield value / strength
 
 
 def _is_well(source: Source, watched: WatchedSteps) -> bool:
@@ -97,4 +94,4 @@ def _is_well(source: Source, watched: WatchedSteps) -> bool:
 
 def _tried(source: Source, watched: WatchedSteps) -> str:
     reached, free = watched.last_task_loss, source.without.last_task_loss
-    return f"tried: in {len(watched.steps)} steps the task's loss comes to {fmt(reached)}, and without to {fmt(free)}"
+    return f"tried: in {len(watched.steps)} steps the task's loss reaches {fmt(reached)}; without it {fmt(free)}"

@@ -1,1 +1,1 @@
-"""What the measurements look at: a net is run and stepped, and everything is put back."""
+"""What the measurements observe: the net is run and trained for a few steps, and everything is restored."""

@@ -1,4 +1,4 @@
-"""Advice is tried before it is given: the change is made, a few steps are trained, and all is taken back."""
+"""Try advice before giving it: apply the change, train a few steps, restore everything."""
 
 from __future__ import annotations
 
@@ -13,66 +13,64 @@ from torch import nn
 from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 from regtorch.doctor.watch.subject import Subject
-from regtorch.doctor.watch.uses import look
+from regtorch.doctor.watch.uses import Use, look
 
-__all__ = ["STEPS", "Attempt", "attempt", "first_that_learns"]
+__all__ = ["STEPS", "Attempt", "Context", "attempt", "first_that_learns"]
 
+Context = Callable[[nn.Module], AbstractContextManager[object]]
 STEPS = 6
-"""With the first batch, again and again: whatever can be learnt at all makes its loss fall."""
+"""All on the first batch: whatever can be learnt at all makes its loss fall."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What some steps on the first batch made of a change.
+    """The result of training a few steps on the first batch with a change."""
 
-    Attributes:
-        before: the loss of that batch before them.
-        after: and after them, with the same dropout masks; not a number where a step could not be made.
-        watched: the steps; None where none could be made.
-    """
-
-    before: float = nan
-    after: float = nan
-    watched: WatchedSteps | None = None
+    before: float = nan  # the loss of that batch
+    after: float = nan  # the same after the steps, with the same dropout masks; NaN if a step failed
+    watched: WatchedSteps | None = None  # None if no step was possible
 
     @property
     def learns(self) -> bool:
-        """Whether the loss has fallen, which one that is constant or not finite does not."""
         return isfinite(self.before) and self.after < self.before
 
     @property
     def summary(self) -> str:
-        """As a part of the advice."""
         if self.learns:
             return f"tried: {STEPS} steps on the first batch take its loss from {self.before:.4g} to {self.after:.4g}"
-        return f"tried, but {STEPS} steps on the first batch do not lower its loss: look at the other findings too"
+        return f"tried, but {STEPS} steps on the first batch do not lower its loss; see the other findings too"
+
+    def use_of(self, layer: str, kind: str) -> Use | None:
+        """The use of an activation after the last step."""
+        looks = self.watched.looks if self.watched is not None else ()
+        return looks[-1].uses.get((layer, kind)) if looks else None
 
 
 def attempt(
     subject: Subject,
-    change: Callable[[nn.Module], AbstractContextManager[object]] = lambda _: nullcontext(),
+    change: Context = lambda _: nullcontext(),
     *,
     factor: float = 1.0,
     own_rate: bool = False,
 ) -> Attempt:
-    """Train on the first batch for some steps, without the penalties, and put everything back.
+    """Train a few steps on the first batch, without penalties, and restore everything.
 
     Args:
-        subject: what is examined, with another loss, other batches or no optimizer where that is the change.
-        change: of the model, as a context; what it does to weights and buffers need not be undone.
+        subject: the setup, with another loss, other batches or no optimizer if that is the change.
+        change: a context that changes the model; it need not undo changes of weights and buffers.
         factor: multiplies the learning rate.
-        own_rate: whether it is the optimizer's steps that are asked for; otherwise Adam's at a rate of 0.001 count
-            too, where those lower the loss and the optimizer's do not.
+        own_rate: count the optimizer's steps alone; otherwise also accept Adam's at a rate of 0.001, if those lower
+            the loss and the optimizer's do not.
     """
-    one = replace(subject, batches=subject.batches[:1])
-    found = _stepped(one, change, factor)
+    first = replace(subject, batches=subject.batches[:1])
+    found = _stepped(first, change, factor)
     if not found.learns and not own_rate and subject.optimizer is not None:
-        other = _stepped(replace(one, optimizer=None), change, 1.0)
-        return other if other.learns else found
+        with_adam = _stepped(replace(first, optimizer=None), change, 1.0)
+        return with_adam if with_adam.learns else found
     return found
 
 
-def _stepped(subject: Subject, change: Callable[[nn.Module], AbstractContextManager[object]], factor: float) -> Attempt:
+def _stepped(subject: Subject, change: Context, factor: float) -> Attempt:
     try:
         with subject.restored():
             with torch.no_grad():
@@ -86,7 +84,7 @@ def _stepped(subject: Subject, change: Callable[[nn.Module], AbstractContextMana
 
 
 def first_that_learns(changes: Iterable[tuple[str, Callable[[], Attempt]]]) -> str | None:
-    """The first change with which the loss falls, as an advice; None where it does with none."""
+    """The first change that lowers the loss, as advice."""
     for advice, make in changes:
         found = make()
         if found.learns:

@@ -1,9 +1,9 @@
-"""Batches as they were given: pairs, copies of them that may be worked on, and how they are told of."""
+"""Batches: checking pairs, copying them, and describing tensors and errors."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,29 +12,26 @@ from torch import Tensor
 __all__ = ["Batch", "form", "fresh", "one_line", "pairs_of"]
 
 Batch = tuple[Any, Tensor]
-_MOST = 64  # batches that are looked at
+_MOST = 64  # batches used
 
 
 def pairs_of(batches: Iterable[Any]) -> list[Batch]:
     """The first batches as pairs.
 
     Raises:
-        TypeError: they are no pairs of an input and a tensor.
-        ValueError: there are none.
+        TypeError: not a list or loader of (input, tensor).
+        ValueError: there are no batches.
     """
-    pairs = [_pair(batch) for batch in islice(_iterated(batches), _MOST)]
-    if not pairs:
-        raise ValueError("diagnose: batches is empty; give a list or loader of (input, target)")
-    return pairs
-
-
-def _iterated(batches: Iterable[Any]) -> Iterator[Any]:
     try:
-        return iter(batches)
+        iterator = iter(batches)
     except TypeError as error:
         raise TypeError(
             f"diagnose: batches must be a list or loader of (input, target), received a {type(batches).__name__}"
         ) from error
+    pairs = [_pair(batch) for batch in islice(iterator, _MOST)]
+    if not pairs:
+        raise ValueError("diagnose: batches is empty; pass a list or loader of (input, target)")
+    return pairs
 
 
 def _pair(batch: Any) -> Batch:
@@ -45,7 +42,7 @@ def _pair(batch: Any) -> Batch:
 
 
 def fresh(thing: Any) -> Any:
-    """The same with tensors of its own, in sequences and mappings too."""
+    """A copy with cloned tensors, also inside sequences and mappings."""
     if isinstance(thing, Tensor):
         return thing.detach().clone().requires_grad_(thing.requires_grad)
     if isinstance(thing, tuple):
@@ -62,11 +59,11 @@ def fresh(thing: Any) -> Any:
 
 
 def one_line(error: Exception) -> str:
-    """An error in one line, not too long."""
+    """An error in one short line."""
     text = " ".join(str(error).split()).rstrip(".") or "no message"
     return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
 
 
 def form(thing: Any) -> str:
-    """A tensor's dtype and shape, or what else it is."""
+    """A tensor's dtype and shape, or the type of anything else."""
     return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"

@@ -1,4 +1,4 @@
-"""The bounds that a head keeps its outputs in, whatever its weights."""
+"""The bounds of a head's outputs, whatever its weights."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ from regtorch.doctor.watch.restored import restored, seed
 __all__ = ["Bounds", "bounds_of", "last_with_weights"]
 
 Bounds = tuple[float, float]
-_WILD = 1e3  # the size of the weights that show whether a head has bounds
-_DRAWS = 2  # of such weights, each with either sign: one could keep a head without bounds inside by chance
+_WILD = 1e3  # standard deviation of the weights drawn
+_DRAWS = 2  # each with both signs: a single draw may stay inside by chance
 
 
 def bounds_of(obs: Observed) -> Bounds | None:
-    """(0, 1), (-1, 1) or (0, inf) where no weights of the last layer could bring the outputs out of it; else None.
-
-    That outputs lie there now may be chance: the last layer gets weights, both very large and of both signs, that take
-    a head without bounds far away.
-    """
+    """(0, 1), (-1, 1) or (0, inf) if the outputs stay inside with very large weights in the last layer; else None."""
     head = last_with_weights(obs)
     if head is None:
         return None
@@ -49,5 +45,5 @@ def bounds_of(obs: Observed) -> Bounds | None:
 
 
 def last_with_weights(obs: Observed) -> nn.Module | None:
-    """The module with weights of its own that the forward pass enters last."""
+    """The module with its own weights that the forward pass enters last."""
     return next(reversed(with_weights(obs.calls())), None)

@@ -1,4 +1,4 @@
-"""One forward pass: which modules were called, in which order, and what they took in."""
+"""One forward pass: which modules are called, in which order, with which inputs."""
 
 from __future__ import annotations
 
@@ -19,52 +19,37 @@ from regtorch.select.weight import modules_of
 __all__ = ["DROPOUTS", "Call", "calls", "hooked", "kept_inputs", "with_weights"]
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_KEPT = (*NORMS, *DROPOUTS)  # whose inputs are kept
+_KEPT = (*NORMS, *DROPOUTS)  # modules whose inputs are kept
 
 
 @dataclass(frozen=True)
 class Call:
-    """A module's first call.
+    """A module's first call."""
 
-    Attributes:
-        name: its dotted name; the root's is empty.
-        module: the module.
-        input: its first input, a copy; of norm and dropout layers alone.
-        source: the module without submodules called just before it whose output it takes in as it came, if any.
-    """
-
-    name: str
+    name: str  # dotted; empty for the root
     module: nn.Module
-    input: Tensor | None
-    source: str | None
+    input: Tensor | None  # a copy of its first input, for norm and dropout layers only
+    source: str | None  # the leaf module called just before, if its output is this input, unchanged
 
     @property
     def is_leaf(self) -> bool:
-        """Whether the module has no submodules."""
-        return not any(True for _ in self.module.children())
+        return next(self.module.children(), None) is None
 
 
 def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping: bool = True) -> list[Call]:
-    """Every module's first call on a batch, in the order in which they are entered.
-
-    Args:
-        subject: what is examined.
-        number: of the batch.
-        training: False for evaluation mode.
-        dropping: False lets dropout layers alone stay in evaluation mode.
-    """
+    """Every module's first call on batch `number`, in call order; `dropping=False` keeps dropout in eval mode."""
     found: dict[str, Call] = {}
-    last: list[tuple[str, Tensor, int]] = []  # the output that came last, and its version: it may be changed in place
+    last: list[tuple[str, Tensor, int]] = []  # the latest output and its version, which in-place changes increase
 
     def enter(name: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         first = next((a for a in arguments if isinstance(a, Tensor)), None)
         if name not in found:
-            as_it_came = [n for n, output, version in last if output is first and version == output._version]
+            unchanged = [n for n, output, version in last if output is first and version == output._version]
             kept = first.detach().clone() if first is not None and isinstance(module, _KEPT) else None
-            found[name] = Call(name, module, kept, as_it_came[0] if as_it_came else None)
+            found[name] = Call(name, module, kept, unchanged[0] if unchanged else None)
 
     def leave(name: str, module: nn.Module, output: Any) -> None:
-        if not any(True for _ in module.children()):
+        if next(module.children(), None) is None:
             last[:] = [(name, output, output._version)] if isinstance(output, Tensor) else []
 
     with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, leave):
@@ -100,13 +85,15 @@ def hooked(
 
 
 def with_weights(found: Sequence[Call]) -> list[nn.Module]:
-    """The modules with weights of their own, in the order in which they are entered."""
-    owners = [c.module for c in found if is_parametrized(c.module) or any(True for _ in c.module.parameters(False))]
-    # What computes a weight is entered in the midst of its layer.
+    """The modules with their own weights, in call order."""
+    owners = [
+        c.module for c in found if is_parametrized(c.module) or next(c.module.parameters(False), None) is not None
+    ]
+    # Parametrizations run inside their layer's forward.
     computing = {id(part) for m in owners if is_parametrized(m) for part in m.modules() if part is not m}
     return [m for m in owners if id(m) not in computing]
 
 
 def kept_inputs(found: Sequence[Call]) -> dict[str, Tensor]:
-    """What norm and dropout layers took in, by name."""
+    """The inputs of norm and dropout layers, by name."""
     return {call.name: call.input for call in found if call.input is not None}

@@ -1,4 +1,4 @@
-"""A net without the activation that ends it."""
+"""Run a net without its last activation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["last_activation", "leave_last_activation_out", "without_last_activation"]
 
-_HEADS = {"sigmoid", "special_expit", "softmax", "log_softmax", "tanh", "relu"}  # by the names of torch's functions
+_HEADS = {"sigmoid", "special_expit", "softmax", "log_softmax", "tanh", "relu"}  # names of torch's functions
 
 
 def leave_last_activation_out(model: nn.Module) -> list[Any]:
-    """Let what a sigmoid, tanh, softmax or ReLU that ends the net takes in be the net's output.
-
-    Returns:
-        Handles of the hooks that do so.
-    """
+    """Hook the net so that it returns the input of its last sigmoid, tanh, softmax or ReLU; returns the handles."""
     modes: list[_LastActivation] = []
 
     def enter(*_: Any) -> None:
@@ -36,7 +32,7 @@ def leave_last_activation_out(model: nn.Module) -> list[Any]:
 
 @contextmanager
 def without_last_activation(model: nn.Module) -> Iterator[None]:
-    """The same for a while."""
+    """The same as a context."""
     handles = leave_last_activation_out(model)
     try:
         yield
@@ -46,14 +42,14 @@ def without_last_activation(model: nn.Module) -> Iterator[None]:
 
 
 def last_activation(forward: Callable[[], Any]) -> str:
-    """The name of the function that makes what `forward` returns; empty where it is none that is known."""
+    """The name of the function that computes what `forward` returns; empty if unknown."""
     with _LastActivation() as mode:
         output = forward()
     return mode.kind if mode.ends_in(output) else ""
 
 
 class _LastActivation(TorchFunctionMode):
-    """Remembers what the last activation took in."""
+    """Records the last activation's name, input and output."""
 
     def __init__(self) -> None:
         super().__init__()

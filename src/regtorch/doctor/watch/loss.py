@@ -1,4 +1,4 @@
-"""What the loss makes of outputs and targets, told by trying it and not by its name."""
+"""How a loss behaves, found by evaluating it, not by its name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ Task = Literal["classes", "binary", "numbers", "other"]
 
 
 class LossBehaviour:
-    """The loss of a subject, tried on outputs that are the net's own and others.
-
-    Args:
-        subject: whose loss.
-        outputs: of its net, of the first batches.
-    """
+    """The loss of a subject, evaluated on its net's outputs and on artificial ones."""
 
     def __init__(self, subject: Subject, outputs: Sequence[Any]) -> None:
         self.subject = subject
@@ -33,7 +28,7 @@ class LossBehaviour:
 
     @cached_property
     def task(self) -> Task:
-        """What is asked of the net."""
+        """What the net is asked to predict."""
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor) or not output.is_floating_point() or not self.uses_targets:
             return "other"
@@ -48,14 +43,14 @@ class LossBehaviour:
 
     @property
     def is_cross_entropy(self) -> bool:
-        """Whether the loss applies a log-softmax of its own to outputs of dim 1."""
+        """Whether the loss applies its own log-softmax over dim 1."""
         return self.cross_entropy_sign == 1
 
     @cached_property
     def cross_entropy_sign(self) -> int:
-        """1 for a cross entropy of logits, -1 for one with the sign turned round, 0 for any other loss.
+        """1 for a cross entropy of logits, -1 for its negative, 0 for any other loss.
 
-        A number added to all outputs of a sample changes nothing then, and equal outputs cost ±ln C.
+        A cross entropy ignores a constant added to all outputs of a sample, and equal outputs cost ±ln C.
         """
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
@@ -64,7 +59,7 @@ class LossBehaviour:
             fits = target.shape == output.shape and torch.allclose(target.sum(1), torch.ones_like(target[:, 0]))
         else:
             fits = _holds_classes(output, target)
-            output, target = output.cpu(), target.cpu()  # on CUDA a wrong class would end the process
+            output, target = output.cpu(), target.cpu()  # an invalid class kills a CUDA process
         if not fits:
             return 0
         shift = torch.linspace(-1, 1, len(output), dtype=output.dtype, device=output.device)
@@ -77,10 +72,7 @@ class LossBehaviour:
 
     @cached_property
     def is_likelihood(self) -> bool:
-        """Whether the loss is minus the mean of the labels' outputs, as of `NLLLoss`, which expects log-probabilities.
-
-        Then ones cost -1, and so do ones for the labels alone, and all the others cost nothing.
-        """
+        """Whether the loss is minus the mean output of the labels, like `NLLLoss`, which expects log-probabilities."""
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor) or not _holds_classes(output, target) or output.shape[1] < 2:
             return False
@@ -91,7 +83,7 @@ class LossBehaviour:
 
     @cached_property
     def takes_logits(self) -> bool:
-        """Whether the loss applies a sigmoid of its own: logits of ±20 cost next to nothing, or much where wrong."""
+        """Whether the loss applies its own sigmoid: correct logits of ±20 cost almost nothing, wrong ones much."""
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor) or output.numel() != target.numel():
             return False
@@ -101,71 +93,58 @@ class LossBehaviour:
 
     @cached_property
     def needs_probabilities(self) -> bool:
-        """Whether the loss refuses outputs outside [0, 1], or is not finite there."""
+        """Whether the loss rejects outputs outside [0, 1], or is not finite there."""
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor):
             return False
-        output, target = output.cpu(), target.cpu()  # on CUDA the refusal would end the process
+        output, target = output.cpu(), target.cpu()  # a failed assertion kills a CUDA process
         losses = self._losses(target, torch.full_like(output, -0.5), torch.full_like(output, 1.5))
         return losses is None or not all(map(isfinite, losses))
 
     @cached_property
     def value(self) -> float:
-        """The loss of the first batch as it is; not a number where it refuses that."""
+        """The loss of the first batch; NaN if it rejects that."""
         cost = self.cost(self.outputs[0], self.subject.batches[0][1])
         return nan if cost is None else cost
 
     def cost(self, output: Tensor, target: Tensor) -> float | None:
-        """The loss of an output; None where it refuses it."""
+        """The loss of an output; None if it rejects it."""
         found = self._losses(target, output)
         return found[0] if found else None
 
     @cached_property
     def is_constant(self) -> bool:
-        """Whether the loss is the same whatever the net puts out, and has no gradient by another way either."""
+        """Whether the loss is the same for all outputs and has no gradient in the net either."""
         for output, (_, target) in zip(self.outputs, self.subject.batches, strict=False):
             if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
                 return False
-            output, target = output.cpu(), target.cpu()  # on CUDA a refusal would end the process
+            output, target = output.cpu(), target.cpu()  # a failed assertion kills a CUDA process
             drawn = (self._losses(target, other) for other in (output, *_drawn(output, target)))
             found = [losses[0] for losses in drawn if losses is not None]
             if len(found) < 2 or not all(map(isfinite, found)) or max(found) - min(found) > 1e-6 * abs(max(found)):
                 return False
-        return not self._has_gradient()
-
-    def _has_gradient(self) -> bool:
         with self.subject.restored():
-            seed(0)
-            self.subject.model.train()
-            loss = self.subject.task_loss(self.subject.output(0), self.subject.batch(0)[1])
-            if loss.requires_grad:
-                loss.backward()
-            grads = (p.grad for p in self.subject.model.parameters() if p.grad is not None)
-            return any(bool((g.coalesce().values() if g.is_sparse else g).any()) for g in grads)
+            self.subject.backward(0)
+            return not any(bool(grad.any()) for grad in self.subject.gradients())
 
     @cached_property
     def uses_targets(self) -> bool:
-        """Whether other targets change the loss; those of self-supervised losses are often there for form's sake."""
+        """Whether the loss depends on the targets; self-supervised losses often ignore them."""
         output, target = self.outputs[0], self.subject.batches[0][1]
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return True
-        output, target = output.cpu(), target.cpu()  # on CUDA a wrong class would end the process
+        output, target = output.cpu(), target.cpu()  # an invalid class kills a CUDA process
         for drawn in (output, *_drawn(output, target)):
             true = self._losses(target, drawn)
-            others = [
-                self._losses(other, drawn)
-                for other in (_moved(target), torch.zeros_like(target), torch.ones_like(target))
-            ]
-            if true is None or any(other is not None and other != true for other in others):
+            changed = (_moved(target), torch.zeros_like(target), torch.ones_like(target))
+            losses = [self._losses(y, drawn) for y in changed]
+            if true is None or any(loss is not None and loss != true for loss in losses):
                 return True
         return False
 
     @cached_property
     def broadcasts(self) -> bool:
-        """Whether outputs and targets of unlike shapes are set against each other crosswise.
-
-        Then it does not matter which target of the batch belongs to which output.
-        """
+        """Whether the loss broadcasts outputs against targets, so that the order of the targets does not matter."""
         for output, (_, target) in zip(self.outputs, self.subject.batches, strict=False):
             alike = not isinstance(output, Tensor) or output.shape == target.shape or output.numel() != target.numel()
             if alike or not output.is_floating_point() or not self.uses_targets:
@@ -180,7 +159,7 @@ class LossBehaviour:
         return False
 
     def _losses(self, target: Tensor, *outputs: Tensor) -> list[float] | None:
-        """The loss of the first target with some outputs, each with the same random numbers; None where it refuses."""
+        """The losses of some outputs, each with the same random numbers; None if one is rejected."""
         found: list[float] = []
         with restored(self.subject.model), torch.no_grad():
             for output in outputs:
@@ -193,12 +172,12 @@ class LossBehaviour:
 
 
 def _holds_classes(output: Tensor, target: Tensor) -> bool:
-    """Whether the targets' form is that of class numbers for outputs of dim 1."""
+    """Whether the targets have the shape of class indices for outputs with classes in dim 1."""
     return output.ndim > 1 and not target.is_floating_point() and target.shape == output.shape[:1] + output.shape[2:]
 
 
 def _moved(target: Tensor) -> Tensor:
-    """The targets, each given to another sample of the batch."""
+    """The targets, each assigned to another sample of the batch."""
     if not target.ndim:
         return target
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0)).to(target.device)
@@ -208,7 +187,7 @@ def _moved(target: Tensor) -> Tensor:
 
 
 def _drawn(output: Tensor, target: Tensor) -> Iterator[Tensor]:
-    """Random outputs without bounds, spread as the targets are, and ones between 0 and 1."""
+    """Random outputs: unbounded, with the targets' spread; then between 0 and 1."""
     own = torch.Generator().manual_seed(0)
     noise = torch.randn(output.shape, generator=own).to(output)
     spread = float(target.double().std(correction=0)) or 1.0

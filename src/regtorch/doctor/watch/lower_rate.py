@@ -1,4 +1,4 @@
-"""A lower learning rate, found by trying."""
+"""Search a lower learning rate by trying."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from regtorch.doctor.watch.steps import WatchedSteps
 __all__ = ["LARGE", "lower_rate", "medians_of"]
 
 LARGE = 0.3
-"""Of a weight's norm: nothing lasts where all weights move by more in a step."""
+"""Of a weight's norm: training forgets what it learnt if all weights move by more in a step."""
 
-_TENS = 4  # that a rate is lowered by, at most, beyond the first guess
+_TENS = 4  # powers of ten tried, from the first guess on
 _MOST = 30
 
 
 def medians_of(watched: WatchedSteps, steps: int | None = None) -> dict[str, float]:
-    """The median over steps of ‖update‖/‖weight‖, of every weight that has one."""
+    """The median over steps of ‖update‖/‖weight‖, by weight."""
     ratios: dict[str, list[float]] = {}
     for step in watched.steps[:steps]:
         for name, ratio in step.updates.items():
@@ -40,12 +40,12 @@ def _is_calm(found: Attempt) -> bool:
 def lower_rate(
     obs: Observed, times: float, is_cured: Callable[[Attempt], bool] = lambda _: True
 ) -> tuple[str, Remedy | None]:
-    """The part of an advice that names the rate, and the remedy; neither where none was found.
+    """The clause of an advice that names the rate, and the remedy; empty and None if no rate works.
 
     Args:
-        obs: of what is examined.
-        times: how many times lower it should be, by a guess; it is lowered by powers of ten, and by one at least.
-        is_cured: whether what is wrong is so no more in some steps.
+        obs: the observed setup.
+        times: a guess of how many times lower the rate should be; rounded up to a power of ten, at least 10.
+        is_cured: whether an attempt no longer shows the fault.
     """
     groups = obs.subject.optimizer.param_groups if obs.subject.optimizer else []
     lr = rate_of(groups[0]) if groups else 1e-3
@@ -56,6 +56,6 @@ def lower_rate(
         found = attempt(obs.subject, factor=10.0**-tens, own_rate=True)
         if found.learns and _is_calm(found) and is_cured(found):
             new = float(f"{lr / 10**tens:.3g}")
-            each = "" if len({rate_of(group) for group in groups}) < 2 else ", and of other groups as many times lower"
+            each = "" if len({rate_of(group) for group in groups}) < 2 else ", and other groups' by the same factor"
             return f" to {new:g}{each} ({found.summary})", Remedy("rate", value=new) if groups and not each else None
     return "", None

@@ -1,4 +1,4 @@
-"""An optimizer of the same kind, settings and state on the same parameters, that may be stepped and thrown away."""
+"""A copy of an optimizer on the same parameters that may be stepped and discarded."""
 
 from __future__ import annotations
 
@@ -15,27 +15,20 @@ from regtorch.steps.optimizers import facts_of
 
 __all__ = ["Decay", "copied", "decays_of", "is_torchs", "number", "rate_of"]
 
-_WARMING = 0.01  # of a schedule's initial rate: below it a few steps show nothing
+_WARMING = 0.01  # of a schedule's initial rate: below that, a few steps show nothing
 
 
 @dataclass(frozen=True)
 class Decay:
-    """An optimizer's own weight decay of one parameter.
+    """An optimizer's own weight decay of one parameter."""
 
-    Attributes:
-        group: the number of the parameter's group.
-        value: its weight_decay.
-        decoupled: whether a step takes lr · weight_decay · w from the weight, beside what the gradient does; otherwise
-            weight_decay · w is added to the gradient.
-    """
-
-    group: int
+    group: int  # index of the parameter's group
     value: float
-    decoupled: bool
+    decoupled: bool  # subtracts lr · weight_decay · w from the weight; coupled adds weight_decay · w to the gradient
 
 
 def decays_of(optimizer: Optimizer | None, weights: Mapping[str, nn.Parameter]) -> dict[str, Decay]:
-    """The decay of each weight that has one, by name."""
+    """The decay of each decayed weight, by name."""
     names = {id(p): name for name, p in weights.items() if not p.is_complex()}
     found: dict[str, Decay] = {}
     couples = optimizer is not None and facts_of(optimizer, or_of_base=True).couples_decay
@@ -48,30 +41,27 @@ def decays_of(optimizer: Optimizer | None, weights: Mapping[str, nn.Parameter]) 
     return found
 
 
-def number(setting: Any, missing: float = 0.0) -> float:
-    """A setting as a number, tensors of one number included."""
+def number(setting: Any) -> float:
+    """A setting, which may be a tensor, as a number; 0 if it is not a number."""
     try:
         return float(setting)
     except (TypeError, ValueError, RuntimeError):
-        return missing
+        return 0.0
 
 
 def rate_of(group: dict[str, Any]) -> float:
-    """The rate that a group's steps are watched at.
-
-    It is the one that it has, but the one that its schedule was built with where that has it next to 0 now.
-    """
+    """The rate at which a group's steps are watched: the current one, or the initial one during a warm-up."""
     now, initial = number(group.get("lr")), number(group.get("initial_lr"))
     return initial if isfinite(initial) and now < _WARMING * initial else now
 
 
 def is_torchs(optimizer: Optimizer) -> bool:
-    """Whether the optimizer is one of torch's own, so that its errors are not the copy's."""
+    """Whether it is one of torch's own optimizers, whose errors are not the copy's fault."""
     return type(optimizer).__module__.startswith("torch.optim.")
 
 
 def copied(optimizer: Optimizer) -> Optimizer:
-    """A copy on the same parameters, without hooks, with the attributes that a subclass has added."""
+    """A copy on the same parameters, without hooks, with the attributes that a subclass added."""
     return _copied(optimizer, {id(p): p for group in optimizer.param_groups for p in group["params"]})
 
 
@@ -79,12 +69,12 @@ def _copied(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
     alike = copy.deepcopy(optimizer, memo)
     memo[id(optimizer)] = alike
     for name, value in vars(optimizer).items():
-        # What lies over a method is a wrapper of this very optimizer's, such as a schedule's that counts steps.
+        # An attribute that shadows a method wraps this optimizer, such as a schedule's step counter.
         if name in vars(alike) or hasattr(type(optimizer), name):
             continue
         try:
             own = _copied(value, memo) if isinstance(value, Optimizer) else copy.deepcopy(value, memo)
-        except Exception:  # what cannot be copied is shared
+        except Exception:  # share what cannot be copied
             own = value
         setattr(alike, name, own)
     return alike

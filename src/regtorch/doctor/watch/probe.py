@@ -1,4 +1,4 @@
-"""A small probe that asks whether inputs tell of labels at all."""
+"""A small probe that tests whether inputs predict labels at all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from regtorch.doctor.watch.observed import spread_and_mean
 __all__ = ["FLAT", "correlation", "standardised"]
 
 FLAT = 1000
-"""Features up to which the probe should find what there is."""
+"""Number of features up to which the probe is reliable."""
 _WIDTH = 256  # features of the probe
 _SHUFFLES = 20
-_LEVEL = 0.9  # the share of shuffled labels that true ones have to beat
+_LEVEL = 0.9  # quantile of the shuffled labels' correlations that the true labels must exceed
 
 
 def correlation(x: Tensor, columns: Tensor) -> tuple[float, float]:
-    """A ridge regression's correlation with held-out labels, and the level that shuffled ones stay below.
+    """A ridge regression's correlation with held-out labels, and the 0.9 quantile of that with shuffled labels.
 
-    Half of its features are linear in the inputs, half are ReLUs of random projections, so that it sees more than
-    lines. Correlation and not accuracy, which says nothing where one class is frequent.
+    Half of its features are linear in the inputs, half are ReLUs of random projections. Correlation, because accuracy
+    is uninformative when one class dominates.
     """
     own = torch.Generator().manual_seed(0)
     features = _features(x, own)
@@ -52,6 +52,6 @@ def _features(x: Tensor, own: torch.Generator) -> Tensor:
 
 
 def standardised(x: Tensor) -> Tensor:
-    """Every feature with mean 0 and spread 1; those without spread stay at 0."""
+    """Every feature with mean 0 and deviation 1; constant features become 0."""
     spread, mean = spread_and_mean(x)
     return (x - mean) / spread.where(spread > 0, torch.ones_like(spread))

@@ -1,4 +1,4 @@
-"""Which weights' scale the net's output does not depend on, as a norm layer divides by it."""
+"""Weights whose scale does not affect the outputs, because a norm layer divides by it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from regtorch.doctor.watch.subject import Subject
 __all__ = ["HIDDEN", "scale_changes"]
 
 HIDDEN = 1e-2
-"""The relative change of the outputs below which the scale counts as hidden; a norm's eps keeps it from being 0."""
-_ROUNDING = 100  # times the outputs' own rounding: a change that is smaller says nothing
+"""Relative change of the outputs below which the scale counts as hidden; a norm's eps keeps it above 0."""
+_ROUNDING = 100  # times the outputs' rounding error: smaller changes are noise
 
 
 def scale_changes(subject: Subject, weights: Mapping[str, nn.Parameter]) -> dict[str, float]:
-    """By how much the outputs change when a weight is doubled, over the change when its sign is: about 0 behind a norm.
+    """The change of the outputs when a weight is doubled, relative to flipping its sign: about 0 before a norm.
 
-    Beside the other change, not beside the outputs themselves: of a softmax that is nearly even most stays as it is
-    whatever the weights. In training mode, on the first batch, with the same random numbers. Weights that the outputs
-    do not depend on are left out; it is empty where the outputs are no tensor of finite numbers.
+    Relative to that and not to the outputs: a nearly uniform softmax hardly changes whatever the weights. Measured in
+    training mode on the first batch. Omits weights without effect; empty unless the outputs are finite floats.
     """
     model = subject.model
     changes: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Where a net starts: with outputs far larger than the task wants them, or with all learnt."""
+"""Where a net starts: with outputs far too large for the task, or already trained."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from regtorch.doctor.watch.observed import Observed
 
 __all__ = ["loss_of_zeros", "paired_and_unrelated", "starts_large"]
 
-_TOO_LARGE = 4.0  # times the loss of outputs of 0: outputs and targets of unit variance cost twice that, and no more
+_TOO_LARGE = 4.0  # times the loss of zero outputs; outputs and targets of unit variance cost twice that
 
 
 def starts_large(obs: Observed) -> bool:
-    """Whether the first loss is far above that of outputs of 0: what makes weights smaller then helps the task."""
+    """Whether the first loss is far above that of zero outputs, so that shrinking weights helps the task."""
     steps = obs.with_rules.steps
     return bool(steps) and steps[0].task_loss > _TOO_LARGE * loss_of_zeros(obs) > 0
 
 
 def loss_of_zeros(obs: Observed) -> float:
-    """The first batch's loss with outputs of 0; not a number where it takes none."""
+    """The first batch's loss with zero outputs; NaN if the loss rejects them."""
     output, (_, y) = obs.outputs[0], obs.subject.batches[0]
     if not isinstance(output, Tensor) or not output.is_floating_point():
         return nan
@@ -35,7 +35,7 @@ def loss_of_zeros(obs: Observed) -> float:
 
 
 def paired_and_unrelated(obs: Observed) -> tuple[float, float]:
-    """The loss of the outputs with their targets, and with those of other samples."""
+    """The mean loss with the right targets, and with those of other samples."""
     found: list[tuple[float, float]] = []
     with torch.no_grad():
         for output, (_, y) in zip(obs.outputs, obs.subject.batches, strict=False):

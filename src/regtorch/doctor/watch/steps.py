@@ -1,9 +1,9 @@
-"""A few training steps, watched: what the task, the penalties and the optimizer's decay each do to every weight."""
+"""A few watched training steps: what the task, the penalties and the optimizer's decay do to every weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite, nan
 from statistics import fmean
 from typing import Any
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from regtorch.doctor.causes import Severity
-from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.finding import Unfit
 from regtorch.doctor.watch.batches import one_line
 from regtorch.doctor.watch.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
 from regtorch.doctor.watch.optimizer_copy import is_torchs
@@ -24,61 +24,39 @@ from regtorch.doctor.watch.uses import Look
 
 __all__ = ["Step", "WatchedSteps", "equal_rows", "watch_steps"]
 
-_FALLS = 0.02  # of the first loss: less says nothing of learning
-_NOTHING = 1e-6  # root mean square of weights that start at 0
+_FALLS = 0.02  # of the first loss: less is not learning
+_NOTHING = 1e-6  # root mean square of weights that count as 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
+    """One step. `updates` and `decays` are measured in some of the steps only, as they are costly."""
 
-    Attributes:
-        task_loss: the task's loss before it.
-        penalty: the penalties' sum before it.
-        forces: on each penalised weight; none where the penalties are left out.
-        updates: the optimizer's step over the norm, of each weight of two or more dims that has a gradient; in some
-            of the steps, as it takes several passes over all weights.
-        penalties: what they are of each weight.
-        decays: the forces on each weight that the optimizer decays, likewise in some of the steps.
-    """
-
-    task_loss: float
-    penalty: float
-    forces: Mapping[str, Forces]
-    updates: Mapping[str, float] = field(default_factory=dict)
-    penalties: Mapping[str, float] = field(default_factory=dict)
-    decays: Mapping[str, Forces] = field(default_factory=dict)
+    task_loss: float  # before the step
+    penalty: float  # the penalties' sum before it
+    forces: Mapping[str, Forces]  # on each penalised weight; empty without penalties
+    updates: Mapping[str, float] = field(default_factory=dict)  # ‖update‖/‖weight‖ of each matrix with a gradient
+    penalties: Mapping[str, float] = field(default_factory=dict)  # by weight
+    decays: Mapping[str, Forces] = field(default_factory=dict)  # on each weight that the optimizer decays
 
 
 @dataclass(frozen=True)
 class WatchedSteps:
-    """Some steps, and the weights' norms after the last.
+    """Some steps, and the net after them."""
 
-    Attributes:
-        steps: the steps made; fewer than asked for where the loss stopped being finite.
-        norms: each weight's norm after them.
-        diverged: whether the loss stopped being finite.
-        looks: at the net before, after the first and after the last step, as far as the loss was finite.
-        symmetric: the weights whose units are all the same after them.
-        reached: the weights that the loss has given a gradient in some step, with whether it was ever another than 0.
-        from_zero: the weights that were next to 0 before the first step.
-    """
+    steps: Sequence[Step]  # fewer than requested if the loss stopped being finite
+    norms: Mapping[str, float]  # of each weight
+    diverged: bool  # whether the loss stopped being finite
+    looks: Sequence[Look] = ()  # before, after the first and after the last step, while the loss was finite
+    symmetric: Collection[str] = ()  # weights whose units are all equal
+    reached: Mapping[str, bool] = field(default_factory=dict)  # weights with a gradient: was it ever nonzero?
+    from_zero: Collection[str] = ()  # weights that were almost 0 before the first step
 
-    steps: Sequence[Step]
-    norms: Mapping[str, float]
-    diverged: bool
-    looks: Sequence[Look] = ()
-    symmetric: Collection[str] = ()
-    reached: Mapping[str, bool] = field(default_factory=dict)
-    from_zero: Collection[str] = ()
-
-    def mean_task_loss(self, part: slice = slice(None)) -> float:
-        """The mean task loss of some of the steps."""
+    def mean_task_loss(self, part: slice) -> float:
         return fmean(losses) if (losses := [step.task_loss for step in self.steps[part]]) else nan
 
     @property
     def falls(self) -> bool:
-        """Whether the task loss falls by more than a little."""
         start = self.mean_task_loss(slice(1))
         return start - self.last_task_loss > _FALLS * abs(start)
 
@@ -97,15 +75,15 @@ def watch_steps(
     factor: float = 1.0,
     look: Callable[[Subject], Any] | None = None,
 ) -> WatchedSteps:
-    """Train for `steps` steps and put everything back.
+    """Train for `steps` steps, taking the batches in turn, and restore everything.
 
     Args:
-        subject: what is examined.
-        steps: how many; the batches are taken in turn.
-        penalties: multiplies the penalties; 0 leaves them out, and changes nothing else, random numbers included.
+        subject: the setup to train.
+        steps: the number of steps.
+        penalties: multiplies the penalties; 0 removes them and changes nothing else, random numbers included.
         decay: multiplies the optimizer's own weight decay.
         factor: multiplies the learning rate.
-        look: at the net, before, after the first and after the last step; it has to leave the net as it was.
+        look: called before, after the first and after the last step; must leave the net unchanged.
 
     Raises:
         Unfit: model, loss or optimizer raise an error, or the loss has no gradient.
@@ -117,32 +95,24 @@ def watch_steps(
         subject.model.train()
         optimizer = _copied(subject, factor, decay)
         from_zero = [name for name, p in subject.trained.items() if norm_of(p) <= _NOTHING * p.numel() ** 0.5]
-        made: list[Step] = []
+        done: list[Step] = []
         for number in range(steps):
             if look is not None and number < 2:
                 looks.append(look(subject))
             step = _step(subject, optimizer, number, penalties)
-            reach.leave_out_what_is_reached()
+            reach.drop_reached()
             if step is None:
                 break
-            made.append(step)
-        if look is not None and len(made) == steps:
+            done.append(step)
+        if look is not None and len(done) == steps:
             looks.append(look(subject))
         norms = {name: norm_of(p) for name, p in {**subject.penalised, **subject.trained}.items()}
         symmetric = [name for name, p in subject.trained.items() if equal_rows(p)]
-    return WatchedSteps(
-        made,
-        norms,
-        diverged=len(made) < steps,
-        looks=looks,
-        symmetric=symmetric,
-        reached=reach.found,
-        from_zero=from_zero,
-    )
+    return WatchedSteps(done, norms, len(done) < steps, looks, symmetric, reach.found, from_zero)
 
 
 class _Reach:
-    """Which weights backward passes reach, told by hooks: some training loops take gradients away at once."""
+    """Records by hooks which weights backward passes reach: some training loops clear gradients at once."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
         self.weights = weights
@@ -163,15 +133,15 @@ class _Reach:
 
         return note
 
-    def leave_out_what_is_reached(self) -> None:
-        """Looked at once, a weight costs nothing any more."""
+    def drop_reached(self) -> None:
+        """Remove the hooks of weights that have had a nonzero gradient, as they cost time."""
         for name in [name for name in self._handles if self.found.get(name)]:
             self._handles.pop(name).remove()
 
 
 @torch.no_grad()
 def equal_rows(t: Tensor) -> bool:
-    """Whether a weight of two or more dims has several units, and all are the same but for rounding."""
+    """Whether a weight has several units, all equal up to rounding."""
     return (
         t.ndim > 1 and t.shape[0] > 1 and t.numel() > 0 and bool((t - t[:1]).abs().amax() <= 1e-5 * t[0].abs().amax())
     )
@@ -193,7 +163,7 @@ def _step(subject: Subject, optimizer: Optimizer, number: int, penalties: float)
     for weight, activity in subject.activities if penalties else ():
         total = total + penalties * weight * activity()
     _backward(total)
-    values = _penalties(subject, penalties) if penalties else {}
+    values = subject.penalty_values(penalties) if penalties else {}
     forces = of_penalties(subject, penalties) if penalties else {}
     some = number < 3 or number % 4 == 3
     decays = of_coupled_decay(subject, optimizer) if some else {}
@@ -209,16 +179,13 @@ def _step(subject: Subject, optimizer: Optimizer, number: int, penalties: float)
     decays |= of_decoupled_decay(subject, optimizer, watched) if some else {}
     for constraint in subject.constraints:
         constraint.project_()
-    moved = {name: norm_of(p.detach() - before) for name, (p, before) in watched.items()}
-    sizes = {name: forces[name].norm if name in forces else norm_of(before) for name, (_, before) in watched.items()}
-    return Step(
-        loss.item(),
-        sum(values.values()),
-        {name: replace(found, moved=moved[name]) for name, found in forces.items()},
-        {name: moved[name] / size for name, size in sizes.items() if size and watched[name][0].ndim > 1},
-        values,
-        {name: replace(found, moved=moved[name]) for name, found in decays.items() if name in moved},
-    )
+    updates = {
+        name: norm_of(p.detach() - before) / size
+        for name, (p, before) in watched.items()
+        if p.ndim > 1 and (size := forces[name].norm if name in forces else norm_of(before))
+    }
+    decays = {name: found for name, found in decays.items() if name in watched}
+    return Step(loss.item(), sum(values.values()), forces, updates, values, decays)
 
 
 def _backward(total: Tensor) -> None:
@@ -226,13 +193,10 @@ def _backward(total: Tensor) -> None:
         total.backward()
     except Exception as error:
         raise Unfit(
-            Finding(
-                "no_gradient",
-                "loss",
-                "severe",
-                why=f"There is no way back from the loss to the weights: {one_line(error)}.",
-                change="Look for detach(), .item(), numpy, argmax or torch.no_grad() between the weights and the loss.",
-            )
+            "no_gradient",
+            "loss",
+            why=f"The loss is not connected to the weights; backward() fails with {one_line(error)}.",
+            change="Look for detach(), .item(), numpy, argmax or torch.no_grad() between the weights and the loss.",
         ) from error
 
 
@@ -246,20 +210,9 @@ def _advance(optimizer: Optimizer) -> None:
 
 def _fails(optimizer: Optimizer | None, how: str, severity: Severity, error: Exception) -> Unfit:
     return Unfit(
-        Finding(
-            "optimizer_fails",
-            "optimizer",
-            severity,
-            why=f"{'Adam' if optimizer is None else type(optimizer).__name__} {how}: {one_line(error)}.",
-            change="Change the optimizer or its settings as the error says.",
-        )
+        "optimizer_fails",
+        "optimizer",
+        severity,
+        why=f"{'Adam' if optimizer is None else type(optimizer).__name__} {how}: {one_line(error)}.",
+        change="Change the optimizer or its settings as the error message suggests.",
     )
-
-
-@torch.no_grad()
-def _penalties(subject: Subject, penalties: float) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for factor, term in subject.terms:
-        for name, value in term.values(penalties * factor).items():
-            total[name] = total.get(name, 0.0) + float(value)
-    return total

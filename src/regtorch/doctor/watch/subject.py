@@ -1,4 +1,4 @@
-"""What is examined: a net, its loss, a few batches, its optimizer and its rules."""
+"""The subject of a diagnosis: a net, its loss, a few batches, its optimizer and its rules."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.penalty import BoundPenalty
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
-from regtorch.doctor.finding import Finding, Refused, Unfit
+from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.watch.batches import Batch, form, fresh, one_line, pairs_of
 from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
-from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.watch.restored import restored, seed
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
 from regtorch.steps.hooks import attached_to, bare, owned_by
@@ -33,27 +33,16 @@ Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
 
 @dataclass(frozen=True)
 class Subject:
-    """What is examined.
-
-    Attributes:
-        model: the net.
-        loss_fn: of its output and the target, a mean over samples.
-        batches: pairs of inputs and targets.
-        optimizer: the one that trains it, or None.
-        terms: the bound penalties on weights, each with its scale.
-        activities: the bound penalties on outputs, likewise.
-        constraints: the bound constraints.
-        watching: those of the activities that were bound here, whose hooks `release` takes away.
-    """
+    """A checked setup with bound rules."""
 
     model: nn.Module
     loss_fn: Callable[[Any, Tensor], Tensor]
     batches: Sequence[Batch]
     optimizer: Optimizer | None
-    terms: Sequence[tuple[float, BoundPenalty]]
-    activities: Sequence[tuple[float, BoundActivity]]
+    terms: Sequence[tuple[float, BoundPenalty]]  # penalties on weights, with their scales
+    activities: Sequence[tuple[float, BoundActivity]]  # penalties on outputs, with their scales
     constraints: Sequence[BoundConstraint]
-    watching: Sequence[BoundActivity] = ()
+    watching: Sequence[BoundActivity] = ()  # activities bound here, whose hooks `release` removes
 
     @staticmethod
     def admit(
@@ -63,10 +52,10 @@ class Subject:
         optimizer: Optimizer | None,
         rules: Sequence[Rule],
     ) -> Subject:
-        """Check what was given and bind the rules that are not bound yet.
+        """Check the arguments and bind the rules that are not bound yet.
 
         Raises:
-            TypeError: something is of the wrong kind; the message names it.
+            TypeError: an argument has the wrong type.
             ValueError: there are no batches, or the optimizer owns no weight of the model.
         """
         _check_model(model)
@@ -76,21 +65,21 @@ class Subject:
         own = None if optimizer is None else bare(optimizer, "diagnose")
         if own is not None:
             if isinstance(own, torch.optim.LBFGS):
-                raise ValueError("diagnose: LBFGS makes several passes a step; give another optimizer, or None")
+                raise ValueError("diagnose: LBFGS runs several passes per step; pass another optimizer or None")
             if owned_by(own).isdisjoint(id(p) for p in model.parameters()):
                 raise ValueError(
                     "diagnose: the optimizer owns none of the model's parameters; build it from this model"
                 )
         if not isinstance(rules, Sequence) or isinstance(rules, str):
             raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
-        strange = [rule for rule in rules if not isinstance(rule, Rule)]
-        if strange:
-            raise TypeError(f"diagnose: rules must be penalties or constraints, received {strange[0]!r}")
+        unknown = [rule for rule in rules if not isinstance(rule, Rule)]
+        if unknown:
+            raise TypeError(f"diagnose: rules must be penalties or constraints, received {unknown[0]!r}")
         bound = _bound(rules, model)
         if own is not None:
             given = [part for rule in bound for part in _parts(rule)]
             attached = [rule for rule in attached_to(own) if _acts_on(rule, model)]
-            bound += [rule for rule in attached if not any(_alike(p, g) for p in _parts(rule) for g in given)]
+            bound += [rule for rule in attached if not any(_same(p, g) for p in _parts(rule) for g in given)]
         terms = [pair for rule in bound if isinstance(rule, BoundTerms) for pair in rule.terms()]
         return Subject(
             model,
@@ -104,13 +93,13 @@ class Subject:
         )
 
     def release(self) -> None:
-        """Take the hooks of those rules away that were bound here."""
+        """Remove the hooks of the activities bound here."""
         for activity in self.watching:
             activity.remove()
 
     @cached_property
     def penalised(self) -> dict[str, nn.Parameter]:
-        """The parameters with a penalty that acts, by name."""
+        """The parameters with an active penalty, by name."""
         found: dict[str, nn.Parameter] = {}
         for factor, term in self.terms:
             if term.rule.active and factor:
@@ -118,57 +107,42 @@ class Subject:
         return found
 
     def batch(self, number: int) -> Batch:
-        """Batch `number`, from the first again after the last."""
+        """Batch `number`, starting over after the last."""
         return self.batches[number % len(self.batches)]
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that the optimizer moves, by name; the trainable ones where none was given."""
+        """The parameters that the optimizer owns, by name; without one, the trainable ones."""
         owned = None if self.optimizer is None else owned_by(self.optimizer)
         parameters = self.model.named_parameters()
         return {n: p for n, p in parameters if p.requires_grad and (owned is None or id(p) in owned)}
 
     def output(self, number: int) -> Any:
-        """The net's output of batch `number`.
-
-        Raises:
-            Unfit: the net raises an error.
-        """
         try:
             return self.model(fresh(self.batch(number)[0]))  # some nets work in place
         except Exception as error:
             names = {id(module): name for name, module in modules_of(self.model).items()}
             frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
             where = next((names[id(m)] for m in reversed(frames) if id(m) in names), "")
+            number %= len(self.batches)
             raise Unfit(
-                Finding(
-                    "model_fails",
-                    where or type(self.model).__name__,
-                    "severe",
-                    {"batch": number % len(self.batches)},
-                    why=f"The net raises an error on batch {number % len(self.batches)}: {one_line(error)}.",
-                    change="Look at the shape, dtype and device of the inputs, and at what this module expects.",
-                )
+                "model_fails",
+                where or type(self.model).__name__,
+                why=f"The net raises an error on batch {number}: {one_line(error)}.",
+                change="Check the shape, dtype and device of the inputs against what this module expects.",
+                batch=number,
             ) from error
 
     def task_loss(self, output: Any, target: Tensor) -> Tensor:
-        """The loss without penalties on weights.
-
-        Raises:
-            Unfit: the loss raises an error.
-            Refused: it is not one real number.
-        """
+        """The loss without penalties on weights; raises Refused unless it is one real number."""
         try:
             loss = self.loss_fn(output, fresh(target))
         except Exception as error:
             raise Unfit(
-                Finding(
-                    "loss_fails",
-                    "loss",
-                    "severe",
-                    why=f"The loss raises an error on {form(output)} and targets of {form(target)}: {one_line(error)}.",
-                    change="Give the loss outputs and targets of the shapes and dtypes that it is made for.",
-                )
+                "loss_fails",
+                "loss",
+                why=f"The loss raises an error on {form(output)} and targets of {form(target)}: {one_line(error)}.",
+                change="Pass outputs and targets of the shapes and dtypes that the loss expects.",
             ) from error
         if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -180,21 +154,38 @@ class Subject:
                 change = "return the loss alone"
             else:
                 change = "return the tensor itself, without .item() or float()"
-            raise Refused(f"diagnose: loss_fn must give one number, received {what}; {change}")
+            raise Refused(f"diagnose: loss_fn must return one number, received {what}; {change}")
         return loss.reshape(())
+
+    def backward(self, number: int) -> Tensor:
+        """The task's loss of a batch in training mode with seed 0, after its backward pass if it has a gradient."""
+        seed(0)
+        self.model.train()
+        loss = self.task_loss(self.output(number), self.batch(number)[1])
+        if loss.requires_grad and bool(torch.isfinite(loss)):
+            loss.backward()
+        return loss
+
+    def gradients(self) -> list[Tensor]:
+        """The model's gradients; of sparse ones the values."""
+        grads = (p.grad for p in self.model.parameters() if p.grad is not None)
+        return [grad.coalesce().values() if grad.is_sparse else grad for grad in grads]
+
+    @torch.no_grad()
+    def penalty_values(self, factor: float = 1.0) -> dict[str, float]:
+        """The penalties' values by weight, multiplied by their scales and `factor`."""
+        total: dict[str, float] = {}
+        for scale, term in self.terms:
+            for name, value in term.values(factor * scale).items():
+                total[name] = total.get(name, 0.0) + float(value)
+        return total
 
     @cached_property
     def decays(self) -> dict[str, Decay]:
-        """The optimizer's own decay of each weight that it decays, by name."""
         return decays_of(self.optimizer, self.trained)
 
     def optimizer_like(self, factor: float = 1.0, decay: float = 1.0) -> Optimizer:
-        """An optimizer of the same kind, settings and state on the same parameters, without the original's hooks.
-
-        Args:
-            factor: multiplies the learning rate.
-            decay: multiplies the optimizer's own weight decay.
-        """
+        """A copy of the optimizer without hooks; `factor` multiplies its learning rate, `decay` its weight decay."""
         if self.optimizer is None:
             return torch.optim.Adam(self.trained.values(), lr=1e-3 * factor)
         alike = copied(self.optimizer)
@@ -207,18 +198,17 @@ class Subject:
 
     @cached_property
     def beside(self) -> Sequence[nn.Module | nn.Parameter]:
-        """What training changes beside the model: a loss with weights or buffers, and what else the optimizer owns."""
+        """What training changes besides the model: a loss module, and other parameters of the optimizer."""
         modules = [self.model, *([self.loss_fn] if isinstance(self.loss_fn, nn.Module) else [])]
         known = {id(p) for module in modules for p in module.parameters()}
         groups = self.optimizer.param_groups if self.optimizer else ()
         return [*modules[1:], *(p for group in groups for p in group["params"] if id(p) not in known)]
 
     def restored(self) -> AbstractContextManager[None]:
-        """Bring the model and what is trained beside it back."""
+        """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
 
     def zero_grad(self) -> None:
-        """Of all that is trained."""
         for thing in (self.model, *self.beside):
             if isinstance(thing, nn.Module):
                 thing.zero_grad()
@@ -227,7 +217,7 @@ class Subject:
 
 
 def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
-    """The rules on the model; where one cannot be bound, the hooks of those before it are taken away again."""
+    """Bind the rules to the model; if one fails, remove the hooks of the others."""
     bound: list[BoundTerms | BoundConstraint] = []
     try:
         for rule in rules:
@@ -243,7 +233,7 @@ def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundCo
 
 
 def _acts_on(rule: BoundTerms | BoundConstraint, model: nn.Module) -> bool:
-    """Whether any part of a rule acts on the model, or on a part of it; also where all that it acts on is frozen."""
+    """Whether any part of a rule acts on the model or a part of it, even if everything there is frozen."""
     modules = {id(module) for module in model.modules()}
     inside = [id(part.model) in modules for part in _parts(rule)]
     around = [model is inner for part in _parts(rule) for inner in part.model.modules()]
@@ -251,15 +241,15 @@ def _acts_on(rule: BoundTerms | BoundConstraint, model: nn.Module) -> bool:
 
 
 def _bound_here(bound: Sequence[Any], rules: Sequence[Rule]) -> list[BoundActivity]:
-    return [one for one, given in zip(bound, rules, strict=False) if isinstance(given, Activity)]
+    return [activity for activity, rule in zip(bound, rules, strict=False) if isinstance(rule, Activity)]
 
 
 def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:
     return [term for _, term in rule.terms()] if isinstance(rule, BoundTerms) else [rule]
 
 
-def _alike(one: Any, other: Any) -> bool:
-    return one.rule == other.rule and one.model is other.model
+def _same(a: Any, b: Any) -> bool:
+    return a.rule == b.rule and a.model is b.model
 
 
 def _check_model(model: Any) -> None:
@@ -269,8 +259,6 @@ def _check_model(model: Any) -> None:
     if any(nn.parameter.is_lazy(t) for t in tensors):
         raise ValueError("diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then")
     if any(t.is_meta for t in tensors):
-        raise ValueError("diagnose: the model lies on the meta device and has no numbers; give its weights some first")
+        raise ValueError("diagnose: the model is on the meta device; materialise its weights first")
     if any(t.is_inference() for t in tensors):
-        raise ValueError(
-            "diagnose: the model was made under torch.inference_mode() and cannot be trained; make it outside"
-        )
+        raise ValueError("diagnose: the model was built under torch.inference_mode() and cannot train; rebuild it")

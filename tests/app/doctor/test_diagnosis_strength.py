@@ -8,7 +8,7 @@ import pytest
 
 from places import CONF
 from regtorch.app.doctor import strength
-from regtorch.app.doctor.budget import Plan
+from regtorch.app.doctor.budget import Budget
 from regtorch.app.doctor.short_run import Trainings
 from regtorch.app.doctor.strength import COLLAPSED, KEPT, find_strength
 from regtorch.app.ground.errors import RunError
@@ -20,7 +20,7 @@ FACTOR = 3.0  # within which what is found has to be right
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan is none that a machine's load changes."""
-    monkeypatch.setattr(strength, "plan", lambda *_, **__: Plan(steps=80, seeds=1, seed=0, seconds_a_run=1.0))
+    monkeypatch.setattr(strength, "plan_budget", lambda *_, **__: Budget(steps=80, seeds=1, seed=0, seconds_a_run=1.0))
 
 
 @pytest.mark.slow

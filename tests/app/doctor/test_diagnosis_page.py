@@ -1,4 +1,4 @@
-"""What a check-up makes of findings and experiments."""
+"""What a diagnosis makes of findings and experiments."""
 
 import json
 import math
@@ -11,18 +11,18 @@ import pytest
 from omegaconf import OmegaConf
 
 from command_line import CommandLine
-from regtorch.app.doctor import checked, cure
-from regtorch.app.doctor.cure import Proof, Verdict
+from regtorch.app.doctor import pipeline
+from regtorch.app.doctor import proofs as proofs_module
+from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
 from regtorch.app.doctor.main import main
 from regtorch.app.doctor.page import write_page
 from regtorch.app.doctor.plots import plots
-from regtorch.app.doctor.result import Checkup, own_overrides, told_apart
-from regtorch.app.doctor.short_run import Outcome
+from regtorch.app.doctor.proofs import Proof, Verdict
+from regtorch.app.doctor.short_run import TrainingOutcome
 from regtorch.app.doctor.strength import Strength
-from regtorch.app.doctor.terminal import print_checkup
-from regtorch.app.doctor.words import in_words
+from regtorch.app.doctor.terminal import print_diagnosis
 from regtorch.app.run.examine import Examination
-from regtorch.doctor.causes import Severity
+from regtorch.doctor.causes import Severity, title_of
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.forces import Forces
@@ -40,8 +40,10 @@ def strength(value: float, also: Remedy | None = None) -> Remedy:
     return Remedy("strength", value=value, also=also)
 
 
-def outcome(label: str, *overrides: str, score: float = 0.5) -> Outcome:
-    return Outcome(label, overrides, 1.0, 1.1, score, "accuracy", [2.0 / (step + 1) for step in range(100)], 3.0)
+def outcome(label: str, *overrides: str, score: float = 0.5) -> TrainingOutcome:
+    return TrainingOutcome(
+        label, overrides, 1.0, 1.1, score, "accuracy", [2.0 / (step + 1) for step in range(100)], 3.0
+    )
 
 
 def proof(cause: str, verdict: Verdict, *change: str) -> Proof:
@@ -49,20 +51,20 @@ def proof(cause: str, verdict: Verdict, *change: str) -> Proof:
     return Proof(cause, outcome("as is"), outcome("reg=none", "reg=none"), cured, verdict, "loss 1 against 2")
 
 
-def checkup(
+def diagnosis(
     findings: Sequence[Finding] = (),
     proofs: Sequence[Proof] = (),
     overrides: Sequence[str] = ("reg=l2", "reg.lam=1"),
     advised: Strength | None = None,
     weights: int = 1,
-) -> Checkup:
-    forces = {f"w{n}": Forces(2.0, 1.0, 0.5 + n, 0.0, 0.5, 0.1) for n in range(weights)}
+) -> Diagnosis:
+    forces = {f"w{n}": Forces(2.0, 1.0, 0.5 + n, 0.0) for n in range(weights)}
     steps = [Step(2.0 - 0.1 * number, 5.0, forces) for number in range(10)]
     trial = WatchedSteps(steps, dict.fromkeys(forces, 1.0), diverged=False)
     without = WatchedSteps([replace(step, task_loss=1.0) for step in steps], dict.fromkeys(forces, 3.0), diverged=False)
     examination = Examination(CFG, findings, trial, without, 32, 1.0)
-    standing, withdrawn = told_apart(findings, proofs)
-    return Checkup(overrides, examination, standing, withdrawn, proofs, advised, 2.0)
+    standing, withdrawn = apply_proofs(findings, proofs)
+    return Diagnosis(overrides, examination, standing, withdrawn, proofs, advised, 2.0)
 
 
 ADVISED = Strength(
@@ -71,7 +73,7 @@ ADVISED = Strength(
 
 
 def test_what_an_experiment_refutes_is_withdrawn():
-    found = checkup([finding("collapse"), finding("imbalance", "warning")], [proof("collapse", "refuted")])
+    found = diagnosis([finding("collapse"), finding("imbalance", "warning")], [proof("collapse", "refuted")])
     assert [f.cause for f in found.findings] == ["imbalance"]
     assert [f.cause for f in found.withdrawn] == ["collapse"]
     assert found.severity == "warning"
@@ -80,19 +82,19 @@ def test_what_an_experiment_refutes_is_withdrawn():
 
 @pytest.mark.parametrize("verdict", ["proved", "undecided"])
 def test_what_is_not_refuted_stays(verdict: Verdict):
-    found = checkup([finding("collapse")], [proof("collapse", verdict)])
+    found = diagnosis([finding("collapse")], [proof("collapse", verdict)])
     assert (found.severity, found.withdrawn) == ("severe", [])
 
 
 @pytest.mark.parametrize("severity", ["severe", "warning"])
 @pytest.mark.parametrize("cause", ["bias_penalised", "decay_twice", "softmax_before_cross_entropy"])
 def test_a_fault_of_the_structure_stays_as_a_warning(cause: str, severity: Severity):
-    found = checkup([finding(cause, severity), finding("collapse")], [proof(cause, "refuted")])
+    found = diagnosis([finding(cause, severity), finding("collapse")], [proof(cause, "refuted")])
     assert [(f.cause, f.severity) for f in found.findings] == [("collapse", "severe"), (cause, "warning")]
 
 
 def test_nothing_to_blame_is_healthy():
-    found = checkup([finding("loss_at_chance", "info")])
+    found = diagnosis([finding("loss_at_chance", "info")])
     assert (found.severity, found.blamed, found.command) == ("info", None, None)
     assert found.verdict.startswith("Healthy")
     assert "dropout" in found.verdict  # what was examined
@@ -109,44 +111,44 @@ def test_nothing_to_blame_is_healthy():
     ],
 )
 def test_the_command_has_the_change(remedy: Remedy, proofs: list[Proof], command: str):
-    found = checkup([finding("collapse", remedy=remedy)], proofs)
+    found = diagnosis([finding("collapse", remedy=remedy)], proofs)
     assert found.command == f"python scripts/train.py {command}"
 
 
 def test_a_change_without_an_override_has_no_command():
-    assert checkup([finding("softmax_before_cross_entropy")]).command is None
+    assert diagnosis([finding("softmax_before_cross_entropy")]).command is None
 
 
-def test_the_check_ups_own_keys_are_none_of_the_set_up():
+def test_the_doctors_own_keys_are_none_of_the_set_up():
     given = ["cure=true", "reg=l1", "strength=false", "+optimizer.new=1", "seconds=9", "doctor=true"]
-    assert own_overrides(given) == ["reg=l1", "+optimizer.new=1"]
+    assert setup_overrides(given) == ["reg=l1", "+optimizer.new=1"]
 
 
 @pytest.mark.parametrize("cause", ["collapse", "dropout_before_batch_norm", "one_not_known_yet"])
 def test_every_cause_has_words(cause: str):
-    assert "_" not in in_words(cause)
-    assert in_words(cause)[0].isupper()
+    assert "_" not in title_of(cause)
+    assert title_of(cause)[0].isupper()
 
 
 def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    found = checkup(
+    found = diagnosis(
         [finding("collapse"), finding("imbalance", "warning")],
         [proof("collapse", "proved", "reg.lam=0.003"), proof("imbalance", "refuted")],
         advised=ADVISED,
         weights=9,
     )
-    print_checkup(found, tmp_path)
+    print_diagnosis(found, tmp_path)
     out = " ".join(capsys.readouterr().out.split())
     assert "Proved by short trainings: loss 1 against 2." in out
     assert "withdrawn: Imbalanced classes (dense.weight). Refuted by short trainings" in out
-    assert "Advised is reg.lam from 0.001 to 0.01: measured." in out
+    assert "Advised: reg.lam from 0.001 to 0.01: measured." in out
     assert "seconds=600" not in out  # nothing is undecided
     assert out.endswith("python scripts/train.py reg=l2 reg.lam=0.003")
     drawn = {plot.title: plot.text for plot in plots(found)}
     assert len(drawn) == 6
     assert "the 6 strongest of 9" in " ".join(drawn)
     assert "w8 8.5 on average" in " ".join(drawn.values())
-    assert "accuracy: as it is 0.500; without 0.500; with the change 0.900." in drawn.values()
+    assert "accuracy: as is 0.500; without 0.500; with the change 0.900." in drawn.values()
     assert "none gives 0.500" in drawn["Strengths tried"]
     html = write_page(tmp_path, found).read_text()
     assert html.count("<svg ") == 6
@@ -154,17 +156,17 @@ def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys:
 
 
 def test_what_is_undecided_may_have_more_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    print_checkup(checkup([finding("collapse")], [proof("collapse", "undecided", "reg.lam=0.003")]), tmp_path)
+    print_diagnosis(diagnosis([finding("collapse")], [proof("collapse", "undecided", "reg.lam=0.003")]), tmp_path)
     assert "seconds=600 gives short trainings more time" in " ".join(capsys.readouterr().out.split())
 
 
 def test_numbers_that_are_none_break_neither_page_nor_plots(tmp_path: Path):
     odd = replace(finding("collapse"), numbers={"half_life": math.inf, "cosine": math.nan, "norm": 1e12})
-    found = checkup([odd], advised=replace(ADVISED, low=math.inf, high=math.inf, tried=ADVISED.tried[:1]))
+    found = diagnosis([odd], advised=replace(ADVISED, low=math.inf, high=math.inf, tried=ADVISED.tried[:1]))
     html = write_page(tmp_path, found).read_text()
     assert "∞" in html
     assert "not a number" in html
-    forces = {"w": Forces(0.0, 0.0, 0.0, math.nan, 0.0, 0.0)}
+    forces = {"w": Forces(0.0, 0.0, 0.0, math.nan)}
     still = WatchedSteps([Step(0.0, 0.0, forces)], {"w": 0.0}, diverged=True)
     assert len(list(plots(replace(found, examination=Examination(CFG, [], still, still, 1, 1.0))))) == 4
     nothing = replace(found, examination=Examination(CFG, [], None, None, 1, 1.0), strength=None)
@@ -172,7 +174,7 @@ def test_numbers_that_are_none_break_neither_page_nor_plots(tmp_path: Path):
 
 
 def test_text_is_escaped(tmp_path: Path):
-    found = checkup([replace(finding("collapse"), why="a < b & <script>c</script>")], overrides=["reg.select='<x>'"])
+    found = diagnosis([replace(finding("collapse"), why="a < b & <script>c</script>")], overrides=["reg.select='<x>'"])
     html = write_page(tmp_path, found).read_text()
     assert "<script>" not in html
     assert "<x>" not in html
@@ -194,8 +196,8 @@ def test_cure_and_strength_are_asked_for_and_written(
         asked.append(tuple(overrides))
         return ADVISED
 
-    monkeypatch.setattr(cure, "prove", prove)
-    monkeypatch.setattr(checked, "find_strength", find_strength)
+    monkeypatch.setattr(proofs_module, "prove", prove)
+    monkeypatch.setattr(pipeline, "find_strength", find_strength)
     doctor = CommandLine(tmp_path, monkeypatch, capfd, main, "checkups")
     given = ("model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=1")
     result = doctor(*given, "cure=true", "strength=true", "seconds=7", fast=False)

@@ -167,7 +167,7 @@ def test_on_a_terminal_it_says_what_it_measures_and_without_a_penalty_draws_the_
 def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
     result = doctor("reg=l1,l2", flag)
     assert result.code == 2
-    assert "one set-up at a time" in result.error
+    assert "one setup at a time" in result.error
     assert not list(tmp_path.iterdir())
 
 
@@ -179,7 +179,7 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
         (("reg=l1,l2",), 2, "Ambiguous"),
         (("reg=l2", "reg.lam=-1"), 1, "received -1"),
         (("cure=maybe",), 1, "cure: expected true or false"),
-        (("seconds=long",), 1, "seconds: expected how many"),
+        (("seconds=long",), 1, "seconds: expected a time"),
         (("seconds=0",), 1, "received 0"),
         (("seconds=1e308",), 1, "received 1e+308"),
         (("+reg.new=1",), 1, "nobody reads"),
@@ -221,6 +221,7 @@ def test_help_names_what_is_new_and_is_quick():
     assert not imported & set(HEAVY.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="needs rock-paper-scissors.zip in ../shared/data")
 def test_a_leak_is_seen_in_real_photographs(doctor: CommandLine, tmp_path: Path):
     with ZipFile(PHOTOGRAPHS) as archive:
@@ -274,7 +275,8 @@ def test_a_switch_that_is_none_is_refused(train: CommandLine):
     assert "doctor: expected true or false" in train("doctor=maybe").error
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_short_trainings_can_be_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asked: signal.Signals
 ):

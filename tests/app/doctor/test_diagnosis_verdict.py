@@ -6,14 +6,14 @@ from dataclasses import replace
 from math import inf, nan
 
 from regtorch.app.doctor.held_out import Held
-from regtorch.app.doctor.short_run import Outcome, ShortRun
+from regtorch.app.doctor.short_run import ShortRun, TrainingOutcome
 from regtorch.app.doctor.verdict import gain
 
 
 def run(losses: list[float], score: float = 0.5) -> ShortRun:
     """With a held-out loss, and those without each group."""
     mean = sum(losses) / len(losses)
-    outcome = Outcome("", (), mean, mean, score, "accuracy", (mean,), 0.0)
+    outcome = TrainingOutcome("", (), mean, mean, score, "accuracy", (mean,), 0.0)
     return ShortRun(outcome, Held(mean, score, losses, [score] * len(losses)), 3.0, CONSTANT, 0.0, 0.0, 0.0, cut=False)
 
 

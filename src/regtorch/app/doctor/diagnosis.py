@@ -1,4 +1,4 @@
-"""What a check-up found: what stands after the experiments, the verdict in a line, and the command to run next."""
+"""The diagnosis: findings after the experiments, a one-line verdict, and the command to run next."""
 
 from __future__ import annotations
 
@@ -6,82 +6,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from regtorch.app.doctor.words import in_words
 from regtorch.app.ground.errors import sentence
 from regtorch.app.record.command import command
 from regtorch.app.record.overrides import changed, without
 from regtorch.app.run.examine import Examination
-from regtorch.doctor.causes import CAUSES, EXAMINED, SEVERITIES, Severity
+from regtorch.doctor.causes import CAUSES, EXAMINED, SEVERITIES, Severity, title_of
 from regtorch.doctor.finding import Finding, in_order
 
 if TYPE_CHECKING:
-    from regtorch.app.doctor.cure import Proof
+    from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
 
-__all__ = ["Checkup", "own_overrides", "told_apart"]
+__all__ = ["Diagnosis", "apply_proofs", "setup_overrides"]
 
-# Keys that train.py has not, or need not have once they have been heeded.
+# Keys that `regtorch train` lacks or does not need.
 _OWN = ("cure", "strength", "seconds", "doctor")
 
 
 @dataclass(frozen=True)
-class Checkup:
-    """All of it.
+class Diagnosis:
+    """The result of `regtorch doctor`."""
 
-    Attributes:
-        overrides: of train.py, what was examined.
-        examination: the cheap part.
-        findings: those that stand, the most to blame first.
-        withdrawn: those that an experiment refuted.
-        proofs: the experiments.
-        strength: the advised range of the penalty's strength, where it was asked for.
-        seconds: what all of it took.
-    """
-
-    overrides: Sequence[str]
-    examination: Examination
-    findings: Sequence[Finding]
-    withdrawn: Sequence[Finding]
-    proofs: Sequence[Proof]
-    strength: Strength | None
+    overrides: Sequence[str]  # of the examined setup
+    examination: Examination  # without experiments
+    findings: Sequence[Finding]  # valid ones, most important first
+    withdrawn: Sequence[Finding]  # refuted by an experiment
+    proofs: Sequence[Proof]  # the experiments
+    strength: Strength | None  # the advised range, if requested
     seconds: float
 
     @property
     def severity(self) -> Severity:
-        """The gravest of what stands."""
+        """That of the most severe finding."""
         found = {finding.severity for finding in self.findings}
         return "severe" if "severe" in found else "warning" if "warning" in found else "info"
 
     @property
     def blamed(self) -> Finding | None:
-        """The first that needs a change."""
+        """The first finding that needs a change."""
         return next((finding for finding in self.findings if finding.severity != "info"), None)
 
     def proof(self, finding: Finding) -> Proof | None:
-        """The experiment about a finding's cause."""
         return next((proof for proof in self.proofs if proof.cause == finding.cause), None)
 
     def change(self, finding: Finding) -> tuple[str, ...]:
-        """What a finding advises, as overrides of the set-up."""
+        """The advised change as overrides."""
         return self.examination.overrides(finding)
 
     @property
     def verdict(self) -> str:
-        """The whole in a line."""
+        """A one-line summary."""
         blamed = self.blamed
         if blamed is None:
-            return f"Healthy: nothing to change. Examined were {EXAMINED}."
+            return f"Healthy: nothing to change. Examined: {EXAMINED}."
         count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
         counted = [_counted(count["severe"], "severe finding"), _counted(count["warning"], "warning")]
-        healthy = "" if count["severe"] else "Nothing severe, "
+        start = "" if count["severe"] else "Nothing severe, "
         return (
-            f"{healthy}{' and '.join(part for part in counted if part)}. First: {in_words(blamed.cause).lower()} "
+            f"{start}{' and '.join(part for part in counted if part)}. First: {title_of(blamed.cause).lower()} "
             f"({blamed.where}). {sentence(blamed.change)}"
         )
 
     @property
     def command(self) -> str | None:
-        """How to train with the first change, the one that was tried where one was; None where it is no override."""
+        """The training command with the first change, preferably the proved one; None if no override expresses it."""
         blamed = self.blamed
         if blamed is None:
             return None
@@ -93,25 +81,25 @@ class Checkup:
         return command("train", changed(self.overrides, change))
 
 
-def told_apart(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:
-    """What stands after the experiments, and what they withdraw.
+def apply_proofs(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:
+    """The valid and the withdrawn findings.
 
-    A refuted fault of how the set-up is built stays, as a warning: a longer training may suffer from it.
+    A refuted structural fault remains as a warning: a longer training may suffer from it.
     """
     refuted = {proof.cause for proof in proofs if proof.verdict == "refuted"}
-    standing, withdrawn = [], []
+    valid, withdrawn = [], []
     for finding in findings:
         if finding.cause not in refuted:
-            standing.append(finding)
+            valid.append(finding)
         elif CAUSES[finding.cause].structural:
-            standing.append(replace(finding, severity="warning"))
+            valid.append(replace(finding, severity="warning"))
         else:
             withdrawn.append(finding)
-    return in_order(standing), withdrawn
+    return in_order(valid), withdrawn
 
 
-def own_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that speak of the set-up: without the check-up's own keys."""
+def setup_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides of the setup, without the doctor's own keys."""
     return without(overrides, _OWN)
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from places import CONF
 from regtorch.app.config.compose import composed
-from regtorch.app.doctor import cure
-from regtorch.app.doctor.budget import Plan, plan
-from regtorch.app.doctor.cure import Proof, prove
+from regtorch.app.doctor import proofs as proofs_module
+from regtorch.app.doctor.budget import Budget, plan_budget
+from regtorch.app.doctor.proofs import Proof, prove
 from regtorch.app.doctor.short_run import Trainings
 from regtorch.app.doctor.variants import proposal
 from regtorch.doctor.causes import Severity
@@ -43,9 +43,11 @@ def dropout(rate: float) -> Remedy:
 @pytest.fixture
 def proofs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Proof]]:
     """Proofs by a plan that no machine's load changes."""
-    monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=120, seeds=2, seed=0, seconds_a_run=1000.0))
-    monkeypatch.setattr(cure, "_MORE_SEEDS", 2)
-    monkeypatch.setattr(cure, "_LONGEST", 1)
+    monkeypatch.setattr(
+        proofs_module, "plan_budget", lambda *_: Budget(steps=120, seeds=2, seed=0, seconds_a_run=1000.0)
+    )
+    monkeypatch.setattr(proofs_module, "_MORE_SEEDS", 2)
+    monkeypatch.setattr(proofs_module, "_LONGEST", 1)
     return lambda overrides, *findings: prove(overrides, findings, CONF, seconds=1000.0)
 
 
@@ -126,7 +128,7 @@ def test_what_needs_more_steps_is_left_open(proofs: Prove):
 def test_a_cure_that_does_not_help_is_said(proofs: Prove):
     (proof,) = proofs([*DIGITS, "reg=l2", "reg.lam=1"], finding("penalty_dominates", strength(0.9)))
     assert proof.verdict == "proved"
-    assert "the cure reg.lam=9e-01 is not seen to help" in proof.why
+    assert "the change reg.lam=9e-01 does not visibly help" in proof.why
 
 
 @pytest.mark.slow
@@ -178,7 +180,7 @@ class Backwards(nn.Module):
 
 @pytest.mark.slow
 def test_a_softmax_over_samples_is_left_out(proofs: Prove):
-    made = "model.net._target_=test_checkup_cure.Backwards", "~model.net.hidden", "~model.net.dropout"
+    made = "model.net._target_=test_diagnosis_proofs.Backwards", "~model.net.hidden", "~model.net.dropout"
     (proof,) = proofs([*DIGITS, *made, "model.select=kernel"], finding("softmax_over_wrong_dim", HEAD))
     assert proof.verdict == "proved"
     assert proof.cured is not None
@@ -194,7 +196,7 @@ def test_a_cause_that_another_hides_is_proved_beside_the_other_cures(proofs: Pro
         finding("rate_too_small", Remedy("rate", value=0.02)),
     )
     assert (offset.verdict, rate.verdict) == ("proved", "proved")
-    assert offset.why.startswith("beside the other cures")
+    assert offset.why.startswith("beside the other changes")
     assert offset.as_is.label == "as is"
 
 
@@ -225,7 +227,9 @@ def test_without_time_nothing_is_decided():
 
 @pytest.mark.slow
 def test_steps_that_take_longer_than_planned_leave_time_for_the_change(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cure, "plan", lambda *_: Plan(steps=10**6, seeds=1, seed=0, seconds_a_run=1.0))
+    monkeypatch.setattr(
+        proofs_module, "plan_budget", lambda *_: Budget(steps=10**6, seeds=1, seed=0, seconds_a_run=1.0)
+    )
     (found,) = prove([*DIGITS, "reg=l2"], [finding("penalty_dominates", strength(0.001))], CONF, seconds=120.0)
     assert found.without is not None
     assert found.cured is not None
@@ -241,8 +245,8 @@ def test_a_set_up_that_cannot_be_trained_at_all_and_its_cure(proofs: Prove):
 
 
 def test_the_plan_shares_out_the_time():
-    def made(seconds: float, settings: int, horizon: float = 0.0) -> Plan:
-        return plan(Trainings(CONF, [*DIGITS, "seed=3"]), settings, horizon, perf_counter() + seconds)
+    def made(seconds: float, settings: int, horizon: float = 0.0) -> Budget:
+        return plan_budget(Trainings(CONF, [*DIGITS, "seed=3"]), settings, horizon, perf_counter() + seconds)
 
     short, long = made(3.0, 5), made(600.0, 2)
     assert short.steps < long.steps
