@@ -169,7 +169,7 @@ def test_a_penalty_that_gives_no_number_is_refused_when_it_is_read():
     model, *_ = dense()
     with pytest.raises(TypeError, match=r"received a tensor of shape \(5, 6\) for the weight '0.weight'; sum it"):
         Vector().on(model)()
-    with pytest.raises(TypeError, match="it gives 1.0; sum it"):
+    with pytest.raises(TypeError, match="received 1.0 for the weight '0.weight'; sum it"):
         rt.Custom(lambda w: 1.0).on(model)()
     with pytest.raises(TypeError, match="fn must be a function of a weight, received 3"):
         rt.Custom(3)

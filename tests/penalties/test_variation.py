@@ -114,7 +114,7 @@ def test_together_with_l2_and_not_with_what_is_not_known():
     # of λ TV(z) + b Σz² + Σ(z - w)²/2t: TV's step of size t/(1 + 2tb) from w/(1 + 2tb)
     close(net.weight.detach(), rt.TotalVariation(0.2).prox(before / 1.1, 0.5 / 1.1))
     other = nn.Linear(6, 3)
-    with pytest.raises(ValueError, match="the proximal step of the sum of L1 and TotalVariation on 'weight' is not"):
+    with pytest.raises(ValueError, match="the sum of L1 and TotalVariation on 'weight' is unknown"):
         (rt.L1(0.1).on(other) + rt.TotalVariation(0.2).on(other)).attach(
             optim.SGD(other.parameters(), lr=0.1), proximal=True
         )

@@ -10,7 +10,7 @@ from regtorch.bound.base import Bound
 from regtorch.bound.terms import Owned
 from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
-from regtorch.numerics.sharded import is_sharded, part_like, whole
+from regtorch.numerics.sharded import full, is_sharded, shard_like
 from regtorch.select.receipt import receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
@@ -57,7 +57,7 @@ class BoundConstraint(Bound):
                 raise self._computed(weight)
             before = None if found_inf is None else tensor.clone()
             if is_sharded(tensor):
-                tensor.copy_(part_like(self._projected(weight, whole(tensor)), tensor))
+                tensor.copy_(shard_like(self._projected(weight, full(tensor)), tensor))
             elif self.rule.by_unit and not weight.layout.is_view:  # units first is a copy there
                 tensor.copy_(self._projected(weight, tensor))
             else:
@@ -78,7 +78,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The violation of each chosen weight: its distance from the set."""
-        return {w.name: self.rule_of(w).violation(self.units(w, whole(tensor))) for w, tensor in self.weights()}
+        return {w.name: self.rule_of(w).violation(self.units(w, full(tensor))) for w, tensor in self.weights()}
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 if all are inside."""

@@ -13,7 +13,7 @@ from regtorch.bound.terms import Owned, Term
 from regtorch.bound.transforms import check_transforms
 from regtorch.masked import MaskedPenalty
 from regtorch.numerics.gradients import accumulate_
-from regtorch.numerics.sharded import is_sharded, part_like, whole
+from regtorch.numerics.sharded import full, is_sharded, shard_like
 from regtorch.penalties import Penalty
 from regtorch.penalties.base import one_number
 from regtorch.rule import wide
@@ -48,7 +48,7 @@ class BoundPenalty(Bound, Term):
     def _value(self, weight: Weight, tensor: Tensor) -> Tensor:
         rule = self.rule_of(weight)
         # For a sharded weight a separable penalty is the sum over all shards.
-        value = whole(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, whole(tensor))))
+        value = full(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, full(tensor))))
         return one_number(rule, value, weight.name)
 
     def rule_of(self, weight: Weight) -> Penalty:
@@ -57,7 +57,7 @@ class BoundPenalty(Bound, Term):
             mask = self.part_of(weight)
             rule = self.rule.rule if isinstance(self.rule, MaskedPenalty) else self.rule
             with torch.no_grad():
-                w = self.units(weight, whole(weight.read(self.model)).detach())
+                w = self.units(weight, full(weight.read(self.model)).detach())
             rule = rule.for_weight(weight.name, w)
             self._rules[weight.name] = rule if mask is None else rule.within(mask)
         return self._rules[weight.name]
@@ -66,7 +66,7 @@ class BoundPenalty(Bound, Term):
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
         if is_sharded(tensor) and not self.rule.separable:
-            return part_like(self.grad(weight, whole(tensor)), tensor)
+            return shard_like(self.grad(weight, full(tensor)), tensor)
         return self.stored(weight, self.rule_of(weight).grad(self.units(weight, tensor)), tensor)
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:

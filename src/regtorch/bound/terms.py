@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.checks import nonnegative
-from regtorch.numerics.sharded import whole
+from regtorch.numerics.sharded import full
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
@@ -115,7 +115,7 @@ class BoundTerms(ABC):
     def sparsity(self) -> dict[str, float]:
         """The fraction of exact zeros in each chosen weight (even if masked, of the entire weight)."""
         return {
-            weight.name: whole((tensor == 0).sum()).item() / max(1, tensor.numel())
+            weight.name: full((tensor == 0).sum()).item() / max(1, tensor.numel())
             for _, term in self.terms()
             for weight, tensor in term.weights()
         }

@@ -62,9 +62,11 @@ class Constraint(Rule):
         Raises:
             ValueError: there is no projection for such a mask.
         """
-        from regtorch.constraints.part import Part  # itself a constraint: a top-level import would be circular
+        from regtorch.constraints.part import (
+            ConstraintPart,  # itself a constraint: a top-level import would be circular
+        )
 
-        return Part(self, mask)
+        return ConstraintPart(self, mask)
 
     def on(self, model: nn.Module) -> BoundConstraint:
         """Bind this constraint to the weights of `model` that `select` matches; weights unfrozen later join.

@@ -54,7 +54,6 @@ class NormConstraint(Constraint):
 
     @property
     def by_unit(self) -> bool:
-        """True unless `dim` names the dims itself."""
         return self.dim is None
 
     def _units(self, w: Tensor) -> Units:

@@ -12,10 +12,10 @@ from regtorch.constraints.norms import NormConstraint
 from regtorch.numerics.norms import as_rows, check_shape, is_submatrix, reduced
 from regtorch.shapes import Float
 
-__all__ = ["Part"]
+__all__ = ["ConstraintPart"]
 
 
-class Part(Constraint):
+class ConstraintPart(Constraint):
     """The rule on the elements where `mask` is True; all others stay unchanged."""
 
     rule: Constraint

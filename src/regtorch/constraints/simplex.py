@@ -29,7 +29,6 @@ class _Summed(Constraint):
 
     @property
     def by_unit(self) -> bool:
-        """True unless `dim` names the dims itself."""
         return self.dim is None
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["is_flattened", "is_sharded", "part_like", "whole"]
+__all__ = ["full", "is_flattened", "is_sharded", "shard_like"]
 
 
 def is_sharded(t: Tensor) -> bool:
@@ -22,15 +22,15 @@ def is_flattened(t: Tensor) -> bool:
     return type(t).__name__ == "FlatParameter" or getattr(t, "_fsdp_flattened", False)
 
 
-def whole(t: Any) -> Tensor:
+def full(t: Any) -> Tensor:
     """The full tensor, differentiable."""
     return t.full_tensor() if is_sharded(t) else t
 
 
-def part_like(full: Tensor, sharded: Any) -> Tensor:
-    """This process's shard of `full`, which every process holds, in the layout of `sharded`; no communication."""
+def shard_like(tensor: Tensor, sharded: Any) -> Tensor:
+    """This process's shard of `tensor`, which every process holds, in the layout of `sharded`; no communication."""
     from torch.distributed.tensor import DTensor, Replicate
 
     mesh = sharded.device_mesh
-    everywhere = DTensor.from_local(full, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    everywhere = DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
     return everywhere.redistribute(placements=sharded.placements)

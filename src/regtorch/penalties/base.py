@@ -91,9 +91,9 @@ class Penalty(Strengths, Rule):
 
     def within(self, mask: Bool[Tensor, "units *fan_in"]) -> Penalty:
         """The same penalty on the elements where `mask`, in the layout of `__call__`, is True."""
-        from regtorch.penalties.part import Part  # itself a penalty: a top-level import would be circular
+        from regtorch.penalties.part import PenaltyPart  # itself a penalty: a top-level import would be circular
 
-        return Part(self, mask)
+        return PenaltyPart(self, mask)
 
     @property
     def weight_decay(self) -> float | None:

@@ -60,7 +60,6 @@ class GroupLasso(Penalty):
 
     @property
     def by_unit(self) -> bool:
-        """True unless `dim` names the dims itself."""
         return self.dim is None
 
     def groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -205,7 +204,6 @@ class SparseGroupLasso(Penalty):
 
     @property
     def by_unit(self) -> bool:
-        """True unless `dim` names the dims itself."""
         return self.dim is None
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:

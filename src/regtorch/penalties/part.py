@@ -12,7 +12,7 @@ from regtorch.numerics.norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
 from regtorch.shapes import Float
 
-__all__ = ["Around", "Part"]
+__all__ = ["Around", "PenaltyPart"]
 
 
 class Around(Penalty):
@@ -48,7 +48,7 @@ class Around(Penalty):
         return self.rule.has_prox
 
 
-class Part(Around):
+class PenaltyPart(Around):
     """The rule on the elements where `mask` is True; it sees its neutral value in place of the others."""
 
     mask: Tensor

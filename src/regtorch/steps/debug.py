@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regtorch.constraints import Constraint
-from regtorch.numerics.sharded import whole
+from regtorch.numerics.sharded import full
 from regtorch.testing import check_constraint_at, check_penalty_at
 
 __all__ = ["check_all"]
@@ -42,7 +42,7 @@ def _copies(part: Any) -> Iterator[tuple[str, Any, Tensor]]:
     for weight, tensor in part.weights():
         rule = part.rule if constraint else part.rule_of(weight)
         if (constraint or rule.active) and tensor.numel():
-            copy = part.units(weight, whole(tensor)).detach().clone()
+            copy = part.units(weight, full(tensor)).detach().clone()
             yield weight.name, rule, copy.to("cpu" if copy.device.type == "mps" else copy.device, torch.float64)
 
 

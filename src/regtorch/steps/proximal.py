@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.numerics.sharded import is_sharded, part_like, whole
+from regtorch.numerics.sharded import full, is_sharded, shard_like
 from regtorch.penalties import L1, L2, Elementwise, Penalty
 from regtorch.select.weight import Weight
 from regtorch.steps.optimizers import Step, facts_of, step_size
@@ -50,7 +50,7 @@ def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
             )
         for weight, tensor in term.weights():
             if not term.rule_of(weight).has_prox:
-                term.rule_of(weight).prox(tensor, 1.0)  # likewise for its mask
+                term.rule_of(weight).prox(tensor, 1.0)  # raises the error of its mask
             if not isinstance(tensor, nn.Parameter):
                 raise TypeError(
                     f"attach: the weight {weight.name!r} is computed by a parametrization and has no proximal step; "
@@ -85,7 +85,7 @@ def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
 
 def _prox(chain: _Chain, w: Tensor, step: Step) -> Tensor:
     if is_sharded(w) and not all(rule.separable for _, rule in chain.rules):
-        return part_like(_prox(chain, whole(w), whole(step) if isinstance(step, Tensor) else step), w)
+        return shard_like(_prox(chain, full(w), full(step) if isinstance(step, Tensor) else step), w)
     layout = chain.weight.layout
     for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
         t = step * factor
