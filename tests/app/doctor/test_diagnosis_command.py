@@ -267,7 +267,7 @@ def test_an_examination_that_fails_is_no_reason_not_to_train(train: CommandLine,
     monkeypatch.setattr("regtorch.app.run.warned.examine", fail)
     result = train("doctor=true", "trainer.max_epochs=1")
     assert result.code == 0
-    assert result.err == "warning: the doctor could not examine this: RuntimeError: no\n"
+    assert result.err == "warning: the doctor could not examine the setup: RuntimeError: no\n"
     assert (result.folder / "summary.json").exists()
 
 

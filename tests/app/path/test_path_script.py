@@ -141,7 +141,7 @@ def test_a_chunk_that_does_not_fit_is_halved(path: PathLine, monkeypatch: pytest
     monkeypatch.setattr(job, "train_chunk", short)
     result = path("reg=l2", "path.lams=log:1e-4:1:5")
     assert result.code == 0
-    assert "going on with half of them" in result.out
+    assert "continuing with half of them" in result.out
     assert len(rows(result.folder)) == 5 * 2
     assert [r["member"] for r in rows(result.folder)] == [str(n) for n in range(5) for _ in range(2)]
 
@@ -160,12 +160,12 @@ def test_chunks_are_chosen_by_the_memory_there_is(path: PathLine, monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("reg=l2",), "a path needs something to vary"),
+        (("reg=l2",), "a path needs values to vary"),
         (("reg=l2", "path.lams=[]"), "path.lams: expected a list"),
         (("reg=none", "path.lams=[0,1]"), "reg=none has no penalty"),
         (("path.max_values=[1,2]",), "constraint=none has no bound"),
         (("path.rates=[0.1,0.5]", "model=bn_mlp"), "no dropout layer"),
-        (("reg=l1l2", "reg.l1=0.1", "reg.l2=0.1", "path.lams=[0,1]"), "changes nothing"),
+        (("reg=l1l2", "reg.l1=0.1", "reg.l2=0.1", "path.lams=[0,1]"), "has no effect"),
         (("reg=orthogonal", "reg.proximal=true", "path.lams=[0,1]"), "no proximal step"),
         (("reg=l1", "reg.proximal=true", "optimizer=adadelta", "path.lams=[0,1]"), "step size"),
         (("path.seeds=[0,1]", "trainer.precision=bf16-mixed"), "trainer.precision=bf16-mixed"),

@@ -172,7 +172,7 @@ def test_a_search_without_a_value_and_one_still_running(tmp_path: Path):
     (tmp_path / "s" / "search.json").write_text(json.dumps(record))
     shown = " ".join(Tree(written(tmp_path)).texts)
     assert "No trial has a value." in shown
-    assert "2 trials not done when this was written" in shown
+    assert "2 trials unfinished when this was written" in shown
 
 
 def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):

@@ -74,11 +74,11 @@ REFUSED = {
     "reg=kl_sparsity reg.rho=1": "reg.rho: expected a number above 0 and below 1, received 1",
     "reg=jacobian reg.projections=0": "reg.projections: expected a whole number of at least 1 or null, received 0",
     "reg=jacobian compile=true": "compile=true: reg=jacobian differentiates gradients again, which a compiled net",
-    "reg=rdrop reg.proximal=true": "reg.proximal=true: reg=rdrop has no penalty that could act by a proximal step",
+    "reg=rdrop reg.proximal=true": "reg.proximal=true: reg=rdrop has no penalty with a proximal step",
     "reg.label_smoothing=1": "reg.label_smoothing: expected a number of at least 0 and below 1, received 1",
     "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: these targets are numbers and no",
-    "data=distance model=distance data.mixup=0.1": "unknown key 'data.mixup': images with classes can be mixed",
-    "data=windows model=window_net data.cutmix=1": "unknown key 'data.cutmix': images with classes can be mixed",
+    "data=distance model=distance data.mixup=0.1": "unknown key 'data.mixup': only images with classes can be mixed",
+    "data=windows model=window_net data.cutmix=1": "unknown key 'data.cutmix': only images with classes can be mixed",
     "data.mixup=-1": "data.mixup: expected a finite number of at least 0, received -1",
     "data.cutmix=true": "data.cutmix: expected a finite number of at least 0, received true",
 }
@@ -119,8 +119,11 @@ def test_passes_that_are_alike_are_told(train: CommandLine):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("reg=confidence path.lams=[0,0.1]", "a path has no penalties of outputs, such as ConfidencePenalty(lam=0.0)"),
-        ("reg=kl_sparsity path.lams=[0,0.1]", "a path has no penalties of outputs, such as Activity("),
+        (
+            "reg=confidence path.lams=[0,0.1]",
+            "a path does not support penalties of outputs, such as ConfidencePenalty(lam=0.0)",
+        ),
+        ("reg=kl_sparsity path.lams=[0,0.1]", "a path does not support penalties of outputs, such as Activity("),
         ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; omit it, or use train"),
     ],
 )
@@ -135,7 +138,7 @@ def test_a_path_refuses(arguments: str, said: str, train: CommandLine):
     ("arguments", "said"),
     [
         ("reg=rdrop", "reg: the doctor watches penalties of weights and of activations, received RDrop(lam=0.01)"),
-        ("data.cutmix=1", "data: the doctor takes samples as they are, received Mixing(mixup=0, cutmix=1)"),
+        ("data.cutmix=1", "data: the doctor does not mix samples, received Mixing(mixup=0, cutmix=1)"),
     ],
 )
 def test_the_doctor_refuses(arguments: str, said: str, train: CommandLine):
@@ -146,7 +149,7 @@ def test_the_doctor_refuses(arguments: str, said: str, train: CommandLine):
     train.main = CommandLine(train.folder, train.monkeypatch, train.capfd).main
     warned = train(*arguments.split(), "doctor=true", *BARE)
     assert warned.code == 0  # advice that fails is no reason not to train
-    assert f"warning: the doctor could not examine this: {said}" in warned.err
+    assert f"warning: the doctor could not examine the setup: {said}" in warned.err
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_how_much_is_too_much():
     check_losses(
         {"val/task_loss": 3e7, "val/loss": 1e13, "val/penalty": 1e30, "val/r2": -math.inf, "epoch": 3}, start, ""
     )
-    with pytest.raises(Diverged, match=r"^val/task_loss became 4e\+07 in epoch 3, from 2 of the untrained net"):
+    with pytest.raises(Diverged, match=r"^val/task_loss became 4e\+07 in epoch 3, from 2 before training"):
         check_losses({"val/task_loss": 4e7}, start, " in epoch 3")
     with pytest.raises(Diverged, match=r"^test/penalty became inf after training"):
         check_losses({"test/penalty": math.inf}, start, " after training")

@@ -36,9 +36,9 @@ USAGE = {
     "two options of another group": (("trainer=[cpu,auto]",), r"trainer: expected one option.*received \[cpu,auto\]"),
     "no option": (("model=null",), r"model: expected one option, such as model=cnn, received null"),
     "a number for an option": (("data=5",), r"data: expected one option, such as data=digits, received 5"),
-    "a group taken away": (("~reg",), r"~reg: a run needs this group; choose an option of it, such as reg=none"),
+    "a group taken away": (("~reg",), r"~reg: a run needs this group; choose one of its options, such as reg=none"),
     "another group taken away": (("~trainer",), r"~trainer: a run needs this group"),
-    "nothing to take away": (("~reg.lamb",), r"~reg\.lamb: there is nothing to remove"),
+    "nothing to take away": (("~reg.lamb",), r"~reg\.lamb: nothing to remove"),
     "one of several is unknown": (("callbacks=[default,nope]",), r"callbacks: unknown option 'nope'"),
     "a key below a value": (("reg.lam.x=1",), r"unknown key 'reg\.lam\.x'; reg\.lam has a value and no keys"),
     "a letter that Hydra cannot read": (("reg.select=é",), r"cannot read 'reg\.select=é': .*two pairs of quotes"),
@@ -126,7 +126,7 @@ ERRORS = {
     ),
     "windows for a net of images": (
         ("model=cnn", "data=windows"),
-        r"\[6, 20\] a sample, CNN .*choose the net that is made",
+        r"\[6, 20\] a sample, CNN .*choose a net for this data",
     ),
     "wrong input size": (("data.resize=null",), r"\[1, 8, 8\].*\[1, 28, 28\].*data\.resize='\$\{model\.input_shape\}'"),
     "batch size": (("data.batch_size=0",), r"batch_size.*0"),
@@ -147,7 +147,7 @@ ERRORS = {
     ),
     "nothing to monitor": (
         ("callbacks=default", "trainer.limit_val_batches=0"),
-        r"callbacks\.best\.monitor=val/accuracy needs a validation",
+        r"callbacks\.best\.monitor=val/accuracy needs validation",
     ),
     "batch norm on one sample": (("model=cnn", "data.batch_size=1"), r"cannot train on a batch of one.*batch_size"),
 }

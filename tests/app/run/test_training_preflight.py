@@ -74,5 +74,5 @@ def test_weights_that_are_not_finite_are_told():
     data.setup("fit")
     net = nn.Linear(4, 1)
     nn.init.constant_(net.weight, math.nan)
-    with pytest.raises(RunError, match="^Linear's outputs hold NaN or infinite numbers before any training"):
+    with pytest.raises(RunError, match="^Linear's outputs hold NaN or infinite numbers before training"):
         preflight(net, data)

@@ -27,4 +27,4 @@ def test_the_receipt_says_what_nothing_reads(train: CommandLine):
 def test_a_sweep_may_share_a_proximal_step_with_a_job_without_penalty(train: CommandLine):
     result = train("-m", "reg=none,l1", "reg.proximal=true", "callbacks=none", "logger=none")
     assert (result.code, result.err) == (0, "")
-    assert result.out.count("reg.proximal=true: reg=none has no penalty that could act by a proximal step") == 1
+    assert result.out.count("reg.proximal=true: reg=none has no penalty with a proximal step") == 1
