@@ -50,7 +50,7 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
         tensor([1.])
     """
 
-    keras_order = False  # `from_config` says otherwise for the layers of its nets
+    keras_order = False  # `from_config` sets it for the layers of its nets
 
     def __init__(
         self,

@@ -145,8 +145,8 @@ class ImageFolders(ArraysDataModule):
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
             remarks.append(f"ignored {tree.ignored} files that are no images of a class")
-        if tree.others:
-            remarks.append(f"ignored the folders {', '.join(tree.others)}")
+        if tree.extra:
+            remarks.append(f"ignored the folders {', '.join(tree.extra)}")
         if "test" not in tree.parts and not self.test_share:
             remarks.append("the test part is the validation part")
         self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""
