@@ -22,7 +22,7 @@ def words(sentence: str) -> list[str]:
 
 
 def vocabulary(sentences: Iterable[str], max_words: int) -> dict[str, int]:
-    """Number the most frequent words from 1; 0 is unused; words of equal frequency keep their order of appearance."""
+    """Number the `max_words - 1` most frequent words from 1, ties by first appearance; 0 is unused."""
     counts = Counter(word for sentence in sentences for word in words(sentence))
     return {word: number for number, (word, _) in enumerate(counts.most_common(max_words - 1), start=1)}
 

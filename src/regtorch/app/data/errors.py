@@ -12,7 +12,7 @@ class DataError(RuntimeError):
 
 
 def missing(name: str, problem: str, why: str) -> DataError:
-    """Say that a data set is not there."""
+    """The error for a missing data set."""
     return DataError(
         f"{name} not found: {problem}; {why}.\n"
         "Name the folder that holds it with data.dir=..., or use data=digits, which needs no network."
@@ -20,7 +20,7 @@ def missing(name: str, problem: str, why: str) -> DataError:
 
 
 def damaged(file: Path, why: str) -> DataError:
-    """Say that a file's bytes are not what they should be."""
+    """The error for a damaged file."""
     return DataError(f"{file} is damaged or cut short ({why}); delete it and get a complete copy.")
 
 
@@ -32,7 +32,7 @@ def check_zip(file: Path, kind: str) -> None:
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Tell the machine's own troubles (a full disk, no permission) from a reader's complaint about a file's content."""
+    """Whether an error is the machine's (full disk, no permission), not the file's content's."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
