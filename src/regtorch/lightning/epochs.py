@@ -20,7 +20,7 @@ class EpochCallback(Callback):
     _validated = False
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Receive the epoch's number, from 1, and its metrics; those of val/ where it had a validation."""
+        """Receive the epoch's number, from 1, and its metrics; with those of val/ if it was validated."""
         raise NotImplementedError
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

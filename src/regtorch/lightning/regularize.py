@@ -121,11 +121,9 @@ class Regularize(Callback):
         return super().state_key + (f"-{id(self)}" if not any(self._scheduled.schedules) else "")
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps taken under each schedule."""
         return self._scheduled.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume the schedules."""
         self._scheduled.load_state_dict(state_dict)
 
     def _detach(self) -> None:

@@ -71,11 +71,11 @@ class Batches:
         return (self.part.batch(chosen) for chosen in order.split(self.batch_size)[first:])
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the last pass is, for the checkpoints of trainers that ask for it."""
+        """The position in the last pass, for checkpoints."""
         return self._place.copy()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next pass begin where a checkpoint left one, if it is of the same epoch."""
+        """Resume a checkpoint's pass, if the next pass is of the same epoch."""
         self._resumed = dict(state_dict)
 
     def _pass(self, resumed: dict[str, int]) -> Iterator[Batch]:
@@ -94,7 +94,6 @@ class Batches:
             yield batch
 
     def _count(self) -> int:
-        """The number of samples of this process."""
         count = len(self.part)
         share = -(-count // self.world) if self.training else len(range(self.rank, count, self.world))
         lone = share % self.batch_size == 1 and 1 < self.batch_size < share

@@ -134,11 +134,9 @@ class ArraysDataModule(LightningDataModule, ABC):
         return self._batches("train", None if overfit else self._order)
 
     def val_dataloader(self) -> Batches:
-        """Batches of the validation part, in order."""
         return self._batches("val")
 
     def test_dataloader(self) -> Batches:
-        """Batches of the test part, in order."""
         return self._batches("test")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -163,7 +161,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the order of the samples follows from, for Lightning's checkpoints."""
+        """The seed and epoch of the samples' order, for checkpoints."""
         return {"seed": self._order.seed, "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
