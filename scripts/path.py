@@ -6,7 +6,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # also where a wheel is installed
 
 from regtorch.app.path.main import main
-from regtorch.app.record.command import configs
 
 if __name__ == "__main__":
-    sys.exit(main(configs()))
+    sys.exit(main())

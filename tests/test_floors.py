@@ -84,7 +84,7 @@ def room(module: str) -> str:
 
 def breaches(path: Path, *, for_types: bool) -> Iterator[str]:
     here, where = room(module_of(path)), path.relative_to(SOURCE)
-    allowed = {"torch", *sys.stdlib_module_names, *(["jaxtyping", "numpy"] if for_types else [])}
+    allowed = {"torch", *sys.stdlib_module_names, *(["numpy"] if for_types else [])}
     for name in sorted(imported(path, for_types=for_types)):
         if name.startswith("regtorch."):
             if FLOOR[room(name)] > FLOOR[here] and (here, room(name)) not in STEPS_UP:

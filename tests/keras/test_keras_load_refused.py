@@ -94,7 +94,7 @@ def test_names_must_say_the_variables_that_stand_there(end: str):
     rt.keras.load_weights(net(), named(*[f"net/{name}{end}" for name in names]))
     rt.keras.load_weights(net(), named(*"abcdef"))
     names[2:4] = names[3], names[2]
-    message = rf"the array 'net/beta{end}' stands where the gamma of 1 \(BatchNorm\) is expected; .* order"
+    message = rf"the array 'net/beta{end}' is in the place of the gamma of 1 \(BatchNorm\); .* order"
     check(named(*[f"net/{name}{end}" for name in names]), ValueError, message)
 
 

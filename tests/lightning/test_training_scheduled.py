@@ -117,7 +117,7 @@ def test_a_checkpoint_of_other_rules():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: Regularize(L2, schedule=0.5), TypeError, "schedule must be a function of the number of steps made"),
+        (lambda: Regularize(L2, schedule=0.5), TypeError, "schedule must be a function of the number of steps taken"),
         (lambda: Regularize((L2, 0.5)), TypeError, "such as rt.schedules.warmup.1000., received 0.5"),
         (lambda: Regularize((rt.MaxNorm(1.0), SCHEDULE)), TypeError, "has no strength that a schedule could move"),
         (lambda: Regularize((L2, SCHEDULE, 1)), TypeError, "expected rules such as"),

@@ -92,7 +92,7 @@ def test_a_constraint_without_a_layer_is_keras_advice_for_kernels():
     for axis in (0, [0, 1], [0, 1, 2], [2, 0, 1], [0, 1, 2, 3]):
         rule = rt.keras.constraint({"class_name": "MaxNorm", "config": {"max_value": 3, "axis": axis}})
         assert rule == rt.MaxNorm(3.0, epsilon=1e-7)
-    with pytest.raises(ValueError, match=r"which weight axis=\[1\] is meant for cannot be told; give layer="):
+    with pytest.raises(ValueError, match=r"which weight axis=\[1\] applies to is unknown; give layer="):
         rt.keras.constraint({"class_name": "UnitNorm", "config": {"axis": 1}})
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib import import_module
 
-from regtorch.app.record.command import INSTALLED, configs
+from regtorch.app.record.command import INSTALLED
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ def main() -> int:
             raise
         print(f"error: {error.name} is not installed; pip install 'regtorch[app]'", file=sys.stderr)
         return 1
-    return program.main() if name in ("conventions", "report") else program.main(configs())
+    return program.main()
 
 
 def _usage(name: str) -> int:

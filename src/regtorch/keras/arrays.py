@@ -56,11 +56,11 @@ def refuse_name(name: str | None, variable: str, where: str) -> None:
     Raises:
         ValueError: it is.
     """
-    said = re.sub(r":[0-9]+$", "", (name or "").split("/")[-1])
+    given = re.sub(r":[0-9]+$", "", (name or "").split("/")[-1])
     kernels = {"depthwise": "kernel", "pointwise": "kernel", "depthwise_kernel": "kernel", "pointwise_kernel": "kernel"}
-    said, variable_said = kernels.get(said, said), kernels.get(variable, variable)
-    if said in _KERAS and said != variable_said:
+    given, variable_given = kernels.get(given, given), kernels.get(variable, variable)
+    if given in _KERAS and given != variable_given:
         raise ValueError(
-            f"load_weights: the array {name!r} stands where the {variable} of {where} is expected; give the arrays in "
+            f"load_weights: the array {name!r} is in the place of the {variable} of {where}; give the arrays in "
             "the order of Keras's get_weights()"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,9 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from regtorch.checks import nonnegative, number, one_of
 from regtorch.keras.rounding import through_float32
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
+from regtorch.shapes import Float
 
 __all__ = ["BatchNorm"]
 
@@ -50,7 +46,7 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
         tensor([1.])
     """
 
-    keras_order = False  # `from_config` says otherwise for the layers of its nets
+    keras_order = False  # `from_config` sets it for the layers of its nets
 
     def __init__(
         self,

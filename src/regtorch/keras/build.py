@@ -38,7 +38,7 @@ def from_config(
     Images and volumes enter channels first. The last activation stays as Keras has it, so a softmax head gives
     probabilities; `logits=True` leaves it out, for `F.cross_entropy`, which stays finite where a probability's
     logarithm does not. Only the outputs lose it: a layer that takes from one, and the penalty of an activity, see what
-    they see in Keras. Weights are drawn as the config's initializers say; `load_weights` puts Keras's own in. Dropout
+    they see in Keras. Weights are drawn by the config's initializers; `load_weights` puts Keras's own in. Dropout
     draws other numbers than Keras's.
 
     The rules are the config's regularizers and constraints: `rule.on(net)` for each, as ever. An activity regularizer
@@ -60,7 +60,7 @@ def from_config(
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
         logits: leave out the softmax or sigmoid at each output; every output must end in one.
-        version: 2 or 3; None takes what the JSON says.
+        version: 2 or 3; None takes the JSON's.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
         custom_objects: for regularizers, constraints, initializers and activations of your own, by the class's or
             function's name: a function of its config, a dict, that returns a penalty or constraint of regtorch (which
@@ -124,7 +124,7 @@ def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
 def _refuse_open_weights(builder: Builder, other: Builder, graph: Graph) -> None:
     """With twice the sizes in place of those that Keras leaves open, the weights must be the same."""
     with warnings.catch_warnings(), suppress(DoesNotFit):
-        warnings.simplefilter("ignore")  # they have been told
+        warnings.simplefilter("ignore")  # already shown
         other.net(graph)
     for (_, module, _, where), (_, again, _, _) in zip(builder.built, other.built, strict=False):
         shapes = [[tuple(w.shape) for w in (*m.parameters(), *m.buffers())] for m in (module, again)]
@@ -146,13 +146,13 @@ def _axes(graph: Graph) -> Axes:
 
 def _data_formats(graph: Graph, path: str) -> Iterator[str]:
     for layer in graph.layers:
-        said = layer.config.get("data_format")
-        if said is not None and said not in ("channels_first", "channels_last"):
+        given = layer.config.get("data_format")
+        if given is not None and given not in ("channels_first", "channels_last"):
             raise ValueError(
                 f"from_config: {place(path, layer)}: data_format must be channels_first or channels_last, received "
-                f"{shown(said)}"
+                f"{shown(given)}"
             )
-        if said is not None:
-            yield said
+        if given is not None:
+            yield given
         if layer.graph is not None:
             yield from _data_formats(layer.graph, f"{path}{layer.name}.")

@@ -41,7 +41,7 @@ class Builder:
     """Builds one net and those in it.
 
     Attributes:
-        any_size: stands for each size that Keras leaves open.
+        any_size: replaces each size that Keras leaves open.
         open_sizes: whether there was one.
         shapes: the shape of every number in each net.
         rules: the regularizers and constraints found.
@@ -82,7 +82,7 @@ class Builder:
             inputs = [_made(values, key, where) for key in node.inputs]
             if layer.name not in names:
                 names[layer.name] = self._add(net, layer, path, inputs, trainable)
-            # Keras 3 overrides the mode that a layer was called in by that of the whole net.
+            # Keras 3 overrides the mode that a layer was called in by that of the outermost net.
             training = node.training if self.version == 2 else None
             calls.append(Call(names[layer.name], layer.name, k, node.inputs, training))
             output = self._call(net.get_submodule(names[layer.name]), inputs, where)
@@ -116,14 +116,14 @@ class Builder:
             raise ValueError(f"from_config: {where}: {error}") from error
 
     def _add(self, net: KerasNet, layer: LayerConfig, path: str, inputs: list[Tensor], trainable: bool) -> str:
-        """Build a layer as a submodule; its name there is Keras's, made fit for an attribute."""
+        """Add a layer as a submodule under Keras's name, adapted to an attribute's."""
         name = re.sub(r"\W", "_", layer.name) or "layer"
         while hasattr(net, name):
             name += "_"
         if layer.graph is None:
             module: nn.Module = self._layer(layer, path + name, place(path, layer), inputs, trainable)
         else:
-            # In Keras 3 a nested net's own flag says nothing: only the whole net's does, and each layer's.
+            # In Keras 3 a nested net's own flag has no effect: only the outermost net's has, and each layer's.
             inner = trainable and (layer.graph.trainable or self.version == 3)
             module = self._net(layer.graph, f"{path}{name}.", inputs, inner)
         net.add_module(name, module)
@@ -182,7 +182,7 @@ class Builder:
         return output
 
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every variable as its config says."""
+        """Draw every variable by its initializer."""
         for _, module, layer, where in self.built:
             for part in module.modules():
                 if isinstance(part, BatchNorm):

@@ -13,20 +13,20 @@ from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Factory", "check_custom", "made", "replaced", "selecting"]
+__all__ = ["Factory", "built", "check_custom", "replaced", "selecting"]
 
 Factory = Callable[[dict[str, Any]], Any]
 
 # By the last word of a setting's name: what a factory has to return, and in words.
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "regularizer": (lambda made: isinstance(made, Penalty), "a penalty of regtorch"),
-    "constraint": (lambda made: isinstance(made, Constraint), "a constraint of regtorch"),
+    "regularizer": (lambda value: isinstance(value, Penalty), "a penalty of regtorch"),
+    "constraint": (lambda value: isinstance(value, Constraint), "a constraint of regtorch"),
     "initializer": (
-        lambda made: callable(made) and not isinstance(made, type | nn.Module),
+        lambda value: callable(value) and not isinstance(value, type | nn.Module),
         "a function of the shape in Keras's layout and a generator",
     ),
     "activation": (
-        lambda made: isinstance(made, nn.Module) and not [*made.parameters(), *made.buffers()],
+        lambda value: isinstance(value, nn.Module) and not [*value.parameters(), *value.buffers()],
         "a module without weights",
     ),
 }
@@ -51,16 +51,11 @@ def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
 def replaced(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any:
     """A config with what factories make in the place of their classes' configs.
 
-    Args:
-        tree: a config, or a part of one.
-        custom: the factories.
-        key: the setting whose value the part is.
-
     Raises:
-        TypeError: a factory returns something that cannot stand there.
+        TypeError: a factory returns an object of the wrong kind.
     """
     kind = key.rpartition("_")[2]
-    if kind in _KINDS and (own := made(kind, tree, custom)) is not tree:
+    if kind in _KINDS and (own := built(kind, tree, custom)) is not tree:
         return selecting(own, "all") if isinstance(own, Rule) else own
     if isinstance(tree, Mapping):
         return {k: replaced(v, custom, k) for k, v in tree.items()}
@@ -68,19 +63,14 @@ def replaced(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any:
 
 
 def selecting(rule: Rule, select: str) -> Rule:
-    """The same rule on other weights, also where a class of one's own has an `__init__` of its own."""
+    """The same rule on other weights, also for a custom class with its own `__init__`."""
     rule = copy(rule)
     rule._set(select=select)
     return rule
 
 
-def made(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
-    """What a factory makes of an identifier, or the identifier where no factory has its name.
-
-    Args:
-        kind: regularizer, constraint, initializer or activation.
-        identifier: a name, or a config.
-        custom: the factories.
+def built(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
+    """A factory's object for an identifier, or the identifier itself if no factory has its name.
 
     Raises:
         TypeError: a factory returns something else than is needed.
@@ -97,7 +87,7 @@ def made(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
 
 
 def _names(identifier: Any) -> list[str]:
-    """What an identifier may be called: `Custom>Name` is Name too, and a function's name is its config."""
+    """The names of an identifier: `Custom>Name` is Name too, and a function's name is its config."""
     if isinstance(identifier, str):
         return [identifier]
     if not isinstance(identifier, Mapping):

@@ -18,7 +18,7 @@ _POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
 
 def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
-    """The dtype of a layer's weights and of what it computes; None where the config does not say.
+    """The dtype of a layer's weights and of what it computes; None if the config has none.
 
     Raises:
         ValueError: it is not supported.
@@ -46,7 +46,7 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
 
 
 def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
-    """The dtype of an input; whole numbers of every kind enter as int64.
+    """The dtype of an input; integers of every kind enter as int64.
 
     Raises:
         ValueError: it is not supported.

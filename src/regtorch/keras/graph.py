@@ -41,7 +41,7 @@ class LayerConfig:
 
     @property
     def shape(self) -> Shape | None:
-        """The input's shape, batch included, where the config tells it.
+        """The input's shape, batch included, if the config gives it.
 
         Raises:
             ValueError: it is not a list of sizes.
@@ -51,7 +51,7 @@ class LayerConfig:
 
 @dataclass
 class Graph:
-    """The layers of a net in Keras's order, its inputs and outputs, and whether the net as a whole is trainable."""
+    """The layers of a net in Keras's order, its inputs and outputs, and whether the net itself is trainable."""
 
     name: str
     trainable: bool
@@ -179,7 +179,7 @@ def _earlier(keys: Sequence[Key], late: Collection[str]) -> tuple[Key, ...]:
 
 
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
-    """Each layer takes the one before it; an input layer is made where the JSON has none."""
+    """Each layer takes the one before it; an input layer is added if the JSON has none."""
     first = graph.layers[0] if graph.layers else None
     if first is None or first.class_name != "InputLayer":
         build = config.get("build_config")

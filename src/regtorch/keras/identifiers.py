@@ -11,7 +11,7 @@ from torch import nn
 
 from regtorch.checks import shown
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
-from regtorch.keras.custom import Factory, check_custom, made, selecting
+from regtorch.keras.custom import Factory, built, check_custom, selecting
 from regtorch.keras.layout import Variable, variables
 from regtorch.keras.origin import is_own
 from regtorch.keras.read import refuse_deep
@@ -147,10 +147,10 @@ def constraint_on(identifier: Any, variable: Variable | None, select: str) -> Co
 
 
 def _own(who: str, kind: str, identifier: Any, custom: Any, select: str) -> Any:
-    """What a factory of custom_objects makes of it, on the selected weights; itself where there is none."""
+    """The rule of a custom_objects factory on the selected weights; the identifier itself if there is none."""
     if custom is None or isinstance(identifier, Rule):
         return identifier
-    own = made(kind, identifier, check_custom(who, custom))
+    own = built(kind, identifier, check_custom(who, custom))
     return own if own is identifier else selecting(own, select)
 
 
@@ -159,7 +159,7 @@ def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
         if sorted(axes) == list(range(len(axes))):
             return None
         raise ValueError(
-            f"constraint: which weight axis={list(axes)} is meant for cannot be told; give layer=, the layer it acts on"
+            f"constraint: which weight axis={list(axes)} applies to is unknown; give layer=, the layer it acts on"
         )
     count = len(variable.shape)
     if not all(-count <= axis < count for axis in axes):

@@ -21,7 +21,7 @@ class Variable:
         name: Keras's name: kernel, bias, gamma, beta, moving_mean, moving_variance, embeddings, alpha, …
         attribute: the tensor's name on its module.
         shape: Keras's shape.
-        order: torch's dims, each told by Keras's.
+        order: torch's dims as indices of Keras's.
     """
 
     name: str

@@ -191,7 +191,6 @@ def _tensor(place: Place, array: Any) -> Tensor:
 
 
 def _checked(place: Place, value: Tensor, finite: bool) -> Tensor:
-    """A value in the dtype and layout of its place."""
     dtype = place.tensor.dtype
     converted = value.to(dtype)
     what, wrong = f"load_weights: the {place.variable.name} of {place}", value[~value.isfinite()]

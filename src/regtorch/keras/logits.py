@@ -1,4 +1,4 @@
-"""A built net without the softmax or sigmoid at its outputs; whatever else takes those numbers keeps them."""
+"""Remove the softmax or sigmoid at a net's outputs; other consumers of those values keep them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Logits:
         self._cut(net, "", range(len(net.outputs)), ())
 
     def _cut(self, net: KerasNet, path: str, wanted: Collection[int], kept: Collection[int]) -> dict[int, int]:
-        """Where the logits of the outputs `wanted` are now: in their place, or after all others if that is `kept`."""
+        """The positions of the logits of the outputs `wanted`: in place, or appended if the output is `kept`."""
         names = {i: path + net.outputs[i][0] for i in wanted}
         for layer in dict.fromkeys(net.outputs[i][0] for i in wanted):
             self._split(net, path, layer)
@@ -81,7 +81,7 @@ class Logits:
         return moved
 
     def _split(self, net: KerasNet, path: str, layer: str) -> None:
-        """Give the activation of a layer a call of its own after each of the layer's, which all others take from."""
+        """Split a layer's activation into a call after each of the layer's; other consumers take its value."""
         name = next((call.module for call in net.calls if call.layer == layer), None)
         module = None if name is None else net.get_submodule(name)
         if name is None or module is None or not _is_cut(getattr(module, "activation", None)):
@@ -115,7 +115,7 @@ class Logits:
             )
 
     def _drop(self, net: KerasNet, path: str, layers: set[str]) -> None:
-        """Take out the calls of these activations that nothing takes from, no penalty either."""
+        """Remove the calls of these activations that no layer, output or penalty uses."""
         taken = {key for call in net.calls for key in call.inputs} | set(net.outputs)
 
         def needed(call: Call) -> bool:
@@ -129,7 +129,7 @@ class Logits:
 
 
 def _maker(net: KerasNet, key: Key) -> Call | None:
-    """The call that makes a number; None for an input."""
+    """The call that computes a tensor; None for an input."""
     return next((call for call in net.calls if (call.layer, call.node) == key[:2]), None)
 
 

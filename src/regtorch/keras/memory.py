@@ -13,7 +13,7 @@ __all__ = ["Largest", "refuse_above"]
 
 
 def _memory() -> int:
-    """This machine's memory in bytes; a tebibyte where it does not say."""
+    """This machine's memory in bytes; a tebibyte if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows

@@ -1,4 +1,4 @@
-"""A net of Keras's layers, called in the order its graph tells."""
+"""A net of Keras's layers, called in the order of its graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Call:
 
 
 class KerasNet(nn.Module):
-    """A net made by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
+    """A net built by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
 
     Images and volumes enter and leave channels first, everything else is laid out as in Keras. Several inputs are
     given one after the other or as a list, several outputs come as a tuple.

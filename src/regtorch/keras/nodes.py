@@ -51,7 +51,7 @@ def _keywords(tree: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _somethings(tree: Any) -> Iterator[Any]:
-    """What in a tree of lists is not null."""
+    """The leaves of a tree of lists that are not null."""
     if isinstance(tree, list | tuple):
         for child in tree:
             yield from _somethings(child)

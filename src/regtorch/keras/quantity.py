@@ -13,7 +13,7 @@ _FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 def is_size(value: object, least: int = 1) -> bool:
-    """Whether it is a whole number that can be the size of something."""
+    """Whether the value is an integer in the range of sizes."""
     return type(value) is int and least <= value <= LARGEST
 
 

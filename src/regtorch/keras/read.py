@@ -21,7 +21,7 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         TypeError: it is neither text nor a dict.
-        ValueError: it is no JSON, or not of a net of Keras's own classes.
+        ValueError: it is not JSON, or not of a net of Keras's own classes.
     """
     if isinstance(config, str | bytes):
         config = parsed("from_config", config, "give model.to_json(), a dict, or what a file holds, not its path")
@@ -61,10 +61,10 @@ def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parsed(who: str, text: str | bytes, hint: str) -> Any:
-    """JSON text as what it stands for.
+    """Parse JSON text.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep.
+        ValueError: it is not JSON, or nested too deep.
     """
     try:
         return json.loads(text)
@@ -100,10 +100,10 @@ def _too_deep() -> str:
 
 
 def version_of(config: Mapping[str, Any]) -> int:
-    """2 or 3, as the JSON says it or as its spelling tells; 3 where neither does."""
-    said = re.match(r"[0-9]{1,9}", str(config.get("keras_version", "")))
-    if said:
-        return 2 if int(said[0]) < 3 else 3
+    """2 or 3, from the JSON's version or its spelling; 3 if neither decides."""
+    match = re.match(r"[0-9]{1,9}", str(config.get("keras_version", "")))
+    if match:
+        return 2 if int(match[0]) < 3 else 3
     keys = set(_keys(config))
     return 2 if "batch_input_shape" in keys and "batch_shape" not in keys else 3
 

@@ -57,7 +57,7 @@ class Rules:
             self.activities.setdefault(output, []).append(name)
 
     def _refuse_absent(self, module: nn.Module, config: Mapping[str, Any]) -> None:
-        """Refuse a rule of a weight that the layer has not, unless a switch of its own has taken the weight away."""
+        """Refuse a rule of a weight that the layer lacks, unless a switch of its own has taken the weight away."""
         there = {variable.name for part in module.modules() for variable in variables(part)}
         there |= {name for name, switch in _SWITCHES.items() if config.get(switch) is False}
         if self.version == 2 and "depthwise" in there:

@@ -38,7 +38,7 @@ def _before(call: CallOf, layers: dict[str, LayerConfig]) -> list[CallOf]:
 
 
 def _from_the_outputs(graph: Graph, layers: dict[str, LayerConfig]) -> list[CallOf]:
-    """What leads to the outputs, each call after those it takes from."""
+    """The calls that the outputs depend on, in topological order."""
     order: list[CallOf] = []
     done: set[CallOf] = set()
     open_calls: set[CallOf] = set()

@@ -17,7 +17,7 @@ __all__ = ["OF_ALL", "Axes", "Spec"]
 
 T = TypeVar("T")
 
-# Settings that say nothing about what is computed, or that the net's builder reads itself.
+# Settings without effect on the computation, or that the net's builder reads itself.
 OF_ALL = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
 _TRAINED = ("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha", "gamma", "beta")
 _OF_LAYERS = {
@@ -40,7 +40,7 @@ class Axes:
         """The torch dim of a Keras axis.
 
         Raises:
-            ValueError: there is no such axis.
+            ValueError: the axis does not exist.
         """
         if not -ndim <= axis < ndim:
             raise ValueError(f"axis {axis} does not exist in {ndim} dims")
@@ -125,7 +125,7 @@ class Spec:
         return integer("", key, self.require(key, default), low=least, high=LARGEST)
 
     def one_of(self, key: str, choices: Mapping[str, T], default: str) -> T:
-        """What a setting stands for.
+        """The value that a setting selects.
 
         Raises:
             ValueError: it is not among the choices.
@@ -200,7 +200,7 @@ class Spec:
         """The input must have this many dims.
 
         Raises:
-            ValueError: it has others.
+            ValueError: it has other settings.
         """
         if len(self.shape) != ndim:
             raise ValueError(f"it takes an input of {ndim} dims, batch included, received {self.shape}")
@@ -229,7 +229,7 @@ class Spec:
             raise ValueError("layers of different data_format are not supported: its own is channels_last by default")
 
     def refuse_unused(self, aside: Collection[str] = _OF_LAYERS) -> None:
-        """Every setting that was not read must be off; those `aside` are read elsewhere, or say nothing.
+        """Every setting that was not read must be off; those `aside` are read elsewhere or have no effect.
 
         Raises:
             ValueError: one is not.

@@ -1,4 +1,4 @@
-"""What happens once an epoch: a callback's hook for whole epochs, and means over their steps."""
+"""Per-epoch callbacks, and means over an epoch's steps."""
 
 from typing import Any
 
@@ -20,23 +20,19 @@ class EpochCallback(Callback):
     _validated = False
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Receive the epoch's number, from 1, and its metrics; those of val/ where it had a validation."""
+        """Receive the epoch's number, from 1, and its metrics; with those of val/ if it was validated."""
         raise NotImplementedError
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember that the epoch has a validation."""
         self._validated |= not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember that an epoch ended."""
         self._ended = trainer.current_epoch + 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hand over the epoch before this one."""
         self._hand_over(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hand over the last epoch."""
         self._hand_over(trainer)
 
     def _hand_over(self, trainer: Trainer) -> None:
@@ -57,7 +53,6 @@ class EpochRecord(EpochCallback):
         self.epochs = []
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Keep an epoch's metrics."""
         self.epochs.append({"epoch": epoch, **metrics})
 
 
@@ -76,7 +71,6 @@ class WeightedMean:
         self._weight += weight
 
     def add_zero(self, weight: int) -> None:
-        """Take in a 0."""
         self._weight += weight
 
     def value(self, strategy: Strategy | None = None) -> Tensor | None:

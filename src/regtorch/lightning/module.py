@@ -33,7 +33,7 @@ class RegularizedModule(LightningModule):
     (N, classes), of which the score takes the largest.
 
     Args:
-        net: maps a batch of inputs to logits (N, num_classes), or what the task says.
+        net: maps a batch of inputs to logits (N, num_classes), or the outputs of the task.
         loss: of outputs and targets; the task's unless given.
         optimizer: makes the optimizer from the parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
         num_classes: width of the logits of a classifier; not needed beside a task.
@@ -48,7 +48,7 @@ class RegularizedModule(LightningModule):
     Raises:
         TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
             num_classes and task are missing.
-        ValueError: `label_smoothing` is no share below 1, or stands beside a loss of one's own or a task of numbers.
+        ValueError: `label_smoothing` is not in [0, 1), or is used with a custom loss or a regression.
         SelectionError: a rule's `select` matches nothing in `net`.
 
     Example:
@@ -88,10 +88,10 @@ class RegularizedModule(LightningModule):
         metrics = {stage: task.metric() for stage in ("train", "val", "test")}
         self.metrics = nn.ModuleDict({f"{stage}_score": metric for stage, metric in metrics.items()})
         self.scores = {stage: Score(metric, task.predict) for stage, metric in metrics.items()}
-        strange = [rule for rule in penalties if not isinstance(rule, Penalty | Activity | OutputRule)]
-        if strange:
+        invalid = [rule for rule in penalties if not isinstance(rule, Penalty | Activity | OutputRule)]
+        if invalid:
             raise TypeError(
-                f"RegularizedModule: penalties must be penalties, received {strange[0]!r}; see constraints="
+                f"RegularizedModule: penalties must be penalties, received {invalid[0]!r}; see constraints="
             )
         if schedule is not None and (inside := [p for p in penalties if isinstance(p, Activity | OutputRule)]):
             raise TypeError(
@@ -108,21 +108,20 @@ class RegularizedModule(LightningModule):
 
     @property
     def penalises_outputs(self) -> bool:
-        """Whether some of the penalty depends on the data, so that the net alone does not tell it."""
+        """Whether part of the penalty depends on the data."""
         return bool(self.activities or self.output_rules.rules)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer of the net's parameters."""
         return self.make_optimizer(self.net.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that lets the rules act.
 
         Raises:
-            ValueError: the trainer has a `Regularize` of its own, which Lightning would drop without a word.
+            ValueError: the trainer has a `Regularize` of its own, which Lightning would drop silently.
         """
         if any(isinstance(c, Regularize) and c is not self._regularize for c in self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(
@@ -142,27 +141,21 @@ class RegularizedModule(LightningModule):
         self.scores["test"].reset()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
-        """The loss of a batch."""
         return self._step("train", batch)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
-        """The loss of a batch."""
         return self._step("val", batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | dict[str, Any]:
-        """The loss of a batch."""
         return self._step("test", batch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's score."""
         self._log_score("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation score."""
         self._log_score("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the test score."""
         self._log_score("test")
 
     def running_score(self) -> dict[str, float]:
@@ -181,7 +174,7 @@ class RegularizedModule(LightningModule):
         task_loss = self.train_loss if training else self.loss
         x = self.output_rules.inputs(x, training=training)
         outputs = self.net(x)
-        penalties = [activity() for activity in self.activities]  # of this pass, before another one is made
+        penalties = [activity() for activity in self.activities]  # from this pass, before the next one
         loss, more = self.output_rules.losses(self.net, x, outputs, lambda of: task_loss(of, y), training=training)
         self.scores[stage].add(outputs, self.task.labels(y))
         penalties += more

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from regtorch.outputs import InputPenalty, OutputPenalty, OutputRule, RDrop
 from regtorch.outputs.base import check_outputs
 
-__all__ = ["OutputRules", "said_of"]
+__all__ = ["OutputRules", "receipt_line"]
 
 
 class OutputRules:
@@ -19,17 +19,17 @@ class OutputRules:
     the task's loss is then the mean of both. In an evaluation, where both passes would be alike, R-Drop is 0.
 
     Args:
-        rules: those that act; a strength of 0 leaves everything as it would be without.
+        rules: the rules; one of strength 0 has no effect.
 
     Raises:
-        TypeError: one is of no kind that a step knows.
+        TypeError: a rule has an unsupported type.
     """
 
     def __init__(self, rules: Sequence[OutputRule]) -> None:
-        strange = [rule for rule in rules if not isinstance(rule, InputPenalty | OutputPenalty | RDrop)]
-        if strange:
+        invalid = [rule for rule in rules if not isinstance(rule, InputPenalty | OutputPenalty | RDrop)]
+        if invalid:
             raise TypeError(
-                f"RegularizedModule: {strange[0]!r} must be of outputs (rt.outputs.OutputPenalty), of input gradients "
+                f"RegularizedModule: {invalid[0]!r} must be of outputs (rt.outputs.OutputPenalty), of input gradients "
                 "(rt.outputs.InputPenalty) or rt.RDrop; add another one to the loss in a LightningModule of your own"
             )
         self.rules = tuple(rules)
@@ -48,15 +48,7 @@ class OutputRules:
     def losses(
         self, net: nn.Module, x: Tensor, outputs: Tensor, task_loss: Callable[[Tensor], Tensor], *, training: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        """The task's loss of a batch, and the penalties.
-
-        Args:
-            net: the net.
-            x: what it was called with.
-            outputs: what it gave.
-            task_loss: of outputs.
-            training: whether it is a step of training.
-        """
+        """The task's loss of a batch, and the penalties."""
         loss = task_loss(outputs)
         penalties = [rule(outputs) for rule in self._of_outputs]
         if self._of_passes and training:
@@ -67,7 +59,7 @@ class OutputRules:
         return loss, penalties
 
 
-def said_of(rule: OutputRule) -> str:
+def receipt_line(rule: OutputRule) -> str:
     """A rule's line in a receipt."""
     if isinstance(rule, RDrop):
         return f"{rule!r}: of two passes of each training batch; the task loss is the mean of both's"

@@ -29,22 +29,22 @@ class Regularize(Callback):
 
     Each rule acts once on each of its weights, in the optimizer that owns it, under automatic and manual optimization.
     It logs `task_loss`, `penalty` and `loss`, their sum, under `train/`, `val/` and `test/`. The task loss is what
-    `training_step` (`validation_step`, `test_step`) returns, as a tensor or under "loss"; a step whose loss holds
-    penalties already says how much under "penalty". The penalty is computed every `trainer.log_every_n_steps` steps
-    and at an epoch's end; `train/penalty` is its mean over the epoch's steps, taken on a line in between. On those
-    steps the three are also logged as `train/loss_step` and so on.
+    `training_step` (`validation_step`, `test_step`) returns, as a tensor or under "loss"; a step whose loss already
+    includes penalties returns their sum under "penalty". The penalty is computed every `trainer.log_every_n_steps`
+    steps and at an epoch's end; `train/penalty` is its mean over the epoch's steps, linear in between. On those steps
+    the three are also logged as `train/loss_step` and so on.
 
     Args:
         rules: `rt.L2(1e-4)` and the like are bound to the LightningModule when fitting starts; bound ones, such as
             `rt.L2(1e-4).on(module.encoder)`, are taken as they are. A pair (penalty, schedule) has its own schedule.
         proximal: let the penalties act by their proximal steps: exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
-            training resumed by `ckpt_path` goes on where it was: checkpoints hold how many steps were made.
+            training resumed by `ckpt_path` continues the schedule: checkpoints hold the number of steps taken.
         debug: before the first step try on copies of the weights what each rule promises, as `attach(..., debug=True)`.
 
     Raises:
-        TypeError: a rule is none, or is an `Activity` or of outputs, which has to be part of the loss; or a schedule is
-            no function.
+        TypeError: a rule is not a penalty or constraint, or is an `Activity` or a rule of outputs, which must be part
+            of the loss; or a schedule is not a function.
         ValueError: there is a schedule and no penalty.
 
     Example:
@@ -92,7 +92,6 @@ class Regularize(Callback):
         self._attach(trainer)
 
     def _attach(self, trainer: Trainer) -> None:
-        """Attach each rule to each optimizer that owns some of its weights, where that is not done."""
         for i, (rule, schedule) in enumerate(zip(self.bound, self._scheduled.schedules, strict=True)):
             for j, optimizer in enumerate(trainer.optimizers):
                 key = id(rule), id(optimizer)
@@ -111,24 +110,20 @@ class Regularize(Callback):
             self._attach(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the rules off the optimizers."""
         self._detach()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take the rules off the optimizers."""
         self._detach()
 
     @property
     def state_key(self) -> str:
-        """One without schedules has no state, and is told from others so that Lightning says nothing of two."""
+        """Unique without schedules, so that Lightning does not warn about two stateless callbacks."""
         return super().state_key + (f"-{id(self)}" if not any(self._scheduled.schedules) else "")
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were made under each schedule."""
         return self._scheduled.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the schedules go on from there."""
         self._scheduled.load_state_dict(state_dict)
 
     def _detach(self) -> None:
@@ -149,7 +144,6 @@ class Regularize(Callback):
         return torch.stack(values).sum() if values else torch.zeros((), device=device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the epoch's means."""
         self._task_loss, self._held = WeightedMean(), WeightedMean()
         self._penalty = SampledMean(self.penalty(pl_module.device))
         self._steps = 0
@@ -175,14 +169,12 @@ class Regularize(Callback):
             _log(pl_module, "train", task_loss, _sum(penalty, held), "_step", on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the epoch's means."""
         if self._steps and not logging_is_due(trainer, self._steps):
             self._penalty.add(self.penalty(pl_module.device), self._steps)
         penalty = _sum(self._penalty.value(), self._held.value())
         _log(pl_module, "train", self._task_loss.value(), penalty, sync_dist=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute the penalty once for the whole validation."""
         self._start_evaluation(pl_module)
 
     def on_validation_batch_end(
@@ -194,15 +186,12 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take in the batch's loss."""
         self._evaluated(outputs, batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the validation's means."""
         self._log_evaluation(trainer, pl_module, "val")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute the penalty once for the whole test."""
         self._start_evaluation(pl_module)
 
     def on_test_batch_end(
@@ -214,11 +203,9 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take in the batch's loss."""
         self._evaluated(outputs, batch, dataloader_idx)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the test's means."""
         self._log_evaluation(trainer, pl_module, "test")
 
     def _start_evaluation(self, module: LightningModule) -> None:
@@ -273,7 +260,7 @@ def _group_counts(trainer: Trainer) -> list[int]:
 
 
 def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
-    """A step's loss, and the part of it that is a penalty already; None for either that it does not say."""
+    """A step's loss, and the part of it that is a penalty already; None for either that is missing."""
     if isinstance(outputs, Tensor):
         return outputs.detach().reshape(()), None
     if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):

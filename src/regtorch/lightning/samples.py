@@ -1,4 +1,4 @@
-"""How many samples a batch has, whatever it is made of."""
+"""The number of samples in a batch of any structure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

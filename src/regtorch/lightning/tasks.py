@@ -81,7 +81,7 @@ def smoothed(
     """The loss that is trained: the task's, or another one, and the task's with label smoothing where that is above 0.
 
     Raises:
-        ValueError: there is nothing that could be smoothed, or the strength is no share below 1.
+        ValueError: the task has no classes to smooth, or the strength is not in [0, 1).
     """
     if not label_smoothing:
         return task.loss if loss is None else loss
@@ -154,7 +154,7 @@ def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> T
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Binary cross entropy of 0 and 1 (N,), or of shares (N, 2); smoothed as for two classes."""
-    of_one = (targets[:, 1] if _are_soft(targets) else targets).to(logits.dtype)
+    positive = (targets[:, 1] if _are_soft(targets) else targets).to(logits.dtype)
     if smoothing:
-        of_one = (1 - smoothing) * of_one + smoothing / 2
-    return F.binary_cross_entropy_with_logits(logits.squeeze(1), of_one)
+        positive = (1 - smoothing) * positive + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), positive)

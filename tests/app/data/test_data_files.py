@@ -128,7 +128,7 @@ def test_a_damaged_packed_file_is_named(tmp_path: Path, name: str, how: str) -> 
     with pytest.raises(DataError) as error:
         mnist(tmp_path)
     assert str(error.value).startswith(f"{file} is damaged or cut short (")
-    assert str(error.value).endswith("); delete it and get a whole copy.")
+    assert str(error.value).endswith("); delete it and get a complete copy.")
     assert snapshot(tmp_path) == before
 
 
@@ -147,7 +147,7 @@ def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels(19))))
     with pytest.raises(DataError) as error:
         mnist(tmp_path)
-    assert str(error.value) == f"{raw}, t10k: 20 images but 19 labels; delete the files and get whole copies."
+    assert str(error.value) == f"{raw}, t10k: 20 images but 19 labels; delete the files and get complete copies."
 
 
 def test_labels_must_be_classes(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_damaged_batch_is_named(official_sums: Path, name: str, how: str) -> N
     with pytest.raises(DataError) as error:
         cifar(official_sums)
     assert str(error.value) == (
-        f"{file} is damaged or cut short (its checksum is wrong); delete it and get a whole copy."
+        f"{file} is damaged or cut short (its checksum is wrong); delete it and get a complete copy."
     )
 
 

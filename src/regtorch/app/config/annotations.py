@@ -50,7 +50,7 @@ def _evaluated(target: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
     try:
         return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True)["it"]
-    except Exception:  # a name imported for type checkers only, or a jaxtyping shape
+    except Exception:  # a name imported for type checkers only
         return inspect.Parameter.empty
 
 

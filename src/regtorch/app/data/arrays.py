@@ -88,7 +88,7 @@ def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str
     """
 
     def wrong(problem: str, advice: str) -> DataError:
-        return DataError(f"{source}: {problem}; {advice if own else 'delete the files and get whole copies'}.")
+        return DataError(f"{source}: {problem}; {advice if own else 'delete the files and get complete copies'}.")
 
     samples = "samples" if own else "images"
     if len(images) != len(labels):
@@ -106,10 +106,6 @@ def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str
 def check_alike(splits: Splits, source: str) -> None:
     """Make sure that what can be trained on can be tested.
 
-    Args:
-        splits: The parts.
-        source: Where they come from, for the message.
-
     Raises:
         DataError: Inputs or targets of the parts have unlike shapes.
     """
@@ -121,7 +117,7 @@ def check_alike(splits: Splits, source: str) -> None:
 
 
 def named_classes(names: Sequence[str]) -> str:
-    """Name the classes that only the data tells, or count them where that would be long.
+    """List the classes found in the data, or count them if the list is long.
 
     >>> named_classes(["cats", "dogs"])
     'classes cats, dogs'

@@ -1,18 +1,16 @@
-"""Random changes of training images, with the meaning of Keras's ImageDataGenerator, a whole batch at once."""
+"""Random changes of training images, with the meaning of Keras's ImageDataGenerator, one batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.checks import flag, nonnegative, number, one_of
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+from regtorch.shapes import Bool, Float
 
 __all__ = ["Augment", "Changes", "affine", "channel_shift"]
 
@@ -94,7 +92,7 @@ class Augment(nn.Module):
             raise ValueError(f"Augment: x must be (batch, channels, height, width), received {tuple(x.shape)}")
         if not self.training or x.numel() == 0:
             return x
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot tell pixels apart
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot resolve pixels
         return self.change(wide, self.draw(wide)).to(x.dtype)
 
     def draw(self, x: Float[Tensor, "batch channels height width"]) -> Changes:
@@ -118,7 +116,7 @@ class Augment(nn.Module):
     def change(
         self, x: Float[Tensor, "batch channels height width"], changes: Changes
     ) -> Float[Tensor, "batch channels height width"]:
-        """Change images as told, by the kinds of change that are switched on."""
+        """Apply the enabled changes to the images."""
         if self._maps:
             x = affine(x, *changes[:6])
         if self.channel_shift:
@@ -142,7 +140,7 @@ def affine(
     """Map every image by its own rotation · shift · shear · zoom about its centre, as Keras's apply_affine_transform.
 
     The map leads from a pixel of the result to the place in the image it is read from, bilinearly; outside, the
-    border goes on. So positive shifts move the content left and up, and a zoom below 1 enlarges it.
+    border is extended. So positive shifts move the content left and up, and a zoom below 1 enlarges it.
 
     Args:
         x: Images, float32 or float64.
@@ -167,12 +165,7 @@ def affine(
 def channel_shift(
     x: Float[Tensor, "batch channels height width"], intensity: Float[Tensor, " batch"]
 ) -> Float[Tensor, "batch channels height width"]:
-    """Add a number to all of an image, clipped to that image's own smallest and largest value.
-
-    Args:
-        x: Images.
-        intensity: One number an image.
-    """
+    """Add a number to all of an image, clipped to that image's own smallest and largest value."""
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
     return (x + _per_image(intensity)).clamp(low, high)
 

@@ -1,4 +1,4 @@
-"""Sentences as vectors that tell which words are present, by the rules of Keras's Tokenizer."""
+"""Sentences as vectors that mark the words present, by the rules of Keras's Tokenizer."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 __all__ = ["present", "vocabulary", "words"]
 
-# An apostrophe is part of a word, every other sign stands for a blank.
+# An apostrophe is part of a word, every other sign counts as a blank.
 _BLANKS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
@@ -22,23 +22,13 @@ def words(sentence: str) -> list[str]:
 
 
 def vocabulary(sentences: Iterable[str], max_words: int) -> dict[str, int]:
-    """Number the most frequent words from 1; 0 is nobody's, and of equally frequent words the first seen comes first.
-
-    Args:
-        sentences: Where to count.
-        max_words: One more than the number of words to keep.
-    """
+    """Number the `max_words - 1` most frequent words from 1, ties by first appearance; 0 is unused."""
     counts = Counter(word for sentence in sentences for word in words(sentence))
     return {word: number for number, (word, _) in enumerate(counts.most_common(max_words - 1), start=1)}
 
 
 def present(sentences: Sequence[str], numbers: dict[str, int], max_words: int) -> Tensor:
-    """Mark the words that each sentence has; others than the vocabulary's are lost.
-
-    Args:
-        sentences: The sentences.
-        numbers: The vocabulary.
-        max_words: The vectors' length.
+    """Mark the words that each sentence has; unknown words are dropped.
 
     Returns:
         (N, max_words), bool: an eighth of the memory of what Keras makes, float64.

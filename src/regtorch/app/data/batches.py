@@ -18,14 +18,14 @@ def _first() -> int:
 class Batches:
     """One part of a data set in batches, on the device that holds it; each of several processes gets its share.
 
-    With `state_dict` and `load_state_dict` an epoch goes on at the batch where it was interrupted.
+    With `state_dict` and `load_state_dict` an interrupted epoch continues at its next batch.
 
     Args:
         part: The samples.
         batch_size: Samples a batch of one process; the last batch may be smaller.
         order: Of the samples in each epoch; None keeps their own.
         training: Give every process the same number of samples, the first ones again where they do not divide, and
-            leave out a last batch of one sample beside others, as batch norm cannot train on it.
+            leave out a last batch of one sample after other batches, as batch norm cannot train on it.
         rank: This process's number.
         world: How many processes there are; their orders must agree.
         epoch: Tells which epoch it is, counted from 0; called when the first batch of a pass is taken.
@@ -61,26 +61,21 @@ class Batches:
         return self._pass(resumed)
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch.
-
-        Args:
-            epoch: Counted from 0.
-            first: The batch to begin with, counted from 0.
-        """
+        """The batches of an epoch from batch `first` on, both counted from 0."""
         count = len(self.part)
         order = torch.arange(count) if self.order is None else self.order.samples(count, epoch)
         if self.training and count % self.world:
-            whole = count + self.world - count % self.world
-            order = order.repeat(-(-whole // count))[:whole]
+            padded = count + self.world - count % self.world
+            order = order.repeat(-(-padded // count))[:padded]
         order = order[self.rank :: self.world][: self._count()].to(self.part.images.device)
         return (self.part.batch(chosen) for chosen in order.split(self.batch_size)[first:])
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the last pass is, for the checkpoints of trainers that ask for it."""
+        """The position in the last pass, for checkpoints."""
         return self._place.copy()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next pass begin where a checkpoint left one, if it is of the same epoch."""
+        """Resume a checkpoint's pass, if the next pass is of the same epoch."""
         self._resumed = dict(state_dict)
 
     def _pass(self, resumed: dict[str, int]) -> Iterator[Batch]:
@@ -89,9 +84,9 @@ class Batches:
         if resumed.get("epoch") == epoch:  # a trainer that resumes at an epoch's end is in the next one
             taken = resumed["taken"]
             if differing := [name for name, value in batches.items() if resumed[name] != value]:
-                told = ", ".join(f"{name}={resumed[name]}, received {batches[name]}" for name in differing)
+                difference = ", ".join(f"{name}={resumed[name]}, received {batches[name]}" for name in differing)
                 raise ValueError(
-                    f"the checkpoint is of the middle of an epoch with {told}; resume with the same, or from a "
+                    f"the checkpoint is of the middle of an epoch with {difference}; resume with the same, or from a "
                     "checkpoint of an epoch's end"
                 )
         for number, batch in enumerate(self.of_epoch(epoch, taken), taken + 1):
@@ -99,7 +94,6 @@ class Batches:
             yield batch
 
     def _count(self) -> int:
-        """How many samples this process gets."""
         count = len(self.part)
         share = -(-count // self.world) if self.training else len(range(self.rank, count, self.world))
         lone = share % self.batch_size == 1 and 1 < self.batch_size < share

@@ -57,7 +57,7 @@ class CIFAR10(FilesDataModule):
             )
 
     def lacking(self) -> list[str]:
-        """Name the batches that are not there; none where one file stands in for them."""
+        """The missing batches; empty if one file replaces them."""
         return [] if self.archive.is_file() else self._absent_batches()
 
     def read(self) -> Splits:
@@ -96,7 +96,7 @@ class CIFAR10(FilesDataModule):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # NumPy dislikes how these old pickles spell their dtype
                 train, test = (datasets.CIFAR10(self.dir, train=train) for train in (True, False))
-        except RuntimeError as error:  # torchvision found a wrong checksum, and does not say whose
+        except RuntimeError as error:  # torchvision found a wrong checksum, without naming the file
             raise damaged(self._wrong_batch(), "its checksum is wrong") from error
         return (
             self._checked(train.data, np.asarray(train.targets), f"{self.place}, train"),

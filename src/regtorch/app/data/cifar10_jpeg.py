@@ -17,11 +17,7 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
     """Decode all images, in memory alone.
 
     In the tar they lie by class, so each part is put into a random order, always the same: that of NumPy's
-    RandomState(0) on the sorted names, so that arrays made from such a tar elsewhere are in the same one.
-
-    Args:
-        path: The .tar or .tar.gz.
-        class_names: The folders, in the order of the labels.
+    RandomState(0) on the sorted names, so that arrays built elsewhere from the same tar have the same order.
 
     Returns:
         x_train, y_train, x_test and y_test as in a Keras-style .npz.
@@ -56,7 +52,7 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
     for part, samples in found.items():
         absent = [name for name in class_names if numbers[name] not in {label for label, _ in samples.values()}]
         if absent:
-            raise DataError(f"{path}: no images in {part}/ of {', '.join(absent)}; get a whole copy.")
+            raise DataError(f"{path}: no images in {part}/ of {', '.join(absent)}; get a complete copy.")
         in_order = [samples[name] for name in sorted(samples)]
         shuffled = np.random.RandomState(_SEED).permutation(len(in_order))
         arrays[f"x_{part}"] = np.stack([image for _, image in in_order])[shuffled]

@@ -23,10 +23,10 @@ __all__ = ["ArraysDataModule", "training_batches"]
 class ArraysDataModule(LightningDataModule, ABC):
     """Loads a data set once and serves (float32 images (N, C, H, W), int64 labels (N,)).
 
-    Data that is no images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
+    Data other than images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
 
     The order of the samples, and what a batch is augmented and mixed with, follow from seed, epoch and number of batch
-    alone: a Trainer that goes on from its checkpoint, of an epoch's end or its middle, sees what it would have seen
+    alone: a Trainer that resumes from its checkpoint, of an epoch's end or its middle, sees what it would have seen
     without the interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does
     not hold.
 
@@ -39,7 +39,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         download: Whether absent files are fetched.
         augment: Changes training batches, on the device; validation and test batches stay as they are.
         mixup: α of mixup, which mixes training images and their classes after that; 0 leaves it out.
-        cutmix: α of CutMix, likewise; with both, each batch draws which.
+        cutmix: α of CutMix, 0 for none; with both, each batch draws one.
 
     Attributes:
         mixing: Both of them, None where neither is asked for. Labels of training batches are then shares (N, classes).
@@ -47,9 +47,9 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     title: ClassVar[str]
     class_names: tuple[str, ...] = ()
-    """Empty where there are no classes, and until the data is loaded where only the data tells their names."""
+    """Empty where there are no classes, and until the data is loaded if the names come from the data."""
     remark: str = ""
-    """What a run's receipt should say of the data, after `setup()`."""
+    """The receipt's remark on the data, after `setup()`."""
     images: ClassVar[bool] = True
     """Whether samples can be images, which alone are resized, augmented and mixed."""
 
@@ -127,18 +127,16 @@ class ArraysDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> Batches:
         """Batches of the training part, in another order each epoch: the trainer's, or else each pass is an epoch.
 
-        A last batch of one sample beside others is left out, as batch norm cannot train on it.
+        A last batch of one sample after other batches is left out, as batch norm cannot train on it.
         """
         # Overfitting on purpose needs the same batches again and again.
         overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
         return self._batches("train", None if overfit else self._order)
 
     def val_dataloader(self) -> Batches:
-        """Batches of the validation part, in order."""
         return self._batches("val")
 
     def test_dataloader(self) -> Batches:
-        """Batches of the test part, in order."""
         return self._batches("test")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -163,15 +161,15 @@ class ArraysDataModule(LightningDataModule, ABC):
         return (images, labels) if self.mixing is None else self.mixing(images, labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the order of the samples follows from, for Lightning's checkpoints."""
+        """The seed and epoch of the samples' order, for checkpoints."""
         return {"seed": self._order.seed, "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the order of a checkpoint, whose seed counts from now on."""
+        """Resume a checkpoint's order and seed."""
         if "seed" not in state_dict:
             warnings.warn(
-                f"{self.title}: an older version made the checkpoint, and shuffled in another way; a run that goes on "
-                "from it sees the samples in another order",
+                f"{self.title}: an older version made the checkpoint, and shuffled in another way; a run that "
+                "continues from it sees the samples in another order",
                 stacklevel=2,
             )
             return
@@ -211,10 +209,6 @@ def training_batches(data: LightningDataModule, device: torch.device) -> Iterato
     """One pass of training batches as a net gets them: on a device, augmented and mixed.
 
     Of a data module of another class only `augment` is known, where it has one: its hooks may ask the trainer.
-
-    Args:
-        data: The data module, set up.
-        device: Where the batches go.
     """
     for x, y in data.train_dataloader():
         batch = x.to(device), y.to(device)

@@ -131,7 +131,7 @@ class Decoder(NamedTuple):
 
 
 def reason(error: Exception) -> str:
-    """What the reader of an image says, without the name of the file."""
+    """An image reader's message without the file name."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory

@@ -1,4 +1,4 @@
-"""Downloads by torchvision that leave either the whole data set or nothing."""
+"""Downloads by torchvision that leave either the complete data set or nothing."""
 
 import io
 import os
@@ -16,7 +16,7 @@ _TIMEOUT = 15.0  # seconds without a byte; torchvision waits for ever
 
 
 class DownloadError(RuntimeError):
-    """A download that did not come about; the message says why in a few words."""
+    """A failed download; the message gives a short reason."""
 
 
 def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
@@ -24,7 +24,7 @@ def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
 
     Args:
         fetch: Downloads and unpacks into the folder it is given: a torchvision data set with `download=True`.
-        dir: The data folder; made where it is not there, and not left behind when the download fails.
+        dir: The data folder; created if missing, and removed again if the download fails.
         folder: The part of `dir` that the data set fills; absent or empty.
 
     Raises:
@@ -52,7 +52,7 @@ def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
 
 
 def _refuse_read_only(folder: Path) -> None:
-    """Leave alone what is marked read-only: the system would not stop an administrator's process from writing there."""
+    """Refuse a read-only folder; the system would let an administrator write there."""
     if not folder.stat().st_mode & 0o222 or not os.access(folder, os.W_OK):
         raise DownloadError(f"{folder} is read-only")
 

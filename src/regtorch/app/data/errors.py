@@ -1,4 +1,4 @@
-"""What can be wrong with data, said so that the user knows what to do."""
+"""Errors in data, each with its remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,7 @@ class DataError(RuntimeError):
 
 
 def missing(name: str, problem: str, why: str) -> DataError:
-    """Say that a data set is not there.
-
-    Args:
-        name: The data set.
-        problem: Which place was searched, and what is not in it.
-        why: Why it was not fetched.
-    """
+    """The error for a missing data set."""
     return DataError(
         f"{name} not found: {problem}; {why}.\n"
         "Name the folder that holds it with data.dir=..., or use data=digits, which needs no network."
@@ -26,42 +20,25 @@ def missing(name: str, problem: str, why: str) -> DataError:
 
 
 def damaged(file: Path, why: str) -> DataError:
-    """Say that a file's bytes are not what they should be.
-
-    Args:
-        file: The file.
-        why: What is wrong with it.
-    """
-    return DataError(f"{file} is damaged or cut short ({why}); delete it and get a whole copy.")
+    """The error for a damaged file."""
+    return DataError(f"{file} is damaged or cut short ({why}); delete it and get a complete copy.")
 
 
 def check_zip(file: Path, kind: str) -> None:
-    """Refuse a file of another kind by its first bytes; one that is cut short passes here.
-
-    Args:
-        file: The file.
-        kind: The ending of what is expected, which is a zip file.
-    """
+    """Refuse a file of another kind by its first bytes; one that is cut short passes here."""
     with file.open("rb") as opened:
         if not b"PK".startswith(opened.read(2)):
             raise DataError(f"{file} is not a {kind} file; name one with data.dir=...")
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Tell the machine's own troubles (a full disk, no permission) from a reader's complaint about a file's content.
-
-    Args:
-        error: What was raised while a file was read.
-    """
+    """Whether an error is the machine's (full disk, no permission), not the file's content's."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn whatever a reader says about damaged bytes into one error that names the file.
-
-    Args:
-        file: The file that the block reads.
+    """Turn a reader's errors about damaged bytes into one that names the file.
 
     Raises:
         DataError: The block failed on the file's content.

@@ -47,7 +47,7 @@ class FilesDataModule(ArraysDataModule):
             raise self._missing(f"the download failed ({error})") from error
 
     def load(self) -> Splits:
-        """Read the files, or say which are missing."""
+        """Read the files, or report those that are missing."""
         if not self.lacking():
             return self.read()
         if self._begun() and not self.elsewhere:  # never mix what someone has put there with what is downloaded

@@ -90,13 +90,12 @@ class ImageFolders(ArraysDataModule):
         return zipped if zipped.is_file() else self.dir / self.archive
 
     def prepare_data(self) -> None:
-        """Say before anything else that the images are not there."""
+        """Check early that the images exist."""
         if not self.place.exists():
             what = f"{self.archive}[.zip] in {self.dir}" if self.archive else str(self.dir)
             raise missing(self.title, f"there is no {what}", self.elsewhere)
 
     def load(self) -> Splits:
-        """Find, part and decode the images."""
         self.prepare_data()
         with listed(self.place) as root:
             tree = find_images(root, self.class_names)
@@ -145,8 +144,8 @@ class ImageFolders(ArraysDataModule):
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
             remarks.append(f"ignored {tree.ignored} files that are no images of a class")
-        if tree.others:
-            remarks.append(f"ignored the folders {', '.join(tree.others)}")
+        if tree.extra:
+            remarks.append(f"ignored the folders {', '.join(tree.extra)}")
         if "test" not in tree.parts and not self.test_share:
             remarks.append("the test part is the validation part")
         self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""

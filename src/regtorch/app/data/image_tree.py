@@ -22,13 +22,13 @@ class Tree(NamedTuple):
         classes: The classes' names.
         parts: Images with their class's number, for "train" and, where they have folders, "val" and "test".
         ignored: How many files are no images by their ending, or lie in no class folder.
-        others: The folders beside the classes, where the classes were given.
+        extra: The folders beside the classes, where the classes were given.
     """
 
     classes: tuple[str, ...]
     parts: dict[str, list[Sample]]
     ignored: int
-    others: tuple[str, ...]
+    extra: tuple[str, ...]
 
 
 def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
@@ -41,14 +41,14 @@ def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
         class_names: The classes, where they are known; otherwise every folder is one.
 
     Raises:
-        DataError: There are no images, a class has none, the parts' classes differ, or parts stand where they should
+        DataError: There are no images, a class has none, the parts' classes differ, or parts appear where they should
             not.
     """
     top = _top(root)
     parted = any(folder.name == "train" and folder.folders for folder in top.folders)
-    if parted and (strange := sorted({folder.name for folder in top.folders} - {*PARTS})):
+    if parted and (unknown := sorted({folder.name for folder in top.folders} - {*PARTS})):
         raise DataError(
-            f"{top}: beside train only val and test are parts, found {', '.join(strange)}; rename or remove it."
+            f"{top}: beside train only val and test are parts, found {', '.join(unknown)}; rename or remove it."
         )
     homes = {folder.name: folder for folder in top.folders} if parted else {"train": top}
     classes = class_names or tuple(folder.name for folder in homes["train"].folders)
@@ -60,11 +60,11 @@ def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
     if all(name.lower() in _PART_LIKE for name in classes):
         raise DataError(f"{homes['train']}: found {', '.join(classes)} where classes should be; {_LAYOUT}.")
     parts: dict[str, list[Sample]] = {}
-    ignored, others = len(top.files) * parted, set[str]()
+    ignored, extra = len(top.files) * parted, set[str]()
     for part, home in homes.items():
         within = {folder.name: folder for folder in home.folders}
         _check_classes(home, {*within}, classes, known=bool(class_names))
-        others |= {*within} - {*classes}
+        extra |= {*within} - {*classes}
         ignored += len(home.files)
         parts[part] = []
         for label, name in enumerate(classes):
@@ -77,7 +77,7 @@ def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
                 )
             parts[part] += [(image, label) for image in images]
             ignored += len(files) - len(images)
-    return Tree(classes, parts, ignored, tuple(sorted(others)))
+    return Tree(classes, parts, ignored, tuple(sorted(extra)))
 
 
 def _check_classes(home: Folder, found: set[str], classes: tuple[str, ...], *, known: bool) -> None:

@@ -43,7 +43,7 @@ def listed(place: Path) -> Iterator[Folder]:
     """List a folder, or a zip file whose files can be read while the block runs.
 
     Raises:
-        DataError: A file is no zip file, or a damaged one.
+        DataError: A file is not a zip file, or is damaged.
     """
     if not place.is_file():
         yield _folder(place, ())

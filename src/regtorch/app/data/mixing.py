@@ -50,16 +50,10 @@ class Mixing:
 
 
 def mixing_of(title: str, mixup: object, cutmix: object, num_classes: int | None) -> Mixing | None:
-    """What a data module's options say; None where both are 0.
-
-    Args:
-        title: The data's, for the message.
-        mixup: α of mixup.
-        cutmix: α of CutMix.
-        num_classes: The number of classes; None where there are none.
+    """The mixing of a data module's options; None if both are 0.
 
     Raises:
-        ValueError: An option is no finite number of at least 0, or there are no classes to mix.
+        ValueError: An option is not a finite number of at least 0, or there are no classes to mix.
     """
     alphas = {
         name: nonnegative(title, name, value, "0 leaves it out")

@@ -37,7 +37,6 @@ class Npz(ArraysDataModule):
         self.val_share = share(self.title, "val_share", val_share)
 
     def load(self) -> Splits:
-        """Read the arrays and cut off the validation part."""
         if not self.dir.is_file():
             raise DataError(f"there is no file {self.dir}; name the .npz itself with data.dir=...")
         arrays = read_npz(self.dir)

@@ -26,24 +26,12 @@ class Order:
         self.seed = Generator().seed() if seed is None else int(seed)
 
     def samples(self, count: int, epoch: int) -> Tensor:
-        """The samples' numbers in the order of an epoch.
-
-        Args:
-            count: How many there are.
-            epoch: Counted from 0.
-        """
+        """The sample indices in the order of an epoch, counted from 0."""
         return torch.randperm(count, generator=Generator().manual_seed(self._mixed(epoch)))
 
     @contextmanager
     def drawing(self, device: torch.device, epoch: int, batch: int, rank: int = 0) -> Iterator[None]:
-        """Let PyTorch's own generators give the numbers of a batch; after the block they go on as if it had not been.
-
-        Args:
-            device: Where numbers are drawn, beside the CPU.
-            epoch: Counted from 0.
-            batch: Its number in the epoch, counted from 0.
-            rank: This process's number.
-        """
+        """Seed PyTorch's generators for a batch, epoch and batch counted from 0; restore them after the block."""
         generators = _generators(device)
         before = [generator.get_state() for generator in generators]
         try:
@@ -55,7 +43,7 @@ class Order:
                 generator.set_state(state)
 
     def _mixed(self, *place: int) -> int:
-        """One seed out of several numbers; of 32 bits, as PyTorch's generator of the CPU looks at no more."""
+        """One seed out of several numbers; of 32 bits, all that PyTorch's CPU generator uses."""
         return int(np.random.SeedSequence([self.seed % 2**64, *place]).generate_state(1)[0])
 
 

@@ -36,7 +36,6 @@ class RockPaperScissors(ImageFolders):
         self.leak = leak
 
     def load(self) -> Splits:
-        """Find, part and decode the photographs."""
         train, val, test = super().load()
         if self.leak:
             images, labels = (

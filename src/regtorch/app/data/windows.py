@@ -17,7 +17,7 @@ _SERIES = 6
 
 
 class Windows(ArraysDataModule):
-    """Windows (N, 6, size) of 6 series with a label of 0 or 1; generated, as the document does not say what it had.
+    """Windows (N, 6, size) of 6 series with a label of 0 or 1; generated, as the document does not give its data.
 
     A window is white noise plus (label 1) or minus (label 0) a fixed pattern, a sine wave in each series whose norm is
     `signal`, so that the best any rule can do is known: `best_accuracy`. Numbers are always the same.

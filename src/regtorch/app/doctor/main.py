@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
+from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
 __all__ = ["SEVERE", "main"]
@@ -21,8 +22,8 @@ SEVERE = 3
 _NO_SWEEPS = "-m: the doctor examines one setup at a time; give each key one value"
 
 
-def main(conf: Path) -> int:
-    """Examine the setup given by the command line in `sys.argv`, with the configs in `conf`.
+def main(conf: Path | None = None) -> int:
+    """Examine the setup given by the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
         The exit code: 0 if nothing is severe, 3 if something is, 1 if the diagnosis failed, 2 for an invalid command
@@ -31,7 +32,8 @@ def main(conf: Path) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         say(_NO_SWEEPS)
         return 2
-    return command_line(conf, "doctor", lambda cfg: _run(cfg, conf))
+    folder = conf or configs()
+    return command_line(folder, "doctor", lambda cfg: _run(cfg, folder))
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:

@@ -18,7 +18,7 @@ class BNMLP(nn.Module):
     Args:
         num_classes: Width of the head.
         units: Width of the hidden layer: 5, 50, 100 and 1024 in the document.
-        bn: Whether batch norm stands between the hidden layer and its activation.
+        bn: Whether to put batch norm between the hidden layer and its activation.
         scale: The frozen number. None draws it as Keras does by default, from ±√3; the document does not show its own.
 
     Example:

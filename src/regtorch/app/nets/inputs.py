@@ -8,12 +8,7 @@ __all__ = ["check_input", "check_input_shape"]
 
 
 def check_input(net: str, x: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse a batch whose samples have another shape than the net was made for.
-
-    Args:
-        net: The net's name, for the message.
-        x: The batch.
-        shape: One sample's shape.
+    """Refuse a batch whose samples do not have the net's input shape.
 
     Raises:
         ValueError: The shapes differ.
@@ -36,7 +31,7 @@ def check_input_shape(net: str, shape: Sequence[int], least: int = 1) -> tuple[i
         The shape as a tuple.
 
     Raises:
-        ValueError: It is no image's shape, or too small.
+        ValueError: It is not an image shape, or is too small.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"{net}: expected input_shape (channels, height, width), received {tuple(shape)}.")

@@ -17,7 +17,7 @@ class Sentiment(nn.Module):
 
     Args:
         num_classes: Width of the head.
-        max_words: Size of the vocabulary; the document does not say it.
+        max_words: Size of the vocabulary; not given in the document.
         dropout: Rate of both dropout layers.
         activation: Of the second layer: "sigmoid", or "relu", which the document's answer would take.
 

@@ -19,7 +19,7 @@ class SixClass(nn.Module):
 
     Args:
         num_classes: Width of the head.
-        input_shape: Shape of the images, channels first; the document does not say it.
+        input_shape: Shape of the images, channels first; not given in the document.
         last_norm: Keep the batch norm of the dense layer, which one of the document's answers removes.
         dropout: Factor on all of the document's rates; 0 removes all dropout, as the same answer advises.
 

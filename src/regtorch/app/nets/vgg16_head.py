@@ -34,14 +34,14 @@ class VGG16Head(nn.Module):
 
     Args:
         num_classes: Width of the head.
-        input_shape: Shape of the images, channels first; the document does not say it.
+        input_shape: Shape of the images, channels first; not given in the document.
         weights: "imagenet" takes torchvision's weights, from its cache or by a download of 528 MB. None draws random
             ones as Keras does, and says so in `remark`.
         train_blocks: How many of the five blocks are fine-tuned, from the top: 0, 1 and 3 in the document.
         dropout: Rate behind the layer of 256.
 
     Attributes:
-        remark: What a receipt has to say about the weights; empty where there is nothing.
+        remark: The receipt's remark on the weights, or empty.
 
     Raises:
         PretrainedWeightsError: `weights="imagenet"` and they cannot be had.
@@ -121,7 +121,7 @@ def _load_imagenet(features: nn.Sequential) -> None:
 
 
 def _check(path: Path) -> None:
-    """Make sure that a file that is there already is the one its name says; torch checks only what it downloads."""
+    """Check the hash of a cached file; torch checks only what it downloads."""
     digest = sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -15,7 +15,7 @@ class WindowNet(nn.Module):
     """Flatten - 6 relu - Dropout .35 - 3 relu - Dropout .1 - 1 logit: 751 parameters on 6×20.
 
     Args:
-        size: Length of the window; the document does not say it.
+        size: Length of the window; not given in the document.
         rates: The rates of the two dropout layers; the document's first answer advises the same low one for both.
         batch_norm: Put a batch norm behind each hidden layer, as its second answer advises.
 

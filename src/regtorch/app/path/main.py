@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
+from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
 __all__ = ["main"]
@@ -21,8 +22,8 @@ _NO_SWEEPS = (
 )
 
 
-def main(conf: Path) -> int:
-    """Train the path of the command line in `sys.argv`, with the configs in `conf`.
+def main(conf: Path | None = None) -> int:
+    """Train the path of the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
         The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for a wrong
@@ -31,7 +32,7 @@ def main(conf: Path) -> int:
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         say(_NO_SWEEPS)
         return 2
-    return command_line(conf, "path", _run)
+    return command_line(conf or configs(), "path", _run)
 
 
 def _run(cfg: DictConfig) -> None:

@@ -21,7 +21,7 @@ from regtorch.app.config.instantiate import main_options
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
-from regtorch.app.record.command import command
+from regtorch.app.record.command import command, configs
 from regtorch.app.record.files import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
@@ -37,15 +37,15 @@ class JobFailed(SystemExit):
     """A job has failed, and its error has been reported."""
 
 
-def main(conf: Path) -> int:
-    """Run the command line in `sys.argv`, with the configs in `conf`.
+def main(conf: Path | None = None) -> int:
+    """Run the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
         The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
         Ctrl-C.
     """
     Folders.sweep = Folders.jobs = None  # a program may call this twice
-    return command_line(conf, "train", run, _report_sweep)
+    return command_line(conf or configs(), "train", run, _report_sweep)
 
 
 def command_line(

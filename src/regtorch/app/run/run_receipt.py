@@ -6,7 +6,7 @@ import torch
 
 from regtorch.app.nets import count
 from regtorch.lightning.module import RegularizedModule
-from regtorch.lightning.output_rules import said_of
+from regtorch.lightning.output_rules import receipt_line
 
 __all__ = ["initial_penalty", "receipt_of"]
 
@@ -23,7 +23,7 @@ def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, rema
     lines = [
         f"{type(module.net).__name__}: {total:,} parameters, {trainable:,} trainable",
         *(rule.receipt() for rule in (*module.penalties, *module.activities, *module.constraints)),
-        *map(said_of, module.output_rules.rules),
+        *map(receipt_line, module.output_rules.rules),
         *remarks,
     ]
     if module.penalties:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, message, usage
+from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-def main(conf: Path) -> int:
-    """Run the command line in `sys.argv`, with the configs in `conf`.
+def main(conf: Path | None = None) -> int:
+    """Run the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
         The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
-    return command_line(conf, "search", lambda cfg: _run(cfg, conf))
+    folder = conf or configs()
+    return command_line(folder, "search", lambda cfg: _run(cfg, folder))
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:

@@ -39,7 +39,7 @@ class _ConvTranspose(_Base):
         self.activation = spec.activation(n + 2)
 
     def forward(self, input: Tensor, output_size: None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Convolve, cut, activate; Keras tells the size by itself."""
+        """Convolve, cut, activate; the output size follows from the input's."""
         x = input.mT if self.sequences else input
         y = _CONV[self.n](x, self.weight, None, self.stride)
         frame: list[int] = []

@@ -11,7 +11,7 @@ __all__ = ["LayerNormalization", "batch_normalization"]
 
 
 def batch_normalization(spec: Spec) -> BatchNorm:
-    spec.get("renorm_momentum")  # without renorm it says nothing
+    spec.get("renorm_momentum")  # no effect without renorm
     dim = spec.dim("axis", -1, len(spec.shape))
     norm = BatchNorm(
         spec.shape[dim],

@@ -13,7 +13,7 @@ __all__ = ["OPERATIONS"]
 
 
 class Concatenate(merge.Concatenate):
-    """keras.ops.concatenate, along the batch where it says nothing else."""
+    """keras.ops.concatenate, along the batch by default."""
 
     axis = 0
 

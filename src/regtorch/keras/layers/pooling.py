@@ -119,13 +119,11 @@ class _Global(nn.Module):
 
 class _GlobalMax(_Global):
     def forward(self, x: Tensor) -> Tensor:
-        """The largest value of each channel."""
         return x.amax(self.dims, self.keepdims)
 
 
 class _GlobalAverage(_Global):
     def forward(self, x: Tensor) -> Tensor:
-        """The mean of each channel."""
         return x.mean(self.dims, self.keepdims)
 
 

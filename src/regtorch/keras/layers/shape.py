@@ -50,7 +50,6 @@ class Reshape(_Reorder):
             raise ValueError(f"target_shape={self.target} does not fit its input of shape {spec.keras_shape}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reshape in Keras's order."""
         return self.axes.from_keras(self.axes.to_keras(x).reshape(x.shape[0], *self.target))
 
     def extra_repr(self) -> str:
@@ -67,7 +66,6 @@ class Permute(_Reorder):
             raise ValueError(f"dims must name the axes 1 to {len(spec.shape) - 1} once each, received {self.dims}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Permute in Keras's order."""
         return self.axes.from_keras(self.axes.to_keras(x).permute(0, *self.dims))
 
 

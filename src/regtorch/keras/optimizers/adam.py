@@ -60,7 +60,7 @@ class Adam(KerasOptimizer):
 
 
 class AdamW(Adam):
-    """Adam after w ← w - lr·weight_decay·w: decoupled decay, which is no penalty.
+    """Adam after w ← w - lr·weight_decay·w: decoupled decay, not a penalty.
 
     Args:
         params: parameters or groups of them.

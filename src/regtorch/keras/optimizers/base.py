@@ -1,4 +1,4 @@
-"""What Keras's optimizers share: a dense update of one parameter at a time, with state made at its first step."""
+"""What Keras's optimizers share: a dense update of one parameter at a time, with state created at its first step."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class KerasOptimizer(Optimizer):
         """Move `p` in place at step `t`, counted from 1."""
 
     def slot(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
-        """A new state tensor; zeros unless a subclass says otherwise."""
+        """A new state tensor; zeros unless a subclass overrides it."""
         return torch.zeros_like(p)
 
     @torch.no_grad()

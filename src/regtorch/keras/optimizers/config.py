@@ -34,7 +34,7 @@ _OPTIMIZERS: Mapping[str, tuple[Callable[..., KerasOptimizer], dict[str, str]]] 
     "Adamax": (Adamax, _MOMENTS),
 }
 
-# Settings that say nothing while the one that switches them on is off.
+# Settings without effect while their switch is off.
 _ASIDE = {"name", "ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer", "jit_compile", "loss_scale_factor"}
 
 
