@@ -13,17 +13,26 @@ PAGE = ROOT / "docs" / "rules.md"
 _TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=\n<!-- end -->)", re.DOTALL)
 
 
+KINDS = {"penalty": rt.Penalty, "of outputs": rt.outputs.OutputRule, "constraint": rt.Constraint}
+
+
+def rules(kind: type) -> dict[str, Any]:
+    """Every public rule of a kind, and what makes one."""
+    things = {name: getattr(rt, name) for name in rt.__all__}
+    classes = {name: _makes(thing) for name, thing in things.items()}
+    return {
+        n: things[n] for n, cls in classes.items() if inspect.isclass(cls) and issubclass(cls, kind) and cls is not kind
+    }
+
+
 def rows() -> list[str]:
-    """A row for every public rule, and for what makes one."""
-    kinds = {"penalty": rt.Penalty, "of outputs": rt.outputs.OutputRule, "constraint": rt.Constraint}
+    """A row for every rule."""
     found = []
-    for word, kind in kinds.items():
-        for name in rt.__all__:
-            thing = getattr(rt, name)
-            made = _makes(thing)
-            if inspect.isclass(made) and issubclass(made, kind) and made is not kind:
-                prox = issubclass(made, rt.Penalty) and made.prox is not rt.Penalty.prox
-                found.append(f"| {_shown(name, thing)} | {word} | {_formula(thing)} | {'yes' * prox} |")
+    for word, kind in KINDS.items():
+        for name, thing in rules(kind).items():
+            cls = _makes(thing)
+            prox = issubclass(cls, rt.Penalty) and cls.prox is not rt.Penalty.prox
+            found.append(f"| {_shown(name, thing)} | {word} | {_formula(thing)} | {'yes' * prox} |")
     return ["| rule | | formula | proximal step |", "|---|---|---|:-:|", *found]
 
 

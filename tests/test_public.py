@@ -1,5 +1,7 @@
 """The public names and their signatures are those of public_names.txt; `python tests/test_public.py --write` writes it.
 
+Rules are left out: docs/rules.md holds their names and arguments.
+
 A class is followed by the public classes of the library that it is derived from, and by what it adds to them. What is
 public in several modules is written out in the first.
 """
@@ -13,8 +15,10 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
+
+from rules_page import KINDS, rules
 
 NAMES = Path(__file__).with_name("public_names.txt")
 MODULES = [
@@ -24,7 +28,13 @@ MODULES = [
         *(".testing", ".keras", ".models", ".training"),
     )
 ]
-PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODULES for name in module.__all__}
+RULES = {thing for kind in KINDS.values() for thing in rules(kind).values()}
+PUBLIC = {
+    f"{module.__name__}.{name}": thing
+    for module in MODULES
+    for name in module.__all__
+    if not isinstance(thing := getattr(module, name), type | FunctionType) or thing not in RULES
+}
 CLASSES = {thing for thing in PUBLIC.values() if isinstance(thing, type)}
 
 
