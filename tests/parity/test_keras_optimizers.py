@@ -16,7 +16,7 @@ import regtorch as rt
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
-    pytest.mark.filterwarnings("ignore:.*AdamW's own weight_decay"),  # meant here
+    pytest.mark.filterwarnings("ignore:.*the weight_decay of AdamW"),  # meant here
 ]
 
 Make = Callable[[Any], torch.optim.Optimizer]

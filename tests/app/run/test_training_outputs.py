@@ -245,5 +245,5 @@ def test_a_rule_that_no_step_knows_is_refused():
         Regularize(rt.RDrop())
     tokens = [(torch.zeros(4, 4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64))]
     module = RegularizedModule(a_net(), optimizer=SGD, num_classes=3, penalties=[rt.JacobianPenalty()])
-    with pytest.raises(TypeError, match="JacobianPenalty: the net's input must be a tensor of real"):
+    with pytest.raises(TypeError, match="JacobianPenalty: the net's input must be a real floating-point tensor"):
         fit(module, tokens)
