@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 import regtorch as rt
 from places import CONF
 from regtorch.app.config import check_settings as settings
-from regtorch.app.config.calls import check_call
 from regtorch.app.config.check_settings import check_settings
+from regtorch.app.config.targets import check_call
 from regtorch.app.ground.errors import RunError
 
 GROUPS = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]

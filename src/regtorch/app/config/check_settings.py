@@ -7,11 +7,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from regtorch.app.config.calls import check_call
 from regtorch.app.config.kinds import OBJECT, REMOVED, shown
 from regtorch.app.config.known import GROUPS, OPTIONAL, SETTINGS
 from regtorch.app.config.schedule_text import read_schedule
-from regtorch.app.config.targets import check_targets
+from regtorch.app.config.targets import check_call, check_targets
 from regtorch.app.ground.errors import RunError, one_line
 
 __all__ = ["check_settings"]
