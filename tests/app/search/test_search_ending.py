@@ -94,7 +94,7 @@ def test_a_trial_of_a_database_whose_worker_was_killed_is_waited_for(
     assert book.counts() == {"running": 1}
     assert search(book, worker(book), 1, tmp_path)
     assert book.counts() == {"complete": 1}
-    assert "trials held by other workers: 1; waiting (one that was killed counts as gone 2 s" in capfd.readouterr().err
+    assert "trials held by other workers: 1; waiting (a killed worker is detected 2 s" in capfd.readouterr().err
 
 
 def ended(folder: Path, cwd: Path, asked: signal.Signals) -> tuple[int, str, str]:
