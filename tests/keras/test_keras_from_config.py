@@ -76,7 +76,7 @@ def test_what_is_no_config(config: Any, error: type[Exception], message: str):
     ("nodes", "message"),
     [
         ([[["start", 0, 0, {"mask": 1}]]], r"layer 'it' \(Dense\): it is called with mask, which is not supported"),
-        ([[["start", 0, 0, {}], 2.0]], "layer 'it' .*: an argument that is no tensor is not supported: 2.0"),
+        ([[["start", 0, 0, {}], 2.0]], "layer 'it' .*: arguments that are not tensors are not supported: 2.0"),
         ([[["nowhere", 0, 0, {}]]], "in the graph 'it' takes a tensor that nothing makes, of 'nowhere'"),
     ],
 )

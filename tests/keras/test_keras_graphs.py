@@ -75,7 +75,7 @@ def test_nets_in_nets():
             lambda c: c["layers"][1].update(inbound_nodes=5),
             "layer 'it' .Dense.: inbound_nodes must be a l",
         ),
-        (lambda c: c["layers"][1].update(inbound_nodes=[5]), "layer 'it' .Dense.: an argument that is no tensor"),
+        (lambda c: c["layers"][1].update(inbound_nodes=[5]), "layer 'it' .Dense.: arguments that are not tensors"),
         (lambda c: c["layers"][1].update(config=5), r"layers\[1\] of 'net' .Dense.: its config must be a dict"),
         (lambda c: c["layers"][1].pop("config"), r"layers\[1\] of 'net' .Dense.: its config must be a dict"),
         (lambda c: c["layers"].insert(0, 5), r"layers\[0\] of 'net' has no class_name"),

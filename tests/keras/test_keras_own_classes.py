@@ -136,7 +136,7 @@ def test_where_operations_put_things_side_by_side(axis: dict[str, int]):
         (operation("Average", "start", "start", axis=None), r"'it' \(keras.ops' Average\) is not supported; .* Add,"),
         (operation("Dense", "start", units=3), r"'it' \(keras.ops' Dense\) is not supported"),
         (operation("Reshape", "start", target_shape=[2, 2]), r"'it' \(keras.ops' Reshape\) is not supported"),
-        (operation("Add", "start", 3.0), "'it' .*: an argument that is no tensor is not supported: 3.0"),
+        (operation("Add", "start", 3.0), "'it' .*: arguments that are not tensors are not supported: 3.0"),
         (operation("Add", "start", "start", "start"), r"'it' .* takes 2 inputs, received 3"),
         (operation("Add", "start", keywords={"x2": tensors("start")}), "'it' .*: it is called with x2"),
         (operation("Concatenate", tensors("start", "start"), axis=None), r"'it' .*: axis must be one whole number"),

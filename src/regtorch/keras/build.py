@@ -22,7 +22,7 @@ from regtorch.rule import Rule
 
 __all__ = ["from_config"]
 
-_ANY = (64, 256, 331)  # stand for a size that Keras leaves open, while shapes are worked out
+_ANY = (64, 256, 331)  # in place of a size that Keras leaves open, to infer shapes
 
 
 def from_config(
@@ -43,19 +43,19 @@ def from_config(
 
     The rules are the config's regularizers and constraints: `rule.on(net)` for each, as ever. An activity regularizer
     becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`). What is frozen in the net that wrote the
-    JSON does not train, and has no rules but those of its outputs: layers with `trainable` false, all of them where the
+    JSON does not train, and has only the rules of its outputs: layers with `trainable` false, all of them where the
     net itself has it, and in Keras 2 those of a nested net that has it (Keras 3 asks the outermost net alone).
 
-    A class or function of your own is refused, whatever its name, unless `custom_objects` says what it is. Two cannot
-    be told from Keras's: classes in JSON of Keras before 2.13 that were not registered, and the net's own class in
-    `model.get_config()`; `model.to_json()` has it.
+    User-defined classes and functions are refused, whatever their name, unless `custom_objects` has them. Two cases look
+    like Keras's own: unregistered classes in JSON of Keras before 2.13, and the net's own class in `model.get_config()`;
+    `model.to_json()` names it.
 
-    Versions differ without a word in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
+    Keras's versions differ silently in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
     the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
     as `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 does not; numbers that Keras 2 rounds
     through float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty
-    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning says so here: it
-    changes no training).
+    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning reports it: training is
+    the same).
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.

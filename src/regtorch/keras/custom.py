@@ -1,4 +1,4 @@
-"""Classes and functions of one's own in Keras's configs: `custom_objects={"Name": factory}`."""
+"""User-defined classes and functions in Keras's configs: `custom_objects={"Name": factory}`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
     """The factories by name; none for None.
 
     Raises:
-        TypeError: they are no functions by name.
+        TypeError: it is not a dict of functions by name.
     """
     if custom is None:
         return {}

@@ -169,7 +169,7 @@ def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
     if max(used) != len(layer.nodes):
         raise ValueError(
             f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and of its calls those numbered "
-            f"{sorted(used)} are used: whether they count from 0 or 1 cannot be told"
+            f"{sorted(used)} are used: these may count from 0 or from 1"
         )
     return True
 

@@ -43,7 +43,7 @@ class Variable:
         return value.reshape([self.shape[dim] for dim in self.order]).permute(inverse)
 
     def dims(self, axes: Sequence[int]) -> tuple[int, ...] | None:
-        """Keras's axes of this variable as torch's dims; None where they are no dims of their own there."""
+        """Keras's axes of this variable as torch's dims; None if they are not separate dims there."""
         count = len(self.shape)
         wanted = {axis % count for axis in axes}
         if self.name != "depthwise":

@@ -73,7 +73,7 @@ def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any], *,
         model: a net of linear, convolution, embedding and norm layers, assigned in Keras's order.
         arrays: one for each variable, layer by layer: NumPy arrays, tensors or nested lists, or what `numpy.load` gives
             of a file written by `numpy.savez(file, *model.get_weights())`. Where a dict's names end as Keras's
-            variables do ("conv/kernel"), each must be the variable's that stands there.
+            variables do ("conv/kernel"), each must belong to the variable at its place.
         finite: refuse numbers that are not finite; False loads them as they are.
 
     Returns:
@@ -136,7 +136,7 @@ def places(model: nn.Module) -> list[Place]:
 
     Raises:
         TypeError: a module owns parameters that Keras has no variables for.
-        ValueError: which inputs of a layer come from a flattened map cannot be told.
+        ValueError: it is unknown which inputs of a layer come from a flattened map.
     """
     return list(_places(model))
 
@@ -153,7 +153,7 @@ def _places(model: nn.Module) -> Iterator[Place]:
         if flattened and inputs % maps:
             raise ValueError(
                 f"load_weights: {name} ({type(module).__name__}) takes {inputs} inputs, no multiple of the {maps} "
-                "channels of the convolution before it, so their order cannot be told; use rt.keras.from_config"
+                "channels of the convolution before it, so their order is unknown; use rt.keras.from_config"
             )
         for variable in found:
             fed = flattened and (variable.name == "kernel" or not isinstance(module, nn.Linear))

@@ -74,7 +74,7 @@ def keys_in(tree: Any) -> list[Key]:
                 raise ValueError(f"calls and outputs count from 0, received {shown(tree)}")
             return [(tree[0], tree[1], tree[2])]
         return [key for child in tree for key in keys_in(child)]
-    raise ValueError(f"an argument that is no tensor is not supported: {shown(tree)}")
+    raise ValueError(f"arguments that are not tensors are not supported: {shown(tree)}")
 
 
 def _is_key(tree: list[Any] | tuple[Any, ...]) -> bool:

@@ -13,7 +13,7 @@ CallOf = tuple[str, int]  # a layer's name, and which of its calls
 
 
 def in_keras_order(graph: Graph) -> list[tuple[LayerConfig, int]]:
-    """Every call that leads to an output, deepest first; a layer's later calls are no less deep than its first.
+    """Every call that leads to an output, deepest first; a layer's later calls are at least as deep as its first.
 
     Raises:
         ValueError: a call takes a tensor that nothing makes, or its own output.

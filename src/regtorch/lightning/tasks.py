@@ -34,7 +34,7 @@ class Task:
         metric: makes what computes the score.
         predict: from outputs to what the metric takes.
         labels: from targets to what the metric takes: the class with the largest share of a soft one.
-        smoothed: the loss with label smoothing of a strength; None where there are no classes.
+        smoothed: the loss with label smoothing of a strength; None without classes.
     """
 
     score: str

@@ -79,9 +79,9 @@ def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str
     Args:
         images: The images.
         labels: Their labels.
-        num_classes: Labels run from 0 to one less; None where they are no classes.
+        num_classes: Labels run from 0 to one less; None if they are not classes.
         source: Where they come from, for the message.
-        own: Whether they are the user's own, for which there are no other copies to get.
+        own: Whether they are the user's own, which cannot be downloaded again.
 
     Raises:
         DataError: They do not.

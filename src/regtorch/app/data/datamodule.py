@@ -47,7 +47,7 @@ class ArraysDataModule(LightningDataModule, ABC):
 
     title: ClassVar[str]
     class_names: tuple[str, ...] = ()
-    """Empty where there are no classes, and until the data is loaded if the names come from the data."""
+    """Empty without classes, and until the data is loaded if the names come from the data."""
     remark: str = ""
     """The receipt's remark on the data, after `setup()`."""
     images: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Images of one's own: a folder a class, in a folder or a zip file."""
+"""The user's own images: a folder per class, in a folder or a zip file."""
 
 import warnings
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ class ImageFolders(ArraysDataModule):
         interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
         min_size: The least (height, width) of an image before that; None takes any.
         on_error: "stop" at an image that is broken or too small, or "skip" all such, with a warning that names them.
-        val_share: The validation part's share, where there is no folder val.
-        test_share: The test part's, where there is no folder test; with 0 the test part is the validation part.
+        val_share: The validation part's share, without a folder val.
+        test_share: The test part's, without a folder test; with 0 the test part is the validation part.
         **options: As of `ArraysDataModule`: `num_classes` (2) is the number of class folders, `resize` comes after
             `size` and can make images grey, `seed` is of the shuffling alone, `download` has no effect.
     """
@@ -143,7 +143,7 @@ class ImageFolders(ArraysDataModule):
             remarks.append(f"left out {len(problems)} of {found} images that cannot be used: {named}")
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
-            remarks.append(f"ignored {tree.ignored} files that are no images of a class")
+            remarks.append(f"ignored {tree.ignored} files that are not images of a class")
         if tree.extra:
             remarks.append(f"ignored the folders {', '.join(tree.extra)}")
         if "test" not in tree.parts and not self.test_share:

@@ -21,7 +21,7 @@ class Tree(NamedTuple):
     Attributes:
         classes: The classes' names.
         parts: Images with their class's number, for "train" and, where they have folders, "val" and "test".
-        ignored: How many files are no images by their ending, or lie in no class folder.
+        ignored: How many files do not have an image's ending, or are outside of every class folder.
         extra: The folders beside the classes, where the classes were given.
     """
 

@@ -71,7 +71,7 @@ def check_images(title: str, mixing: Mixing, part: Arrays) -> None:
     """Make sure that there is something to mix.
 
     Raises:
-        ValueError: The samples are no images.
+        ValueError: The samples are not images.
     """
     if part.images.ndim != 4:
         used = "mixup" if mixing.mixup else "cutmix"

@@ -18,10 +18,10 @@ __all__ = ["Npz", "read_npz"]
 
 
 class Npz(ArraysDataModule):
-    """Arrays of one's own; a random share of the training ones, always the same, is for validation.
+    """The user's own arrays; a fixed random share of the training ones is the validation part.
 
     Inputs are images (N, height, width) or (N, height, width, channels) with 1 or 3 channels, or vectors (N, features);
-    uint8 stands for 0 to 1 in 255 steps, floats for themselves. Labels are integers (N,) or (N, 1), or one-hot
+    uint8 means 0 to 1 in 255 steps, floats are taken as they are. Labels are integers (N,) or (N, 1), or one-hot
     (N, num_classes). With `num_classes=None` the targets are numbers, (N,) or (N, outputs).
 
     Args:

@@ -1,4 +1,4 @@
-"""Document 004's transfer learning: VGG16's convolutions under a head of one's own."""
+"""Document 004's transfer learning: VGG16's convolutions under a new head."""
 
 from collections.abc import Sequence
 from hashlib import sha256
