@@ -69,7 +69,7 @@ def test_nets_in_nets():
         (lambda c: c.update(output_layers=[["it", 4, 0]]), "an output takes a tensor that nothing makes, of 'it'"),
         (
             lambda c: c.update(output_layers={"a": ["it", 0, 0]}),
-            "output_layers of 'net': an argument that",
+            "output_layers of 'net': arguments that",
         ),
         (
             lambda c: c["layers"][1].update(inbound_nodes=5),
@@ -94,7 +94,7 @@ def test_which_of_a_nested_nets_calls_is_meant_must_be_told():
     inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]), name="n")
     config = functional(START, (inner, [call("start"), call("start")]), outputs=[["n", 1, 0]])
     with pytest.raises(
-        ValueError, match=r"layer 'n' is called 2 times, .* numbered \[1\] are used: whether they count"
+        ValueError, match=r"layer 'n' is called 2 times, .* numbered \[1\] are used: these may count from 0 or from 1"
     ):
         rt.keras.from_config(config)
 

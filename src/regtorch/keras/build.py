@@ -46,16 +46,16 @@ def from_config(
     JSON does not train, and has only the rules of its outputs: layers with `trainable` false, all of them where the
     net itself has it, and in Keras 2 those of a nested net that has it (Keras 3 asks the outermost net alone).
 
-    User-defined classes and functions are refused, whatever their name, unless `custom_objects` has them. Two cases look
-    like Keras's own: unregistered classes in JSON of Keras before 2.13, and the net's own class in `model.get_config()`;
-    `model.to_json()` names it.
+    User-defined classes and functions are refused, whatever their name, unless `custom_objects` has them. Two cases
+    look like Keras's own: unregistered classes in JSON of Keras before 2.13, and the net's own class in
+    `model.get_config()`; `model.to_json()` names it.
 
     Keras's versions differ silently in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
     the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
     as `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 does not; numbers that Keras 2 rounds
     through float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty
-    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning reports it: training is
-    the same).
+    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning reports it;
+    training is the same).
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
