@@ -109,3 +109,27 @@ def test_a_divergence_by_the_penalty_is_tried_without_it():
     without = proposal(found, OmegaConf.create({"reg": {"convention": "keras"}})).without
     assert without is not None
     assert without.overrides == ("reg=none",)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rt.L2SP(0.1, start={"0.weight": torch.zeros(2, 2)}),
+        rt.EWC(0.1, {"0.weight": torch.zeros(2, 2)}),
+        rt.Custom(torch.linalg.vector_norm, 0.1),
+        rt.masked(rt.L2(0.1), {"0.weight": torch.ones(2, 2, dtype=torch.bool)}),
+        type("Hoyer", (rt.L1,), {"__module__": "mine"})(0.1),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_a_rule_that_its_text_does_not_make_again_has_no_line(rule: rt.Penalty):
+    assert Remedy("strength", value=0.1, rule=rule).python() == ""
+    assert Remedy("strength", value=0.1, rule=rt.GroupLasso(0.1, dim=(0, 1))).python()
+
+
+def test_groups_without_decay_stay_without():
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    groups = [{"params": weights[:1], "weight_decay": 5.0}, {"params": weights[1:], "weight_decay": 0.0}]
+    optimizer = torch.optim.Adam(groups)
+    exec(Remedy("weight decay", value=0.001).python(), {"optimizer": optimizer})
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.001, 0.0]

@@ -36,13 +36,12 @@ def main() -> int:
         return _usage(name)
     os.environ[INSTALLED] = name
     try:
-        program = import_module(PROGRAMS[name][0])
+        return import_module(PROGRAMS[name][0]).main()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("regtorch"):
             raise
         print(f"error: {error.name} is not installed; pip install 'regtorch[app]'", file=sys.stderr)
         return 1
-    return program.main()
 
 
 def _usage(name: str) -> int:

@@ -23,7 +23,7 @@ Kind = Literal[
     "no last activation",
     "split",
 ]
-_SETTINGS = {"weight decay": "weight_decay", "rate": "lr", "maximize": "maximize"}  # keys of param_groups
+_SETTINGS = {"rate": "lr", "maximize": "maximize"}  # keys of param_groups
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,16 @@ class Remedy:
         """The Python line of this part alone."""
         layers = [f'model.get_submodule("{name}")' for name in self.where]
         if self.rule is not None:
-            return f"rt.{self.rule!r}.on(model)"
+            return f"rt.{self.rule!r}.on(model)" if _can_be_written(self.rule) else ""
         if self.what == "standardised inputs":
             return "x = (x - x_train.mean(0)) / x_train.std(0)"
         if self.what == "no batch norm":
             return "; ".join(f'model.set_submodule("{name}", torch.nn.Identity())' for name in self.where)
         if self.value is None:
             return ""
+        if self.what == "weight decay":  # groups without decay stay without
+            decaying = '(g for g in optimizer.param_groups if g["weight_decay"])'
+            return f'for group in {decaying}: group["weight_decay"] = {self.value!r}'
         if self.what in _SETTINGS:
             return f'for group in optimizer.param_groups: group["{_SETTINGS[self.what]}"] = {self.value!r}'
         if self.what == "dropout rate":
@@ -77,3 +80,9 @@ class Remedy:
         if self.what == "batch size":
             return f"loader = torch.utils.data.DataLoader(dataset, batch_size={self.value}, shuffle=True)"
         return ""
+
+
+def _can_be_written(rule: Penalty) -> bool:
+    """Whether `rt.` and the rule's text make the same rule: it is the library's, and holds plain values alone."""
+    ours = type(rule).__module__.startswith("regtorch.")
+    return ours and all(isinstance(value, int | float | str | tuple | None) for value in vars(rule).values())

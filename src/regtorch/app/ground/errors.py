@@ -32,6 +32,8 @@ __all__ = [
     "usage",
 ]
 
+_EXTRA = ("filelock", "jinja2", "matplotlib", "optuna", "rich", "sklearn", "tensorboard")  # of the extra [app]
+
 
 class RunError(Exception):
     """A problem that the user can fix; the message explains how."""
@@ -78,8 +80,8 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return f"out of memory: lower data.batch_size{now}, or choose a smaller model or smaller images"
     if isinstance(error, ValueError) and "Expected more than 1 value per channel when training" in str(error):
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
-    if isinstance(error, ModuleNotFoundError) and error.name in ("sklearn", "matplotlib", "rich", "tensorboard"):
-        return f"{error.name} is not installed; install what training needs: pip install 'regtorch[app]'"
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA:
+        return f"{error.name} is not installed; install what the programs need: pip install 'regtorch[app]'"
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
     if isinstance(error, MissingMandatoryValue):

@@ -61,7 +61,7 @@ def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[st
     tied = sum(r is not None and (r.diverged, r.score) == (best.diverged, best.score) for r in ranks)
     if tied:
         ties = "another setting has" if tied == 1 else f"{tied} other settings have"
-        yield f"{ties} the same score; the lower task loss decided"
+        yield f"{ties} the same score; the lower task loss decided, then the simpler rule"
     for axis in axes:
         values = sorted({s.outcomes[0].member.values[axis] for s in settings})
         own = chosen.outcomes[0].member.values[axis]

@@ -56,9 +56,11 @@ class Book:
             study.set_user_attr(_PLAN, wanted)
         elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in ("seed", "folder")]:
             key = differing[0]
+            is_setting = key in ("monitor", "sampler", "pruner")
+            continued = f"search.{key}={kept.get(key)}" if is_setting else "the same settings"
             raise RunError(
                 f"search.name={name}: the existing search has {key} {kept.get(key)}, not {wanted[key]}; "
-                "continue with the same settings, or begin another one with search.name="
+                f"continue with {continued}, or begin another one with search.name="
             )
         book = Book(store, study, plan)
         book.reclaim()
