@@ -1,4 +1,4 @@
 """The data sets' public address, which configs name; they are in `regtorch.app.data`."""
 
-from regtorch.app.data import *  # noqa: F403
+from regtorch.app.data import *
 from regtorch.app.data import __all__ as __all__

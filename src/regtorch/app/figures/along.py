@@ -26,6 +26,11 @@ class Trained:
     zeros: float | None  # share of exact zeros among them
 
     @property
+    def percent_zeros(self) -> float | None:
+        """The share of exact zeros in percent."""
+        return None if self.zeros is None else 100 * self.zeros
+
+    @property
     def gap(self) -> float | None:
         """Training score minus validation score."""
         return None if self.train is None or self.val is None else self.train - self.val
@@ -101,8 +106,7 @@ def along(
     yield from panel(f"Gap: train − val {shown}", "gap", lambda net: net.gap, guides=[Guide(0.0)])
     yield from panel("Norm of the regularized weights", "‖w‖₂", lambda net: net.norm)
     if any((net.zeros or 0.0) >= _FEW for line in lines for nets in line.points.values() for net in nets):
-        percent: Callable[[Trained], float | None] = lambda net: None if net.zeros is None else 100 * net.zeros  # noqa: E731
-        yield from panel("Exact zeros among them", "%", percent, low=0.0)
+        yield from panel("Exact zeros among them", "%", lambda net: net.percent_zeros, low=0.0)
 
 
 def _described(name: str, unset: str, lines: Sequence[Line], found: Sequence[tuple[Points, Spread | None]]) -> str:
