@@ -19,6 +19,7 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("quick", settings.get_profile("regtorch"), max_examples=10)
 settings.load_profile("regtorch")
 
 os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras

@@ -20,7 +20,7 @@ def deep(levels: int, of: str = "list") -> Any:
 
 
 @pytest.mark.parametrize("of", ["list", "dict"])
-@pytest.mark.parametrize("levels", [200, 900, 100_000])
+@pytest.mark.parametrize("levels", [200, 900, 20_000])
 def test_what_is_nested_too_deep(levels: int, of: str):
     message = "nested more than 200 levels deep"
     for setting in ("kernel_regularizer", "kernel_initializer", "kernel_constraint", "activation", "dtype", "any"):
