@@ -176,7 +176,7 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
     [
         (("reg=l3",), 2, "l3"),
         (("reg.strength=1",), 2, "reg.lam"),
-        (("reg=l1,l2",), 2, "Ambiguous"),
+        (("reg=l1,l2",), 2, "reg=l1,l2: expected one value, received several; give one\n"),
         (("reg=l2", "reg.lam=-1"), 1, "received -1"),
         (("cure=maybe",), 1, "cure: expected true or false"),
         (("seconds=long",), 1, "seconds: expected a time"),

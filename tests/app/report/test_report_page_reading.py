@@ -143,7 +143,7 @@ def test_what_has_not_finished_is_told_apart_from_what_failed(tmp_path: Path):
         ("killed", "reg=l2", False),
         ("search", "", False),
     ]
-    assert "search.py" in found.lost[2].reason
+    assert "the same command continues it" in found.lost[2].reason
     assert not found.entries
     assert not found.unreadable
 

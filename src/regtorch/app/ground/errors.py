@@ -133,8 +133,6 @@ def usage(error: BaseException) -> str | None:
     if isinstance(error, HydraException) and not isinstance(error, InstantiationException):
         if "Could not delete" in str(error):
             return f"~{str(error).split(chr(39))[1]}: nothing to remove; the key does not exist or is null"
-        if "Ambiguous value" in str(error):
-            return f"{one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
         cause = f" {one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return f"{one_line(error)}{cause}"
     return None

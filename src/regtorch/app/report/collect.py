@@ -105,7 +105,7 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
         found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
         found.saw((folder / ERROR).stat().st_mtime)
     elif JOURNAL in files:
-        reason = "an unfinished search; the same search.py command continues it and writes search.json"
+        reason = "an unfinished search; the same command continues it and writes search.json"
         found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
     elif DIAGNOSIS not in files and _begun(folder, files):
         aside = _job(folder.name) is not None

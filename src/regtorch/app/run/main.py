@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.app.config.command_line import check_groups, check_new_keys, multirun_first, task_overrides
+from regtorch.app.config.command_line import (
+    check_groups,
+    check_new_keys,
+    multirun_first,
+    several_values,
+    task_overrides,
+)
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
@@ -89,15 +96,20 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
         say(str(error))
         return 2
     try:
+        parser = get_args_parser()
+        parser.prog = command(config)
+        parser.parse_args()  # before Hydra does, whose usage would name the file that was started
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BrokenPipeError:  # nobody reads the output: nothing is wrong, and nobody to tell
+        raise
     except Exception as error:
         if os.environ[_FULL] == "1" or any(argument in ("debug=true", "debug=True") for argument in sys.argv[1:]):
             traceback.print_exc()
-        text = usage(error)
+        text = several_values(error, config) or usage(error)
         say(message(error) if text is None else text)
         return 1 if text is None else 2
     return 0

@@ -196,4 +196,6 @@ def _is_foreign(study: Study, direction: str) -> bool:
 
 
 def _foreign(name: str, store: Store) -> RunError:
-    return RunError(f"search.name={name}: a study of {store.url} that search.py did not create; choose another name")
+    return RunError(
+        f"search.name={name}: a study of {store.url} that no search of regtorch created; choose another name"
+    )
