@@ -42,7 +42,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         try:
             code = cli.run(program, *([lambda _: 0] if program == "report" else [])) if script else cli.main()
         except SystemExit as ended:
-            code = ended.code
+            code = int(ended.code or 0)
         return (code, *capsys.readouterr())
 
     return start

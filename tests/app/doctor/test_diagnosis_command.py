@@ -102,8 +102,8 @@ def test_the_record_is_whole_and_free_of_the_machine(script: Result):
     assert (script.code, script.err) == (3, "")
     text = (script.folder / "doctor.json").read_text()
     found = json.loads(text)
-    assert list(found) == ["version", "overrides", "verdict", "findings", "proofs", "strength", "seconds"]
-    assert found["version"] == 1
+    assert list(found) == ["schema", "overrides", "verdict", "findings", "proofs", "strength", "seconds"]
+    assert found["schema"] == 1
     assert found["overrides"] == [*FAST, "reg=l2", "reg.lam=1"]
     assert (found["proofs"], found["strength"]) == ([], None)
     for finding in found["findings"]:

@@ -100,12 +100,12 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_shown(
         (
             lambda f: a_search(f, 3),
             put("search.json", "{}"),
-            "broken/search.json: expected a search.json as search.py writes it",
+            "broken/search.json: expected the record of a search, with its plan",
         ),
         (
             lambda f: a_search(f, 3),
             put("search.json", "[1]"),
-            "broken/search.json: expected a search.json as search.py writes it",
+            "broken/search.json: expected the record of a search, with its plan",
         ),
         (lambda f: a_search(f, 3), cut("trials/1/summary.json"), "broken/trials/1/summary.json: expected JSON"),
         (lambda f: a_checkup(f), put("doctor.json", "{}"), "broken/doctor.json: expected a doctor.json with"),

@@ -196,6 +196,4 @@ def _is_foreign(study: Study, direction: str) -> bool:
 
 
 def _foreign(name: str, store: Store) -> RunError:
-    return RunError(
-        f"search.name={name}: a study of {store.url} that no search of regtorch created; choose another name"
-    )
+    return RunError(f"search.name={name}: a study of {store.url} that regtorch did not create; choose another name")
