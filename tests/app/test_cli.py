@@ -43,7 +43,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             code = cli.run(program, *([lambda _: 0] if program == "report" else [])) if script else cli.main()
         except SystemExit as ended:
             code = int(ended.code or 0)
-        return (code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return code, out, err
 
     return start
 

@@ -165,8 +165,8 @@ def _score(record: RunRecord) -> float | None:
 
 
 @contextmanager
-def reported_errors(cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Report an error of a job in one line, and with its traceback in error.txt.
+def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
+    """Report an error of a job in one line, and with its traceback in error.txt of its folder, unless it has none.
 
     Raises:
         JobFailed: instead of any error.
@@ -181,15 +181,17 @@ def reported_errors(cfg: DictConfig, folder: Path) -> Iterator[None]:
         with quiet(not debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
-        if not (folder / SUMMARY).is_file():  # it had finished
+        if folder is not None and not (folder / SUMMARY).is_file():  # it had finished
             write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)
-        path = write_error(folder, text, error)
+        where = "debug=true shows the traceback"
+        if folder is not None:
+            where = f"the full traceback is in {write_error(folder, text, error)}"
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
-        say(text if is_user_error(error) else f"{text} (the full traceback is in {path})")
+        say(text if is_user_error(error) else f"{text} ({where})")
         raise JobFailed(1) from error
 
 
