@@ -24,7 +24,7 @@ FLOORS = [
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},
-    {"keras", "doctor"},
+    {"keras", "doctor", "moved"},
     {"lightning", "training"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
