@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # also where a wheel is installed
 
 from documents.main import documents
-from regtorch.app.report.main import main
+from regtorch.app.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main(partial(documents, Path(__file__).resolve().parents[1])))
+    sys.exit(run("report", partial(documents, Path(__file__).resolve().parents[1])))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # also where a wheel is installed
 
-from regtorch.app.run.main import main
+from regtorch.app.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("train"))

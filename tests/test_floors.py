@@ -20,11 +20,11 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},
-    {"keras", "doctor"},
+    {"keras", "doctor", "moved"},
     {"lightning", "training"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
@@ -34,7 +34,7 @@ FLOORS = [
     {"app.grid"},
     {"app.run"},
     {"app.path", "app.search", "app.doctor", "app.report"},
-    {"app.cli"},
+    {"app.conventions", "app.cli"},
     {"__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

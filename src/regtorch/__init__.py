@@ -11,6 +11,7 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 """
 
 from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
+from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
 from regtorch.conventions import convert

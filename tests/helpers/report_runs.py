@@ -168,6 +168,6 @@ def a_search(folder: Path, trials: int) -> Path:
 def a_checkup(folder: Path, *findings: Mapping[str, Any]) -> Path:
     """What doctor.py leaves."""
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"version": 1, "overrides": [], "verdict": "severe", "findings": list(findings), "strength": None}
+    record = {"schema": 1, "overrides": [], "verdict": "severe", "findings": list(findings), "strength": None}
     (folder / "doctor.json").write_text(json.dumps(record))
     return folder

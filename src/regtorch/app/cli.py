@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
-from regtorch.app.record.command import INSTALLED
+from regtorch.app.record.command import INSTALLED, called, inherited
+from regtorch.extras import not_installed
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
 
 # The module of each program, and its description.
 PROGRAMS = {
@@ -17,31 +20,53 @@ PROGRAMS = {
     "search": ("regtorch.app.search.main", "find a strength by trials that learn from each other"),
     "doctor": ("regtorch.app.doctor.main", "explain why a net does not learn under its regularizers"),
     "report": ("regtorch.app.report.main", "write one page about all runs in a folder"),
-    "conventions": ("regtorch.conventions.__main__", "convert a strength to every convention"),
+    "conventions": ("regtorch.app.conventions", "convert a strength to every convention"),
 }
+_NO_READER = 141
+"""The exit code, 128 + SIGPIPE, of a program whose output is no longer read, as in `regtorch --help | head -1`."""
 
 
 def main() -> int:
     """Run the program that the first word of the command line names.
 
     Returns:
-        Its exit code; 2 for an unknown program.
+        Its exit code; 2 for an unknown program, 141 if the output is no longer read.
     """
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in PROGRAMS:
         del sys.argv[1]
-    elif name not in ("", "-h", "--help", "--version") and os.environ.get(INSTALLED) in PROGRAMS:
-        name = os.environ[INSTALLED]  # a process that Lightning started with its parent's overrides
+    elif name not in ("", "-h", "--help", "--version") and inherited() in PROGRAMS:
+        name = inherited()  # a process that Lightning started with its parent's overrides
     else:
-        return _usage(name)
-    os.environ[INSTALLED] = name
+        return _until_unread(lambda: _usage(name))
+    os.environ[INSTALLED] = f"{called()} {name}"
+    return run(name)
+
+
+def run(name: str, *arguments: Any) -> int:
+    """Run a program with the command line in `sys.argv`; `arguments` are those of its `main`.
+
+    Returns:
+        Its exit code; 1 if a package is missing, 141 if the output is no longer read.
+    """
     try:
-        return import_module(PROGRAMS[name][0]).main()
+        return _until_unread(lambda: import_module(PROGRAMS[name][0]).main(*arguments))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("regtorch"):
             raise
-        print(f"error: {error.name} is not installed; pip install 'regtorch[app]'", file=sys.stderr)
+        print(f"error: {not_installed(error.name, f'regtorch {name}')}", file=sys.stderr)
         return 1
+
+
+def _until_unread(program: Callable[[], int]) -> int:
+    try:
+        try:
+            return program()
+        finally:
+            sys.stdout.flush()  # here, not when Python ends, where an error cannot be caught
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        return _NO_READER
 
 
 def _usage(name: str) -> int:
@@ -50,12 +75,12 @@ def _usage(name: str) -> int:
         return 0
     text = "\n".join(
         [
-            "usage: regtorch PROGRAM ...   (details: regtorch PROGRAM --help)",
+            f"usage: {called()} PROGRAM ...   (details: {called()} PROGRAM --help)",
             "",
             *(f"  {program:14}{does}" for program, (_, does) in PROGRAMS.items()),
             "",
-            "A first run, half a minute on two cores:  regtorch train model=cnn reg=l2 reg.lam=0.01",
-            "Configs of your own:  regtorch train --config-dir=FOLDER reg=mine",
+            f"A first run, half a minute on two cores:  {called()} train model=cnn reg=l2 reg.lam=0.01",
+            f"Configs of your own:  {called()} train --config-dir=FOLDER reg=mine",
         ]
     )
     wrong = name not in ("", "-h", "--help")

@@ -48,6 +48,13 @@ class Bound(ABC):
         if isinstance(rule, Masked):
             rule.check_names(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_rules" not in state:  # pickled by an earlier version, which knew less about the weights
+            type(self).__init__(self, state["rule"], state["model"])
+            state = {name: value for name, value in state.items() if name == "_scale"}
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def part_of(self, weight: Weight) -> Tensor | None:
         """The mask of a weight, in the layout that the rule receives; None if the rule has no masks."""
         if not isinstance(self.rule, Masked):

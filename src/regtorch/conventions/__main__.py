@@ -30,11 +30,11 @@ def _strength(text: str) -> Strength:
         raise argparse.ArgumentTypeError(f"expected a number, or a pair such as 0.1,0.5, received {text!r}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: str) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m regtorch.conventions",
+        prog=called,
         description="Show a penalty's strength in every convention, for a task loss that is a mean over samples.",
-        epilog=f"conventions: {', '.join(CONVENTIONS)}. Example: python -m regtorch.conventions 0.01 keras --batch 32",
+        epilog=f"conventions: {', '.join(CONVENTIONS)}. Example: {called} 0.01 keras --batch 32",
     )
     pair = "a number, or a pair such as 0.1,0.5 (l1,l2 or alpha,l1_ratio)"
     parser.add_argument("strength", type=_strength, help=pair)
@@ -65,11 +65,11 @@ def table(strength: Strength, source: Name, **options: Any) -> str:
     return "\n".join([*lines, *(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items())])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; a wrong command line exits with 2."""
+def main(arguments: Sequence[str] | None = None, called: str = "python -m regtorch.conventions") -> int:
+    """Print the table; a wrong command line exits with 2. `called` is the command that the usage names."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for terminals without Σ
-    parser = _parser()
+    parser = _parser(called)
     given = vars(parser.parse_args(arguments))
     try:
         print(table(**given))

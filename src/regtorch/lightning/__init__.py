@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from regtorch.extras import needed_by
+
 if TYPE_CHECKING:
     from regtorch.lightning.module import RegularizedModule
     from regtorch.lightning.regularize import Regularize
@@ -15,5 +17,10 @@ _HOMES = {"Regularize": "regularize", "RegularizedModule": "module"}
 def __getattr__(name: str) -> object:
     """Import Lightning when it is needed: `regtorch train --help` does not need it."""
     if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        with needed_by(name):
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -22,3 +22,7 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     """Import Lightning when it is needed."""
     return import_module(_MODULES[name]) if name in _MODULES else getattr(regtorch.lightning, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

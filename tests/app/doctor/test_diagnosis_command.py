@@ -102,8 +102,8 @@ def test_the_record_is_whole_and_free_of_the_machine(script: Result):
     assert (script.code, script.err) == (3, "")
     text = (script.folder / "doctor.json").read_text()
     found = json.loads(text)
-    assert list(found) == ["version", "overrides", "verdict", "findings", "proofs", "strength", "seconds"]
-    assert found["version"] == 1
+    assert list(found) == ["schema", "overrides", "verdict", "findings", "proofs", "strength", "seconds"]
+    assert found["schema"] == 1
     assert found["overrides"] == [*FAST, "reg=l2", "reg.lam=1"]
     assert (found["proofs"], found["strength"]) == ([], None)
     for finding in found["findings"]:
@@ -176,7 +176,7 @@ def test_it_refuses_a_sweep(doctor: CommandLine, tmp_path: Path, flag: str):
     [
         (("reg=l3",), 2, "l3"),
         (("reg.strength=1",), 2, "reg.lam"),
-        (("reg=l1,l2",), 2, "Ambiguous"),
+        (("reg=l1,l2",), 2, "reg=l1,l2: expected one value, received several; give one\n"),
         (("reg=l2", "reg.lam=-1"), 1, "received -1"),
         (("cure=maybe",), 1, "cure: expected true or false"),
         (("seconds=long",), 1, "seconds: expected a time"),

@@ -56,5 +56,7 @@ def test_changes_take_the_place_of_the_same_keys():
 def test_a_command_is_that_of_the_program_that_runs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(INSTALLED, raising=False)
     assert command("train", ["data.dir=a b"]) == "python scripts/train.py 'data.dir=a b'"
-    monkeypatch.setenv(INSTALLED, "search")
+    monkeypatch.setenv(INSTALLED, "regtorch search")
     assert command("train", ["data.dir=a b"]) == "regtorch train 'data.dir=a b'"
+    monkeypatch.setenv(INSTALLED, "python -m regtorch search")
+    assert command("train", ["-m"]) == "python -m regtorch train -m"

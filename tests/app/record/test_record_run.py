@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.run import SCHEMA, MemberRecord, NewerSchema, PathRecord, Regularized, RunRecord, error_line
+from regtorch.app.record.json_file import NewerSchema
+from regtorch.app.record.outputs import write_diagnosis
+from regtorch.app.record.run import SCHEMA, MemberRecord, PathRecord, Regularized, RunRecord, error_line
 from regtorch.app.record.same_settings import identity, known_in, same_run
+from regtorch.app.record.search import SearchRecord
+from regtorch.app.report.collect import collect
+from report_runs import a_search
 
 RUN = RunRecord(
     choices={"model": "cnn"},
@@ -96,6 +102,38 @@ def test_a_newer_one_is_refused_and_its_run_is_never_made_again(tmp_path: Path):
         known_in(tmp_path.parent)
 
 
+@pytest.mark.parametrize("name", ["summary.json", "search.json", "doctor.json"])
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (2, r"{}: a newer regtorch wrote it \(schema 2, and this one reads up to 1\); install a newer regtorch"),
+        (-1, r"{}: schema: expected a whole number from 0 to 1, received -1; the file is damaged"),
+        (True, "{}: schema: expected .*, received True; the file is damaged: delete it, or run its command again"),
+        (0.5, "{}: schema: expected .*, received 0.5"),
+        ("1", "{}: schema: expected .*, received '1'"),
+        (None, "{}: schema: expected .*, received None"),
+    ],
+)
+def test_only_known_schemas_are_read(tmp_path: Path, name: str, schema: Any, said: str):
+    """Whatever else there is: a newer record may have any form."""
+    (tmp_path / name).write_text(json.dumps({"schema": schema}))
+    (line,) = collect(tmp_path).unreadable
+    assert re.match(said.format(name), line)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "search.json", "doctor.json"])
+def test_every_record_has_a_schema_and_older_ones_have_none(tmp_path: Path, name: str):
+    (tmp_path / "run").mkdir()
+    RUN.write(tmp_path / "run")
+    SearchRecord.read(a_search(tmp_path / "search", 0)).write(tmp_path / "search")
+    write_diagnosis(tmp_path, [], [], 1.0, lambda finding: [])
+    (path,) = tmp_path.rglob(name)
+    tree = json.loads(path.read_text())
+    assert tree.pop("schema") == 1
+    path.write_text(json.dumps(tree))
+    assert [line for line in collect(tmp_path).unreadable if name in line] == []
+
+
 @pytest.mark.parametrize(
     ("tree", "said"),
     [
@@ -104,7 +142,7 @@ def test_a_newer_one_is_refused_and_its_run_is_never_made_again(tmp_path: Path):
         ({"final": {"val/loss": "x"}}, "expected the summary of a run"),
         ({"final": {"val/loss": True}}, "expected the summary of a run"),
         ({"final": {"val/loss": 10**400}}, "expected the summary of a run"),
-        ({"final": {}, "schema": "new"}, "schema: expected a whole number, received 'new'"),
+        ({"final": {}, "schema": "new"}, "schema: expected a whole number from 0 to 1, received 'new'"),
         ({"final": {}, "best": {"val/loss": []}}, "best: expected numbers by name"),
         ({"final": {}, "choices": 5}, "choices: expected a mapping, received 5"),
         ({"final": {}, "device": 5}, "device: expected a text, received 5"),

@@ -134,6 +134,12 @@ def test_a_number_that_may_have_been_cut_is_not_taken(tmp_path: Path):
     assert read_run(folder).epochs == {"val/loss": {1: 2.5}}
 
 
+def test_rows_of_other_things_than_metrics_need_no_epoch(tmp_path: Path):
+    folder = of_seed(tmp_path, 0, [0.5])
+    (folder / "csv" / "metrics.csv").write_text("epoch,lr-Adam,val/loss\n,0.1,\n0,,2.5\n")
+    assert read_run(folder).epochs == {"val/loss": {1: 2.5}}
+
+
 def test_a_curve_is_over_seeds(tmp_path: Path):
     runs = [read_run(a_run(tmp_path / str(seed), values)) for seed, values in enumerate(([0.2, 0.5], [0.4]))]
     curves = curve([run for run in runs if run is not None], "val/accuracy")

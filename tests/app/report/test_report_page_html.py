@@ -264,9 +264,9 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (["{}/none"], "none: expected a folder with runs, received a missing path"),
         (["{}/file"], "file: expected a folder with runs, received a file"),
         (["{}/empty"], "empty: expected runs (summary.json, error.txt), paths"),
-        ([], "expected one folder, or --documents, received nothing"),
-        (["{}/empty", "{}/file"], "expected one folder, or --documents, received "),
-        (["--train"], "expected one folder, or --documents, received --train"),
+        ([], "expected one folder, received nothing"),
+        (["{}/empty", "{}/file"], "expected one folder, received "),
+        (["--train"], "expected one folder, received --train"),
         (["--documents", "trainer=cpu"], "overrides are for --train, received trainer=cpu"),
     ],
 )

@@ -94,18 +94,32 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_shown(
     ("make", "change", "said"),
     [
         (lambda f: a_path(f, [1e-3], [0]), cut("path.csv"), "broken/path.csv: line "),
-        (lambda f: a_path(f, [1e-3], [0]), put("path.csv", "a,b\n1,2\n"), "broken/path.csv: expected a column"),
+        (
+            lambda f: a_path(f, [1e-3], [0]),
+            put("path.csv", "a,b\n1,2\n"),
+            "broken/path.csv: line 1: expected a column 'epoch'",
+        ),
+        (
+            lambda f: a_path(f, [1e-3], [0]),
+            put("path.csv", "epoch,val/loss\n1,2\n"),
+            "broken/path.csv: line 1: expected a column 'member'",
+        ),
+        (
+            lambda f: a_path(f, [1e-3], [0]),
+            put("path.csv", "member,epoch,val/loss\n0,0,2\n"),
+            "broken/path.csv: line 2: epoch: expected 1, 2, …, received '0'",
+        ),
         (lambda f: a_path(f, [1e-3], [0]), lambda f: (f / "path.csv").unlink(), "broken/path.csv: No such file"),
         (lambda f: a_search(f, 3), cut("search.json"), "broken/search.json: expected JSON"),
         (
             lambda f: a_search(f, 3),
             put("search.json", "{}"),
-            "broken/search.json: expected a search.json as search.py writes it",
+            "broken/search.json: expected the record of a search, with its plan",
         ),
         (
             lambda f: a_search(f, 3),
             put("search.json", "[1]"),
-            "broken/search.json: expected a search.json as search.py writes it",
+            "broken/search.json: expected the record of a search, with its plan",
         ),
         (lambda f: a_search(f, 3), cut("trials/1/summary.json"), "broken/trials/1/summary.json: expected JSON"),
         (lambda f: a_checkup(f), put("doctor.json", "{}"), "broken/doctor.json: expected a doctor.json with"),
@@ -143,7 +157,7 @@ def test_what_has_not_finished_is_told_apart_from_what_failed(tmp_path: Path):
         ("killed", "reg=l2", False),
         ("search", "", False),
     ]
-    assert "search.py" in found.lost[2].reason
+    assert "the same command continues it" in found.lost[2].reason
     assert not found.entries
     assert not found.unreadable
 

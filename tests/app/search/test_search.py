@@ -106,7 +106,7 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     monkeypatch.setattr(search_book, "_PATIENCE", 0.1)
     store = open_store(storage(kind, tmp_path), tmp_path)
     optuna.create_study(study_name="search", storage=store.storage)
-    with pytest.raises(RunError, match="that search.py did not create; choose another name"):
+    with pytest.raises(RunError, match="that regtorch did not create; choose another name"):
         joined(tmp_path, kind)
     assert begun(tmp_path, 2, kind).counts() == {"waiting": 2}  # who created it died before it said what for
     optuna.create_study(study_name="trials", storage=store.storage).enqueue_trial({})
@@ -115,7 +115,7 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     optuna.create_study(study_name="maximum", storage=store.storage, direction="maximize")
     optuna.create_study(study_name="two", storage=store.storage, directions=["minimize", "minimize"])
     for name in ("trials", "named", "planned", "maximum", "two"):
-        with pytest.raises(RunError, match=f"search.name={name}: .* that search.py did not create"):
+        with pytest.raises(RunError, match=f"search.name={name}: .* that regtorch did not create"):
             Book.start(store, name, PLAN, 1)
 
 

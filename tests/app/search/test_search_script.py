@@ -91,6 +91,23 @@ def test_what_no_trial_can_be_made_of_is_said_at_once(run: CommandLine, given: s
     assert said in result.error
 
 
+@pytest.mark.parametrize("values", ["choice:1e-3,1e-2", "choice(1e-3,1e-2)", "1e-3,1e-2"])
+def test_several_values_that_are_no_list_are_answered_with_the_list(run: CommandLine, values: str) -> None:
+    result = run("reg=l2", f"search.lam={values}")
+    assert result.code == 2
+    assert f"search.lam={values}: expected one value, received several; give one" in result.error
+    (meant,) = re.findall(r"write (\S+)$", result.error)
+    assert meant == "search.lam=[1e-3,1e-2]"
+    again = run("reg=l2", meant, "search.trials=0")
+    assert again.error.startswith("error: search.trials:"), "the list was taken"
+
+
+def test_several_values_of_a_group(run: CommandLine) -> None:
+    assert run("reg=l1,l2").error == "error: reg=l1,l2: expected one value, received several; give one\n"
+    result = run("reg=l2", "search.lam=range(1,3)")
+    assert result.error == "error: search.lam=range(1,3): expected one value, received several; give one\n"
+
+
 def test_also(run: CommandLine) -> None:
     help = run("--help").out
     (also,) = re.findall(r"'(search\.also=.*)'$", help, re.MULTILINE)

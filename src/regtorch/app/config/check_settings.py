@@ -12,16 +12,17 @@ from regtorch.app.config.known import GROUPS, OPTIONAL, SETTINGS
 from regtorch.app.config.schedule_text import read_schedule
 from regtorch.app.config.targets import check_call, check_targets
 from regtorch.app.ground.errors import RunError, one_line
+from regtorch.extras import not_installed
 
 __all__ = ["check_settings"]
 
-# Optional packages: the class in the config that needs it, and the extra that installs it.
+# Optional packages: the class in the config that needs it, and its name for users.
 _NEEDS = {
-    "rich": ("", "train"),
-    "matplotlib": ("HistoryPicture", "train"),
-    "tensorboard": ("TensorBoardLogger", "train"),
-    "mlflow": ("MLFlowLogger", "mlflow"),
-    "wandb": ("WandbLogger", "wandb"),
+    "rich": ("", "training"),
+    "matplotlib": ("HistoryPicture", "callbacks=default"),
+    "tensorboard": ("TensorBoardLogger", "logger=tensorboard"),
+    "mlflow": ("MLFlowLogger", "logger=mlflow"),
+    "wandb": ("WandbLogger", "logger=wandb"),
 }
 
 
@@ -108,7 +109,6 @@ def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
 
 def _check_packages(plain: Mapping[str, Any]) -> None:
     used = f"{plain['callbacks']} {plain['logger']}"
-    for package, (user, extra) in _NEEDS.items():
-        if user in used and find_spec(package) is None:
-            needs = "training" if extra == "train" else f"logger={extra}"
-            raise RunError(f"{package} is not installed; install what {needs} needs: pip install 'regtorch[{extra}]'")
+    for package, (target, user) in _NEEDS.items():
+        if target in used and find_spec(package) is None:
+            raise RunError(not_installed(package, user))

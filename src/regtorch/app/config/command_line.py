@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from regtorch.app.config.kinds import shown
@@ -14,9 +15,10 @@ from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.ground.errors import OPEN, RunError
 from regtorch.app.record.overrides import parsed, quoted
 
-__all__ = ["check_groups", "check_new_keys", "multirun_first", "own_configs", "task_overrides"]
+__all__ = ["check_groups", "check_new_keys", "multirun_first", "own_configs", "several_values", "task_overrides"]
 
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
+_SEVERAL_VALUES = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?:\n| requires --multirun)")
 _SEVERAL = ("callbacks", "logger")  # groups that accept several options
 
 
@@ -37,6 +39,20 @@ def check_groups(arguments: Iterable[str]) -> None:
         values: Any = override.value()
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
+
+
+def several_values(error: BaseException, program: str) -> str | None:
+    """The message of a key with several values where `program` takes one, or None for other errors."""
+    found = _SEVERAL_VALUES.match(str(error)) if isinstance(error, ConfigCompositionException) else None
+    if found is None:
+        return None
+    key, _, values = found[1].partition("=")
+    values = values.removeprefix("choice:")
+    values = values[7:-1] if values.startswith("choice(") else values
+    way = "add -m to run them one after another" if program == "train" else "give one"
+    if key not in GROUPS and "(" not in values:
+        way += f"; if a list is meant, write {key}=[{values}]"
+    return f"{found[1]}: expected one value, received several; {way}"
 
 
 def check_new_keys(overrides: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from regtorch.app.data.arrays import SPLIT_SEED, Arrays, Splits
 from regtorch.app.data.datamodule import ArraysDataModule
-from regtorch.app.data.errors import DataError
+from regtorch.extras import needed_by
 
 __all__ = ["Digits"]
 
@@ -20,11 +20,9 @@ class Digits(ArraysDataModule):
 
     def load(self) -> Splits:
         """Read and split the digits; pixels of 0 to 16 become 0 to 1."""
-        try:
+        with needed_by("Digits"):
             from sklearn.datasets import load_digits
             from sklearn.model_selection import train_test_split
-        except ModuleNotFoundError as error:
-            raise DataError("digits: they come with scikit-learn, which is absent; pip install scikit-learn") from error
 
         pixels, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).to(torch.float32).div_(16).view(-1, 1, 8, 8)

@@ -63,8 +63,9 @@ def launch(
     except OSError as error:
         raise RunError(f"hydra.sweep.dir={sweep}: {error.strerror}; name another folder") from error
     with claimed(sweep, by="sweep"):
+        jobs = _plan(grid, composed, sweep)  # before anything is written: the folder may belong to other settings
         write_text(sweep / "multirun.yaml", OmegaConf.to_yaml(config))
-        return _launch(_plan(grid, composed, sweep), launcher, sweep, most)
+        return _launch(jobs, launcher, sweep, most)
 
 
 def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int | None) -> list[Sequence[JobReturn]]:

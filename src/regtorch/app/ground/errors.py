@@ -17,6 +17,8 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from regtorch.extras import EXTRAS, not_installed
+
 __all__ = [
     "OPEN",
     "Diverged",
@@ -31,8 +33,6 @@ __all__ = [
     "sentence",
     "usage",
 ]
-
-_EXTRA = ("filelock", "jinja2", "matplotlib", "optuna", "rich", "sklearn", "tensorboard")  # of the extra [app]
 
 
 class RunError(Exception):
@@ -80,8 +80,8 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return f"out of memory: lower data.batch_size{now}, or choose a smaller model or smaller images"
     if isinstance(error, ValueError) and "Expected more than 1 value per channel when training" in str(error):
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRA:
-        return f"{error.name} is not installed; install what the programs need: pip install 'regtorch[app]'"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
+        return not_installed(str(error.name), "this program")
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
     if isinstance(error, MissingMandatoryValue):
@@ -133,8 +133,6 @@ def usage(error: BaseException) -> str | None:
     if isinstance(error, HydraException) and not isinstance(error, InstantiationException):
         if "Could not delete" in str(error):
             return f"~{str(error).split(chr(39))[1]}: nothing to remove; the key does not exist or is null"
-        if "Ambiguous value" in str(error):
-            return f"{one_line(error).split(' 1. ')[0]}; add -m to run its values one after the other"
         cause = f" {one_line(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return f"{one_line(error)}{cause}"
     return None

@@ -10,10 +10,10 @@ import torch
 from omegaconf import DictConfig
 
 from regtorch.app.ground.errors import RunError
+from regtorch.app.record.command import command
 
 __all__ = ["Settings", "limited", "settings_of"]
 
-_SINGLY = "use train.py -m for such runs"
 # The only values of trainer.* that a path supports; for Lightning they are the same as null.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "devices": (1, "auto", "1"),
@@ -57,13 +57,13 @@ def settings_of(cfg: DictConfig) -> Settings:
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
         if value is not None and not any(value == neutral and type(value) is type(neutral) for neutral in values):
-            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_SINGLY}")
+            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_singly()}")
     for key in ("compile", "channels_last"):
         if cfg[key]:
-            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_SINGLY}")
+            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_singly()}")
     for key in ("mixup", "cutmix"):
         if cfg.data.get(key):
-            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_SINGLY}")
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_singly()}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(
@@ -72,7 +72,7 @@ def settings_of(cfg: DictConfig) -> Settings:
         )
     precision = trainer.precision if trainer.precision is None else str(trainer.precision)
     if precision not in _DTYPES:
-        raise RunError(f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_SINGLY}")
+        raise RunError(f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_singly()}")
     chunk = cfg.path.chunk
     if chunk is not None and (type(chunk) is not int or chunk < 1):
         raise RunError(f"path.chunk: expected a number of members of at least 1, or null, received {chunk!r}")
@@ -109,6 +109,10 @@ def limited(stage: str, batches: int, limit: float | None) -> int:
     if count == 0 and (stage == "train" or limit):
         raise RunError(f"{key}={limit} leaves none of {batches} batches; increase it")
     return count
+
+
+def _singly() -> str:
+    return f"use {command('train', ['-m'])} for such runs"
 
 
 def _device(accelerator: Any) -> torch.device:

@@ -11,15 +11,17 @@ from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
-from regtorch.app.record.command import configs
+from regtorch.app.record.command import command, configs
 from regtorch.app.run.main import command_line, reported_errors
 
 __all__ = ["main"]
 
-_NO_SWEEPS = (
-    "-m: a path is a sweep already; give several values with path.lams=, path.rates= and so on; "
-    "for other settings start a path for each value, or use train.py -m"
-)
+
+def _no_sweeps() -> str:
+    return (
+        "-m: a path is a sweep already; give several values with path.lams=, path.rates= and so on; "
+        f"for other settings start a path for each value, or use {command('train', ['-m'])}"
+    )
 
 
 def main(conf: Path | None = None) -> int:
@@ -30,7 +32,7 @@ def main(conf: Path | None = None) -> int:
         command line; 130 after Ctrl-C.
     """
     if {"-m", "--multirun"} & set(sys.argv[1:]):
-        say(_NO_SWEEPS)
+        say(_no_sweeps())
         return 2
     return command_line(conf or configs(), "path", _run)
 
@@ -42,5 +44,5 @@ def _run(cfg: DictConfig) -> None:
         from regtorch.app.path.run import run_path  # late: --help does not need it
 
         if job.mode == RunMode.MULTIRUN:
-            raise RunError(_NO_SWEEPS)
+            raise RunError(_no_sweeps())
         run_path(cfg, folder, dict(job.runtime.choices), [*own_configs(), *task_overrides()])

@@ -17,6 +17,7 @@ from regtorch.app.path.draws import Draws
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.start import Prepared
 from regtorch.app.path.train import Trainer
+from regtorch.app.record.command import command
 
 __all__ = ["Probe", "probe"]
 
@@ -95,7 +96,7 @@ def _explained(net: nn.Module) -> Iterator[None]:
         why = " ".join(str(error).split()).partition(", please")[0].partition(". Please")[0]
         raise RunError(
             f"{type(net).__name__} cannot be trained side by side{where}: {why}; "
-            "train its settings one after another with train.py -m"
+            f"train its settings one after another with {command('train', ['-m'])}"
         ) from error
     finally:
         for handle in handles:

@@ -19,6 +19,7 @@ from regtorch.app.path.fractions import has_fractions, largest, resolved
 from regtorch.app.path.members import Member, members_of
 from regtorch.app.path.stacked_layers import fixed_rates, rates_of
 from regtorch.app.record.axes import AXES
+from regtorch.app.record.command import command
 from regtorch.app.run.rules import rules_of
 from regtorch.app.run.setup import set_up
 from regtorch.constraints import Constraint
@@ -91,7 +92,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
     if any("rate" in member.values for member in members) and (fixed := fixed_rates(setup.net)):
         raise RunError(
             f"path.rates: {', '.join(fixed)} cannot have a rate per member (nn.Dropout and its variants can); "
-            "use train.py -m reg.rate=..."
+            f"use {command('train', ['-m'])} reg.rate=..."
         )
     remarks += [r for r in rules[0].remarks if r.startswith("reg.schedule")]
     return Prepared(

@@ -8,16 +8,27 @@ from pathlib import Path
 
 import regtorch
 
-__all__ = ["INSTALLED", "command", "configs", "own_process"]
+__all__ = ["INSTALLED", "called", "command", "configs", "inherited", "own_process"]
 
 INSTALLED = "REGTORCH_PROGRAM"
-"""Environment variable with the program's name, if it was called as `regtorch NAME`; child processes inherit it."""
+"""Environment variable with the words that started an installed program, as `regtorch train`; child processes inherit
+it. A script of a checkout has none."""
+
+
+def called() -> str:
+    """The words before a program's name: `regtorch` or `python -m regtorch`."""
+    return _started()[0] or ("python -m regtorch" if Path(sys.argv[0]).name == "__main__.py" else "regtorch")
+
+
+def inherited() -> str:
+    """The name of the installed program that this process, or the one that started it, runs; '' if there is none."""
+    return _started()[1]
 
 
 def command(program: str, words: Iterable[str] = ()) -> str:
     """`regtorch train …` or `python scripts/train.py …`, in the form in which this process was called."""
-    called = ["regtorch", program] if INSTALLED in os.environ else ["python", f"scripts/{program}.py"]
-    return shlex.join([*called, *words])
+    start = f"{called()} {program}" if INSTALLED in os.environ else f"python scripts/{program}.py"
+    return f"{start} {shlex.join(words)}".rstrip()
 
 
 def own_process(name: str) -> list[str]:
@@ -30,3 +41,8 @@ def configs() -> Path:
     package = Path(regtorch.__file__).parent
     packed = package / "conf"
     return packed if packed.is_dir() else package.parents[1] / "conf"
+
+
+def _started() -> tuple[str, str]:
+    form, _, program = os.environ.get(INSTALLED, "").rpartition(" ")
+    return form, program

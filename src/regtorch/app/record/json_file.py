@@ -1,4 +1,4 @@
-"""JSON files of runs: written without NaN, read defensively."""
+"""JSON files of runs, searches and diagnoses: written without NaN, read if their schema is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Any
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.reading import read_text
 
-__all__ = ["node", "number", "plain", "read_json", "write_json"]
+__all__ = ["NewerSchema", "node", "number", "plain", "read_json", "write_json"]
+
+
+class NewerSchema(ValueError):
+    """A record written by a newer regtorch."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -19,16 +23,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, newest: int) -> Any:
+    """Read a JSON file whose `schema` is at most `newest`; a mapping without one is older and gets schema 0.
 
     Raises:
-        ValueError: it cannot be read or is not JSON; the message names the file.
+        NewerSchema: written by a newer regtorch.
+        ValueError: it cannot be read, is not JSON or has an impossible schema; the message names the file.
     """
     try:
-        return json.loads(read_text(path))
+        tree = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON: {error}") from None
+    if not isinstance(tree, dict):
+        return tree
+    schema = tree.setdefault("schema", 0)
+    if type(schema) is not int or schema < 0:
+        raise ValueError(
+            f"{path}: schema: expected a whole number from 0 to {newest}, received {schema!r}; the file is damaged: "
+            "delete it, or run its command again"
+        )
+    if schema > newest:
+        raise NewerSchema(
+            f"{path}: a newer regtorch wrote it (schema {schema}, and this one reads up to {newest}); "
+            "install a newer regtorch: pip install -U regtorch"
+        )
+    return tree
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Writers of error.txt and doctor.json."""
+"""Writers of error.txt and doctor.json, and the reader of doctor.json."""
 
 import traceback
 from collections.abc import Callable, Collection, Sequence
@@ -8,11 +8,13 @@ from typing import Any
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.record.files import DIAGNOSIS, ERROR
-from regtorch.app.record.json_file import write_json
+from regtorch.app.record.json_file import read_json, write_json
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
 
-__all__ = ["write_diagnosis", "write_error"]
+__all__ = ["read_diagnosis", "write_diagnosis", "write_error"]
+
+_SCHEMA = 1  # of doctor.json
 
 
 def write_error(folder: Path, message: str, error: BaseException) -> Path:
@@ -37,7 +39,7 @@ def write_diagnosis(
     path = folder / DIAGNOSIS
     remaining = {finding.severity for finding in findings if finding not in withdrawn}
     record = {
-        "version": 1,
+        "schema": _SCHEMA,
         "overrides": list(overrides),
         "verdict": next((severity for severity in SEVERITIES if severity in remaining), "info"),
         "findings": [_recorded(finding, overrides_of(finding), finding in withdrawn) for finding in findings],
@@ -47,6 +49,20 @@ def write_diagnosis(
     }
     write_json(path, record)
     return path
+
+
+def read_diagnosis(folder: Path) -> dict[str, Any]:
+    """Read doctor.json.
+
+    Raises:
+        NewerSchema: written by a newer regtorch.
+        ValueError: it is not a doctor.json, or has an impossible schema; the message names the file.
+    """
+    path = folder / DIAGNOSIS
+    record = read_json(path, _SCHEMA)
+    if not isinstance(record, dict) or not isinstance(record.get("findings"), list):
+        raise ValueError(f"{path}: expected a doctor.json with 'findings'")
+    return record
 
 
 def _recorded(finding: Finding, overrides: Sequence[str], withdrawn: bool) -> dict[str, Any]:

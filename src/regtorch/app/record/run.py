@@ -13,17 +13,13 @@ from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.files import ERROR, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json, write_json
 
-__all__ = ["SCHEMA", "MemberRecord", "NewerSchema", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
+__all__ = ["SCHEMA", "MemberRecord", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]
 
 SCHEMA = 1
 """The version of the schema that is written; summaries without one are older and can be read."""
 
 Numbers = Mapping[str, float | None]
 Tree = Mapping[str, Any]
-
-
-class NewerSchema(ValueError):
-    """A record written by a newer regtorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,22 +94,16 @@ class RunRecord:
 
         Raises:
             NewerSchema: written by a newer regtorch.
-            ValueError: summary.json is not a record; the message names the file.
+            ValueError: summary.json is not a record, or has an impossible schema; the message names the file.
         """
         path = folder / SUMMARY
         if not is_there(path):
             return None
-        tree = read_json(path)
+        tree = read_json(path, SCHEMA)
         if not isinstance(tree, dict) or not _FITS["Numbers"][1](tree.get("final")):
             raise ValueError(f"{path}: expected the summary of a run, with the metrics' numbers in 'final'")
-        schema = tree.get("schema", 0)
-        if type(schema) is int and schema > SCHEMA:
-            raise NewerSchema(
-                f"{path}: a newer regtorch wrote it (schema {schema}, and this one reads up to {SCHEMA}); "
-                "install a newer regtorch: pip install -U regtorch"
-            )
         try:
-            return _record({"schema": 0, **tree})
+            return _record(tree)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

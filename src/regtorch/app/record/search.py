@@ -15,6 +15,8 @@ from regtorch.app.record.ranking import Rank, ordered
 
 __all__ = ["SearchRecord", "TrialRecord"]
 
+_SCHEMA = 1  # that is written
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
@@ -69,7 +71,7 @@ class SearchRecord:
         best = None if self.best is None else {**asdict(self.best), "command": self.command}
         counts = Counter(trial.state for trial in self.trials)
         trials = [asdict(trial) for trial in self.trials]
-        tree = {"name": self.name, "plan": self.plan, "counts": counts, "best": best}
+        tree = {"schema": _SCHEMA, "name": self.name, "plan": self.plan, "counts": counts, "best": best}
         write_json(folder / SEARCH, {**tree, "importance": self.importance, "trials": trials})
 
     @staticmethod
@@ -77,10 +79,11 @@ class SearchRecord:
         """Read search.json.
 
         Raises:
-            ValueError: it is not a search.json; the message names the file.
+            NewerSchema: written by a newer regtorch.
+            ValueError: it is not a search.json, or has an impossible schema; the message names the file.
         """
         path = folder / SEARCH
-        tree = read_json(path)
+        tree = read_json(path, _SCHEMA)
         try:
             plan = {**tree["plan"], "overrides": [str(text) for text in tree["plan"]["overrides"]]}
             plan |= {"space": dict(plan["space"]), "monitor": str(plan["monitor"]), "maximize": bool(plan["maximize"])}
@@ -93,7 +96,7 @@ class SearchRecord:
                 command=str(node(tree, "best", "command") or ""),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: expected a search.json as search.py writes it, received {error!r}") from None
+            raise ValueError(f"{path}: expected the record of a search, with its plan and trials: {error!r}") from None
 
     @property
     def overrides(self) -> Sequence[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from regtorch.app.ground.folders import ASIDE
 from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
-from regtorch.app.record.json_file import read_json
+from regtorch.app.record.outputs import read_diagnosis
 from regtorch.app.record.overrides import read_overrides, relevant
 from regtorch.app.record.results import read_run
 from regtorch.app.record.run import RunRecord, error_line
@@ -95,7 +95,7 @@ def collect(root: Path) -> Collected:
 def _look(found: Collected, folder: Path, files: set[str]) -> None:
     name = found.name(folder)
     if DIAGNOSIS in files:
-        found.diagnoses.append(Diagnosis(name, _diagnosis(folder / DIAGNOSIS)))
+        found.diagnoses.append(Diagnosis(name, read_diagnosis(folder)))
         found.saw((folder / DIAGNOSIS).stat().st_mtime)
     if SEARCH in files:
         _search(found, folder, name)
@@ -105,7 +105,7 @@ def _look(found: Collected, folder: Path, files: set[str]) -> None:
         found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
         found.saw((folder / ERROR).stat().st_mtime)
     elif JOURNAL in files:
-        reason = "an unfinished search; the same search.py command continues it and writes search.json"
+        reason = "an unfinished search; the same command continues it and writes search.json"
         found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
     elif DIAGNOSIS not in files and _begun(folder, files):
         aside = _job(folder.name) is not None
@@ -170,10 +170,3 @@ def _error(path: Path) -> str:
         return error_line(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _diagnosis(path: Path) -> dict[str, Any]:
-    record = read_json(path)
-    if not isinstance(record, dict) or not isinstance(record.get("findings"), list):
-        raise ValueError(f"{path}: expected a doctor.json with 'findings'")
-    return record

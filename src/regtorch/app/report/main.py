@@ -7,15 +7,11 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from regtorch.app.record.command import command
 
 __all__ = ["main"]
-
-_EPILOG = """examples:
-  python scripts/report.py sweeps/2026-01-31_12-00-00-000000
-  python scripts/report.py . --page report.html
-  python scripts/report.py --documents
-"""
-
 
 Documents = Callable[[argparse.Namespace], int]
 
@@ -27,31 +23,7 @@ def main(documents: Documents | None = None) -> int:
         The exit code: 0, 1 if a run of the documents failed, 2 for problems that the user must fix first, 130 after
         Ctrl-C.
     """
-    parser = argparse.ArgumentParser(
-        description="Write one page, and its plots as PNGs, about all runs, -m grids, paths and searches in a folder; "
-        "or the page of the documents.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s DIR [--page PAGE]\n       %(prog)s --documents [--train [overrides ...]] [--page PAGE]",
-    )
-    parser.add_argument(
-        "given",
-        nargs="*",
-        metavar="DIR",
-        help="the folder; with --train, overrides for every run, such as data.dir=data trainer=cpu",
-    )
-    parser.add_argument("--page", type=Path, help="the page to write (default: report.html in DIR)")
-    parser.add_argument(
-        "--documents", action="store_true", help="the documents' claims and our verdicts, instead of DIR"
-    )
-    parser.add_argument(
-        "--train",
-        action="store_true",
-        help="train all missing runs one after another (hours); do not run two such commands at once, as it moves "
-        "leftovers of interrupted runs aside",
-    )
-    parser.add_argument("--runs", type=Path, default=Path("runs/documents"), help="the folder of the documents' runs")
-    parser.add_argument("--claims", type=Path, help="the folder of the claims (default: docs/claims)")
+    parser = _parser(documents is not None)
     arguments = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -60,7 +32,8 @@ def main(documents: Documents | None = None) -> int:
         parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):
         received = "--train" if arguments.train else " ".join(arguments.given) or "nothing"
-        parser.error(f"expected one folder, or --documents, received {received}")
+        expected = "one folder" if documents is None else "one folder, or --documents"
+        parser.error(f"expected {expected}, received {received}")
     try:
         if not arguments.documents:
             return _folder(Path(arguments.given[0]), arguments.page)
@@ -77,6 +50,38 @@ def main(documents: Documents | None = None) -> int:
         again = "the same command continues" if arguments.documents else "nothing was written"
         sys.stderr.write(f"interrupted; {again}\n")
         return 130
+
+
+def _parser(checkout: bool) -> argparse.ArgumentParser:
+    """The options; those of the documents are shown in a checkout, the only place that has them."""
+    program = command("report")
+    folders = f"{program} DIR [--page PAGE]"
+    examples = f"  {program} sweeps/2026-01-31_12-00-00-000000\n  {program} . --page report.html"
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Write one page, and its plots as PNGs, about all runs, -m grids, paths and searches in a folder"
+        + ("; or the page of the documents." if checkout else "."),
+        epilog=f"examples:\n{examples}" + f"\n  {program} --documents" * checkout,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=folders + f"\n       {program} --documents [--train [overrides ...]] [--page PAGE]" * checkout,
+    )
+
+    def option(name: str, words: str, **how: Any) -> None:
+        parser.add_argument(name, help=words if checkout else argparse.SUPPRESS, **how)
+
+    overrides = "; with --train, overrides for every run, such as data.dir=data trainer=cpu" * checkout
+    parser.add_argument("given", nargs="*", metavar="DIR", help=f"the folder{overrides}")
+    parser.add_argument("--page", type=Path, help="the page to write (default: report.html in DIR)")
+    option("--documents", "the documents' claims and our verdicts, instead of DIR", action="store_true")
+    option(
+        "--train",
+        "train all missing runs one after another (hours); do not run two such commands at once, as it moves "
+        "leftovers of interrupted runs aside",
+        action="store_true",
+    )
+    option("--runs", "the folder of the documents' runs", type=Path, default=Path("runs/documents"))
+    option("--claims", "the folder of the claims (default: docs/claims)", type=Path)
+    return parser
 
 
 def _folder(root: Path, page: Path | None) -> int:

@@ -49,7 +49,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
     if found.empty:
         raise ValueError(
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
-            "below, received none; name the folder that train.py, path.py or search.py wrote to"
+            "below, received none; name the folder of a run, a path or a search"
         )
     experiments = experiments_of(found.entries)
     failed = sum(lost.finished for lost in found.lost)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
-from regtorch.app.ground.reading import read_text
+from regtorch.app.record.epochs import read_epochs
 from regtorch.app.record.files import PATH
 from regtorch.app.record.overrides import changed, key_of, read_overrides, relevant
 from regtorch.app.record.results import Run
@@ -20,7 +18,7 @@ def read_path(
     folder: Path, name: str, record: RunRecord, path: PathRecord, ended: float
 ) -> tuple[list[Entry], list[Lost]]:
     """The members of a finished path that were trained, and those that diverged."""
-    epochs = _epochs(folder / PATH)
+    epochs = read_epochs(folder / PATH, first=1, by="member")
     common = [text for text in read_overrides(folder) if not key_of(text).startswith("path.")]
     entries: list[Entry] = []
     lost: list[Lost] = []
@@ -36,26 +34,3 @@ def read_path(
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
             entries.append(entry_of(member_name, run, ended))
     return entries, lost
-
-
-def _epochs(path: Path) -> dict[int, dict[str, dict[int, float]]]:
-    """The values by member, metric and epoch."""
-    members: dict[int, dict[str, dict[int, float]]] = {}
-    line = 1
-    try:
-        with io.StringIO(read_text(path), newline="") as file:
-            rows = csv.DictReader(file)
-            for row in rows:
-                line = rows.line_num
-                if None in row or None in row.values():
-                    raise ValueError(f"expected {len(rows.fieldnames or ())} columns")
-                metrics = members.setdefault(int(row["member"]), {})
-                epoch = int(row["epoch"])
-                for name, value in row.items():
-                    if value and name.startswith(("train/", "val/")):
-                        metrics.setdefault(name, {})[epoch] = float(value)
-    except KeyError as error:
-        raise ValueError(f"{path}: expected a column {error}") from None
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: line {line}: {error}") from None
-    return members

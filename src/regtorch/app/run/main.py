@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.app.config.command_line import check_groups, check_new_keys, multirun_first, task_overrides
+from regtorch.app.config.command_line import (
+    check_groups,
+    check_new_keys,
+    multirun_first,
+    several_values,
+    task_overrides,
+)
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
@@ -89,15 +96,20 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
         say(str(error))
         return 2
     try:
+        parser = get_args_parser()
+        parser.prog = command(config)
+        parser.parse_args()  # before Hydra does, whose usage would name the file that was started
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BrokenPipeError:  # nobody reads the output: nothing is wrong, and nobody to tell
+        raise
     except Exception as error:
         if os.environ[_FULL] == "1" or any(argument in ("debug=true", "debug=True") for argument in sys.argv[1:]):
             traceback.print_exc()
-        text = usage(error)
+        text = several_values(error, config) or usage(error)
         say(message(error) if text is None else text)
         return 1 if text is None else 2
     return 0
@@ -153,8 +165,8 @@ def _score(record: RunRecord) -> float | None:
 
 
 @contextmanager
-def reported_errors(cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Report an error of a job in one line, and with its traceback in error.txt.
+def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
+    """Report an error of a job in one line, and with its traceback in error.txt of its folder, unless it has none.
 
     Raises:
         JobFailed: instead of any error.
@@ -169,15 +181,17 @@ def reported_errors(cfg: DictConfig, folder: Path) -> Iterator[None]:
         with quiet(not debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
-        if not (folder / SUMMARY).is_file():  # it had finished
+        if folder is not None and not (folder / SUMMARY).is_file():  # it had finished
             write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)
-        path = write_error(folder, text, error)
+        where = "debug=true shows the traceback"
+        if folder is not None:
+            where = f"the full traceback is in {write_error(folder, text, error)}"
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
-        say(text if is_user_error(error) else f"{text} (the full traceback is in {path})")
+        say(text if is_user_error(error) else f"{text} ({where})")
         raise JobFailed(1) from error
 
 

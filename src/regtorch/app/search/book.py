@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,11 @@ class Book:
 
         direction = "maximize" if plan.maximize else "minimize"
         wanted = plan.plain()
-        try:  # of two simultaneous starts, one creates it
-            study = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
-            study.set_user_attr(_PLAN, wanted)
-        except optuna.exceptions.DuplicatedStudyError:
-            study = optuna.load_study(study_name=name, storage=store.storage)
+        if all(known.study_name != name for known in store.storage.get_all_studies()):
+            with suppress(optuna.exceptions.DuplicatedStudyError):  # of two simultaneous starts, one creates it
+                created = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
+                created.set_user_attr(_PLAN, wanted)
+        study = optuna.load_study(study_name=name, storage=store.storage)
         kept = _plan_of(study)
         if kept is None and (study.get_trials(deepcopy=False) or _is_foreign(study, direction)):
             raise _foreign(name, store)
@@ -196,4 +196,4 @@ def _is_foreign(study: Study, direction: str) -> bool:
 
 
 def _foreign(name: str, store: Store) -> RunError:
-    return RunError(f"search.name={name}: a study of {store.url} that search.py did not create; choose another name")
+    return RunError(f"search.name={name}: a study of {store.url} that regtorch did not create; choose another name")

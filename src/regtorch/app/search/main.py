@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import own_configs, task_overrides
-from regtorch.app.ground.errors import RunError, message, usage
+from regtorch.app.ground.errors import RunError, message, say, usage
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
 if TYPE_CHECKING:
+    from regtorch.app.search.book import Book
     from regtorch.app.search.plan import Plan
 
 __all__ = ["main"]
@@ -28,49 +29,58 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        say("-m: a search chooses its trials itself; give search.workers=N to run several at a time")
+        return 2
     folder = conf or configs()
     return command_line(folder, "search", lambda cfg: _run(cfg, folder))
 
 
 def _run(cfg: DictConfig, conf: Path) -> None:
-    from regtorch.app.ground.atomic import remove_leftovers
-    from regtorch.app.search.book import Book  # late: --help does not need it
-    from regtorch.app.search.plan import Plan
-    from regtorch.app.search.run import search
-    from regtorch.app.search.storage import open_store
-    from regtorch.app.search.worker import train_trial, work
-    from regtorch.app.search.workers import command_of
+    from regtorch.app.search.folder import is_new  # late: --help does not need it
 
-    job = HydraConfig.get()
-    folder = Path(job.runtime.output_dir)
-    with reported_errors(cfg, folder):
-        if job.mode == RunMode.MULTIRUN:
-            raise RunError("-m: a search chooses its trials itself; give search.workers=N to run several at a time")
-        try:
-            import optuna  # noqa: F401 (is it installed?)
-        except ModuleNotFoundError:
-            raise RunError("optuna is not installed; install what searches need: pip install 'regtorch[app]'") from None
-        settings = cfg.search
+    folder, settings = Path(HydraConfig.get().runtime.output_dir), cfg.search
+    with reported_errors(cfg, folder if is_new(folder) else None):  # a refused start leaves another search as it is
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
         if settings.name is None or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
-        name = str(settings.name)
+        book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
+    with reported_errors(cfg, folder):
+        from regtorch.app.ground.atomic import remove_leftovers
+        from regtorch.app.search.run import search
+        from regtorch.app.search.worker import train_trial, work
+        from regtorch.app.search.workers import command_of
+
         remove_leftovers(folder)
-        store = open_store(settings.storage, folder)
         if settings.worker:
-            book = Book.join(store, name)
             work(book, lambda trial: train_trial(trial, book.plan, conf))
-            print(f"no trial of {name} is waiting: {', '.join(f'{n} {state}' for state, n in book.counts().items())}")
+            states = ", ".join(f"{n} {state}" for state, n in book.counts().items())
+            print(f"no trial of {settings.name} is waiting: {states}")
             return
-        trained = [text for text in task_overrides() if not text.lstrip("+~").startswith("search.")]
-        plan = Plan.of(cfg, [*own_configs(), *trained], folder)
-        _check(plan, conf)
-        trials, workers = (_count(f"search.{key}", settings[key]) for key in ("trials", "workers"))
-        book = Book.start(store, name, plan, trials)
         done = search(book, command_of(book, folder), workers, folder)
     if not done:
         raise SystemExit(1)
+
+
+def _joined(cfg: DictConfig, folder: Path) -> tuple[Book, int]:
+    from regtorch.app.search.book import Book
+    from regtorch.app.search.storage import open_store
+
+    return Book.join(open_store(cfg.search.storage, folder), str(cfg.search.name)), 1
+
+
+def _begun(cfg: DictConfig, folder: Path, conf: Path) -> tuple[Book, int]:
+    """The search, begun or continued, and the number of its workers; all settings are checked first."""
+    from regtorch.app.search.book import Book
+    from regtorch.app.search.plan import Plan
+    from regtorch.app.search.storage import open_store
+
+    trained = [text for text in task_overrides() if not text.lstrip("+~").startswith("search.")]
+    plan = Plan.of(cfg, [*own_configs(), *trained], folder)
+    _check(plan, conf)
+    trials, workers = (_count(f"search.{key}", cfg.search[key]) for key in ("trials", "workers"))
+    return Book.start(open_store(cfg.search.storage, folder), str(cfg.search.name), plan, trials), workers
 
 
 def _check(plan: Plan, conf: Path) -> None:

@@ -1,0 +1,105 @@
+"""How a program was started is how its usage, examples and messages name it; a reader that leaves ends it silently."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from places import ROOT
+from regtorch.app import cli
+from regtorch.app.record.command import INSTALLED, command
+
+pytestmark = pytest.mark.script
+
+FORMS = {"regtorch": "/usr/bin/regtorch", "python -m regtorch": "/lib/regtorch/__main__.py", "python scripts": ""}
+ALL = [(form, name) for form in FORMS for name in cli.PROGRAMS if (form, name) != ("python scripts", "conventions")]
+OTHER_NAMES = ("__main__", *(f"{name}.py" for name in cli.PROGRAMS))
+
+Start = Callable[..., tuple[int, str, str]]
+
+
+def typed(form: str, program: str) -> str:
+    return f"{form}/{program}.py" if form == "python scripts" else f"{form} {program}"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Start a program in this process, in one of the three forms."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv(INSTALLED, "")  # restored afterwards
+    monkeypatch.delenv(INSTALLED)
+
+    def start(form: str, program: str, *words: str) -> tuple[int, str, str]:
+        script = form == "python scripts"
+        first = [f"scripts/{program}.py"] if script else [FORMS[form], *([program] if program else [])]
+        monkeypatch.setattr(sys, "argv", [*first, *words])
+        try:
+            code = cli.run(program, *([lambda _: 0] if program == "report" else [])) if script else cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return start
+
+
+@pytest.mark.parametrize(("form", "program"), ALL)
+def test_help_names_the_command_that_was_typed(form: str, program: str, start: Start):
+    code, out, err = start(form, program, "--help")
+    assert code == 0, err
+    assert typed(form, program) in out
+    for name in cli.PROGRAMS:
+        out = out.replace(typed(form, name), "")
+    assert [name for name in OTHER_NAMES if name in out] == [], out
+
+
+WRONG = [("report", []), ("report", ["--foo"]), ("train", ["--foo"]), ("search", ["--config-dir"])]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("program", "words"), WRONG)
+def test_a_wrong_command_line_names_the_command_that_was_typed(form: str, program: str, words: list[str], start: Start):
+    code, _, err = start(form, program, *words)
+    assert code == 2
+    assert err.startswith(f"usage: {typed(form, program)} ")
+    assert f"\n{typed(form, program)}: error: " in err
+
+
+@pytest.mark.parametrize("form", ["regtorch", "python -m regtorch"])
+def test_the_list_of_programs_names_the_command_that_was_typed(form: str, start: Start):
+    _, out, _ = start(form, "", "--help")
+    assert out.startswith(f"usage: {form} PROGRAM ...   (details: {form} PROGRAM --help)")
+
+
+def test_a_process_of_a_program_names_what_started_the_program(start: Start, monkeypatch: pytest.MonkeyPatch):
+    start("regtorch", "search", "--help")
+    assert os.environ[INSTALLED] == "regtorch search"
+    _, out, _ = start("python -m regtorch", "search", "--help")  # as a worker is started
+    assert "python -m" not in out
+    assert command("train", ["reg=l2"]) == "regtorch train reg=l2"
+
+
+def test_the_documents_are_offered_where_they_are(start: Start):
+    assert "--documents" in start("python scripts", "report", "--help")[1]
+    assert "document" not in start("regtorch", "report", "--help")[1]
+
+
+@pytest.mark.parametrize("program", ["", *(program for program in cli.PROGRAMS)])
+def test_a_reader_that_leaves_ends_the_program_silently(program: str, tmp_path: Path):
+    """Buffered, the output fails at the end; else where it is printed."""
+    for unbuffered in ("", "1") if program in ("", "train") else ("",):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": unbuffered}
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as closed:
+            words = [sys.executable, "-m", "regtorch", *([program] if program else []), "--help"]
+            done = subprocess.run(
+                words, cwd=tmp_path, env=environment, stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (done.returncode, done.stderr) == (141, ""), unbuffered

@@ -1,0 +1,72 @@
+"""What is said about a package that is not installed, wherever one is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import regtorch.lightning
+import regtorch.training
+from command_line import CommandLine
+from places import ROOT
+from regtorch.app.search.main import main as search
+from regtorch.data import Digits
+from regtorch.extras import EXTRAS
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.mark.script
+@pytest.mark.parametrize(
+    ("line", "user"),
+    [
+        ("from regtorch.training import Regularize", "Regularize"),
+        ("from regtorch.lightning import RegularizedModule", "RegularizedModule"),
+        ("from regtorch.data import MNIST", "regtorch.data"),
+    ],
+)
+def test_what_needs_lightning_says_so(line: str, user: str):
+    code = BLOCKED.format(package="lightning") + "import regtorch.training\nprint(*dir(regtorch.training))\n" + line
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = f"lightning is not installed; install what {user} needs: pip install 'regtorch[train]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {said}"
+    assert {"Regularize", "RegularizedModule"} <= set(done.stdout.split()), "they are listed without it"
+
+
+@pytest.mark.parametrize("module", [regtorch.lightning, regtorch.training])
+def test_names_are_listed(module: object):
+    assert set(regtorch.training.__all__) <= set(dir(module))
+    assert not hasattr(module, "nonsense")
+
+
+def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ModuleNotFoundError, match="^sklearn is not installed; .*Digits needs"):
+        Digits().setup()
+
+
+@pytest.mark.script
+def test_a_search_needs_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    monkeypatch.setitem(sys.modules, "optuna.distributions", None)
+    result = CommandLine(tmp_path, monkeypatch, capfd, search, "searches")("reg=l2")
+    assert result.code == 1
+    assert "optuna is not installed; install what" in result.error
+    assert "pip install 'regtorch[search]'" in result.error
+
+
+def test_every_package_is_in_its_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for package, extra in EXTRAS.items():
+        distribution = {"sklearn": "scikit-learn"}.get(package, package)
+        assert distribution in [requirement.split(">=")[0] for requirement in extras[extra]]
