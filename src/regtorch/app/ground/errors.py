@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 __all__ = [
+    "DIVERGED",
     "OPEN",
     "Diverged",
     "RunError",
@@ -33,6 +34,10 @@ __all__ = [
 ]
 
 _EXTRA = ("filelock", "jinja2", "matplotlib", "optuna", "rich", "sklearn", "tensorboard")  # of the extra [app]
+
+
+DIVERGED = "diverged"
+"""In the reason of every run that failed because its training diverged."""
 
 
 class RunError(Exception):

@@ -6,9 +6,10 @@ import csv
 import io
 from pathlib import Path
 
+from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.reading import read_text
 from regtorch.app.record.files import PATH
-from regtorch.app.record.overrides import changed, key_of, read_overrides, relevant
+from regtorch.app.record.overrides import changed, key_of, read_overrides
 from regtorch.app.record.results import Run
 from regtorch.app.record.run import PathRecord, RunRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
@@ -29,9 +30,7 @@ def read_path(
         member_name = f"{name}, member {member.member}"
         if member.diverged is not None:
             reason = member.diverged.get("reason")
-            lost.append(
-                Lost(member_name, " ".join(relevant(overrides)), f"diverged: {reason}" if reason else "diverged")
-            )
+            lost.append(Lost(member_name, overrides, f"{DIVERGED}: {reason}" if reason else DIVERGED))
         else:
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
             entries.append(entry_of(member_name, run, ended))
