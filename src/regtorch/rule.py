@@ -63,12 +63,6 @@ class Formula(ABC):
         rule._set(select=select)
         return rule
 
-    @property
-    def has_exact_repr(self) -> bool:
-        """Whether `rt.` and its repr make the same rule: it is the library's, and holds plain values alone."""
-        ours = type(self).__module__.startswith("regtorch.")
-        return ours and all(isinstance(value, int | float | str | tuple | None) for value in vars(self).values())
-
     def __repr__(self) -> str:
         by_position = [f.name for f in fields(self) if f.repr and not f.kw_only]
         by_name = [f.name for f in fields(self) if f.repr and f.kw_only and _given(self, f) and f.name != "select"]
@@ -168,6 +162,12 @@ def _hashable(value: object) -> bool:
     except TypeError:
         return False
     return True
+
+
+def has_exact_repr(rule: Formula) -> bool:
+    """Whether `rt.` and the rule's repr make the same rule: it is the library's, and holds plain values alone."""
+    ours = type(rule).__module__.startswith("regtorch.")
+    return ours and all(isinstance(value, int | float | str | tuple | None) for value in vars(rule).values())
 
 
 def check_real(owner: str, w: Tensor) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from regtorch.rule import Rule
+from regtorch.rule import Rule, has_exact_repr
 
 __all__ = ["Kind", "NoNumber", "Remedy"]
 
@@ -101,7 +101,7 @@ class Remedy:
         if isinstance(self.value, NoNumber):
             return ""
         if self.what in _OF_RULES:
-            written = all(rule.has_exact_repr for rule in self.rules)
+            written = all(map(has_exact_repr, self.rules))
             return " + ".join(f"rt.{rule!r}.on(model)" for rule in self.rules) if written else ""
         if self.what in _OF_GROUPS:
             return self._line_of_groups(_OF_GROUPS[self.what])
