@@ -243,14 +243,18 @@ def test_a_tight_constraint_gets_a_larger_norm_and_that_is_an_override():
 
 
 def test_a_constraint_is_removed_or_spares_the_head():
-    model, _, optimizer = setup_of()
+    model, batches, optimizer = setup_of()
     handle = rt.NonNeg().on(model).attach(optimizer)
     exec(Remedy("no constraint", ["0.weight"]).python(), {"handle": handle})
     assert not attached_to(optimizer)
     assert overrides_of(Remedy("no constraint"), OmegaConf.create({})) == ("constraint=none",)
-    spared = Remedy(
-        "select", ["2.weight"], "kernel -name:2.weight", rules=[rt.MaxNorm(1.0, select="kernel -name:2.weight")]
-    )
+    numbers = [(x, 30 * x[:, :2]) for x, _ in batches]
+    loss = nn.functional.mse_loss
+    spared = remedy_of("constraint_too_tight", model, loss, numbers, optimizer, [rt.MaxNorm(1.0)])
+    assert (spared.what, spared.where, spared.value) == ("select", ["2.weight"], "kernel -name:2.weight")
+    head = [rt.MaxNorm(1.0, select="name:2.weight")]
+    removed = remedy_of("constraint_too_tight", model, loss, numbers, optimizer, head)
+    assert removed == Remedy("no constraint", ["2.weight"])
     assert eval(spared.python(), {"rt": rt, "model": model}).rule.select == spared.value
     assert overrides_of(spared, OmegaConf.create({})) == ("constraint.select='kernel -name:2.weight'",)
 
