@@ -164,6 +164,12 @@ def _hashable(value: object) -> bool:
     return True
 
 
+def has_exact_repr(rule: Formula) -> bool:
+    """Whether `rt.` and the rule's repr make the same rule: it is the library's, and holds plain values alone."""
+    ours = type(rule).__module__.startswith("regtorch.")
+    return ours and all(isinstance(value, int | float | str | tuple | None) for value in vars(rule).values())
+
+
 def check_real(owner: str, w: Tensor) -> None:
     """Raise a TypeError unless `w` is a real floating-point tensor."""
     if not isinstance(w, Tensor):

@@ -187,8 +187,8 @@ def test_the_strength_that_is_advised_is_weak_enough(rule: Any):
     assert found.severity == "severe"
     assert "tried" in found.change
     assert found.remedy is not None
-    weaker = found.remedy.rule
-    assert weaker is not None
+    (weaker,) = found.remedy.rules
+    assert isinstance(weaker, rt.Penalty)
     assert weaker.strengths["lam"] == pytest.approx(found.remedy.value)
     assert found.remedy.python() == f"rt.{weaker!r}.on(model)"
     assert not {"penalty_dominates", "collapse", "diverges"} & set(causes(diagnosed(model, weaker)))

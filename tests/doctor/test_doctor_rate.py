@@ -23,7 +23,7 @@ from doctor_cases import (
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import rate
-from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.remedy import NoNumber, Remedy
 from regtorch.doctor.watch import lower_rate as lower
 from regtorch.doctor.watch.observed import Observed
 
@@ -89,7 +89,9 @@ def test_who_is_to_blame_for_divergence(by: str):
     assert (found.cause, found.severity) == ("diverges", "severe")
     assert found.where == {"rate": "optimizer.lr", "penalty": "0.weight, 2.weight", "inputs": "loss"}[by]
     assert (found.numbers["steps"] == 0) == (by == "inputs")
-    assert found.remedy == {"rate": Remedy("rate", value=0.1), "penalty": Remedy("strength"), "inputs": None}[by]
+    why = "none down to 1,000,000 times smaller lets the loss fall as it does without it"
+    none = Remedy("strength", ["0.weight", "2.weight"], NoNumber(why))
+    assert found.remedy == {"rate": Remedy("rate", value=0.1), "penalty": none, "inputs": None}[by]
 
 
 @pytest.mark.parametrize("module", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from regtorch.app.doctor.variants import proposal
 from regtorch.app.run.remedies import overrides_of
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS, SEVERITIES
 from regtorch.doctor.finding import in_order
-from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.remedy import NoNumber, Remedy
+from regtorch.steps.hooks import attached_to
 
 
 def finding(cause: str, severity: str = "severe", blame: float = 0.0, remedy: Remedy | None = None) -> rt.Finding:
@@ -67,7 +69,7 @@ def test_python_makes_the_change():
     made = Remedy("rate", value=0.5, also=Remedy("weight decay", value=0.0, also=Remedy("maximize", value=False)))
     for remedy in (
         *(made, Remedy("dropout rate", ["2"], 0.2), Remedy("no batch norm", ["1"]), Remedy("standardised inputs")),
-        *(Remedy("batch size", value=32), Remedy("strength", value=1e-3, rule=rt.L2(1e-3))),
+        *(Remedy("batch size", value=32), Remedy("strength", value=1e-3, rules=[rt.L2(1e-3)])),
     ):
         exec(remedy.python(), names)
     assert [optimizer.param_groups[0][name] for name in ("lr", "weight_decay", "maximize")] == [0.5, 0.0, False]
@@ -75,16 +77,17 @@ def test_python_makes_the_change():
     assert model[2].p == 0.2
     assert float(names["x"].mean()) == pytest.approx(0.0, abs=1e-5)
     assert names["loader"].batch_size == 32
-    assert [Remedy(what).python() for what in ("strength", "no last activation", "split")] == ["", "", ""]
+    assert [Remedy(what).python() for what in ("no last activation", "split")] == ["", ""]
+    assert Remedy("strength", value=NoNumber("none works")).python() == ""
 
 
 @pytest.mark.parametrize(
     ("remedy", "overrides"),
     [
         (None, ()),
-        (Remedy("strength"), ()),
-        (Remedy("strength", value=1e-3, rule=rt.L2(1e-3)), ("reg.lam=2e-03",)),
-        (Remedy("strength", value=1e-3, rule=rt.L1(1e-3)), ("reg.lam=1e-03",)),
+        (Remedy("strength", value=NoNumber("none works")), ()),
+        (Remedy("strength", value=1e-3, rules=[rt.L2(1e-3)]), ("reg.lam=2e-03",)),
+        (Remedy("strength", value=1e-3, rules=[rt.L1(1e-3)]), ("reg.lam=1e-03",)),
         (Remedy("select", value="kernel"), ("reg.select=kernel",)),
         (Remedy("select", value="all -bias"), ("reg.select='all -bias'",)),
         (Remedy("rate", value=1e-5, also=Remedy("standardised inputs")), ("optimizer.lr=1e-05",)),
@@ -123,8 +126,8 @@ def test_a_divergence_by_the_penalty_is_tried_without_it():
     ids=lambda rule: type(rule).__name__,
 )
 def test_a_rule_that_its_text_does_not_make_again_has_no_line(rule: rt.Penalty):
-    assert Remedy("strength", value=0.1, rule=rule).python() == ""
-    assert Remedy("strength", value=0.1, rule=rt.GroupLasso(0.1, dim=(0, 1))).python()
+    assert Remedy("strength", value=0.1, rules=[rule]).python() == ""
+    assert Remedy("strength", value=0.1, rules=[rt.GroupLasso(0.1, dim=(0, 1))]).python()
 
 
 def test_groups_without_decay_stay_without():
@@ -133,3 +136,131 @@ def test_groups_without_decay_stay_without():
     optimizer = torch.optim.Adam(groups)
     exec(Remedy("weight decay", value=0.001).python(), {"optimizer": optimizer})
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.001, 0.0]
+
+
+def setup_of(lrs: tuple[float, float] = (0.1, 0.1), decays: tuple[float, float] = (0.0, 0.0)):
+    """A net, batches, and an optimizer with a group a layer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    batches = [(x := torch.randn(32, 4), (x[:, 0] > 0).long()) for _ in range(4)]
+    groups = [
+        {"params": model[layer].parameters(), "lr": lr, "weight_decay": decay}
+        for layer, lr, decay in zip((0, 2), lrs, decays, strict=True)
+    ]
+    return model, batches, torch.optim.SGD(groups, lr=0.1)
+
+
+def remedy_of(cause: str, model: nn.Module, loss: Any, batches: Any, optimizer: Any, rules: Any = ()) -> Remedy:
+    found = [f for f in rt.diagnose(model, loss, batches, optimizer, rules) if f.cause == cause]
+    assert found, cause
+    assert found[0].remedy is not None
+    return found[0].remedy
+
+
+@pytest.mark.parametrize(
+    "rules", [(rt.L2(30.0), rt.L1(20.0)), (rt.L1L2(20.0, 30.0),)], ids=["two rules", "two strengths"]
+)
+def test_several_strengths_are_changed_by_one_factor(rules: tuple[rt.Penalty, ...]):
+    model, batches, optimizer = setup_of()
+    found = rt.diagnose(model, nn.functional.cross_entropy, batches, optimizer, rules)
+    remedy = next(f.remedy for f in found if f.cause in ("penalty_dominates", "collapse", "diverges"))
+    assert remedy is not None
+    assert remedy.value is None
+    assert remedy.factor is not None
+    assert 0 < remedy.factor < 0.1
+    made = eval(remedy.python(), {"rt": rt, "model": model})
+    present = rules[0].on(model) if len(rules) == 1 else rules[0].on(model) + rules[1].on(model)
+    assert float(made().detach()) == pytest.approx(remedy.factor * float(present().detach()), rel=1e-5)
+
+
+def test_a_factor_is_an_override_of_each_strength():
+    reg = {"lam": 2.0, "convention": "keras"}
+    remedy = Remedy("strength", factor=0.01)
+    assert overrides_of(remedy, OmegaConf.create({"reg": reg})) == ("reg.lam=2e-02",)
+    both = OmegaConf.create({"reg": {**reg, "l1": 2.0, "l2": 0.15}})
+    assert overrides_of(remedy, both) == ("reg.l1=2e-02", "reg.l2=0.0015")
+
+
+def test_decays_that_differ_are_changed_by_one_factor():
+    model, batches, optimizer = setup_of(decays=(50.0, 80.0))
+    loss = nn.functional.cross_entropy
+    found = rt.diagnose(model, loss, batches, optimizer)
+    remedy = next(f.remedy for f in found if f.remedy is not None and f.remedy.what == "weight decay")
+    assert remedy.factor is not None
+    exec(remedy.python(), {"optimizer": optimizer})
+    assert [g["weight_decay"] for g in optimizer.param_groups] == pytest.approx(
+        [50 * remedy.factor, 80 * remedy.factor]
+    )
+
+
+def test_the_rate_of_one_group_is_changed_alone():
+    model, batches, optimizer = setup_of(lrs=(0.1, 1e-9))
+    remedy = remedy_of("rate_too_small", model, nn.functional.cross_entropy, batches, optimizer)
+    assert (remedy.what, remedy.where, remedy.groups) == ("rate", ["2.weight"], [1])
+    exec(remedy.python(), {"optimizer": optimizer})
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, remedy.value]
+    causes = [f.cause for f in rt.diagnose(model, nn.functional.cross_entropy, batches, optimizer)]
+    assert "rate_too_small" not in causes
+
+
+def test_decay_beside_a_penalty_is_removed_from_its_groups():
+    model, batches, optimizer = setup_of(decays=(0.1, 0.2))
+    rules = [rt.L2(0.01, select="name:0.weight")]
+    remedy = remedy_of("decay_twice", model, nn.functional.cross_entropy, batches, optimizer, rules)
+    exec(remedy.python(), {"optimizer": optimizer})
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.0, 0.2]
+
+
+def test_rates_that_differ_are_lowered_by_one_factor():
+    model, batches, optimizer = setup_of(lrs=(1e4, 2e4))
+    found = rt.diagnose(model, nn.functional.cross_entropy, batches, optimizer)
+    remedy = next(f.remedy for f in found if f.remedy is not None and f.remedy.what == "rate")
+    assert remedy.factor is not None
+    exec(remedy.python(), {"optimizer": optimizer})
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([1e4 * remedy.factor, 2e4 * remedy.factor])
+
+
+def test_a_sum_over_the_batch_has_its_strength_or_its_reduction():
+    model, batches, optimizer = setup_of()
+    loss = nn.CrossEntropyLoss(reduction="sum")
+    remedy = remedy_of("summed_loss", model, loss, batches, optimizer, [rt.L2(0.032)])
+    assert remedy.value == pytest.approx(0.032 * 32)
+    made = eval(remedy.python(), {"rt": rt, "model": model})
+    assert float(made().detach()) == pytest.approx(32 * float(rt.L2(0.032).on(model)().detach()), rel=1e-5)
+    exec(remedy_of("summed_loss", model, loss, batches, optimizer).python(), {"loss_fn": loss})
+    assert loss.reduction == "mean"
+
+
+def test_a_tight_constraint_gets_a_larger_norm_and_that_is_an_override():
+    model, batches, optimizer = setup_of()
+    remedy = remedy_of(
+        "constraint_too_tight", model, nn.functional.cross_entropy, batches, optimizer, [rt.MaxNorm(0.001)]
+    )
+    assert remedy.what == "bound"
+    made = eval(remedy.python(), {"rt": rt, "model": model})
+    assert made.rule == rt.MaxNorm(float(str(remedy.value)))
+    assert overrides_of(remedy, OmegaConf.create({})) == (f"constraint.max_value={remedy.value:g}",)
+
+
+def test_a_constraint_is_removed_or_spares_the_head():
+    model, batches, optimizer = setup_of()
+    handle = rt.NonNeg().on(model).attach(optimizer)
+    exec(Remedy("no constraint", ["0.weight"]).python(), {"handle": handle})
+    assert not attached_to(optimizer)
+    assert overrides_of(Remedy("no constraint"), OmegaConf.create({})) == ("constraint=none",)
+    numbers = [(x, 30 * x[:, :2]) for x, _ in batches]
+    loss = nn.functional.mse_loss
+    spared = remedy_of("constraint_too_tight", model, loss, numbers, optimizer, [rt.MaxNorm(1.0)])
+    assert (spared.what, spared.where, spared.value) == ("select", ["2.weight"], "kernel -name:2.weight")
+    head = [rt.MaxNorm(1.0, select="name:2.weight")]
+    removed = remedy_of("constraint_too_tight", model, loss, numbers, optimizer, head)
+    assert removed == Remedy("no constraint", ["2.weight"])
+    assert eval(spared.python(), {"rt": rt, "model": model}).rule.select == spared.value
+    assert overrides_of(spared, OmegaConf.create({})) == ("constraint.select='kernel -name:2.weight'",)
+
+
+def test_a_value_is_never_left_out_silently():
+    with pytest.raises(ValueError, match="'strength' takes a value, a factor or a NoNumber, received value=None"):
+        Remedy("strength")
+    with pytest.raises(ValueError, match="'split' takes no value, received value=0.5"):
+        Remedy("split", value=0.5)

@@ -153,7 +153,7 @@ def test_biases_and_norms_should_not_be_penalised():
         _value(rt.L2(0.1, select="norm"), model) / _value(rt.L2(0.1, select="all"), model), rel=1e-5
     )
     assert all(finding.severity == "warning" for finding in found.values())
-    assert found["bias_penalised"].remedy == Remedy("select", value="kernel", rule=rt.L2(0.1))
+    assert found["bias_penalised"].remedy == Remedy("select", value="kernel", rules=[rt.L2(0.1)])
     assert list(scope.find(obs(model, rt.L2(0.1)))) == []
     assert list(scope.find(obs(model, rt.L2(0.0, select="all")))) == []
 

@@ -68,7 +68,7 @@ def test_a_second_start_does_what_has_not_finished_and_nothing_else(sweep: Sweep
     assert times(mine / "1") == before
     assert strengths(mine) == {"1": 1e-3, "2": 1e-2, "3": 1.0, "4": 0.1}
     assert (mine / "0" / "error.txt").is_file()  # not of this grid, and left as it is
-    assert "4 of 4 jobs  |  1 skipped  |  best job by val/accuracy" in second.out
+    assert "4 of 4 jobs  |  1 skipped  |  best by val/accuracy" in second.out
 
     third = sweep("reg.lam=1e-3,1e-2,1e-1,1", "debug=true")  # which changes nothing of a run
     assert third.code == 0
@@ -115,7 +115,7 @@ def test_on_a_terminal_one_bar_is_about_the_whole_sweep(sweep: Sweep, monkeypatc
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     progress = "+callbacks.progress._target_=regtorch.app.terminal.progress.Progress"
     out = sweep("reg.lam=-1,1e-3", progress, "hydra.sweep.dir=another").out
-    for part in ("jobs", "2/2", "1 failed  |  best job by val/accuracy", "epoch 1/1", "train: task_loss"):
+    for part in ("jobs", "2/2", "1 failed  |  best by val/accuracy", "epoch 1/1", "train: task_loss"):
         assert part in out
 
 

@@ -73,7 +73,9 @@ def test_ties_and_the_end_of_a_range_are_told(capsys: pytest.CaptureFixture[str]
     assert best.label == "lam=1 seed=0"
     print_members(outcomes, "accuracy", {"command": "python scripts/train.py reg.lam=1.0"})
     out = capsys.readouterr().out
-    assert "2 other settings have the same score; the lower task loss decided" in out
+    assert (
+        "2 other settings have the same score; of equal scores, the lower task loss leads, then the simpler rule" in out
+    )
     assert "the best lam, 1, is at the end of its range" in out
     assert "best, alone:\n  python scripts/train.py reg.lam=1.0" in out
 

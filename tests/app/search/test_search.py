@@ -19,6 +19,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import Ended
 from regtorch.app.search.book import Book
 from regtorch.app.search.plan import Plan
+from regtorch.app.search.results import print_results
 from regtorch.app.search.storage import open_store
 from regtorch.app.search.worker import work
 
@@ -275,3 +276,11 @@ def test_equal_trials_are_ranked_by_their_loss_then_by_the_simpler_rule(tmp_path
     first, second, third, last = joined(tmp_path).complete()
     assert first.params["reg.lam"] < second.params["reg.lam"]
     assert [{first.number, second.number}, third.number, last.number] == [{1, 2}, 0, 3]
+
+
+def test_a_tie_is_said_and_what_decided_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = begun(tmp_path, 3)
+    work(joined(tmp_path), lambda trial: 0.5 if trial.number else 0.9)
+    print_results(book, tmp_path)
+    said = "another trial has the same score; of equal scores, the lower task loss leads, then the simpler rule"
+    assert said in capsys.readouterr().out

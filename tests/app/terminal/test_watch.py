@@ -15,7 +15,7 @@ def test_jobs_that_run_side_by_side_count_as_half_done(
     folders = [tmp_path / str(number) for number in range(8)]
     clock = [0.0]
     monkeypatch.setattr(watch, "monotonic", lambda: clock[0])
-    with Watch(dict.fromkeys(folders, ""), {}) as seen:
+    with Watch(dict.fromkeys(folders, ()), {}) as seen:
         for folder in folders[: 1 + running]:
             folder.mkdir()
         (folders[0] / "error.txt").write_text("out of memory\n\n")

@@ -22,7 +22,7 @@ from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import claimed, is_busy
 from regtorch.app.record.overrides import quoted
 from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in
-from regtorch.app.terminal.table import labels_of
+from regtorch.app.terminal.table import own_overrides
 from regtorch.app.terminal.watch import Watch
 
 __all__ = ["launch"]
@@ -36,7 +36,7 @@ class Planned:
 
     number: int  # place in the grid, from 0
     overrides: Sequence[str]
-    label: str  # the overrides that differ from other jobs
+    own: Sequence[str]  # the overrides that differ from other jobs
     folder: Path  # where it writes, or where a run with its settings lies
     state: State  # of the folder
     numbered: bool  # whether its settings depend on its number
@@ -99,8 +99,8 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
     return returns
 
 
-def _by_folder(jobs: Iterable[Planned]) -> dict[Path, str]:
-    return {job.folder: job.label for job in jobs}
+def _by_folder(jobs: Iterable[Planned]) -> dict[Path, Sequence[str]]:
+    return {job.folder: job.own for job in jobs}
 
 
 def _composed(
@@ -116,22 +116,22 @@ def _composed(
 
 def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: Path) -> list[Planned]:
     """Assign each job a folder: that of a run with the same settings, or else a free one."""
-    known, labels = known_in(sweep), labels_of(grid)
+    known = known_in(sweep)
     taken: set[Path] = set()
     planned: set[str] = set()
     jobs: list[Planned] = []
-    for number, (overrides, label, config) in enumerate(zip(grid, labels, configs, strict=True)):
+    for number, (overrides, own, config) in enumerate(zip(grid, own_overrides(grid), configs, strict=True)):
         with hydra_is(config):
             task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             settings = identity(task)
             if settings in planned:
-                print(f"{label or ' '.join(overrides)} is given twice and runs once", flush=True)
+                print(f"{' '.join(own or overrides)} is given twice and runs once", flush=True)
                 continue
             found = _known(known, settings) or _free(config, sweep, known, taken, chain([number], count(len(grid))))
         folder, state = found
         taken.add(folder)
         planned |= set() if settings is None else {settings}
-        jobs.append(Planned(number, overrides, label, folder, state, "${hydra:job" in OmegaConf.to_yaml(task)))
+        jobs.append(Planned(number, overrides, own, folder, state, "${hydra:job" in OmegaConf.to_yaml(task)))
     return jobs
 
 

@@ -20,6 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from regtorch.extras import EXTRAS, not_installed
 
 __all__ = [
+    "DIVERGED",
     "OPEN",
     "Diverged",
     "RunError",
@@ -33,6 +34,10 @@ __all__ = [
     "sentence",
     "usage",
 ]
+
+
+DIVERGED = "diverged"
+"""In the reason of every run that failed because its training diverged."""
 
 
 class RunError(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.ranking import SeedGroup, best_epoch, best_setting, settings_of
-from regtorch.app.record.ranking import ordered
+from regtorch.app.record.ranking import ordered, tie_remark, tied
 from regtorch.app.record.spread import spread
 from regtorch.app.terminal.table import print_table
 
@@ -55,13 +55,9 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
 
 def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[str]) -> Iterable[str]:
     """Cautions about the best setting: ties, and ends of ranges."""
-    ranks = [s.rank for s in settings if s is not chosen]
-    best = chosen.rank
-    assert best is not None
-    tied = sum(r is not None and (r.diverged, r.score) == (best.diverged, best.score) for r in ranks)
-    if tied:
-        ties = "another setting has" if tied == 1 else f"{tied} other settings have"
-        yield f"{ties} the same score; the lower task loss decided, then the simpler rule"
+    assert chosen.rank is not None
+    if remark := tie_remark(tied(chosen.rank, [s.rank for s in settings if s is not chosen])):
+        yield remark
     for axis in axes:
         values = sorted({s.outcomes[0].member.values[axis] for s in settings})
         own = chosen.outcomes[0].member.values[axis]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Outcome
@@ -26,7 +24,7 @@ class SeedGroup:
     outcomes: Sequence[Outcome]
     metric: str | None  # ranked by, at each best epoch; None if no member has a score
     score: Spread | None  # over the members that did not diverge
-    loss: float  # mean task loss of the same epochs
+    loss: Spread | None  # task loss of the same epochs
 
     @property
     def label(self) -> str:
@@ -37,12 +35,12 @@ class SeedGroup:
 
     @property
     def rank(self) -> Rank | None:
-        if self.metric is None or self.score is None:
+        if self.metric is None:
             return None
         values = self.outcomes[0].member.values
         strengths = {AXES[axis].key: value for axis, value in values.items()}
         diverged = any(outcome.diverged is not None for outcome in self.outcomes)
-        return Rank(self.metric, self.score.mean, loss=self.loss, strengths=strengths, diverged=diverged)
+        return Rank.of_seeds(self.metric, self.score, self.loss, strengths, diverged=diverged)
 
 
 def best_epoch(outcome: Outcome, score: str) -> Mapping[str, float] | None:
@@ -63,10 +61,10 @@ def settings_of(outcomes: Sequence[Outcome], score: str) -> list[SeedGroup]:
 def _setting(outcomes: Sequence[Outcome], score: str) -> SeedGroup:
     epochs = [epoch for o in outcomes if o.diverged is None and (epoch := best_epoch(o, score)) is not None]
     if not epochs:
-        return SeedGroup(outcomes, None, None, math.inf)
+        return SeedGroup(outcomes, None, None, None)
     stage = "val" if all(f"val/{score}" in epoch for epoch in epochs) else "train"
-    scores = spread(epoch[f"{stage}/{score}"] for epoch in epochs)
-    return SeedGroup(outcomes, f"{stage}/{score}", scores, fmean(epoch[f"{stage}/task_loss"] for epoch in epochs))
+    scores, losses = (spread(epoch[f"{stage}/{name}"] for epoch in epochs) for name in (score, "task_loss"))
+    return SeedGroup(outcomes, f"{stage}/{score}", scores, losses)
 
 
 def best_setting(settings: Sequence[SeedGroup]) -> SeedGroup | None:

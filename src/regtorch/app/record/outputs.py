@@ -11,6 +11,7 @@ from regtorch.app.record.files import DIAGNOSIS, ERROR
 from regtorch.app.record.json_file import read_json, write_json
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.remedy import NoNumber, Remedy
 
 __all__ = ["read_diagnosis", "write_diagnosis", "write_error"]
 
@@ -65,8 +66,21 @@ def read_diagnosis(folder: Path) -> dict[str, Any]:
     return record
 
 
+def _part(remedy: Remedy) -> dict[str, Any]:
+    """A part of a remedy: its number is a `value` or a `factor`, and `no_number` says why there is none."""
+    absent = remedy.value if isinstance(remedy.value, NoNumber) else None
+    return {
+        "what": remedy.what,
+        "where": list(remedy.where),
+        "value": None if absent else remedy.value,
+        "factor": remedy.factor,
+        "no_number": absent.why if absent else None,
+        "python": remedy.line(),
+    }
+
+
 def _recorded(finding: Finding, overrides: Sequence[str], withdrawn: bool) -> dict[str, Any]:
     record = {field.name: getattr(finding, field.name) for field in fields(finding)}
     parts = () if finding.remedy is None else finding.remedy.parts()
-    remedy = [{"what": p.what, "where": list(p.where), "value": p.value, "python": p.line()} for p in parts]
+    remedy = [_part(part) for part in parts]
     return record | {"remedy": remedy, "override": " ".join(overrides), "withdrawn": withdrawn}

@@ -10,10 +10,25 @@ from typing import TypeVar
 from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.json_file import number
 from regtorch.app.record.run import RunRecord
+from regtorch.app.record.spread import Spread
 
-__all__ = ["Rank", "best_epoch", "best_of", "label_of_metric", "named", "ordered", "rank_of", "score_of"]
+__all__ = [
+    "TIE_RULE",
+    "Rank",
+    "best_epoch",
+    "best_of",
+    "label_of_metric",
+    "named",
+    "ordered",
+    "rank_of",
+    "score_of",
+    "tie_remark",
+    "tied",
+]
 
 T = TypeVar("T")
+TIE_RULE = "of equal scores, the lower task loss leads, then the simpler rule"
+"""How `Rank` breaks ties, for remarks."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,22 @@ class Rank:
         found = {key: number(parameters.get(key)) for key in STRENGTHS}
         strengths = {key: value for key, value in found.items() if value is not None}
         return Rank(metric, score, maximize, loss, strengths)
+
+    @staticmethod
+    def of_seeds(
+        metric: str,
+        score: Spread | None,
+        loss: Spread | None,
+        strengths: Mapping[str, float],
+        *,
+        maximize: bool = True,
+        diverged: bool = False,
+    ) -> Rank | None:
+        """The rank of a setting by its means over seeds; None without a finite score."""
+        if score is None or not score.count:
+            return None
+        mean_loss = loss.mean if loss is not None and loss.count else math.inf
+        return Rank(metric, score.mean, maximize, mean_loss, strengths, diverged)
 
     @property
     def order(self) -> tuple[float, ...]:
@@ -71,6 +102,20 @@ def ordered(things: Iterable[T], rank: Callable[[T], Rank | None]) -> list[T]:
         return (1,) if found is None else (0, *found.order)
 
     return sorted(things, key=order)
+
+
+def tied(best: Rank, others: Iterable[Rank | None]) -> int:
+    """How many other results have the best one's score, so that `TIE_RULE` decided."""
+    score = best.metric, best.diverged, best.score
+    return sum(other is not None and (other.metric, other.diverged, other.score) == score for other in others)
+
+
+def tie_remark(others: int, what: str = "setting") -> str:
+    """A sentence about results with the best one's score; empty without any."""
+    if not others:
+        return ""
+    have = f"another {what} has" if others == 1 else f"{others} other {what}s have"
+    return f"{have} the same score; {TIE_RULE}"
 
 
 def rank_of(record: RunRecord) -> Rank | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from regtorch.app.record.files import SEARCH
 from regtorch.app.record.json_file import node, number, read_json, write_json
-from regtorch.app.record.ranking import Rank, ordered
+from regtorch.app.record.ranking import Rank, ordered, tied
 
 __all__ = ["SearchRecord", "TrialRecord"]
 
@@ -127,6 +127,12 @@ class SearchRecord:
     def best(self) -> TrialRecord | None:
         """The best trial by the monitor."""
         return next(iter(ordered(self.complete, self._rank)), None)
+
+    @property
+    def tied(self) -> int:
+        """How many other complete trials have the best one's value."""
+        best = self.best and self._rank(self.best)
+        return 0 if best is None else tied(best, [self._rank(t) for t in self.complete if t is not self.best])
 
     def _rank(self, trial: TrialRecord) -> Rank | None:
         if trial.reached is None:

@@ -12,7 +12,7 @@ from typing import Any
 from regtorch.app.ground.folders import ASIDE
 from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
 from regtorch.app.record.outputs import read_diagnosis
-from regtorch.app.record.overrides import read_overrides, relevant
+from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.results import read_run
 from regtorch.app.record.run import RunRecord, error_line
 from regtorch.app.record.search import SearchRecord
@@ -158,11 +158,11 @@ def _begun(folder: Path, files: set[str]) -> bool:
     return hydra or ((folder / METRICS).is_file() and not _of_search(folder))
 
 
-def _started_with(folder: Path) -> str:
+def _started_with(folder: Path) -> list[str]:
     try:
-        return " ".join(relevant(read_overrides(folder))) if (folder / ".hydra").is_dir() else ""
+        return read_overrides(folder) if (folder / ".hydra").is_dir() else []
     except ValueError:
-        return ""
+        return []
 
 
 def _error(path: Path) -> str:

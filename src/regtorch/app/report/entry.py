@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.json_file import number
-from regtorch.app.record.overrides import measured, parse, spelled
+from regtorch.app.record.overrides import measured, parse, relevant, spelled
 from regtorch.app.record.results import Run
 
 __all__ = ["Entry", "Lost", "entry_of"]
@@ -66,9 +67,18 @@ class Lost:
     """A run without a result."""
 
     name: str
-    what: str  # its overrides
+    overrides: Sequence[str]  # empty if unknown
     reason: str
     finished: bool = True  # False if it may still be running
+
+    @property
+    def what(self) -> str:
+        """Its overrides without those for output folders and display."""
+        return " ".join(relevant(self.overrides))
+
+    @property
+    def diverged(self) -> bool:
+        return DIVERGED in self.reason
 
 
 def entry_of(name: str, run: Run, ended: float, *, searched: bool = False) -> Entry:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from regtorch.app.record.command import command
-from regtorch.app.record.overrides import measured, relevant, without
-from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of
+from regtorch.app.record.overrides import measured, parse, relevant, without
+from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of, tied
 from regtorch.app.record.results import Run
 from regtorch.app.record.run import RunRecord
 from regtorch.app.record.spread import Spread, spread
-from regtorch.app.report.entry import Entry
+from regtorch.app.report.entry import Entry, Lost
 
 __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 
@@ -25,6 +24,7 @@ class Setting:
     label: str  # differences from the experiment's other settings
     entries: Sequence[Entry]  # one per seed
     score: str  # metric that ranks settings, such as "val/accuracy"
+    diverged: bool = False  # whether a further seed diverged
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -70,11 +70,8 @@ class Setting:
 
     @cached_property
     def rank(self) -> Rank | None:
-        score, loss = self.ranked_by, self.loss
-        if score is None or not score.count:
-            return None
-        loss_mean = loss.mean if loss is not None and loss.count else math.inf
-        return Rank(self.score, score.mean, loss=loss_mean, strengths=self.entries[0].along)
+        along = self.entries[0].along
+        return Rank.of_seeds(self.score, self.ranked_by, self.loss, along, diverged=self.diverged)
 
 
 @dataclass(frozen=True)
@@ -100,8 +97,8 @@ class Experiment:
     @property
     def tied(self) -> int:
         """How many other settings have exactly the best score."""
-        means = [p.mean for s in self.settings if (p := s.ranked_by) is not None and p.count]
-        return means.count(means[0]) - 1 if means else 0
+        first, *others = (setting.rank for setting in self.settings)
+        return 0 if first is None else tied(first, others)
 
     @property
     def title(self) -> str:
@@ -113,16 +110,31 @@ class Experiment:
         return f"{self.stage} {label_of_metric(self.metric)}"
 
 
-def experiments_of(entries: Iterable[Entry]) -> list[Experiment]:
-    """Group entries into experiments, those with most runs first."""
+def experiments_of(entries: Iterable[Entry], lost: Iterable[Lost] = ()) -> list[Experiment]:
+    """Group entries into experiments, those with most runs first; of lost runs, those that diverged lower a rank."""
+    diverged: dict[frozenset[tuple[str, str]], set[object]] = {}
+    for run in lost:
+        if run.diverged and run.overrides:
+            diverged.setdefault(_measured(run.overrides), set()).add(_seed(run.overrides))
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         found.setdefault((entry.net, entry.choice("data")), []).append(entry)
     order = sorted(found, key=lambda key: (-len(found[key]), key))
-    return [_experiment(*key, found[key]) for key in order]
+    return [_experiment(*key, found[key], diverged) for key in order]
 
 
-def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
+def _measured(overrides: Sequence[str]) -> frozenset[tuple[str, str]]:
+    return frozenset(measured(overrides).items())
+
+
+def _seed(overrides: Sequence[str]) -> object:
+    value, _ = parse(overrides).get("seed", (None, ""))
+    return value
+
+
+def _experiment(
+    net: str, data: str, entries: Sequence[Entry], diverged: Mapping[frozenset[tuple[str, str]], set[object]]
+) -> Experiment:
     names = {name for entry in entries for name in entry.run.record.final}
     name = score_of(dict.fromkeys(names))
     score = f"val/{name}" if f"val/{name}" in names else f"train/{name}"
@@ -143,7 +155,9 @@ def _experiment(net: str, data: str, entries: Sequence[Entry]) -> Experiment:
             if differing
             else label_of(given := measured(of_seeds[0].run.overrides), list(given))
         )
-        settings.append(Setting(label, of_seeds, score))
+        runs = [entry.run.overrides for entry in of_seeds]
+        without_result = {seed for own in runs for seed in diverged.get(_measured(own), ())}
+        settings.append(Setting(label, of_seeds, score, bool(without_result - {_seed(own) for own in runs})))
     kept = sum(len(setting.entries) for setting in settings)
     return Experiment(
         net, data, score, ordered(sorted(settings, key=lambda s: s.label), lambda s: s.rank), len(entries) - kept

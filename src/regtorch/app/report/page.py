@@ -51,7 +51,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
             "below, received none; name the folder of a run, a path or a search"
         )
-    experiments = experiments_of(found.entries)
+    experiments = experiments_of(found.entries, found.lost)
     failed = sum(lost.finished for lost in found.lost)
     text = render(
         "report",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.record.epochs import read_epochs
 from regtorch.app.record.files import PATH
-from regtorch.app.record.overrides import changed, key_of, read_overrides, relevant
+from regtorch.app.record.overrides import changed, key_of, read_overrides
 from regtorch.app.record.results import Run
 from regtorch.app.record.run import PathRecord, RunRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
@@ -27,9 +28,7 @@ def read_path(
         member_name = f"{name}, member {member.member}"
         if member.diverged is not None:
             reason = member.diverged.get("reason")
-            lost.append(
-                Lost(member_name, " ".join(relevant(overrides)), f"diverged: {reason}" if reason else "diverged")
-            )
+            lost.append(Lost(member_name, overrides, f"{DIVERGED}: {reason}" if reason else DIVERGED))
         else:
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
             entries.append(entry_of(member_name, run, ended))

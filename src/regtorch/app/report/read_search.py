@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regtorch.app.record.files import SUMMARY
-from regtorch.app.record.overrides import chosen, relevant
+from regtorch.app.record.overrides import chosen
 from regtorch.app.record.results import read_run
 from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
@@ -42,7 +42,7 @@ def lost_of(search: Search) -> list[Lost]:
     return [
         Lost(
             f"{search.name}, trial {trial.number}",
-            " ".join(relevant([*search.record.overrides, *chosen(trial.parameters)])),
+            [*search.record.overrides, *chosen(trial.parameters)],
             trial.reason or "failed without a reason",
         )
         for trial in search.record.trials

@@ -14,7 +14,7 @@ from regtorch.app.pages.words import counted
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
-from regtorch.app.record.ranking import label_of_metric
+from regtorch.app.record.ranking import TIE_RULE, label_of_metric
 from regtorch.app.record.search import SearchRecord
 from regtorch.app.record.spread import Spread
 from regtorch.app.report.curves import curves
@@ -79,13 +79,12 @@ def of_search(search: SearchRecord, name: str, title: str, pictures: Path) -> di
     best = search.best
     parameters = {} if best is None else best.parameters
     panels = list(trial_panels(search))
-    equal = 0 if best is None else sum(trial.reached == best.reached for trial in search.complete)
     return {
         "search": search,
         "space": {key: _range(value) for key, value in search.space.items()},
         "left": sum(trial.state in ("running", "waiting") for trial in search.trials),
         "chosen": " ".join(chosen(parameters)),
-        "equal": equal,
+        "tie_rule": TIE_RULE,
         # The experiment's ranking may prefer another trial.
         "ranked_otherwise": search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
         "plots": _Plots("", "", panels, name, _drawn(panels, name, title, pictures) if panels else ""),
@@ -113,7 +112,9 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     parts = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
     if experiment.tied:
         ties = counted(experiment.tied, "other")
-        parts.append(f"The first is tied with {ties}: of equal scores, the lower {experiment.stage} task loss leads.")
+        parts.append(f"The first is tied with {ties}: {TIE_RULE}.")
+    if any(setting.diverged for setting in scored):
+        parts.append("Settings of which a seed diverged come last.")
     parts += _epochs(experiment)
     if experiment.repeats:
         parts.append(f"{counted(experiment.repeats, 'run')} omitted as repeats of a setting and seed.")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from regtorch.app.figures.along import Line, Trained, along
 from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.record.axes import STRENGTHS
-from regtorch.app.record.spread import spread
 from regtorch.app.report.entry import Entry
 from regtorch.app.report.experiments import Experiment, label_of
 
@@ -29,7 +28,7 @@ def strengths_of(experiment: Experiment) -> Iterator[Strengths]:
     """The plots along each axis with a line of several places; trials are plotted with their search."""
     entries = [entry for s in experiment.settings for entry in s.entries if not entry.searched]
     for key in STRENGTHS:
-        lines = _lines(key, entries, experiment)
+        lines = _lines(key, entries, experiment.metric)
         if any(len(line.points) > 1 for line in lines):
             places = [place for line in lines for place in line.points]
             axis = Axis.along(f"{STRENGTHS[key].label} ({key})", places, log=STRENGTHS[key].log)
@@ -43,8 +42,8 @@ def unset(axis: str) -> str:
     return "without a penalty" if axis == "reg.lam" else f"with {axis} not set"
 
 
-def _lines(axis: str, entries: Sequence[Entry], experiment: Experiment) -> list[Line]:
-    """The lines, best first, equals in the order of their settings.
+def _lines(axis: str, entries: Sequence[Entry], metric: str) -> list[Line]:
+    """The lines in the order of their best settings, best first.
 
     Of lines without a place on the axis that differ only in other axes, such as dropout rates in a plot along a
     strength, only the best is kept.
@@ -59,24 +58,17 @@ def _lines(axis: str, entries: Sequence[Entry], experiment: Experiment) -> list[
         groups.setdefault(label, []).append(entry)
         families[label] = label_of(values, [key for key in keys if key not in STRENGTHS])
 
-    def best(line: str) -> float:
-        places: dict[float | None, list[float | None]] = {}
-        for entry in groups[line]:
-            places.setdefault(entry.along.get(axis), []).append(entry.run.final(experiment.score))
-        means = [point.mean for values in places.values() if (point := spread(values)) is not None and point.count]
-        return max(means, default=0.0)
-
     flat = {label for label, group in groups.items() if all(axis not in entry.along for entry in group)}
     sizes = Counter(families[label] for label in flat)
     lines: list[Line] = []
-    for label in sorted(groups, key=best, reverse=True):
+    for label in groups:  # as settings are, best first
         size = sizes.pop(families[label], 0) if label in flat else 1
         if size:
             points: dict[float, list[Trained]] = {}
             across: list[Trained] = []
             for entry in groups[label]:
                 place = entry.along.get(axis)
-                net = _trained(entry, experiment.metric)
+                net = _trained(entry, metric)
                 (across if place is None else points.setdefault(place, [])).append(net)
             lines.append(Line(label if size == 1 else f"{label}, the best of {size}", points, across))
     return lines

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from regtorch.app.ground.errors import Diverged
+from regtorch.app.ground.errors import DIVERGED, Diverged
 from regtorch.lightning.epochs import EpochCallback, logging_is_due
 from regtorch.numerics.sharded import is_sharded
 
@@ -16,7 +16,7 @@ __all__ = ["StopWhenDiverged", "check_losses"]
 
 _MOST = 2.0**24
 """How much a loss may grow: beyond, float32's 24 bits no longer resolve its initial value."""
-_ADVICE = "training diverged; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
+_ADVICE = f"training {DIVERGED}; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
 
 
 class StopWhenDiverged(EpochCallback):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from math import isclose
+
 from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.record.overrides import quoted
 from regtorch.app.run.rules import as_given
-from regtorch.doctor.remedy import Remedy
+from regtorch.constraints import Constraint
+from regtorch.doctor.remedy import NoNumber, Remedy
+from regtorch.penalties import Penalty
 
 __all__ = ["overrides_of"]
 
@@ -14,18 +18,31 @@ __all__ = ["overrides_of"]
 def overrides_of(remedy: Remedy | None, cfg: DictConfig) -> tuple[str, ...]:
     """The overrides for a remedy, one per part with a setting; strengths are in the config's convention."""
     parts = () if remedy is None else remedy.parts()
-    return tuple(text for part in parts if (text := _override(part, cfg)))
+    return tuple(text for part in parts for text in _overrides(part, cfg))
+
+
+def _overrides(remedy: Remedy, cfg: DictConfig) -> tuple[str, ...]:
+    if remedy.what == "strength" and remedy.factor is not None:  # the one penalty has several strengths, or none in lam
+        keys = [key for key in ("l1", "l2") if key in cfg.reg] or ["lam"]
+        return tuple(f"reg.{key}={_power(cfg.reg[key] * remedy.factor)}" for key in keys)
+    text = _override(remedy, cfg)
+    return (text,) if text else ()
 
 
 def _override(remedy: Remedy, cfg: DictConfig) -> str:
-    value = remedy.value
+    value = None if isinstance(remedy.value, NoNumber) else remedy.value
     match remedy.what:
         case "split":
             return "data.leak=false" if OmegaConf.select(cfg, "data.leak") is True else ""
         case "select" if isinstance(value, str):
-            return f"reg.select={value if value.isidentifier() else quoted(value)}"
+            group = "constraint" if any(isinstance(rule, Constraint) for rule in remedy.rules) else "reg"
+            return f"{group}.select={value if value.isidentifier() else quoted(value)}"
+        case "bound" if value is not None:
+            return f"constraint.max_value={value:g}"
+        case "no constraint":
+            return "constraint=none"
         case "strength" if isinstance(value, float):
-            rule = remedy.rule
+            rule = next((rule for rule in remedy.rules if isinstance(rule, Penalty)), None)
             return f"reg.lam={_power(value if rule is None else as_given(value, rule, cfg.reg.convention))}"
         case "weight decay" if isinstance(value, float):
             return f"optimizer.weight_decay={_power(value)}"
@@ -42,5 +59,6 @@ def _override(remedy: Remedy, cfg: DictConfig) -> str:
 
 
 def _power(value: float) -> str:
-    """A strength to its first digit."""
-    return f"{value:.0e}" if value else "0"
+    """A strength as text."""
+    first_digit = f"{value:.0e}"
+    return (first_digit if isclose(float(first_digit), value) else f"{value:.4g}") if value else "0"

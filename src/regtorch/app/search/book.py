@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.ranking import Rank, ordered
+from regtorch.app.record.ranking import Rank, ordered, tied
 from regtorch.app.search.plan import Plan
 from regtorch.app.search.space import distributions
 from regtorch.app.search.storage import Store, requeue
@@ -175,6 +175,11 @@ class Book:
     def complete(self) -> list[FrozenTrial]:
         """The complete trials, best first."""
         return ordered([t for t in self.trials() if t.state.name == "COMPLETE" and t.value is not None], self._rank)
+
+    def tied(self) -> int:
+        """How many other complete trials have the best one's value."""
+        first, *others = [self._rank(trial) for trial in self.complete()] or [None]
+        return 0 if first is None else tied(first, others)
 
     def _rank(self, trial: FrozenTrial) -> Rank | None:
         if trial.value is None:

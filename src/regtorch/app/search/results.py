@@ -12,6 +12,7 @@ from regtorch.app.ground.errors import say
 from regtorch.app.record.command import command
 from regtorch.app.record.files import TRIALS
 from regtorch.app.record.overrides import chosen
+from regtorch.app.record.ranking import tie_remark
 from regtorch.app.record.search import SearchRecord, TrialRecord
 from regtorch.app.search.book import LOSS, REASON, Book
 
@@ -98,6 +99,8 @@ def print_results(book: Book, folder: Path) -> None:
         print(f"  {key} decides {share:.0%}")
     best = book.best()
     if best is not None:
+        if remark := tie_remark(book.tied(), "trial"):
+            print(remark)
         print(f"train the best setting:\n  {command_of(best, book)}")
     print(f"written to {folder}")
     if left := book.left():

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
 from regtorch.app.record.files import ERROR, OVERRIDES, SUMMARY
 from regtorch.app.record.overrides import read_overrides
-from regtorch.app.record.ranking import best_of, rank_of, score_of
+from regtorch.app.record.ranking import rank_of, score_of, tie_remark
 from regtorch.app.record.run import RunRecord, error_line
+from regtorch.app.record.seeds import Result, best_setting
 
 __all__ = [
     "Job",
     "error_of",
     "jobs_of",
-    "labels_of",
+    "own_overrides",
     "print_jobs",
     "print_metrics",
     "print_table",
@@ -80,6 +82,12 @@ class Job:
         if self.record is None and self.error is None:
             self.error = "did not finish"
 
+    @property
+    def result(self) -> Result:
+        """What ranks it."""
+        rank = None if self.record is None else rank_of(self.record)
+        return Result(self.overrides, rank, DIVERGED in (self.error or ""))
+
 
 def jobs_of(sweep: Path, folders: Sequence[Path] | None = None) -> list[Job]:
     """The jobs of a sweep that have begun or cannot begin, in the order of `folders` if given."""
@@ -93,38 +101,38 @@ def _has_begun(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (OVERRIDES, SUMMARY, ERROR))
 
 
-def labels_of(jobs: Sequence[Sequence[str]]) -> list[str]:
+def own_overrides(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     """The overrides of each job that are not common to all jobs with known overrides."""
     known = [set(overrides) for overrides in jobs if overrides]
     shared = set.intersection(*known) if len(known) > 1 else set[str]()
-    return [" ".join(override for override in overrides if override not in shared) for overrides in jobs]
+    return [[override for override in overrides if override not in shared] for overrides in jobs]
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
-    """Print each job with its own overrides and its score or error; the best one is marked."""
+    """Print each job with its own overrides and its score or error; the jobs of the best setting are marked."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     scores = "/".join(sorted({score_of(job.record.final) for job in jobs if job.record}) or ["accuracy"])
-    chosen = best_of(jobs, lambda job: None if job.record is None else rank_of(job.record))
-    rank = None if chosen is None or chosen.record is None else rank_of(chosen.record)
-    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {rank.metric}" if rank else "")
+    best = best_setting([job.result for job in jobs])
+    title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {best.said}" if best else "")
     names = ("", "job", "overrides", *_NUMBERS)
     errors = ("error",) if any(job.error for job in jobs) else ()
     table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
     for column in table.columns:
         column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
-    for job, own in zip(jobs, labels_of([job.overrides for job in jobs]), strict=True):
-        final, best = (job.record.final, job.record.best or {}) if job.record else ({}, {})
+    for place, (job, own) in enumerate(zip(jobs, own_overrides([job.overrides for job in jobs]), strict=True)):
+        final, epoch = (job.record.final, job.record.best or {}) if job.record else ({}, {})
         of = score_of(final)
-        values = (final.get(f"val/{of}"), final.get(f"test/{of}"), best.get(f"val/{of}"))
-        shown = [*("" if value is None else f"{value:.4f}" for value in values), str(best.get("epoch", ""))]
-        mark, style = ("→", "bold") if job is chosen else ("", None)
-        table.add_row(
-            mark, Text(job.folder.name), Text(own), *shown, *(Text(job.error or "") for _ in errors), style=style
-        )
+        values = (final.get(f"val/{of}"), final.get(f"test/{of}"), epoch.get(f"val/{of}"))
+        shown = [*("" if value is None else f"{value:.4f}" for value in values), str(epoch.get("epoch", ""))]
+        mark, style = ("→", "bold") if best and place in best.runs else ("", None)
+        texts = [Text(text) for text in (job.folder.name, " ".join(own))]
+        table.add_row(mark, *texts, *shown, *(Text(job.error or "") for _ in errors), style=style)
     print_table(table)
+    if best and (remark := tie_remark(best.tied)):
+        print(remark)
 
 
 def print_table(table: Any) -> None:

@@ -1,8 +1,9 @@
 """The progress of a sweep, read from the files of its jobs, whichever process runs them."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, RLock, Thread
@@ -10,10 +11,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar
 
+from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
 from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.overrides import without
 from regtorch.app.record.ranking import Rank, rank_of
 from regtorch.app.record.run import RunRecord
+from regtorch.app.record.seeds import Result, best_setting
 from regtorch.app.terminal.bar import make_bar
 from regtorch.app.terminal.table import error_of
 
@@ -33,21 +37,20 @@ class Watch:
 
     current: ClassVar["Watch | None"] = None
 
-    def __init__(self, jobs: Mapping[Path, str], skipped: Mapping[Path, str]) -> None:
+    def __init__(self, jobs: Mapping[Path, Sequence[str]], skipped: Mapping[Path, Sequence[str]]) -> None:
         self.bar: Any = None
-        self._labels = {**skipped, **jobs}
+        self._results = {folder: Result(own, None) for folder, own in {**skipped, **jobs}.items()}
         self._waiting = list(jobs)
         self._skipped = skipped
-        self._total, self._done, self._failed = len(self._labels), 0, 0
-        self._best: tuple[Rank, str] | None = None
+        self._total, self._done, self._failed = len(self._results), 0, 0
         self._task: Any = None
         self._lock, self._ended = RLock(), Event()
         self._thread = Thread(target=self._look_again, daemon=True)
 
     def __enter__(self) -> "Watch":
         self._started = monotonic()
-        for folder, label in self._skipped.items():
-            print(f"job {folder.name} has finished before: {label or folder}", flush=True)
+        for folder, own in self._skipped.items():
+            print(f"job {folder.name} has finished before: {' '.join(own) or folder}", flush=True)
             self._rank(folder)
         if sys.stdout.isatty():
             self.bar = make_bar()
@@ -91,14 +94,16 @@ class Watch:
             self._waiting.remove(folder)
             self._done += error is None
             self._failed += error is not None
+            if error is not None:
+                self._note(folder, None, diverged=DIVERGED in error)
             result = error or self._rank(folder)
             if elsewhere or folder in Folders.lost:
                 kind, stream = ("", sys.stdout) if error is None else ("error: ", sys.stderr)
-                self._print(f"{kind}job {folder.name}, {self._labels[folder]}: {result}", stream)
+                self._print(f"{kind}job {folder.name}, {' '.join(self._results[folder].overrides)}: {result}", stream)
             self._show(line=True)
 
     def _rank(self, folder: Path) -> str:
-        """A job's score as text; updates the best so far."""
+        """A job's score as text; notes it for the best so far."""
         try:
             record = RunRecord.read(folder)
         except ValueError as error:
@@ -106,15 +111,19 @@ class Watch:
         found = None if record is None else rank_of(record)
         if found is None:
             return "no score"
-        if found.beats(self._best and self._best[0]):
-            self._best = (found, self._labels[folder])
+        self._note(folder, found)
         return f"{found.metric} {found.score:.4f}"
+
+    def _note(self, folder: Path, rank: Rank | None, *, diverged: bool = False) -> None:
+        self._results[folder] = replace(self._results[folder], rank=rank, diverged=diverged)
 
     def _show(self, *, line: bool = False) -> None:
         parts = [f"{n} {what}" for n, what in ((self._failed, "failed"), (len(self._skipped), "skipped")) if n]
-        if self._best is not None:
-            rank, label = self._best
-            parts.append(f"best job by {rank.metric} {rank.score:.4f}: {label}")
+        results = list(self._results.values())
+        if (best := best_setting(results)) is not None:
+            own = results[best.runs[0]].overrides
+            label = own if len(best.runs) == 1 else without(own, ("seed",))
+            parts.append(f"best by {best.said}: {' '.join(label)}")
         settled = self._total - len(self._waiting)
         if self.bar is not None:
             self.bar.update(self._task, completed=settled, left=self._left(), below="  |  ".join(parts))

@@ -14,6 +14,7 @@ from regtorch.constraints import MaxNorm
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.head import floor
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.bounds import last_with_weights
 from regtorch.doctor.watch.calls import hooked
@@ -49,6 +50,7 @@ def _cut(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
         after = _spread(obs)
         left = {w.name: float(p.norm()) / norms[w.name] for w, p in bound.weights() if norms[w.name]}
     if before and left and after < _CUT * before and not starts_large(obs):
+        change, remedy = _looser(obs, bound, before)
         worst = sorted(left, key=lambda name: left[name])
         yield Finding(
             "constraint_too_tight",
@@ -57,31 +59,44 @@ def _cut(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
             {"spread_left": after / before, "least_norm_left": left[worst[0]]},
             why=f"{bound.rule!r} leaves {left[worst[0]]:.1%} of the norm of {worst[0]}: the outputs' spread over "
             f"samples shrinks to {after / before:.1e} of what it was, and gradients shrink as much.",
-            change=_looser(obs, bound, before),
+            change=change,
+            remedy=remedy,
             blame=1 - after / before,
         )
 
 
-def _looser(obs: Observed, bound: BoundConstraint, spread: float) -> str:
+def _looser(obs: Observed, bound: BoundConstraint, spread: float) -> tuple[str, Remedy]:
     """The first usual norm that learns and keeps most of the outputs' spread; otherwise no constraint."""
     for largest in _USUAL if isinstance(bound.rule, MaxNorm) else ():
-        other = replace(bound.rule, max_value=largest).on(obs.subject.model)
+        rule = replace(bound.rule, max_value=largest)
+        other = rule.on(obs.subject.model)
         with restored(obs.subject.model), torch.no_grad():
             other.project_()
             left = _spread(obs)
         found = _with(obs, bound, [other])
         if left >= _MOST * spread and found.learns:
-            return f"Use a larger norm, {largest:g} ({found.summary})."
-    return f"Remove the constraint ({_with(obs, bound, []).summary})."
+            remedy = Remedy("bound", _names(bound), largest, rules=[rule])
+            return f"Use a larger norm, {largest:g} ({found.summary}).", remedy
+    return _removed(obs, bound)
 
 
-def _without_head(obs: Observed, bound: BoundConstraint, name: str) -> str:
+def _removed(obs: Observed, bound: BoundConstraint) -> tuple[str, Remedy]:
+    return f"Remove the constraint ({_with(obs, bound, []).summary}).", Remedy("no constraint", _names(bound))
+
+
+def _names(bound: BoundConstraint) -> list[str]:
+    return [weight.name for weight, _ in bound.weights()]
+
+
+def _without_head(obs: Observed, bound: BoundConstraint, name: str) -> tuple[str, Remedy]:
     select = "|".join(f"{part.strip()} -name:{name}" for part in bound.rule.select.split("|"))
     try:
-        other = [bound.rule.selecting(select).on(obs.subject.model)]
+        rule = bound.rule.selecting(select)
+        other = [rule.on(obs.subject.model)]
     except SelectionError:  # the head is all that the constraint selects
-        return f"Remove the constraint ({_with(obs, bound, []).summary})."
-    return f"Exclude the head from the constraint: select={select!r} ({_with(obs, bound, other).summary})."
+        return _removed(obs, bound)
+    remedy = Remedy("select", [name], select, rules=[rule])
+    return f"Exclude the head from the constraint: select={select!r} ({_with(obs, bound, other).summary}).", remedy
 
 
 def _with(obs: Observed, bound: BoundConstraint, replacement: list[BoundConstraint]) -> Attempt:
@@ -128,13 +143,15 @@ def _short(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
         numbers |= {"targets_spread": wanted}
         why = f"with the present features outputs spread by at most {fmt(reach)}, and the targets by {fmt(wanted)}"
     if severity:
+        change, remedy = _without_head(obs, bound, weight[0].name)
         yield Finding(
             "constraint_too_tight",
             weight[0].name,
             severity,
             numbers,
             why=f"{bound.rule!r} limits the norm of the head's units to {fmt(cap)}: {why}.",
-            change=_without_head(obs, bound, weight[0].name),
+            change=change,
+            remedy=remedy,
             blame=0.5,
         )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from math import floor, inf, isfinite, log10
+from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Literal, NamedTuple
 
 from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.measure.fitting_rate import GOOD, TRIED, common_rate, fitting_rate, fitting_rate_of_group
 from regtorch.doctor.measure.tolerated import comes_as_low
-from regtorch.doctor.remedy import Kind, Remedy
-from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.measure.weaker import scaled
+from regtorch.doctor.remedy import Kind, NoNumber, Remedy
 from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import number, rate_of
@@ -18,9 +19,7 @@ from regtorch.doctor.watch.uses import RELUS
 
 __all__ = ["find"]
 
-_GOOD = 1e-3  # ‖update‖/‖weight‖ of a training that usually goes well
 _TINY, _SMALL = 1e-6, 1e-5
-_TRIES, _TRIED = 4, 4  # rates tried, and steps for each
 _DEAD = 0.9  # share of a layer's units
 _POWERS = 6  # of ten, tried when lowering a strength
 _RISE = 10.0  # of a batch's loss, in a step meant to lower it
@@ -49,18 +48,18 @@ def _still(obs: Observed) -> Iterator[Finding]:
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
     if not largest < _SMALL:  # NaN: an infinite rate
         return
-    lr = _rate(obs)
-    change, remedy = _fitting(obs, max, largest)
+    lr = common_rate(obs)
+    change, remedy = fitting_rate(obs, max, largest)
     yield Finding(
         "rate_too_small",
         "optimizer.lr",
         "severe" if largest < _TINY else "warning",
         {"largest_update_over_weight": largest, **({} if lr is None else {"lr": lr})},
         why=f"With {_named(lr)} no weight moves by more than {largest:.1e} of its norm per step ({name} moves most); "
-        f"about {_GOOD:g} is usual.",
+        f"about {GOOD:g} is usual.",
         change=change or "Use a larger learning rate, or an optimizer that normalises the gradient, such as Adam.",
         remedy=remedy,
-        blame=_GOOD / max(largest, 1e-12),
+        blame=GOOD / max(largest, 1e-12),
     )
 
 
@@ -100,58 +99,40 @@ def _diverges(obs: Observed) -> Finding:
 
 def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) -> tuple[str, Remedy]:
     """Lower it by powers of ten, until the loss stays finite and falls as it does without it."""
-    kind: Kind = "strength" if what == "strength" else "weight decay"
+    decay = what == "weight_decay"
+    weights = list(obs.subject.decays if decay else obs.subject.penalised)
     for tens in range(1, _POWERS + 1):
         part = 10.0**-tens
-        if what == "strength":
+        if not decay:
             watched, free = watch_steps(obs.subject, obs.steps, penalties=part), obs.without_penalties
         else:
             watched, free = watch_steps(obs.subject, obs.steps, decay=part), obs.alone
         if not watched.diverged and comes_as_low(watched, free):
-            values = {decay.value for decay in obs.subject.decays.values()} if what == "weight_decay" else set()
-            new = f"{values.pop() * part:.0e}" if len(values) == 1 else ""
-            named = f"a weight_decay of {new}" if new else f"a {what} that is {10**tens:,} times smaller"
+            remedy = scaled(obs.subject, weights, part, decay=decay)
+            one = decay and remedy.value is not None
+            named = f"a weight_decay of {remedy.value:.3g}" if one else f"a {what} that is {10**tens:,} times smaller"
             tried = f"tried: in {obs.steps} steps the task's loss reaches {watched.last_task_loss:.3g}"
-            return f"Use {named} ({tried}).", Remedy(kind, value=float(new) if new else None)
-    return f"Use a {what} that is many times smaller, or remove it.", Remedy(kind)
+            return f"Use {named} ({tried}).", remedy
+    none = NoNumber(f"none down to {10**_POWERS:,} times smaller lets the loss fall as it does without it")
+    kind: Kind = "weight decay" if decay else "strength"
+    return f"Use a {what} that is many times smaller, or remove it.", Remedy(kind, weights, none)
 
 
 # The steps' size
 
 
-def _fitting(obs: Observed, pick: Callable[[Iterable[float]], float], now: float) -> tuple[str, Remedy | None]:
-    """The rate at which the picked update ratio is usual, as advice and as remedy.
-
-    Found by trying: updates of tiny rates are lost in rounding, and ratios need not be proportional to the rate.
-    """
-    factor = 1.0
-    for _ in range(_TRIES):
-        if not (0 < now < inf) or 0.5 < now / _GOOD < 2:
-            break
-        factor *= _GOOD / now
-        now = pick(medians_of(watch_steps(obs.subject, _TRIED, penalties=False, factor=factor)).values())
-    lr = _rate(obs)
-    if not lr or not 0.1 < now / _GOOD < 10 or not 0 < lr * factor < inf:
-        return "", None
-    new = _round(lr * factor)
-    found = attempt(obs.subject, factor=new / lr, own_rate=True)
-    if not found.learns:
-        return "", None
-    return f"Use a learning rate of {new:g} ({found.summary}).", Remedy("rate", value=new)
-
-
 def _too_large(obs: Observed) -> Iterator[Finding]:
     # First steps only: later the weights have grown too large. Weights that start at 0 have no scale.
-    at_first = medians_of(obs.without_penalties, _TRIED)
+    at_first = medians_of(obs.without_penalties, TRIED)
     if obs.subject.decays and min((ratio for ratio in at_first.values() if ratio), default=0.0) > LARGE:
-        at_first = medians_of(obs.alone, _TRIED)  # exclude the decay's part
+        at_first = medians_of(obs.alone, TRIED)  # exclude the decay's part
     at_first = {name: ratio for name, ratio in at_first.items() if name not in obs.without_penalties.from_zero}
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > LARGE:
-        lr = _rate(obs)
+        lr = common_rate(obs)
         quarter = max(1, obs.steps // 4)
         first, last = (obs.alone.mean_task_loss(part) for part in (slice(1), slice(-quarter, None)))
-        change, remedy = _fitting(obs, min, smallest)
+        change, remedy = fitting_rate(obs, min, smallest)
         yield Finding(
             "rate_too_large",
             "optimizer.lr",
@@ -166,7 +147,7 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
             "destroys what was learnt.",
             change=change or "Use a smaller learning rate.",
             remedy=remedy,
-            blame=smallest / _GOOD,
+            blame=smallest / GOOD,
         )
 
 
@@ -179,6 +160,7 @@ def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Findi
         largest = max((medians[name] for name in own), default=inf)
         if largest < _TINY:
             lr = rate_of(group)
+            to, remedy = fitting_rate_of_group(obs, index, own, largest)
             yield Finding(
                 "rate_too_small",
                 listed(own),
@@ -186,7 +168,8 @@ def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Findi
                 {"largest_update_over_weight": largest, "lr": lr, "group": index},
                 why=f"Parameter group {index} has a learning rate of {lr:g}: none of its weights moves by more than "
                 f"{largest:.1e} of its norm per step, while others move by {max(medians.values()):.1e}.",
-                change="Use a larger rate for the group, or freeze its weights if they should not be trained.",
+                change=f"Use a larger rate for the group{to}, or freeze its weights if they should not be trained.",
+                remedy=remedy,
                 blame=1.0,
             )
 
@@ -204,20 +187,6 @@ def _scheduled(obs: Observed) -> Iterator[Finding]:
             f"initial rate of {max(watched):g}.",
             change="Nothing if the schedule raises the rate again.",
         )
-
-
-def _rate(obs: Observed) -> float | None:
-    """The learning rate, if all groups share one."""
-    groups = obs.subject.optimizer.param_groups if obs.subject.optimizer else []
-    rates = {rate_of(group) for group in groups if "lr" in group}
-    return rate if len(rates) == 1 and isfinite(rate := rates.pop()) else None
-
-
-def _round(value: float) -> float:
-    """Round to the nearest 1, 2 or 5 times a power of 10."""
-    power = floor(log10(value))
-    rates = (digit * 10.0**p for p in (power, power + 1) for digit in (1, 2, 5))
-    return min(rates, key=lambda rate: abs(log10(rate / value)))
 
 
 # The first step

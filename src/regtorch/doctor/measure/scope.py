@@ -10,6 +10,7 @@ from torch import nn
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.pull import LATE, RATIO
+from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import rate_of
@@ -108,8 +109,8 @@ def _excluded(obs: Observed, role: Role, rule: Penalty) -> tuple[str, Remedy]:
             continue
         if {weight.name for weight in chosen} <= {weight.name for weight in choose(obs.subject.model, select).chosen}:
             advice = "Penalise kernels only" if other == "kernel" else f"Exclude weights of the role {role}"
-            return f"{advice}: select={other!r}.", Remedy("select", value=other, rule=rule.selecting(other))
-    return "Remove the penalty.", Remedy("strength", value=0.0)
+            return f"{advice}: select={other!r}.", Remedy("select", value=other, rules=[rule.selecting(other)])
+    return "Remove the penalty.", Remedy("strength", value=0.0, rules=[rule.scaled(0.0)] if rule.strengths else [])
 
 
 # The optimizer's decay
@@ -168,5 +169,5 @@ def _twice(obs: Observed) -> Iterator[Finding]:
             {"weight_decay": max(twice.values()), "penalty_as_weight_decay": strongest},
             why="The optimizer's weight_decay and the penalty shrink the same weights; neither is the full strength.",
             change="Set the optimizer's weight_decay to 0, or remove the penalty.",
-            remedy=Remedy("weight decay", list(twice), 0.0),
+            remedy=scaled(obs.subject, list(twice), 0.0, decay=True),
         )

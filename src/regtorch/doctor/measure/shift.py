@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, Unfit
-from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.remedy import NoNumber, Remedy
 from regtorch.doctor.watch.calls import DROPOUTS
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
@@ -89,7 +89,8 @@ def _tried(obs: Observed, names: set[str]) -> tuple[str, Remedy]:
             "learnt), or move it after the last batch norm.",
             Remedy("dropout rate", sorted(names), MILD),
         )
-    return "Move dropout after the last batch norm.", Remedy("dropout rate", sorted(names))
+    kept = NoNumber("no lower rate tried keeps evaluation right; the layer belongs after the last batch norm")
+    return "Move dropout after the last batch norm.", Remedy("dropout rate", sorted(names), kept)
 
 
 @contextmanager

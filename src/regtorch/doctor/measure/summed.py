@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure.weaker import scaled
+from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.forces import totals
 from regtorch.doctor.watch.observed import Observed
 from regtorch.penalties import Penalty
@@ -42,7 +44,15 @@ def find(obs: Observed) -> Iterator[Finding]:
         f"A strength then has 1/{samples} of its effect with a mean{worth}; it depends on the batch size.",
         change=f"Use the mean over the batch, or multiply strengths by {samples}{instead} "
         '(rt.convert(..., reduction="sum", batch=...)).',
+        remedy=_remedy(obs, samples),
     )
+
+
+def _remedy(obs: Observed, samples: int) -> Remedy | None:
+    """Strengths that act as with a mean; without penalties the loss's own reduction, if it is a setting."""
+    if obs.subject.terms or obs.subject.activities:
+        return scaled(obs.subject, list(obs.subject.penalised), float(samples), decay=False)
+    return Remedy("mean loss") if getattr(obs.subject.loss_fn, "reduction", None) == "sum" else None
 
 
 def _of_repeated(obs: Observed, output: object, target: Tensor, times: int) -> float | None:

@@ -2,74 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from math import floor, isfinite, log10
-from typing import Literal
 
 from regtorch.doctor.finding import fmt
 from regtorch.doctor.measure.pull import Measured, Source
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.steps import WatchedSteps
-from regtorch.penalties import Penalty
+from regtorch.doctor.watch.subject import Subject
 
-__all__ = ["weaker"]
+__all__ = ["scaled", "strength_of", "weaker"]
 
 _TARGET = 0.05  # share of loss and gradient to aim at
 _TRIES = 3  # each ten times weaker than the one before
 
 
-@dataclass(frozen=True)
-class _Strength:
-    """A single strength to weaken, or several (`value` is None)."""
+def scaled(subject: Subject, weights: Sequence[str], part: float, *, decay: bool) -> Remedy:
+    """The remedy that multiplies the penalties' strengths, or the weights' decay, by `part`."""
+    if decay:
+        decays = [subject.decays[name] for name in weights]
+        groups = {decay.group for decay in decays}
+        own = [] if groups == {decay.group for decay in subject.decays.values()} else sorted(groups)
+        if (value := _single(decay.value for decay in decays)) is None:
+            return Remedy("weight decay", weights, factor=part, groups=own)
+        return Remedy("weight decay", weights, _rounded(value * part), groups=own)
+    rules = [(scale, term.rule) for scale, term in subject.terms if term.rule.active and scale]
+    value = strength_of(subject)
+    if value is not None:
+        scale, rule = rules[0]
+        new = _rounded(value * part)
+        return Remedy("strength", weights, new, rules=[rule.scaled(scale * new / value)])
+    scalable = not subject.activities and all(rule.strengths for _, rule in rules)
+    lower = [rule.scaled(scale * part) for scale, rule in rules] if scalable else []
+    return Remedy("strength", weights, factor=part, rules=lower)
 
-    what: Literal["strength", "weight decay"]
-    weights: Sequence[str]
-    value: float | None = None
-    rule: Penalty | None = None
 
-    def at(self, value: float | None) -> Remedy:
-        """The change to another strength; without a number if there are several."""
-        if self.value is None or value is None:
-            return Remedy(self.what, self.weights)
-        rule = self.rule.scaled(value / self.rule.strengths["lam"]) if self.rule is not None and value else None
-        return Remedy(self.what, self.weights, value, rule)
+def strength_of(subject: Subject) -> float | None:
+    """The strength of the only penalty; None if there are several, or it has other strengths than `lam`."""
+    rules = [(scale, term.rule) for scale, term in subject.terms if term.rule.active and scale]
+    if len(rules) != 1 or subject.activities or list(rules[0][1].strengths) != ["lam"]:
+        return None
+    scale, rule = rules[0]
+    return scale * rule.strengths["lam"]
+
+
+def _single(values: Iterable[float]) -> float | None:
+    distinct = {*values}
+    return distinct.pop() if len(distinct) == 1 else None
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def weaker(source: Source, measured: Measured) -> tuple[str, Remedy]:
     """A tried strength at which the source no longer outweighs the task: the advice and the remedy."""
-    strength = _strength(source)
-    for part in _parts(strength.value, measured):
+    subject, decays = source.obs.subject, source.decay
+    value = _single(subject.decays[name].value for name in source.weights) if decays else strength_of(subject)
+    for part in _parts(value, measured):
         watched = source.at(part, source.obs.steps)
         if not _is_well(source, watched):
             continue
         times, tried = f"about {round(1 / part):,} times smaller", _tried(source, watched)
-        if strength.value is None:
-            many = "weight decays" if source.decay else "strengths"
-            return f"Use {many} that are {times} ({tried}).", strength.at(None)
-        new = float(f"{strength.value * part:.0e}")
-        what = f"a weight_decay of {new:.0e}," if source.decay else "a strength that is"
-        return f"Use {what} {times} ({tried}).", strength.at(new)
-    smallest = min(_parts(strength.value, measured), default=0.0)
+        remedy = scaled(subject, source.weights, part, decay=decays)
+        if value is None:
+            many = "weight decays" if decays else "strengths"
+            return f"Use {many} that are {times} ({tried}).", remedy
+        what = f"a weight_decay of {remedy.value:.0e}," if decays else "a strength that is"
+        return f"Use {what} {times} ({tried}).", remedy
+    smallest = min(_parts(value, measured), default=0.0)
     down_to = f" down to {round(1 / smallest):,} times smaller" if smallest else ""
     return (
-        f"Remove {'the weight decay' if source.decay else 'the penalty'}, and see the other findings: no strength "
+        f"Remove {'the weight decay' if decays else 'the penalty'}, and see the other findings: no strength "
         f"tried{down_to} lets the task's loss fall as it does without it.",
-        strength.at(0.0),
+        scaled(subject, source.weights, 0.0, decay=decays),
     )
-
-
-def _strength(source: Source) -> _Strength:
-    subject = source.obs.subject
-    if source.decay:
-        values = {subject.decays[name].value for name in source.weights}
-        return _Strength("weight decay", source.weights, values.pop() if len(values) == 1 else None)
-    rules = [(factor, term.rule) for factor, term in subject.terms if term.rule.active]
-    lams = [factor * rule.strengths.get("lam", 0.0) for factor, rule in rules]
-    if len(lams) == 1 and lams[0]:
-        return _Strength("strength", source.weights, lams[0], rules[0][1])
-    return _Strength("strength", source.weights)
 
 
 def _parts(strength: float | None, measured: Measured) -> Iterator[float]:

@@ -57,5 +57,6 @@ def lower_rate(
         if found.learns and _is_calm(found) and is_cured(found):
             new = float(f"{lr / 10**tens:.3g}")
             each = "" if len({rate_of(group) for group in groups}) < 2 else ", and other groups' by the same factor"
-            return f" to {new:g}{each} ({found.summary})", Remedy("rate", value=new) if groups and not each else None
+            remedy = Remedy("rate", factor=10.0**-tens) if each else Remedy("rate", value=new)
+            return f" to {new:g}{each} ({found.summary})", remedy if groups else None
     return "", None
