@@ -1,4 +1,4 @@
-"""Keras's layers by class name: each a function of its config that gives a torch module."""
+"""Keras's layers by class name: each is a function of a config that returns a torch module."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _CLASSES: list[type[nn.Module]] = [
 LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     **{layer.__name__: layer for layer in _CLASSES},
     "BatchNormalization": norm.batch_normalization,
-    "Activation": activation.plain,
+    "Activation": activation.activation_layer,
     "ReLU": activation.relu,
     "LeakyReLU": activation.leaky_relu,
     "ELU": activation.elu,
     "Softmax": activation.softmax,
     "Dropout": noise.dropout,
     "SpatialDropout1D": noise.SequenceDropout,
-    "SpatialDropout2D": noise.spatial2,
-    "SpatialDropout3D": noise.spatial3,
-    "GaussianDropout": noise.gaussian,
-    "GaussianNoise": noise.noise,
-    "AlphaDropout": noise.alpha,
-    "ActivityRegularization": noise.watched,
+    "SpatialDropout2D": noise.spatial_dropout_2d,
+    "SpatialDropout3D": noise.spatial_dropout_3d,
+    "GaussianDropout": noise.gaussian_dropout,
+    "GaussianNoise": noise.gaussian_noise,
+    "AlphaDropout": noise.alpha_dropout,
+    "ActivityRegularization": noise.activity_regularization,
     "Identity": noise.identity,
 }

@@ -9,10 +9,10 @@ from regtorch.keras.activations import leaky, rectifier
 from regtorch.keras.layout import Variable
 from regtorch.keras.spec import Spec
 
-__all__ = ["PReLU", "elu", "leaky_relu", "plain", "relu", "softmax"]
+__all__ = ["PReLU", "activation_layer", "elu", "leaky_relu", "relu", "softmax"]
 
 
-def plain(spec: Spec) -> nn.Module:
+def activation_layer(spec: Spec) -> nn.Module:
     return spec.activation(len(spec.shape))
 
 
@@ -37,12 +37,12 @@ def softmax(spec: Spec) -> nn.Module:
 
 
 class PReLU(nn.Module):
-    """Keras's PReLU: a slope for each place, shared along `shared_axes`; kept in Keras's layout."""
+    """Keras's PReLU: a slope for each input unit, shared along `shared_axes`, in Keras's layout."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes = spec.axes
-        shared = set() if spec.get("shared_axes") in (None, []) else set(spec.whole_numbers("shared_axes"))
+        shared = set() if spec.get("shared_axes") in (None, []) else set(spec.integers("shared_axes"))
         if not shared <= set(range(1, len(spec.shape))):
             raise ValueError(f"shared_axes must name axes from 1 to {len(spec.shape) - 1}, received {sorted(shared)}")
         self.alpha = nn.Parameter(torch.empty([1 if i in shared else n for i, n in enumerate(spec.keras_shape)][1:]))
