@@ -147,8 +147,8 @@ def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:
     """
     if keras_3:
         from_one = {layer.name for layer in graph.layers if layer.graph and layer.class_name != "Sequential"}
-        if any(key[1] == 0 for key in graph.outputs if key[0] in from_one):
-            name = next(key[0] for key in graph.outputs if key[0] in from_one and key[1] == 0)
+        name = next((key[0] for key in graph.outputs if key[0] in from_one and key[1] == 0), None)
+        if name is not None:
             raise ValueError(
                 f"from_config: output_layers of {graph.name!r}: the calls of {name!r} are numbered from 1, received 0"
             )

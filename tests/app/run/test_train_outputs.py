@@ -101,7 +101,7 @@ def test_arrays_that_cannot_be_mixed(kind: str, train: CommandLine, tmp_path: Pa
     net = ("model=distance", "model.input_shape=[4]")
     given = ("data=npz", f"data.dir={tmp_path / 'own.npz'}", classes, *net, "data.mixup=0.2")
     error = train("trainer=cpu", *given, *BARE, fast=False).error
-    said = "holds no images, received samples of shape (4,)" if kind == "vectors" else "has numbers to predict and no"
+    said = "has no images, received samples of shape (4,)" if kind == "vectors" else "has no classes to mix"
     assert "error: data.mixup: " in error
     assert said in error
 

@@ -225,7 +225,7 @@ def test_shares_of_fewer_classes_than_the_net_has():
 
 def test_what_cannot_be_smoothed_is_refused():
     module = partial(RegularizedModule, a_net(), optimizer=SGD)
-    with pytest.raises(ValueError, match="label_smoothing: a loss of your own is taken as it is"):
+    with pytest.raises(ValueError, match="label_smoothing: a custom loss is not smoothed"):
         module(loss=F.cross_entropy, num_classes=3, label_smoothing=0.1)
     with pytest.raises(ValueError, match="label_smoothing: these targets are numbers and no classes"):
         module(task=regression(), label_smoothing=0.1)

@@ -37,7 +37,10 @@ def test_neither_the_net_nor_a_random_number_is_changed(digits: Digits):
 
 BROKEN = {
     "images out": (nn.Identity(), r"expected outputs of shape \(N, width\).*received \[32, 3, 32, 32\]"),
-    "too few classes": (nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)), "puts out 9 classes, the labels have 10"),
+    "too few classes": (
+        nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)),
+        "has outputs of width 9, the labels have 10 classes",
+    ),
     "wrong width": (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), r"cannot take a batch of shape \[32, 3, 32, 32\]"),
 }
 

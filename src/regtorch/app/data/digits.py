@@ -1,4 +1,4 @@
-"""The 8×8 digits that come with scikit-learn: real data without a network."""
+"""scikit-learn's 8×8 digits: real data that need no download."""
 
 import torch
 
@@ -12,7 +12,7 @@ __all__ = ["Digits"]
 class Digits(ArraysDataModule):
     """scikit-learn's 1,797 handwritten digits, split 80/10/10 with equal shares of each digit.
 
-    `dir` and `download` are there because every data set has them; the digits are part of scikit-learn.
+    `dir` and `download`, which every data set has, have no effect.
     """
 
     title = "digits"
@@ -24,7 +24,9 @@ class Digits(ArraysDataModule):
             from sklearn.datasets import load_digits
             from sklearn.model_selection import train_test_split
         except ModuleNotFoundError as error:
-            raise DataError("digits: they come with scikit-learn, which is absent; pip install scikit-learn") from error
+            raise DataError(
+                "digits: they are part of scikit-learn, which is missing; pip install scikit-learn"
+            ) from error
 
         pixels, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).to(torch.float32).div_(16).view(-1, 1, 8, 8)

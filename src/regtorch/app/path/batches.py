@@ -59,7 +59,7 @@ class Feed:
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
                 for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):
-                    with order.drawing(x.device, epoch - 1, number):
+                    with order.seeded(x.device, epoch - 1, number):
                         moved[seed] = self._data.changed((x, y))
             if len(moved) == 1:
                 yield moved[0]

@@ -9,11 +9,7 @@ from regtorch.keras.activations import leaky, rectifier
 from regtorch.keras.layout import Variable
 from regtorch.keras.spec import Spec
 
-__all__ = ["PReLU", "activation_layer", "elu", "leaky_relu", "relu", "softmax"]
-
-
-def activation_layer(spec: Spec) -> nn.Module:
-    return spec.activation(len(spec.shape))
+__all__ = ["PReLU", "leaky_relu", "relu", "softmax"]
 
 
 def relu(spec: Spec) -> nn.Module:
@@ -26,10 +22,6 @@ def leaky_relu(spec: Spec) -> nn.Module:
     """Keras's LeakyReLU; `alpha` is Keras 2's name of `negative_slope`."""
     name = "alpha" if "alpha" in spec.config else "negative_slope"
     return leaky(spec.number(name, 0.3, 0.0), spec.version)
-
-
-def elu(spec: Spec) -> nn.Module:
-    return nn.ELU(spec.number("alpha", 1.0))
 
 
 def softmax(spec: Spec) -> nn.Module:

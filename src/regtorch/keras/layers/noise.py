@@ -6,60 +6,32 @@ from torch import Tensor, nn
 
 from regtorch.keras.rounding import round_to_float32
 from regtorch.keras.spec import Spec
-from regtorch.nn import (
-    AlphaDropout,
-    GaussianDropout,
-    GaussianNoise,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    SpatialDropout3D,
-)
+from regtorch.nn import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 
 __all__ = [
     "Rescaling",
     "SequenceDropout",
     "activity_regularization",
-    "alpha_dropout",
-    "dropout",
-    "gaussian_dropout",
-    "gaussian_noise",
-    "identity",
+    "rate",
     "spatial_dropout_2d",
     "spatial_dropout_3d",
 ]
 
 
-def _rate(spec: Spec) -> float:
+def rate(spec: Spec) -> float:
     return spec.number("rate", low=0.0, high=1.0)
-
-
-def dropout(spec: Spec) -> nn.Module:
-    return nn.Dropout(_rate(spec))
 
 
 def spatial_dropout_2d(spec: Spec) -> nn.Module:
     spec.data_format()
     spec.require_dims(4)
-    return SpatialDropout2D(_rate(spec))
+    return SpatialDropout2D(rate(spec))
 
 
 def spatial_dropout_3d(spec: Spec) -> nn.Module:
     spec.data_format()
     spec.require_dims(5)
-    return SpatialDropout3D(_rate(spec))
-
-
-def gaussian_dropout(spec: Spec) -> nn.Module:
-    """Keras's GaussianDropout. A rate of 1 has no effect in Keras 2; here, as in Keras 3, it is an error."""
-    return GaussianDropout(_rate(spec))
-
-
-def gaussian_noise(spec: Spec) -> nn.Module:
-    return GaussianNoise(spec.number("stddev", low=0.0))
-
-
-def alpha_dropout(spec: Spec) -> nn.Module:
-    return AlphaDropout(_rate(spec))
+    return SpatialDropout3D(rate(spec))
 
 
 class SequenceDropout(SpatialDropout1D):
@@ -67,14 +39,10 @@ class SequenceDropout(SpatialDropout1D):
 
     def __init__(self, spec: Spec) -> None:
         spec.require_dims(3)
-        super().__init__(_rate(spec))
+        super().__init__(rate(spec))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.mT).mT
-
-
-def identity(spec: Spec) -> nn.Module:
-    return nn.Identity()
 
 
 def activity_regularization(spec: Spec) -> nn.Module:
