@@ -85,7 +85,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
-def test_what_cannot_be_is_told(arguments: str, train: CommandLine):
+def test_impossible_settings_are_reported(arguments: str, train: CommandLine):
     result = train(*arguments.split(), *BARE)
     assert result.code > 0
     assert REFUSED[arguments] in result.error
@@ -106,12 +106,12 @@ def test_arrays_that_cannot_be_mixed(kind: str, train: CommandLine, tmp_path: Pa
     assert said in error
 
 
-def test_a_select_of_weights_is_said_to_mean_nothing(train: CommandLine):
+def test_a_select_of_weights_is_reported_as_unused(train: CommandLine):
     receipt = (train("reg=confidence", "reg.select=all", *BARE).folder / "receipt.txt").read_text()
     assert "reg=confidence acts on outputs and does not use reg.select\n" in receipt
 
 
-def test_passes_that_are_alike_are_told(train: CommandLine):
+def test_equal_passes_are_reported(train: CommandLine):
     receipt = (train("reg=rdrop", "model.net.dropout=0", *BARE).folder / "receipt.txt").read_text()
     assert "reg=rdrop: no dropout layer of the net is active" in receipt
 

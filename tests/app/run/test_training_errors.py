@@ -178,7 +178,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_folder_that_cannot_be_is_told_before_anything_is_written(train: CommandLine, tmp_path: Path, case: str):
+def test_an_impossible_folder_is_reported_before_anything_is_written(train: CommandLine, tmp_path: Path, case: str):
     (tmp_path / "mine").write_text("")
     override, expected = FOLDERS[case]
     result = train(override, *(["-m", "reg=l1,l2"] if "sweep" in override else []))

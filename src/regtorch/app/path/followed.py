@@ -13,7 +13,7 @@ from regtorch.app.ground.errors import RunError
 
 __all__ = ["Settings", "limited", "settings_of"]
 
-_SINGLY = "use train.py -m for such runs"
+_ALTERNATIVE = "use train.py -m for such runs"
 # The only values of trainer.* that a path supports; for Lightning they are the same as null.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "devices": (1, "auto", "1"),
@@ -57,22 +57,22 @@ def settings_of(cfg: DictConfig) -> Settings:
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
         if value is not None and not any(value == neutral and type(value) is type(neutral) for neutral in values):
-            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_SINGLY}")
+            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_ALTERNATIVE}")
     for key in ("compile", "channels_last"):
         if cfg[key]:
-            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_SINGLY}")
+            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_ALTERNATIVE}")
     for key in ("mixup", "cutmix"):
         if cfg.data.get(key):
-            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_SINGLY}")
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_ALTERNATIVE}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(
-            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; omit it: the page "
+            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; omit it: the report "
             "shows the best epoch of each"
         )
     precision = trainer.precision if trainer.precision is None else str(trainer.precision)
     if precision not in _DTYPES:
-        raise RunError(f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_SINGLY}")
+        raise RunError(f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_ALTERNATIVE}")
     chunk = cfg.path.chunk
     if chunk is not None and (type(chunk) is not int or chunk < 1):
         raise RunError(f"path.chunk: expected a number of members of at least 1, or null, received {chunk!r}")
@@ -99,7 +99,7 @@ def settings_of(cfg: DictConfig) -> Settings:
 
 
 def limited(stage: str, batches: int, limit: float | None) -> int:
-    """How many of an epoch's batches are used, by Lightning's rules: 3 is three batches, 0.5 is half of them."""
+    """The number of batches used in an epoch, by Lightning's rules: 3 is three batches, 0.5 is half of them."""
     if limit is None:
         return batches
     key = f"trainer.limit_{stage}_batches"
@@ -115,10 +115,10 @@ def _device(accelerator: Any) -> torch.device:
     known = ("auto", "cpu", "gpu", "cuda")
     if accelerator not in known:
         raise RunError(f"trainer.accelerator: expected one of {', '.join(known)} in a path, received {accelerator!r}")
-    there = torch.cuda.is_available()
-    if accelerator in ("gpu", "cuda") and not there:
+    cuda = torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not cuda:
         raise RunError(f"trainer.accelerator={accelerator}: no CUDA device was found; omit it")
-    return torch.device("cuda", torch.cuda.current_device()) if there and accelerator != "cpu" else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if cuda and accelerator != "cpu" else torch.device("cpu")
 
 
 def _bound(key: str, value: Any) -> int | None:

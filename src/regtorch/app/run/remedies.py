@@ -42,5 +42,5 @@ def _override(remedy: Remedy, cfg: DictConfig) -> str:
 
 
 def _power(value: float) -> str:
-    """A strength to its first digit."""
+    """A strength with one digit."""
     return f"{value:.0e}" if value else "0"
