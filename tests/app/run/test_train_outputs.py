@@ -76,7 +76,7 @@ REFUSED = {
     "reg=jacobian compile=true": "compile=true: reg=jacobian differentiates gradients again, which a compiled net",
     "reg=rdrop reg.proximal=true": "reg.proximal=true: reg=rdrop has no penalty with a proximal step",
     "reg.label_smoothing=1": "reg.label_smoothing: expected a number of at least 0 and below 1, received 1",
-    "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: these targets are numbers and no",
+    "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: the targets are not classes",
     "data=distance model=distance data.mixup=0.1": "unknown key 'data.mixup': only images with classes can be mixed",
     "data=windows model=window_net data.cutmix=1": "unknown key 'data.cutmix': only images with classes can be mixed",
     "data.mixup=-1": "data.mixup: expected a finite number of at least 0, received -1",

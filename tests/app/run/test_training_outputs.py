@@ -227,7 +227,7 @@ def test_targets_that_cannot_be_smoothed_are_refused():
     module = partial(RegularizedModule, a_net(), optimizer=SGD)
     with pytest.raises(ValueError, match="label_smoothing: a custom loss is not smoothed"):
         module(loss=F.cross_entropy, num_classes=3, label_smoothing=0.1)
-    with pytest.raises(ValueError, match="label_smoothing: these targets are numbers and no classes"):
+    with pytest.raises(ValueError, match="label_smoothing: the targets are not classes"):
         module(task=regression(), label_smoothing=0.1)
     with pytest.raises(ValueError, match="label_smoothing must be a number of at least 0 and below 1, received 1"):
         module(num_classes=3, label_smoothing=1.0)

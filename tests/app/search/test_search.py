@@ -103,7 +103,7 @@ def test_one_of_two_simultaneous_starts_with_different_plans_is_refused(tmp_path
 
 @pytest.mark.parametrize("kind", STORAGES)
 def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_book, "_PATIENCE", 0.1)
+    monkeypatch.setattr(search_book, "_PLAN_TIMEOUT", 0.1)
     store = open_store(storage(kind, tmp_path), tmp_path)
     optuna.create_study(study_name="search", storage=store.storage)
     with pytest.raises(RunError, match="that search.py did not create; choose another name"):
