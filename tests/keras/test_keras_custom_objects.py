@@ -1,4 +1,4 @@
-"""`custom_objects`: regularizers, constraints, initializers and activations of one's own in Keras's configs."""
+"""`custom_objects`: user-defined regularizers, constraints, initializers and activations in Keras's configs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CUSTOM: dict[str, Any] = {
     "Half": lambda config: Half(),
     "Sevens": lambda config: lambda shape, generator: torch.full(shape, config.get("value", 7.0)),
     "cut": lambda config: nn.Threshold(0.2, 0.0),
-    "L2": lambda config: rt.L1(config["l2"]),  # of one's own with the name of Keras's
+    "L2": lambda config: rt.L1(config["l2"]),  # user-defined, with the name of one of Keras's
 }
 
 
@@ -84,7 +84,7 @@ def test_every_kind_in_a_net(form: dict[str, Any]):
         rule.on(net).add_grad_()
 
 
-def test_json_nested_nets_and_names_alone():
+def test_json_nested_nets_and_plain_names():
     inner = sequential(dense(kernel_regularizer="Cubes"))
     config = functional(START, ({**inner, "config": {**inner["config"], "name": "inner"}}, [call("start")]))
     custom = {"Cubes": lambda config: Cubes(config.get("factor", 2.0))}
@@ -103,29 +103,29 @@ def test_identifiers():
     assert rt.keras.penalty(rt.L2(0.3), custom_objects=CUSTOM) == rt.L2(0.3)
 
 
-def test_what_is_not_named_is_refused_as_before():
+def test_classes_without_a_factory_are_refused():
     with pytest.raises(
-        ValueError, match=r"layer 'it' .*'Squares' is a class of your own.*custom_objects={name: factory}"
+        ValueError, match=r"layer 'it' .*'Squares' is a user-defined class.*custom_objects={name: factory}"
     ):
         build(dense(kernel_regularizer=node("Squares", FORMS[0])), custom_objects=CUSTOM)
-    with pytest.raises(ValueError, match=r"layer 'it' \(Cubes\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'it' \(Cubes\) is of a user-defined class"):
         build(own({"class_name": "Cubes", "config": {"name": "it"}}, FORMS[0]), custom_objects=CUSTOM)
 
 
 @pytest.mark.parametrize(
     ("custom", "said"),
     [
-        ([1], "custom_objects must be functions by name"),
-        ({"Cubes": 3}, "custom_objects must be functions by name"),
-        ({3: len}, "custom_objects must be functions by name"),
+        ([1], "custom_objects must be a dict of functions"),
+        ({"Cubes": 3}, "custom_objects must be a dict of functions"),
+        ({3: len}, "custom_objects must be a dict of functions"),
         (
             {"Cubes": lambda config: rt.NonNeg()},
-            r"custom_objects\['Cubes'\] must return a penalty of regtorch as regularizer",
+            r"custom_objects\['Cubes'\] must return a penalty of regtorch for the regularizer",
         ),
-        ({"Cubes": lambda config: None}, "must return a penalty of regtorch as regularizer, received None"),
+        ({"Cubes": lambda config: None}, "must return a penalty of regtorch for the regularizer, received None"),
     ],
 )
-def test_what_factories_are(custom: Any, said: str):
+def test_invalid_custom_objects(custom: Any, said: str):
     config = node("Cubes", FORMS[0], factor=1.0)
     for call_ in (
         lambda: build(dense(kernel_regularizer=config), custom_objects=custom),
@@ -138,8 +138,8 @@ def test_what_factories_are(custom: Any, said: str):
 @pytest.mark.parametrize(
     ("setting", "made", "error", "said"),
     [
-        ("kernel_constraint", rt.L2(), TypeError, "must return a constraint of regtorch as constraint"),
-        ("activation", nn.PReLU(), TypeError, "must return a module without weights as activation"),
+        ("kernel_constraint", rt.L2(), TypeError, "must return a constraint of regtorch for the constraint"),
+        ("activation", nn.PReLU(), TypeError, "must return a module without weights for the activation"),
         ("kernel_initializer", 3, TypeError, "must return a function of the shape in Keras's layout and a generator"),
         (
             "kernel_initializer",
@@ -149,6 +149,6 @@ def test_what_factories_are(custom: Any, said: str):
         ),
     ],
 )
-def test_what_factories_return(setting: str, made: Any, error: type[Exception], said: str):
+def test_factories_that_return_the_wrong_kind(setting: str, made: Any, error: type[Exception], said: str):
     with pytest.raises(error, match=said):
         build(dense(**{setting: node("Mine", FORMS[0])}), custom_objects={"Mine": lambda config: made})

@@ -1,4 +1,4 @@
-"""Nets from Keras's JSON: what is refused and how, and that the nets are modules like any other. Needs no Keras."""
+"""Nets from Keras's JSON: what is refused and how, and that the nets are ordinary modules. Needs no Keras."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ IMAGE = (None, 8, 8, 3)
         ),
     ],
 )  # fmt: skip
-def test_what_is_not_supported_is_named_with_its_place(layers: Any, shape: Any, message: str):
+def test_unsupported_layers_and_settings_are_named(layers: Any, shape: Any, message: str):
     with pytest.raises(ValueError, match=message):
         build(*layers, shape=shape)
 
@@ -67,7 +67,7 @@ def test_what_is_not_supported_is_named_with_its_place(layers: Any, shape: Any, 
         ({"class_name": "Sequential", "config": {"layers": [dense()]}}, ValueError, "has no input shape; build"),
     ],
 )  # fmt: skip
-def test_what_is_no_config(config: Any, error: type[Exception], message: str):
+def test_invalid_configs(config: Any, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         rt.keras.from_config(config)
 
@@ -77,10 +77,10 @@ def test_what_is_no_config(config: Any, error: type[Exception], message: str):
     [
         ([[["start", 0, 0, {"mask": 1}]]], r"layer 'it' \(Dense\): it is called with mask, which is not supported"),
         ([[["start", 0, 0, {}], 2.0]], "layer 'it' .*: arguments that are not tensors are not supported: 2.0"),
-        ([[["nowhere", 0, 0, {}]]], "in the graph 'it' takes a tensor that nothing makes, of 'nowhere'"),
+        ([[["nowhere", 0, 0, {}]]], "in the graph 'it' takes a tensor that no call computes, of 'nowhere'"),
     ],
 )
-def test_graphs_that_say_more_than_is_supported(nodes: Any, message: str):
+def test_unsupported_graphs(nodes: Any, message: str):
     with pytest.raises(ValueError, match=message):
         rt.keras.from_config(functional(START, (dense(), nodes)))
 
@@ -96,7 +96,7 @@ def test_a_layer_called_in_a_fixed_mode(training: bool):
     torch.testing.assert_close(y.mean(0).abs().max() < 1e-3, torch.tensor(training))
 
 
-def test_names_that_would_hide_a_modules_own():
+def test_layer_names_that_clash_with_module_attributes():
     net, rules = build(
         dense(kernel_regularizer="l2") | {"config": {**dense(kernel_regularizer="l2")["config"], "name": "training"}},
         layer("Dense", "a/b c.d", units=2, kernel_regularizer="l2"),
@@ -107,7 +107,7 @@ def test_names_that_would_hide_a_modules_own():
     assert [list(r.on(net).by_weight()) for r in rules] == [["training_.weight", "a_b_c_d.weight"], ["a_b_c_d_.bias"]]
 
 
-def test_a_nested_net_of_keras_2_whose_calls_are_counted_from_1():
+def test_keras_2_numbers_the_calls_of_nested_nets_from_1():
     inner = functional((layer("InputLayer", "in", batch_input_shape=[None, 4]), []), (dense(), [[["in", 0, 0, {}]]]))
     nested = {"class_name": "Functional", "config": {**inner["config"], "name": "inner"}}
     calls = [[["start", 0, 0, {}]], [["start", 0, 0, {"training": False}]]]
@@ -133,7 +133,7 @@ def test_two_dtypes_are_refused():
         rt.keras.from_config(functional(whole, *tables, outputs=[["it", 0, 0], ["second", 0, 0]]))
 
 
-def test_sizes_that_keras_leaves_open_are_tried_larger():
+def test_open_sizes_are_tried_larger():
     net, _ = build(layer("Conv1D", filters=2, kernel_size=2, dilation_rate=128), shape=(None, None, 1))
     assert net(torch.randn(1, 200, 1)).shape == (1, 72, 2)
 
@@ -154,7 +154,7 @@ def test_roles():
     assert list(rt.select.weights(net, "type:Conv2d bias")) == ["conv.bias"]
 
 
-def test_a_net_is_a_module_like_any_other():
+def test_copy_pickle_compile_and_convert():
     net, _ = build(
         layer("Conv2D", "conv", filters=2, kernel_size=3, activation="exponential", padding="same", strides=2),
         layer("ReLU", "relu", max_value=1.0),
@@ -214,7 +214,7 @@ def test_the_version_is_read_from_the_json():
         rt.keras.from_config(second, version=4)
 
 
-def test_a_frozen_layers_penalty_is_said_to_be_a_constant():
+def test_warns_of_a_frozen_layers_constant_penalty():
     frozen = dense(kernel_regularizer="l2", kernel_constraint="max_norm", trainable=False)
     with pytest.warns(UserWarning, match="layer 'it' is frozen, and Keras 2 adds its constant penalty to the loss"):
         net, rules = build(frozen, version=2)
@@ -223,7 +223,7 @@ def test_a_frozen_layers_penalty_is_said_to_be_a_constant():
     assert build(frozen, version=3)[1] == []
 
 
-def test_mixed_precision_keeps_float32_weights_and_says_so():
+def test_mixed_precision_keeps_float32_weights_with_a_warning():
     policy = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
     with pytest.warns(UserWarning, match=r"policy mixed_float16 .* run the net under torch.autocast"):
         net, _ = build(dense(dtype=policy))

@@ -1,4 +1,4 @@
-"""What trains: Keras's `trainable` of layers, nested nets and whole nets, in the JSON of each version."""
+"""Which layers train: `trainable` of layers, nested nets and nets, in the JSON of Keras 2 and 3."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ INNER, LAST = {"first", "norm"}, {"last"}
         (True, True, True, True, INNER | LAST, INNER | LAST),
         (False, False, False, False, set(), set()),
         (False, None, None, None, set(), set()),
-        (False, False, True, True, set(), set()),  # of Keras 3's flags on the way to a weight the first counts
-        (True, False, True, True, INNER | LAST, LAST),  # and the last; in Keras 2 every one
+        (False, False, True, True, set(), set()),  # in Keras 3 the flag of the outermost net counts
+        (True, False, True, True, INNER | LAST, LAST),  # and the layer's own; in Keras 2 every flag
         (True, False, False, True, LAST, LAST),
         (True, True, True, False, INNER, INNER),
         (None, True, False, None, LAST, LAST),
@@ -61,14 +61,14 @@ def test_which_layers_train(outer: Any, nested: Any, first: Any, last: Any, in_3
         assert built.get_submodule("inner.norm").trainable is (first is not False)  # its mode follows its own flag
 
 
-def test_a_penalty_that_is_constant_is_told_once_a_layer():
+def test_warns_of_a_constant_penalty_once_a_layer():
     with pytest.warns(UserWarning, match="Keras 2 adds its constant penalty to the loss") as told:
         net(False, None, None, None, 2)
     assert ["'last'" in str(w.message) for w in told] == [False, True]
 
 
 @pytest.mark.parametrize("flag", ["no", 0, [], "false"])
-def test_a_flag_is_true_or_false(flag: Any):
+def test_trainable_must_be_a_bool(flag: Any):
     for flags in ((flag, None, None, None), (None, flag, None, None), (None, None, flag, None)):
         with pytest.raises(ValueError, match=r"from_config: .*trainable must be True or False, received"):
             net(*flags, version=3)

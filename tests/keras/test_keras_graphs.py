@@ -1,4 +1,4 @@
-"""Keras's JSON as a tree and as a graph: too deep, or of another form than Keras writes."""
+"""Keras's JSON as a tree and as a graph: nested too deep, or malformed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def deep(levels: int, of: str = "list") -> Any:
 
 @pytest.mark.parametrize("of", ["list", "dict"])
 @pytest.mark.parametrize("levels", [200, 900, 20_000])
-def test_what_is_nested_too_deep(levels: int, of: str):
+def test_configs_nested_too_deep(levels: int, of: str):
     message = "nested more than 200 levels deep"
     for setting in ("kernel_regularizer", "kernel_initializer", "kernel_constraint", "activation", "dtype", "any"):
         with pytest.raises(ValueError, match=f"from_config: .*{message}"):
@@ -36,14 +36,14 @@ def test_what_is_nested_too_deep(levels: int, of: str):
         rt.keras.optimizer(f'{{"a": {brackets}}}', [nn.Parameter(torch.ones(1))])
 
 
-def test_a_config_within_itself():
+def test_a_config_that_contains_itself():
     config = sequential(dense())
     config["config"]["layers"].append(config)
     with pytest.raises(ValueError, match="nested more than 200 levels deep"):
         rt.keras.from_config(config)
 
 
-def test_nets_in_nets():
+def test_nested_nets():
     inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]))
     for _ in range(50):
         inner["config"]["name"] = "inner"
@@ -64,9 +64,9 @@ def test_nets_in_nets():
             lambda c: c.update(input_layers=[["start", 0, 0]] * 2),
             "input_layers of 'net' must name each Inp",
         ),
-        (lambda c: c.update(output_layers=[["it", -1, 0]]), "output_layers of 'net': calls and outputs c"),
+        (lambda c: c.update(output_layers=[["it", -1, 0]]), "output_layers of 'net': calls and outputs are n"),
         (lambda c: c.update(output_layers=[["it", 0, 3]]), "an output takes output 3 of 'it', which has fewer"),
-        (lambda c: c.update(output_layers=[["it", 4, 0]]), "an output takes a tensor that nothing makes, of 'it'"),
+        (lambda c: c.update(output_layers=[["it", 4, 0]]), "an output takes a tensor that no call computes, of 'it'"),
         (
             lambda c: c.update(output_layers={"a": ["it", 0, 0]}),
             "output_layers of 'net': arguments that",
@@ -80,21 +80,21 @@ def test_nets_in_nets():
         (lambda c: c["layers"][1].pop("config"), r"layers\[1\] of 'net' .Dense.: its config must be a dict"),
         (lambda c: c["layers"].insert(0, 5), r"layers\[0\] of 'net' has no class_name"),
         (lambda c: c.update(layers="abc"), "the config of 'net' has no list of layers"),
-        (lambda c: c["layers"][1]["config"].update({3: 4}), "a config's keys are strings, received the key 3"),
+        (lambda c: c["layers"][1]["config"].update({3: 4}), "a config's keys must be strings, received 3"),
     ],
 )
-def test_graphs_that_make_no_sense(change: Any, message: str):
+def test_invalid_graphs(change: Any, message: str):
     config = functional(START, (dense(), [call("start")]))
     change(config["config"])
     with pytest.raises(ValueError, match=f"from_config: .*{message}"):
         rt.keras.from_config(config)
 
 
-def test_which_of_a_nested_nets_calls_is_meant_must_be_told():
+def test_ambiguous_call_numbers():
     inner = functional((layer("InputLayer", "in", batch_shape=[None, 4]), []), (dense(units=4), [call("in")]), name="n")
     config = functional(START, (inner, [call("start"), call("start")]), outputs=[["n", 1, 0]])
     with pytest.raises(
-        ValueError, match=r"layer 'n' is called 2 times, .* numbered \[1\] are used: these may count from 0 or from 1"
+        ValueError, match=r"layer 'n' is called 2 times, .* numbered \[1\] are used: the numbers may start at 0 or at 1"
     ):
         rt.keras.from_config(config)
 
@@ -112,7 +112,7 @@ def test_the_seed_is_a_whole_number(seed: Any):
 
 
 def twice(kind: str, output: int) -> dict[str, Any]:
-    """Keras 3's JSON of a net whose one layer is a nested net called on the input, and on what that gave."""
+    """Keras 3's JSON of a net whose one layer is a nested net called on the input, and on its own output."""
     tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": [n, 0, 0]}} for n in ("start", "inner")]
     inner: dict[str, Any] = {**sequential(dense(units=4)), "name": "inner"}
     if kind == "Functional":
@@ -127,7 +127,7 @@ def twice(kind: str, output: int) -> dict[str, Any]:
     ("kind", "output", "times"),
     [("Functional", 1, 1), ("Functional", 2, 2), ("Sequential", 0, 1), ("Sequential", 1, 2)],
 )
-def test_keras_3_counts_a_nested_functional_nets_calls_from_1_in_its_outputs_alone(kind: str, output: int, times: int):
+def test_keras_3_numbers_a_nested_functional_nets_calls_from_1_in_outputs(kind: str, output: int, times: int):
     net, _ = rt.keras.from_config(twice(kind, output))
     x = expected = torch.randn(3, 4)
     for _ in range(times):
@@ -136,5 +136,7 @@ def test_keras_3_counts_a_nested_functional_nets_calls_from_1_in_its_outputs_alo
 
 
 def test_keras_3_has_no_call_0_of_a_nested_functional_net_in_its_outputs():
-    with pytest.raises(ValueError, match=r"output_layers of 'net': the calls of 'inner' count from 1, received 0"):
+    with pytest.raises(
+        ValueError, match=r"output_layers of 'net': the calls of 'inner' are numbered from 1, received 0"
+    ):
         rt.keras.from_config(twice("Functional", 0))

@@ -1,4 +1,4 @@
-"""Keras's weights into torch nets, there and back."""
+"""Keras's weights into torch nets and back."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_flattened_map_is_channels_first_in_torch():
     torch.testing.assert_close(net.dense(net.flat_norm.eval()(x.flatten(1))), expected)
 
 
-def test_there_and_back():
+def test_round_trip():
     net, given = Net(), arrays()
     back = rt.keras.get_weights(rt.keras.load_weights(net.double(), given))
     for a, b in zip(back, given, strict=True):
@@ -114,12 +114,12 @@ def test_tied_and_frozen_weights():
         (lambda a: [a[0], a[1][0], *a[2:]], r"conv .Conv2d. expects a kernel of shape .3, 1, 1, 6., received .1, 1"),
         (
             lambda a: [*a[:-2], a[-2].T, a[-1]],
-            r"head \(Linear\) expects a kernel of shape \(4, 2\), received \(2, 4\); that is torch's own layout",
+            r"head \(Linear\) expects a kernel of shape \(4, 2\), received \(2, 4\); that is torch's layout",
         ),
         (lambda a: [*a[:5], a[5][:2], *a[6:]], "norm .BatchNorm2d. expects a gamma of shape .3,., received .2,."),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_named_and_nothing_is_loaded(change: Callable[[Any], Any], message: str):
+def test_mismatches_are_named_and_nothing_is_loaded(change: Callable[[Any], Any], message: str):
     net = Net()
     before = snapshot(net)
     with pytest.raises(ValueError, match=message):
@@ -133,7 +133,7 @@ def test_modules_without_a_counterpart():
     ):
         rt.keras.load_weights(nn.Sequential(nn.Linear(2, 2), nn.GRU(2, 2)), [])
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(10, 2))
-    with pytest.raises(ValueError, match=r"2 \(Linear\) takes 10 inputs, no multiple of the 4 channels"):
+    with pytest.raises(ValueError, match=r"2 \(Linear\) takes 10 inputs, not a multiple of the 4 channels"):
         rt.keras.load_weights(net, [])
 
 
@@ -152,7 +152,7 @@ def test_a_computed_weight_is_refused_before_anything_is_loaded():
 
 
 @pytest.mark.parametrize("after", [nn.LayerNorm(8), nn.PReLU(8), nn.BatchNorm1d(8, affine=True)])
-def test_what_follows_a_flattened_map_is_reordered_too(after: nn.Module):
+def test_layers_after_a_flattened_map_are_reordered(after: nn.Module):
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), after)
     count = len(rt.keras.get_weights(after))
     rt.keras.load_weights(net, [*arrays([(1, 1, 1, 2), (2,)]), *[np.arange(8.0)] * count])
@@ -168,8 +168,10 @@ def test_lists_keep_float64_and_bfloat16_comes_back_as_float32():
 
 
 @pytest.mark.parametrize("wrong", [None, "x", [[1], [1, 2]], np.ones((2, 3), dtype=complex)])
-def test_what_is_no_array(wrong: Any):
-    with pytest.raises(ValueError, match=r"load_weights: (for )?the kernel of the net itself \(Linear\)"):
+def test_not_an_array(wrong: Any):
+    with pytest.raises(
+        ValueError, match=r"load_weights: (expected an array for )?the kernel of the net itself \(Linear\)"
+    ):
         rt.keras.load_weights(nn.Linear(2, 3), [wrong, np.ones(3)])
 
 

@@ -1,4 +1,4 @@
-"""`from_config(logits=True)` leaves out the last activation of each output, and of nothing else."""
+"""`from_config(logits=True)` leaves out the last activation of each output, and only that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def twins(config: Any) -> tuple[nn.Module, nn.Module, list[Any], list[Any]]:
-    """The net as it is and with logits, of the same weights; and the penalties of each."""
+    """The net with and without its last activations, with the same weights, and the penalties of each."""
     (whole, rules), (bare, bare_rules) = (
         rt.keras.from_config(copy.deepcopy(config), seed=0, logits=on) for on in (False, True)
     )
@@ -31,7 +31,7 @@ def twins(config: Any) -> tuple[nn.Module, nn.Module, list[Any], list[Any]]:
 
 
 def check(config: Any, *activations: Callable[[Tensor], Tensor]) -> nn.Module:
-    """Each output of the bare net gives the whole net's through its activation; the penalties and gradients agree."""
+    """The activations of the bare net's outputs are the full net's outputs; penalties and weights agree."""
     whole, bare, rules, bare_rules = twins(config)
     x = torch.randn(5, 4, dtype=torch.float64)
     expected, logits = whole(x), bare(x)
@@ -79,7 +79,7 @@ def test_a_head_that_feeds_itself():
     assert [name for name, _ in bare.named_children()] == ["head", "head_activation"]
 
 
-def test_of_two_calls_one_is_an_output():
+def test_one_of_two_calls_is_an_output():
     config = functional(
         START,
         (dense("first", 4), [call("start")]),
@@ -105,7 +105,7 @@ def test_both_calls_are_outputs_and_one_is_listed_twice():
     "head",
     [[dense(activity_regularizer=ACTIVE, **SOFT)], [dense("first"), layer("Softmax", activity_regularizer=ACTIVE)]],
 )
-def test_the_penalty_of_an_activity_is_that_of_what_was_activated(head: Any):
+def test_an_activity_penalty_reads_the_activation(head: Any):
     calls = [(one, [call(before)]) for one, before in zip(head, ["start", "first"], strict=False)]
     whole, bare, (rule,), (bare_rule,) = twins(functional(START, *calls))
     x = torch.randn(5, 4).double()
@@ -139,7 +139,7 @@ def test_a_nested_net_that_feeds_itself_and_a_head():
     check(config, softmax, torch.sigmoid)
 
 
-def test_of_a_nested_nets_outputs_one_is_the_nets():
+def test_one_of_a_nested_nets_outputs_is_an_output():
     inner = functional(
         (layer("InputLayer", "in", batch_shape=[None, 4]), []),
         (dense("a", 2, **SOFT), [call("in")]),
@@ -182,7 +182,7 @@ def test_images_keep_their_channels():
     torch.testing.assert_close(bare_rule(), rule())
 
 
-def test_it_is_a_module_like_any_other():
+def test_copy_pickle_and_compile():
     config = functional(
         START,
         (nested(dense("head", 4, activity_regularizer=ACTIVE, **SOFT)), [call("start"), call("inner")]),
@@ -194,17 +194,26 @@ def test_it_is_a_module_like_any_other():
         torch.testing.assert_close(other(x), net(x), rtol=0, atol=0)
 
 
-ONE = "a softmax over one unit, which is 1 whatever goes in"
+ONE = "a softmax over one unit, which is always 1"
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (functional(START, (dense(activation="relu"), [call("start")])), r"output 'it' \(Dense\) ends in no softmax"),
-        (functional(START, (dense(), [call("start")])), r"output 'it' .* ends in no softmax or sigmoid; leave logits"),
-        (functional(START, (dense(activation="log_softmax"), [call("start")])), "'it' .* ends in no softmax or sigm"),
-        (functional(START, (nested(dense()), [call("start")])), "output 'inner.it' .* ends in no softmax"),
-        (functional(START, outputs=[["start", 0, 0]]), "output 'start' .* ends in no softmax or sigmoid"),
+        (
+            functional(START, (dense(activation="relu"), [call("start")])),
+            r"output 'it' \(Dense\) does not end in a softmax",
+        ),
+        (
+            functional(START, (dense(), [call("start")])),
+            r"output 'it' .* does not end in a softmax or sigmoid; leave logits",
+        ),
+        (
+            functional(START, (dense(activation="log_softmax"), [call("start")])),
+            "'it' .* does not end in a softmax or sigm",
+        ),
+        (functional(START, (nested(dense()), [call("start")])), "output 'inner.it' .* does not end in a softmax"),
+        (functional(START, outputs=[["start", 0, 0]]), "output 'start' .* does not end in a softmax or sigmoid"),
         (functional(START, (dense(units=1, **SOFT), [call("start")])), f"output 'it' is {ONE}"),
         (functional(START, (dense("a", 1), [call("start")]), (layer("Softmax"), [call("a")])), f"'it' is {ONE}"),
         (functional(START, (nested(dense(units=1, **SOFT)), [call("start")])), f"output 'inner.it' is {ONE}"),
@@ -215,16 +224,16 @@ ONE = "a softmax over one unit, which is 1 whatever goes in"
                 (dense("b"), [call("start")]),
                 outputs=[["a", 0, 0], ["b", 0, 0]],
             ),
-            "output 'b' .* ends in no softmax or sigmoid",
+            "output 'b' .* does not end in a softmax or sigmoid",
         ),
     ],
 )
-def test_what_has_no_logits_is_refused(config: Any, message: str):
+def test_outputs_without_logits_are_refused(config: Any, message: str):
     with pytest.raises(ValueError, match=message):
         rt.keras.from_config(config, logits=True)
 
 
 @pytest.mark.parametrize("value", ["no", None, 1])
-def test_logits_is_true_or_false(value: Any):
+def test_logits_must_be_a_bool(value: Any):
     with pytest.raises(TypeError, match="from_config: logits must be True or False, received"):
         build(dense(**SOFT), logits=value)

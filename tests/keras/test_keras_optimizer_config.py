@@ -41,7 +41,7 @@ def test_optimizers(identifier: Any, holds: Callable[[Any], bool]):
         ({"nesterov": 1}, "SGD: nesterov must be True or False, received 1"),
         ({"nesterov": None}, "optimizer: SGD's nesterov must be given, received null"),
         ({"clipnorm": "x"}, "optimizer: SGD with clipnorm='x' is not supported"),
-        ({3: 4}, "optimizer: a config's keys are strings, received the key 3"),
+        ({3: 4}, "optimizer: a config's keys must be strings, received 3"),
     ],
 )
 def test_settings_of_another_kind(config: Any, message: str):
@@ -67,7 +67,10 @@ def test_epsilon_may_be_left_to_its_default_but_the_decay_of_adamw_may_not():
     [
         ("lamb", "optimizer: 'lamb' is not supported; supported are SGD, Adam"),
         ({"name": "Adam", "clipnorm": 1.0}, "Adam with clipnorm=1.0 is not supported"),
-        ({"name": "RMSprop", "decay": 0.0, "momentum": 0.0}, "Keras's legacy RMSprop adds epsilon outside the root"),
+        (
+            {"name": "RMSprop", "decay": 0.0, "momentum": 0.0},
+            "Keras's legacy RMSprop, which adds epsilon outside the root",
+        ),
         ({"name": "SGD", "weight_decay": 0.1}, "SGD with weight_decay=0.1 is not supported"),
         (
             {"name": "SGD", "learning_rate": {"class_name": "CosineDecay", "config": {}}},

@@ -1,4 +1,4 @@
-"""A class or function of someone's own is never taken for Keras's, whatever its name."""
+"""A user-defined class or function is never mistaken for Keras's, whatever its name."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def own(config: dict[str, Any], form: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_layers(form: dict[str, Any]):
-    with pytest.raises(ValueError, match=r"layer 'it' \(Dense\) is of a class of your own, not Keras's"):
+    with pytest.raises(ValueError, match=r"layer 'it' \(Dense\) is of a user-defined class, not Keras's"):
         build(own(dense(), form))
-    with pytest.raises(ValueError, match=r"layer 'soft' \(Softmax\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'soft' \(Softmax\) is of a user-defined class"):
         build(dense(), own(layer("Softmax", "soft"), form), logits=True)
-    with pytest.raises(ValueError, match=r"layer 'start' \(InputLayer\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'start' \(InputLayer\) is of a user-defined class"):
         rt.keras.from_config(functional((own(START[0], form), []), (dense(), [call("start")])))
 
 
 def test_before_keras_2_13_a_registered_name_holds_its_package():
-    with pytest.raises(ValueError, match=r"layer 'it' \(mine>Dense\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'it' \(mine>Dense\) is of a user-defined class"):
         build({**dense(), "class_name": "mine>Dense"})
 
 
@@ -43,12 +43,12 @@ def test_before_keras_2_13_a_registered_name_holds_its_package():
 def test_nets(form: dict[str, Any]):
     inner = sequential(dense())
     inner["config"]["name"] = "inner"
-    with pytest.raises(ValueError, match="the net 'inner' is of a class of your own, not Keras's Sequential"):
+    with pytest.raises(ValueError, match="the net 'inner' is of a user-defined class, not Keras's Sequential"):
         rt.keras.from_config(own(inner, form))
-    with pytest.raises(ValueError, match=r"layer 'inner' \(Sequential\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'inner' \(Sequential\) is of a user-defined class"):
         rt.keras.from_config(functional(START, (own(inner, form), [call("start")])))
     deeper = functional(START, (sequential(own(dense(), form)), [call("start")]))
-    with pytest.raises(ValueError, match=r"layer 'net.it' \(Dense\) is of a class of your own"):
+    with pytest.raises(ValueError, match=r"layer 'net.it' \(Dense\) is of a user-defined class"):
         rt.keras.from_config(deeper)
 
 
@@ -66,24 +66,24 @@ def test_nets(form: dict[str, Any]):
 )
 def test_settings(setting: str, name: str, form: dict[str, Any]):
     config: Any = {"activation": "relu", "dtype": {"name": "float32"}}.get(setting, {})
-    with pytest.raises(ValueError, match=r"layer 'it' .Dense.: .*'(\w+>)?(\w+)' is .* of your own"):
+    with pytest.raises(ValueError, match=r"layer 'it' .Dense.: .*'(\w+>)?(\w+)' is .* user-defined"):
         build(dense(**{setting: own({"class_name": name, "config": config}, form)}))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_identifiers(form: dict[str, Any]):
     for make, name in ((rt.keras.penalty, "L2"), (rt.keras.constraint, "NonNeg")):
-        with pytest.raises(ValueError, match=f"'{name}' is a class of your own"):
+        with pytest.raises(ValueError, match=f"'{name}' is a user-defined class"):
             make(own({"class_name": name, "config": {}}, form))
-    with pytest.raises(ValueError, match="optimizer: 'Adam' is a class of your own"):
+    with pytest.raises(ValueError, match="optimizer: 'Adam' is a user-defined class"):
         rt.keras.optimizer(own({"class_name": "Adam", "config": {}}, form), [nn.Parameter(torch.ones(1))])
 
 
-def test_functions_of_ones_own():
+def test_user_defined_functions():
     function = {"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}
-    with pytest.raises(ValueError, match="activation 'relu' is a function of your own"):
+    with pytest.raises(ValueError, match="activation 'relu' is a user-defined function"):
         build(dense(activation=function))
-    with pytest.raises(ValueError, match="penalty: 'relu' is a function of your own"):
+    with pytest.raises(ValueError, match="penalty: 'relu' is a user-defined function"):
         build(dense(kernel_regularizer=function))
     kerass = {"module": "keras.activations", "class_name": "function", "config": "relu", "registered_name": "relu"}
     net, _ = build(dense(activation=kerass))
@@ -93,7 +93,7 @@ def test_functions_of_ones_own():
 @pytest.mark.parametrize(
     "module", ["keras.layers", "tensorflow.keras.layers", "tf_keras.layers", "keras.src.layers.core"]
 )
-def test_kerass_own_are_taken(module: str):
+def test_kerass_classes_are_accepted(module: str):
     marks = {"module": module, "registered_name": None}
     net, rules = build({**dense(kernel_regularizer={"class_name": "L2", "config": {"l2": 0.5}}), **marks})
     assert isinstance(net.get_submodule("it"), nn.Linear)
@@ -121,7 +121,7 @@ def tensors(*names: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("axis", [{}, {"axis": 0}, {"axis": -1}, {"axis": 1}])
-def test_where_operations_put_things_side_by_side(axis: dict[str, int]):
+def test_the_axis_of_concatenate(axis: dict[str, int]):
     x = torch.randn(2, 4)
     net, _ = rt.keras.from_config(operation("Concatenate", tensors("start", "start"), **axis))
     torch.testing.assert_close(net(x), torch.cat([x, x], axis.get("axis", 0)))  # a layer's default is the last axis
@@ -142,7 +142,7 @@ def test_where_operations_put_things_side_by_side(axis: dict[str, int]):
         (operation("Concatenate", tensors("start", "start"), axis=None), r"'it' .*: axis must be one whole number"),
     ],
 )
-def test_operations_that_are_not_equal_are_refused(config: Any, message: str):
+def test_operations_unlike_layers_are_refused(config: Any, message: str):
     with pytest.raises(ValueError, match=f"from_config: .*{message}"):
         rt.keras.from_config(config)
 
@@ -150,5 +150,5 @@ def test_operations_that_are_not_equal_are_refused(config: Any, message: str):
 def test_operations_on_whole_numbers_are_refused():
     config = operation("Add", "start", "start")
     config["config"]["layers"][0]["config"]["dtype"] = "uint8"  # Keras adds in 8 bits, and wraps
-    with pytest.raises(ValueError, match=r"'it' \(keras.ops' Add\): whole numbers are not supported"):
+    with pytest.raises(ValueError, match=r"'it' \(keras.ops' Add\): integer inputs are not supported"):
         rt.keras.from_config(config)

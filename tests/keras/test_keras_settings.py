@@ -1,4 +1,4 @@
-"""Every setting in Keras's JSON is of its kind and size, or refused with its layer's name; nothing is guessed."""
+"""A setting of the wrong type or size in Keras's JSON is refused with its layer's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_json import build, call, dense, functional, layer, sequential
 
 IMAGE, SEQUENCE, FLAT = (None, 8, 8, 3), (None, 8, 3), (None, 4)
 CONV = {"filters": 2, "kernel_size": 3}
-NO_SIZES: list[Any] = [
+BAD_SIZES: list[Any] = [
     0,
     -1,
     2.0,
@@ -30,8 +30,8 @@ NO_SIZES: list[Any] = [
     10**30,
     10**5000,
 ]
-NO_FLAGS: list[Any] = ["yes", 1, 0, None, []]
-NO_NUMBERS: list[Any] = ["0.5", True, None, [], math.nan, math.inf, 1e39, 10**400]
+BAD_FLAGS: list[Any] = ["yes", 1, 0, None, []]
+BAD_NUMBERS: list[Any] = ["0.5", True, None, [], math.nan, math.inf, 1e39, 10**400]
 SETTINGS: list[tuple[Any, str, list[Any]]] = [
     (FLAT, "Dense units use_bias:bool", []),
     (FLAT, "Embedding input_dim output_dim=2", []),
@@ -76,7 +76,7 @@ def cases() -> list[Any]:
             fixed = {"units": 2}
         for setting in (s for s in settings if "=" not in s):
             key, _, of = setting.partition(":")
-            wrong = {"bool": NO_FLAGS, "number": NO_NUMBERS, "": NO_SIZES}[of]
+            wrong = {"bool": BAD_FLAGS, "number": BAD_NUMBERS, "": BAD_SIZES}[of]
             wrong = [v for v in wrong if not (kind == "ActivityRegularization" and v in (None, 1e39))]
             found += [
                 pytest.param(shape, kind, {**fixed, key: value}, id=f"{kind}-{key}-{str(type(value))[8:-2]}-{i}")
@@ -86,7 +86,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("shape", "kind", "config"), cases())
-def test_a_setting_of_another_kind_or_size(shape: Any, kind: str, config: dict[str, Any]):
+def test_settings_of_the_wrong_type_or_size(shape: Any, kind: str, config: dict[str, Any]):
     with pytest.raises((ValueError, TypeError), match=rf"from_config: layer 'it' \({kind}\)"):
         build(layer(kind, **config), shape=shape)
 
@@ -104,7 +104,7 @@ def test_a_setting_of_another_kind_or_size(shape: Any, kind: str, config: dict[s
         (layer("ZeroPadding2D", padding=-1), IMAGE, "padding must be a whole number of at least 0"),
         (layer("ZeroPadding2D", padding=[[1, -1], [0, 0]]), IMAGE, "padding must be a whole number of at least 0"),
         (layer("ZeroPadding1D", padding=[1]), SEQUENCE, "padding must be a whole number of at least 0"),
-        (layer("Cropping2D", cropping=4), IMAGE, "leaves nothing: its output has the shape"),
+        (layer("Cropping2D", cropping=4), IMAGE, "has an empty output, of shape"),
         (layer("Reshape", target_shape=4), FLAT, "target_shape must be a list of whole numbers, received 4"),
         (layer("Reshape", target_shape=[2.0, 2]), FLAT, "target_shape must be a list of whole numbers"),
         (layer("Permute", dims="12"), SEQUENCE, "dims must be a list of whole numbers, received '12'"),
@@ -174,12 +174,12 @@ def test_a_setting_of_another_kind_or_size(shape: Any, kind: str, config: dict[s
             FLAT,
             "minval must be at mo",
         ),
-        (dense(kernel_initializer=0), FLAT, "initializer: expected a name or a config of Keras's, received 0"),
+        (dense(kernel_initializer=0), FLAT, "initializer: expected a name or a Keras config, received 0"),
         (dense(name=""), FLAT, r"layers\[1\] of 'net' \(Dense\): its name must be a string, received ''"),
         (dense(name=["it"]), FLAT, r"layers\[1\] of 'net' \(Dense\): its name must be a string"),
     ],
 )
-def test_settings_that_make_no_sense(config: Any, shape: Any, message: str):
+def test_invalid_settings(config: Any, shape: Any, message: str):
     with pytest.raises((ValueError, TypeError), match=f"from_config: .*{message}"):
         build(config, shape=shape)
 
@@ -213,7 +213,7 @@ def test_settings_of_inputs(setting: str):
         ([dense(str(i), units=100_000) for i in range(200)], FLAT, "the net's weights need 7,960 GB, of which"),
     ],
 )
-def test_what_no_memory_holds(monkeypatch: pytest.MonkeyPatch, layers: Any, shape: Any, where: str):
+def test_nets_larger_than_memory(monkeypatch: pytest.MonkeyPatch, layers: Any, shape: Any, where: str):
     monkeypatch.setattr("regtorch.keras.memory._memory", lambda: 10**12)
     with pytest.raises(ValueError, match=rf"from_config: {re.escape(where)}.* this machine's memory"):
         build(*layers, shape=shape)

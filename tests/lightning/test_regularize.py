@@ -97,7 +97,7 @@ def test_validating_another_module_logs_its_own_penalty():
     assert float(trainer.callback_metrics["val/penalty"]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_two_callbacks_would_log_over_each_other():
+def test_two_callbacks_are_refused():
     with pytest.raises(ValueError, match="give all rules to one, as in Regularize"):
         fit(Plain(a_net()), Regularize(rt.L2(0.1)), Regularize(rt.L1(0.1)), epochs=1)
 
@@ -114,7 +114,7 @@ def test_a_second_fit_acts_once_too():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_takes_its_rules_off_at_the_end(fails: bool):
+def test_detaches_its_rules_at_the_end(fails: bool):
     optimizers = []
 
     class Keeping(Plain):
@@ -163,7 +163,7 @@ def test_proximal_makes_exact_zeros():
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_logs_what_a_loop_by_hand_sees(accumulate: int):
+def test_logs_the_values_of_a_manual_loop(accumulate: int):
     net, reference = a_net(), a_net()
     trainer = fit(Plain(net), Regularize(*RULES), epochs=1, accumulate_grad_batches=accumulate, limit_train_batches=6)
     seen = by_hand(reference, [OPTIMIZERS["sgd"](reference.parameters())], epochs=1)[:6] if accumulate == 1 else None
@@ -200,7 +200,7 @@ def test_logs_the_penalty_alone_where_there_is_no_validation_loss():
     assert "val/loss" not in metrics
 
 
-def test_nothing_of_it_enters_a_checkpoint(tmp_path: Path):
+def test_checkpoints_do_not_contain_it(tmp_path: Path):
     trainer = fit(Plain(a_net()), Regularize(*RULES, rt.MaxNorm(2.0)))
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     checkpoint = torch.load(tmp_path / "x.ckpt", weights_only=True)
@@ -215,7 +215,7 @@ def test_an_activity_penalty_is_refused():
             Regularize(given)
 
 
-def test_what_is_no_rule_is_refused():
+def test_objects_that_are_not_rules_are_refused():
     with pytest.raises(TypeError, match=r"rt\.L2\(0\.01\)"):
         Regularize(0.01)
 

@@ -102,12 +102,12 @@ def test_checkpoints_load_with_weights_only_and_hold_no_rule(tmp_path: Path):
     assert torch.equal(fresh.net[0].weight, loaded["state_dict"]["net.0.weight"])
 
 
-def test_a_wrong_select_is_told_when_the_module_is_made():
+def test_a_wrong_select_is_an_error_in_init():
     with pytest.raises(rt.SelectionError):
         RegularizedModule(a_net(), optimizer=SGD, num_classes=3, penalties=[rt.L2(0.1, select="name:nothing")])
 
 
-def test_a_regularize_of_the_trainers_own_is_not_dropped_in_silence():
+def test_a_second_regularize_in_the_trainer_is_refused():
     module = RegularizedModule(a_net(), optimizer=SGD, num_classes=3)
     with pytest.raises(ValueError, match="penalties="):
         fit(module, trainer_for(Regularize(rt.L2(0.1))))
@@ -122,7 +122,7 @@ def test_the_same_trainer_fits_again():
     assert sum(isinstance(c, Regularize) for c in trainer.callbacks) == 1
 
 
-def test_tests_without_a_fit():
+def test_a_test_without_a_fit():
     module = RegularizedModule(a_net(), optimizer=SGD, num_classes=3, penalties=[rt.L2(0.1)])
     trainer = trainer_for()
     with quiet():
@@ -136,7 +136,7 @@ def test_a_constraint_among_the_penalties_is_refused():
 
 
 @pytest.mark.parametrize("stage", ["train", "val"])
-def test_an_epoch_that_an_error_ended_leaves_nothing_in_the_next_score(stage: str):
+def test_an_epoch_that_ends_with_an_error_does_not_affect_the_next_score(stage: str):
     failing = stage
 
     class Fails(RegularizedModule):

@@ -33,7 +33,7 @@ def close(a: nn.Module, b: nn.Module) -> None:
         torch.testing.assert_close(p, q, rtol=0, atol=1e-12, msg=name)
 
 
-def test_it_is_the_scale_set_by_hand():
+def test_a_schedule_equals_setting_the_scale_by_hand():
     net, reference = a_net(), a_net()
     fit(Plain(net), Regularize((L2, SCHEDULE), L1))
     optimizer = OPTIMIZERS["sgd"](reference.parameters())
@@ -68,7 +68,7 @@ def saver(folder: Path) -> ModelCheckpoint:
 
 @pytest.mark.parametrize(("make", "per_batch"), [(Plain, 1), (TwoOptimizers, 2)])
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_a_resumed_training_goes_on_there(name: str, make: Any, per_batch: int, tmp_path: Path):
+def test_a_resumed_training_continues_the_schedule(name: str, make: Any, per_batch: int, tmp_path: Path):
     whole = make(a_net())
     run(whole, CALLBACKS[name](), saver(tmp_path / "run"))
     (tmp_path / "run").rename(tmp_path / "kept")
@@ -86,7 +86,7 @@ def module(schedule: Any = SCHEDULE, penalties: Any = (L2,), **options: Any) -> 
     return RegularizedModule(a_net(), optimizer=make, num_classes=3, penalties=penalties, schedule=schedule, **options)
 
 
-def test_the_projects_own_module(tmp_path: Path):
+def test_regularized_module_resumes_its_schedule(tmp_path: Path):
     one, other, still = module(), Plain(a_net(), partial(torch.optim.SGD, lr=0.05)), module(None)
     trainer = run(one)
     trainer.save_checkpoint(tmp_path / "end.ckpt")  # after the rules were taken off
@@ -98,7 +98,7 @@ def test_the_projects_own_module(tmp_path: Path):
     assert not torch.equal(one.net[0].weight, still.net[0].weight)
 
 
-def test_a_second_training_begins_anew():
+def test_a_second_training_restarts_the_schedule():
     callback = Regularize((L2, SCHEDULE))
     for _ in range(2):
         net = a_net()
@@ -109,7 +109,7 @@ def test_a_second_training_begins_anew():
 def test_a_checkpoint_of_other_rules():
     callback = Regularize(L1, (L2, SCHEDULE))
     callback.load_state_dict({"steps": [[1, 0, 3]]})
-    with pytest.raises(ValueError, match=r"counts steps of a schedule that is not there.*for the rules \[1\]"):
+    with pytest.raises(ValueError, match=r"counts steps of a schedule that is missing.*for the rules \[1\]"):
         callback.load_state_dict({"steps": [[0, 0, 3]]})
     assert Regularize(L1).state_dict() == {}
 
@@ -119,11 +119,11 @@ def test_a_checkpoint_of_other_rules():
     [
         (lambda: Regularize(L2, schedule=0.5), TypeError, "schedule must be a function of the number of steps taken"),
         (lambda: Regularize((L2, 0.5)), TypeError, "such as rt.schedules.warmup.1000., received 0.5"),
-        (lambda: Regularize((rt.MaxNorm(1.0), SCHEDULE)), TypeError, "has no strength that a schedule could move"),
+        (lambda: Regularize((rt.MaxNorm(1.0), SCHEDULE)), TypeError, "has no strength to schedule"),
         (lambda: Regularize((L2, SCHEDULE, 1)), TypeError, "expected rules such as"),
-        (lambda: Regularize(rt.MaxNorm(1.0), schedule=SCHEDULE), ValueError, "no penalty is there to follow warmup"),
+        (lambda: Regularize(rt.MaxNorm(1.0), schedule=SCHEDULE), ValueError, "there is no penalty to follow warmup"),
         (lambda: module(penalties=(rt.Activity(L2, select="type:Tanh"),)), TypeError, "follows no schedule"),
-        (lambda: module(penalties=()), ValueError, "no penalty is there to follow"),
+        (lambda: module(penalties=()), ValueError, "there is no penalty to follow"),
     ],
 )
 def test_refused(call: Any, error: type[Exception], match: str):

@@ -15,7 +15,7 @@ def metric() -> MulticlassAccuracy:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.integers(1, 30))
-def test_sees_every_batch_once_whatever_waits(sizes: list[int], most: int) -> None:
+def test_the_metric_sees_every_batch_once(sizes: list[int], most: int) -> None:
     direct, waiting = metric(), metric()
     score = Score(waiting, lambda outputs: outputs)
     before, scores._MOST = scores._MOST, most
@@ -30,7 +30,7 @@ def test_sees_every_batch_once_whatever_waits(sizes: list[int], most: int) -> No
     assert torch.equal(score.metric().compute(), direct.compute()), "asking twice counts once"
 
 
-def test_does_not_hold_the_graph() -> None:
+def test_does_not_keep_the_graph() -> None:
     score = Score(metric(), lambda outputs: outputs)
     outputs = torch.randn(4, 3, requires_grad=True) * 2
     score.add(outputs, torch.zeros(4, dtype=torch.int64))

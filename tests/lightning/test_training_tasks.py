@@ -61,18 +61,18 @@ def test_a_single_sample_has_no_r2():
     ("outputs", "targets", "num_classes", "message"),
     [
         (torch.zeros(4), torch.zeros(4, 1), None, "Net: expected outputs of shape .N, width. for 4 samples"),
-        (torch.zeros(4, 2), torch.zeros(4, 1), None, "puts out 2 numbers a sample, the targets have the shape .4, 1."),
-        (torch.zeros(4, 1), torch.tensor([0, 1, 2, 0]), 3, "puts out 1 classes, the labels have 3"),
-        (torch.zeros(4, 9), torch.tensor([0, 1, 2, 0]), 10, "puts out 9 classes, the labels have 10"),
+        (torch.zeros(4, 2), torch.zeros(4, 1), None, "has outputs of width 2, the targets have the shape .4, 1."),
+        (torch.zeros(4, 1), torch.tensor([0, 1, 2, 0]), 3, "has outputs of width 1, the labels have 3 classes"),
+        (torch.zeros(4, 9), torch.tensor([0, 1, 2, 0]), 10, "has outputs of width 9, the labels have 10 classes"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit(outputs: Tensor, targets: Tensor, num_classes: int | None, message: str):
+def test_outputs_and_targets_that_do_not_match(outputs: Tensor, targets: Tensor, num_classes: int | None, message: str):
     with pytest.raises(ValueError, match=message):
         task_of("Net", outputs, targets, num_classes)
 
 
 @pytest.mark.parametrize(("task", "width"), [(binary(), 1), (regression(), 1), (classification(2), 2)])
-def test_a_module_learns_each(task: Task, width: int, tmp_path: Path):
+def test_a_module_learns_each_task(task: Task, width: int, tmp_path: Path):
     torch.manual_seed(0)
     x = torch.randn(256, 4)
     score = x.sum(1, keepdim=True)
@@ -86,6 +86,6 @@ def test_a_module_learns_each(task: Task, width: int, tmp_path: Path):
     assert trainer.callback_metrics[f"val/{task.score}"] > 0.9
 
 
-def test_num_classes_or_a_task():
+def test_num_classes_or_a_task_is_required():
     with pytest.raises(TypeError, match="give num_classes, the width of the logits, or a task"):
         RegularizedModule(nn.Linear(2, 2), optimizer=torch.optim.SGD)

@@ -62,13 +62,13 @@ def of(*layers: Any) -> Any:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: of(Dense(3)), r"layer 'dense\w*' \(Dense\) is of a class of your own"),
-        (lambda: of(L.Dense(3, kernel_regularizer=L2(0.1))), "penalty: 'L2' is a class of your own"),
-        (lambda: of(L.Dense(3, activity_regularizer=L2(0.1))), "penalty: 'L2' is a class of your own"),
-        (lambda: of(L.Dense(3, kernel_initializer=Zeros())), "initializer: 'Zeros' is a class of your own"),
-        (lambda: of(L.Dense(3, kernel_constraint=NonNeg())), "constraint: 'NonNeg' is a class of your own"),
-        (lambda: of(Sequential([keras.Input((4,)), L.Dense(3)])), r"\(Sequential\) is of a class of your own"),
-        (lambda: Sequential([keras.Input((4,)), L.Dense(3)]), "is of a class of your own, not Keras's Sequential"),
+        (lambda: of(Dense(3)), r"layer 'dense\w*' \(Dense\) is of a user-defined class"),
+        (lambda: of(L.Dense(3, kernel_regularizer=L2(0.1))), "penalty: 'L2' is a user-defined class"),
+        (lambda: of(L.Dense(3, activity_regularizer=L2(0.1))), "penalty: 'L2' is a user-defined class"),
+        (lambda: of(L.Dense(3, kernel_initializer=Zeros())), "initializer: 'Zeros' is a user-defined class"),
+        (lambda: of(L.Dense(3, kernel_constraint=NonNeg())), "constraint: 'NonNeg' is a user-defined class"),
+        (lambda: of(Sequential([keras.Input((4,)), L.Dense(3)])), r"\(Sequential\) is of a user-defined class"),
+        (lambda: Sequential([keras.Input((4,)), L.Dense(3)]), "is of a user-defined class, not Keras's Sequential"),
         (lambda: functional(L.Dense(3), Net), "received class_name='Net'"),
         (lambda: functional(lambda x: ops.softmax(x, axis=None)), "axis must be one whole number, received None"),
         (lambda: functional(lambda x: x + 1.0), "arguments that are not tensors are not supported: 1.0"),
@@ -88,9 +88,9 @@ def functional(function: Callable[[Any], Any], kind: Any = keras.Model) -> Any:
 
 def test_objects_of_ones_own_classes():
     for make, thing in ((rt.keras.penalty, L2(0.1)), (rt.keras.constraint, NonNeg())):
-        with pytest.raises(ValueError, match="is a class of your own and not supported"):
+        with pytest.raises(ValueError, match="is a user-defined class, which is not supported"):
             make(thing)
-    with pytest.raises(ValueError, match="optimizer: 'Adam' is a class of your own"):
+    with pytest.raises(ValueError, match="optimizer: 'Adam' is a user-defined class"):
         rt.keras.optimizer(Adam(), [nn.Parameter(torch.ones(1))])
     assert rt.keras.penalty(keras.regularizers.L2(0.1)) == rt.L2(0.1)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import keras
 import regtorch as rt
-from regtorch.keras.load import places
+from regtorch.keras.load import net_variables
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 
@@ -57,7 +57,7 @@ def test_all_is_kerass(seed: int, frozen: bool, compare: Compare, floatx: Callab
             layer.trainable = flag
     ours, bound = with_weights(theirs, random)
     trained = {id(v) for v in theirs.trainable_variables}
-    assert [place.tensor.requires_grad for place in places(ours)] == [id(v) in trained for v in theirs.weights]
+    assert [entry.tensor.requires_grad for entry in net_variables(ours)] == [id(v) in trained for v in theirs.weights]
     assert not (frozen and trained)
     for training in (True, False, True):
         ours.train(training)
@@ -76,11 +76,11 @@ def test_all_is_kerass(seed: int, frozen: bool, compare: Compare, floatx: Callab
         return
     loss.backward()
     theirs_loss.backward()
-    weights = zip(places(ours), theirs.weights, strict=True)
+    weights = zip(net_variables(ours), theirs.weights, strict=True)
     pairs = [(p, v.value.grad) for p, v in weights if id(v) in trained and v.value.grad is not None]
     largest = max([float(gradient.abs().max()) for _, gradient in pairs], default=0.0) or 1.0
-    for place, gradient in pairs:
-        compare(place.variable.to_keras(place.tensor.grad) / largest + 1, gradient / largest + 1, within=1e-12)
+    for entry, gradient in pairs:
+        compare(entry.variable.to_keras(entry.tensor.grad) / largest + 1, gradient / largest + 1, within=1e-12)
 
 
 @pytest.mark.parity("random nets: probabilities from logits, penalties", "Keras 3 (torch), float64")

@@ -162,7 +162,7 @@ def test_configs_go_there_and_back(rule: Any):
             ValueError,
             "penalty: 'l3' is not supported; supported are L1, L2, L1L2",
         ),
-        (lambda: rt.keras.penalty(0.01), TypeError, "penalty: expected a name or a config of Keras's, received 0.01"),
+        (lambda: rt.keras.penalty(0.01), TypeError, "penalty: expected a name or a Keras config, received 0.01"),
         (lambda: rt.keras.penalty({"config": {}}), ValueError, "a config needs a class_name"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l1": 1}}), ValueError, "L2 has no l1; it has l2"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l2": -1}}), ValueError, "L2: lam must be a finite"),
@@ -178,11 +178,11 @@ def test_configs_go_there_and_back(rule: Any):
         ),
         (
             lambda: rt.keras.penalty({"class_name": "L2", "config": {}, "registered_name": "mine>L2"}),
-            *(ValueError, "'L2' is a class of your own and not supported"),
+            *(ValueError, "'L2' is a user-defined class, which is not supported"),
         ),
         (
             lambda: rt.keras.constraint({"class_name": "MaxNorm", "config": {}, "module": "mine"}),
-            *(ValueError, "'MaxNorm' is a class of your own and not supported"),
+            *(ValueError, "'MaxNorm' is a user-defined class, which is not supported"),
         ),
         (lambda: rt.keras.serialize(rt.GroupLasso()), TypeError, "Keras has no GroupLasso; it has L1, L2"),
         (lambda: rt.keras.serialize(rt.MaxNorm()), ValueError, "Keras's MaxNorm has epsilon=1e-7"),

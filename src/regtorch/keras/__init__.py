@@ -1,4 +1,4 @@
-"""Keras in PyTorch: its identifiers and configs, weights, nets, update rules and batch norm, number by number."""
+"""Keras in PyTorch: its identifiers, configs, weights, nets, optimizers and batch norm, with the same numbers."""
 
 from regtorch.init import keras_init_ as init_
 from regtorch.keras.batch_norm import BatchNorm

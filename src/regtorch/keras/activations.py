@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.checks import shown
-from regtorch.keras.origin import is_own
-from regtorch.keras.rounding import through_float32
+from regtorch.keras.origin import is_user_defined
+from regtorch.keras.rounding import round_to_float32
 
 __all__ = ["Elementwise", "activation", "leaky", "rectifier"]
 
 
 class Elementwise(nn.Module):
-    """A function without a module of torch's own."""
+    """Wrap a function that torch has no module for."""
 
     def __init__(self, name: str, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -37,19 +37,19 @@ def _hard_sigmoid_2(x: Tensor) -> Tensor:
 
 
 def _gelu_2(x: Tensor) -> Tensor:
-    return 0.5 * x * (1 + torch.erf(x / through_float32(math.sqrt(2))))
+    return 0.5 * x * (1 + torch.erf(x / round_to_float32(math.sqrt(2))))
 
 
 def _selu_2(x: Tensor) -> Tensor:
     scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-    return scale * torch.where(x < 0, alpha * torch.expm1(x.clamp(max=0)), x)  # its slope at 0 is that from above
+    return scale * torch.where(x < 0, alpha * torch.expm1(x.clamp(max=0)), x)  # the slope at 0 is that of x > 0
 
 
 def _softplus() -> nn.Module:
     return nn.Softplus(threshold=50)  # torch's own threshold of 20 leaves an error of 1e-10 in float64
 
 
-# Given the channels' dim; Keras's last axis.
+# Each takes the channel dim (Keras's last axis).
 _ACTIVATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "linear": lambda dim: nn.Identity(),
     "relu": lambda dim: nn.ReLU(),
@@ -77,7 +77,7 @@ _ACTIVATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "exponential": lambda dim: Elementwise("exponential", torch.exp),
 }
 
-# What Keras 2 computes otherwise, or with constants rounded through float32.
+# What Keras 2 computes differently, or with constants rounded to float32.
 _ACTIVATIONS_2: Mapping[str, Callable[[], nn.Module]] = {
     "gelu": lambda: Elementwise("gelu", _gelu_2),
     "selu": lambda: Elementwise("selu", _selu_2),
@@ -87,20 +87,20 @@ _ACTIVATIONS_2: Mapping[str, Callable[[], nn.Module]] = {
 
 
 def leaky(slope: float, version: int) -> nn.LeakyReLU:
-    """A leaky relu, whose slope Keras 2 rounds through float32."""
-    return nn.LeakyReLU(through_float32(slope) if version == 2 else slope)
+    """A leaky ReLU; Keras 2 rounds its slope to float32."""
+    return nn.LeakyReLU(round_to_float32(slope) if version == 2 else slope)
 
 
 def activation(identifier: Any, dim: int, version: int) -> nn.Module:
-    """The module for Keras's `activation=`, as Keras 2 or 3 computes it; one of custom_objects is taken as it is.
+    """The module for Keras's `activation=`, as Keras 2 or 3 computes it; a module is returned unchanged.
 
     Raises:
         ValueError: it is not supported.
     """
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
         function = identifier.get("config")
-        if is_own({**identifier, "class_name": function}):
-            raise ValueError(f"activation {shown(function)} is a function of your own and not supported")
+        if is_user_defined({**identifier, "class_name": function}):
+            raise ValueError(f"activation {shown(function)} is a user-defined function, which is not supported")
         identifier = function
     if identifier is None:
         return nn.Identity()
@@ -114,7 +114,7 @@ def activation(identifier: Any, dim: int, version: int) -> nn.Module:
 
 
 def rectifier(slope: float, max_value: float | None, threshold: float, version: int) -> nn.Module:
-    """Keras's ReLU with all its settings: x from `threshold` on, slope · (x - threshold) below, at most `max_value`."""
+    """Keras's ReLU with every setting: x if x ≥ threshold, else slope · (x - threshold), capped at `max_value`."""
     if max_value is None and not threshold:
         return leaky(slope, version) if slope else nn.ReLU()
 

@@ -8,31 +8,31 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from regtorch.checks import nonnegative, number, one_of
-from regtorch.keras.rounding import through_float32
+from regtorch.keras.rounding import round_to_float32
 from regtorch.shapes import Float
 
 __all__ = ["BatchNorm"]
 
-_LEAST_FUSED_EPS = 1.001e-5  # TensorFlow's fused kernel takes no less
+_LEAST_FUSED_EPS = 1.001e-5  # the least that TensorFlow's fused kernel accepts
 
 
-class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace by torch's own
-    """Keras's `BatchNormalization` on inputs of any number of dims.
+class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace by torch's own
+    """Keras's `BatchNormalization` on inputs with any number of dims.
 
     Outputs are torch's. The moving variance differs: torch keeps the unbiased one (Σ(x-x̄)² / (n-1)), Keras the biased
-    one (/ n), except that Keras 2 computes float32, float16 and bfloat16 images and volumes by a fused kernel, which
-    keeps the unbiased one. `version=2` follows Keras 2 in this and in rounding 1 - momentum through float32, so that
+    one (/ n), except that Keras 2 uses a fused kernel for float32, float16 and bfloat16 images and volumes, which
+    keeps the unbiased one. `version=2` follows Keras 2 in this and in rounding 1 - momentum to float32, so that
     float64 runs agree to the last digits; `version=3` follows Keras 3.
 
     Args:
         num_features: channels.
         eps: ε (Keras's epsilon).
-        momentum: the share of the new value, as torch has it: 1 - Keras's momentum.
-        dim: the channels' dim.
+        momentum: weight of the new value, as in torch: 1 - Keras's momentum.
+        dim: the channel dim.
         scale: whether there is a gamma (`weight`).
         center: whether there is a beta (`bias`).
-        trainable: False is Keras's frozen layer: it uses and keeps the moving averages, also in training.
-        version: 2 or 3, the version of Keras that is followed.
+        trainable: False freezes the layer as in Keras: in training too it uses the moving averages and keeps them.
+        version: 2 or 3, the version of Keras to follow.
 
     Raises:
         TypeError: `eps` or `momentum` is not a number.
@@ -46,7 +46,7 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
         tensor([1.])
     """
 
-    keras_order = False  # `from_config` sets it for the layers of its nets
+    keras_order = False  # `from_config` sets it to True for the layers of its nets
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
     ) -> None:
         one_of("BatchNorm", "version", version, (2, 3), "it is the version of Keras")
         eps = nonnegative("BatchNorm", "eps", eps, "Keras's is 0.001")
-        momentum = number("BatchNorm", "momentum", momentum, "give the share of the new value", low=0, high=1)
+        momentum = number("BatchNorm", "momentum", momentum, "give the weight of the new value", low=0, high=1)
         super().__init__(num_features, eps, momentum)
         self.dim, self.trainable, self.version = dim, trainable, version
         if not scale:
@@ -71,37 +71,37 @@ class BatchNorm(_NormBase):  # no _BatchNorm, which SyncBatchNorm would replace 
             self.register_parameter("bias", None)
 
     def forward(self, input: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
-        """Normalise; in training keep the moving averages up to date."""
+        """Normalise, and in training update the moving averages."""
         assert self.running_mean is not None
         assert self.running_var is not None
         x = input.movedim(self.dim, 1)
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
         if not (self.training and self.trainable and x.numel()):
-            # Copies, as a call in training mode may move the averages before this one's backward pass reads them.
+            # Copies: a later call in training mode may update the averages before this call's backward pass reads them.
             averages = self.running_mean.clone(), self.running_var.clone()
             y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = x.numel() // x.shape[1]
         if count > 1:
-            # With a momentum of 1 the "running" statistics are this batch's, and cost no pass of their own.
+            # With a momentum of 1 the "running" statistics are this batch's; no second pass computes them.
             y = F.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=eps)
             if not fused:
                 var = var * ((count - 1) / count)  # not in place: the backward pass reads it
-        else:  # torch refuses a single value; in Keras it is its own mean, so that nothing is left, nor a gradient
+        else:  # torch refuses a single value; in Keras it equals its mean, so the output is beta and the gradient 0
             y = F.batch_norm(x - x, mean, var, self.weight, self.bias, eps=eps)
             mean = x.detach().reshape(-1).to(mean.dtype)
         with torch.no_grad():
-            share = self._share()
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(var, share)
+            rate = self._rate()
+            self.running_mean.lerp_(mean, rate)
+            self.running_var.lerp_(var, rate)
         return y.movedim(1, self.dim)
 
-    def _share(self) -> float:
+    def _rate(self) -> float:
         assert self.momentum is not None
-        return through_float32(self.momentum) if self.version == 2 else self.momentum
+        return round_to_float32(self.momentum) if self.version == 2 else self.momentum
 
     def extra_repr(self) -> str:
-        """What differs from torch's."""
+        """The settings that identify the layer."""
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, version={self.version}"

@@ -11,10 +11,10 @@ import torch
 
 from regtorch.checks import flag, one_of, shown
 from regtorch.keras.builder import Builder, DoesNotFit
-from regtorch.keras.custom import Factory, check_custom, replaced
-from regtorch.keras.graph import Graph, parse, place
+from regtorch.keras.custom import Factory, apply_custom, check_custom
+from regtorch.keras.graph import Graph, describe, parse
 from regtorch.keras.logits import Logits
-from regtorch.keras.memory import refuse_above
+from regtorch.keras.memory import refuse_too_large
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
 from regtorch.keras.spec import Axes
@@ -22,7 +22,7 @@ from regtorch.rule import Rule
 
 __all__ = ["from_config"]
 
-_ANY = (64, 256, 331)  # in place of a size that Keras leaves open, to infer shapes
+_TRIAL_SIZES = (64, 256, 331)  # in place of a size that Keras leaves open, to infer shapes
 
 
 def from_config(
@@ -35,47 +35,47 @@ def from_config(
 ) -> tuple[KerasNet, list[Rule]]:
     """Build a Keras net from its JSON: `model.to_json()`, `model.get_config()`, or a `.keras` file's `config.json`.
 
-    Images and volumes enter channels first. The last activation stays as Keras has it, so a softmax head gives
-    probabilities; `logits=True` leaves it out, for `F.cross_entropy`, which stays finite where a probability's
-    logarithm does not. Only the outputs lose it: a layer that takes from one, and the penalty of an activity, see what
-    they see in Keras. Weights are drawn by the config's initializers; `load_weights` puts Keras's own in. Dropout
-    draws other numbers than Keras's.
+    Images and volumes enter channels first. The last activation is kept, so a softmax head gives probabilities;
+    `logits=True` leaves it out for `F.cross_entropy`, which stays finite where a probability's logarithm does not.
+    Only the net's outputs change: layers and activity penalties that read such an output still see the activation.
+    The config's initializers draw the weights; `load_weights` loads Keras's. Dropout draws other numbers than Keras's.
 
-    The rules are the config's regularizers and constraints: `rule.on(net)` for each, as ever. An activity regularizer
-    becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`). What is frozen in the net that wrote the
-    JSON does not train, and has only the rules of its outputs: layers with `trainable` false, all of them where the
-    net itself has it, and in Keras 2 those of a nested net that has it (Keras 3 asks the outermost net alone).
+    The rules are the config's regularizers and constraints; bind each with `rule.on(net)`. An activity regularizer
+    becomes an `Activity`, which only way 1 takes (`loss + rule.on(net)()`). Frozen layers do not train and keep only
+    the rules of their outputs. Frozen are layers with `trainable` false, every layer if the net itself has it, and in
+    Keras 2 every layer of a nested net that has it (Keras 3 ignores the flag of a nested net).
 
     User-defined classes and functions are refused, whatever their name, unless `custom_objects` has them. Two cases
-    look like Keras's own: unregistered classes in JSON of Keras before 2.13, and the net's own class in
+    cannot be recognized: unregistered classes in JSON of Keras before 2.13, and the net's own class in
     `model.get_config()`; `model.to_json()` names it.
 
-    Keras's versions differ silently in these, and `version` decides: batch norm's moving variance (see `BatchNorm`);
-    the activation "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a layer called
-    as `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 does not; numbers that Keras 2 rounds
-    through float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty
-    of a frozen layer, which Keras 2 adds to its loss as a constant and Keras 3 leaves out (a warning reports it;
-    training is the same).
+    Where Keras 2 and 3 differ, `version` decides: batch norm's moving variance (see `BatchNorm`); the activation
+    "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a call
+    `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 ignores; numbers that Keras 2 rounds to
+    float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty of a
+    frozen layer, which Keras 2 adds to its loss as a constant (a warning reports it) and Keras 3 leaves out; training
+    is the same.
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.
         logits: leave out the softmax or sigmoid at each output; every output must end in one.
         version: 2 or 3; None takes the JSON's.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
-        custom_objects: for regularizers, constraints, initializers and activations of your own, by the class's or
-            function's name: a function of its config, a dict, that returns a penalty or constraint of regtorch (which
-            gets weights in torch's layout, output units first), a function of shape and generator that returns a tensor
-            in Keras's layout, or a module without weights.
+        custom_objects: for user-defined regularizers, constraints, initializers and activations, by the class's or
+            function's name: a function of its config, a dict. It returns a penalty or constraint of regtorch (which
+            gets weights in torch's layout, output units first), an initializer (a function of shape and generator that
+            returns a tensor in Keras's layout), or an activation (a module without weights).
 
     Returns:
         The net and the list of rules.
 
     Raises:
-        TypeError: `config` is neither text nor a dict, `logits` is not a bool, `seed` not a whole number, or
-            `custom_objects` no functions by name that return what is needed.
-        ValueError: a layer, setting, activation, initializer, regularizer or constraint is not supported, makes no
-            sense or is someone's own; the message names it and its layer and lists what is. The net is larger than this
-            machine's memory. With `logits`: an output ends in no softmax or sigmoid, or in a softmax over one unit.
+        TypeError: `config` is neither text nor a dict, `logits` is not a bool, `seed` is not an int, or
+            `custom_objects` is not a dict of functions that return the required objects.
+        ValueError: a layer, setting, activation, initializer, regularizer or constraint is unsupported, invalid or
+            user-defined; the message names it and its layer, and lists what is supported. The net is larger than this
+            machine's memory. With `logits`: an output does not end in a softmax or sigmoid, or its softmax has one
+            unit.
 
     Example:
         >>> import torch, regtorch as rt
@@ -95,24 +95,24 @@ def from_config(
     if version is None:
         version = version_of(config)
     one_of("from_config", "version", version, (2, 3))
-    builder, net = _build(parse(replaced(config, custom) if custom else config), version)
+    builder, net = _build(parse(apply_custom(config, custom) if custom else config), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
-    refuse_above(net)
+    refuse_too_large(net)
     net.to_empty(device="cpu")
     builder.initialize(None if seed is None else torch.Generator().manual_seed(seed))
     return net, builder.rules.all()
 
 
 def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
-    """Build on the meta device; a net whose sizes Keras leaves open is tried with larger ones until they suffice."""
+    """Build on the meta device; where Keras leaves sizes open, try larger ones until the layers fit."""
     axes = _axes(graph)
-    for any_size in _ANY:
+    for any_size in _TRIAL_SIZES:
         builder = Builder(version, axes, any_size)
         try:
             net = builder.net(graph)
         except DoesNotFit:
-            if any_size == _ANY[-1] or not builder.open_sizes:
+            if any_size == _TRIAL_SIZES[-1] or not builder.open_sizes:
                 raise
         else:
             if builder.open_sizes:
@@ -122,16 +122,16 @@ def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
 
 
 def _refuse_open_weights(builder: Builder, other: Builder, graph: Graph) -> None:
-    """With twice the sizes in place of those that Keras leaves open, the weights must be the same."""
+    """Refuse a net whose weights change shape when the open sizes double."""
     with warnings.catch_warnings(), suppress(DoesNotFit):
-        warnings.simplefilter("ignore")  # already shown
+        warnings.simplefilter("ignore")  # the first build has shown them
         other.net(graph)
     for (_, module, _, where), (_, again, _, _) in zip(builder.built, other.built, strict=False):
         shapes = [[tuple(w.shape) for w in (*m.parameters(), *m.buffers())] for m in (module, again)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"from_config: {where}: the shape of its weights depends on a size that the config leaves open; give "
-                "the net's input all the sizes that its weights need"
+                "the net's input every size that its weights need"
             )
 
 
@@ -149,7 +149,7 @@ def _data_formats(graph: Graph, path: str) -> Iterator[str]:
         given = layer.config.get("data_format")
         if given is not None and given not in ("channels_first", "channels_last"):
             raise ValueError(
-                f"from_config: {place(path, layer)}: data_format must be channels_first or channels_last, received "
+                f"from_config: {describe(path, layer)}: data_format must be channels_first or channels_last, received "
                 f"{shown(given)}"
             )
         if given is not None:

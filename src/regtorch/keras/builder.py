@@ -1,4 +1,4 @@
-"""Builds nets on the meta device, and remembers what is still to be done with their variables."""
+"""Build nets on the meta device, and initialize their weights once they have memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from regtorch.checks import ArgumentTypeError
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
-from regtorch.keras.graph import Graph, LayerConfig, Shape, place
+from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operation import OPERATIONS
 from regtorch.keras.layout import variables
-from regtorch.keras.memory import Largest
+from regtorch.keras.memory import MemoryLimit
 from regtorch.keras.net import Call, KerasNet, Key
 from regtorch.keras.rules import Rules
 from regtorch.keras.schedule import in_keras_order
-from regtorch.keras.spec import OF_ALL, Axes, Spec
+from regtorch.keras.spec import COMMON, Axes, Spec
 
 __all__ = ["Builder", "DoesNotFit"]
 
@@ -28,9 +28,7 @@ _DEFAULTS = {"bias": "zeros", "beta": "zeros", "moving_mean": "zeros", "alpha": 
     "moving_variance": "ones",
     "embeddings": "uniform",
 }
-
-
-_ERRORS = (ArithmeticError, IndexError, RuntimeError, ValueError)  # torch's own, where a setting makes no sense to it
+_ERRORS = (ArithmeticError, IndexError, RuntimeError, ValueError)  # what torch raises for an invalid setting
 
 
 class DoesNotFit(ValueError):
@@ -38,14 +36,14 @@ class DoesNotFit(ValueError):
 
 
 class Builder:
-    """Builds one net and those in it.
+    """Builds a net and its nested nets.
 
     Attributes:
-        any_size: replaces each size that Keras leaves open.
-        open_sizes: whether there was one.
-        shapes: the shape of every number in each net.
-        rules: the regularizers and constraints found.
-        built: each layer's dotted name, its module, its config, and its place for messages.
+        any_size: stands for each size that Keras leaves open.
+        open_sizes: whether Keras left a size open.
+        shapes: the shape of every tensor in each net.
+        rules: the regularizers and constraints.
+        built: each layer's dotted name, module, config and description for messages.
     """
 
     def __init__(self, version: int, axes: Axes, any_size: int) -> None:
@@ -57,16 +55,16 @@ class Builder:
         self.built: list[tuple[str, nn.Module, LayerConfig, str]] = []
 
     def net(self, graph: Graph) -> KerasNet:
-        """The net of a graph, without memory for its weights yet.
+        """Build the net of a graph, without memory for its weights.
 
         Raises:
-            ValueError: something in it is not supported; the message names the layer.
+            ValueError: something is not supported; the message names the layer.
         """
-        with torch.device("meta"), Largest():
+        with torch.device("meta"), MemoryLimit():
             return self._net(graph, "", [], graph.trainable)
 
     def _net(self, graph: Graph, path: str, given: list[Tensor], trainable: bool) -> KerasNet:
-        """`given` are the inputs of a nested net; `trainable` is what the nets around it leave to its layers."""
+        """`given` are the inputs of a nested net; `trainable` is False inside a frozen net."""
         shapes = [self._input_shape(graph, key, i, given) for i, key in enumerate(graph.inputs)]
         if given and len(given) != len(shapes):
             raise ValueError(f"from_config: the net {graph.name!r} takes {len(shapes)} inputs, received {len(given)}")
@@ -74,24 +72,24 @@ class Builder:
         values: dict[Key, Tensor] = {}
         for i, (key, shape) in enumerate(zip(graph.inputs, shapes, strict=True)):
             layer = next(layer for layer in graph.layers if layer.name == key[0])
-            values[key] = self._input(layer, place(path, layer), shape, given[i] if given else None)
+            values[key] = self._input(layer, describe(path, layer), shape, given[i] if given else None)
         names: dict[str, str] = {}
         calls: list[Call] = []
         for layer, k in in_keras_order(graph):
-            node, where = layer.nodes[k], place(path, layer)
-            inputs = [_made(values, key, where) for key in node.inputs]
+            node, where = layer.nodes[k], describe(path, layer)
+            inputs = [_value(values, key, where) for key in node.inputs]
             if layer.name not in names:
                 names[layer.name] = self._add(net, layer, path, inputs, trainable)
-            # Keras 3 overrides the mode that a layer was called in by that of the outermost net.
+            # In Keras 3 the mode of the outermost net overrides the mode of a call.
             training = node.training if self.version == 2 else None
             calls.append(Call(names[layer.name], layer.name, k, node.inputs, training))
             output = self._call(net.get_submodule(names[layer.name]), inputs, where)
             values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
-        for layer in graph.layers:  # in Keras's order, not that of the calls: so are its weights
+        for layer in graph.layers:  # the weights have the order of Keras's layers, not of the calls
             if layer.name in names:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         for key in graph.outputs:
-            _made(values, key, "an output")
+            _value(values, key, "an output")
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
@@ -110,20 +108,20 @@ class Builder:
         sizes = (2, *(n or self.any_size for n in shape[1:]))
         self.open_sizes |= given is None and None in shape[1:]
         try:
-            Spec(layer.config, self.axes, self.version, []).refuse_unused(OF_ALL)
+            Spec(layer.config, self.axes, self.version, []).refuse_unused(COMMON)
             return torch.empty(sizes, dtype=input_dtype_of(layer.config)) if given is None else given
         except _ERRORS as error:
             raise ValueError(f"from_config: {where}: {error}") from error
 
     def _add(self, net: KerasNet, layer: LayerConfig, path: str, inputs: list[Tensor], trainable: bool) -> str:
-        """Add a layer as a submodule under Keras's name, adapted to an attribute's."""
+        """Add a layer as a submodule, under Keras's name made a valid attribute name."""
         name = re.sub(r"\W", "_", layer.name) or "layer"
         while hasattr(net, name):
             name += "_"
         if layer.graph is None:
-            module: nn.Module = self._layer(layer, path + name, place(path, layer), inputs, trainable)
+            module: nn.Module = self._layer(layer, path + name, describe(path, layer), inputs, trainable)
         else:
-            # In Keras 3 a nested net's own flag has no effect: only the outermost net's has, and each layer's.
+            # Keras 3 ignores a nested net's own flag; those of the outermost net and of each layer count.
             inner = trainable and (layer.graph.trainable or self.version == 3)
             module = self._net(layer.graph, f"{path}{name}.", inputs, inner)
         net.add_module(name, module)
@@ -138,10 +136,10 @@ class Builder:
         spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs])
         try:
             if layer.operation and not all(x.is_floating_point() for x in inputs):
-                raise ValueError("whole numbers are not supported")
+                raise ValueError("integer inputs are not supported")
             trainable &= spec.flag("trainable", True)
             module = make(spec)
-            spec.refuse_unused(*([OF_ALL] if layer.operation else []))
+            spec.refuse_unused(*([COMMON] if layer.operation else []))
             self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable)
         except TypeError as error:
@@ -178,11 +176,11 @@ class Builder:
         output = output if isinstance(output, tuple) else (output,)
         for tensor in output:
             if 0 in tensor.shape:
-                raise DoesNotFit(f"from_config: {where} leaves nothing: its output has the shape {tuple(tensor.shape)}")
+                raise DoesNotFit(f"from_config: {where} has an empty output, of shape {tuple(tensor.shape)}")
         return output
 
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every variable by its initializer."""
+        """Draw every variable from its initializer."""
         for _, module, layer, where in self.built:
             for part in module.modules():
                 if isinstance(part, BatchNorm):
@@ -201,7 +199,7 @@ class Builder:
                         raise ValueError(f"from_config: {where}: its {variable.name} is drawn beyond {tensor.dtype}")
 
 
-def _made(values: dict[Key, Tensor], key: Key, by: str) -> Tensor:
+def _value(values: dict[Key, Tensor], key: Key, by: str) -> Tensor:
     if key not in values:
         raise ValueError(f"from_config: {by} takes output {key[2]} of {key[0]!r}, which has fewer")
     return values[key]

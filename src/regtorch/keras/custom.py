@@ -13,11 +13,11 @@ from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Factory", "built", "check_custom", "replaced", "selecting"]
+__all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "with_select"]
 
 Factory = Callable[[dict[str, Any]], Any]
 
-# By the last word of a setting's name: what a factory has to return, and in words.
+# By the last word of a setting's name: a check of what a factory returns, and its description.
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "regularizer": (lambda value: isinstance(value, Penalty), "a penalty of regtorch"),
     "constraint": (lambda value: isinstance(value, Constraint), "a constraint of regtorch"),
@@ -33,7 +33,7 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
-    """The factories by name; none for None.
+    """The factories by name; empty for None.
 
     Raises:
         TypeError: it is not a dict of functions by name.
@@ -42,38 +42,38 @@ def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
         return {}
     if not isinstance(custom, Mapping) or not all(isinstance(k, str) and callable(v) for k, v in custom.items()):
         raise TypeError(
-            f"{who}: custom_objects must be functions by name, such as {{'Mine': lambda config: rt.L2(config['l2'])}}, "
+            f"{who}: custom_objects must be a dict of functions, e.g. {{'Mine': lambda config: rt.L2(config['l2'])}}, "
             f"received {shown(custom)}"
         )
     return custom
 
 
-def replaced(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any:
-    """A config with what factories make in the place of their classes' configs.
+def apply_custom(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any:
+    """A config in which objects from the factories replace the configs of their classes.
 
     Raises:
         TypeError: a factory returns an object of the wrong kind.
     """
     kind = key.rpartition("_")[2]
-    if kind in _KINDS and (own := built(kind, tree, custom)) is not tree:
-        return selecting(own, "all") if isinstance(own, Rule) else own
+    if kind in _KINDS and (own := from_factory(kind, tree, custom)) is not tree:
+        return with_select(own, "all") if isinstance(own, Rule) else own
     if isinstance(tree, Mapping):
-        return {k: replaced(v, custom, k) for k, v in tree.items()}
-    return [replaced(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
+        return {k: apply_custom(v, custom, k) for k, v in tree.items()}
+    return [apply_custom(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
 
 
-def selecting(rule: Rule, select: str) -> Rule:
-    """The same rule on other weights, also for a custom class with its own `__init__`."""
+def with_select(rule: Rule, select: str) -> Rule:
+    """A copy of the rule for other weights, also for a custom class with its own `__init__`."""
     rule = copy(rule)
     rule._set(select=select)
     return rule
 
 
-def built(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
-    """A factory's object for an identifier, or the identifier itself if no factory has its name.
+def from_factory(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
+    """The object from the identifier's factory, or the identifier itself if no factory has its name.
 
     Raises:
-        TypeError: a factory returns something else than is needed.
+        TypeError: the factory returns an object of the wrong kind.
     """
     name = next((name for name in _names(identifier) if name in custom), None)
     if name is None:
@@ -82,7 +82,7 @@ def built(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> Any:
     result = custom[name](dict(config) if isinstance(config, Mapping) else {})
     fits, words = _KINDS[kind]
     if not fits(result):
-        raise TypeError(f"custom_objects[{name!r}] must return {words} as {kind}, received {result!r}")
+        raise TypeError(f"custom_objects[{name!r}] must return {words} for the {kind}, received {result!r}")
     return result
 
 

@@ -1,4 +1,4 @@
-"""The dtype of a layer, by the policy in its config."""
+"""The dtype of a layer, from the policy in its config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from regtorch.checks import shown
-from regtorch.keras.origin import is_own
+from regtorch.keras.origin import is_user_defined
 
 __all__ = ["dtype_of", "input_dtype_of"]
 
@@ -18,7 +18,7 @@ _POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
 
 def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
-    """The dtype of a layer's weights and of what it computes; None if the config has none.
+    """The dtype of a layer's weights and computations; None if the config has none.
 
     Raises:
         ValueError: it is not supported.
@@ -26,8 +26,8 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
     policy = config.get("dtype")
     if isinstance(policy, Mapping):
         kind, inner = policy.get("class_name"), policy.get("config")
-        if is_own(policy):
-            raise ValueError(f"the dtype policy {shown(kind)} is a class of your own and not supported")
+        if is_user_defined(policy):
+            raise ValueError(f"the dtype policy {shown(kind)} is a user-defined class, which is not supported")
         if kind not in _POLICIES or not isinstance(inner, Mapping):
             raise ValueError(f"the dtype policy {shown(kind)} is not supported; supported are {', '.join(_POLICIES)}")
         policy = inner.get("name") or shown(None)

@@ -1,4 +1,4 @@
-"""Keras's config of a net, Sequential or functional, in the spellings of Keras 2 and 3, as one kind of graph."""
+"""The graph of a Keras net, from a Sequential or functional config of Keras 2 or 3."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from regtorch.checks import flag, shown
 from regtorch.keras.net import Key
 from regtorch.keras.nodes import Node, keys_in, node_of
-from regtorch.keras.origin import is_operation, is_own
+from regtorch.keras.origin import is_operation, is_user_defined
 from regtorch.keras.quantity import is_size
 from regtorch.keras.read import MODELS, model_of
 
-__all__ = ["Graph", "LayerConfig", "parse", "place"]
+__all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
 
@@ -24,12 +24,12 @@ class LayerConfig:
     """A layer as the JSON has it.
 
     Attributes:
-        name: Keras's.
-        class_name: Keras's.
+        name: Keras's name.
+        class_name: Keras's class.
         config: its settings.
         nodes: its calls.
         operation: whether it is a call of `keras.ops`.
-        graph: that of a nested net.
+        graph: the graph of a nested net.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Graph:
     outputs: list[Key] = field(default_factory=list)
 
 
-def place(path: str, layer: LayerConfig) -> str:
-    """A layer in a message."""
+def describe(path: str, layer: LayerConfig) -> str:
+    """The layer's description in messages."""
     kind = f"keras.ops' {layer.class_name}" if layer.operation else layer.class_name
     return f"layer {path + layer.name!r} ({kind})"
 
@@ -70,8 +70,7 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
     """The graph of a net's class_name and config, and those of the nets in it.
 
     Raises:
-        ValueError: a layer has no class name or config, its class is someone's own, or the graph says something that is
-            not supported.
+        ValueError: a layer has no class name or config, its class is user-defined, or something is not supported.
     """
     inner = config["config"]
     graph = Graph(str(inner.get("name") or ""), _trainable(inner))
@@ -79,7 +78,7 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
         graph.layers.append(_layer(layer, position, path, graph.name))
     name, count = Counter(layer.name for layer in graph.layers).most_common(1)[0] if graph.layers else ("", 0)
     if count > 1:
-        raise ValueError(f"from_config: {count} layers of {graph.name!r} have the name {name!r}; names must differ")
+        raise ValueError(f"from_config: {count} layers of {graph.name!r} have the name {name!r}; names must be unique")
     if config["class_name"] == "Sequential":
         _chain(graph, config)
     else:
@@ -124,11 +123,11 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
             f"{shown(name)}"
         )
     found = LayerConfig(name, kind, config, operation=is_operation(layer))
-    where = place(path, found)
-    if is_own(layer):
+    where = describe(path, found)
+    if is_user_defined(layer):
         raise ValueError(
-            f"from_config: {where} is of a class of your own, not Keras's: what it computes is not in the JSON; build "
-            "it in PyTorch, or save the net with a layer of Keras's in its place"
+            f"from_config: {where} is of a user-defined class, not Keras's: the JSON lacks what it computes; build "
+            "it in PyTorch, or save the net with one of Keras's layers instead"
         )
     calls = layer.get("inbound_nodes") or ()
     if not isinstance(calls, list | tuple):
@@ -142,23 +141,23 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
 
 
 def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:
-    """Count the calls of nested nets from 0, where Keras counts a net's own inputs as call 0.
+    """Number the calls of nested nets from 0, where Keras counts a net's own inputs as call 0.
 
-    Keras 2 counts so wherever it names a call, Keras 3 in the outputs alone, and not for a Sequential.
+    Keras 2 does so wherever it names a call, Keras 3 in the outputs alone, and not for a Sequential.
     """
     if keras_3:
-        late = {layer.name for layer in graph.layers if layer.graph and layer.class_name != "Sequential"}
-        if any(key[1] == 0 for key in graph.outputs if key[0] in late):
-            name = next(key[0] for key in graph.outputs if key[0] in late and key[1] == 0)
+        from_one = {layer.name for layer in graph.layers if layer.graph and layer.class_name != "Sequential"}
+        name = next((key[0] for key in graph.outputs if key[0] in from_one and key[1] == 0), None)
+        if name is not None:
             raise ValueError(
-                f"from_config: output_layers of {graph.name!r}: the calls of {name!r} count from 1, received 0"
+                f"from_config: output_layers of {graph.name!r}: the calls of {name!r} are numbered from 1, received 0"
             )
     else:
-        late = {layer.name for layer in graph.layers if layer.graph and _counts_from_one(layer, graph)}
+        from_one = {layer.name for layer in graph.layers if layer.graph and _counts_from_one(layer, graph)}
         for i, layer in enumerate(graph.layers):
-            nodes = tuple(replace(node, inputs=_earlier(node.inputs, late)) for node in layer.nodes)
+            nodes = tuple(replace(node, inputs=_from_zero(node.inputs, from_one)) for node in layer.nodes)
             graph.layers[i] = replace(layer, nodes=nodes)
-    graph.outputs = list(_earlier(graph.outputs, late))
+    graph.outputs = list(_from_zero(graph.outputs, from_one))
 
 
 def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
@@ -168,18 +167,18 @@ def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
         return False
     if max(used) != len(layer.nodes):
         raise ValueError(
-            f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and of its calls those numbered "
-            f"{sorted(used)} are used: these may count from 0 or from 1"
+            f"from_config: layer {layer.name!r} is called {len(layer.nodes)} times, and its calls numbered "
+            f"{sorted(used)} are used: the numbers may start at 0 or at 1"
         )
     return True
 
 
-def _earlier(keys: Sequence[Key], late: Collection[str]) -> tuple[Key, ...]:
-    return tuple((name, k - 1, i) if name in late else (name, k, i) for name, k, i in keys)
+def _from_zero(keys: Sequence[Key], from_one: Collection[str]) -> tuple[Key, ...]:
+    return tuple((name, k - 1, i) if name in from_one else (name, k, i) for name, k, i in keys)
 
 
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
-    """Each layer takes the one before it; an input layer is added if the JSON has none."""
+    """Connect each layer to the one before it; add an input layer if the JSON has none."""
     first = graph.layers[0] if graph.layers else None
     if first is None or first.class_name != "InputLayer":
         build = config.get("build_config")
@@ -204,6 +203,6 @@ def _shape(shape: Any, where: str) -> Shape | None:
     sizes = isinstance(shape, list | tuple) and all(n is None or is_size(n) for n in shape)
     if not sizes:
         raise ValueError(
-            f"from_config: {where}: a shape must be a list of sizes, null where any will do, received {shown(shape)}"
+            f"from_config: {where}: a shape must be a list of sizes, with null for any size, received {shown(shape)}"
         )
     return tuple(shape)

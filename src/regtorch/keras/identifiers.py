@@ -1,4 +1,4 @@
-"""Keras's names and configs of regularizers and constraints, and the way back."""
+"""Keras's regularizers and constraints by name or config, and regtorch's rules as Keras's configs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import nn
 
 from regtorch.checks import shown
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
-from regtorch.keras.custom import Factory, built, check_custom, selecting
+from regtorch.keras.custom import Factory, check_custom, from_factory, with_select
 from regtorch.keras.layout import Variable, variables
-from regtorch.keras.origin import is_own
+from regtorch.keras.origin import is_user_defined
 from regtorch.keras.read import refuse_deep
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 from regtorch.rule import Rule
 
 __all__ = ["constraint", "constraint_on", "identify", "penalty", "serialize"]
 
-EPSILON = 1e-7  # Keras's backend epsilon, which its constraints add to the norm that divides
+EPSILON = 1e-7  # Keras's backend epsilon, which its constraints add to the norm in the denominator
 
-# For each class of Keras: ours, and Keras's argument: (our argument, Keras's default).
+# For each Keras class: our class, and {Keras's argument: (our argument, Keras's default)}.
 _PENALTIES: dict[str, tuple[Callable[..., Penalty], dict[str, tuple[str, Any]]]] = {
     "L1": (L1, {"l1": ("lam", 0.01)}),
     "L2": (L2, {"l2": ("lam", 0.01)}),
@@ -39,7 +39,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[..., Constraint], dict[str, tuple[str, An
     ),
 }
 _DEFAULT_WHERE_NULL = ("l1", "l2")
-_HINT = " (regularizers, constraints, initializers and activations are taken by custom_objects={name: factory})"
+_HINT = " (for a regularizer, constraint, initializer or activation, give custom_objects={name: factory})"
 _SWAPPED = {"rows": "columns", "columns": "rows"}
 
 
@@ -52,16 +52,16 @@ def penalty(
 ) -> Penalty | None:
     """The penalty that Keras means by an identifier: `keras.regularizers.get`.
 
-    The two versions of Keras differ only where one of them refuses: the string "l1_l2" is Keras 2's alone and means
-    0.01 and 0.01, "l1l2" is Keras 3's alone and means 0 and 0, as "L1L2" does in both. Both are taken here.
+    Two names exist in one version of Keras alone, and both are accepted: "l1_l2" in Keras 2, with 0.01 and 0.01, and
+    "l1l2" in Keras 3, with 0 and 0, as "L1L2" has in both.
 
     Args:
         identifier: a name ("l2", "L2", "l1_l2", "orthogonal_regularizer", …), a config ({"class_name": "L2", "config":
-            {"l2": 0.01}}, with or without Keras's further keys), an object of Keras's or ours, or None.
+            {"l2": 0.01}}, with or without Keras's further keys), a Keras or regtorch object, or None.
         select: which weights.
         transposed: whether the weight is stored transposed in torch, as a Dense kernel is: Keras's rows are then
             our columns. False for embeddings and outputs.
-        custom_objects: for classes of your own, by name: a function of the config, a dict, that returns a penalty.
+        custom_objects: for user-defined classes, by name: a function of the config, a dict, that returns a penalty.
 
     Returns:
         The penalty, None for None.
@@ -78,7 +78,7 @@ def penalty(
         >>> rt.keras.penalty(mine, custom_objects={"Mine": lambda config: rt.Hoyer(config["strength"])})
         Hoyer(lam=0.1)
     """
-    identifier = _own("penalty", "regularizer", identifier, custom_objects, select)
+    identifier = _custom("penalty", "regularizer", identifier, custom_objects, select)
     if identifier is None or isinstance(identifier, Penalty):
         return identifier
     name, config = identify("penalty", identifier, _PENALTIES)
@@ -86,7 +86,7 @@ def penalty(
     if name == "L1L2" and str(spelled).endswith("l1_l2"):
         config = {"l1": 0.01, "l2": 0.01} | config
     make, arguments = _PENALTIES[name]
-    ours = _ours("penalty", name, config, arguments)
+    ours = _arguments("penalty", name, config, arguments)
     if name == "OrthogonalRegularizer":
         if not isinstance(ours["mode"], str) or ours["mode"] not in _SWAPPED:
             raise ValueError(f"penalty: mode must be rows or columns, received {shown(ours['mode'])}")
@@ -104,12 +104,12 @@ def constraint(
     """The constraint that Keras means by an identifier: `keras.constraints.get`, with Keras's epsilon of 1e-7.
 
     Args:
-        identifier: a name ("max_norm", "MaxNorm", "nonneg", …), a config, an object of Keras's or ours, or None.
-        layer: the layer whose kernel it is for; Keras's `axis` is mapped to that weight's dims in torch. Without one,
-            axis 0, [0, 1], [0, 1, 2] and [0, 1, 2, 3] are taken as what Keras advises for a Dense, Conv1D, Conv2D and
-            Conv3D kernel: all dims but the output unit's.
+        identifier: a name ("max_norm", "MaxNorm", "nonneg", …), a config, a Keras or regtorch object, or None.
+        layer: the layer whose kernel is constrained; Keras's `axis` is mapped to that weight's dims in torch. Without
+            it, axis 0, [0, 1], [0, 1, 2] and [0, 1, 2, 3] are Keras's recommended axes of a Dense, Conv1D, Conv2D and
+            Conv3D kernel: all dims but that of the output units.
         select: which weights.
-        custom_objects: for classes of your own, by name: a function of the config, a dict, that returns a constraint.
+        custom_objects: for user-defined classes, by name: a function of the config, a dict, that returns a constraint.
 
     Returns:
         The constraint, None for None.
@@ -125,19 +125,19 @@ def constraint(
     """
     if layer is not None and not (isinstance(layer, nn.Module) and variables(layer)):
         raise ValueError(f"constraint: layer must be a module with a kernel, received {layer!r}")
-    identifier = _own("constraint", "constraint", identifier, custom_objects, select)
+    identifier = _custom("constraint", "constraint", identifier, custom_objects, select)
     return constraint_on(identifier, None if layer is None else variables(layer)[0], select)
 
 
 def constraint_on(identifier: Any, variable: Variable | None, select: str) -> Constraint | None:
-    """The constraint on one variable of a layer; `variable` None leaves Keras's advice for kernels."""
+    """The constraint on one variable of a layer; None stands for a kernel with Keras's recommended axes."""
     if identifier is None or isinstance(identifier, Constraint):
         return identifier
     name, config = identify("constraint", identifier, _CONSTRAINTS)
     config = dict(config)
     make, arguments = _CONSTRAINTS[name]
     axis = config.pop("axis", 0) if name != "NonNeg" else 0
-    ours = _ours("constraint", name, config, arguments)
+    ours = _arguments("constraint", name, config, arguments)
     if name == "NonNeg":
         return make(**ours, select=select)
     axes = [axis] if isinstance(axis, int) else axis
@@ -146,12 +146,12 @@ def constraint_on(identifier: Any, variable: Variable | None, select: str) -> Co
     return make(**ours, epsilon=EPSILON, dim=_dim(axes, variable), select=select)
 
 
-def _own(who: str, kind: str, identifier: Any, custom: Any, select: str) -> Any:
-    """The rule of a custom_objects factory on the selected weights; the identifier itself if there is none."""
+def _custom(who: str, kind: str, identifier: Any, custom: Any, select: str) -> Any:
+    """The rule that a custom_objects factory returns, on the selected weights; else the identifier itself."""
     if custom is None or isinstance(identifier, Rule):
         return identifier
-    own = built(kind, identifier, check_custom(who, custom))
-    return own if own is identifier else selecting(own, select)
+    own = from_factory(kind, identifier, check_custom(who, custom))
+    return own if own is identifier else with_select(own, select)
 
 
 def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
@@ -159,7 +159,7 @@ def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
         if sorted(axes) == list(range(len(axes))):
             return None
         raise ValueError(
-            f"constraint: which weight axis={list(axes)} applies to is unknown; give layer=, the layer it acts on"
+            f"constraint: axis={list(axes)} has no known meaning without a layer; give layer=, the layer it acts on"
         )
     count = len(variable.shape)
     if not all(-count <= axis < count for axis in axes):
@@ -176,7 +176,7 @@ def _dim(axes: Any, variable: Variable | None) -> tuple[int, ...] | None:
 
 
 def serialize(rule: Penalty | Constraint | None, *, transposed: bool = True) -> dict[str, Any] | None:
-    """The config that Keras 2 and 3 read, and that `penalty` and `constraint` turn into the same rule again.
+    """The config of a rule, which Keras 2 and 3 read, as do `penalty` and `constraint`.
 
     `select` is not part of it: in Keras a rule belongs to a layer.
 
@@ -212,29 +212,31 @@ def serialize(rule: Penalty | Constraint | None, *, transposed: bool = True) -> 
 
 
 def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[str, dict[str, Any]]:
-    """Keras's class name and config of an identifier, which may be a name, a config, or an object of Keras's."""
+    """Keras's class name and config of an identifier: a name, a config, or a Keras object."""
     if isinstance(identifier, str):
         identifier = {"class_name": identifier}
     elif hasattr(identifier, "get_config") and not isinstance(identifier, type):
         kind = type(identifier)
         identifier = {"class_name": kind.__name__, "module": kind.__module__, "config": identifier.get_config()}
     elif not isinstance(identifier, Mapping):
-        raise TypeError(f"{what}: expected a name or a config of Keras's, received {shown(identifier)}")
+        raise TypeError(f"{what}: expected a name or a Keras config, received {shown(identifier)}")
     refuse_deep(what, identifier)
     name, config = identifier.get("class_name"), identifier.get("config")
     if name == "function":
         raise ValueError(
-            f"{what}: {shown(config)} is a function of your own and not supported{_HINT}; {_supported(known)}"
+            f"{what}: {shown(config)} is a user-defined function, which is not supported{_HINT}; {_supported(known)}"
         )
     config = {} if config is None else config
     if not isinstance(name, str) or not isinstance(config, Mapping):
-        raise ValueError(f"{what}: a config needs a class_name, a string, and a config, received {shown(identifier)}")
-    if is_own(identifier):
-        raise ValueError(f"{what}: {shown(name)} is a class of your own and not supported{_HINT}; {_supported(known)}")
-    spellings = {_plain(k): k for k in known}
-    found = spellings.get(_plain(name))
+        raise ValueError(f"{what}: a config needs a string class_name and a dict config, received {shown(identifier)}")
+    if is_user_defined(identifier):
+        raise ValueError(
+            f"{what}: {shown(name)} is a user-defined class, which is not supported{_HINT}; {_supported(known)}"
+        )
+    spellings = {_normalized(k): k for k in known}
+    found = spellings.get(_normalized(name))
     if found is None:
-        nearest = get_close_matches(_plain(name[:100]), spellings, n=1)
+        nearest = get_close_matches(_normalized(name[:100]), spellings, n=1)
         hint = f" (did you mean {spellings[nearest[0]]!r}?)" if nearest else ""
         raise ValueError(f"{what}: {shown(name)} is not supported{hint}; {_supported(known)}")
     return found, dict(config)
@@ -244,12 +246,12 @@ def _supported(known: Mapping[str, object]) -> str:
     return f"supported are {', '.join(known)}"
 
 
-def _plain(name: str) -> str:
-    """MaxNorm, max_norm and maxnorm are one; so are keras.regularizers.L2 and L2."""
+def _normalized(name: str) -> str:
+    """One spelling for MaxNorm, max_norm and maxnorm, and for keras.regularizers.L2 and L2."""
     return re.sub(r"^(tf\.)?keras\.(\w+\.)*|_", "", name).lower()
 
 
-def _ours(what: str, name: str, config: dict[str, Any], arguments: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+def _arguments(what: str, name: str, config: dict[str, Any], arguments: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     unknown = sorted(config.keys() - arguments)
     if unknown:
         raise ValueError(f"{what}: {name} has no {', '.join(unknown)}; it has {', '.join(arguments) or 'no arguments'}")

@@ -18,14 +18,14 @@ __all__ = ["initialize"]
 Shape = tuple[int, ...]
 Draw = Callable[[Shape, dict[str, Any], torch.Generator | None], Tensor]
 
-_TRUNCATED = 0.87962566103423978  # standard deviation of a normal cut at two of its own
+_TRUNCATED = 0.87962566103423978  # standard deviation of a standard normal truncated at ±2
 
 
 def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None) -> Tensor:
-    """A float64 tensor of a Keras variable's shape, drawn as the initializer says (numbers are not Keras's own).
+    """A float64 tensor of a Keras variable's shape, drawn by the initializer (not Keras's own random numbers).
 
     Raises:
-        ValueError: the initializer or an argument is unknown, or one of custom_objects gives something else.
+        ValueError: the initializer or an argument is unknown, or a custom one returns a wrong shape.
     """
     if callable(identifier):
         drawn = identifier(shape, generator)
@@ -33,7 +33,7 @@ def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None)
             raise ValueError(f"initializer: expected a tensor of shape {shape}, received {shown(drawn)}")
         return drawn.to("cpu", torch.float64)
     if isinstance(identifier, str):
-        identifier = _SHORT.get(identifier, identifier)
+        identifier = _ALIASES.get(identifier, identifier)
     name, config = identify("initializer", identifier, _INITIALIZERS)
     draw, defaults = _INITIALIZERS[name]
     config.pop("seed", None)
@@ -136,10 +136,7 @@ _INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {
         lambda shape, c, g: _empty(shape).normal_(c["mean"], c["stddev"], generator=g),
         {"mean": 0.0, "stddev": 0.05},
     ),
-    "RandomUniform": (
-        _uniform,
-        {"minval": -0.05, "maxval": 0.05},
-    ),
+    "RandomUniform": (_uniform, {"minval": -0.05, "maxval": 0.05}),
     "TruncatedNormal": (_truncated_normal, {"mean": 0.0, "stddev": 0.05}),
     "Orthogonal": (_orthogonal, {"gain": 1.0}),
     "OrthogonalInitializer": (_orthogonal, {"gain": 1.0}),
@@ -147,5 +144,5 @@ _INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {
     "IdentityInitializer": (_identity, {"gain": 1.0}),
 }
 
-# Keras's short names that are not a class's name.
-_SHORT = {"uniform": "RandomUniform", "normal": "RandomNormal", "zero": "Zeros", "one": "Ones"}
+# Keras's short names.
+_ALIASES = {"uniform": "RandomUniform", "normal": "RandomNormal", "zero": "Zeros", "one": "Ones"}

@@ -1,4 +1,4 @@
-"""Where a Keras variable lives in a torch layer, and how its dims are ordered there."""
+"""Which tensor of a torch layer holds a Keras variable, and in which order of dims."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Variable:
     order: tuple[int, ...]
 
     def read(self, module: nn.Module) -> Tensor:
-        """The tensor as it is now."""
+        """The module's tensor."""
         return getattr(module, self.attribute)
 
     def to_torch(self, value: Tensor, shape: Sequence[int]) -> Tensor:
-        """A value in Keras's layout, in torch's; `shape` is the torch tensor's."""
+        """Convert a value from Keras's layout to torch's; `shape` is the torch tensor's."""
         return value.permute(self.order).reshape(*shape)
 
     def to_keras(self, value: Tensor) -> Tensor:
-        """A value in torch's layout, in Keras's."""
+        """Convert a value from torch's layout to Keras's."""
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
         return value.reshape([self.shape[dim] for dim in self.order]).permute(inverse)
 
@@ -63,10 +63,10 @@ class Variable:
 
 
 def variables(module: nn.Module) -> list[Variable]:
-    """The Keras variables that a layer itself holds, in Keras's order; [] for a layer without any.
+    """The Keras variables of a layer without those of its submodules, in Keras's order.
 
     Raises:
-        TypeError: the layer owns parameters, and which variables of Keras they are is not known here.
+        TypeError: the layer owns parameters that have no known Keras variables.
     """
     kernel = _kernel(module)
     if hasattr(module, "keras_variables"):
@@ -84,8 +84,8 @@ def variables(module: nn.Module) -> list[Variable]:
         own = [name for name, _ in module.named_parameters(recurse=False)]
         if own:
             raise TypeError(
-                f"{type(module).__name__} owns {', '.join(own)}, and which variables of Keras these are is not known "
-                "here; known are linear, convolution, embedding and norm layers"
+                f"{type(module).__name__} owns {', '.join(own)}, whose Keras variables are not known; known are "
+                "linear, convolution, embedding and norm layers"
             )
         found = []
     return [variable for variable in found if variable is not None]
@@ -109,5 +109,5 @@ def _kernel(module: nn.Module) -> Variable | None:
         return Variable(kind, "weight", (*size, groups, first // groups), (n, n + 1, *range(n)))
     if isinstance(module, _ConvTransposeNd) and module.groups > 1:
         return None
-    # (…, in, out) of a convolution and (…, out, in) of a transposed one: torch has both the other way round.
+    # Keras: (…, in, out), transposed (…, out, in); torch has the two channel dims in reverse order, and first.
     return Variable(kind, "weight", (*size, second, first), (n + 1, n, *range(n)))

@@ -1,4 +1,4 @@
-"""Remove the softmax or sigmoid at a net's outputs; other consumers of those values keep them."""
+"""Remove the softmax or sigmoid at a net's outputs; other layers that read those values still get them."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ __all__ = ["Logits"]
 
 @dataclass
 class Logits:
-    """Leaves out the last activation.
+    """Removes the last activation of each output.
 
     Attributes:
-        shapes: the shape of every number in each net, the nested ones too.
-        rules: the net's; the penalty of an activity follows the activation where that becomes a module of its own.
+        shapes: the shape of every tensor in each net, nested ones included.
+        rules: the net's; an activity penalty follows the activation where that becomes a module of its own.
     """
 
     shapes: Mapping[KerasNet, dict[Key, tuple[int, ...]]]
     rules: Rules
 
     def leave_out(self, net: KerasNet) -> None:
-        """Make every output of the net its logits.
+        """Make every output of the net give logits.
 
         Raises:
-            ValueError: an output ends in no softmax or sigmoid, or in a softmax over one unit.
+            ValueError: an output does not end in a softmax or sigmoid, or its softmax has one unit.
         """
         self._cut(net, "", range(len(net.outputs)), ())
 
     def _cut(self, net: KerasNet, path: str, wanted: Collection[int], kept: Collection[int]) -> dict[int, int]:
-        """The positions of the logits of the outputs `wanted`: in place, or appended if the output is `kept`."""
+        """Make the outputs `wanted` logits, in place or appended if the output is `kept`; return their positions."""
         names = {i: path + net.outputs[i][0] for i in wanted}
         for layer in dict.fromkeys(net.outputs[i][0] for i in wanted):
             self._split(net, path, layer)
-        ends = {i: _maker(net, net.outputs[i]) for i in wanted}
+        calls = {i: _call_of(net, net.outputs[i]) for i in wanted}
         nested: dict[str, set[int]] = {}
-        for i, call in ends.items():
+        for i, call in calls.items():
             module = None if call is None else net.get_submodule(call.module)
             if isinstance(module, KerasNet):
                 nested.setdefault(net.outputs[i][0], set()).add(net.outputs[i][2])
-            elif call is None or not _is_cut(module):
+            elif call is None or not _is_activation(module):
                 kind = "an input" if module is None else type(module).__name__
                 raise ValueError(
-                    f"from_config: logits=True: the output {names[i]!r} ({kind}) ends in no softmax or sigmoid; leave "
-                    "logits=True out where the net gives logits already, or something else"
+                    f"from_config: logits=True: the output {names[i]!r} ({kind}) does not end in a softmax or sigmoid; "
+                    "leave logits=True out if the net gives logits already or other values"
                 )
             else:
                 self._refuse_one_unit(net, call, names[i])
         moved = self._nested(net, path, wanted, nested)
         outputs, found = list(net.outputs), {}
-        for i, call in ends.items():
+        for i, call in calls.items():
             layer, node, index = net.outputs[i]
             assert call is not None
             key = (layer, node, moved[layer][index]) if layer in nested else call.inputs[0]
             found[i] = len(outputs) if i in kept else i
             outputs[found[i] : found[i] + 1] = [key]
         net.outputs = tuple(outputs)
-        self._drop(net, path, {call.layer for call in ends.values() if call} - nested.keys())
+        self._drop(net, path, {call.layer for call in calls.values() if call} - nested.keys())
         return found
 
     def _nested(
         self, net: KerasNet, path: str, wanted: Collection[int], nested: Mapping[str, set[int]]
     ) -> dict[str, dict[int, int]]:
-        """The same in each nested net; an output of it that something else takes is kept."""
+        """Do the same in each nested net; outputs that something else reads are kept."""
         elsewhere = {key for i, key in enumerate(net.outputs) if i not in wanted}
         elsewhere |= {key for call in net.calls for key in call.inputs}
         taken = {(layer, index) for layer, _, index in elsewhere}
@@ -81,10 +81,10 @@ class Logits:
         return moved
 
     def _split(self, net: KerasNet, path: str, layer: str) -> None:
-        """Split a layer's activation into a call after each of the layer's; other consumers take its value."""
+        """Make a layer's activation a layer of its own, called after each of the layer's calls."""
         name = next((call.module for call in net.calls if call.layer == layer), None)
         module = None if name is None else net.get_submodule(name)
-        if name is None or module is None or not _is_cut(getattr(module, "activation", None)):
+        if name is None or module is None or not _is_activation(getattr(module, "activation", None)):
             return
         new, new_layer = f"{name}_activation", f"{layer}_activation"
         layers = {call.layer for call in net.calls} | {key[0] for key in net.inputs}
@@ -110,12 +110,12 @@ class Logits:
         module = net.get_submodule(call.module)
         if isinstance(module, nn.Softmax) and self.shapes[net][call.inputs[0]][module.dim or 0] == 1:
             raise ValueError(
-                f"from_config: logits=True: the output {output!r} is a softmax over one unit, which is 1 whatever goes "
-                "in: without it another net would be trained than Keras's; give it a sigmoid, or a unit for each class"
+                f"from_config: logits=True: the output {output!r} is a softmax over one unit, which is always 1, so "
+                "its logits would train another net than Keras's; use a sigmoid, or one unit for each class"
             )
 
     def _drop(self, net: KerasNet, path: str, layers: set[str]) -> None:
-        """Remove the calls of these activations that no layer, output or penalty uses."""
+        """Remove the calls of these activations that no layer, output or penalty reads."""
         taken = {key for call in net.calls for key in call.inputs} | set(net.outputs)
 
         def needed(call: Call) -> bool:
@@ -128,10 +128,10 @@ class Logits:
             del net._modules[name]
 
 
-def _maker(net: KerasNet, key: Key) -> Call | None:
+def _call_of(net: KerasNet, key: Key) -> Call | None:
     """The call that computes a tensor; None for an input."""
     return next((call for call in net.calls if (call.layer, call.node) == key[:2]), None)
 
 
-def _is_cut(module: object) -> bool:
+def _is_activation(module: object) -> bool:
     return isinstance(module, nn.Softmax | nn.Sigmoid)

@@ -1,4 +1,4 @@
-"""Sizes that no memory holds, found before anything is allocated."""
+"""Refuse nets larger than this machine's memory, before anything is allocated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Largest", "refuse_above"]
+__all__ = ["MemoryLimit", "refuse_too_large"]
 
 
 def _memory() -> int:
@@ -20,18 +20,18 @@ def _memory() -> int:
         return 2**40
 
 
-class Largest(TorchDispatchMode):
-    """Refuses any tensor larger than this machine's memory, while a net is built and tried on the meta device."""
+class MemoryLimit(TorchDispatchMode):
+    """Refuses tensors larger than this machine's memory, while a net is built and run on the meta device."""
 
     def __init__(self) -> None:
         super().__init__()
         self.most = _memory()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Look at what an operation gives.
+        """Check the result of an operation.
 
         Raises:
-            ValueError: it is too large.
+            ValueError: a tensor is too large.
         """
         try:
             result = func(*args, **(kwargs or {}))
@@ -45,10 +45,10 @@ class Largest(TorchDispatchMode):
         return result
 
     def _too_large(self) -> str:
-        return f"is larger than this machine's memory of {self.most / 1e9:,.0f} GB; make its sizes smaller"
+        return f"is larger than this machine's memory of {self.most / 1e9:,.0f} GB; reduce its sizes"
 
 
-def refuse_above(net: nn.Module) -> None:
+def refuse_too_large(net: nn.Module) -> None:
     """Refuse a net whose weights are larger than this machine's memory.
 
     Raises:
@@ -60,5 +60,5 @@ def refuse_above(net: nn.Module) -> None:
         largest = max(needed, key=needed.__getitem__)
         raise ValueError(
             f"from_config: the net's weights need {sum(needed.values()) / 1e9:,.0f} GB, of which {largest} has "
-            f"{needed[largest] / 1e9:,.0f}, and this machine's memory has {most / 1e9:,.0f}; make it smaller"
+            f"{needed[largest] / 1e9:,.0f}, and this machine's memory has {most / 1e9:,.0f}; reduce its layers' sizes"
         )

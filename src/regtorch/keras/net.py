@@ -1,4 +1,4 @@
-"""A net of Keras's layers, called in the order of its graph."""
+"""A net of Keras's layers, called in Keras's order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 __all__ = ["Call", "KerasNet", "Key"]
 
-Key = tuple[str, int, int]  # a tensor of the graph: Keras's layer name, which of its calls, which of its outputs
+Key = tuple[str, int, int]  # a tensor of the graph: Keras's layer name, index of the call, index of the output
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Call:
     Attributes:
         module: the submodule's name.
         layer: Keras's layer name.
-        node: which call of that layer it is.
+        node: index among the calls of that layer.
         inputs: the tensors it takes.
-        training: the mode it is always called in (Keras's `layer(x, training=False)`); None follows the net's.
+        training: the fixed mode of the call (Keras's `layer(x, training=False)`); None follows the net's mode.
     """
 
     module: str
@@ -35,8 +35,8 @@ class Call:
 class KerasNet(nn.Module):
     """A net built by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
 
-    Images and volumes enter and leave channels first, everything else is laid out as in Keras. Several inputs are
-    given one after the other or as a list, several outputs come as a tuple.
+    Images and volumes enter and leave channels first; everything else has Keras's layout. Several inputs are
+    positional arguments or one list; several outputs are a tuple.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -50,7 +50,7 @@ class KerasNet(nn.Module):
         """Run the net.
 
         Raises:
-            ValueError: an input has another shape than Keras's net was built for.
+            ValueError: an input does not have the shape that the Keras net was built for.
         """
         given = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Sequence) else inputs
         tensors = [x for x in given if isinstance(x, Tensor)]

@@ -1,4 +1,4 @@
-"""The calls of layers in Keras's JSON: which tensors each takes."""
+"""The calls of layers in Keras's JSON and the tensors that each takes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Node:
 
 
 def node_of(node: Any) -> Node:
-    """A call as Keras 2 or 3 writes it.
+    """Read a call as Keras 2 or 3 writes it.
 
     Raises:
-        ValueError: it is called with something else than tensors and `training`.
+        ValueError: an argument is neither a tensor nor `training`.
     """
     if isinstance(node, Mapping):  # Keras 3
         arguments, keywords = node.get("args", []), node.get("kwargs") or {}
@@ -33,7 +33,7 @@ def node_of(node: Any) -> Node:
     else:
         arguments, keywords = node, {k: v for given in _keywords(node) for k, v in given.items()}
     training = keywords.get("training")
-    given = sorted(k for k, v in keywords.items() if k != "training" and any(True for _ in _somethings(v)))
+    given = sorted(k for k, v in keywords.items() if k != "training" and any(True for _ in _non_null_leaves(v)))
     if training is not None and not isinstance(training, bool):
         given.append(f"training={shown(training)}")
     if given:
@@ -42,7 +42,7 @@ def node_of(node: Any) -> Node:
 
 
 def _keywords(tree: Any) -> Iterator[Mapping[str, Any]]:
-    """The keywords of Keras 2's references to tensors, each a list with a dict at its end."""
+    """The keywords at the end of each of Keras 2's tensor references."""
     if isinstance(tree, list | tuple):
         if len(tree) > 3 and isinstance(tree[3], Mapping):
             yield tree[3]
@@ -50,20 +50,20 @@ def _keywords(tree: Any) -> Iterator[Mapping[str, Any]]:
             yield from _keywords(child)
 
 
-def _somethings(tree: Any) -> Iterator[Any]:
-    """The leaves of a tree of lists that are not null."""
+def _non_null_leaves(tree: Any) -> Iterator[Any]:
+
     if isinstance(tree, list | tuple):
         for child in tree:
-            yield from _somethings(child)
+            yield from _non_null_leaves(child)
     elif tree is not None:
         yield tree
 
 
 def keys_in(tree: Any) -> list[Key]:
-    """Every tensor named in a tree of arguments, in order.
+    """The tensors named in a tree of arguments, in order.
 
     Raises:
-        ValueError: there is something else in it.
+        ValueError: an argument is not a tensor.
     """
     if isinstance(tree, Mapping) and tree.get("class_name") == "__keras_tensor__":
         config = tree.get("config")
@@ -71,7 +71,7 @@ def keys_in(tree: Any) -> list[Key]:
     if isinstance(tree, list | tuple):
         if _is_key(tree):
             if tree[1] < 0 or tree[2] < 0:
-                raise ValueError(f"calls and outputs count from 0, received {shown(tree)}")
+                raise ValueError(f"calls and outputs are numbered from 0, received {shown(tree)}")
             return [(tree[0], tree[1], tree[2])]
         return [key for child in tree for key in keys_in(child)]
     raise ValueError(f"arguments that are not tensors are not supported: {shown(tree)}")

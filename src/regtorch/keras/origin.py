@@ -1,20 +1,20 @@
-"""Whose a class in Keras's JSON is: Keras's own, one of its operations', or someone's who gave it the same name."""
+"""Whether a class in Keras's JSON is Keras's own, a `keras.ops` operation, or user-defined under the same name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["is_operation", "is_own"]
+__all__ = ["is_operation", "is_user_defined"]
 
-_PACKAGES = ("keras", "tf_keras", "tensorflow")  # that hold Keras's own classes
+_PACKAGES = ("keras", "tf_keras", "tensorflow")  # where Keras's own classes are defined
 
 
-def is_own(config: Mapping[str, Any]) -> bool:
-    """Whether a serialized object's class is someone's own, whatever its name.
+def is_user_defined(config: Mapping[str, Any]) -> bool:
+    """Whether a serialized object's class is user-defined, whatever its name.
 
-    Since 2.13 Keras writes its classes' module, and null for one of the program itself; a registered name says that the
-    class is not one of its public ones. Before, an own class that was not registered looks exactly like Keras's.
+    Since 2.13 Keras writes the module of a class, null for the main program's, and a registered name for classes that
+    are not public ones of Keras. In older JSON, an unregistered user-defined class looks exactly like Keras's.
     """
     name, registered = str(config.get("class_name")), config.get("registered_name")
     if ">" in name or registered not in (None, name):
@@ -25,7 +25,7 @@ def is_own(config: Mapping[str, Any]) -> bool:
 
 
 def is_operation(config: Mapping[str, Any]) -> bool:
-    """Whether it is a call of `keras.ops`, whose classes have the names of layers but not their settings."""
+    """Whether it is a call of `keras.ops`, whose classes share names with layers but have other settings."""
     return "ops" in _parts(config)
 
 

@@ -1,4 +1,4 @@
-"""What numbers in Keras's JSON may be."""
+"""Checks of numbers in Keras's JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_size(value: object, least: int = 1) -> bool:
 
 
 def number(name: str, value: Any, low: float | None = None, high: float | None = None) -> float:
-    """A value of Keras's JSON that must be a number between two, and one of float32's range.
+    """Check that a value is a number from `low` to `high` and within float32's range.
 
     Raises:
         ValueError: it is not.

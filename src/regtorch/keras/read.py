@@ -1,4 +1,4 @@
-"""Keras's JSON of a net as a dict, and which version of Keras wrote it."""
+"""Read the JSON of a Keras net, and tell which version of Keras wrote it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regtorch.checks import shown
-from regtorch.keras.origin import is_own
+from regtorch.keras.origin import is_user_defined
 
 __all__ = ["MODELS", "model_of", "parsed", "read", "version_of"]
 
 MODELS = ("Sequential", "Functional", "Model")
-_DEEPEST = 200  # levels of lists and dicts; a net in a net takes three
+_DEEPEST = 200  # levels of lists and dicts; a nested net takes three
+_TOO_DEEP = f"the config is nested more than {_DEEPEST} levels deep, at three for each nested net; nest fewer nets"
 
 
 def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
@@ -21,10 +22,10 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         TypeError: it is neither text nor a dict.
-        ValueError: it is not JSON, or not of a net of Keras's own classes.
+        ValueError: it is not JSON, or not the config of a net of Keras's own classes.
     """
     if isinstance(config, str | bytes):
-        config = parsed("from_config", config, "give model.to_json(), a dict, or what a file holds, not its path")
+        config = parsed("from_config", config, "give model.to_json(), a dict, or a file's content, not its path")
     if not isinstance(config, Mapping):
         raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
     refuse_deep("from_config", config)
@@ -32,11 +33,11 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         kind = "Functional" if "output_layers" in config else "Sequential"
         config = {"class_name": kind, "config": dict(config)}
     model = model_of(config)
-    if is_own(config):
+    if is_user_defined(config):
         raise ValueError(
-            f"from_config: the net {shown(model['config'].get('name'))} is of a class of your own, not Keras's "
-            f"{model['class_name']}: what it computes is not in the JSON; give the JSON of keras.Model(net.inputs, "
-            "net.outputs) where it computes nothing else than that"
+            f"from_config: the net {shown(model['config'].get('name'))} is of a user-defined class, not Keras's "
+            f"{model['class_name']}: the JSON lacks what it computes; if it computes nothing else, give the JSON of "
+            "keras.Model(net.inputs, net.outputs)"
         )
     return model
 
@@ -45,7 +46,7 @@ def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a net, nested or not, in its newest form.
 
     Raises:
-        ValueError: it is not one of a net with a list of layers.
+        ValueError: it is not the config of a net with a list of layers.
     """
     name, inner = config.get("class_name"), config.get("config")
     if name == "Sequential" and isinstance(inner, list):  # before Keras 2.2.3
@@ -71,11 +72,11 @@ def parsed(who: str, text: str | bytes, hint: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{who}: the text is not JSON ({error}); {hint}") from None
     except RecursionError:
-        raise ValueError(f"{who}: {_too_deep()}") from None
+        raise ValueError(f"{who}: {_TOO_DEEP}") from None
 
 
 def refuse_deep(who: str, tree: Any) -> None:
-    """Refuse a tree of dicts and lists that is nested too deep, or within itself, and dicts with keys but strings.
+    """Refuse a tree of dicts and lists that is nested too deep or contains itself, and keys that are not strings.
 
     Raises:
         ValueError: it is.
@@ -86,21 +87,17 @@ def refuse_deep(who: str, tree: Any) -> None:
         if not isinstance(node, Mapping | list | tuple):
             continue
         if depth > _DEEPEST:
-            raise ValueError(f"{who}: {_too_deep()}")
+            raise ValueError(f"{who}: {_TOO_DEEP}")
         if isinstance(node, Mapping):
             wrong = next((key for key in node if not isinstance(key, str)), None)
             if wrong is not None:
-                raise ValueError(f"{who}: a config's keys are strings, received the key {shown(wrong)}")
+                raise ValueError(f"{who}: a config's keys must be strings, received {shown(wrong)}")
             node = list(node.values())
         pending += [(child, depth + 1) for child in node]
 
 
-def _too_deep() -> str:
-    return f"the config is nested more than {_DEEPEST} levels deep; a net in a net takes three, so build fewer in a row"
-
-
 def version_of(config: Mapping[str, Any]) -> int:
-    """2 or 3, from the JSON's version or its spelling; 3 if neither decides."""
+    """2 or 3, by `keras_version` or else by the names of input shapes; 3 if neither decides."""
     match = re.match(r"[0-9]{1,9}", str(config.get("keras_version", "")))
     if match:
         return 2 if int(match[0]) < 3 else 3
@@ -111,5 +108,6 @@ def version_of(config: Mapping[str, Any]) -> int:
 def _keys(tree: Any) -> Iterator[str]:
     if isinstance(tree, Mapping):
         yield from tree
-    for child in tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ():
+        tree = list(tree.values())
+    for child in tree if isinstance(tree, list | tuple) else ():
         yield from _keys(child)

@@ -1,10 +1,10 @@
-"""Numbers that Keras 2 hands to TensorFlow as 32-bit floats, also where the net is float64."""
+"""Numbers that Keras 2 passes to TensorFlow as float32, even in a float64 net."""
 
 import torch
 
-__all__ = ["through_float32"]
+__all__ = ["round_to_float32"]
 
 
-def through_float32(value: float) -> float:
+def round_to_float32(value: float) -> float:
     """The float32 nearest to `value`."""
     return torch.tensor(value, dtype=torch.float32, device="cpu").item()

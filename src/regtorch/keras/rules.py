@@ -1,4 +1,4 @@
-"""The regularizers and constraints in the configs of a net's layers, as rules."""
+"""The regularizers and constraints of a Keras net as rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from regtorch.bound.activity import Activity
 from regtorch.checks import shown
-from regtorch.keras.custom import selecting
+from regtorch.keras.custom import with_select
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.layout import variables
@@ -22,7 +22,7 @@ _SWITCHES = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 
 
 class Rules:
-    """Collects the rules of layers; equal ones become one, which names all its weights."""
+    """Collects the rules of layers; equal ones become one rule for all their weights."""
 
     def __init__(self, version: int) -> None:
         self.version = version
@@ -31,7 +31,7 @@ class Rules:
         self.constraints: dict[Rule, list[str]] = {}
 
     def add(self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool) -> None:
-        """The rules of one layer, whose module has the dotted name `name`; weights that do not train have none.
+        """Add the rules of one layer, whose module has the dotted name `name`; frozen weights get none.
 
         Raises:
             ValueError: a regularizer or constraint is not supported.
@@ -46,7 +46,7 @@ class Rules:
                 rule = penalty(regularizer, transposed=transposed, select="all")
                 limit = constraint_on(config.get(f"{variable.name}_constraint"), variable, "all")
                 if not trainable:
-                    self._frozen(rule, layer)
+                    self._warn_if_frozen(rule, layer)
                     continue
                 if rule is not None:
                     self.penalties.setdefault(rule, []).append(weight)
@@ -57,14 +57,14 @@ class Rules:
             self.activities.setdefault(output, []).append(name)
 
     def _refuse_absent(self, module: nn.Module, config: Mapping[str, Any]) -> None:
-        """Refuse a rule of a weight that the layer lacks, unless a switch of its own has taken the weight away."""
-        there = {variable.name for part in module.modules() for variable in variables(part)}
-        there |= {name for name, switch in _SWITCHES.items() if config.get(switch) is False}
-        if self.version == 2 and "depthwise" in there:
-            there.add("kernel")  # Keras 2 takes it and leaves it alone
+        """Refuse a rule for a weight that the layer lacks, unless the layer's settings left that weight out."""
+        known = {variable.name for part in module.modules() for variable in variables(part)}
+        known |= {name for name, switch in _SWITCHES.items() if config.get(switch) is False}
+        if self.version == 2 and "depthwise" in known:
+            known.add("kernel")  # Keras 2 accepts and ignores it
         for key, value in config.items():
             name, _, what = key.rpartition("_")
-            if what in ("regularizer", "constraint") and value is not None and name not in (*there, "activity"):
+            if what in ("regularizer", "constraint") and value is not None and name not in (*known, "activity"):
                 raise ValueError(f"{key}={shown(value)} is not supported: the layer has no {name}")
 
     def _activity(self, layer: LayerConfig) -> Any:
@@ -74,28 +74,28 @@ class Rules:
         return config.get("activity_regularizer")
 
     def has_activity(self, name: str) -> bool:
-        """Whether a penalty watches the outputs of this module."""
+        """Whether an activity penalty reads the outputs of this module."""
         return any(name in names for names in self.activities.values())
 
     def move_activity(self, name: str, to: str) -> None:
-        """Let what watches the outputs of one module watch another's."""
+        """Move the activity penalties of one module to another."""
         for names in self.activities.values():
             names[:] = [to if n == name else n for n in names]
 
-    def _frozen(self, rule: Rule | None, layer: LayerConfig) -> None:
+    def _warn_if_frozen(self, rule: Rule | None, layer: LayerConfig) -> None:
         if rule is not None and self.version == 2:
             warnings.warn(
-                f"from_config: layer {layer.name!r} is frozen, and Keras 2 adds its constant penalty to the loss; no "
-                "rule is made of it, as it changes no training",
+                f"from_config: layer {layer.name!r} is frozen, and Keras 2 adds its constant penalty to the loss; it "
+                "gets no rule here, which trains the same net",
                 stacklevel=2,
             )
 
     def all(self) -> list[Rule]:
         """Penalties, activity penalties, constraints."""
         return [
-            *(selecting(rule, _select(names)) for rule, names in self.penalties.items()),
+            *(with_select(rule, _select(names)) for rule, names in self.penalties.items()),
             *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),  # pyright: ignore[reportArgumentType]
-            *(selecting(rule, _select(names)) for rule, names in self.constraints.items()),
+            *(with_select(rule, _select(names)) for rule, names in self.constraints.items()),
         ]
 
 

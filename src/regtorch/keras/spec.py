@@ -1,4 +1,4 @@
-"""A layer's config while it is turned into a module: every setting is either used or refused."""
+"""Read the settings in a layer's config; every setting is either used or refused."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from regtorch.checks import flag, integer, shown
 from regtorch.keras.activations import activation
 from regtorch.keras.quantity import LARGEST, is_size, number
 
-__all__ = ["OF_ALL", "Axes", "Spec"]
+__all__ = ["COMMON", "Axes", "Spec"]
 
 T = TypeVar("T")
 
-# Settings without effect on the computation, or that the net's builder reads itself.
-OF_ALL = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
+# Settings that do not affect the computation, or that the builder reads.
+COMMON = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
 _TRAINED = ("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha", "gamma", "beta")
-_OF_LAYERS = {
-    *(*OF_ALL, "seed", "activity_regularizer", "moving_mean_initializer", "moving_variance_initializer"),
+_LAYER_COMMON = {
+    *(*COMMON, "seed", "activity_regularizer", "moving_mean_initializer", "moving_variance_initializer"),
     *(f"{v}_{what}" for v in _TRAINED for what in ("initializer", "regularizer", "constraint")),
 }
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Keras's axes in torch: images and volumes (four dims and more) are channels first here, the rest as in Keras.
+    """Keras's axes in torch: images and volumes (four or more dims) are channels first, the rest as in Keras.
 
     Attributes:
-        channels_last: Keras's data_format; a channels-first net needs no change at all.
+        channels_last: whether Keras's data_format is channels_last; a channels-first net needs no conversion.
     """
 
     channels_last: bool
@@ -50,19 +50,19 @@ class Axes:
         return 1 if axis == ndim - 1 else axis + 1
 
     def to_keras(self, x: Tensor) -> Tensor:
-        """A tensor with Keras's order of dims."""
+        """Convert a tensor to Keras's order of dims."""
         return x.movedim(1, -1) if self.channels_last and x.ndim >= 4 else x
 
     def from_keras(self, x: Tensor) -> Tensor:
-        """The way back."""
+        """Convert a tensor from Keras's order of dims."""
         return x.movedim(-1, 1) if self.channels_last and x.ndim >= 4 else x
 
     def shape(self, keras: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A shape of Keras's, batch included, as torch has it."""
+        """Convert a Keras shape, batch included, to torch's order of dims."""
         return (keras[0], keras[-1], *keras[1:-1]) if self.channels_last and len(keras) >= 4 else keras
 
     def channel_dim(self, ndim: int) -> int:
-        """The channels' dim by the data format."""
+        """The channel dim."""
         return self.dim(-1, ndim) if self.channels_last else 1
 
 
@@ -71,10 +71,10 @@ class Spec:
     """A layer's config.
 
     Attributes:
-        config: Keras's.
-        axes: how Keras's axes lie in torch.
+        config: Keras's config.
+        axes: Keras's axes in torch.
         version: 2 or 3.
-        shapes: the shapes of its inputs, in torch's layout.
+        shapes: the shapes of the layer's inputs, in torch's layout.
     """
 
     config: Mapping[str, Any]
@@ -84,12 +84,12 @@ class Spec:
     used: set[str] = field(default_factory=set)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A setting as it is, null too; the default where it is not given."""
+        """A setting's value, null included; the default if it is absent."""
         self.used.add(key)
         return self.config.get(key, default)
 
     def require(self, key: str, default: Any = None) -> Any:
-        """A setting as it is; one without a default must be there.
+        """A setting's value; required without a default.
 
         Raises:
             ValueError: it is not.
@@ -99,7 +99,7 @@ class Spec:
         return self.get(key, default)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """A setting that must be true or false.
+        """True or False.
 
         Raises:
             ValueError: it is neither.
@@ -109,7 +109,7 @@ class Spec:
     def number(
         self, key: str, default: float | None = None, low: float | None = None, high: float | None = None
     ) -> float:
-        """A setting that must be a finite number between two; one without a default must be there.
+        """A finite number from `low` to `high`; required without a default.
 
         Raises:
             ValueError: it is not.
@@ -117,7 +117,7 @@ class Spec:
         return number(key, self.require(key, default), low, high)
 
     def size(self, key: str, default: int | None = None, least: int = 1) -> int:
-        """A setting that must be a whole number of at least `least`; one without a default must be there.
+        """An integer of at least `least`; required without a default.
 
         Raises:
             ValueError: it is not.
@@ -125,7 +125,7 @@ class Spec:
         return integer("", key, self.require(key, default), low=least, high=LARGEST)
 
     def one_of(self, key: str, choices: Mapping[str, T], default: str) -> T:
-        """The value that a setting selects.
+        """The choice that a setting selects.
 
         Raises:
             ValueError: it is not among the choices.
@@ -136,16 +136,16 @@ class Spec:
         return choices[value]
 
     def only(self, key: str, value: int) -> None:
-        """A setting that may have one value alone.
+        """Check a setting for which one value alone is supported.
 
         Raises:
-            ValueError: it has another.
+            ValueError: it has another value.
         """
         if self.size(key, value) != value:
             raise ValueError(f"{key}={self.get(key)} is not supported; supported is {value}")
 
     def sizes(self, key: str, n: int, default: Any = None) -> tuple[int, ...]:
-        """A setting of one or `n` whole numbers of at least 1; one without a default must be there.
+        """One or `n` integers of at least 1, as `n`; required without a default.
 
         Raises:
             ValueError: it is something else.
@@ -156,8 +156,8 @@ class Spec:
             raise ValueError(f"{key} must be one or {n} whole numbers from 1 to {LARGEST}, received {shown(value)}")
         return tuple(values)
 
-    def whole_numbers(self, key: str, default: Any = None) -> list[int]:
-        """A setting of one or several whole numbers.
+    def integers(self, key: str, default: Any = None) -> list[int]:
+        """One or several integers; required without a default.
 
         Raises:
             ValueError: it is something else.
@@ -182,10 +182,10 @@ class Spec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of its only input.
+        """The shape of the layer's only input.
 
         Raises:
-            ValueError: it has several.
+            ValueError: it has several inputs.
         """
         if len(self.shapes) != 1:
             raise ValueError(f"it takes one input, received {len(self.shapes)}")
@@ -193,20 +193,20 @@ class Spec:
 
     @property
     def keras_shape(self) -> tuple[int, ...]:
-        """The shape of its only input in Keras's layout."""
+        """The shape of the layer's only input in Keras's layout."""
         return tuple(self.axes.to_keras(torch.empty(self.shape, device="meta")).shape)
 
     def require_dims(self, ndim: int) -> None:
-        """The input must have this many dims.
+        """Check that the input has this many dims.
 
         Raises:
-            ValueError: it has other settings.
+            ValueError: it has another number of dims.
         """
         if len(self.shape) != ndim:
             raise ValueError(f"it takes an input of {ndim} dims, batch included, received {self.shape}")
 
     def channels(self, ndim: int) -> int:
-        """How many channels its input of `ndim` dims has.
+        """The number of channels of an input with `ndim` dims.
 
         Raises:
             ValueError: the input has another number of dims.
@@ -215,24 +215,24 @@ class Spec:
         return self.shape[self.axes.channel_dim(ndim)]
 
     def activation(self, ndim: int) -> nn.Module:
-        """The module of its `activation` on outputs of `ndim` dims."""
+        """The layer's activation, for outputs with `ndim` dims."""
         dim = self.axes.dim(-1, ndim)
         return activation(self.get("activation"), dim, self.version)
 
     def data_format(self) -> None:
-        """Read `data_format`: the net's builder has made sure that all that is given agrees.
+        """Read `data_format`; the builder has checked that the formats given in the net agree.
 
         Raises:
-            ValueError: it is left to Keras's default, and other layers have another.
+            ValueError: it is left to Keras's default, and other layers have channels_first.
         """
         if self.get("data_format") is None and not self.axes.channels_last:
             raise ValueError("layers of different data_format are not supported: its own is channels_last by default")
 
-    def refuse_unused(self, aside: Collection[str] = _OF_LAYERS) -> None:
-        """Every setting that was not read must be off; those `aside` are read elsewhere or have no effect.
+    def refuse_unused(self, aside: Collection[str] = _LAYER_COMMON) -> None:
+        """Refuse unread settings that are on, except those `aside`, which are read elsewhere or have no effect.
 
         Raises:
-            ValueError: one is not.
+            ValueError: there is one.
         """
         for key, value in self.config.items():
             if key not in aside and key not in self.used and value not in (None, False, [], {}, 0):

@@ -1,4 +1,4 @@
-"""Lightning: a callback for anyone's module, and a module around any net."""
+"""Lightning: a callback for any LightningModule, and a LightningModule for any net."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Regularize", "RegularizedModule"]
 
-_HOMES = {"Regularize": "regularize", "RegularizedModule": "module"}
+_MODULES = {"Regularize": "regularize", "RegularizedModule": "module"}
 
 
 def __getattr__(name: str) -> object:
-    """Import Lightning when it is needed: `regtorch train --help` does not need it."""
-    if name in _HOMES:
+    """Import Lightning only when it is needed: `regtorch train --help` does not need it."""
+    if name in _MODULES:
         with needed_by(name):
-            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,14 +13,14 @@ __all__ = ["EpochCallback", "EpochRecord", "SampledMean", "WeightedMean", "loggi
 class EpochCallback(Callback):
     """Calls `on_epoch` when an epoch's metrics are complete.
 
-    That is after every callback's `on_train_epoch_end`, whatever their order: Lightning has no hook for it.
+    That is after `on_train_epoch_end` of every callback, in any order; Lightning has no hook for it.
     """
 
     _ended: int | None = None
     _validated = False
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Receive the epoch's number, from 1, and its metrics; with those of val/ if it was validated."""
+        """Receive the epoch's number, from 1, and its metrics, with those under val/ if it was validated."""
         raise NotImplementedError
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -30,21 +30,23 @@ class EpochCallback(Callback):
         self._ended = trainer.current_epoch + 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._hand_over(trainer)
+        self._call_on_epoch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._hand_over(trainer)
+        self._call_on_epoch(trainer)
 
-    def _hand_over(self, trainer: Trainer) -> None:
+    def _call_on_epoch(self, trainer: Trainer) -> None:
         epoch, self._ended = self._ended, None
         validated, self._validated = self._validated, False
-        if epoch is not None:  # Lightning keeps the metrics of an earlier epoch's validation
-            there = {n: v for n, v in trainer.callback_metrics.items() if validated or not n.startswith("val/")}
-            self.on_epoch(trainer, epoch, {name: float(value) for name, value in there.items()})
+        if epoch is not None:  # callback_metrics may still hold an earlier epoch's validation
+            metrics = {
+                n: float(v) for n, v in trainer.callback_metrics.items() if validated or not n.startswith("val/")
+            }
+            self.on_epoch(trainer, epoch, metrics)
 
 
 class EpochRecord(EpochCallback):
-    """Keeps every epoch's metrics of a fit in `epochs`, with the number under "epoch"."""
+    """Records the metrics of a fit's epochs in `epochs`, with each number under "epoch"."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
@@ -57,14 +59,14 @@ class EpochRecord(EpochCallback):
 
 
 class WeightedMean:
-    """The mean of tensors, kept on their device so that no step waits for it."""
+    """The weighted mean of scalar tensors, kept on their device so that no step waits for it."""
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
         self._weight = 0
 
     def add(self, value: Tensor, weight: int) -> None:
-        """Take in one more value, by one operation: steps of small nets take no longer than a few of them."""
+        """Add a value by a single operation, as a step of a small net takes no longer than a few."""
         if self._total is None:
             self._total = torch.zeros((), dtype=torch.promote_types(value.dtype, torch.float32), device=value.device)
         self._total.add_(value.detach(), alpha=weight)
@@ -74,10 +76,10 @@ class WeightedMean:
         self._weight += weight
 
     def value(self, strategy: Strategy | None = None) -> Tensor | None:
-        """The mean, or None where nothing was taken in.
+        """The mean, or None without values.
 
         Args:
-            strategy: the trainer's, for the mean over all its processes; None is this process's.
+            strategy: the trainer's, for the mean over all processes; None for this process's.
         """
         if self._total is None:
             return None
@@ -88,9 +90,9 @@ class WeightedMean:
 
 
 class SampledMean:
-    """The mean over the steps of a quantity that is known only before some of them: on a line in between.
+    """The mean over steps of a quantity that is measured before some of them and linear in between.
 
-    Exact where every step is known.
+    Exact if it is measured at every step.
 
     Args:
         first: the quantity before the first step.
@@ -102,7 +104,7 @@ class SampledMean:
         self._total = first * 0.0
 
     def add(self, value: Any, at: int) -> None:
-        """Take in the quantity after `at` steps, which is that before step `at` counted from 0."""
+        """Add the value after `at` steps."""
         gap = at - self._at
         self._total = self._total + gap * self._last + (value - self._last) * ((gap - 1) / 2)
         self._last, self._at = value, at

@@ -1,4 +1,4 @@
-"""The project's LightningModule: any net, penalties on its weights and outputs, constraints, a score."""
+"""A LightningModule for any net, with penalties on weights and outputs, constraints and a score."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,28 +25,28 @@ __all__ = ["RegularizedModule"]
 class RegularizedModule(LightningModule):
     """Trains a net with penalties and constraints.
 
-    Rules are bound to `net` at once, so that `select` speaks of the net's own names and errors come early. `Regularize`
-    lets them act and logs them; `Activity` penalties and rules of the net's outputs (`rt.ConfidencePenalty`,
-    `rt.RDrop`, `rt.JacobianPenalty`) are added to the loss here, where the outputs' graph is. Logs the score
-    (`accuracy`, or `r2` in a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and `test/`. Neither
-    rules nor hyper-parameters enter checkpoints. Targets of classes may be soft, as mixed samples have them: shares
-    (N, classes), of which the score takes the largest.
+    Rules are bound to `net` immediately, so `select` uses the net's own names and errors come early. `Regularize`
+    applies and logs them; `Activity` penalties and rules of the net's outputs (`rt.ConfidencePenalty`, `rt.RDrop`,
+    `rt.JacobianPenalty`) are added to the loss here, as they need the outputs' graph. Logs the score (`accuracy`, or
+    `r2` for a regression), `task_loss`, `penalty` and `loss` under `train/`, `val/` and `test/`. Checkpoints contain
+    neither rules nor hyper-parameters. Targets of classes may be soft, as those of mixed samples: shares (N, classes),
+    of which the score uses the largest.
 
     Args:
-        net: maps a batch of inputs to logits (N, num_classes), or the outputs of the task.
-        loss: of outputs and targets; the task's unless given.
-        optimizer: makes the optimizer from the parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
-        num_classes: width of the logits of a classifier; not needed beside a task.
-        task: what the outputs are for, such as `regtorch.lightning.tasks.regression()`; None is a classification.
-        penalties: added to the loss: each on the weights its `select` names, or on the net's outputs.
-        constraints: projected onto after each step.
-        proximal: let the penalties act by their proximal steps: exact zeros.
-        label_smoothing: of the task's loss in training, the share spread over all classes; evaluations have none.
+        net: maps a batch of inputs to logits (N, num_classes), or to the task's outputs.
+        loss: a function of outputs and targets; default: the task's loss.
+        optimizer: returns the optimizer of given parameters, such as `functools.partial(torch.optim.Adam, lr=1e-3)`.
+        num_classes: width of a classifier's logits; not needed with a task.
+        task: the task, such as `regtorch.lightning.tasks.regression()`; None: classification.
+        penalties: on the weights that their `select` names, or on the net's outputs.
+        constraints: applied after each step.
+        proximal: apply the penalties by proximal steps, which give exact zeros.
+        label_smoothing: the share spread over all classes in the training loss; not used in evaluation.
         schedule: sets the scale of every penalty before each step, such as `rt.schedules.warmup(1000)`.
-        debug: before the first step try on copies of the weights what each rule promises.
+        debug: check each rule on copies of the weights before the first step.
 
     Raises:
-        TypeError: `penalties` has something else among them, or penalties of outputs beside a schedule; or both
+        TypeError: `penalties` contains something else, or penalties of outputs together with a schedule; or both
             num_classes and task are missing.
         ValueError: `label_smoothing` is not in [0, 1), or is used with a custom loss or a regression.
         SelectionError: a rule's `select` matches nothing in `net`.
@@ -118,10 +118,10 @@ class RegularizedModule(LightningModule):
         return self.make_optimizer(self.net.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
-        """Bring the callback that lets the rules act.
+        """Add the callback that applies the rules.
 
         Raises:
-            ValueError: the trainer has a `Regularize` of its own, which Lightning would drop silently.
+            ValueError: the trainer has another `Regularize`, which Lightning would drop silently.
         """
         if any(isinstance(c, Regularize) and c is not self._regularize for c in self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(
@@ -131,7 +131,7 @@ class RegularizedModule(LightningModule):
         return [self._regularize]
 
     def on_train_epoch_start(self) -> None:
-        """Begin the score anew, also after an epoch that an error ended."""
+        """Reset the score, which an epoch that ended with an error leaves behind."""
         self.scores["train"].reset()
 
     def on_validation_epoch_start(self) -> None:
@@ -159,7 +159,7 @@ class RegularizedModule(LightningModule):
         self._log_score("test")
 
     def running_score(self) -> dict[str, float]:
-        """The training score of the epoch so far, for a progress bar; empty where processes would have to meet."""
+        """The training score of the epoch so far, for a progress bar; empty with several processes."""
         metric = self.scores["train"].metric()
         if self.trainer.world_size > 1 or not metric.update_called:
             return {}
@@ -174,7 +174,7 @@ class RegularizedModule(LightningModule):
         task_loss = self.train_loss if training else self.loss
         x = self.output_rules.inputs(x, training=training)
         outputs = self.net(x)
-        penalties = [activity() for activity in self.activities]  # from this pass, before the next one
+        penalties = [activity() for activity in self.activities]  # of this pass: R-Drop makes a second one
         loss, more = self.output_rules.losses(self.net, x, outputs, lambda of: task_loss(of, y), training=training)
         self.scores[stage].add(outputs, self.task.labels(y))
         penalties += more

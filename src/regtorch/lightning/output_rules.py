@@ -1,4 +1,4 @@
-"""Rules of a net's outputs in a step: the further pass that one needs, and what they add to the loss."""
+"""Rules of a net's outputs in the loss of a step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["OutputRules", "receipt_line"]
 
 
 class OutputRules:
-    """Rules of outputs, in the loss of each batch.
+    """Adds rules of outputs to the loss of each batch.
 
-    In training a penalty of input gradients takes the very pass whose loss is trained; R-Drop makes a second one, and
-    the task's loss is then the mean of both. In an evaluation, where both passes would be alike, R-Drop is 0.
+    In training a penalty of input gradients uses the forward pass of the loss; R-Drop makes a second one, and the
+    task's loss is then the mean of both. In evaluation both passes would be equal, so R-Drop is 0.
 
     Args:
-        rules: the rules; one of strength 0 has no effect.
+        rules: the rules; those of strength 0 have no effect.
 
     Raises:
         TypeError: a rule has an unsupported type.
@@ -30,16 +30,16 @@ class OutputRules:
         if invalid:
             raise TypeError(
                 f"RegularizedModule: {invalid[0]!r} must be of outputs (rt.outputs.OutputPenalty), of input gradients "
-                "(rt.outputs.InputPenalty) or rt.RDrop; add another one to the loss in a LightningModule of your own"
+                "(rt.outputs.InputPenalty) or rt.RDrop; add other penalties to the loss in your own LightningModule"
             )
         self.rules = tuple(rules)
-        acting = [rule for rule in rules if rule.active]
-        self._of_inputs = [rule for rule in acting if isinstance(rule, InputPenalty)]
-        self._of_outputs = [rule for rule in acting if isinstance(rule, OutputPenalty)]
-        self._of_passes = [rule for rule in acting if isinstance(rule, RDrop)]
+        active = [rule for rule in rules if rule.active]
+        self._of_inputs = [rule for rule in active if isinstance(rule, InputPenalty)]
+        self._of_outputs = [rule for rule in active if isinstance(rule, OutputPenalty)]
+        self._of_passes = [rule for rule in active if isinstance(rule, RDrop)]
 
     def inputs(self, x: Tensor, *, training: bool) -> Tensor:
-        """What the net is to be called with: the inputs, with gradients where a rule asks for them."""
+        """The net's inputs, which require gradients if a rule needs them."""
         if not (training and self._of_inputs):
             return x
         check_outputs(self._of_inputs[0].name, "the net's input", x)
@@ -48,7 +48,7 @@ class OutputRules:
     def losses(
         self, net: nn.Module, x: Tensor, outputs: Tensor, task_loss: Callable[[Tensor], Tensor], *, training: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        """The task's loss of a batch, and the penalties."""
+        """The task's loss and the penalties of a batch."""
         loss = task_loss(outputs)
         penalties = [rule(outputs) for rule in self._of_outputs]
         if self._of_passes and training:
@@ -62,7 +62,7 @@ class OutputRules:
 def receipt_line(rule: OutputRule) -> str:
     """A rule's line in a receipt."""
     if isinstance(rule, RDrop):
-        return f"{rule!r}: of two passes of each training batch; the task loss is the mean of both's"
+        return f"{rule!r}: of two passes of each training batch; the task loss is the mean of both"
     if isinstance(rule, InputPenalty):
         return f"{rule!r}: of the gradients of the net's outputs with respect to its inputs"
     return f"{rule!r}: of the net's outputs"

@@ -1,4 +1,4 @@
-"""The callback that adds penalties and constraints to anyone's LightningModule."""
+"""The callback that adds penalties and constraints to any LightningModule."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,27 +25,27 @@ Bound = BoundTerms | BoundConstraint
 
 
 class Regularize(Callback):
-    """Acts on every `optimizer.step()` of a trainer and logs task loss, penalty and their sum apart.
+    """Applies rules at every `optimizer.step()` of a trainer and logs task loss, penalty and their sum.
 
-    Each rule acts once on each of its weights, in the optimizer that owns it, under automatic and manual optimization.
+    Each rule acts once on each of its weights, in the optimizer that owns it, with automatic or manual optimization.
     It logs `task_loss`, `penalty` and `loss`, their sum, under `train/`, `val/` and `test/`. The task loss is what
     `training_step` (`validation_step`, `test_step`) returns, as a tensor or under "loss"; a step whose loss already
     includes penalties returns their sum under "penalty". The penalty is computed every `trainer.log_every_n_steps`
-    steps and at an epoch's end; `train/penalty` is its mean over the epoch's steps, linear in between. On those steps
-    the three are also logged as `train/loss_step` and so on.
+    steps and at the end of an epoch; `train/penalty` is its mean over the epoch's steps, interpolated linearly. At
+    those steps the three are also logged as `train/loss_step` and so on.
 
     Args:
-        rules: `rt.L2(1e-4)` and the like are bound to the LightningModule when fitting starts; bound ones, such as
-            `rt.L2(1e-4).on(module.encoder)`, are taken as they are. A pair (penalty, schedule) has its own schedule.
-        proximal: let the penalties act by their proximal steps: exact zeros.
+        rules: unbound rules such as `rt.L2(1e-4)`, which are bound to the LightningModule when fitting starts, or bound
+            ones such as `rt.L2(1e-4).on(module.encoder)`. A pair (penalty, schedule) has its own schedule.
+        proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
-            training resumed by `ckpt_path` continues the schedule: checkpoints hold the number of steps taken.
-        debug: before the first step try on copies of the weights what each rule promises, as `attach(..., debug=True)`.
+            training resumed by `ckpt_path` continues the schedule: checkpoints contain the number of steps taken.
+        debug: check each rule on copies of the weights before the first step, as `attach(..., debug=True)` does.
 
     Raises:
         TypeError: a rule is not a penalty or constraint, or is an `Activity` or a rule of outputs, which must be part
             of the loss; or a schedule is not a function.
-        ValueError: there is a schedule and no penalty.
+        ValueError: there is a schedule but no penalty.
 
     Example:
         >>> import lightning, regtorch as rt
@@ -105,7 +105,7 @@ class Regularize(Callback):
         self._groups = _group_counts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Follow param groups that were added since, as when layers are unfrozen."""
+        """Attach rules to param groups that were added, for example when layers are unfrozen."""
         if _group_counts(trainer) != self._groups:
             self._attach(trainer)
 
@@ -139,39 +139,39 @@ class Regularize(Callback):
 
     @torch.no_grad()
     def penalty(self, device: torch.device) -> Tensor:
-        """The sum of the penalties now."""
+        """The current sum of the penalties."""
         values = [rule().to(device) for rule in self.bound if isinstance(rule, BoundTerms)]
         return torch.stack(values).sum() if values else torch.zeros((), device=device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._task_loss, self._held = WeightedMean(), WeightedMean()
+        self._task_loss, self._in_loss = WeightedMean(), WeightedMean()
         self._penalty = SampledMean(self.penalty(pl_module.device))
         self._steps = 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take in the step's loss; log it with the penalty where logging is due."""
+        """Add the step's loss; log it with the penalty if logging is due."""
         self._steps += 1
-        task_loss, held = _losses(outputs)
+        task_loss, in_loss = _losses(outputs)
         if task_loss is not None:
             if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
-                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
-            if held is None:
-                self._held.add_zero(samples_of(batch))
+                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning has divided the loss by this
+            if in_loss is None:
+                self._in_loss.add_zero(samples_of(batch))
             else:
-                task_loss = task_loss - held
-                self._held.add(held, samples_of(batch))
+                task_loss = task_loss - in_loss
+                self._in_loss.add(in_loss, samples_of(batch))
             self._task_loss.add(task_loss, samples_of(batch))
         if logging_is_due(trainer, self._steps):
             penalty = self.penalty(pl_module.device)
             self._penalty.add(penalty, self._steps)
-            _log(pl_module, "train", task_loss, _sum(penalty, held), "_step", on_step=True, on_epoch=False)
+            _log(pl_module, "train", task_loss, _sum(penalty, in_loss), "_step", on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._steps and not logging_is_due(trainer, self._steps):
             self._penalty.add(self.penalty(pl_module.device), self._steps)
-        penalty = _sum(self._penalty.value(), self._held.value())
+        penalty = _sum(self._penalty.value(), self._in_loss.value())
         _log(pl_module, "train", self._task_loss.value(), penalty, sync_dist=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -209,27 +209,29 @@ class Regularize(Callback):
         self._log_evaluation(trainer, pl_module, "test")
 
     def _start_evaluation(self, module: LightningModule) -> None:
-        if self._module is not module:  # evaluated before any fit, or after the fit of another module
+        if self._module is not module:  # evaluated before a fit, or after the fit of another module
             self._bind(module)
         self._now = self.penalty(module.device)
-        self._evaluation: dict[int, tuple[WeightedMean, WeightedMean]] = {}  # of each loader: task loss, held penalty
+        self._evaluation: dict[
+            int, tuple[WeightedMean, WeightedMean]
+        ] = {}  # of each loader: task loss, in_loss penalty
 
     def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
-        task, of_held = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
-        task_loss, held = _losses(outputs)
-        if held is None:
-            of_held.add_zero(samples_of(batch))
+        task, of_in_loss = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
+        task_loss, in_loss = _losses(outputs)
+        if in_loss is None:
+            of_in_loss.add_zero(samples_of(batch))
         else:
-            of_held.add(held, samples_of(batch))
+            of_in_loss.add(in_loss, samples_of(batch))
         if task_loss is not None:
-            task.add(task_loss if held is None else task_loss - held, samples_of(batch))
+            task.add(task_loss if in_loss is None else task_loss - in_loss, samples_of(batch))
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():
-            # Not by the trainer's own mean over processes, which rounds the number of samples of each.
-            task_loss, held = (mean.value(trainer.strategy) for mean in means)
+            # Not sync_dist, whose mean over processes weighs them equally.
+            task_loss, in_loss = (mean.value(trainer.strategy) for mean in means)
             name = f"/dataloader_idx_{loader}" if len(self._evaluation) > 1 else ""
-            _log(module, stage, task_loss, _sum(self._now, held), name, add_dataloader_idx=False)
+            _log(module, stage, task_loss, _sum(self._now, in_loss), name, add_dataloader_idx=False)
 
 
 def _check(rule: object) -> None:
@@ -249,7 +251,7 @@ def _check(rule: object) -> None:
 
 
 def _owns(optimizer: Optimizer, rule: Bound) -> bool:
-    """Whether an optimizer has a weight that the rule acts on, or would if it were not frozen."""
+    """Whether an optimizer has a weight of the rule, frozen ones included."""
     owned = owned_by(optimizer)
     parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
     return any(id(p) in owned for part in parts for _, p in part.leaves(frozen=True))
@@ -260,17 +262,19 @@ def _group_counts(trainer: Trainer) -> list[int]:
 
 
 def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
-    """A step's loss, and the part of it that is a penalty already; None for either that is missing."""
+    """A step's loss and the penalty that it already includes; None if missing."""
     if isinstance(outputs, Tensor):
         return outputs.detach().reshape(()), None
     if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
         return None, None
-    held = outputs.get("penalty")
-    return outputs["loss"].detach().reshape(()), None if held is None else torch.as_tensor(held).detach().reshape(())
+    in_loss = outputs.get("penalty")
+    return outputs["loss"].detach().reshape(()), None if in_loss is None else torch.as_tensor(in_loss).detach().reshape(
+        ()
+    )
 
 
-def _sum(penalty: Tensor, held: Tensor | None) -> Tensor:
-    return penalty if held is None else penalty + held
+def _sum(penalty: Tensor, in_loss: Tensor | None) -> Tensor:
+    return penalty if in_loss is None else penalty + in_loss
 
 
 def _log(

@@ -1,4 +1,4 @@
-"""The schedules of a callback's rules, and how far each has come."""
+"""The schedules of a callback's rules, and the steps that each has taken."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Schedule = Callable[[int], float]
 
 
 def paired(given: Sequence[Any], schedule: Schedule | None) -> tuple[tuple[Any, ...], "Scheduled"]:
-    """Rules and their schedules, of which a rule may bring its own: (rule, schedule).
+    """Split rules, some of them pairs (rule, schedule), into rules and schedules.
 
     Raises:
         TypeError: a schedule is not a function, or belongs to a constraint.
@@ -27,10 +27,10 @@ def paired(given: Sequence[Any], schedule: Schedule | None) -> tuple[tuple[Any, 
                 f"rt.schedules.warmup(1000), received {own!r}"
             )
         if own is not None and rule is not None and not isinstance(rule, Penalty | BoundTerms):
-            raise TypeError(f"Regularize: {rule!r} has no strength that a schedule could move; leave {own!r} out")
+            raise TypeError(f"Regularize: {rule!r} has no strength to schedule; leave {own!r} out")
     penalties = [isinstance(rule, Penalty | BoundTerms) for rule, _ in pairs]
     if schedule is not None and not any(penalties):
-        raise ValueError(f"Regularize: no penalty is there to follow {schedule!r}; leave schedule out")
+        raise ValueError(f"Regularize: there is no penalty to follow {schedule!r}; leave schedule out")
     own = [(own or schedule) if penalty else None for (_, own), penalty in zip(pairs, penalties, strict=True)]
     return tuple(rule for rule, _ in pairs), Scheduled(own)
 
@@ -39,13 +39,13 @@ class Scheduled:
     """Schedules by rule index, and steps taken by rule index and optimizer index.
 
     Args:
-        schedules: one for each rule; None where its strength stays.
+        schedules: one for each rule; None for a constant strength.
     """
 
     def __init__(self, schedules: Sequence[Schedule | None]) -> None:
         self.schedules = schedules
         self._handles: dict[tuple[int, int], Handle] = {}
-        self._steps_taken: dict[tuple[int, int], int] = {}  # loaded, or of a training that has ended
+        self._steps_taken: dict[tuple[int, int], int] = {}  # from a checkpoint, or of the last training
         self._loaded = False
 
     def follow(self, rule: int, optimizer: int, handle: Handle) -> None:
@@ -62,25 +62,25 @@ class Scheduled:
             self._handles, self._loaded = {}, False
 
     def _steps(self) -> dict[tuple[int, int], int]:
-        return {place: handle.steps for place, handle in self._handles.items()} if self._handles else self._steps_taken
+        return {key: handle.steps for key, handle in self._handles.items()} if self._handles else self._steps_taken
 
     def state_dict(self) -> dict[str, Any]:
         """The steps taken, for a checkpoint; empty without schedules."""
         steps = self._steps()
-        return {"steps": [[*place, taken] for place, taken in steps.items()]} if steps else {}
+        return {"steps": [[*key, taken] for key, taken in steps.items()]} if steps else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint, now or when the rules are attached.
+        """Continue from a checkpoint, now or when the rules are attached.
 
         Raises:
-            ValueError: it is of a callback with other rules or schedules.
+            ValueError: the checkpoint is of a callback with other rules or schedules.
         """
         taken = {(rule, optimizer): steps for rule, optimizer, steps in state.get("steps", [])}
-        there = {rule for rule, schedule in enumerate(self.schedules) if schedule is not None}
-        if {rule for rule, _ in taken} - there:
+        scheduled = {rule for rule, schedule in enumerate(self.schedules) if schedule is not None}
+        if {rule for rule, _ in taken} - scheduled:
             raise ValueError(
-                "Regularize: the checkpoint counts steps of a schedule that is not there; give the callback the rules "
-                f"and schedules that it was saved with (it has them for the rules {sorted(there)}, counted from 0)"
+                "Regularize: the checkpoint counts steps of a schedule that is missing; give the callback the rules "
+                f"and schedules that it was saved with (it has them for the rules {sorted(scheduled)}, counted from 0)"
             )
         self._steps_taken, self._loaded = taken, True
         for (rule, optimizer), handle in list(self._handles.items()):

@@ -1,4 +1,4 @@
-"""A running score that costs a training step nothing worth naming."""
+"""A running score with negligible cost in a training step."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from torchmetrics import Metric
 
 __all__ = ["Score"]
 
-_MOST = 1 << 20  # output numbers that wait; a metric's update of many batches takes as long as that of one small batch
+_MOST = 1 << 20  # outputs in the queue; updating a metric takes as long for many batches as for one small one
 
 
 class Score:
-    """Outputs and targets on their way to a metric, which sees many batches at once.
+    """Queues outputs and targets, and updates a metric with many batches at once.
 
     Args:
-        metric: what computes the score.
-        predict: from outputs to what the metric takes.
+        metric: computes the score.
+        predict: maps outputs to the metric's predictions.
     """
 
     def __init__(self, metric: Metric, predict: Callable[[Tensor], Tensor]) -> None:
@@ -26,7 +26,7 @@ class Score:
         self._size = 0
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Take in a batch; the tensors must not change afterwards."""
+        """Queue a batch; its tensors must not be changed afterwards."""
         self._waiting.append((outputs.detach(), targets))
         self._size += outputs.numel()
         if self._size >= _MOST:
@@ -37,7 +37,7 @@ class Score:
         self._metric.reset()
 
     def metric(self) -> Metric:
-        """The metric, once it has seen every batch."""
+        """The metric, updated with every batch."""
         if self._waiting:
             outputs, targets = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
             self._waiting, self._size = [], 0

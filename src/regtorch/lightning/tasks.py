@@ -1,4 +1,4 @@
-"""What a net's outputs are for: its loss, its score, and whether outputs and targets fit."""
+"""Tasks: the loss and score of a net's outputs, and which task outputs and targets fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from regtorch.checks import share
 __all__ = ["Task", "binary", "classification", "regression", "smoothed", "task_of"]
 
 
-def _same(outputs: Tensor) -> Tensor:
+def _identity(outputs: Tensor) -> Tensor:
     return outputs
 
 
@@ -28,20 +28,20 @@ class Task:
     """A task.
 
     Attributes:
-        score: the name of what is logged beside the loss; more is better.
-        loss: of outputs and targets, a mean over samples. Classes may be soft: shares (N, classes) of each class, as
-            mixed samples have them.
-        metric: makes what computes the score.
-        predict: from outputs to what the metric takes.
-        labels: from targets to what the metric takes: the class with the largest share of a soft one.
-        smoothed: the loss with label smoothing of a strength; None without classes.
+        score: name of the score, of which more is better.
+        loss: of outputs and targets, a mean over samples. Classes may be soft: shares (N, classes), as those of mixed
+            samples.
+        metric: returns a new metric that computes the score.
+        predict: maps outputs to the metric's predictions.
+        labels: maps targets to the metric's targets: of a soft class the one with the largest share.
+        smoothed: maps a strength to the loss with label smoothing; None without classes.
     """
 
     score: str
     loss: Callable[[Tensor, Tensor], Tensor]
     metric: Callable[[], Metric]
     predict: Callable[[Tensor], Tensor]
-    labels: Callable[[Tensor], Tensor] = _same
+    labels: Callable[[Tensor], Tensor] = _identity
     smoothed: Callable[[float], Callable[[Tensor, Tensor], Tensor]] | None = None
 
 
@@ -50,9 +50,9 @@ def classification(num_classes: int) -> Task:
     return Task(
         "accuracy",
         _cross_entropy,
-        # No validation: it would wait for the device at every step.
+        # Validating arguments would wait for the device at every step.
         lambda: MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-        _same,
+        _identity,
         _labels,
         lambda smoothing: partial(_cross_entropy, smoothing=smoothing),
     )
@@ -71,14 +71,14 @@ def binary() -> Task:
 
 
 def regression() -> Task:
-    """Numbers (N, k) against numbers (N, k): mean squared error and R²."""
-    return Task("r2", F.mse_loss, _R2, _same)
+    """Outputs (N, k) against targets (N, k): mean squared error and R²."""
+    return Task("r2", F.mse_loss, _R2, _identity)
 
 
 def smoothed(
     task: Task, label_smoothing: float, loss: Callable[[Tensor, Tensor], Tensor] | None = None
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss that is trained: the task's, or another one, and the task's with label smoothing where that is above 0.
+    """The training loss: `loss` or the task's, the latter with label smoothing if above 0.
 
     Raises:
         ValueError: the task has no classes to smooth, or the strength is not in [0, 1).
@@ -87,23 +87,23 @@ def smoothed(
         return task.loss if loss is None else loss
     strength = share("RegularizedModule", "label_smoothing", label_smoothing, "0.1 is usual", zero=True)
     if loss is not None:
-        raise ValueError("label_smoothing: a loss of your own is taken as it is; let it smooth, and leave this out")
+        raise ValueError("label_smoothing: a custom loss is not smoothed; smooth it yourself, and leave this out")
     if task.smoothed is None:
-        raise ValueError("label_smoothing: these targets are numbers and no classes; leave it out")
+        raise ValueError("label_smoothing: the targets are not classes; leave it out")
     return task.smoothed(strength)
 
 
 def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) -> Task:
-    """The task that outputs and targets speak of.
+    """The task that outputs and targets fit.
 
     Args:
         net: the net's name, for messages.
-        outputs: what it gave for a batch.
-        targets: the batch's targets: class numbers (N,), or numbers (N, k).
-        num_classes: how many classes the data has; None for a regression.
+        outputs: the net's outputs for a batch.
+        targets: the batch's targets: class numbers (N,), or floats (N, k).
+        num_classes: the number of classes in the data; None for a regression.
 
     Raises:
-        ValueError: outputs and targets do not fit.
+        ValueError: outputs and targets do not match.
     """
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(targets):
         what = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -111,7 +111,7 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
     if targets.is_floating_point():
         if outputs.shape != targets.shape:
             raise ValueError(
-                f"{net} puts out {outputs.shape[1]} numbers a sample, the targets have the shape "
+                f"{net} has outputs of width {outputs.shape[1]}, the targets have the shape "
                 f"{list(targets.shape)}; choose a net with that many outputs, or data with classes"
             )
         return regression()
@@ -120,14 +120,14 @@ def task_of(net: str, outputs: Any, targets: Tensor, num_classes: int | None) ->
         return binary()
     if outputs.shape[1] < classes:
         raise ValueError(
-            f"{net} puts out {outputs.shape[1]} classes, the labels have {classes}; "
-            "choose a net with that many (model.net.num_classes='${data.num_classes}' where it has that argument)"
+            f"{net} has outputs of width {outputs.shape[1]}, the labels have {classes} classes; "
+            "choose a net with that many (model.net.num_classes='${data.num_classes}' if it has that argument)"
         )
     return classification(outputs.shape[1])
 
 
 class _R2(R2Score):
-    """R², and NaN of a single sample, which has no spread to explain."""
+    """R²; NaN for a single sample, whose variance is 0."""
 
     def compute(self) -> Tensor:
         return super().compute() if self.total > 1 else torch.full((), torch.nan)
@@ -146,14 +146,14 @@ def _labels(targets: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross entropy of class numbers (N,), or of shares (N, classes), which are 0 of further classes of the net."""
+    """Cross entropy of class numbers (N,), or of shares (N, classes), which are 0 for further classes of the net."""
     if _are_soft(targets):
         targets = F.pad(targets.to(logits.dtype), (0, logits.shape[1] - targets.shape[1]))
     return F.cross_entropy(logits, targets, label_smoothing=smoothing)
 
 
 def _binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Binary cross entropy of 0 and 1 (N,), or of shares (N, 2); smoothed as for two classes."""
+    """Binary cross entropy of 0 and 1 (N,), or of shares (N, 2), smoothed as with two classes."""
     positive = (targets[:, 1] if _are_soft(targets) else targets).to(logits.dtype)
     if smoothing:
         positive = (1 - smoothing) * positive + smoothing / 2

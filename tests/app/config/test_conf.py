@@ -116,7 +116,7 @@ def test_each_rule_has_an_option():
     assert {c.partition("=")[2] for c in RULES} == {*options("reg"), *options("constraint")} - {*("none", "dropout")}
 
 
-def test_l1_and_l2_of_l1l2_can_be_given_apart():
+def test_l1_and_l2_of_l1l2_can_be_given_separately():
     cfg = composed("reg=l1l2", "reg.lam=0.5", "reg.l1=0.1", "reg.select=kernel")
     assert instantiate(cfg.reg.penalty) == rt.L1L2(l1=0.1, l2=0.5)
 
@@ -188,7 +188,7 @@ def test_every_experiment_fast_runs(
 
 
 @pytest.mark.parametrize("model", sorted({*options("model")} - {"own"}))
-def test_a_rule_is_bound_where_the_models_document_says(model: str):
+def test_a_rule_is_bound_to_the_weights_in_the_models_document(model: str):
     cfg = composed("reg=l2", "constraint=max_norm", f"model={model}")
     with torch.device("meta"):
         net = instantiate(cfg.model.net)

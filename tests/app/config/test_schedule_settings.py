@@ -37,7 +37,7 @@ MLP = ("model=mnist_mlp", "optimizer=sgd", "reg=l2", "reg.lam=0.3")
         (" warmup:5 | linear:1:2:3 | step:7 ", S.warmup(5) | S.linear(1, 2, 3) | S.step(7)),
     ],
 )
-def test_what_is_read(text: str | None, schedule: Any):
+def test_valid_schedules(text: str | None, schedule: Any):
     assert read_schedule("reg.schedule", text) == schedule
 
 
@@ -63,7 +63,7 @@ def test_what_is_read(text: str | None, schedule: Any):
         (True, "or null; received true"),
     ],
 )
-def test_what_is_refused(given: Any, said: str):
+def test_invalid_schedules(given: Any, said: str):
     with pytest.raises(RunError, match=f"^reg.schedule: .*{said}"):
         read_schedule("reg.schedule", given)
 
@@ -72,7 +72,7 @@ def weights(folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
     return alone(folder, *MLP, *overrides)[1]
 
 
-def test_a_run_follows_it(tmp_path: Path):
+def test_a_run_follows_its_schedule(tmp_path: Path):
     plain = weights(tmp_path / "0")
     same = weights(tmp_path / "1", "reg.schedule=linear:1:1:5")
     moved = weights(tmp_path / "2", "reg.schedule='warmup:4|cosine:6'")
@@ -92,7 +92,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     return CommandLine(tmp_path, monkeypatch, capfd)
 
 
-def test_it_is_told_and_recorded(train: CommandLine):
+def test_a_schedule_is_printed_and_recorded(train: CommandLine):
     result = train(*MLP, "reg.schedule='warmup:2|cosine:5'")
     assert (result.code, result.err) == (0, "")
     line = "reg.schedule: the penalty of each step is that of reg.lam times warmup(2) | cosine(5, 0)"
@@ -117,13 +117,13 @@ def test_it_is_told_and_recorded(train: CommandLine):
         ),
     ],
 )
-def test_refused_before_data_are_read(train: CommandLine, arguments: tuple[str, ...], said: str):
+def test_invalid_schedules_are_refused_before_data_are_read(train: CommandLine, arguments: tuple[str, ...], said: str):
     result = train(*arguments, "data=mnist", "data.dir=nowhere")
     assert result.code == 1
     assert said in result.error
 
 
-def test_a_sweep_tells_where_it_has_no_effect(train: CommandLine):
+def test_a_sweep_reports_jobs_without_effect(train: CommandLine):
     result = train("-m", "reg=none,l2", "reg.schedule=warmup:5", "logger=none", "callbacks=none")
     assert result.code == 0, result.err
     texts = [path.read_text() for path in Path("sweeps").rglob("receipt.txt")]
@@ -144,7 +144,7 @@ def test_the_doctor_examines_one_strength(
     assert said in result.err
 
 
-def test_a_search_chooses_among_some():
+def test_a_search_chooses_among_schedules():
     from omegaconf import OmegaConf
 
     choices = ["warmup:5", "warmup:5|cosine:9", None]

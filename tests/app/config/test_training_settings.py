@@ -164,14 +164,12 @@ ACCEPTED = (
 
 
 @pytest.mark.parametrize("overrides", ACCEPTED)
-def test_what_a_setting_can_be_is_accepted(overrides: tuple[str, ...]):
+def test_valid_settings_are_accepted(overrides: tuple[str, ...]):
     assert said(with_values(FULL, *overrides)) is None
 
 
 @pytest.mark.parametrize("choice", OPTIONS)
-def test_every_option_is_accepted_as_it_stands_and_takes_no_true_for_a_number(
-    choice: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_option_is_accepted_and_refuses_true_for_a_number(choice: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(settings, "find_spec", lambda _: True)
     cfg = composed(choice, *([PARTNER[choice]] if choice in PARTNER else MADE_FOR.get(choice, "").split()))
     assert said(cfg) is None
@@ -214,14 +212,14 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("override", UNKNOWN, ids=lambda override: override[:40])
-def test_what_is_wrong_is_said(override: str):
+def test_wrong_overrides_are_reported(override: str):
     assert (said(with_values(FULL, override)) or "").startswith(UNKNOWN[override])
 
 
 @pytest.mark.parametrize(
     "key", ["reg.lam", "reg.select", "reg.convention", "reg.proximal", "constraint.max_value", "seed", "debug", "reg"]
 )
-def test_what_is_not_there_is_said(key: str):
+def test_missing_keys_are_reported(key: str):
     cfg = composed(*FULL).copy()
     above, _, name = key.rpartition(".")
     with open_dict(cfg):
@@ -266,7 +264,7 @@ class Odd:
         ("any", (1, "x", None), ()),
     ],
 )
-def test_annotations_say_what_an_argument_can_be(argument: str, right: tuple[Any, ...], wrong: tuple[Any, ...]):
+def test_annotations_decide_valid_arguments(argument: str, right: tuple[Any, ...], wrong: tuple[Any, ...]):
     node = {"_target_": f"{__name__}.Odd", "a": 1}
     for value in right:
         check_call("odd", {**node, argument: value})
@@ -284,7 +282,7 @@ class OfAnnotations(rt.Penalty):
         return self.lam * w.square().sum()
 
 
-def test_the_arguments_of_a_rule_of_annotations_are_known_before_one_is_made():
+def test_the_arguments_of_an_annotated_rule_are_known_before_it_is_built():
     node = {"_target_": f"{__name__}.OfAnnotations", "lam": 0.1, "select": "bias"}
     check_call("reg.penalty", node)
     with pytest.raises(RunError, match=r"reg\.penalty\.lam: expected a finite number, received 'x'"):

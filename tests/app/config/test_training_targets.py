@@ -79,7 +79,7 @@ PLACES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("target", REFUSED)
-def test_what_is_no_part_of_a_run_is_not_called(own: Path, target: str):
+def test_targets_that_are_not_part_of_a_run_are_not_called(own: Path, target: str):
     node = {"_target_": target}
     for partial in ({}, {"_partial_": True}):
         config = OmegaConf.create({"model": {"net": {**node, **partial}}})
@@ -92,7 +92,7 @@ def test_what_is_no_part_of_a_run_is_not_called(own: Path, target: str):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("target", ["os.system", "torch.load", "parts_of_mine.Evil", "functools.partial"])
-def test_nor_is_it_inside_something_else(own: Path, place: str, target: str):
+def test_nested_targets_that_are_not_part_of_a_run_are_not_called(own: Path, place: str, target: str):
     node = {"_target_": target, "_partial_": True}
     config = OmegaConf.create({"elsewhere": node, "model": {"net": PLACES[place](node)}})
     with pytest.raises(RunError, match=rf"^model\.net.*_target_: expected .*, received {target}; nothing was called$"):
@@ -100,7 +100,7 @@ def test_nor_is_it_inside_something_else(own: Path, place: str, target: str):
     assert not (own / "touched").exists()
 
 
-def test_the_standard_library_is_not_even_imported(monkeypatch: pytest.MonkeyPatch):
+def test_the_standard_library_is_not_imported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "antigravity", raising=False)
     monkeypatch.delitem(sys.modules, "this", raising=False)
     for target in ("antigravity.geohash", "this.s"):
@@ -110,7 +110,7 @@ def test_the_standard_library_is_not_even_imported(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("target", [7, None, True, ["torch.nn.ReLU"], {"a": 1}])
-def test_a_target_is_a_name(target: Any):
+def test_a_target_must_be_a_name(target: Any):
     with pytest.raises(RunError, match=r"^optimizer\._target_: expected a subclass of torch's Optimizer"):
         check_targets({"_target_": target}, "optimizer")
 
@@ -129,7 +129,7 @@ KINDS = {
 
 @pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("of", KINDS)
-def test_each_place_takes_its_own_kind_alone(own: Path, key: str, of: str):
+def test_each_key_accepts_only_its_kind(own: Path, key: str, of: str):
     for target in KINDS[of]:
         if of == key:
             assert check_targets({"_target_": target}, key) == [target]
@@ -152,12 +152,12 @@ def test_each_place_takes_its_own_kind_alone(own: Path, key: str, of: str):
         ("model.net", "activation", "torch.nn.ReLU"),
     ],
 )
-def test_parts_of_parts_are_fine(own: Path, key: str, name: str, target: str):
+def test_nested_parts_are_accepted(own: Path, key: str, name: str, target: str):
     outer = KINDS[key][0]
     assert check_targets({"_target_": outer, name: {"_target_": target}}, key) == [outer, target]
 
 
-def test_a_net_made_by_a_function_of_ones_own_works(own: Path):
+def test_a_net_from_a_users_function_is_accepted(own: Path):
     config = OmegaConf.create({"model": {"net": {"_target_": "parts_of_mine.annotated"}}})
     assert instantiate(config.model.net)(torch.zeros(2, 8, 8)).shape == (2, 10)
 
@@ -173,7 +173,7 @@ def test_a_run_whose_config_calls_something_ends_before_it(
     assert "torch.load" in result.error
 
 
-def test_every_config_of_the_house_is_let_through():
+def test_every_config_of_the_project_is_accepted():
     found = []
     for path in sorted((ROOT / "conf").rglob("*.yaml")):
         group = path.parent.name
@@ -195,7 +195,7 @@ def test_every_config_of_the_house_is_let_through():
         ("Regularize", {}),
     ],
 )
-def test_configs_of_earlier_versions_name_classes_by_their_old_addresses(target: str, arguments: dict[str, str] | None):
+def test_configs_of_earlier_versions_with_old_class_paths(target: str, arguments: dict[str, str] | None):
     full = f"regtorch.training.{target}"
     if arguments is None:
         assert located(full, "key").__name__ == target

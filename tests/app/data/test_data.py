@@ -37,7 +37,7 @@ def sorted_rows(images: Tensor) -> Tensor:
     return torch.unique(images.flatten(1), dim=0, return_counts=False, sorted=True)
 
 
-def test_digits_are_all_there_once_with_equal_shares() -> None:
+def test_every_digit_is_in_one_part_with_equal_shares() -> None:
     module = digits(seed=1)
     parts = [epoch(loader()) for loader in (module.train_dataloader, module.val_dataloader, module.test_dataloader)]
     assert [len(labels) for _, labels in parts] == [1437, 180, 180]
@@ -67,7 +67,7 @@ def test_attributes_after_setup() -> None:
     assert module.class_names == tuple("0123456789")
 
 
-def test_data_is_asked_for_before_it_is_loaded() -> None:
+def test_data_before_setup_is_an_error() -> None:
     with pytest.raises(RuntimeError, match=r"^Digits: the data is not loaded yet; call setup\(\) first$"):
         Digits().train_dataloader()
 
@@ -130,7 +130,7 @@ def test_the_shuffling_continues_from_a_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(epoch(resumed.train_dataloader())[0], expected)
 
 
-def test_val_and_test_keep_their_order_and_nothing_moves_the_global_numbers() -> None:
+def test_val_and_test_keep_their_order_and_global_random_numbers_are_unchanged() -> None:
     module = digits()
     before = torch.get_rng_state()
     assert torch.equal(epoch(module.val_dataloader())[1], module.splits.val.labels)
@@ -139,7 +139,7 @@ def test_val_and_test_keep_their_order_and_nothing_moves_the_global_numbers() ->
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_uint8_pixels_become_fractions_and_stay_untouched_in_memory() -> None:
+def test_uint8_pixels_are_scaled_in_batches_and_not_in_memory() -> None:
     images = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
     arrays = Arrays(images, torch.arange(4))
     batch, labels = arrays.batch(torch.tensor([3, 1]))
@@ -183,12 +183,12 @@ def test_processes_share_the_data_out(count: int, world: int) -> None:
     assert left_out <= (world if -(-count // world) % 4 == 1 else 0)
 
 
-def test_without_a_generator_the_order_is_the_samples_own() -> None:
+def test_without_an_order_samples_keep_theirs() -> None:
     assert flat([labels.tolist() for _, labels in Batches(numbered(10), 3, training=True)]) == list(range(9))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_an_only_sample_is_trained_on(world: int) -> None:
+def test_a_single_sample_is_trained_on(world: int) -> None:
     for rank in range(world):
         loader = Batches(numbered(1), 4, training=True, rank=rank, world=world)
         assert [labels.tolist() for _, labels in loader] == [[0]]
@@ -224,7 +224,7 @@ def test_adapt_smooths_what_it_shrinks() -> None:
     assert (small - 0.5).abs().max() < 0.15  # without antialiasing a checkerboard stays black or white
 
 
-def test_adapt_is_the_same_whole_or_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapt_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (10, 3, 9, 9), dtype=torch.uint8)
     whole = adapt(images, (1, 5, 5))
     monkeypatch.setattr("regtorch.app.data.images._CHUNK", 3)

@@ -42,13 +42,13 @@ def test_eval_mode_is_the_identity():
     assert Augment(**EVERYTHING).eval()(x) is x
 
 
-def test_nothing_switched_on_changes_nothing():
+def test_without_settings_images_are_unchanged():
     x = images(4, 3, 8, 8)
     assert torch.equal(Augment()(x), x)
 
 
 @pytest.mark.parametrize("name", [*EVERYTHING, "everything"])
-def test_every_image_changes_in_its_own_way(name: str):
+def test_every_image_draws_its_own_changes(name: str):
     x = images(1, 3, 12, 12).expand(64, 3, 12, 12)
     before = x.clone()
     changed = seeded(Augment(**EVERYTHING if name == "everything" else {name: EVERYTHING[name]}), x)
@@ -121,7 +121,7 @@ def test_it_compiles_as_one_graph():
         (
             torch.zeros(2, 3, 4, 4, dtype=torch.uint8),
             TypeError,
-            "Augment: x must hold floats of 0 to 1, received torch.uint8; divide pixels by 255 first",
+            "Augment: x must be floats of 0 to 1, received torch.uint8; divide pixels by 255 first",
         ),
         (
             torch.zeros(2, 10),
@@ -131,7 +131,7 @@ def test_it_compiles_as_one_graph():
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_what_is_no_batch_of_images_is_refused(x: Tensor, error: type[Exception], message: str, training: bool):
+def test_inputs_that_are_not_images_are_refused(x: Tensor, error: type[Exception], message: str, training: bool):
     with pytest.raises(error) as raised:
         Augment().train(training)(x)
     assert str(raised.value) == message
@@ -147,7 +147,7 @@ def test_what_is_no_batch_of_images_is_refused(x: Tensor, error: type[Exception]
         ({"height_shift": 1.0}, "Augment: height_shift must be a number of at least 0 and below 1, received 1.0; *"),
         ({"shear": 90}, "Augment: shear must be a number of at least 0 and below 90, received 90; give degrees"),
         ({"shear": float("nan")}, "Augment: shear must be a number of at least 0 and below 90, received nan; *"),
-        ({"zoom": 1}, "Augment: zoom must be a number of at least 0 and below 1, received 1; a pair *"),
+        ({"zoom": 1}, "Augment: zoom must be a number of at least 0 and below 1, received 1; for more, give a pair *"),
         ({"zoom": (0, 1)}, "Augment: zoom must be a number or (low, high), 0 < low <= high, received (0, 1)"),
         ({"zoom": [2, 1]}, "Augment: zoom must be a number or (low, high), 0 < low <= high, received (2, 1)"),
         ({"zoom": (1, 1, 1)}, "Augment: zoom must be a number or (low, high), 0 < low <= high, received (1, 1, 1)"),
@@ -235,7 +235,7 @@ def test_lightning_augments_training_batches_and_no_others():
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "cifar10"])
-def test_a_config_switches_it_on(name: str):
+def test_a_config_enables_augmentation(name: str):
     conf = OmegaConf.create(
         {"data": OmegaConf.load(ROOT / f"conf/data/{name}.yaml"), "model": {"input_shape": [1, 8, 8]}, "seed": 7}
     )
@@ -247,6 +247,6 @@ def test_a_config_switches_it_on(name: str):
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 3, 0, 8)])
-def test_a_batch_without_pixels_stays_as_it_is(shape: tuple[int, ...]) -> None:
+def test_an_empty_batch_is_unchanged(shape: tuple[int, ...]) -> None:
     x = torch.empty(shape)
     assert Augment(rotation=9, channel_shift=0.1, zoom=0.1, horizontal_flip=True)(x) is x

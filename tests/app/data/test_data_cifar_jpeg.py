@@ -42,7 +42,7 @@ def cifar(root: Path) -> CIFAR10:
     return module
 
 
-def test_cifar_from_jpegs_is_shuffled_always_alike(tmp_path: Path) -> None:
+def test_cifar_from_jpegs_has_a_fixed_shuffle(tmp_path: Path) -> None:
     path = write_jpegs(tmp_path / "cifar10-jpeg.tar.gz")
     arrays = read_jpegs(path, CIFAR10.class_names)
     assert sorted(arrays["y_train"].tolist()) == [n // 5 for n in range(50)]
@@ -68,13 +68,13 @@ def test_an_npz_comes_before_jpegs(tmp_path: Path) -> None:
     [
         (
             {"train/cat/0001.jpg": b"no"},
-            r"cifar10-jpeg\.tar\.gz/train/cat/0001\.jpg is damaged or cut short \(not an image, or damaged\)",
+            r"cifar10-jpeg\.tar\.gz/train/cat/0001\.jpg is damaged or truncated \(not an image, or damaged\)",
         ),
         ({"train/cow/0001.jpg": b"no"}, r"found train/cow/0001\.jpg; expected train/CLASS"),
         ({"test/cat/9.jpg": encoded(1, 8, 32, "JPEG")}, r"test/cat/9\.jpg: expected 32×32 pixels, found 8×32"),
     ],
 )
-def test_a_tar_with_something_wrong(tmp_path: Path, changes: dict[str, bytes], message: str) -> None:
+def test_wrong_tars(tmp_path: Path, changes: dict[str, bytes], message: str) -> None:
     write_jpegs(tmp_path / "cifar10-jpeg.tar.gz", changes)
     with pytest.raises(DataError, match=message):
         cifar(tmp_path)
@@ -106,17 +106,17 @@ def test_a_tar_without_an_end_is_refused(tmp_path: Path, how: str, packed: bool)
         "a broken header": whole[:last] + b"?" + whole[last + 1 :],
     }[how]
     path.write_bytes(gzip.compress(content) if packed else content)
-    with pytest.raises(DataError, match=f"^{path} is damaged or cut short"):
+    with pytest.raises(DataError, match=f"^{path} is damaged or truncated"):
         cifar(tmp_path)
 
 
-def test_what_a_mac_adds_to_a_tar_and_capital_endings(tmp_path: Path) -> None:
+def test_files_added_by_macos_and_upper_case_extensions(tmp_path: Path) -> None:
     more = {"train/cat/._0000.jpg": b"no", "train/cat/5.JPG": encoded(5, 32, 32, "JPEG"), "train/dog/.DS_Store": b"no"}
     write_jpegs(tmp_path / "cifar10-jpeg.tar.gz", more)
     assert sum(map(len, cifar(tmp_path).splits)) == 71
 
 
-def test_other_counts_than_the_official_ones_are_told(tmp_path: Path) -> None:
+def test_unofficial_counts_are_in_the_remark(tmp_path: Path) -> None:
     write_jpegs(tmp_path / "cifar10-jpeg.tar.gz")
     remark = cifar(tmp_path).remark
     assert remark == "CIFAR-10: 50 training and 20 test images; officially there are 50,000 and 10,000"

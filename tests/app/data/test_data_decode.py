@@ -35,7 +35,7 @@ def test_sixteen_bits_of_grey_become_eight(dtype: str, form: str) -> None:
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (RAMP.astype(np.float32) / 65_535, r"its pixels are floats, of no known range; save it with 8 or 16 bits"),
+        (RAMP.astype(np.float32) / 65_535, r"its pixels are floats of unknown range; save it with 8 or 16 bits"),
         (RAMP.astype(np.int32) * 2, r"its pixels are integers of 0 to 131070; save it with 8 or 16 bits"),
         (RAMP.astype(np.int32) - 5, r"its pixels are integers of -5 to 65530; save it with 8 or 16 bits"),
     ],

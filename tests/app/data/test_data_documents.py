@@ -62,7 +62,7 @@ def test_notmnist_keeps_the_first_training_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 31])
-def test_notmnist_limits_that_are_wrong(tmp_path: Path, limit: int) -> None:
+def test_wrong_notmnist_limits(tmp_path: Path, limit: int) -> None:
     write_mnist(tmp_path, "notMNIST")
     span = "from 1 to 30" if limit else "of at least 1"
     with pytest.raises(ValueError, match=f"^notMNIST: limit must be a whole number {span}, received {limit}$"):
@@ -144,18 +144,18 @@ def test_rock_paper_scissors_with_a_test_part_and_folders_beside(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", [RockPaperScissors, CatsDogs])
-def test_what_asks_for_an_account_says_where_it_is_had(tmp_path: Path, kind: type[ArraysDataModule]) -> None:
+def test_data_that_need_an_account_say_where_to_get_them(tmp_path: Path, kind: type[ArraysDataModule]) -> None:
     with pytest.raises(DataError) as error:
         kind(str(tmp_path)).prepare_data()
     first, second = str(error.value).splitlines()
     assert first.startswith(f"{kind.title} not found: there is no {kind(str(tmp_path)).archive}[.zip] in {tmp_path}; ")
-    assert "Kaggle asks for an account" in first
-    assert second.startswith("Name the folder that holds it with data.dir=...")
+    assert "Kaggle requires an account" in first
+    assert second.startswith("Set data.dir=... to the folder that holds it")
 
 
 def test_rock_paper_scissors_without_paper(tmp_path: Path) -> None:
     write(tmp_path, tree({"rock-paper-scissors/rock": 3, "rock-paper-scissors/scissors": 3}))
-    with pytest.raises(DataError, match="expected the class folders paper, rock, scissors; it lacks paper; make them"):
+    with pytest.raises(DataError, match="expected the class folders paper, rock, scissors; it lacks paper; give all"):
         hands(tmp_path)
 
 
@@ -184,7 +184,7 @@ def test_the_real_cats_and_dogs() -> None:
 
 @real("notMNIST")
 @pytest.mark.parametrize("center", [True, False])
-def test_notmnists_pixels_lie_around_0_as_in_the_course(center: bool) -> None:
+def test_notmnists_pixels_are_centred_as_in_the_course(center: bool) -> None:
     for part in loaded(NotMNIST(str(SHARED_DATA), limit=500, center=center)).splits:
         images, _ = part.batch(torch.arange(200))
         assert (float(images.min()), float(images.max())) == ((-0.5, 0.5) if center else (0.0, 1.0))

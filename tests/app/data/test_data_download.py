@@ -81,7 +81,7 @@ def test_absent_data_is_downloaded_once(served: Path, tmp_path: Path, kind: type
 
 
 @pytest.mark.parametrize("kind", SETS)
-def test_without_a_network_the_error_says_everything_and_nothing_is_left(
+def test_without_a_network_the_error_is_complete_and_no_file_is_left(
     offline: None, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: type[ArraysDataModule]
 ) -> None:
     root = tmp_path / "new" / "data"
@@ -91,13 +91,13 @@ def test_without_a_network_the_error_says_everything_and_nothing_is_left(
     assert first.startswith(f"{kind.title} not found: {root}/")
     assert " lacks " in first
     assert first.endswith("; the download failed (Name or service not known).")
-    assert second == "Name the folder that holds it with data.dir=..., or use data=digits, which needs no network."
+    assert second == "Set data.dir=... to the folder that holds it, or use data=digits, which needs no network."
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("kind", SETS)
-def test_a_broken_download_never_looks_like_data(served: Path, tmp_path: Path, kind: type[ArraysDataModule]) -> None:
+def test_a_broken_download_leaves_no_data(served: Path, tmp_path: Path, kind: type[ArraysDataModule]) -> None:
     for packed in (served / "cifar.tar.gz", served / "MNIST/raw/t10k-images-idx3-ubyte.gz"):
         packed.write_bytes(packed.read_bytes()[:-100])
     root = tmp_path / "data"
@@ -119,7 +119,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", SETS)
-def test_with_download_off_nothing_is_fetched(served: Path, tmp_path: Path, kind: type[ArraysDataModule]) -> None:
+def test_without_download_nothing_is_fetched(served: Path, tmp_path: Path, kind: type[ArraysDataModule]) -> None:
     module = kind(str(tmp_path / "data"), download=False)
     module.prepare_data()
     with pytest.raises(DataError, match=r"; download is off\."):
@@ -133,7 +133,7 @@ def test_setup_alone_does_not_download(served: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "new/data"])
-def test_a_folder_marked_read_only_is_left_alone(served: Path, tmp_path: Path, below: str) -> None:
+def test_a_read_only_folder_is_not_changed(served: Path, tmp_path: Path, below: str) -> None:
     folder = tmp_path / "marked"
     folder.mkdir()
     folder.chmod(0o555)
@@ -143,7 +143,7 @@ def test_a_folder_marked_read_only_is_left_alone(served: Path, tmp_path: Path, b
     assert snapshot(folder) == before
 
 
-def test_the_time_limit_is_only_the_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_ends_with_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float | None] = []
 
     def fail(self: MNIST, root: str) -> None:

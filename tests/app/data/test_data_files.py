@@ -85,7 +85,7 @@ def test_the_real_mnist() -> None:
 
 
 @pytest.mark.parametrize("divisor", [255.0, 65_025.0])
-def test_pixels_are_divided_as_told_in_every_part(tmp_path: Path, divisor: float) -> None:
+def test_every_part_is_divided_by_the_divisor(tmp_path: Path, divisor: float) -> None:
     write_mnist(tmp_path)
     module = MNIST(str(tmp_path), val_size=10, divisor=divisor, batch_size=40, resize=(1, 14, 14))
     module.setup()
@@ -101,7 +101,7 @@ def test_a_divisor_that_leaves_no_pixels_is_refused(divisor: Any) -> None:
 
 
 @pytest.mark.parametrize("val_size", [0, -1, 40])
-def test_val_size_leaves_something_on_both_sides(tmp_path: Path, val_size: int) -> None:
+def test_val_size_leaves_samples_in_both_parts(tmp_path: Path, val_size: int) -> None:
     write_mnist(tmp_path)
     span = "from 1 to 39" if val_size == 40 else "of at least 1"
     message = f"^MNIST: val_size must be a whole number {span}, received {val_size}$"
@@ -127,7 +127,7 @@ def test_a_damaged_packed_file_is_named(tmp_path: Path, name: str, how: str) -> 
     before = snapshot(tmp_path)
     with pytest.raises(DataError) as error:
         mnist(tmp_path)
-    assert str(error.value).startswith(f"{file} is damaged or cut short (")
+    assert str(error.value).startswith(f"{file} is damaged or truncated (")
     assert str(error.value).endswith("); delete it and get a complete copy.")
     assert snapshot(tmp_path) == before
 
@@ -139,10 +139,10 @@ def test_a_damaged_plain_file_is_named(tmp_path: Path, name: str, how: str) -> N
     file.write_bytes(damage(file.read_bytes(), how))
     with pytest.raises(DataError) as error:
         mnist(tmp_path)
-    assert str(error.value).startswith(f"{file} is damaged or cut short (")
+    assert str(error.value).startswith(f"{file} is damaged or truncated (")
 
 
-def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
+def test_images_and_labels_must_have_equal_counts(tmp_path: Path) -> None:
     raw = write_mnist(tmp_path)
     (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels(19))))
     with pytest.raises(DataError) as error:
@@ -157,13 +157,13 @@ def test_labels_must_be_classes(tmp_path: Path) -> None:
         mnist(tmp_path)
 
 
-def test_empty_files_of_the_right_form_are_refused(tmp_path: Path) -> None:
+def test_empty_files_of_the_right_format_are_refused(tmp_path: Path) -> None:
     write_mnist(tmp_path, test=0)
     with pytest.raises(DataError):
         mnist(tmp_path)
 
 
-def test_missing_files_are_named_and_what_is_there_stays(tmp_path: Path) -> None:
+def test_missing_files_are_named_and_existing_ones_stay(tmp_path: Path) -> None:
     raw = write_mnist(tmp_path)
     (raw / "t10k-labels-idx1-ubyte.gz").unlink()
     before = snapshot(tmp_path)
@@ -173,8 +173,8 @@ def test_missing_files_are_named_and_what_is_there_stays(tmp_path: Path) -> None
         module.setup()
     assert str(error.value) == (
         f"MNIST not found: {raw} lacks t10k-labels-idx1-ubyte[.gz]; it holds other files; add these, or delete the "
-        "folder to have all downloaded.\n"
-        "Name the folder that holds it with data.dir=..., or use data=digits, which needs no network."
+        "folder to download all of them.\n"
+        "Set data.dir=... to the folder that holds it, or use data=digits, which needs no network."
     )
     assert snapshot(tmp_path) == before
 
@@ -204,7 +204,7 @@ def test_a_damaged_npz_is_named(tmp_path: Path, how: str) -> None:
     path.write_bytes(damage(path.read_bytes(), how))
     with pytest.raises(DataError) as error:
         cifar(tmp_path)
-    problem = "is not a .npz file; " if how == "other" else "is damaged or cut short ("
+    problem = "is not a .npz file; " if how == "other" else "is damaged or truncated ("
     assert str(error.value).startswith(f"{path} {problem}")
 
 
@@ -235,7 +235,7 @@ def test_an_npz_without_an_array_is_named(tmp_path: Path) -> None:
         cifar(tmp_path)
 
 
-def test_an_npz_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_npz(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         CIFAR10(str(tmp_path / "sub" / "my.npz")).prepare_data()
     assert str(error.value).startswith(f"CIFAR-10 not found: there is no file {tmp_path}/sub/my.npz; data.dir names a")
@@ -261,7 +261,7 @@ def test_a_damaged_batch_is_named(official_sums: Path, name: str, how: str) -> N
     with pytest.raises(DataError) as error:
         cifar(official_sums)
     assert str(error.value) == (
-        f"{file} is damaged or cut short (its checksum is wrong); delete it and get a complete copy."
+        f"{file} is damaged or truncated (its checksum is wrong); delete it and get a complete copy."
     )
 
 

@@ -19,7 +19,7 @@ def loaded(kind: type[ArraysDataModule], **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Distance, Windows])
-def test_numbers_are_the_same_for_every_seed_and_parts_share_none(kind: type[ArraysDataModule]) -> None:
+def test_data_are_the_same_for_every_seed_and_parts_are_disjoint(kind: type[ArraysDataModule]) -> None:
     one, other = (loaded(kind, seed=seed) for seed in (1, 2))
     for ours, theirs in zip(one.splits, other.splits, strict=True):
         assert torch.equal(ours.images, theirs.images)
@@ -72,7 +72,7 @@ def test_standardized_distances_are_the_same_ones() -> None:
 
 
 @pytest.mark.parametrize("balance", [0.12, 0.5, 0.97])
-def test_windows_have_the_balance_asked_for(balance: float) -> None:
+def test_windows_have_the_given_balance(balance: float) -> None:
     module = loaded(Windows, balance=balance, samples=1000, size=7)
     train, val, test = module.splits
     assert [len(part) for part in module.splits] == [800, 200, 200]
@@ -89,9 +89,7 @@ def test_sorted_windows_leave_the_last_labels_to_validation() -> None:
     assert int(val.labels.sum()) == 240
     assert val.labels.tolist() == sorted(val.labels.tolist())
     assert test.labels.tolist() != sorted(test.labels.tolist())
-    assert module.remark == (
-        "windows: generated, 12.0% of label 1, sorted by label; no rule has an accuracy above 98.7%"
-    )
+    assert module.remark == ("windows: generated, 12.0% of label 1, sorted by label; no classifier exceeds 98.7%")
 
 
 @pytest.mark.parametrize("options", [{"balance": 0.001, "samples": 10}, {"balance": 0.99, "samples": 20}])
@@ -100,7 +98,7 @@ def test_every_part_of_mixed_windows_has_both_labels(options: dict[str, Any]) ->
         loaded(Windows, **options)
 
 
-def test_the_remark_tells_the_share_that_was_drawn() -> None:
+def test_the_remark_states_the_balance() -> None:
     assert "54.5% of label 1" in loaded(Windows, samples=11, val_share=0.4).remark
 
 
@@ -114,7 +112,7 @@ def best_rule(windows: Windows, part: Arrays) -> Tensor:
 
 
 @pytest.mark.parametrize("balance", [0.2, 0.5])
-def test_windows_can_be_learnt_up_to_the_accuracy_that_is_said(balance: float) -> None:
+def test_windows_can_be_learnt_up_to_the_stated_accuracy(balance: float) -> None:
     module = loaded(Windows, samples=50_000, size=5, signal=1.0, balance=balance)
     accuracy = float((best_rule(module, module.splits.test) == module.splits.test.labels).float().mean())
     assert accuracy == pytest.approx(module.best_accuracy, abs=0.012)
@@ -124,7 +122,7 @@ def test_windows_can_be_learnt_up_to_the_accuracy_that_is_said(balance: float) -
 @pytest.mark.parametrize(
     ("kind", "option", "value", "message"),
     [
-        (Distance, "num_classes", 10, "num_classes: road distances are numbers, expected null, received 10"),
+        (Distance, "num_classes", 10, "num_classes: road distances have no classes; expected null, received 10"),
         (Distance, "samples", 2, "road distances: samples must be a whole number of at least 3, received 2"),
         (Distance, "val_share", 0, "road distances: val_share must be a number above 0 and below 1, received 0"),
         (Windows, "balance", 1.0, "windows: balance must be a number above 0 and below 1, received 1.0"),
@@ -155,6 +153,6 @@ def test_bool_inputs_become_ones_and_targets_stay() -> None:
     assert torch.equal(targets, module.splits.val.labels)
 
 
-def test_what_is_no_image_cannot_be_resized() -> None:
-    with pytest.raises(ValueError, match=r"^resize: vectors holds no images, received \[3, 8, 8\]; leave it null$"):
+def test_inputs_that_are_not_images_cannot_be_resized() -> None:
+    with pytest.raises(ValueError, match=r"^resize: vectors has no images, received \[3, 8, 8\]; leave it null$"):
         loaded(NoImages, resize=(3, 8, 8))

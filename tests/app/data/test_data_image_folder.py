@@ -92,7 +92,7 @@ def test_the_split_is_the_same_for_every_seed_and_for_a_zip(tmp_path: Path) -> N
         assert torch.equal(ours.labels, theirs.labels)
 
 
-def test_both_sides_of_the_split_are_mixed(tmp_path: Path) -> None:
+def test_both_parts_of_the_split_are_shuffled(tmp_path: Path) -> None:
     train = folders(write(tmp_path, tree({"a": 50, "b": 50}))).splits.train
     assert 5 < int(train.labels[: len(train) // 2].sum()) < len(train) // 2 - 5
 
@@ -120,7 +120,7 @@ def test_interpolation(tmp_path: Path, interpolation: str, distinct: int) -> Non
     assert bool((middle.std() > 100) == (distinct == 2))  # nearest keeps black and white, bilinear smooths them
 
 
-def test_what_is_no_image_of_a_class_is_counted(tmp_path: Path) -> None:
+def test_files_that_are_not_images_of_a_class_are_counted(tmp_path: Path) -> None:
     files = tree(TWO) | {"readme.txt": b"", "cats/notes.txt": b"", "cats/.hidden.png": b"", "__MACOSX/cats/0.png": b""}
     remark = folders(write(tmp_path, files)).remark
     assert remark == "image folder: classes cats, dogs; ignored 2 files that are not images of a class"
@@ -132,22 +132,22 @@ def test_broken_images_stop_and_are_named(tmp_path: Path) -> None:
         place = write_zip(tmp_path / "my.zip", tree(TWO) | {"dogs/x.png": content})
         with pytest.raises(DataError) as error:
             folders(place)
-        text = re.escape(f"{place}/dogs/x.png: ") + ".+; mend or delete the image, or leave such images out with "
+        text = re.escape(f"{place}/dogs/x.png: ") + ".+; repair or delete the image, or leave such images out with "
         assert re.fullmatch(text + r"data\.on_error=skip\.", str(error.value))
         assert "0x" not in str(error.value)
 
 
-def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_reading_it(tmp_path: Path) -> None:
     place = write(tmp_path / "my", tree(TWO))
     os.mkfifo(place / "cats/pipe.png")
-    with pytest.raises(DataError, match=r"cats/pipe\.png: not a regular file; mend or delete the image"):
+    with pytest.raises(DataError, match=r"cats/pipe\.png: not a regular file; repair or delete the image"):
         folders(place)
 
 
 def test_broken_images_are_skipped_counted_and_named(tmp_path: Path) -> None:
     files = tree(TWO)
     place = write(tmp_path, files | {"cats/x.png": b"no", "dogs/y.jpg": encoded(1, form="JPEG")[:300]})
-    with pytest.warns(UserWarning, match="left out 2 of 32 images that cannot be used: ") as warned:
+    with pytest.warns(UserWarning, match="left out 2 unusable images of 32: ") as warned:
         module = folders(place, on_error="skip")
     assert rows(*module.splits) == expected(files)
     for text in (str(warned[0].message), module.remark):
@@ -155,9 +155,11 @@ def test_broken_images_are_skipped_counted_and_named(tmp_path: Path) -> None:
         assert str(place / "dogs/y.jpg") in text
 
 
-def test_a_class_of_broken_images_is_no_class(tmp_path: Path) -> None:
+def test_a_class_of_broken_images_is_an_error(tmp_path: Path) -> None:
     files = tree({"a": 20}) | {f"b/{number}.png": b"no" for number in range(20)}
-    with pytest.raises(DataError, match=r"no image of b in one part can be used; the first: .*\.png: not an image"):
+    with pytest.raises(
+        DataError, match=r"no image of b in one part is usable; the first problem: .*\.png: not an image"
+    ):
         folders(write(tmp_path, files), on_error="skip")
 
 
@@ -166,7 +168,7 @@ def test_an_image_that_is_too_small_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         folders(place, min_size=[9, 9])
     assert str(error.value).startswith(
-        f"{place}/cats/x.png: it is 8×20 pixels (height×width), the least is data.min_size=[9, 9]; mend or delete"
+        f"{place}/cats/x.png: it has 8×20 pixels (height×width), below data.min_size=[9, 9]; repair or delete"
     )
     assert len(folders(place, min_size=[8, 9]).splits.train) == 25
 
@@ -177,17 +179,19 @@ def test_an_image_that_is_too_small_is_named(tmp_path: Path) -> None:
         (
             {**PARTED, "test/birds": 1},
             {},
-            "{place}/test: expected the class folders cats, dogs, as in train; it also has birds; make them alike.",
+            "{place}/test: expected the class folders cats, dogs, as in train; it also has birds; give all "
+            "parts the same class folders.",
         ),
         (
             {"train/a": 5, "train/b": 5, "test/a": 1, "test/c": 1},
             {},
-            "{place}/test: expected the class folders a, b, as in train; it lacks b and also has c; make them alike.",
+            "{place}/test: expected the class folders a, b, as in train; it lacks b and also has c; give all "
+            "parts the same class folders.",
         ),
         (
             {**PARTED, "validation/cats": 1},
             {},
-            "{place}: beside train only val and test are parts, found validation; rename or remove it.",
+            "{place}: expected only val and test beside train, found validation; rename or remove it.",
         ),
         (
             {"a": 3, "b": 3, "c": 3},
@@ -197,12 +201,12 @@ def test_an_image_that_is_too_small_is_named(tmp_path: Path) -> None:
         (
             {"a": 10, "b": 2},
             {"val_share": 0.5},
-            "{place}: class 1 has 2 samples, which cannot be parted by [0.5, 0.1] with some left to train on; add "
-            "samples or take smaller shares.",
+            "{place}: class 1 has 2 samples, too few to take the shares [0.5, 0.1] and leave some for training; add "
+            "samples or reduce the shares.",
         ),
     ],
 )
-def test_folders_that_are_wrong(tmp_path: Path, files: dict[str, int], options: Any, message: str) -> None:
+def test_wrong_folders(tmp_path: Path, files: dict[str, int], options: Any, message: str) -> None:
     with pytest.raises(DataError) as error:
         folders(write(tmp_path, tree(files)), **options)
     assert str(error.value) == message.format(place=tmp_path)
@@ -217,16 +221,16 @@ def test_an_empty_class_folder_is_named(tmp_path: Path, content: dict[str, bytes
 
 
 @pytest.mark.parametrize("files", [{}, {"x.png": b""}, {"only/x.png": encoded(1)}])
-def test_a_place_without_class_folders(tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_a_folder_without_class_folders(tmp_path: Path, files: dict[str, bytes]) -> None:
     with pytest.raises(DataError, match=f"^{tmp_path}: no images in class folders; expected CLASS/"):
         folders(write(tmp_path, files))
 
 
-def test_a_place_that_is_not_there_and_a_zip_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"^image folder not found: there is no {tmp_path}/none; data.dir names no"):
+def test_a_missing_folder_and_a_file_that_is_not_a_zip(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"^image folder not found: there is no {tmp_path}/none; data.dir must name"):
         ImageFolders(str(tmp_path / "none")).prepare_data()
     (tmp_path / "my.zip").write_bytes(write_zip(tmp_path / "x.zip", tree(TWO)).read_bytes()[:-30])
-    with pytest.raises(DataError, match=f"^{tmp_path}/my.zip is damaged or cut short"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/my.zip is damaged or truncated"):
         folders(tmp_path / "my.zip")
 
 

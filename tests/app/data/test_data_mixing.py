@@ -41,7 +41,7 @@ def share_of(shares: Tensor, own: Tensor, other: Tensor) -> Tensor:
 
 
 @given(SEEDS, SIZES, st.integers(2, 4), st.floats(0.1, 5))
-def test_mixup_takes_one_share_of_images_and_classes(seed: int, size: int, classes: int, alpha: float):
+def test_mixup_mixes_images_and_classes_in_one_proportion(seed: int, size: int, classes: int, alpha: float):
     x, y = batch(seed, size, classes)
     torch.manual_seed(seed)
     mixed, shares = Mixing(alpha, 0.0, classes)(x, y)
@@ -53,7 +53,7 @@ def test_mixup_takes_one_share_of_images_and_classes(seed: int, size: int, class
 
 
 @given(SEEDS, SIZES, st.integers(2, 4), st.floats(0.1, 5))
-def test_cutmix_takes_the_boxes_area(seed: int, size: int, classes: int, alpha: float):
+def test_cutmix_mixes_classes_by_the_boxs_area(seed: int, size: int, classes: int, alpha: float):
     x, y = batch(seed, size, classes)
     torch.manual_seed(seed)
     mixed, shares = Mixing(0.0, alpha, classes)(x, y)
@@ -64,7 +64,7 @@ def test_cutmix_takes_the_boxes_area(seed: int, size: int, classes: int, alpha: 
         torch.testing.assert_close(own, torch.full_like(own, float(kept[0].float().mean())))
 
 
-def test_with_both_each_batch_draws_which():
+def test_with_both_each_batch_draws_one():
     x, y = batch(0, 4, 3)
     mixing, cut = Mixing(1.0, 1.0, 3), 0
     torch.manual_seed(0)
@@ -120,7 +120,7 @@ DATA: dict[str, Any] = {"resize": (1, 8, 8), "batch_size": 250, "seed": 3}
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_step_is_the_one_by_hand_and_the_score_that_of_the_larger_share(smoothing: float):
+def test_the_step_equals_one_by_hand_and_the_score_uses_the_larger_share(smoothing: float):
     net, other = a_net(), a_net()
     seen, metrics = run(net, Digits(**DATA, mixup=0.4, cutmix=1.0), label_smoothing=smoothing)
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
@@ -156,7 +156,7 @@ def test_only_training_is_mixed_by_seed_epoch_and_batch():
     for number, ((x, y), (images, labels)) in enumerate(
         zip(seen.batches["train"], plain.batches["train"], strict=True)
     ):
-        with order.drawing(images.device, number // count, number % count):
+        with order.seeded(images.device, number // count, number % count):
             mixed, shares = Mixing(0.4, 1.0, 10)(images, labels)
         torch.testing.assert_close(x, mixed, rtol=0, atol=1e-7, check_dtype=False)
         torch.testing.assert_close(y, shares, rtol=0, atol=1e-7, check_dtype=False)
@@ -170,6 +170,6 @@ def test_a_wrong_alpha_is_refused(name: str, alpha: object):
         Digits(**{name: alpha})
 
 
-def test_none_is_asked_for():
+def test_no_mixing_by_default():
     assert Digits().mixing is None
     assert repr(Digits(mixup=0.2).mixing) == "Mixing(mixup=0.2, cutmix=0)"

@@ -79,14 +79,14 @@ def test_inputs_in_every_form(tmp_path: Path, shape: tuple[int, ...], becomes: t
     torch.testing.assert_close(batch, expected, rtol=0, atol=1e-3)
 
 
-def test_standardized_floats_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_standardized_floats_are_unchanged(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(20, 8, 6, 3)) * 5
     test = loaded(write(tmp_path / "my.npz", x_train=x.repeat(2, 0), x_test=x)).splits.test
     torch.testing.assert_close(test.images, torch.from_numpy(x).float().permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("outputs", [(), (1,), (3,)])
-def test_numbers_to_predict(tmp_path: Path, outputs: tuple[int, ...]) -> None:
+def test_regression_targets(tmp_path: Path, outputs: tuple[int, ...]) -> None:
     y = {f"y_{part}": np.random.default_rng(1).normal(size=(n, *outputs)) for part, n in (("train", 40), ("test", 20))}
     module = loaded(write(tmp_path / "my.npz", **y), num_classes=None)
     assert [len(part) for part in module.splits] == [32, 8, 20]
@@ -98,11 +98,15 @@ def test_numbers_to_predict(tmp_path: Path, outputs: tuple[int, ...]) -> None:
     [
         ("x_train", images(40, 3, 8, 6), r"x_train: expected vectors (N, features) or images (N, height, width[, ch"),
         ("x_train", images(40, 3, 8, 6), "with 1 or 3 channels last, found uint8 (40, 3, 8, 6); transpose or reshape"),
-        ("x_test", images(20, 8, 6, 1), "inputs of train (3, 8, 6), val (3, 8, 6), test (1, 8, 6); expected one shape"),
+        (
+            "x_test",
+            images(20, 8, 6, 1),
+            "expected inputs of one shape in all parts, found train (3, 8, 6), val (3, 8, 6), test (1, 8, 6)",
+        ),
         ("x_test", images(20, 8, 6, 3) / 255, "x_train has uint8 (40, 8, 6, 3) and x_test has float64 (20, 8, 6, 3); "),
         ("x_test", images(20, 8, 6, 3) > 9, "x_train has uint8 (40, 8, 6, 3) and x_test has bool (20, 8, 6, 3); "),
-        ("x_train", images(40, 0, 6, 3), "x_train: its samples hold no numbers, found uint8 (40, 0, 6, 3)."),
-        ("x_train", np.zeros((40, 0)), "x_train: its samples hold no numbers, found float64 (40, 0)."),
+        ("x_train", images(40, 0, 6, 3), "x_train: its samples are empty, found uint8 (40, 0, 6, 3)."),
+        ("x_train", np.zeros((40, 0)), "x_train: its samples are empty, found float64 (40, 0)."),
         ("x_test", np.full((20, 8, 6, 3), 1e300), "x_test: it holds 2880 numbers that are NaN or infinite in float32."),
         ("y_test", np.full(20, 1e300), "y_test: it holds 20 numbers that are NaN or infinite in float32."),
         ("x_test", labels(20), "x_test: expected uint8 or floats, found int64 (20,); convert it with astype."),
@@ -128,11 +132,15 @@ def test_numbers_to_predict(tmp_path: Path, outputs: tuple[int, ...]) -> None:
             "y_test: expected integers (N,) or (N, 1), or one-hot (N, 10), found float64 (20,)",
         ),
         ("y_test", np.eye(5)[labels(20) % 5], "or one-hot (N, 10), found float64 (20, 5); set data.num_classes to the"),
-        ("y_test", ONE_HOT[labels(20)] * 2, "y_test: its 20 rows are not one-hot; expected one 1 a row and else 0."),
+        (
+            "y_test",
+            ONE_HOT[labels(20)] * 2,
+            "y_test: its 20 rows are not one-hot; expected one 1 in each row and 0 elsewhere.",
+        ),
         ("y_test", np.array(["a"] * 20), "y_test: expected numbers, found <U1 (20,)."),
     ],
 )
-def test_arrays_that_are_wrong(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
+def test_wrong_arrays(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
     path = write(tmp_path / "my.npz", **{name: array})
     with pytest.raises(DataError) as error:
         loaded(path)
@@ -140,15 +148,17 @@ def test_arrays_that_are_wrong(tmp_path: Path, name: str, array: np.ndarray, mes
     assert message in str(error.value)
 
 
-def test_numbers_to_predict_that_are_wrong(tmp_path: Path) -> None:
+def test_wrong_regression_targets(tmp_path: Path) -> None:
     path = write(tmp_path / "my.npz", y_train=np.full(40, np.inf))
     with pytest.raises(DataError, match="y_train: it holds 40 numbers that are NaN or infinite"):
         loaded(path, num_classes=None)
     path = write(tmp_path / "my.npz", y_train=np.zeros((40, 0)))
-    with pytest.raises(DataError, match=r"y_train: its samples hold no numbers, found float64 \(40, 0\)"):
+    with pytest.raises(DataError, match=r"y_train: its samples are empty, found float64 \(40, 0\)"):
         loaded(path, num_classes=None)
     path = write(tmp_path / "my.npz", y_train=np.zeros((40, 2)), y_test=np.zeros((20, 3)))
-    with pytest.raises(DataError, match=r"targets of train \(2,\), val \(2,\), test \(3,\); expected one shape"):
+    with pytest.raises(
+        DataError, match=r"expected targets of one shape in all parts, found train \(2,\), val \(2,\), test \(3,\)"
+    ):
         loaded(path, num_classes=None)
     path = write(tmp_path / "my.npz", y_train=np.zeros((40, 2, 2)))
     with pytest.raises(
@@ -157,7 +167,7 @@ def test_numbers_to_predict_that_are_wrong(tmp_path: Path) -> None:
         loaded(path, num_classes=None)
 
 
-def test_files_that_are_wrong(tmp_path: Path) -> None:
+def test_wrong_files(tmp_path: Path) -> None:
     path = tmp_path / "my.npz"
     with pytest.raises(DataError, match=rf"^there is no file {path}; name the \.npz itself with data\.dir=\.\.\.$"):
         loaded(path)
@@ -167,19 +177,19 @@ def test_files_that_are_wrong(tmp_path: Path) -> None:
     assert str(error.value) == f"{path}: it lacks x_train, y_train, y_test; it holds x, x_test."
     write(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=f"^{path} is damaged or cut short"):
+    with pytest.raises(DataError, match=f"^{path} is damaged or truncated"):
         loaded(path)
 
 
 @pytest.mark.parametrize("content", [b"\x93NUMPY", b"\xff\xd8\xff\xe0", b"\x1f\x8b\x08"], ids=["npy", "jpg", "tgz"])
-def test_files_of_another_kind_are_called_so(tmp_path: Path, content: bytes) -> None:
+def test_files_of_another_kind_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "my.npz"
     path.write_bytes(content * 100)
-    with pytest.raises(DataError, match=rf"^{path} is not a \.npz file; name one with data\.dir=\.\.\.$"):
+    with pytest.raises(DataError, match=rf"^{path} is not a \.npz file; set data\.dir=\.\.\. to one$"):
         loaded(path)
 
 
-def test_the_receipt_tells_which_labels_there_are(tmp_path: Path) -> None:
+def test_the_receipt_lists_the_labels(tmp_path: Path) -> None:
     assert loaded(write(tmp_path / "my.npz")).remark == "npz: classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     y = {f"y_{part}": np.repeat([2, 5], n // 2) for part, n in (("train", 40), ("test", 20))}
     assert loaded(write(tmp_path / "my.npz", **y)).remark == "npz: classes 2, 5"

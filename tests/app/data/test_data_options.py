@@ -68,7 +68,7 @@ def test_a_value_of_the_wrong_kind(kind: type[ArraysDataModule], option: str, va
 
 
 @pytest.mark.parametrize("value", [{"rotation": 15}, True, 15])
-def test_an_augment_that_is_none(value: Any) -> None:
+def test_an_invalid_augment(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^augment: expected ") as error:
         Digits(augment=value)
     assert "{_target_: regtorch.data.Augment, rotation: 15}" in str(error.value)
@@ -77,8 +77,8 @@ def test_an_augment_that_is_none(value: Any) -> None:
 
 @pytest.mark.parametrize("kind", [Distance, Sentiment, Windows])
 @pytest.mark.parametrize("option", [{"mixup": 0.2}, {"cutmix": 1.0}, {"resize": (1, 8, 8)}, {"augment": Augment()}])
-def test_options_of_images_are_refused_where_there_are_none(kind: type[ArraysDataModule], option: Any) -> None:
-    with pytest.raises(TypeError, match=f"are options of images; {kind.title} holds none$"):
+def test_image_options_are_refused_without_images(kind: type[ArraysDataModule], option: Any) -> None:
+    with pytest.raises(TypeError, match=f"need images; {kind.title} has none$"):
         kind(**option)
 
 
@@ -136,7 +136,7 @@ class Foreign(LightningDataModule):
         return self.batches
 
 
-def test_training_batches_are_those_a_net_gets() -> None:
+def test_training_batches_equal_the_nets_inputs() -> None:
     plain, changed = (
         Digits(batch_size=600, augment=augment, mixup=mixup) for augment, mixup in ((None, 0), (Flip(), 1))
     )

@@ -111,20 +111,20 @@ def compare(folder: Path, moment: dict[str, Any], trainer: dict[str, Any], **dat
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_resumed_run_is_the_run_itself(moment: str, trainer: str, tmp_path: Path):
+def test_a_resumed_run_equals_an_uninterrupted_one(moment: str, trainer: str, tmp_path: Path):
     if (moment, trainer) != ("end of validations", "no validation"):
         compare(tmp_path, MOMENTS[moment], TRAINERS[trainer], batch_size=8, seed=1, augment=AUGMENT)
 
 
 @pytest.mark.parametrize("seed", [1, None])
 @pytest.mark.parametrize("augment", [None, AUGMENT, nn.Dropout(0.3)])
-def test_it_may_go_on_from_any_step(augment: nn.Module | None, seed: int | None, tmp_path: Path):
+def test_a_run_resumes_at_any_step(augment: nn.Module | None, seed: int | None, tmp_path: Path):
     compare(tmp_path, {"every_n_train_steps": 1}, {"max_epochs": 2}, batch_size=8, seed=seed, augment=augment)
 
 
 @pytest.mark.parametrize("seed", [1, None])
 @pytest.mark.parametrize("augment", [None, AUGMENT])
-def test_mixed_samples_follow_from_seed_epoch_and_batch(augment: nn.Module | None, seed: int | None, tmp_path: Path):
+def test_mixed_samples_depend_on_seed_epoch_and_batch(augment: nn.Module | None, seed: int | None, tmp_path: Path):
     mixed: dict[str, Any] = {"mixup": 0.5, "cutmix": 1.0, "augment": augment}
     compare(tmp_path, {"every_n_train_steps": 1}, {"max_epochs": 2}, batch_size=8, seed=seed, **mixed)
 
@@ -141,7 +141,7 @@ def test_epochs_differ_in_their_order_and_in_their_augmentation():
     assert not torch.equal(plain.batches[0], other.batches[0])
 
 
-def test_a_run_does_not_depend_on_who_looked_at_the_data_before():
+def test_a_run_does_not_depend_on_earlier_passes_over_the_data():
     looked = Small(batch_size=8, augment=AUGMENT)
     looked.setup()
     for _ in range(3):
@@ -159,32 +159,34 @@ class Draws(Net):
         return super().training_step(batch, batch_idx)
 
 
-def test_augmenting_leaves_the_nets_random_numbers_alone(monkeypatch: pytest.MonkeyPatch):
+def test_augmentation_does_not_change_the_nets_random_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(globals(), "Net", Draws)
     plain, augmented = (fit(Small(batch_size=8, augment=augment))[0] for augment in (None, AUGMENT))
     assert len(set(plain.drawn)) == EPOCHS * STEPS
     assert plain.drawn == augmented.drawn
 
 
-def test_an_epoch_goes_on_only_with_the_batches_it_began_with(tmp_path: Path):
+def test_an_epoch_resumes_only_with_the_same_batches(tmp_path: Path):
     moment = {"every_n_train_steps": 3}
     fit(Small(batch_size=8), saver(tmp_path / "run", **moment), max_epochs=1)
     (tmp_path / "run").rename(tmp_path / "kept")
     with pytest.raises(
-        ValueError, match=r"^the checkpoint is of the middle of an epoch with batch_size=8, received 4;"
+        ValueError, match=r"^the checkpoint is from the middle of an epoch, with batch_size=8, received 4;"
     ):
         fit(Small(batch_size=4), saver(tmp_path / "run", **moment), ckpt=tmp_path / "kept" / "epoch=0-step=3.ckpt")
 
 
-def test_the_seed_of_a_checkpoint_counts_and_another_one_is_told():
+def test_the_checkpoints_seed_is_used_with_a_warning():
     data, state = Small(seed=2), Small(seed=1).state_dict()
-    with pytest.warns(UserWarning, match=r"^small: the checkpoint's seed 1 shuffles, and not seed=2$"):
+    with pytest.warns(UserWarning, match=r"^small: the checkpoint's seed 1 is used for shuffling, not seed=2$"):
         data.load_state_dict(state)
     data.setup()
     (expected := Small(seed=1)).setup()
     assert torch.equal(next(iter(data.train_dataloader()))[0], next(iter(expected.train_dataloader()))[0])
 
 
-def test_a_checkpoint_of_an_older_version_says_that_it_cannot_be_gone_on_with():
-    with pytest.warns(UserWarning, match=r"^small: an older version made the checkpoint, and shuffled in another way"):
+def test_a_checkpoint_of_an_older_version_warns():
+    with pytest.warns(
+        UserWarning, match=r"^small: the checkpoint is from an older version, which shuffled differently"
+    ):
         Small().load_state_dict({"shuffling": torch.Generator().get_state()})

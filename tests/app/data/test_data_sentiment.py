@@ -39,7 +39,7 @@ def loaded(root: Path, kind: type[Sentiment] = Small, **options: Any) -> Sentime
     return module
 
 
-def test_words_are_numbered_by_frequency_then_by_place() -> None:
+def test_words_are_numbered_by_frequency_then_by_position() -> None:
     assert words("Don't-stop, (NOW)\tnow!") == ["don't", "stop", "now", "now"]
     numbers = vocabulary(["b a", "c b", "d c b"], max_words=4)
     assert numbers == {"b": 1, "c": 2, "a": 3}
@@ -47,7 +47,7 @@ def test_words_are_numbered_by_frequency_then_by_place() -> None:
     assert bags.tolist() == [[False, True, False, True], [False] * 4, [False] * 4]
 
 
-def test_parts_hold_half_of_either_class_and_fewer_bytes_than_floats(tmp_path: Path) -> None:
+def test_parts_have_equal_classes_and_bool_inputs(tmp_path: Path) -> None:
     write(tmp_path)
     module = loaded(tmp_path, max_words=20)
     assert [torch.bincount(part.labels).tolist() for part in module.splits] == [[32, 32], [4, 4], [4, 4]]
@@ -63,7 +63,7 @@ def test_parts_hold_half_of_either_class_and_fewer_bytes_than_floats(tmp_path: P
     assert labels.unique().tolist() == [0, 1]
 
 
-def test_words_of_the_training_part_alone_are_counted(tmp_path: Path) -> None:
+def test_only_words_of_the_training_part_are_counted(tmp_path: Path) -> None:
     write(tmp_path)
     module = loaded(tmp_path, max_words=500)
     train, val, test = (part.images.any(0) for part in module.splits)
@@ -72,13 +72,13 @@ def test_words_of_the_training_part_alone_are_counted(tmp_path: Path) -> None:
     assert int(train.sum()) < 4 + 2 + 40  # numbers that only the other parts have are unknown
 
 
-def test_other_texts_are_told_in_the_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unofficial_files_are_in_the_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     sums = {f"rt-polarity.{n}": hashlib.sha256(sentences(k)).hexdigest() for n, k in (("neg", "bad"), ("pos", "good"))}
     monkeypatch.setattr("regtorch.app.data.sentiment._FILES", sums)
     assert loaded(tmp_path).remark == ""
     (tmp_path / "rt-polarity/rt-polarity.pos").write_bytes(sentences("good").decode("cp1252").encode())
-    assert loaded(tmp_path).remark == "movie-review sentences: other texts than the official ones in rt-polarity.pos"
+    assert loaded(tmp_path).remark == "movie-review sentences: not the official files: rt-polarity.pos"
 
 
 def test_the_split_is_the_same_for_every_seed(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_split_is_the_same_for_every_seed(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     folder = write(tmp_path, pos=content)
-    with pytest.raises(DataError, match=rf"^{folder}/rt-polarity\.pos is damaged or cut short \("):
+    with pytest.raises(DataError, match=rf"^{folder}/rt-polarity\.pos is damaged or truncated \("):
         loaded(tmp_path)
 
 
@@ -144,12 +144,11 @@ def test_the_archive_is_downloaded_once(served: bytes, tmp_path: Path, monkeypat
     assert snapshot(root) == before
 
 
-def test_another_archive_than_the_official_one_is_refused(
-    served: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unofficial_archive_is_refused(served: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda url: io.BytesIO(served[:-1]))
     with pytest.raises(
-        DataError, match=r"the download failed \(.*another checksum than the official file's: [0-9a-f]{64}\)"
+        DataError,
+        match=r"the download failed \(.*expected the official file's SHA-256, [0-9a-f]{64}, received [0-9a-f]{64}\)",
     ):
         loaded(tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -50,7 +50,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
 
 
-def test_a_second_start_does_what_has_not_finished_and_nothing_else(sweep: Sweep, tmp_path: Path):
+def test_a_second_start_runs_only_unfinished_jobs(sweep: Sweep, tmp_path: Path):
     mine = tmp_path / "mine"
     first = sweep("reg.lam=-1,1e-3,1e-2")
     assert first.code == 1
@@ -76,7 +76,7 @@ def test_a_second_start_does_what_has_not_finished_and_nothing_else(sweep: Sweep
     assert "epoch 1/1" not in third.out
 
 
-def test_a_job_that_another_process_works_on_is_left_alone(sweep: Sweep, tmp_path: Path):
+def test_a_job_of_another_process_is_left_alone(sweep: Sweep, tmp_path: Path):
     assert sweep("reg.lam=1e-3,1e-2").code == 0
     (tmp_path / "mine" / "1" / "summary.json").unlink()
     before = times(tmp_path / "mine" / "1")
@@ -87,7 +87,7 @@ def test_a_job_that_another_process_works_on_is_left_alone(sweep: Sweep, tmp_pat
     assert times(tmp_path / "mine" / "1") == before
 
 
-def test_a_job_keeps_the_settings_that_its_number_gives_it(sweep: Sweep, tmp_path: Path):
+def test_settings_that_depend_on_the_job_number_stay_with_the_job(sweep: Sweep, tmp_path: Path):
     arguments = ("reg.lam=1e-3,1e-2,-1,1e-1", "seed='${hydra:job.num}'", "trainer.limit_train_batches=1")
     assert sweep(*arguments).code == 1
     (tmp_path / "mine" / "1" / "summary.json").unlink()
@@ -104,14 +104,14 @@ def test_jobs_that_share_a_folder_are_refused_before_any_runs(sweep: Sweep, tmp_
     assert not list(tmp_path.rglob("summary.json"))
 
 
-def test_a_folder_that_is_no_sweeps_is_refused(train: CommandLine, sweep: Sweep):
+def test_a_folder_of_another_program_is_refused(train: CommandLine, sweep: Sweep):
     assert train(*BARE, "hydra.run.dir=mine").code == 0
     result = sweep("reg.lam=1e-3,1e-2")
     assert result.code == 1
     assert "hydra.sweep.dir=mine holds another run's files" in result.error
 
 
-def test_on_a_terminal_one_bar_is_about_the_whole_sweep(sweep: Sweep, monkeypatch: pytest.MonkeyPatch):
+def test_on_a_terminal_one_bar_shows_the_sweep(sweep: Sweep, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     progress = "+callbacks.progress._target_=regtorch.app.terminal.progress.Progress"
     out = sweep("reg.lam=-1,1e-3", progress, "hydra.sweep.dir=another").out
@@ -159,7 +159,7 @@ def test_equal_settings_are_equal_wherever_a_run_writes():
 
 
 @pytest.mark.parametrize("logger", ["mlflow", "wandb"])
-def test_a_logger_that_is_not_installed_is_told(train: CommandLine, monkeypatch: pytest.MonkeyPatch, logger: str):
+def test_a_missing_logger_package_is_reported(train: CommandLine, monkeypatch: pytest.MonkeyPatch, logger: str):
     monkeypatch.setattr(settings, "find_spec", lambda name: None if name == logger else find_spec(name))
     result = train("callbacks=none", f"logger={logger}")
     assert result.code == 1

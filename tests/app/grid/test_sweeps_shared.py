@@ -74,7 +74,7 @@ def test_a_job_of_a_queue_leaves_a_finished_run_of_other_settings(
 
 
 @pytest.mark.parametrize("text", ["", "- reg.lam=1e-3\n- [", "7", None])
-def test_a_jobs_damaged_files_are_told_in_its_row(sweep: Sweep, tmp_path: Path, text: str | None):
+def test_a_jobs_damaged_files_are_reported_in_its_row(sweep: Sweep, tmp_path: Path, text: str | None):
     assert sweep("reg.lam=-1,1e-3").code == 1
     overrides = tmp_path / "mine" / "1" / ".hydra" / "overrides.yaml"
     overrides.unlink() if text is None else overrides.write_text(text)
@@ -84,7 +84,7 @@ def test_a_jobs_damaged_files_are_told_in_its_row(sweep: Sweep, tmp_path: Path, 
     assert "overrides" in again.out.split("error")[1]
 
 
-def test_the_best_epoch_and_the_last_one_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_best_epoch_and_the_last_one_are_distinguished(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     callback = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "val/score"}
     for name, last, best in (("0", 0.7, 0.8), ("[1]", 0.6, 0.9), ("2", 0.75, 0.75)):
         (tmp_path / name / ".hydra").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_the_metrics_are_printed_above_a_live_bar():
     assert beside.getvalue() == ""
 
 
-def test_an_error_without_a_word_is_told(tmp_path: Path):
+def test_an_error_without_a_message_is_reported(tmp_path: Path):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "error.txt").write_text("")
     (job,) = jobs_of(tmp_path, [tmp_path / "0"])
@@ -147,7 +147,7 @@ def test_a_job_that_hydra_cannot_begin_does_not_end_the_others(
     assert (tmp_path / "mine" / "1" / "summary.json").is_file()
 
 
-def test_a_half_written_run_is_moved_aside(sweep: Sweep, tmp_path: Path):
+def test_an_incomplete_run_is_moved_aside(sweep: Sweep, tmp_path: Path):
     assert sweep("reg.lam=1e-3", BY_NAME).code == 0
     (summary,) = (tmp_path / "mine").rglob("summary.json")
     summary.unlink()
@@ -159,22 +159,22 @@ def test_a_half_written_run_is_moved_aside(sweep: Sweep, tmp_path: Path):
 
 
 @pytest.mark.parametrize("more", [(), (BY_NAME,)])
-def test_settings_given_twice_run_once(sweep: Sweep, tmp_path: Path, more: tuple[str, ...]):
+def test_repeated_settings_run_once(sweep: Sweep, tmp_path: Path, more: tuple[str, ...]):
     result = sweep("reg.lam=1e-3,1e-3,0.01", *more)
     assert (result.code, result.err) == (0, "")
-    assert "reg.lam=0.001 is given twice and runs once" in result.out
+    assert "reg.lam=0.001 is repeated; it runs once" in result.out
     assert len(list((tmp_path / "mine").rglob("summary.json"))) == 2
 
 
 @pytest.mark.parametrize("most", ["-1", "0", "x", "1.5", "true"])
-def test_a_batch_size_that_is_none_is_told(sweep: Sweep, tmp_path: Path, most: str):
+def test_an_invalid_batch_size_is_reported(sweep: Sweep, tmp_path: Path, most: str):
     result = sweep("reg.lam=1e-3", f"hydra.sweeper.max_batch_size={most}")
     assert result.code == 1
     assert "hydra.sweeper.max_batch_size: expected a whole number of at least 1, or null" in result.error
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_file_in_the_folders_place_is_told(sweep: Sweep, tmp_path: Path):
+def test_a_file_with_the_folders_name_is_reported(sweep: Sweep, tmp_path: Path):
     (tmp_path / "mine").write_text("")
     result = sweep("reg.lam=1e-3")
     assert result.code == 1

@@ -57,7 +57,7 @@ def test_every_config_has_a_case_and_every_net_a_config() -> None:
     assert {case.net.__name__ for case in CASES} == set(models.__all__) - {"PretrainedWeightsError", "count"}
 
 
-def test_count_leaves_frozen_out_of_trainable_and_tied_in_once() -> None:
+def test_count_excludes_frozen_from_trainable_and_counts_tied_once() -> None:
     net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False), nn.BatchNorm1d(3))
     net[1].weight = net[0].weight
     assert count(net) == (9 + 6 + 6, 9 + 6)
@@ -66,7 +66,7 @@ def test_count_leaves_frozen_out_of_trainable_and_tied_in_once() -> None:
 
 
 @NETS
-def test_logits_of_the_wanted_width(case: Case) -> None:
+def test_logits_have_the_given_width(case: Case) -> None:
     torch.manual_seed(1)
     net = case.make(num_classes=7) if case.classes else case.make()
     logits = net(torch.randn(9, *case.shape))
@@ -120,7 +120,7 @@ def test_the_initialisation_is_keras_and_follows_the_global_seed(case: Case) -> 
 
 
 @NETS
-def test_a_gradient_reaches_every_trainable_weight_and_training_moves_no_other(case: Case) -> None:
+def test_training_changes_exactly_the_trainable_weights(case: Case) -> None:
     torch.manual_seed(0)
     net = case.make()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}

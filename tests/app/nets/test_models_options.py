@@ -48,7 +48,7 @@ def test_images_smaller_than_the_field_of_view_are_refused_when_the_net_is_made(
         (lambda: RPS(blocks=5), "blocks must be a whole number from 1 to 4, received 5"),
         (lambda: Distance(head="softmax"), "head must be 'linear' or 'sigmoid', received 'softmax'"),
         (lambda: Sentiment(activation="tanh"), "activation must be 'sigmoid' or 'relu', received 'tanh'"),
-        (lambda: WindowNet(rates=[0.2]), r"rates must be two, one a dropout layer, received \[0.2\]"),
+        (lambda: WindowNet(rates=[0.2]), r"rates must be two, one for each dropout layer, received \[0.2\]"),
         (lambda: VGG16Head(weights="places"), "weights must be 'imagenet' or None"),
         (lambda: VGG16Head(train_blocks=6), "train_blocks must be a whole number from 0 to 5, received 6"),
         (lambda: VGG16Head(input_shape=(1, 32, 32)), "images of 3 channels, received"),
@@ -61,7 +61,7 @@ def test_a_wrong_option_is_refused(make: Callable[[], nn.Module], message: str) 
         make()
 
 
-def test_distance_is_a_net_for_any_regression_on_numbers() -> None:
+def test_distance_takes_any_number_of_features_and_targets() -> None:
     assert Distance(inputs=7, outputs=2)(torch.zeros(3, 7)).shape == (3, 2)
 
 
@@ -116,9 +116,7 @@ def test_vgg16_trains_its_top_blocks_only(blocks: int, convs: int) -> None:
     assert sum(name.startswith("features") for name in chosen) == convs
 
 
-def test_vgg16_takes_torchvisions_weights_where_they_are_cached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vgg16_loads_torchvisions_cached_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr("regtorch.app.nets.vgg16_head._check", lambda path: None)  # the true file has 528 MB
     other = VGG16Head(**_SMALL)
@@ -132,18 +130,18 @@ def test_vgg16_takes_torchvisions_weights_where_they_are_cached(
     assert not torch.equal(net.dense.weight, other.dense.weight)
 
 
-def test_vgg16_says_what_to_do_where_the_weights_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vgg16_names_the_remedy_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    with pytest.raises(PretrainedWeightsError, match=r"(?s)vgg16-397923af\.pth cannot .*no network.*weights=null"):
+    with pytest.raises(PretrainedWeightsError, match=r"(?s)vgg16-397923af\.pth is neither .*no network.*weights=null"):
         VGG16Head(weights="imagenet", **_SMALL)
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
-def test_vgg16_takes_no_other_file_for_torchvisions(
+def test_vgg16_refuses_another_file_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))

@@ -102,7 +102,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else []) for n in PATHS])
-def test_a_member_is_its_own_run(name: str, tmp_path: Path):
+def test_a_member_equals_its_own_run(name: str, tmp_path: Path):
     overrides = PATHS[name]
     start = ready(*overrides)
     members = side_by_side(start)
@@ -122,7 +122,7 @@ def test_a_member_is_its_own_run(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-def test_members_do_not_depend_on_who_is_beside_them(most: int):
+def test_members_do_not_depend_on_other_members(most: int):
     start = ready(*PATHS["seeds and rates"])
     whole, parts = side_by_side(start), side_by_side(start, most, by_seed=most == 2)
     for (one, weights), (other, again) in zip(whole, parts, strict=True):

@@ -83,7 +83,7 @@ def test_a_net_that_cannot_be_stacked_is_named_with_the_reason(net: nn.Module, w
     assert "train.py -m" in str(error.value)
 
 
-def test_a_layer_that_draws_for_itself_keeps_seeds_apart():
+def test_layers_that_draw_random_numbers_separate_the_seeds():
     for net, draws in ((Noisy(rt.nn.GaussianNoise(0.1)), True), (Noisy(nn.Dropout(0.5)), False)):
         start = with_net(net)
         assert probe(start, Feed(start.data, start.settings)).draws == draws
@@ -95,7 +95,7 @@ def stacked(nets: list[nn.Module], rates: list[dict[str, float]] | None = None) 
 
 
 @pytest.mark.parametrize("case", [*PENALTIES.values()], ids=list(PENALTIES))
-def test_penalties_of_a_stack_are_each_members_own(case: PenaltyCase):
+def test_penalties_of_a_stack_equal_each_members(case: PenaltyCase):
     torch.manual_seed(0)
     nets = [nn.Sequential(nn.ConvTranspose2d(4, 6, 2, groups=2), nn.Linear(3, 4)).double() for _ in range(3)]
     stack = stacked(nets)
@@ -122,7 +122,7 @@ def test_penalties_of_a_stack_are_each_members_own(case: PenaltyCase):
 
 
 @every(CONSTRAINTS)
-def test_constraints_of_a_stack_are_each_members_own(case: ConstraintCase):
+def test_constraints_of_a_stack_equal_each_members(case: ConstraintCase):
     torch.manual_seed(0)
     nets = [nn.Sequential(nn.ConvTranspose2d(4, 6, 2, groups=2), nn.Linear(3, 4)).double() for _ in range(3)]
     stack = stacked(nets)
@@ -137,7 +137,7 @@ def test_constraints_of_a_stack_are_each_members_own(case: ConstraintCase):
 @pytest.mark.parametrize(
     "layer", [nn.Dropout(0.5), nn.Dropout1d(0.5), rt.nn.SpatialDropout1D(0.5)], ids=lambda m: type(m).__name__
 )
-def test_members_draw_the_masks_of_their_own_runs(layer: nn.Module):
+def test_members_draw_the_same_masks_as_their_own_runs(layer: nn.Module):
     x = torch.randn(6, 5, 4, dtype=F64)
     states = []
     for seed in (3, 8):

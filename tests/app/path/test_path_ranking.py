@@ -33,7 +33,7 @@ def test_a_strength_is_ranked_by_its_mean_over_seeds():
     assert best_of(best, "accuracy") is outcomes[3]  # of its seeds the better
 
 
-def test_a_strength_at_which_a_seed_diverged_comes_after_those_that_went_through():
+def test_strengths_with_a_diverged_seed_rank_last():
     outcomes = a_path({0.1: [0.9, 0.9], 1.0: [0.5, 0.5]})
     outcomes[0].diverged = Divergence(1, 1, "train/loss became nan")
     best = best_setting(settings_of(outcomes, "accuracy"))
@@ -47,7 +47,7 @@ def test_a_strength_at_which_a_seed_diverged_comes_after_those_that_went_through
     assert best_setting(settings_of(outcomes, "accuracy")) is None
 
 
-def test_a_validation_counts_before_a_training_score_as_chunks_have_come_unequally_far():
+def test_validated_settings_rank_before_others():
     outcomes = a_path({0.1: [0.5], 1.0: [0.6]})
     outcomes[1].epochs = [{"epoch": 1, "train/accuracy": 0.9, "train/task_loss": 1.0}]
     best = best_setting(settings_of(outcomes, "accuracy"))
@@ -65,7 +65,7 @@ def test_seeds_alone_are_settings_of_their_own():
     assert best.label == "seed=1"
 
 
-def test_ties_and_the_end_of_a_range_are_told(capsys: pytest.CaptureFixture[str]):
+def test_ties_and_the_end_of_a_range_are_reported(capsys: pytest.CaptureFixture[str]):
     losses = {0.0: 1.0, 0.1: 0.9, 1.0: 0.7}
     outcomes = [outcome(n, lam, 0, 0.8, loss=loss) for n, (lam, loss) in enumerate(losses.items())]
     best = best_setting(settings_of(outcomes, "accuracy"))
@@ -80,12 +80,12 @@ def test_ties_and_the_end_of_a_range_are_told(capsys: pytest.CaptureFixture[str]
     assert "best, alone:\n  python scripts/train.py reg.lam=1.0" in out
 
 
-def test_nothing_lies_below_0(capsys: pytest.CaptureFixture[str]):
+def test_a_best_strength_of_0_is_not_the_end_of_a_range(capsys: pytest.CaptureFixture[str]):
     print_members(a_path({0.0: [0.9], 0.1: [0.8], 1.0: [0.3]}), "accuracy", {"command": "python"})
     assert "end of its range" not in capsys.readouterr().out
 
 
-def test_the_table_has_a_row_a_strength(capsys: pytest.CaptureFixture[str]):
+def test_the_table_has_one_row_per_strength(capsys: pytest.CaptureFixture[str]):
     outcomes = a_path({0.0: [0.5, 0.6], 0.1: [0.80, 0.82], 1.0: [0.3, 0.3]})
     print_members(outcomes, "accuracy", {"command": "python"})
     out = capsys.readouterr().out
@@ -95,13 +95,13 @@ def test_the_table_has_a_row_a_strength(capsys: pytest.CaptureFixture[str]):
     assert len([line for line in out.splitlines() if "±" in line]) == 3
 
 
-def test_a_product_that_is_too_large_is_refused_before_it_is_made():
+def test_too_many_combinations_are_refused_before_they_are_built():
     path = {"lams": "log:1e-6:1:10000", "rates": None, "max_values": None, "seeds": "lin:0:9999:10000"}
     with pytest.raises(RunError, match="at most 10,000 members, received 10,000 path.lams × 10,000 path.seeds"):
         members_of(OmegaConf.create({"path": path}))
 
 
-def test_of_equal_scores_and_losses_the_simpler_rule_leads():
+def test_the_simpler_rule_wins_ties():
     outcomes = [outcome(n, lam, 0, 0.8) for n, lam in enumerate((1.0, 0.1, 0.5))]
     best = best_setting(settings_of(outcomes, "accuracy"))
     assert best is not None

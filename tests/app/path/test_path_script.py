@@ -47,7 +47,7 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_a_path_leaves_what_was_promised(path: PathLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_path_leaves_the_documented_files(path: PathLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     result = path("reg=l2", "path.lams=log:1e-4:1:3", "path.seeds=[0,1]")
     assert (result.code, result.err) == (0, "")
     folder = result.folder
@@ -90,7 +90,7 @@ def test_a_path_leaves_what_was_promised(path: PathLine, tmp_path: Path, monkeyp
         assert told["final"][metric] == pytest.approx(value, rel=1e-4, abs=1e-6), metric
 
 
-def test_members_that_diverge_are_dropped_and_told(path: PathLine):
+def test_diverged_members_are_dropped_and_reported(path: PathLine):
     arguments = ("reg=l2", "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
     result = path(*arguments, "path.lams=[1e-4,1e4,1e-2,1e6]")
     assert result.code == 0
@@ -109,7 +109,7 @@ def test_members_that_diverge_are_dropped_and_told(path: PathLine):
     assert [r["val/loss"] for r in calm] == pytest.approx([r["val/loss"] for r in among])
 
 
-def test_a_diverging_member_tells_the_step_of_its_own_run(
+def test_a_diverged_member_reports_the_step_of_its_own_run(
     path: PathLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     arguments = ("reg=l2", "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
@@ -118,7 +118,7 @@ def test_a_diverging_member_tells_the_step_of_its_own_run(
     assert train(*arguments, "reg.lam=1e4").err.startswith(f"error: {told['reason']}")
 
 
-def test_a_path_of_which_all_diverge_fails_and_is_written(path: PathLine):
+def test_a_path_whose_members_all_diverge_fails_and_is_written(path: PathLine):
     result = path("reg=l2", "optimizer=sgd", "optimizer.lr=1", "trainer.max_epochs=5", "path.lams=[1e5,1e6]")
     assert result.code == 1
     assert "all 2 members diverged" in result.error
@@ -146,7 +146,7 @@ def test_a_chunk_that_does_not_fit_is_halved(path: PathLine, monkeypatch: pytest
     assert [r["member"] for r in rows(result.folder)] == [str(n) for n in range(5) for _ in range(2)]
 
 
-def test_chunks_are_chosen_by_the_memory_there_is(path: PathLine, monkeypatch: pytest.MonkeyPatch):
+def test_chunks_fit_into_the_free_memory(path: PathLine, monkeypatch: pytest.MonkeyPatch):
     from regtorch.app.path import plan
 
     monkeypatch.setattr(plan, "available_memory", lambda device: 4 * 2**20)
@@ -182,7 +182,7 @@ def test_chunks_are_chosen_by_the_memory_there_is(path: PathLine, monkeypatch: p
         ),
     ],
 )
-def test_what_a_path_cannot_do_is_said(path: PathLine, arguments: tuple[str, ...], said: str):
+def test_unsupported_settings_of_a_path_are_reported(path: PathLine, arguments: tuple[str, ...], said: str):
     result = path(*arguments)
     assert result.code == 1
     assert said in result.error

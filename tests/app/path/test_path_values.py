@@ -23,7 +23,7 @@ def test_nothing_to_vary_is_refused():
         members_of(cfg)
 
 
-def test_the_command_of_a_member_leaves_the_path_out():
+def test_a_members_command_omits_the_paths_settings():
     cfg, _ = composed("path", "path.lams=[0.1]", "path.seeds=[3]", "out_dir=none")
     given = ["model=mnist_mlp", "reg.lam=5", "seed=1", "path.lams=[0.1]", "data.dir=a b"]
     expected = "python scripts/train.py model=mnist_mlp 'data.dir=a b' reg.lam=0.1 seed=3"

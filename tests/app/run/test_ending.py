@@ -45,7 +45,7 @@ class Deaf:
 
 
 @pytest.mark.parametrize(("number", "code", "text"), SIGNALS)
-def test_a_signal_is_an_exception_and_handlers_are_put_back(number: int, code: int, text: str) -> None:
+def test_a_signal_raises_and_handlers_are_restored(number: int, code: int, text: str) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # the tests may run with nohup
     try:
         with pytest.raises(Ended, match=text) as ended, asked_to_end():
@@ -57,7 +57,7 @@ def test_a_signal_is_an_exception_and_handlers_are_put_back(number: int, code: i
         signal.signal(number, before)
 
 
-def test_what_is_ignored_stays_so() -> None:
+def test_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with asked_to_end():
@@ -67,7 +67,7 @@ def test_what_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_second_sigterm_does_not_disturb_the_ending_and_a_second_ctrl_c_does() -> None:
+def test_a_second_sigterm_is_ignored_and_a_second_ctrl_c_raises() -> None:
     with asked_to_end():
         with pytest.raises(Ended, match="SIGTERM"):
             ask(signal.SIGTERM)
@@ -76,7 +76,7 @@ def test_a_second_sigterm_does_not_disturb_the_ending_and_a_second_ctrl_c_does()
             ask(signal.SIGINT)
 
 
-def test_what_is_started_while_it_is_put_off_can_be_ended() -> None:
+def test_processes_started_in_a_shielded_block_can_be_ended() -> None:
     asked = f"import signal; print(signal.getsignal({int(signal.SIGTERM)}) == signal.SIG_DFL)"
 
     def begin() -> str:
@@ -93,7 +93,7 @@ def test_what_is_started_while_it_is_put_off_can_be_ended() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_got_lost_is_raised_again() -> None:
+def test_a_swallowed_signal_is_raised_again() -> None:
     with asked_to_end():
         deaf = Deaf()
         del deaf
@@ -101,7 +101,7 @@ def test_what_got_lost_is_raised_again() -> None:
             end_if_asked()
 
 
-def test_it_is_put_off_until_the_block_is_done() -> None:
+def test_a_shielded_block_defers_a_signal() -> None:
     done: list[str] = []
 
     def work() -> None:
@@ -118,7 +118,7 @@ def test_it_is_put_off_until_the_block_is_done() -> None:
     assert done == ["inner", "outer"]
 
 
-def test_a_block_in_a_shielded_one_can_be_ended_and_afterwards_the_shield_is_up_again() -> None:
+def test_an_exposed_block_can_be_interrupted_inside_a_shielded_one() -> None:
     done: list[str] = []
 
     def work() -> None:
@@ -138,7 +138,7 @@ def test_a_block_in_a_shielded_one_can_be_ended_and_afterwards_the_shield_is_up_
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_sweep_ends_before_its_next_job_where_ctrl_c_got_lost_in_one(
+def test_a_sweep_ends_before_its_next_job_after_a_swallowed_ctrl_c(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     trained: list[float] = []
@@ -155,7 +155,7 @@ def test_a_sweep_ends_before_its_next_job_where_ctrl_c_got_lost_in_one(
     assert "error: interrupted" in result.err
 
 
-def test_asked_again_while_the_sweep_is_told_of(
+def test_a_second_signal_during_the_sweeps_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(table, "print_jobs", lambda _: ask())
@@ -165,7 +165,7 @@ def test_asked_again_while_the_sweep_is_told_of(
 
 
 @pytest.mark.parametrize(("where", "finished"), [("print_metrics", False), ("_print_paths", True)])
-def test_a_run_that_has_finished_is_none_that_was_ended(
+def test_a_finished_run_is_not_reported_as_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], where: str, finished: bool
 ) -> None:
     monkeypatch.setattr(job, where, lambda *_: ask(signal.SIGTERM))
@@ -175,7 +175,7 @@ def test_a_run_that_has_finished_is_none_that_was_ended(
     assert (result.folder / "error.txt").exists() != finished
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_written_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def replace(*_: object) -> None:
         raise Ended
 

@@ -26,7 +26,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     return CommandLine(tmp_path, monkeypatch, capfd, main)
 
 
-def test_a_class_is_imported_from_where_one_is(train: CommandLine):
+def test_a_class_is_imported_from_the_working_folder(train: CommandLine):
     result = train("model=own", "model.net._target_=a_net_of_mine.Net", "+model.net.hidden=6", "reg=l2")
     assert result.code == 0, result.err
     assert "Net: 460 parameters" in result.out
@@ -44,7 +44,7 @@ def test_a_class_is_imported_from_where_one_is(train: CommandLine):
         (("model.net._target_=a_net_of_mine.Net", "data.resize=[1,16,16]"), "Net cannot take a batch of shape"),
     ],
 )
-def test_what_is_wrong_with_it_is_told(train: CommandLine, words: tuple[str, ...], said: str):
+def test_errors_in_a_users_net_are_reported(train: CommandLine, words: tuple[str, ...], said: str):
     result = train("model=own", *words, "reg=l2")
     assert result.code == 1
     assert said in result.error

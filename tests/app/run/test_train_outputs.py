@@ -76,7 +76,7 @@ REFUSED = {
     "reg=jacobian compile=true": "compile=true: reg=jacobian differentiates gradients again, which a compiled net",
     "reg=rdrop reg.proximal=true": "reg.proximal=true: reg=rdrop has no penalty with a proximal step",
     "reg.label_smoothing=1": "reg.label_smoothing: expected a number of at least 0 and below 1, received 1",
-    "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: these targets are numbers and no",
+    "data=distance model=distance reg.label_smoothing=0.1": "reg.label_smoothing: the targets are not classes",
     "data=distance model=distance data.mixup=0.1": "unknown key 'data.mixup': only images with classes can be mixed",
     "data=windows model=window_net data.cutmix=1": "unknown key 'data.cutmix': only images with classes can be mixed",
     "data.mixup=-1": "data.mixup: expected a finite number of at least 0, received -1",
@@ -85,7 +85,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
-def test_what_cannot_be_is_told(arguments: str, train: CommandLine):
+def test_impossible_settings_are_reported(arguments: str, train: CommandLine):
     result = train(*arguments.split(), *BARE)
     assert result.code > 0
     assert REFUSED[arguments] in result.error
@@ -101,17 +101,17 @@ def test_arrays_that_cannot_be_mixed(kind: str, train: CommandLine, tmp_path: Pa
     net = ("model=distance", "model.input_shape=[4]")
     given = ("data=npz", f"data.dir={tmp_path / 'own.npz'}", classes, *net, "data.mixup=0.2")
     error = train("trainer=cpu", *given, *BARE, fast=False).error
-    said = "holds no images, received samples of shape (4,)" if kind == "vectors" else "has numbers to predict and no"
+    said = "has no images, received samples of shape (4,)" if kind == "vectors" else "has no classes to mix"
     assert "error: data.mixup: " in error
     assert said in error
 
 
-def test_a_select_of_weights_is_said_to_mean_nothing(train: CommandLine):
+def test_a_select_of_weights_is_reported_as_unused(train: CommandLine):
     receipt = (train("reg=confidence", "reg.select=all", *BARE).folder / "receipt.txt").read_text()
     assert "reg=confidence acts on outputs and does not use reg.select\n" in receipt
 
 
-def test_passes_that_are_alike_are_told(train: CommandLine):
+def test_equal_passes_are_reported(train: CommandLine):
     receipt = (train("reg=rdrop", "model.net.dropout=0", *BARE).folder / "receipt.txt").read_text()
     assert "reg=rdrop: no dropout layer of the net is active" in receipt
 

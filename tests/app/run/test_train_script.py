@@ -21,7 +21,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     return CommandLine(tmp_path, monkeypatch, capfd)
 
 
-def test_a_run_leaves_what_was_promised(train: CommandLine):
+def test_a_run_leaves_the_documented_files(train: CommandLine):
     result = train("reg=l2", "reg.lam=0.01", "constraint=max_norm")
     assert (result.code, result.err) == (0, "")
     folder = result.folder
@@ -70,7 +70,7 @@ def test_the_best_epoch_is_tested_with_its_own_weights(train: CommandLine):
     assert weights["epoch"] + 1 == best["epoch"]
 
 
-def test_a_best_between_epochs_is_told_with_its_step_and_score(train: CommandLine):
+def test_a_best_checkpoint_between_epochs_is_reported_with_step_and_score(train: CommandLine):
     arguments = ("trainer.val_check_interval=2", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=3000")
     folder = train(*arguments, "trainer.limit_train_batches=7", "seed=3").folder
     best = json.loads((folder / "summary.json").read_text())["best"]
@@ -83,13 +83,13 @@ def test_a_best_between_epochs_is_told_with_its_step_and_score(train: CommandLin
     assert best["val/accuracy"] in [float(score) for score in scores if score is not None]
 
 
-def test_a_callbacks_own_mode_says_what_is_best(train: CommandLine):
+def test_a_callbacks_mode_decides_what_is_best(train: CommandLine):
     folder = train("callbacks.best.monitor=val/score", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
     best = json.loads((folder / "summary.json").read_text())["best"]
     assert best["epoch"] == torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] + 1
 
 
-def test_an_experiment_takes_other_callbacks(train: CommandLine):
+def test_an_experiment_may_choose_other_callbacks(train: CommandLine):
     # six_class gives the early stopping its patience; without that callback nobody reads it.
     result = train("callbacks=none", "+callbacks.stop.patience=3", "logger=none")
     assert (result.code, result.err) == (0, "")
@@ -129,7 +129,7 @@ def test_reg_none_and_dropout_say_that_lam_has_no_effect(train: CommandLine):
 
 
 @pytest.mark.parametrize(("convention", "factor"), [("keras", 1.0), ("tf", 0.5), ("weight_decay", 0.5)])
-def test_the_convention_says_how_lam_is_meant(train: CommandLine, convention: str, factor: float):
+def test_the_convention_converts_lam(train: CommandLine, convention: str, factor: float):
     def initial(*arguments: str) -> float:
         folder = train("reg=l2", *arguments, *BARE, "trainer.fast_dev_run=true").folder
         return json.loads((folder / "summary.json").read_text())["regularized"]["initial_penalty"]
@@ -138,7 +138,7 @@ def test_the_convention_says_how_lam_is_meant(train: CommandLine, convention: st
     assert penalties[0] == pytest.approx(penalties[1])
 
 
-def test_early_stopping_says_so(train: CommandLine):
+def test_early_stopping_is_printed(train: CommandLine):
     result = train(
         "callbacks=early_stopping",
         "callbacks.stop.patience=2",
@@ -199,7 +199,7 @@ def test_a_failing_job_does_not_end_the_sweep(train: CommandLine, tmp_path: Path
         assert part in re.sub(r"\s+", " ", table)
 
 
-def test_a_failing_job_tells_also_from_nested_folders(train: CommandLine):
+def test_a_failing_job_in_a_nested_folder_is_reported(train: CommandLine):
     result = train("-m", "reg=l2", "reg.lam=-1,1e-3", "hydra.sweep.subdir=a/${hydra.job.num}", *FAST)
     assert result.code == 1
 
@@ -210,7 +210,7 @@ def test_a_sweep_without_failures_exits_with_0(train: CommandLine, tmp_path: Pat
     assert len(list(tmp_path.glob("sweeps/*/*/summary.json"))) == 2
 
 
-def test_a_wrong_option_in_a_sweep_is_told_before_any_job(train: CommandLine, tmp_path: Path):
+def test_a_wrong_option_in_a_sweep_is_reported_before_any_job(train: CommandLine, tmp_path: Path):
     result = train("-m", "reg=none,l3")
     assert result.code == 2
     assert "l3" in result.error
@@ -224,7 +224,7 @@ def test_help_names_every_option(train: CommandLine):
             assert re.search(rf"^{group.name}: .*\b{option.stem}\b", out, re.MULTILINE)
 
 
-def test_a_validation_is_told_of_once(train: CommandLine):
+def test_a_validation_is_printed_once(train: CommandLine):
     result = train("trainer.max_epochs=5", "trainer.check_val_every_n_epoch=2", "logger=none")
     lines = [line for line in result.out.splitlines() if line.startswith("epoch ")]
     assert ["val:" in line for line in lines] == [False, True, False, True, False]
@@ -247,7 +247,7 @@ def test_help_is_quick_as_nothing_heavy_is_imported():
         pytest.param(signal.SIGTERM, "ended by SIGTERM", marks=pytest.mark.slow),
     ],
 )
-def test_being_asked_to_end_ends_cleanly(tmp_path: Path, asked: signal.Signals, text: str):
+def test_a_signal_ends_a_run_cleanly(tmp_path: Path, asked: signal.Signals, text: str):
     process = subprocess.Popen(
         [sys.executable, ROOT / "scripts" / "train.py", *FAST[:2], "trainer.max_epochs=10000"],
         cwd=tmp_path,

@@ -9,7 +9,7 @@ NAME = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 @pytest.mark.parametrize(("devices", "inside"), [(0, "0"), (1, "1")])
-def test_asks_the_runtime_where_there_is_no_device(monkeypatch: pytest.MonkeyPatch, devices: int, inside: str) -> None:
+def test_queries_the_runtime_without_a_device(monkeypatch: pytest.MonkeyPatch, devices: int, inside: str) -> None:
     monkeypatch.setenv(NAME, "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     with cheap_cuda_check():
@@ -17,7 +17,7 @@ def test_asks_the_runtime_where_there_is_no_device(monkeypatch: pytest.MonkeyPat
     assert os.environ[NAME] == "1"
 
 
-def test_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAME, raising=False)
     with pytest.raises(KeyError), cheap_cuda_check():
         raise KeyError

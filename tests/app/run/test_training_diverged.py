@@ -32,7 +32,7 @@ DIVERGED = {
     "a loss": ((SGD, "optimizer.lr=1e38", "trainer.max_epochs=5"), r"became (nan|-?inf) in epoch \d"),
     "a penalty": ((SGD, "reg=l2", "reg.lam=1e36", "trainer.max_epochs=5"), r"became (nan|-?inf) in epoch \d"),
     "a loss beyond all measure": (("optimizer.lr=1e30",), r"loss became .*e\+\d+ after training, from 2\."),
-    "Adam's state": (("reg=l2", "reg.lam=1e23"), r"exp_avg_sq of hidden\.weight in Adam holds NaN or infinite"),
+    "Adam's state": (("reg=l2", "reg.lam=1e23"), r"exp_avg_sq of hidden\.weight in Adam has NaN or infinite"),
     "the last step": (
         (SGD, "optimizer.lr=1e38", "trainer.max_steps=1", *NO_VALIDATION),
         r"test/.*loss became inf after",
@@ -85,18 +85,18 @@ class Remembers(torch.optim.SGD):
 
 CASES = {
     "validation alone": (OnlyInTraining(2, 1), torch.optim.SGD, r"^val/task_loss became inf in epoch 1"),
-    "the last step": (nn.Linear(2, 1), Leaps, r"^weight holds NaN or infinite numbers in epoch 1"),
-    "the optimizer's state": (nn.Linear(2, 1), Remembers, r"^seen of weight in Remembers holds NaN or infinite"),
+    "the last step": (nn.Linear(2, 1), Leaps, r"^weight has NaN or infinite values in epoch 1"),
+    "the optimizer's state": (nn.Linear(2, 1), Remembers, r"^seen of weight in Remembers has NaN or infinite"),
     "batch norm's measure": (
         nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1)),
         torch.optim.SGD,
-        r"^0\.running_var holds NaN or infinite",
+        r"^0\.running_var has NaN or infinite",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_looked_at(case: str):
+def test_which_tensors_are_checked(case: str):
     net, optimizer, expected = CASES[case]
     scale = 1e30 if "batch norm" in case else 1.0
     batches = DataLoader(TensorDataset(torch.randn(6, 2) * scale, torch.randn(6, 1)), batch_size=2)
@@ -114,7 +114,7 @@ def test_what_is_looked_at(case: str):
         trainer.fit(module, batches, batches)
 
 
-def test_how_much_is_too_much():
+def test_the_largest_growth_of_a_loss():
     start = {"task_loss": 2.0, "loss": 1e6}
     check_losses(
         {"val/task_loss": 3e7, "val/loss": 1e13, "val/penalty": 1e30, "val/r2": -math.inf, "epoch": 3}, start, ""
@@ -126,7 +126,7 @@ def test_how_much_is_too_much():
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")
-def test_no_step_is_no_training(train: CommandLine, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_without_a_step_fails(train: CommandLine, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(RegularizedModule, "on_train_batch_start", lambda *_: -1, raising=False)  # skips the epoch
     result = train("callbacks=none", "logger=none")
     assert result.code == 1

@@ -118,7 +118,7 @@ ERRORS = {
     "unknown convention": (("reg=l2", "reg.convention=kears"), r"reg\.convention.*did you mean keras\?"),
     "rate": (("reg=dropout", "reg.rate=1.5"), r"reg\.rate.*1\.5"),
     "no data": (("data=mnist", "data.dir=nowhere", "data.download=false"), r"MNIST.*nowhere"),
-    "too few outputs": (("model.net.num_classes=5",), r"5 classes.*labels have 10.*model\.net\.num_classes"),
+    "too few outputs": (("model.net.num_classes=5",), r"width 5.*labels have 10 classes.*model\.net\.num_classes"),
     "numbers for a classifier": (("data=distance",), "data=distance has numbers to predict .*choose model=distance"),
     "images for a net of numbers": (
         ("model=distance",),
@@ -126,7 +126,7 @@ ERRORS = {
     ),
     "windows for a net of images": (
         ("model=cnn", "data=windows"),
-        r"\[6, 20\] a sample, CNN .*choose a net for this data",
+        r"\[6, 20\], CNN .*choose a net for this data",
     ),
     "wrong input size": (("data.resize=null",), r"\[1, 8, 8\].*\[1, 28, 28\].*data\.resize='\$\{model\.input_shape\}'"),
     "batch size": (("data.batch_size=0",), r"batch_size.*0"),
@@ -178,7 +178,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_folder_that_cannot_be_is_told_before_anything_is_written(train: CommandLine, tmp_path: Path, case: str):
+def test_an_impossible_folder_is_reported_before_anything_is_written(train: CommandLine, tmp_path: Path, case: str):
     (tmp_path / "mine").write_text("")
     override, expected = FOLDERS[case]
     result = train(override, *(["-m", "reg=l1,l2"] if "sweep" in override else []))

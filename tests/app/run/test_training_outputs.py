@@ -120,7 +120,7 @@ def assert_alike(net: nn.Module, other: nn.Module) -> None:
 
 @pytest.mark.parametrize("soft", [False, True], ids=["classes", "shares"])
 @pytest.mark.parametrize("name", STEPS)
-def test_the_step_is_the_one_by_hand(name: str, soft: bool):
+def test_the_step_equals_one_by_hand(name: str, soft: bool):
     rule, by_hand = STEPS[name]
     net, data = a_net(), batches(soft)
     fit(RegularizedModule(net, optimizer=SGD, num_classes=3, penalties=[rule]), data)
@@ -166,7 +166,7 @@ def test_strength_zero_changes_no_bit(rule: Any):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_what_is_logged(name: str):
+def test_logged_values(name: str):
     rule, by_hand = STEPS[name]
     net = a_net()
     metrics = fit(RegularizedModule(net, optimizer=SGD, num_classes=3, penalties=[rule]), batches())
@@ -223,11 +223,11 @@ def test_shares_of_fewer_classes_than_the_net_has():
     torch.testing.assert_close(half.float(), expected, rtol=0.05, atol=0)
 
 
-def test_what_cannot_be_smoothed_is_refused():
+def test_targets_that_cannot_be_smoothed_are_refused():
     module = partial(RegularizedModule, a_net(), optimizer=SGD)
-    with pytest.raises(ValueError, match="label_smoothing: a loss of your own is taken as it is"):
+    with pytest.raises(ValueError, match="label_smoothing: a custom loss is not smoothed"):
         module(loss=F.cross_entropy, num_classes=3, label_smoothing=0.1)
-    with pytest.raises(ValueError, match="label_smoothing: these targets are numbers and no classes"):
+    with pytest.raises(ValueError, match="label_smoothing: the targets are not classes"):
         module(task=regression(), label_smoothing=0.1)
     with pytest.raises(ValueError, match="label_smoothing must be a number of at least 0 and below 1, received 1"):
         module(num_classes=3, label_smoothing=1.0)
@@ -235,7 +235,7 @@ def test_what_cannot_be_smoothed_is_refused():
         module(num_classes=3, label_smoothing=-0.1)
 
 
-def test_a_rule_that_no_step_knows_is_refused():
+def test_an_unsupported_output_rule_is_refused():
     class Strange(rt.outputs.OutputRule):
         lam: float = 1.0
 

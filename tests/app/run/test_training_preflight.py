@@ -37,31 +37,34 @@ def test_neither_the_net_nor_a_random_number_is_changed(digits: Digits):
 
 BROKEN = {
     "images out": (nn.Identity(), r"expected outputs of shape \(N, width\).*received \[32, 3, 32, 32\]"),
-    "too few classes": (nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)), "puts out 9 classes, the labels have 10"),
+    "too few classes": (
+        nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)),
+        "has outputs of width 9, the labels have 10 classes",
+    ),
     "wrong width": (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), r"cannot take a batch of shape \[32, 3, 32, 32\]"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_does_not_fit_is_told(digits: Digits, case: str):
+def test_net_and_data_that_do_not_match(digits: Digits, case: str):
     net, expected = BROKEN[case]
     with pytest.raises(RunError, match=expected):
         preflight(net, digits)
 
 
-def test_more_outputs_than_classes_are_no_error(digits: Digits):
+def test_more_outputs_than_classes_are_allowed(digits: Digits):
     assert preflight(CNN(num_classes=12), digits).task.score == "accuracy"
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda x, y: x.fill_(math.nan), "^the data's inputs hold NaN"),
-        (lambda x, y: y.fill_(math.inf), "^the data's targets hold NaN or infinite"),
+        (lambda x, y: x.fill_(math.nan), "^the data's inputs have NaN"),
+        (lambda x, y: y.fill_(math.inf), "^the data's targets have NaN or infinite"),
         (lambda x, y: y.fill_(1e30), r"has a loss of inf .*scale the targets"),
     ],
 )
-def test_what_is_not_finite_is_told_before_training(change: Callable[[Tensor, Tensor], Tensor], expected: str):
+def test_non_finite_data_are_reported_before_training(change: Callable[[Tensor, Tensor], Tensor], expected: str):
     data = Distance(standardize=False)
     data.setup("fit")
     change(data.splits.val.images, data.splits.val.labels)
@@ -69,10 +72,10 @@ def test_what_is_not_finite_is_told_before_training(change: Callable[[Tensor, Te
         preflight(nn.Linear(4, 1), data)
 
 
-def test_weights_that_are_not_finite_are_told():
+def test_non_finite_weights_are_reported():
     data = Distance()
     data.setup("fit")
     net = nn.Linear(4, 1)
     nn.init.constant_(net.weight, math.nan)
-    with pytest.raises(RunError, match="^Linear's outputs hold NaN or infinite numbers before training"):
+    with pytest.raises(RunError, match="^Linear's outputs have NaN or infinite values before training"):
         preflight(net, data)

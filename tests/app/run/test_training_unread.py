@@ -14,7 +14,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     return CommandLine(tmp_path, monkeypatch, capfd)
 
 
-def test_the_receipt_says_what_nothing_reads(train: CommandLine):
+def test_the_receipt_lists_unused_settings(train: CommandLine):
     given = ("constraint=unit_norm", "constraint.max_value=3", "constraint.epsilon=1e-7", "+callbacks.stop.patience=3")
     result = train("callbacks=none", "logger=none", *given)
     assert (result.code, result.err) == (0, "")

@@ -47,9 +47,7 @@ def test_a_run_on_another_file_system_than_the_temporary_folder_copies_nothing(
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_download_whose_place_links_to_another_file_system_copies_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_download_to_a_link_to_another_file_system_copies_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     disk, data = tmp_path / "disk", tmp_path / "data"
     (disk / "MNIST").mkdir(parents=True)
     data.mkdir()
@@ -66,7 +64,7 @@ def test_a_download_whose_place_links_to_another_file_system_copies_nothing(
 
 
 @pytest.mark.parametrize("folder", [False, True])
-def test_what_is_being_written_is_hidden_beside_its_place(tmp_path: Path, folder: bool):
+def test_temporary_files_are_hidden_beside_their_target(tmp_path: Path, folder: bool):
     with atomic(tmp_path / "new" / "it", folder=folder) as temporary:
         assert temporary.parent == tmp_path / "new"
         assert temporary.name.startswith(".it.")
@@ -146,7 +144,7 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_leaves_the_old_one(tmp_path: 
     assert not torch.load(path, weights_only=True)["state"].any()
 
 
-def test_an_own_way_of_checkpoints_is_kept(tmp_path: Path):
+def test_a_custom_checkpoint_writer_is_kept(tmp_path: Path):
     class Own(TorchCheckpointIO):
         pass
 
@@ -159,7 +157,7 @@ def test_an_own_way_of_checkpoints_is_kept(tmp_path: Path):
     assert type(used([Own()])) is Own
 
 
-def test_a_checkpoint_does_not_tell_its_temporary_name(tmp_path: Path):
+def test_a_checkpoint_does_not_contain_its_temporary_name(tmp_path: Path):
     for name in ("one", "other"):
         AtomicCheckpoints().save_checkpoint({"state": torch.ones(5)}, f"file://{tmp_path / name}")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
@@ -173,7 +171,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_table_gets_its_new_columns_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_new_columns_replace_a_table_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     logger = CSVLogger(tmp_path, name="", version="csv")
     path = tmp_path / "csv" / "metrics.csv"
     for step, metrics in enumerate([{"a": 1.0}, {"a": 2.0}, {"b": 3.0, "a": 2.5}, {"b": 4.0}]):
@@ -192,7 +190,7 @@ def test_a_table_gets_its_new_columns_at_once(tmp_path: Path, monkeypatch: pytes
     assert [tuple(row.values()) for row in rows_of(path)] == rows
 
 
-def test_it_is_the_table_that_lightning_writes(tmp_path: Path):
+def test_the_table_equals_lightnings(tmp_path: Path):
     from lightning.pytorch.loggers import CSVLogger as Lightnings
 
     for kind, name in ((CSVLogger, "ours"), (Lightnings, "theirs")):

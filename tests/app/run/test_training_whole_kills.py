@@ -63,7 +63,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file(killed: Path):
     assert not torch.load(killed / "last.ckpt", weights_only=True)["state"].any()
 
 
-def test_who_writes_next_removes_what_a_killed_process_left_of_the_same_file(killed: Path):
+def test_the_next_writer_removes_leftovers_of_the_same_file(killed: Path):
     AtomicCheckpoints().save_checkpoint({"state": torch.ones(1000)}, killed / "last.ckpt")
     assert [name for name in names(killed) if name.endswith(".part") and "last" in name] == []
     assert torch.load(killed / "last.ckpt", weights_only=True)["state"].all()
@@ -72,12 +72,12 @@ def test_who_writes_next_removes_what_a_killed_process_left_of_the_same_file(kil
     assert names(killed) == ["deep", "deep/data", "deep/data/file", "last.ckpt"]
 
 
-def test_a_run_that_begins_again_removes_all_of_it(killed: Path):
+def test_a_restarted_run_removes_all_leftovers(killed: Path):
     move_aside(killed)
     assert names(killed.with_name(f"{killed.name}.failed-1")) == ["deep", "last.ckpt"]
 
 
-def test_what_is_being_written_and_what_is_somebody_elses_stays(tmp_path: Path):
+def test_files_in_use_and_files_of_others_stay(tmp_path: Path):
     for name in (".mine.part", ".notes.12345678.part.txt", "x.12345678.part", ".x.1234567g.part"):
         (tmp_path / name).touch()
     (tmp_path / ".link.12345678.part").symlink_to(tmp_path / ".mine.part")
@@ -91,14 +91,14 @@ def test_what_is_being_written_and_what_is_somebody_elses_stays(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["[a]*", "a?b", "a b", "ü", "a.b.c"])
-def test_only_leftovers_of_the_very_name_are_removed(tmp_path: Path, name: str):
+def test_only_leftovers_of_the_same_name_are_removed(tmp_path: Path, name: str):
     for of in (name, "a", "axb", "other"):
         (tmp_path / f".{of}.00c0ffee.part").touch()
     remove_leftovers(tmp_path, name)
     assert names(tmp_path) == sorted(f".{of}.00c0ffee.part" for of in ("a", "axb", "other"))
 
 
-def test_half_a_record_of_a_killed_writer_does_not_spoil_a_journal(tmp_path: Path):
+def test_an_incomplete_record_does_not_break_a_journal(tmp_path: Path):
     from optuna import create_study, load_study
 
     store = open_store(None, tmp_path)
@@ -115,7 +115,7 @@ def test_half_a_record_of_a_killed_writer_does_not_spoil_a_journal(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "17", '{"a": 1}\n{"b"'])
-def test_what_is_no_journal_is_left_as_it_is(tmp_path: Path, text: str):
+def test_a_file_that_is_not_a_journal_is_unchanged(tmp_path: Path, text: str):
     (tmp_path / "notes").write_text(text)
     with pytest.raises(RunError, match=r"notes cannot be opened; expected a journal's path"):
         open_store(str(tmp_path / "notes"), tmp_path)

@@ -58,7 +58,7 @@ def test_trials_is_a_total_that_a_second_start_completes(tmp_path: Path, kind: s
 
 
 @pytest.mark.parametrize("kind", STORAGES)
-def test_trials_is_a_total_also_where_two_start_at_once(tmp_path: Path, kind: str) -> None:
+def test_trials_is_a_total_for_two_simultaneous_starts(tmp_path: Path, kind: str) -> None:
     begun(tmp_path, 2, kind)
     forking = multiprocessing.get_context("fork")
     line = forking.Barrier(3)
@@ -80,7 +80,7 @@ def test_trials_is_a_total_also_where_two_start_at_once(tmp_path: Path, kind: st
 
 
 @pytest.mark.parametrize("kind", STORAGES)
-def test_of_two_that_start_at_once_with_different_plans_one_is_refused(tmp_path: Path, kind: str) -> None:
+def test_one_of_two_simultaneous_starts_with_different_plans_is_refused(tmp_path: Path, kind: str) -> None:
     open_store(storage(kind, tmp_path), tmp_path)  # its tables
     forking = multiprocessing.get_context("fork")
     line = forking.Barrier(2)
@@ -104,7 +104,7 @@ def test_of_two_that_start_at_once_with_different_plans_one_is_refused(tmp_path:
 
 @pytest.mark.parametrize("kind", STORAGES)
 def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_book, "_PATIENCE", 0.1)
+    monkeypatch.setattr(search_book, "_PLAN_TIMEOUT", 0.1)
     store = open_store(storage(kind, tmp_path), tmp_path)
     optuna.create_study(study_name="search", storage=store.storage)
     with pytest.raises(RunError, match="that regtorch did not create; choose another name"):
@@ -120,7 +120,7 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
             Book.start(store, name, PLAN, 1)
 
 
-def test_what_is_best(tmp_path: Path) -> None:
+def test_the_best_trial(tmp_path: Path) -> None:
     begun(tmp_path, 12)
     work(joined(tmp_path), bowl)
     book = joined(tmp_path)
@@ -130,7 +130,7 @@ def test_what_is_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", STORAGES)
-def test_a_failed_trial_is_recorded_and_ends_nothing(tmp_path: Path, kind: str) -> None:
+def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path: Path, kind: str) -> None:
     begun(tmp_path, 4, kind)
 
     def do(trial: Any) -> float:
@@ -149,9 +149,7 @@ def test_a_failed_trial_is_recorded_and_ends_nothing(tmp_path: Path, kind: str) 
 
 @pytest.mark.parametrize("error", [Ended, SystemExit])
 @pytest.mark.parametrize("kind", STORAGES)
-def test_a_worker_that_is_asked_to_end_hands_its_trial_back(
-    tmp_path: Path, kind: str, error: type[BaseException]
-) -> None:
+def test_a_terminated_worker_returns_its_trial(tmp_path: Path, kind: str, error: type[BaseException]) -> None:
     begun(tmp_path, 2, kind)
     given: list[dict[str, Any]] = []
 
@@ -169,7 +167,9 @@ def test_a_worker_that_is_asked_to_end_hands_its_trial_back(
 
 
 @pytest.mark.parametrize("kind", STORAGES)
-def test_a_trial_whose_worker_is_gone_goes_back(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_a_dead_worker_returns_to_the_queue(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search_storage, "_BEAT", 1)
     monkeypatch.setattr(search_storage, "_GRACE", 2)
     begun(tmp_path, 2, kind)
@@ -197,7 +197,7 @@ class Died(BaseException):
 
 
 @pytest.mark.parametrize("at", ["create_new_trial", "set_trial_state_values"])
-def test_a_death_while_a_trial_goes_back_neither_loses_nor_doubles_it(
+def test_a_crash_while_requeueing_neither_loses_nor_repeats_a_trial(
     tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun(tmp_path, 2)
@@ -223,7 +223,7 @@ def nap(trial: Any) -> float:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_workers_killed_at_random_complete_exactly_the_total(tmp_path: Path, seed: int) -> None:
+def test_randomly_killed_workers_complete_exactly_the_total(tmp_path: Path, seed: int) -> None:
     begun(tmp_path, TOTAL)
     dice, kills = random.Random(seed), 0
     deadline = time.monotonic() + 120

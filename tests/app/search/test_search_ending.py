@@ -52,7 +52,7 @@ def worker(book: Book) -> list[str]:
 
 
 @pytest.mark.slow
-def test_another_worker_does_what_one_that_was_killed_did_not(
+def test_another_worker_finishes_the_trials_of_a_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -62,7 +62,7 @@ def test_another_worker_does_what_one_that_was_killed_did_not(
     assert "warning: a worker was ended by SIGKILL: no memory left" in capfd.readouterr().err
 
 
-def test_workers_that_only_fail_are_told_of_and_given_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_search_ends_if_workers_only_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     book = begun(None, tmp_path, 1)
     assert not search(book, [sys.executable, "-c", "raise SystemExit('no such module')"], 1, tmp_path)
     error = capfd.readouterr().err
@@ -71,7 +71,7 @@ def test_workers_that_only_fail_are_told_of_and_given_up(tmp_path: Path, capfd: 
 
 
 @pytest.mark.slow
-def test_a_trial_of_a_database_whose_worker_was_killed_is_waited_for(
+def test_a_search_waits_for_a_killed_workers_trial_in_a_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -128,7 +128,7 @@ def ended(folder: Path, cwd: Path, asked: signal.Signals) -> tuple[int, str, str
 @pytest.mark.parametrize(
     ("asked", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
-def test_a_search_that_is_asked_to_end(tmp_path: Path, asked: signal.Signals, code: int) -> None:
+def test_interrupting_a_search(tmp_path: Path, asked: signal.Signals, code: int) -> None:
     """In a folder whose name is full of Hydra's grammar, which its worker must find."""
     folder = tmp_path / "searches" / "it's, ä"
     returncode, out, err = ended(folder, tmp_path, asked)
@@ -140,7 +140,7 @@ def test_a_search_that_is_asked_to_end(tmp_path: Path, asked: signal.Signals, co
     assert (folder / "trials.csv").exists()
 
 
-def test_a_terminal_shows_brackets_as_they_are(
+def test_a_terminal_shows_brackets_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

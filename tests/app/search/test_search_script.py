@@ -23,7 +23,7 @@ def search(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_search_that_is_gone_on_with(tmp_path: Path) -> None:
+def test_continuing_a_search(tmp_path: Path) -> None:
     settings = ("reg=l2", "optimizer=sgd", "search.lam=[1e-4,1e30]", "search.sampler=random", "logger=csv")
     first = search(tmp_path, *settings, "search.trials=2")
     folder = tmp_path / "searches" / "search"
@@ -70,7 +70,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         (("search.storage=sqlite:////no/such/folder/a.db",), "cannot be opened"),
     ],
 )
-def test_what_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+def test_settings_that_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], message: str) -> None:
     result = run("reg=l2", *arguments)
     assert result.code == 1
     assert message in result.error
@@ -85,7 +85,7 @@ def test_what_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], m
         ("search.pruner=hyperband", "search.pruner=hyperband divides epochs; give trainer.max_epochs"),
     ],
 )
-def test_what_no_trial_can_be_made_of_is_said_at_once(run: CommandLine, given: str, said: str) -> None:
+def test_impossible_trials_are_reported_before_the_search(run: CommandLine, given: str, said: str) -> None:
     result = run("search.lam=null" if "also" in given else "reg=l2", given, "trainer.max_epochs=-1")
     assert result.code == 1
     assert said in result.error

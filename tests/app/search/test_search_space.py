@@ -37,7 +37,7 @@ NONE = {"lam": None, "select": None, "rate": None, "max_value": None, "also": No
         ({}, "search: expected a range, received none"),
     ],
 )
-def test_ranges_that_are_none(given: dict[str, Any], message: str) -> None:
+def test_invalid_ranges(given: dict[str, Any], message: str) -> None:
     with pytest.raises(RunError, match=message):
         read_space(OmegaConf.create({**NONE, **given}))
 
@@ -55,7 +55,7 @@ def test_ranges() -> None:
     ]
 
 
-def test_words_arrive_as_they_are() -> None:
+def test_strings_are_passed_unchanged() -> None:
     choices = [
         *("kernel", "(kernel|bias) -norm", "name:[ab]*", "kernel & bias", "name:ä", "it's", "a,b", "null", "true"),
         *("1e-3", "x\\", "x\\'y", "", " a", "choice(a,b)", "{a: 1}", "[a]", "a=b", "#", 'q"r'),
@@ -66,7 +66,7 @@ def test_words_arrive_as_they_are() -> None:
             assert cfg.reg.select == choice
 
 
-def test_examples_have_every_word_and_one_number():
+def test_examples_have_every_string_and_one_number():
     space: dict[str, Choice] = {"reg": ["l1", "l2", "none"], "optimizer.lr": [1, 2, 3, 4], "reg.lam": "log:1e-6:1"}
     found = examples(space)
     assert [example["reg"] for example in found] == ["l1", "l2", "none"]

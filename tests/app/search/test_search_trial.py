@@ -19,7 +19,7 @@ def value_of(folder: Path, *overrides: str, monitor: str = "val/accuracy") -> fl
         return train_trial(optuna.create_study().ask(), plan, ROOT / "conf")
 
 
-def test_epochs_without_a_validation_are_passed_over(tmp_path: Path) -> None:
+def test_epochs_without_validation_are_skipped(tmp_path: Path) -> None:
     seldom = value_of(tmp_path / "seldom", "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2")
     always = value_of(tmp_path / "always", "trainer.max_epochs=4")
     assert 0 < seldom <= always

@@ -7,7 +7,7 @@ from regtorch.app.terminal.table import print_metrics, print_table
 
 
 @pytest.mark.parametrize("width", [1, 20, 40, 200])
-def test_no_number_is_cut(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_numbers_are_never_truncated(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("COLUMNS", str(width))
     print_metrics({"train/task_loss": 1234.5, "train/accuracy": 0.5}, {"epoch": 12, "val/accuracy": 0.25})
     table = Table(*"abcdefghi", pad_edge=False, collapse_padding=True)

@@ -9,9 +9,7 @@ from regtorch.app.terminal.watch import Watch
 
 
 @pytest.mark.parametrize(("running", "left"), [(0, "0:01:10"), (3, "0:00:22")])
-def test_jobs_that_run_side_by_side_count_as_half_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: int, left: str
-):
+def test_running_jobs_count_as_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: int, left: str):
     folders = [tmp_path / str(number) for number in range(8)]
     clock = [0.0]
     monkeypatch.setattr(watch, "monotonic", lambda: clock[0])

@@ -1,4 +1,4 @@
-"""Whole data sets in memory; a batch is taken out by one indexing call."""
+"""Data sets in memory; one indexing call takes a batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,17 +12,17 @@ __all__ = ["SPLIT_SEED", "Arrays", "Batch", "Pixels", "Splits", "check_alike", "
 
 Batch = tuple[Tensor, Tensor]
 SPLIT_SEED = 42
-"""Seeds every random split: the parts stay the same when a run's seed changes, so that seeds can be compared."""
+"""Seeds every random split, so that the parts stay the same for every seed of a run."""
 
 
 class Pixels(NamedTuple):
-    """How a batch of uint8 images becomes float32: divided, and then moved."""
+    """Converts uint8 images to float32: image / divisor - offset."""
 
     divisor: float = 255.0
     offset: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map images of 0 to 255, as they lie in memory, to what a net gets."""
+        """Convert images of 0 to 255 to a net's inputs."""
         scaled = images.to(torch.float32).div_(self.divisor)
         return scaled.sub_(self.offset) if self.offset else scaled
 
@@ -36,7 +36,7 @@ class Arrays:
     Args:
         images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; or other inputs (N, ...), bool or float.
         labels: (N,), int64; or numbers to predict (N, outputs), float.
-        pixels: What uint8 images become in a batch; from 0 to 1 as it is.
+        pixels: Converts uint8 images in a batch; to 0 to 1 by default.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, pixels: Pixels = _ZERO_TO_ONE) -> None:
@@ -48,7 +48,7 @@ class Arrays:
         return len(self.labels)
 
     def batch(self, chosen: Tensor) -> Batch:
-        """Samples by their numbers, as a net gets them."""
+        """The samples with these indices, as a net's inputs."""
         images = self.images.index_select(0, chosen)  # indexing does the same more slowly
         if images.dtype == torch.uint8:
             images = self.pixels(images)
@@ -57,11 +57,11 @@ class Arrays:
         return images, self.labels.index_select(0, chosen)
 
     def to(self, device: torch.device) -> "Arrays":
-        """The same on a device."""
+        """A copy on a device."""
         return Arrays(self.images.to(device), self.labels.to(device), self.pixels)
 
     def take(self, which: slice | Tensor) -> "Arrays":
-        """Choose a part of the samples."""
+        """Some of the samples."""
         return Arrays(self.images[which], self.labels[which], self.pixels)
 
 
@@ -74,17 +74,17 @@ class Splits(NamedTuple):
 
 
 def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str, *, own: bool = False) -> Arrays:
-    """Make sure that images and labels belong together.
+    """Check that images and labels match.
 
     Args:
         images: The images.
         labels: Their labels.
-        num_classes: Labels run from 0 to one less; None if they are not classes.
+        num_classes: The number of classes, numbered from 0; None if the labels are not classes.
         source: Where they come from, for the message.
-        own: Whether they are the user's own, which cannot be downloaded again.
+        own: Whether they are the user's, which cannot be downloaded again.
 
     Raises:
-        DataError: They do not.
+        DataError: They do not match.
     """
 
     def wrong(problem: str, advice: str) -> DataError:
@@ -104,20 +104,20 @@ def checked(images: Tensor, labels: Tensor, num_classes: int | None, source: str
 
 
 def check_alike(splits: Splits, source: str) -> None:
-    """Make sure that what can be trained on can be tested.
+    """Check that the parts' samples have the same shapes.
 
     Raises:
-        DataError: Inputs or targets of the parts have unlike shapes.
+        DataError: The shapes of inputs or targets differ between the parts.
     """
     for kind, name in (("inputs", "images"), ("targets", "labels")):
         shapes = {part: tuple(getattr(arrays, name).shape[1:]) for part, arrays in splits._asdict().items()}
         if len({*shapes.values()}) > 1:
             found = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
-            raise DataError(f"{source}: {kind} of {found}; expected one shape in all parts.")
+            raise DataError(f"{source}: expected {kind} of one shape in all parts, found {found}.")
 
 
 def named_classes(names: Sequence[str]) -> str:
-    """List the classes found in the data, or count them if the list is long.
+    """List the classes found in the data, or count them if there are many.
 
     >>> named_classes(["cats", "dogs"])
     'classes cats, dogs'

@@ -1,4 +1,4 @@
-"""Random changes of training images, with the meaning of Keras's ImageDataGenerator, one batch at a time."""
+"""Random augmentation of training batches, with the settings of Keras's ImageDataGenerator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Augment", "Changes", "affine", "channel_shift"]
 
 
 class Changes(NamedTuple):
-    """How each image of a batch is changed."""
+    """The change of each image in a batch."""
 
     theta: Float[Tensor, " batch"]
     tx: Float[Tensor, " batch"]
@@ -30,24 +30,24 @@ class Changes(NamedTuple):
 
 
 class Augment(nn.Module):
-    """Changes every image of a training batch at random; in eval mode the identity.
+    """Changes every image of a training batch at random; the identity in eval mode.
 
-    Each image draws its own parameters, uniformly and on its own device: one affine map (rotation, shifts, shear,
-    zoom), then one number added to all channels, clipped to what that image held before, then flips. Shifts move
-    along the axis they name and the map's centre is the image's, as Keras documents; its code (2.14 and 3) exchanges
-    the two shifts, and the centre's coordinates too. Numbers come from PyTorch's global generator of the device.
+    Each image draws its own parameters, uniformly and on its device: an affine map (rotation, shifts, shear, zoom),
+    then a number that is added to all channels, clipped to the image's previous range, then flips. Shifts act along
+    the axis they name, and the map's centre is the image's, as Keras documents; its code (2.14 and 3) swaps the two
+    shifts and the centre's coordinates. Random numbers come from PyTorch's global generator of the device.
 
     Args:
-        rotation: Degrees either way, at most 360.
-        width_shift: The largest shift to either side, a fraction of the width below 1.
+        rotation: The largest angle in either direction, in degrees, at most 360.
+        width_shift: The largest shift to the left or right, a fraction of the width below 1.
         height_shift: The largest shift up or down, a fraction of the height below 1.
-        shear: Degrees either way, below 90.
-        zoom: The two axes shrink by two numbers from 1 - zoom to 1 + zoom, or from low to high of a pair.
+        shear: The largest shear in either direction, in degrees, below 90.
+        zoom: Each axis shrinks by its own factor from 1 - zoom to 1 + zoom, or from low to high of a pair.
         horizontal_flip: Whether half of the images are mirrored left to right.
         vertical_flip: Whether half of the images are mirrored top to bottom.
-        channel_shift: The largest number added or taken away, in the images' units, which are 0 to 1 here: what is
-            0.2 * 255 for Keras before its rescale is 0.2.
-        fill: What lies outside the image: "nearest", its border continued.
+        channel_shift: The largest number added or subtracted, in the images' units, which are 0 to 1: Keras's
+            0.2 * 255 before its rescale is 0.2 here.
+        fill: The values outside the image: "nearest" extends its border.
 
     >>> augment = Augment(rotation=15, width_shift=0.1, height_shift=0.1, horizontal_flip=True)
     >>> augment(torch.rand(8, 3, 32, 32)).shape
@@ -76,27 +76,27 @@ class Augment(nn.Module):
         self.zoom = _zoom(zoom)
         self.horizontal_flip = flag("Augment", "horizontal_flip", horizontal_flip)
         self.vertical_flip = flag("Augment", "vertical_flip", vertical_flip)
-        self.channel_shift = _below("channel_shift", channel_shift, 1, "images are 0 to 1 here", inclusive=True)
+        self.channel_shift = _below("channel_shift", channel_shift, 1, "images are 0 to 1", inclusive=True)
         self._maps = any((self.rotation, self.width_shift, self.height_shift, self.shear)) or self.zoom != (1, 1)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """Change the images in training mode, return them as they are in eval mode.
+        """Change the images in training mode; return them unchanged in eval mode.
 
         Raises:
             TypeError: They are not floating-point numbers.
             ValueError: They are not a batch of images.
         """
         if not x.is_floating_point():
-            raise TypeError(f"Augment: x must hold floats of 0 to 1, received {x.dtype}; divide pixels by 255 first")
+            raise TypeError(f"Augment: x must be floats of 0 to 1, received {x.dtype}; divide pixels by 255 first")
         if x.ndim != 4:
             raise ValueError(f"Augment: x must be (batch, channels, height, width), received {tuple(x.shape)}")
         if not self.training or x.numel() == 0:
             return x
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot resolve pixels
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision is too coarse for pixel positions
         return self.change(wide, self.draw(wide)).to(x.dtype)
 
     def draw(self, x: Float[Tensor, "batch channels height width"]) -> Changes:
-        """Draw the changes of a batch: one call of the generator, nothing read back from the device."""
+        """Draw the changes of a batch by one call of the generator, without synchronizing the device."""
         uniform = torch.rand(9, len(x), dtype=x.dtype, device=x.device)
         signed = 2 * uniform - 1
         height, width = x.shape[2:]
@@ -137,10 +137,10 @@ def affine(
     zx: Float[Tensor, " batch"],
     zy: Float[Tensor, " batch"],
 ) -> Float[Tensor, "batch channels height width"]:
-    """Map every image by its own rotation · shift · shear · zoom about its centre, as Keras's apply_affine_transform.
+    """Apply to each image its rotation · shift · shear · zoom about its centre, as Keras's apply_affine_transform.
 
-    The map leads from a pixel of the result to the place in the image it is read from, bilinearly; outside, the
-    border is extended. So positive shifts move the content left and up, and a zoom below 1 enlarges it.
+    The map takes a pixel of the result to the position in the image from which it is interpolated bilinearly; outside,
+    the border is extended. So positive shifts move the content left and up, and a zoom below 1 enlarges it.
 
     Args:
         x: Images, float32 or float64.
@@ -154,7 +154,7 @@ def affine(
     height, width = x.shape[2:]
     turn, lean = torch.deg2rad(theta), torch.deg2rad(theta + shear)
     cos, sin = turn.cos(), turn.sin()
-    # The matrices' product, with lengths in halves of the image's sides and 0 in its centre, size / 2 - 0.5.
+    # The product of the matrices, in units of half the image's sides, with the origin at its centre, size / 2 - 0.5.
     across = [cos * zx, -lean.sin() * zy * (height / width), (cos * tx - sin * ty) * (2 / width)]
     down = [sin * zx * (width / height), lean.cos() * zy, (sin * tx + cos * ty) * (2 / height)]
     matrices = torch.stack(across + down, dim=1).view(-1, 2, 3)
@@ -165,7 +165,7 @@ def affine(
 def channel_shift(
     x: Float[Tensor, "batch channels height width"], intensity: Float[Tensor, " batch"]
 ) -> Float[Tensor, "batch channels height width"]:
-    """Add a number to all of an image, clipped to that image's own smallest and largest value."""
+    """Add a number to each image, clipped to the image's smallest and largest value."""
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
     return (x + _per_image(intensity)).clamp(low, high)
 
@@ -180,9 +180,9 @@ def _below(argument: str, value: object, limit: float, hint: str, *, inclusive: 
 
 def _zoom(zoom: float | Sequence[float]) -> tuple[float, float]:
     if not isinstance(zoom, Sequence) or isinstance(zoom, str):
-        reach = _below("zoom", zoom, 1, "a pair (low, high) goes further")
-        return 1 - reach, 1 + reach
-    ends = tuple(nonnegative("Augment", "zoom", end, "1 is the image's own size") for end in zoom)
+        largest = _below("zoom", zoom, 1, "for more, give a pair (low, high)")
+        return 1 - largest, 1 + largest
+    ends = tuple(nonnegative("Augment", "zoom", end, "1 keeps the size") for end in zoom)
     if len(ends) != 2 or not 0 < ends[0] <= ends[1]:
         raise ValueError(f"Augment: zoom must be a number or (low, high), 0 < low <= high, received {tuple(zoom)}")
     return ends[0], ends[1]

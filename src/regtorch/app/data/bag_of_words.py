@@ -1,4 +1,4 @@
-"""Sentences as vectors that mark the words present, by the rules of Keras's Tokenizer."""
+"""Sentences as vectors that mark the words they contain, by the rules of Keras's Tokenizer."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,17 +8,17 @@ from torch import Tensor
 
 __all__ = ["present", "vocabulary", "words"]
 
-# An apostrophe is part of a word, every other sign counts as a blank.
-_BLANKS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+# An apostrophe is part of a word; other punctuation counts as a space.
+_TO_SPACES = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 
 def words(sentence: str) -> list[str]:
-    """Part a sentence into words of lower case.
+    """Split a sentence into lower-case words.
 
     >>> words("It's a well-made film .")
     ["it's", 'a', 'well', 'made', 'film']
     """
-    return [word for word in sentence.lower().translate(_BLANKS).split(" ") if word]
+    return [word for word in sentence.lower().translate(_TO_SPACES).split(" ") if word]
 
 
 def vocabulary(sentences: Iterable[str], max_words: int) -> dict[str, int]:
@@ -28,10 +28,10 @@ def vocabulary(sentences: Iterable[str], max_words: int) -> dict[str, int]:
 
 
 def present(sentences: Sequence[str], numbers: dict[str, int], max_words: int) -> Tensor:
-    """Mark the words that each sentence has; unknown words are dropped.
+    """Mark the words of each sentence; unknown words are dropped.
 
     Returns:
-        (N, max_words), bool: an eighth of the memory of what Keras makes, float64.
+        (N, max_words), bool: an eighth of the memory of Keras's float64.
     """
     found = [[numbers[word] for word in words(sentence) if word in numbers] for sentence in sentences]
     rows = torch.repeat_interleave(torch.arange(len(found)), torch.tensor([len(row) for row in found]))

@@ -1,4 +1,4 @@
-"""Batches out of memory: no worker processes and nothing done sample by sample."""
+"""Batches from arrays in memory, without worker processes or work for each sample."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,24 +11,24 @@ from regtorch.app.data.order import Order
 __all__ = ["Batches", "fits"]
 
 
-def _first() -> int:
+def _epoch_zero() -> int:
     return 0
 
 
 class Batches:
-    """One part of a data set in batches, on the device that holds it; each of several processes gets its share.
+    """The batches of one part of a data set, on its device; each of several processes gets its share.
 
     With `state_dict` and `load_state_dict` an interrupted epoch continues at its next batch.
 
     Args:
         part: The samples.
         batch_size: Samples a batch of one process; the last batch may be smaller.
-        order: Of the samples in each epoch; None keeps their own.
-        training: Give every process the same number of samples, the first ones again where they do not divide, and
-            leave out a last batch of one sample after other batches, as batch norm cannot train on it.
-        rank: This process's number.
-        world: How many processes there are; their orders must agree.
-        epoch: Tells which epoch it is, counted from 0; called when the first batch of a pass is taken.
+        order: The order of the samples in each epoch; None keeps theirs.
+        training: Give every process the same number of samples, repeating the first ones if needed, and leave out a
+            last batch of one sample after other batches, on which batch norm cannot train.
+        rank: This process's index.
+        world: The number of processes; their orders must agree.
+        epoch: Returns the epoch, counted from 0; called when the first batch of a pass is taken.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Batches:
         training: bool = False,
         rank: int = 0,
         world: int = 1,
-        epoch: Callable[[], int] = _first,
+        epoch: Callable[[], int] = _epoch_zero,
     ) -> None:
         self.part = part
         self.batch_size = batch_size
@@ -49,14 +49,14 @@ class Batches:
         self.rank = rank
         self.world = world
         self._epoch = epoch
-        self._place: dict[str, int] = {}  # of the last batch taken
+        self._position: dict[str, int] = {}  # after the last batch taken
         self._resumed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return -(-self._count() // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # Nothing is decided before the first batch is taken: a trainer begins more passes than it makes.
+        # Decide nothing before the first batch is taken: a trainer makes iterators that it does not use.
         resumed, self._resumed = self._resumed, {}
         return self._pass(resumed)
 
@@ -72,25 +72,25 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the last pass, for checkpoints."""
-        return self._place.copy()
+        return self._position.copy()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume a checkpoint's pass, if the next pass is of the same epoch."""
+        """Resume the checkpoint's pass if the next pass is of the same epoch."""
         self._resumed = dict(state_dict)
 
     def _pass(self, resumed: dict[str, int]) -> Iterator[Batch]:
         epoch, taken = self._epoch(), 0
         batches = {"batch_size": self.batch_size, "samples": len(self.part), "world": self.world}
-        if resumed.get("epoch") == epoch:  # a trainer that resumes at an epoch's end is in the next one
+        if resumed.get("epoch") == epoch:  # a trainer that resumes at the end of an epoch starts the next one
             taken = resumed["taken"]
             if differing := [name for name, value in batches.items() if resumed[name] != value]:
                 difference = ", ".join(f"{name}={resumed[name]}, received {batches[name]}" for name in differing)
                 raise ValueError(
-                    f"the checkpoint is of the middle of an epoch with {difference}; resume with the same, or from a "
-                    "checkpoint of an epoch's end"
+                    f"the checkpoint is from the middle of an epoch, with {difference}; resume with the same or from a "
+                    "checkpoint from the end of an epoch"
                 )
         for number, batch in enumerate(self.of_epoch(epoch, taken), taken + 1):
-            self._place = {"epoch": epoch, "taken": number, **batches}
+            self._position = {"epoch": epoch, "taken": number, **batches}
             yield batch
 
     def _count(self) -> int:
@@ -101,6 +101,6 @@ class Batches:
 
 
 def fits(part: Arrays, device: torch.device) -> bool:
-    """Whether a part can lie on a CUDA device and leave most of the memory to the training."""
+    """Whether a part fits in a quarter of a CUDA device's free memory."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in (part.images, part.labels))
     return size <= torch.cuda.mem_get_info(device)[0] // 4

@@ -8,7 +8,7 @@ __all__ = ["CatsDogs"]
 
 
 class CatsDogs(ImageFolders):
-    """Cats (0) and dogs (1), 150×150 RGB; a random fifth of the training images is for validation.
+    """Cats (0) and dogs (1), 150×150 RGB; a random fifth of the training images is the validation part.
 
     `dir` holds `cats-dogs-small.zip` or the unpacked folder, each with {train,test}/{cats,dogs}/, or is the .zip.
     For the arguments see `ImageFolders`; `batch_size` is 16, `val_share` 0.2 and `test_share` 0 by default.
@@ -18,8 +18,8 @@ class CatsDogs(ImageFolders):
     archive = "cats-dogs-small"
     class_names = ("cats", "dogs")
     elsewhere = (
-        "it is not downloaded, as Kaggle asks for an account; get 'Dogs vs. Cats' there and put a part of its training "
-        "pictures into cats-dogs-small/train/cats, train/dogs, test/cats and test/dogs"
+        "it is not downloaded, as Kaggle requires an account; get 'Dogs vs. Cats' there and put some of its training "
+        "images into cats-dogs-small/train/cats, train/dogs, test/cats and test/dogs"
     )
 
     def __init__(self, dir: str = "data", **options: Unpack[FolderOptions]) -> None:

@@ -19,11 +19,11 @@ _OFFICIAL = 50_000, 10_000
 
 
 class CIFAR10(FilesDataModule):
-    """CIFAR-10: 32×32 RGB images; a random fifth of the training set, always the same, is for validation.
+    """CIFAR-10: 32×32 RGB images; a fixed random fifth of the training set is the validation part.
 
-    `dir` holds `cifar-10-batches-py/`, or else `cifar10.npz` with the arrays x_train, y_train, x_test and y_test
-    (uint8 images (N, 32, 32, 3), integer labels), or is such an .npz itself; or else `cifar10-jpeg.tar.gz` with
-    train/CLASS/*.jpg and test/CLASS/*.jpg, which is decoded into memory each time: about ten seconds.
+    `dir` holds `cifar-10-batches-py/`, or `cifar10.npz` with the arrays x_train, y_train, x_test and y_test (uint8
+    images (N, 32, 32, 3), integer labels), or is such an .npz, or holds `cifar10-jpeg.tar.gz` with train/CLASS/*.jpg
+    and test/CLASS/*.jpg, which is decoded into memory in about ten seconds each time.
     """
 
     title = "CIFAR-10"
@@ -35,7 +35,7 @@ class CIFAR10(FilesDataModule):
 
     @property
     def archive(self) -> Path:
-        """The one file that may hold the data."""
+        """The single file that may hold the data."""
         if self.dir.suffix == ".npz":
             return self.dir
         files = [self.dir / name for name in ("cifar10.npz", "cifar10-jpeg.tar.gz")]
@@ -48,7 +48,7 @@ class CIFAR10(FilesDataModule):
         return datasets.CIFAR10(root, download=True)
 
     def prepare_data(self) -> None:
-        """Download what is absent, unless `dir` names a file."""
+        """Download the data if absent, unless `dir` names a file."""
         if self.archive != self.dir:
             super().prepare_data()
         elif not self.archive.is_file():
@@ -56,13 +56,13 @@ class CIFAR10(FilesDataModule):
                 self.title, f"there is no file {self.archive}", "data.dir names a file, so none is downloaded"
             )
 
-    def lacking(self) -> list[str]:
-        """The missing batches; empty if one file replaces them."""
-        return [] if self.archive.is_file() else self._absent_batches()
+    def missing_files(self) -> list[str]:
+        """The missing batches; none if the single file exists."""
+        return [] if self.archive.is_file() else self._missing_batches()
 
     def read(self) -> Splits:
-        """Read the batches where they are all there, the one file otherwise."""
-        train, test = self._read_archive() if self._absent_batches() else self._read_batches()
+        """Read the batches if they are complete, else the single file."""
+        train, test = self._read_archive() if self._missing_batches() else self._read_batches()
         if (len(train), len(test)) != _OFFICIAL:
             self.remark = (
                 f"{self.title}: {len(train):,} training and {len(test):,} test images; "
@@ -72,9 +72,9 @@ class CIFAR10(FilesDataModule):
         val_size = max(1, round(_VAL_SHARE * len(train)))
         return Splits(train.take(order[val_size:]), train.take(order[:val_size]), test)
 
-    def _absent_batches(self) -> list[str]:
+    def _missing_batches(self) -> list[str]:
         names = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
-        return [name for name in names if not (self.place / name).is_file()]
+        return [name for name in names if not (self.path / name).is_file()]
 
     def _read_archive(self) -> tuple[Arrays, Arrays]:
         packed = self.archive.suffix == ".gz"
@@ -94,13 +94,13 @@ class CIFAR10(FilesDataModule):
 
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # NumPy dislikes how these old pickles spell their dtype
+                warnings.simplefilter("ignore")  # NumPy warns of the dtype in these old pickles
                 train, test = (datasets.CIFAR10(self.dir, train=train) for train in (True, False))
-        except RuntimeError as error:  # torchvision found a wrong checksum, without naming the file
+        except RuntimeError as error:  # a wrong checksum; torchvision does not name the file
             raise damaged(self._wrong_batch(), "its checksum is wrong") from error
         return (
-            self._checked(train.data, np.asarray(train.targets), f"{self.place}, train"),
-            self._checked(test.data, np.asarray(test.targets), f"{self.place}, test"),
+            self._checked(train.data, np.asarray(train.targets), f"{self.path}, train"),
+            self._checked(test.data, np.asarray(test.targets), f"{self.path}, test"),
         )
 
     def _wrong_batch(self) -> Path:
@@ -108,8 +108,8 @@ class CIFAR10(FilesDataModule):
         from torchvision.datasets.utils import check_integrity
 
         batches = (*Official.train_list, *Official.test_list, (Official.meta["filename"], Official.meta["md5"]))
-        wrong = (self.place / name for name, md5 in batches if not check_integrity(self.place / name, md5))
-        return next(wrong, self.place)
+        wrong = (self.path / name for name, md5 in batches if not check_integrity(self.path / name, md5))
+        return next(wrong, self.path)
 
     def _checked(self, images: np.ndarray, labels: np.ndarray, source: str) -> Arrays:
         channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()

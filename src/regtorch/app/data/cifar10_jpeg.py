@@ -10,14 +10,12 @@ from regtorch.app.data.errors import DataError, damaged, reading
 
 __all__ = ["read_jpegs"]
 
-_SEED = 0
-
 
 def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Decode all images, in memory alone.
+    """Decode all images in memory.
 
-    In the tar they lie by class, so each part is put into a random order, always the same: that of NumPy's
-    RandomState(0) on the sorted names, so that arrays built elsewhere from the same tar have the same order.
+    The tar has them by class, so each part is shuffled by NumPy's RandomState(0) on the sorted names: arrays built
+    elsewhere from the same tar have the same order.
 
     Returns:
         x_train, y_train, x_test and y_test as in a Keras-style .npz.
@@ -44,17 +42,17 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
             if image.shape != (32, 32, 3):
                 raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
             found[part][str(name)] = numbers[class_name], image
-        # tarfile takes a broken or absent header for the end, which is two blocks of zeros: it has read the first.
+        # The end is two blocks of zeros, of which tarfile has read one; it also takes a broken header for the end.
         rest = tar.fileobj.read(-1) if tar.fileobj else b""
         if not rest or any(rest):
-            raise tarfile.ReadError("it has no end")
+            raise tarfile.ReadError("its end is missing")
     arrays = {}
     for part, samples in found.items():
         absent = [name for name in class_names if numbers[name] not in {label for label, _ in samples.values()}]
         if absent:
             raise DataError(f"{path}: no images in {part}/ of {', '.join(absent)}; get a complete copy.")
         in_order = [samples[name] for name in sorted(samples)]
-        shuffled = np.random.RandomState(_SEED).permutation(len(in_order))
+        shuffled = np.random.RandomState(0).permutation(len(in_order))
         arrays[f"x_{part}"] = np.stack([image for _, image in in_order])[shuffled]
         arrays[f"y_{part}"] = np.array([label for label, _ in in_order], dtype=np.int64)[shuffled]
     return arrays

@@ -1,4 +1,4 @@
-"""The base of the data modules: loads a data set once and serves batches of it."""
+"""The base of the data modules: it loads a data set once and serves batches."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -23,35 +23,34 @@ __all__ = ["ArraysDataModule", "training_batches"]
 class ArraysDataModule(LightningDataModule, ABC):
     """Loads a data set once and serves (float32 images (N, C, H, W), int64 labels (N,)).
 
-    Data other than images has inputs (N, ...) instead; data without classes has float targets (N, outputs).
+    Other data than images has inputs (N, ...); data without classes has float targets (N, outputs).
 
-    The order of the samples, and what a batch is augmented and mixed with, follow from seed, epoch and number of batch
-    alone: a Trainer that resumes from its checkpoint, of an epoch's end or its middle, sees what it would have seen
-    without the interruption. Random numbers of the net, as dropout's, are PyTorch's own, which such a checkpoint does
-    not hold.
+    The order of the samples and the random numbers of augmentation and mixing depend on seed, epoch and batch index
+    alone, so a Trainer that resumes from a checkpoint, at the end of an epoch or within it, gets the same batches as
+    without the interruption. The net's random numbers, such as dropout's, are PyTorch's, which the checkpoint lacks.
 
     Args:
-        dir: Where the data's files are, or are downloaded to.
-        num_classes: The number of classes, which the data must have; None where it has none.
+        dir: The folder of the data's files, or the one to download them to.
+        num_classes: The number of classes in the data; None if it has none.
         batch_size: Samples a batch; the last batch of an epoch may be smaller.
-        resize: The (channels, height, width) images are brought to when they are loaded; None leaves them.
+        resize: The (channels, height, width) of the images after loading; None leaves them unchanged.
         seed: Seeds the shuffling and the augmentation; None draws a seed each time.
         download: Whether absent files are fetched.
-        augment: Changes training batches, on the device; validation and test batches stay as they are.
-        mixup: α of mixup, which mixes training images and their classes after that; 0 leaves it out.
-        cutmix: α of CutMix, 0 for none; with both, each batch draws one.
+        augment: Changes training batches on the device; validation and test batches are unchanged.
+        mixup: α of mixup, which then mixes training images and their classes; 0 leaves it out.
+        cutmix: α of CutMix; 0 leaves it out. With both, each batch draws one.
 
     Attributes:
-        mixing: Both of them, None where neither is asked for. Labels of training batches are then shares (N, classes).
+        mixing: Both of them, or None. With it, labels of training batches are shares (N, classes).
     """
 
     title: ClassVar[str]
     class_names: tuple[str, ...] = ()
     """Empty without classes, and until the data is loaded if the names come from the data."""
     remark: str = ""
-    """The receipt's remark on the data, after `setup()`."""
+    """A remark on the data for the receipt, after `setup()`."""
     images: ClassVar[bool] = True
-    """Whether samples can be images, which alone are resized, augmented and mixed."""
+    """Whether samples can be images; only images are resized, augmented and mixed."""
 
     def __init__(
         self,
@@ -70,7 +69,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         if self.class_names and num_classes != len(self.class_names):
             raise ValueError(f"num_classes: {self.title} has {len(self.class_names)} classes, received {num_classes}")
         if not self.images and (resize, augment, mixup, cutmix) != (None, None, 0, 0):
-            raise TypeError(f"resize, augment, mixup and cutmix are options of images; {self.title} holds none")
+            raise TypeError(f"resize, augment, mixup and cutmix need images; {self.title} has none")
         if augment is not None and not callable(augment):
             raise ValueError(
                 "augment: expected an object such as {_target_: regtorch.data.Augment, rotation: 15}, "
@@ -85,9 +84,9 @@ class ArraysDataModule(LightningDataModule, ABC):
         self.augment = augment
         self.mixing = mixing_of(self.title, mixup, cutmix, self.num_classes)
         self._splits: Splits | None = None
-        self._held: dict[str, Arrays] = {}  # parts on the device
+        self._on_device: dict[str, Arrays] = {}
         self._order = Order(seed)
-        self._epoch = 0  # of the next training pass outside a trainer
+        self._epoch = 0  # the epoch of the next training pass without a trainer
 
     @abstractmethod
     def load(self) -> Splits:
@@ -97,7 +96,7 @@ class ArraysDataModule(LightningDataModule, ABC):
         """Load the data; a second call does nothing.
 
         Args:
-            stage: Lightning's stage; all parts are loaded at once, whatever it is.
+            stage: Lightning's stage, which is ignored: all parts are loaded at once.
         """
         if self._splits is None:
             splits = self.load()
@@ -106,9 +105,7 @@ class ArraysDataModule(LightningDataModule, ABC):
                 check_images(self.title, self.mixing, splits.train)
             if self.resize is not None:
                 if splits.train.images.ndim != 4:
-                    raise ValueError(
-                        f"resize: {self.title} holds no images, received {list(self.resize)}; leave it null"
-                    )
+                    raise ValueError(f"resize: {self.title} has no images, received {list(self.resize)}; leave it null")
                 splits = Splits(*(Arrays(adapt(part.images, self.resize), part.labels, part.pixels) for part in splits))
             self._splits = splits
 
@@ -125,11 +122,11 @@ class ArraysDataModule(LightningDataModule, ABC):
         return tuple(self.splits.train.images.shape[1:])
 
     def train_dataloader(self) -> Batches:
-        """Batches of the training part, in another order each epoch: the trainer's, or else each pass is an epoch.
+        """Batches of the training part, in a new order each epoch; without a trainer each pass is an epoch.
 
-        A last batch of one sample after other batches is left out, as batch norm cannot train on it.
+        A last batch of one sample after other batches is left out; batch norm cannot train on it.
         """
-        # Overfitting on purpose needs the same batches again and again.
+        # Overfitting on purpose needs the same batches in each epoch.
         overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
         return self._batches("train", None if overfit else self._order)
 
@@ -140,22 +137,22 @@ class ArraysDataModule(LightningDataModule, ABC):
         return self._batches("test")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch; one that is there already is left alone."""
+        """Move a batch to the device."""
         images, labels = batch
         return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment and mix training batches; Lightning calls this once they are on the device."""
-        idle = self.augment is None and self.mixing is None
-        if idle or self.trainer is None or not self.trainer.training:
+        unchanged = self.augment is None and self.mixing is None
+        if unchanged or self.trainer is None or not self.trainer.training:
             return batch
         trainer = self.trainer
-        place = trainer.current_epoch, trainer.fit_loop.batch_idx + 1, trainer.global_rank
-        with self._order.drawing(batch[0].device, *place):
+        position = trainer.current_epoch, trainer.fit_loop.batch_idx + 1, trainer.global_rank
+        with self._order.seeded(batch[0].device, *position):
             return self.changed(batch)
 
     def changed(self, batch: Batch) -> Batch:
-        """Augment and mix a training batch, by PyTorch's own random numbers."""
+        """Augment and mix a training batch with PyTorch's global random numbers."""
         images, labels = batch
         images = images if self.augment is None else self.augment(images)
         return (images, labels) if self.mixing is None else self.mixing(images, labels)
@@ -168,20 +165,20 @@ class ArraysDataModule(LightningDataModule, ABC):
         """Resume a checkpoint's order and seed."""
         if "seed" not in state_dict:
             warnings.warn(
-                f"{self.title}: an older version made the checkpoint, and shuffled in another way; a run that "
-                "continues from it sees the samples in another order",
+                f"{self.title}: the checkpoint is from an older version, which shuffled differently; a run that "
+                "continues from it gets the samples in another order",
                 stacklevel=2,
             )
             return
         self._order.seed, self._epoch = state_dict["seed"], state_dict["epoch"]
         if self.seed not in (None, self._order.seed):
             warnings.warn(
-                f"{self.title}: the checkpoint's seed {self._order.seed} shuffles, and not seed={self.seed}",
+                f"{self.title}: the checkpoint's seed {self._order.seed} is used for shuffling, not seed={self.seed}",
                 stacklevel=2,
             )
 
-    def _begun(self) -> int:
-        """The epoch of a training pass that begins: the trainer's, or else the next one."""
+    def _next_epoch(self) -> int:
+        """The epoch of a new training pass: the trainer's, or else the next one."""
         if self.trainer is not None and self.trainer.training:
             self._epoch = self.trainer.current_epoch
         self._epoch += 1
@@ -190,25 +187,25 @@ class ArraysDataModule(LightningDataModule, ABC):
     def _batches(self, name: str, order: Order | None = None) -> Batches:
         part: Arrays = getattr(self.splits, name)
         training = name == "train"
-        options: dict[str, Any] = {"training": training, "epoch": self._begun} if training else {}
+        options: dict[str, Any] = {"training": training, "epoch": self._next_epoch} if training else {}
         if self.trainer is None:
             return Batches(part, self.batch_size, order, **options)
-        if self.trainer.world_size > 1 and order is not None:  # also without a seed all must draw the same
+        if self.trainer.world_size > 1 and order is not None:  # without a seed, too, all must draw the same order
             order.seed = self.trainer.strategy.broadcast(order.seed)
         device = self.trainer.strategy.root_device
         if device.type == "cuda":
-            part = self._held.setdefault(name, part)
+            part = self._on_device.setdefault(name, part)
             if part.images.device != device and fits(part, device):
-                part = self._held[name] = part.to(device)
+                part = self._on_device[name] = part.to(device)
         return Batches(
             part, self.batch_size, order, rank=self.trainer.global_rank, world=self.trainer.world_size, **options
         )
 
 
 def training_batches(data: LightningDataModule, device: torch.device) -> Iterator[Batch]:
-    """One pass of training batches as a net gets them: on a device, augmented and mixed.
+    """One pass of training batches on a device, augmented and mixed.
 
-    Of a data module of another class only `augment` is known, where it has one: its hooks may ask the trainer.
+    Other data modules only have their `augment` applied, if any: their hooks may need a trainer.
     """
     for x, y in data.train_dataloader():
         batch = x.to(device), y.to(device)

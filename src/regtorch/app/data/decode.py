@@ -1,4 +1,4 @@
-"""Encoded images to arrays: Pillow decodes, as it does for Keras."""
+"""Decode images to arrays with Pillow, as Keras does."""
 
 import errno
 import io
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regtorch.app.data.errors import DataError, is_of_the_machine
+from regtorch.app.data.errors import DataError, is_machine_error
 from regtorch.app.data.listing import File
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "Decoder", "decode", "reason"]
 
 Size = tuple[int, int]
-_OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
+_FILE_ERRNOS = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
 
 
 class Decoded(NamedTuple):
-    """What became of some files.
+    """The result of decoding files.
 
     Attributes:
         images: (N, 3, H, W), uint8.
         kept: The indices of their files.
-        problems: What is wrong with the other files.
+        problems: The problems of the other files.
     """
 
     images: Tensor
@@ -44,9 +44,9 @@ def decode(
 
     Args:
         content: A file's bytes, in any format that Pillow knows.
-        size: The (height, width) that it is brought to; None leaves it.
-        interpolation: How: "nearest", Keras's default, or "bilinear", which smooths what it shrinks.
-        min_size: The (height, width) that it must have before.
+        size: The (height, width) to resize to; None leaves it unchanged.
+        interpolation: "nearest", Keras's default, or "bilinear", with antialiasing.
+        min_size: The least (height, width) before resizing.
 
     Returns:
         (H, W, 3), uint8.
@@ -56,7 +56,7 @@ def decode(
     with Image.open(io.BytesIO(content)) as image:
         if image.height < min_size[0] or image.width < min_size[1]:
             raise ValueError(
-                f"it is {image.height}×{image.width} pixels (height×width), the least is data.min_size={list(min_size)}"
+                f"it has {image.height}×{image.width} pixels (height×width), below data.min_size={list(min_size)}"
             )
         rgb = _eight_bits(image).convert("RGB")
     if size is not None and (rgb.height, rgb.width) != size:
@@ -65,12 +65,12 @@ def decode(
 
 
 def _eight_bits(image: "Image") -> "Image":
-    """Bring grey of more bits to 8; Pillow's own conversion cuts the numbers off at 255 instead."""
+    """Scale grey images with more than 8 bits to 8; Pillow's conversion would clip them at 255."""
     from PIL import Image
 
     advice = "save it with 8 or 16 bits"
     if image.mode == "F":
-        raise ValueError(f"its pixels are floats, of no known range; {advice}")
+        raise ValueError(f"its pixels are floats of unknown range; {advice}")
     if not image.mode.startswith("I"):
         return image
     grey = np.asarray(image).astype(np.int64)
@@ -85,8 +85,8 @@ class Decoder(NamedTuple):
     Args:
         size: The images' (height, width).
         interpolation: "nearest" or "bilinear".
-        min_size: The (height, width) that an image must have before it is brought to `size`.
-        skip: Whether images that cannot be used are left out; otherwise the first one is an error.
+        min_size: The least (height, width) of an image before resizing.
+        skip: Whether to leave out unusable images; otherwise the first one is an error.
     """
 
     size: Size
@@ -95,36 +95,36 @@ class Decoder(NamedTuple):
     skip: bool = False
 
     def __call__(self, files: Sequence[File]) -> Decoded:
-        """Decode files on all cores.
+        """Decode files in several threads.
 
         Raises:
             DataError: One of them is broken or too small.
         """
         images = np.empty((len(files), 3, *self.size), dtype=np.uint8)
-        lock = threading.Lock()  # a zip file's count of its readers is not safe between threads
+        lock = threading.Lock()  # zipfile's count of open readers is not thread-safe
 
-        def place(index: int) -> str:
+        def read(index: int) -> str:
             file = files[index]
             try:
-                if not file.is_file() and file.exists():  # a pipe would be waited for without end
+                if not file.is_file() and file.exists():  # reading a pipe would wait forever
                     raise ValueError("not a regular file")
                 with lock:
                     content = file.read_bytes()
                 image = decode(content, self.size, self.interpolation, self.min_size)
             except Exception as error:
-                if is_of_the_machine(error) and getattr(error, "errno", None) not in _OF_THE_FILE:
+                if is_machine_error(error) and getattr(error, "errno", None) not in _FILE_ERRNOS:
                     raise
                 problem = f"{file}: {reason(error)}"
                 if self.skip:
                     return problem
                 raise DataError(
-                    f"{problem}; mend or delete the image, or leave such images out with data.on_error=skip."
+                    f"{problem}; repair or delete the image, or leave such images out with data.on_error=skip."
                 ) from error
             images[index] = image.transpose(2, 0, 1)
             return ""
 
         with ThreadPoolExecutor() as pool:
-            problems = list(pool.map(place, range(len(files))))
+            problems = list(pool.map(read, range(len(files))))
         kept = torch.tensor([index for index, problem in enumerate(problems) if not problem], dtype=torch.int64)
         found = torch.from_numpy(images)
         return Decoded(found if len(kept) == len(files) else found[kept], kept, [p for p in problems if p])
@@ -134,7 +134,7 @@ def reason(error: Exception) -> str:
     """An image reader's message without the file name."""
     from PIL import UnidentifiedImageError
 
-    if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory
+    if isinstance(error, UnidentifiedImageError):  # its text only names a Python object
         return "not an image, or damaged"
     if isinstance(error, OSError) and error.strerror:  # the rest repeats the file's name
         return error.strerror

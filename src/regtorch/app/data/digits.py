@@ -1,4 +1,4 @@
-"""The 8×8 digits that come with scikit-learn: real data without a network."""
+"""scikit-learn's 8×8 digits: real data that need no download."""
 
 import torch
 
@@ -12,7 +12,7 @@ __all__ = ["Digits"]
 class Digits(ArraysDataModule):
     """scikit-learn's 1,797 handwritten digits, split 80/10/10 with equal shares of each digit.
 
-    `dir` and `download` are there because every data set has them; the digits are part of scikit-learn.
+    `dir` and `download`, which every data set has, have no effect.
     """
 
     title = "digits"

@@ -1,4 +1,4 @@
-"""Document 004's regression: the length of the road between two points of a city, generated."""
+"""Document 004's regression: road distances between two points of a city, generated."""
 
 from typing import Unpack
 
@@ -19,19 +19,19 @@ _TEST = 1000
 
 
 class Distance(ArraysDataModule):
-    """Road distances between random pairs of points in the document's box around Moscow; generated, not measured.
+    """Road distances between random pairs of points in the document's rectangle around Moscow; generated, not measured.
 
-    The document asked a map service. Here a road is longer than the great circle by a factor of 1 + 0.3·exp(0.2·z),
-    z normal: log-normal around 1.3. Numbers are always the same. Inputs are (latitude, longitude) of both points,
-    (N, 4), and targets (N, 1); in the document's units, degrees ÷ 100 and metres ÷ 100,000, or standardized with the
-    training part's mean and deviation. Of `samples` pairs the last share is for validation (the document's 13 of 100),
-    and 1,000 further ones are the test part. `dir` and `download` have no effect.
+    The document used a map service. Here a road is longer than the great circle by the factor 1 + 0.3·exp(0.2·z) with
+    normal z, about 1.3. The random numbers are always the same. Inputs are (latitude, longitude) of both points,
+    (N, 4), and targets (N, 1), in the document's units, degrees ÷ 100 and metres ÷ 100,000, or standardized with the
+    training part's mean and deviation. The last of the `samples` pairs are the validation part (in the document 13 of
+    100), and 1,000 more are the test part. `dir` and `download` have no effect.
 
     Args:
-        samples: How many pairs there are to train on and to validate.
-        val_share: The validation part's share of them.
+        samples: The number of pairs for training and validation.
+        val_share: The share of the validation part.
         standardize: Whether inputs and targets have mean 0 and deviation 1 in the training part.
-        **options: `num_classes` (None), `batch_size`, `seed` of the shuffling alone; see `ArraysDataModule`.
+        **options: `num_classes` (None), `batch_size`, `seed` (of the shuffling alone); see `ArraysDataModule`.
     """
 
     title = "road distances"
@@ -49,7 +49,7 @@ class Distance(ArraysDataModule):
     ) -> None:
         super().__init__(dir, **(Options(num_classes=None) | options))
         if self.num_classes is not None:
-            raise ValueError(f"num_classes: {self.title} are numbers, expected null, received {self.num_classes}")
+            raise ValueError(f"num_classes: {self.title} have no classes; expected null, received {self.num_classes}")
         self.samples = integer(self.title, "samples", samples, low=3)
         self.val_share = share(self.title, "val_share", val_share)
         self.standardize = standardize
@@ -76,12 +76,12 @@ class Distance(ArraysDataModule):
         )
 
     def metres(self, targets: Tensor) -> Tensor:
-        """Bring targets or predictions back to metres, after `setup()`."""
+        """Convert targets or predictions to metres, after `setup()`."""
         return targets * self._scale + self._offset
 
 
 def great_circle(points: Tensor) -> Tensor:
-    """Measure the way over the sphere, in metres, by the haversine formula.
+    """The great-circle distance in metres, by the haversine formula.
 
     Args:
         points: (N, 4), latitude and longitude of the start, then of the end, in degrees.

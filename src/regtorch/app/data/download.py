@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 __all__ = ["DownloadError", "download"]
 
-_TIMEOUT = 15.0  # seconds without a byte; torchvision waits for ever
+_TIMEOUT = 15.0  # seconds without a byte; torchvision would wait forever
 
 
 class DownloadError(RuntimeError):
@@ -20,27 +20,27 @@ class DownloadError(RuntimeError):
 
 
 def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
-    """Fetch a data set into a temporary folder beside its place, which then takes its name.
+    """Fetch a data set into a temporary folder beside its target, then rename the folder.
 
     Args:
-        fetch: Downloads and unpacks into the folder it is given: a torchvision data set with `download=True`.
+        fetch: Downloads and unpacks into a folder, as a torchvision data set with `download=True` does.
         dir: The data folder; created if missing, and removed again if the download fails.
-        folder: The part of `dir` that the data set fills; absent or empty.
+        folder: The folder in `dir` for the data set; absent or empty.
 
     Raises:
         DownloadError: Nothing was fetched and nothing has changed.
     """
-    from regtorch.app.ground.atomic import atomic  # here, not above: all of it is needed for a download alone
+    from regtorch.app.ground.atomic import atomic  # here, because only a download needs it
 
-    place = (dir / folder).resolve()  # it may be a link to another disk
-    absent = [path for path in place.parents if not path.exists()]
-    _refuse_read_only(absent[-1].parent if absent else place.parent)
+    target = (dir / folder).resolve()  # may be a link to another disk
+    absent = [path for path in target.parents if not path.exists()]
+    _refuse_read_only(absent[-1].parent if absent else target.parent)
     try:
-        with atomic(place, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
+        with atomic(target, folder=True) as fetched, TemporaryDirectory(dir=fetched) as scratch:
             with _timeout(_TIMEOUT), redirect_stdout(io.StringIO()):
                 fetch(scratch)
             for file in (Path(scratch) / folder).iterdir():
-                if file.suffix != ".gz":  # torchvision keeps what it has unpacked
+                if file.suffix != ".gz":  # torchvision keeps the archives that it unpacked
                     os.rename(file, fetched / file.name)
     except BaseException as error:
         for path in absent:
@@ -52,7 +52,7 @@ def download(fetch: Callable[[str], object], dir: Path, folder: str) -> None:
 
 
 def _refuse_read_only(folder: Path) -> None:
-    """Refuse a read-only folder; the system would let an administrator write there."""
+    """Refuse a read-only folder, to which an administrator could still write."""
     if not folder.stat().st_mode & 0o222 or not os.access(folder, os.W_OK):
         raise DownloadError(f"{folder} is read-only")
 
@@ -68,7 +68,7 @@ def _timeout(seconds: float) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of an error, which is the last mirror's, without the wrapping of urllib and the system."""
+    """The last line of an error (the last mirror's), without the prefixes of urllib and the system."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     line = re.sub(r"^<urlopen error (.*)>$", r"\1", line)
     return re.sub(r"^\[Errno -?\d+\] ", "", line)

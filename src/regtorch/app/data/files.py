@@ -1,4 +1,4 @@
-"""The base of the data sets that are files in torchvision's layout, and can be downloaded by it."""
+"""The base of data sets in files, most of which torchvision can download."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -13,33 +13,33 @@ __all__ = ["FilesDataModule"]
 
 
 class FilesDataModule(ArraysDataModule):
-    """A data set in `dir`, fetched when none of it is there."""
+    """A data set in `dir`, downloaded if absent."""
 
     folder: ClassVar[str]
-    """The part of `dir` that holds it."""
+    """The folder in `dir` that holds it."""
     elsewhere: ClassVar[str] = ""
-    """Why it cannot be fetched and where it is had, for a set that `fetch` cannot get."""
+    """For a data set that cannot be downloaded: why, and where to get it."""
 
     @abstractmethod
     def fetch(self, root: str) -> object:
-        """Download into `root` with torchvision."""
+        """Download into `root`."""
 
     @abstractmethod
-    def lacking(self) -> list[str]:
-        """Name the files that are not there."""
+    def missing_files(self) -> list[str]:
+        """The names of missing files."""
 
     @abstractmethod
     def read(self) -> Splits:
-        """Read the files, which are all there."""
+        """Read the files, none of which is missing."""
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """The folder that holds the files."""
         return self.dir / self.folder
 
     def prepare_data(self) -> None:
-        """Download what is absent; Lightning calls this in one process a machine."""
-        if not self.lacking() or not self.download or self.elsewhere or self._begun():
+        """Download missing files; Lightning calls this in one process of each machine."""
+        if not self.missing_files() or not self.download or self.elsewhere or self._has_files():
             return
         try:
             download(self.fetch, self.dir, self.folder)
@@ -47,16 +47,16 @@ class FilesDataModule(ArraysDataModule):
             raise self._missing(f"the download failed ({error})") from error
 
     def load(self) -> Splits:
-        """Read the files, or report those that are missing."""
-        if not self.lacking():
+        """Read the files, or raise an error that names missing ones."""
+        if not self.missing_files():
             return self.read()
-        if self._begun() and not self.elsewhere:  # never mix what someone has put there with what is downloaded
-            raise self._missing("it holds other files; add these, or delete the folder to have all downloaded")
+        if self._has_files() and not self.elsewhere:  # never mix a user's files with downloaded ones
+            raise self._missing("it holds other files; add these, or delete the folder to download all of them")
         why = self.elsewhere or ("call prepare_data() to download it" if self.download else "download is off")
         raise self._missing(why)
 
-    def _begun(self) -> bool:
-        return self.place.is_dir() and any(self.place.iterdir())
+    def _has_files(self) -> bool:
+        return self.path.is_dir() and any(self.path.iterdir())
 
     def _missing(self, why: str) -> DataError:
-        return missing(self.title, f"{self.place} lacks {', '.join(self.lacking())}", why)
+        return missing(self.title, f"{self.path} lacks {', '.join(self.missing_files())}", why)

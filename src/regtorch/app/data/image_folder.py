@@ -19,11 +19,11 @@ from regtorch.checks import one_of, share, sizes
 
 __all__ = ["FolderOptions", "ImageFolders"]
 
-_NAMED = 5  # of many broken images, that many are named
+_NAMED = 5  # broken images that a warning names
 
 
 class FolderOptions(ImageOptions, total=False):
-    """The keyword arguments of `ImageFolders`, for data sets that are such folders."""
+    """The keyword arguments of `ImageFolders`, for its subclasses."""
 
     size: Sequence[int]
     interpolation: str
@@ -34,28 +34,28 @@ class FolderOptions(ImageOptions, total=False):
 
 
 class ImageFolders(ArraysDataModule):
-    """RGB images of one size in memory, a class a folder, numbered in alphabetical order.
+    """RGB images of one size in memory, one folder for each class, numbered in alphabetical order.
 
-    `dir` is a folder or a .zip, which is read in place, of `CLASS/*.jpg` or `{train,val,test}/CLASS/*.jpg`. A part
-    without a folder of its own is a random share of each class of the training images, always the same.
+    `dir` is a folder or a .zip, which is not unpacked, with `CLASS/*.jpg` or `{train,val,test}/CLASS/*.jpg`. A part
+    without a folder of its own is a fixed random share of each class of the training images.
 
     Args:
         dir: The folder or the .zip.
-        size: The (height, width) that images are brought to while they are read.
+        size: The (height, width) that images are resized to while they are read.
         interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
-        min_size: The least (height, width) of an image before that; None takes any.
-        on_error: "stop" at an image that is broken or too small, or "skip" all such, with a warning that names them.
-        val_share: The validation part's share, without a folder val.
-        test_share: The test part's, without a folder test; with 0 the test part is the validation part.
-        **options: As of `ArraysDataModule`: `num_classes` (2) is the number of class folders, `resize` comes after
-            `size` and can make images grey, `seed` is of the shuffling alone, `download` has no effect.
+        min_size: The least (height, width) of an image before resizing; None accepts any.
+        on_error: "stop" at an image that is broken or too small, or "skip" such images, with a warning.
+        val_share: The share of the validation part, if there is no folder val.
+        test_share: The share of the test part, if there is no folder test; with 0 it is the validation part.
+        **options: See `ArraysDataModule`; `num_classes` (2) is the number of class folders, `resize` is applied after
+            `size` and can make images grey, `seed` seeds the shuffling alone, `download` has no effect.
     """
 
     title = "image folder"
     archive: ClassVar[str] = ""
-    """The name, without .zip, of the file or folder in `dir`; empty where `dir` is that itself."""
-    elsewhere: ClassVar[str] = "data.dir names no folder or .zip"
-    """Why the images are not downloaded, and where they are had."""
+    """The name, without .zip, of the file or folder in `dir`; empty if `dir` itself is the folder or .zip."""
+    elsewhere: ClassVar[str] = "data.dir must name a folder or a .zip"
+    """Why the images are not downloaded, and where to get them."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ImageFolders(ArraysDataModule):
         self.test_share = share(self.title, "test_share", test_share, zero=True)
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """The folder or the .zip that holds the images."""
         if not self.archive or self.dir.is_file():
             return self.dir
@@ -91,36 +91,35 @@ class ImageFolders(ArraysDataModule):
 
     def prepare_data(self) -> None:
         """Check early that the images exist."""
-        if not self.place.exists():
+        if not self.path.exists():
             what = f"{self.archive}[.zip] in {self.dir}" if self.archive else str(self.dir)
             raise missing(self.title, f"there is no {what}", self.elsewhere)
 
     def load(self) -> Splits:
         self.prepare_data()
-        with listed(self.place) as root:
+        with listed(self.path) as root:
             tree = find_images(root, self.class_names)
             if len(tree.classes) != self.num_classes:
                 raise DataError(
-                    f"{self.place}: found {len(tree.classes)} classes ({', '.join(tree.classes)}), "
+                    f"{self.path}: found {len(tree.classes)} classes ({', '.join(tree.classes)}), "
                     f"num_classes is {self.num_classes}; set data.num_classes={len(tree.classes)}."
                 )
             self.class_names = tree.classes
-            parts = self._share_out(tree)
+            parts = self._split(tree)
             problems: list[str] = []
             train, val, test = (self._decode(samples, problems) for samples in parts)
-        found = sum(map(len, parts))
-        self._remark(tree, problems, found)
+        self._remark(tree, problems, sum(map(len, parts)))
         return Splits(train, val, test if parts[2] else val)
 
     def _height_width(self, name: str, value: Sequence[int]) -> tuple[int, int]:
         height, width = sizes(self.title, name, value, ("height", "width"))
         return height, width
 
-    def _share_out(self, tree: Tree) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    def _split(self, tree: Tree) -> tuple[list[Sample], list[Sample], list[Sample]]:
         everything = tree.parts["train"]
         labels = torch.tensor([label for _, label in everything])
         shares = [0 if "val" in tree.parts else self.val_share, 0 if "test" in tree.parts else self.test_share]
-        train, val, test = ([everything[i] for i in part] for part in split(labels, shares, str(self.place)))
+        train, val, test = ([everything[i] for i in part] for part in split(labels, shares, str(self.path)))
         return train, tree.parts.get("val", val), tree.parts.get("test", test)
 
     def _decode(self, samples: list[Sample], problems: list[str]) -> Arrays:
@@ -132,15 +131,15 @@ class ImageFolders(ArraysDataModule):
         lost = {*labels.tolist()} - {*labels[kept].tolist()}
         if lost:
             names = ", ".join(self.class_names[label] for label in sorted(lost))
-            raise DataError(f"{self.place}: no image of {names} in one part can be used; the first: {broken[0]}.")
-        return checked(images, labels[kept], self.num_classes, str(self.place), own=True)
+            raise DataError(f"{self.path}: no image of {names} in one part is usable; the first problem: {broken[0]}.")
+        return checked(images, labels[kept], self.num_classes, str(self.path), own=True)
 
     def _remark(self, tree: Tree, problems: list[str], found: int) -> None:
         remarks = [] if type(self).class_names else [named_classes(tree.classes)]
         if problems:
             more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
             named = "; ".join(problems[:_NAMED] + more)
-            remarks.append(f"left out {len(problems)} of {found} images that cannot be used: {named}")
+            remarks.append(f"left out {len(problems)} unusable images of {found}: {named}")
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
             remarks.append(f"ignored {tree.ignored} files that are not images of a class")

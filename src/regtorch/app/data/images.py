@@ -1,15 +1,15 @@
-"""Images of one size and colour, adapted once when a data set is loaded."""
+"""Convert images to one size and number of channels when a data set is loaded."""
 
 import torch
 from torch import Tensor
 
 __all__ = ["adapt"]
 
-_CHUNK = 4096  # images resized at a time: bounds the floats that exist beside the result
+_CHUNK = 4096  # images resized at a time, to limit the memory for intermediate floats
 
 
 def adapt(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Bring images to a net's input shape.
+    """Convert images to a net's input shape.
 
     Resizing is bilinear with antialiasing; grey becomes RGB by repetition, RGB becomes grey by luminance.
 
@@ -18,13 +18,13 @@ def adapt(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
         shape: The wanted (C, H, W), C = 1 or 3.
 
     Returns:
-        Images of that shape in the same dtype, where it is bool in uint8; the very same tensor where nothing changes.
+        Images of that shape in the same dtype, uint8 for bool; the same tensor if its shape is right.
     """
     if tuple(images.shape[1:]) == shape:
         return images
     from torchvision.transforms.v2 import functional as vision
 
-    if images.dtype == torch.bool:  # interpolation would round to one of two
+    if images.dtype == torch.bool:  # interpolation would round to True or False
         images = images.to(torch.uint8).mul_(255)
     channels, *size = shape
     if images.shape[1] == 3 and channels == 1:

@@ -1,4 +1,4 @@
-"""What a folder or a zip file holds, listed once."""
+"""List the content of a folder or a zip file."""
 
 import zipfile
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ File = Path | zipfile.Path
 
 @dataclass
 class Folder:
-    """A folder with all that is below it, by name; what is hidden is passed over.
+    """A folder and all that is below it, sorted by name, without hidden files and folders.
 
     Args:
-        path: Its place, for messages.
-        real: Its place without links.
+        path: Its path, for messages.
+        real: Its path with links resolved.
         folders: The folders in it.
         files: The files in it.
     """
@@ -39,41 +39,41 @@ class Folder:
 
 
 @contextmanager
-def listed(place: Path) -> Iterator[Folder]:
-    """List a folder, or a zip file whose files can be read while the block runs.
+def listed(path: Path) -> Iterator[Folder]:
+    """List a folder, or a zip file, whose files can be read inside the `with` block.
 
     Raises:
         DataError: A file is not a zip file, or is damaged.
     """
-    if not place.is_file():
-        yield _folder(place, ())
+    if not path.is_file():
+        yield _folder(path, ())
         return
-    check_zip(place, ".zip")
-    with reading(place):
-        archive = zipfile.ZipFile(place)
+    check_zip(path, ".zip")
+    with reading(path):
+        archive = zipfile.ZipFile(path)
     with archive:
-        yield _zipped(place, archive)
+        yield _zipped(path, archive)
 
 
 def _hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX"))
 
 
-def _folder(place: Path, above: tuple[str, ...]) -> Folder:
-    folder = Folder(place.as_posix(), str(place.resolve()))
-    inside = (*above, folder.real)
-    for child in sorted(place.iterdir(), key=lambda child: child.name):
+def _folder(path: Path, parents: tuple[str, ...]) -> Folder:
+    folder = Folder(path.as_posix(), str(path.resolve()))
+    ancestors = (*parents, folder.real)
+    for child in sorted(path.iterdir(), key=lambda child: child.name):
         if _hidden(child.name):
             continue
         if not child.is_dir():
             folder.files.append(child)
-        elif str(child.resolve()) not in inside:  # a link to where it lies itself would have no end
-            folder.folders.append(_folder(child, inside))
+        elif str(child.resolve()) not in ancestors:  # not a link to a folder that contains it
+            folder.folders.append(_folder(child, ancestors))
     return folder
 
 
-def _zipped(place: Path, archive: zipfile.ZipFile) -> Folder:
-    root = Folder(str(place), str(place))
+def _zipped(path: Path, archive: zipfile.ZipFile) -> Folder:
+    root = Folder(str(path), str(path))
     known: dict[tuple[str, ...], Folder] = {(): root}
     for name in sorted({*archive.namelist()}):
         parts = tuple(part for part in PurePosixPath(name).parts if part != "/")
@@ -82,8 +82,8 @@ def _zipped(place: Path, archive: zipfile.ZipFile) -> Folder:
         folders = parts if name.endswith("/") else parts[:-1]
         for depth in range(1, len(folders) + 1):
             if folders[:depth] not in known:
-                path = "/".join((str(place), *folders[:depth]))
-                known[folders[:depth]] = Folder(path, path)
+                full = "/".join((str(path), *folders[:depth]))
+                known[folders[:depth]] = Folder(full, full)
                 known[folders[: depth - 1]].folders.append(known[folders[:depth]])
         if not name.endswith("/"):
             known[folders].files.append(zipfile.Path(archive, name))

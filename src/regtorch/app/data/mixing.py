@@ -1,4 +1,4 @@
-"""Mixed samples: mixup and CutMix of a training batch with itself, by torchvision."""
+"""Mixup and CutMix of a training batch with itself, by torchvision."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Mixing", "check_images", "mixing_of"]
 
 
 class Mixing:
-    """Mixes every image of a batch with its neighbour, and their classes in the same shares.
+    """Mixes each image of a batch with its neighbour, and their classes in the same proportion.
 
-    A batch draws one share λ from Beta(α, α). Mixup (Zhang et al. 2018) takes λ of one image and 1 - λ of the other,
-    CutMix (Yun et al. 2019) cuts a box of the area 1 - λ out of the other one; with both, each batch draws which.
-    Numbers come from PyTorch's global generator.
+    A batch draws λ from Beta(α, α). Mixup (Zhang et al. 2018) adds λ of one image and 1 - λ of the other; CutMix (Yun
+    et al. 2019) replaces a box with the area 1 - λ by the other image's. With both, each batch draws one of them.
+    Random numbers come from PyTorch's global generator.
 
     Args:
         mixup: α of mixup; 0 leaves it out.
@@ -30,7 +30,7 @@ class Mixing:
     """
 
     def __init__(self, mixup: float, cutmix: float, num_classes: int) -> None:
-        from torchvision.transforms import v2  # here, not above: most runs need none of it
+        from torchvision.transforms import v2  # here, because most runs do not need it
 
         self.mixup = mixup
         self.cutmix = cutmix
@@ -63,16 +63,16 @@ def mixing_of(title: str, mixup: object, cutmix: object, num_classes: int | None
     if used is None:
         return None
     if num_classes is None:
-        raise ValueError(f"{used}: {title} has numbers to predict and no classes that could be mixed; leave it 0")
+        raise ValueError(f"{used}: {title} has no classes to mix; leave it 0")
     return Mixing(**alphas, num_classes=num_classes)
 
 
 def check_images(title: str, mixing: Mixing, part: Arrays) -> None:
-    """Make sure that there is something to mix.
+    """Check that the samples can be mixed.
 
     Raises:
         ValueError: The samples are not images.
     """
     if part.images.ndim != 4:
         used = "mixup" if mixing.mixup else "cutmix"
-        raise ValueError(f"{used}: {title} holds no images, received samples of shape {tuple(part.images.shape[1:])}")
+        raise ValueError(f"{used}: {title} has no images, received samples of shape {tuple(part.images.shape[1:])}")

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: IDX files, packed or not."""
+"""MNIST and Fashion-MNIST in IDX files, plain or gzipped."""
 
 import gzip
 import shutil
@@ -21,11 +21,11 @@ _PARTS = ("train", "t10k")
 
 
 class MNIST(FilesDataModule):
-    """MNIST: 28×28 grey digits; validation is the end of the official training set, test the official one.
+    """MNIST: 28×28 grey digits; the end of the official training set is the validation part.
 
-    `dir` holds `MNIST/raw/` with the four IDX files, plain or as `.gz`; nothing is written beside them. `val_size` is
-    how many of the last training images are the validation part. Pixels are divided by `divisor`; another one than 255
-    shows what a wrong scale does. For the other arguments see `ArraysDataModule`.
+    `dir` holds `MNIST/raw/` with the four IDX files, plain or as `.gz`; nothing is written beside them. The last
+    `val_size` training images are the validation part. Pixels are divided by `divisor`; another one than 255 shows the
+    effect of a wrong scale. For the other arguments see `ArraysDataModule`.
     """
 
     title = "MNIST"
@@ -45,13 +45,13 @@ class MNIST(FilesDataModule):
 
         return datasets.MNIST(root, download=True)
 
-    def lacking(self) -> list[str]:
-        """Name the files that are there neither plain nor packed."""
+    def missing_files(self) -> list[str]:
+        """The names of files that exist neither plain nor gzipped."""
         names = [name for part in _PARTS for name in _names(part)]
-        return [f"{name}[.gz]" for name in names if _packed(self.place / name) is None]
+        return [f"{name}[.gz]" for name in names if not any(file.is_file() for file in _forms(self.path / name))]
 
     def read(self) -> Splits:
-        """Read the four files and cut off the validation part."""
+        """Read the four files and split off the validation part."""
         train, test = (self._read_part(part) for part in _PARTS)
         integer(self.title, "val_size", self.val_size, high=len(train) - 1)
         for part in (train, test):
@@ -61,13 +61,13 @@ class MNIST(FilesDataModule):
     def _read_part(self, part: str) -> Arrays:
         from torchvision.datasets.mnist import read_image_file, read_label_file
 
-        images, labels = (self.place / name for name in _names(part))
+        images, labels = (self.path / name for name in _names(part))
         pixels, classes = _read(images, read_image_file).unsqueeze(1), _read(labels, read_label_file)
-        return checked(pixels, classes, self.num_classes, f"{self.place}, {part}")
+        return checked(pixels, classes, self.num_classes, f"{self.path}, {part}")
 
 
 class FashionMNIST(MNIST):
-    """Fashion-MNIST: MNIST's form and sizes, with ten kinds of clothing in `FashionMNIST/raw/`."""
+    """Fashion-MNIST: ten kinds of clothing with MNIST's format and sizes, in `FashionMNIST/raw/`."""
 
     title = "FashionMNIST"
     folder = "FashionMNIST/raw"
@@ -84,19 +84,16 @@ def _names(part: str) -> tuple[str, str]:
     return f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
 
 
-def _packed(plain: Path) -> bool | None:
-    """Whether the file is only there as .gz; None where it is not there at all."""
-    if plain.is_file():
-        return False
-    return True if plain.with_name(f"{plain.name}.gz").is_file() else None
+def _forms(plain: Path) -> tuple[Path, Path]:
+    return plain, plain.with_name(f"{plain.name}.gz")
 
 
 def _read(plain: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    """Read an IDX file; a packed one is unpacked elsewhere first, as the data's own folder may be read-only."""
-    if not _packed(plain):
+    """Read an IDX file; a gzipped one is unpacked in another folder, as the data's may be read-only."""
+    plain, packed = _forms(plain)
+    if plain.is_file():
         with reading(plain):
             return reader(str(plain))
-    packed = plain.with_name(f"{plain.name}.gz")
     with TemporaryDirectory() as scratch, reading(packed):
         copy = Path(scratch) / plain.name
         with gzip.open(packed) as source, copy.open("wb") as target:

@@ -1,4 +1,4 @@
-"""notMNIST: letters A to J in MNIST's files."""
+"""notMNIST: letters A to J in MNIST's format."""
 
 from typing import Unpack
 
@@ -12,12 +12,12 @@ __all__ = ["NotMNIST"]
 
 
 class NotMNIST(MNIST):
-    """notMNIST: 28×28 grey letters A to J of many typefaces; validation is the end of the training file.
+    """notMNIST: 28×28 grey letters A to J of many typefaces; the end of the training file is the validation part.
 
-    `dir` holds `notMNIST/raw/` with four IDX files under MNIST's names. There is no official split, so figures compare
-    only where the files are the same. Labels are wrong here and there by nature. `limit` keeps only that many of the
-    first training images: document 003 trains on 500. `center` serves pixels from -½ to ½, as the course does whose
-    exercise document 003 is; MNIST's are 0 to 1. For the other arguments see `MNIST`.
+    `dir` holds `notMNIST/raw/` with four IDX files under MNIST's names. There is no official split, so results compare
+    only for the same files. Some labels are wrong. `limit` keeps that many of the first training images: document 003
+    trains on 500. `center` makes pixels -½ to ½, as in the course whose exercise document 003 is; MNIST's are 0 to 1.
+    For the other arguments see `MNIST`.
     """
 
     title = "notMNIST"
@@ -42,11 +42,11 @@ class NotMNIST(MNIST):
         self.center = center
 
     def fetch(self, root: str) -> object:
-        """Refuse: MNIST's own download would bring MNIST."""
+        """Refuse: the inherited method would download MNIST."""
         raise DownloadError(self.elsewhere)
 
     def read(self) -> Splits:
-        """Read the four files, cut off the validation part and keep `limit` of the rest."""
+        """Read the four files, split off the validation part and keep the first `limit` training images."""
         train, val, test = super().read()
         for part in (train, val, test):
             part.pixels = part.pixels._replace(offset=0.5 if self.center else 0.0)

@@ -18,16 +18,16 @@ __all__ = ["Npz", "read_npz"]
 
 
 class Npz(ArraysDataModule):
-    """The user's own arrays; a fixed random share of the training ones is the validation part.
+    """The user's arrays; a fixed random share of the training arrays is the validation part.
 
     Inputs are images (N, height, width) or (N, height, width, channels) with 1 or 3 channels, or vectors (N, features);
-    uint8 means 0 to 1 in 255 steps, floats are taken as they are. Labels are integers (N,) or (N, 1), or one-hot
+    uint8 is divided by 255, floats are unchanged. Labels are integers (N,) or (N, 1), or one-hot
     (N, num_classes). With `num_classes=None` the targets are numbers, (N,) or (N, outputs).
 
     Args:
         dir: The .npz.
-        val_share: The validation part's share of the training arrays, of each class.
-        **options: As of `ArraysDataModule`; `seed` is of the shuffling alone, `download` has no effect.
+        val_share: The share of each class of the training arrays that is for validation.
+        **options: See `ArraysDataModule`; `seed` seeds the shuffling alone, `download` has no effect.
     """
 
     title = "npz"
@@ -54,7 +54,7 @@ class Npz(ArraysDataModule):
     def _part(self, arrays: dict[str, np.ndarray], part: str) -> Arrays:
         for name in (f"x_{part}", f"y_{part}"):
             if 0 in arrays[name].shape[1:]:
-                raise DataError(f"{self.dir}: {name}: its samples hold no numbers, found {_shape(arrays[name])}.")
+                raise DataError(f"{self.dir}: {name}: its samples are empty, found {_shape(arrays[name])}.")
         inputs = self._inputs(arrays[f"x_{part}"], f"{self.dir}: x_{part}")
         targets = self._targets(arrays[f"y_{part}"], f"{self.dir}: y_{part}")
         source = f"{self.dir}, {part}"
@@ -72,7 +72,7 @@ class Npz(ArraysDataModule):
                 f"channels last, found {found}; transpose or reshape it."
             )
         images = array.ndim == 4
-        array = _plain(array.transpose(0, 3, 1, 2) if images else array, source)
+        array = _contiguous(array.transpose(0, 3, 1, 2) if images else array, source)
         if images and array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() > 2:
             raise DataError(
                 f"{source}: expected floats from 0 to 1, or standardized ones, found {array.min():g} to "
@@ -83,7 +83,7 @@ class Npz(ArraysDataModule):
     def _targets(self, array: np.ndarray, source: str) -> np.ndarray:
         if array.dtype.kind not in "iufb":
             raise DataError(f"{source}: expected numbers, found {_shape(array)}.")
-        plain = _plain(array, source)
+        plain = _contiguous(array, source)
         if self.num_classes is None:
             if array.ndim not in (1, 2):
                 raise DataError(f"{source}: expected numbers (N,) or (N, outputs), found {_shape(array)}.")
@@ -92,7 +92,9 @@ class Npz(ArraysDataModule):
             array = array[:, 0]
         elif array.ndim == 2 and array.shape[1] == self.num_classes:
             if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
-                raise DataError(f"{source}: its {len(array)} rows are not one-hot; expected one 1 a row and else 0.")
+                raise DataError(
+                    f"{source}: its {len(array)} rows are not one-hot; expected one 1 in each row and 0 elsewhere."
+                )
             array = array.argmax(axis=1)
         if array.ndim != 1 or (array.dtype.kind == "f" and (array != array.round()).any()):
             raise DataError(
@@ -106,7 +108,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read the four arrays of a Keras-style .npz.
 
     Raises:
-        DataError: The file is no .npz, is damaged, lacks an array or holds something else than numbers.
+        DataError: The file is not an .npz, is damaged, lacks an array or has one of Python objects.
     """
     names = ("x_train", "y_train", "x_test", "y_test")
     check_zip(path, ".npz")
@@ -126,11 +128,11 @@ def _read(found: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
         raise
 
 
-def _plain(array: np.ndarray, source: str) -> np.ndarray:
-    """A copy that torch can take, with floats in float32.
+def _contiguous(array: np.ndarray, source: str) -> np.ndarray:
+    """A contiguous copy, with floats in float32.
 
     Raises:
-        DataError: Numbers are not finite.
+        DataError: A number is not finite.
     """
     if array.dtype.kind != "f":
         return np.ascontiguousarray(array)

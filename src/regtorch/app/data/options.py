@@ -9,7 +9,7 @@ __all__ = ["ImageOptions", "Options"]
 
 
 class Options(TypedDict, total=False):
-    """Those of every data set."""
+    """The options of every data set."""
 
     num_classes: int | None
     batch_size: int
@@ -18,7 +18,7 @@ class Options(TypedDict, total=False):
 
 
 class ImageOptions(Options, total=False):
-    """Those of images."""
+    """The options of image data sets."""
 
     resize: Sequence[int] | None
     augment: Augment | None

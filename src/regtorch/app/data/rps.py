@@ -1,4 +1,4 @@
-"""Document 001's Rock-Paper-Scissors: photographs of hands on a green ground."""
+"""Document 001's Rock-Paper-Scissors: photographs of hands on a green background."""
 
 from typing import Unpack
 
@@ -11,14 +11,14 @@ __all__ = ["RockPaperScissors"]
 
 
 class RockPaperScissors(ImageFolders):
-    """2,188 photographs of 300×200 pixels, brought to 224×224: 80 % of each class to train on, 20 % for validation.
+    """2,188 photographs of 300×200 pixels, resized to 224×224: 80 % of each class for training, 20 % for validation.
 
     `dir` holds `rock-paper-scissors.zip` or the unpacked folder, each with paper/, rock/ and scissors/, or is the .zip.
-    The set has no test part, and neither had the document: unless `test_share` cuts one off, it is the validation part.
+    Neither the data set nor the document has a test part: without `test_share` it is the validation part.
 
-    The document trained 69 steps of 32 an epoch, which is all 2,188 images, and validated on 14, a fifth of them:
-    `leak=True` trains on the validation images too. The validation part is the same either way. Many photographs are
-    alike, so a random split is easy in itself. For the other arguments see `ImageFolders`; `num_classes` is 3, `size`
+    The document trained 69 steps of 32 images an epoch, which is all 2,188, and validated on 14 steps, a fifth:
+    `leak=True` trains on the validation images too and leaves the validation part unchanged. Many photographs are
+    alike, so a random split is easy anyway. For the other arguments see `ImageFolders`; `num_classes` is 3, `size`
     (224, 224), `val_share` 0.2 and `test_share` 0 by default.
     """
 
@@ -26,7 +26,7 @@ class RockPaperScissors(ImageFolders):
     archive = "rock-paper-scissors"
     class_names = ("paper", "rock", "scissors")
     elsewhere = (
-        "it is not downloaded, as Kaggle asks for an account; get drgfreeman's 'Rock-Paper-Scissors Images' there and "
+        "it is not downloaded, as Kaggle requires an account; get drgfreeman's 'Rock-Paper-Scissors Images' there and "
         "put its folders paper, rock and scissors into rock-paper-scissors/"
     )
 

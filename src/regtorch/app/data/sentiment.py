@@ -23,25 +23,25 @@ __all__ = ["Sentiment"]
 
 _URL = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
 _SHA256 = "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"
-_FILES = {  # in the order of the classes, with the official ones' SHA-256
+_FILES = {  # in the order of the classes, with the SHA-256 of the official files
     "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
     "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
 }
 
 
 class Sentiment(FilesDataModule):
-    """Pang and Lee's sentence polarity data: 5,331 negative (0) and as many positive (1) sentences.
+    """Pang and Lee's sentence polarity data: 5,331 negative (0) and 5,331 positive (1) sentences.
 
     `dir` holds `rt-polarity/` with rt-polarity.neg and rt-polarity.pos. A sentence is a vector of `max_words` numbers,
-    1 for each of the training part's `max_words - 1` most frequent words that it has; the first number is always 0, as
-    Keras's Tokenizer makes it. Validation and test are random shares, always the same, half of either class.
+    1 for each of the `max_words - 1` most frequent words of the training part that it has; the first number is always
+    0, as in Keras's Tokenizer. Validation and test parts are fixed random shares with equal classes.
 
     Args:
-        dir: Where the data's files are, or are downloaded to.
+        dir: The folder of the data's files, or the one to download them to.
         max_words: The vectors' length.
-        val_share: The validation part's share of all sentences.
-        test_share: The test part's.
-        **options: `num_classes` (2), `batch_size`, `seed` of the shuffling alone, `download`; see `ArraysDataModule`.
+        val_share: The share of the validation part.
+        test_share: The share of the test part.
+        **options: `num_classes` (2), `batch_size`, `seed` (of the shuffling alone), `download`; see `ArraysDataModule`.
     """
 
     title = "movie-review sentences"
@@ -49,7 +49,7 @@ class Sentiment(FilesDataModule):
     folder = "rt-polarity"
     class_names = ("negative", "positive")
     lines: ClassVar[int] = 5331
-    """How many sentences each file has."""
+    """The number of sentences in each file."""
 
     def __init__(
         self,
@@ -71,30 +71,30 @@ class Sentiment(FilesDataModule):
             content = answer.read()
         found = hashlib.sha256(content).hexdigest()
         if found != _SHA256:
-            raise DownloadError(f"{_URL} has another checksum than the official file's: {found}")
-        place = Path(root) / self.folder
-        place.mkdir()
+            raise DownloadError(f"{_URL}: expected the official file's SHA-256, {_SHA256}, received {found}")
+        target = Path(root) / self.folder
+        target.mkdir()
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
             for member in tar:
                 name = Path(member.name).name
                 source = tar.extractfile(member)
                 if name in _FILES and source is not None:
-                    (place / name).write_bytes(source.read())
+                    (target / name).write_bytes(source.read())
 
-    def lacking(self) -> list[str]:
-        """Name the files that are not there."""
-        return [name for name in _FILES if not (self.place / name).is_file()]
+    def missing_files(self) -> list[str]:
+        """The names of missing files."""
+        return [name for name in _FILES if not (self.path / name).is_file()]
 
     def read(self) -> Splits:
-        """Read the sentences, part them, and count words in the training part alone."""
-        contents = {name: (self.place / name).read_bytes() for name in _FILES}
+        """Read and split the sentences; only the training part's words are counted."""
+        contents = {name: (self.path / name).read_bytes() for name in _FILES}
         others = [name for name in _FILES if hashlib.sha256(contents[name]).hexdigest() != _FILES[name]]
         if others:
-            self.remark = f"{self.title}: other texts than the official ones in {' and '.join(others)}"
-        negative, positive = (self._sentences(self.place / name, content) for name, content in contents.items())
+            self.remark = f"{self.title}: not the official files: {' and '.join(others)}"
+        negative, positive = (self._sentences(self.path / name, content) for name, content in contents.items())
         sentences = negative + positive
         labels = torch.tensor([0] * len(negative) + [1] * len(positive))
-        parts = split(labels, [self.val_share, self.test_share], str(self.place))
+        parts = split(labels, [self.val_share, self.test_share], str(self.path))
         numbers = vocabulary([sentences[i] for i in parts[0].tolist()], self.max_words)
         bags = present(sentences, numbers, self.max_words)
         return Splits(*(Arrays(bags[part], labels[part]) for part in parts))
@@ -103,10 +103,10 @@ class Sentiment(FilesDataModule):
         with reading(file):
             if content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 raise ValueError("it begins with a byte-order mark; expected Windows-1252, as in the official copy")
-            # Not splitlines(): it takes more for line ends than the line feed.
+            # Not splitlines(), which also splits at other characters than the line feed.
             *found, rest = content.decode("cp1252").split("\n")
             if len(found) != self.lines or rest:
-                raise ValueError(f"expected {self.lines:,} lines, a sentence each, found {len(found):,}")
+                raise ValueError(f"expected {self.lines:,} lines with one sentence each, found {len(found):,}")
             sentences = [sentence.strip() for sentence in found]
             if "" in sentences:
                 raise ValueError(f"line {sentences.index('') + 1} is empty")

@@ -1,4 +1,4 @@
-"""Random parts of a data set that are the same in every run."""
+"""Split a data set at random, the same way in every run."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ __all__ = ["split"]
 
 
 def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
-    """Part samples at random, with the same share of each class in each part.
+    """Split samples at random, with the same share of each class in each part.
 
     Args:
-        labels: (N,) integers; for data without classes all the same.
-        shares: Each part's share of the samples; every class has at least one in a part whose share is not 0.
+        labels: (N,) integers; all equal for data without classes.
+        shares: The share of each part; unless it is 0, the part has at least one sample of each class.
         source: Where the samples come from, for the message.
 
     Returns:
-        The indices of what remains, in random order, then those of each part.
+        The indices of the remaining samples, in random order, then those of each part.
 
     Raises:
-        DataError: A class has too few samples to leave any.
+        DataError: A class has too few samples.
 
     >>> [len(part) for part in split(torch.tensor([0] * 10 + [1] * 20), [0.1, 0.2], "here")]
     [21, 3, 6]
@@ -35,8 +35,8 @@ def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
         sizes = [max(1, round(share * len(members))) if share else 0 for share in shares]
         if sum(sizes) >= len(members):
             raise DataError(
-                f"{source}: class {label} has {len(members)} samples, which cannot be parted by {list(shares)} "
-                "with some left to train on; add samples or take smaller shares."
+                f"{source}: class {label} has {len(members)} samples, too few to take the shares {list(shares)} "
+                "and leave some for training; add samples or reduce the shares."
             )
         start = 0
         for part, size in enumerate(sizes, start=1):

@@ -1,4 +1,4 @@
-"""Document 004's binary task on windows of 6 series, generated."""
+"""Document 004's binary classification of windows of 6 time series, generated."""
 
 import math
 from statistics import NormalDist
@@ -17,23 +17,23 @@ _SERIES = 6
 
 
 class Windows(ArraysDataModule):
-    """Windows (N, 6, size) of 6 series with a label of 0 or 1; generated, as the document does not give its data.
+    """Windows (N, 6, size) of 6 series with a label of 0 or 1; generated, as the document lacks its data.
 
-    A window is white noise plus (label 1) or minus (label 0) a fixed pattern, a sine wave in each series whose norm is
-    `signal`, so that the best any rule can do is known: `best_accuracy`. Numbers are always the same.
+    A window is white noise plus (label 1) or minus (label 0) a fixed pattern of norm `signal`, a sine wave in each
+    series, so the best possible accuracy is known: `best_accuracy`. The random numbers are always the same.
 
-    As with Keras's `validation_split` the last share is for validation, in the order that the samples have: with
-    `sorted` all of label 0 come first, and the two parts then hold different labels. The test part has a fifth as many
-    further windows, never sorted. `dir` and `download` have no effect.
+    As with Keras's `validation_split`, the last samples are the validation part: with `sorted`, label 0 comes first,
+    so the two parts have different labels. The test part has a fifth as many further windows, never sorted. `dir` and
+    `download` have no effect.
 
     Args:
-        samples: How many windows there are to train on and to validate.
-        size: The windows' length.
+        samples: The number of windows for training and validation.
+        size: The length of the windows.
         balance: The share of label 1.
         sorted: Whether samples are sorted by label instead of mixed.
-        signal: The pattern's norm in units of the noise's deviation.
-        val_share: The validation part's share of the samples.
-        **options: `num_classes` (2), `batch_size` (40), `seed` of the shuffling alone; see `ArraysDataModule`.
+        signal: The norm of the pattern, in standard deviations of the noise.
+        val_share: The share of the validation part.
+        **options: `num_classes` (2), `batch_size` (40), `seed` (of the shuffling alone); see `ArraysDataModule`.
     """
 
     title = "windows"
@@ -62,7 +62,7 @@ class Windows(ArraysDataModule):
 
     @property
     def best_accuracy(self) -> float:
-        """The expected accuracy of the best rule, which knows the pattern and the balance."""
+        """The expected accuracy of the best classifier, which knows the pattern and the balance."""
         normal, prior = NormalDist(), math.log((1 - self.balance) / self.balance) / (2 * self.signal)
         hits = normal.cdf(self.signal - prior), normal.cdf(self.signal + prior)
         return self.balance * hits[0] + (1 - self.balance) * hits[1]
@@ -76,15 +76,15 @@ class Windows(ArraysDataModule):
             self._draw(self.samples // 5, SPLIT_SEED + 1, in_order=False),
         )
         for name, part in splits._asdict().items():
-            lacking = {0, 1} - {*part.labels.tolist()}
-            if lacking and not self.sorted:
+            missing = {0, 1} - {*part.labels.tolist()}
+            if missing and not self.sorted:
                 raise ValueError(
-                    f"balance and samples: the {name} part has no window of label {lacking.pop()}; take more samples, "
+                    f"balance and samples: the {name} part has no window of label {missing.pop()}; take more samples, "
                     f"a balance nearer to 0.5 or a larger part, received {self.balance} and {self.samples}"
                 )
         self.remark = (
             f"windows: generated, {float(everything.labels.float().mean()):.1%} of label 1"
-            f"{', sorted by label' if self.sorted else ''}; no rule has an accuracy above {self.best_accuracy:.1%}"
+            f"{', sorted by label' if self.sorted else ''}; no classifier exceeds {self.best_accuracy:.1%}"
         )
         return splits
 

@@ -15,7 +15,7 @@ from regtorch.app.doctor.strength import check_penalty, find_strength
 from regtorch.app.doctor.terminal import announce, print_diagnosis, progress
 from regtorch.app.ground.errors import RunError
 from regtorch.app.record.outputs import write_diagnosis
-from regtorch.app.run.examine import check_still, examine, penalties_of
+from regtorch.app.run.examine import examine, penalties_of, refuse_schedule
 from regtorch.app.run.setup import set_up
 
 __all__ = ["diagnose_setup"]
@@ -40,7 +40,7 @@ def diagnose_setup(
     seconds = cfg.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise RunError(f"seconds: expected a time up to {_LONGEST:g}, such as 600, received {seconds!r}")
-    check_still(cfg)
+    refuse_schedule(cfg)
     if cfg.strength:
         check_penalty(cfg, choices)
     with progress() as show:

@@ -38,14 +38,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Line:
-    """Nets that differ in their place on the axis and in their seed."""
+    """Nets that differ in their value on the axis and in their seed."""
 
     label: str  # what the nets have in common
-    points: Mapping[float, Sequence[Trained]]  # nets by place on the axis
-    flat: Sequence[Trained] = ()  # nets without a place; their mean is drawn across
+    points: Mapping[float, Sequence[Trained]]  # nets by value on the axis
+    flat: Sequence[Trained] = ()  # nets without a value; their mean is a horizontal line
 
     def over(self, value: Callable[[Trained], float | None]) -> dict[float, Spread]:
-        """Spreads over seeds, by place."""
+        """Spreads over seeds, by value on the axis."""
         found = {place: spread(map(value, nets)) for place, nets in sorted(self.points.items())}
         return {place: point for place, point in found.items() if point is not None}
 
@@ -59,9 +59,9 @@ def along(
         lines: the first ones get distinct looks, the rest are faint.
         axis: the horizontal axis.
         score: the score's name.
-        name: the key that runs along the axis.
-        unset: describes nets without a place.
-        best: the place to mark.
+        name: the key of the axis.
+        unset: describes nets without a value.
+        best: the value to mark.
     """
 
     def panel(
@@ -73,15 +73,15 @@ def along(
         low: float | None = None,
     ) -> Iterator[Panel]:
         found = [(line.over(value), spread(map(value, line.flat))) for line in lines]
-        under = [line.over(dashed) if dashed else {} for line in lines]
+        trains = [line.over(dashed) if dashed else {} for line in lines]
         places = [
-            axis.at(place) for points in (*(f for f, _ in found), *under) for place, p in points.items() if p.count
+            axis.at(place) for points in (*(f for f, _ in found), *trains) for place, p in points.items() if p.count
         ]
         if not places:
             return
         ends = min(places), max(places)
         series: list[Series] = []
-        for number, ((points, flat), second) in enumerate(zip(found, under, strict=True)):
+        for number, ((points, flat), second) in enumerate(zip(found, trains, strict=True)):
             looks = LOOKS[number] if number < len(LOOKS) else FAINT
             label_of = lines[number].label if looks is not FAINT else ""
             if number == len(LOOKS):
@@ -110,7 +110,7 @@ def along(
 
 
 def _described(name: str, unset: str, lines: Sequence[Line], found: Sequence[tuple[Points, Spread | None]]) -> str:
-    """The highest value and both ends of the first two lines."""
+    """Describe the highest value and both ends of the first two lines."""
     parts = []
     for line, (points, flat) in list(zip(lines, found, strict=True))[:2]:
         finite = {place: point for place, point in points.items() if point.count}

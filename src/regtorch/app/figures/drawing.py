@@ -31,7 +31,7 @@ def svg(panel: Panel, salt: str) -> str:
     from matplotlib.figure import Figure
 
     file = io.StringIO()
-    with _styled({"svg.fonttype": "none", "svg.hashsalt": f"{salt} {panel.title}"}):
+    with _style({"svg.fonttype": "none", "svg.hashsalt": f"{salt} {panel.title}"}):
         figure = Figure(figsize=(4.4, 2.9), facecolor="none")
         # Fixed: measuring the labels takes as long as drawing them.
         figure.subplots_adjust(_left(panel), 0.165, 0.975, 0.965)
@@ -50,12 +50,12 @@ def write_picture(panels: Sequence[Panel], title: str, path: Path) -> None:
 
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = -(-len(panels) // columns)
-    with _styled():
+    with _style():
         figure = Figure(dpi=120)
         for number, panel in enumerate(panels):
             axes = figure.add_axes((0, 0, 1, 1), label=str(number))
             _draw(panel, axes)
-            axes.set_title(_plain(panel.title), fontsize=10)
+            axes.set_title(_escaped(panel.title), fontsize=10)
         width, below, above = _WIDTH * columns, _legend(figure, _WIDTH * columns), _TITLE * bool(title)
         height = _HEIGHT * rows + above + below
         figure.set_size_inches(width, height)
@@ -63,12 +63,12 @@ def write_picture(panels: Sequence[Panel], title: str, path: Path) -> None:
             row, column = divmod(number, columns)
             x, y = _WIDTH * (column + _left(panel)), below + _HEIGHT * (rows - 1 - row) + 0.5
             axes.set_position((x / width, y / height, (0.97 - _left(panel)) * _WIDTH / width, 2.35 / height))
-        figure.suptitle(_plain(title), fontsize=11, y=1 - 0.08 / height, va="top")
+        figure.suptitle(_escaped(title), fontsize=11, y=1 - 0.08 / height, va="top")
         write_png(figure, path)
 
 
 @contextmanager
-def _styled(more: dict[str, str] | None = None) -> Iterator[None]:
+def _style(more: dict[str, str] | None = None) -> Iterator[None]:
     from matplotlib import rc_context
 
     coloured = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
@@ -79,7 +79,7 @@ def _styled(more: dict[str, str] | None = None) -> Iterator[None]:
 
 
 def _legend(figure: Any, width: float) -> float:
-    """Add the common legend; its height in inches."""
+    """Add the common legend; return its height in inches."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -92,12 +92,12 @@ def _legend(figure: Any, width: float) -> float:
 
 
 def _left(panel: Panel) -> float:
-    """The share of the width for labels at the left."""
+    """The share of the width for labels on the left."""
     return 0.05 + 0.017 * min(_NAME, max(map(len, panel.bars))) if panel.bars else 0.17
 
 
-def _plain(text: str) -> str:
-    """A text with `$` escaped, which starts formulas in matplotlib."""
+def _escaped(text: str) -> str:
+    """Escape `$`, which starts formulas in matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -108,12 +108,12 @@ def _draw(panel: Panel, axes: Any) -> None:
         _series(axes, series)
     if panel.bars:
         bars = axes.barh(range(len(panel.bars)), list(panel.bars.values()), color=LOOKS[0].colour, height=0.6)
-        axes.set_yticks(range(len(panel.bars)), [_plain(shorten(name, _NAME)) for name in panel.bars])
+        axes.set_yticks(range(len(panel.bars)), [_escaped(shorten(name, _NAME)) for name in panel.bars])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
         axes.set_xlim(0, 115)
     if panel.note:
         axes.text(0.5, 0.5, panel.note, ha="center", transform=axes.transAxes)
-    axes.set(xlabel=_plain(panel.x.label), ylabel=_plain(panel.y.label))
+    axes.set(xlabel=_escaped(panel.x.label), ylabel=_escaped(panel.y.label))
     apply(panel.x, axes.xaxis)
     apply(panel.y, axes.yaxis)
     axes.grid(alpha=0.3)
@@ -122,7 +122,7 @@ def _draw(panel: Panel, axes: Any) -> None:
 
 def _guide(axes: Any, guide: Guide) -> None:
     line, band = (axes.axvline, axes.axvspan) if guide.upright else (axes.axhline, axes.axhspan)
-    label = _plain(guide.label) or None
+    label = _escaped(guide.label) or None
     if guide.high is None:
         line(guide.low, color=FAINT.colour, linewidth=0.9, linestyle="--" if guide.label else ":", label=label)
     else:
@@ -146,7 +146,7 @@ def _series(axes: Any, series: Series) -> None:
         linestyle="-" if series.line == "steps" else series.line,
         drawstyle="steps-post" if series.line == "steps" else "default",
         color=series.look.colour,
-        label=_plain(series.label) or None,
+        label=_escaped(series.label) or None,
         **options,
     )
     if series.band:
@@ -162,13 +162,13 @@ def apply(axis: Axis, drawn: Any) -> None:
     if axis.log:
         (drawn.axes.set_xscale if horizontal else drawn.axes.set_yscale)("log")
         low, high = drawn.get_view_interval()
-        drawn.set_major_formatter(lambda value, _: f"{value:g}")  # far faster than formulas
+        drawn.set_major_formatter(lambda value, _: f"{value:g}")  # much faster than the default's formulas
         drawn.set_minor_locator(NullLocator())
-        if axis.places:
+        if axis.positive:
             # No ticks between 0 at the left and the smallest positive value.
-            start = low if axis.zero is None else axis.places[0] * 0.99
+            start = low if axis.zero is None else axis.positive[0] * 0.99
             powers = [10.0**p for p in range(math.ceil(math.log10(start)), math.floor(math.log10(high)) + 1)]
-            ticks = powers if len(powers) > 1 else axis.places
+            ticks = powers if len(powers) > 1 else axis.positive
             zero = [] if axis.zero is None else [axis.zero]
             ticks = ticks[:: -(-len(ticks) // (_TICKS - len(zero)))]
             drawn.set_major_locator(FixedLocator([*zero, *ticks]))
@@ -178,7 +178,7 @@ def apply(axis: Axis, drawn: Any) -> None:
             drawn.set_minor_locator(LogLocator(subs=(2, 5)))
             drawn.set_minor_formatter(lambda value, _: f"{value:g}")
     elif axis.names:
-        drawn.set_ticks(range(len(axis.names)), [_plain(shorten(name, 16)) for name in axis.names])
+        drawn.set_ticks(range(len(axis.names)), [_escaped(shorten(name, 16)) for name in axis.names])
         drawn.axes.set_xlim(-0.5, len(axis.names) - 0.5)
     elif axis.integers:
         drawn.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

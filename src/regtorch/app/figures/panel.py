@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 __all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
 
-FAR = 20.0
+WIDE = 20.0
 """An axis is logarithmic from this ratio of its largest to its smallest value."""
-_BESIDE = 0.15  # of a logarithmic axis between 0 and the smallest positive value: room for both labels
+_GAP = 0.15  # share of a logarithmic axis between 0 and the smallest positive value, for both labels
 _MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "x": "×", "|": "|", "ring": "○"}
 _LINES = {"-": "―", "steps": "―", "--": "╌", ":": "┈", "-.": "╌", "": ""}
 
@@ -102,7 +102,7 @@ class Axis:
     integers: bool = False  # label integers only
     low: float | None = None  # lower end; None: from the data
     names: Sequence[str] = ()  # labels of 0, 1, 2, … on an axis of choices
-    places: Sequence[float] = ()  # positive values that may be labelled on a log axis; empty: decades
+    positive: Sequence[float] = ()  # values that may be labelled on a log axis; empty: decades
     zero: float | None = None  # where 0 is drawn on a log axis; None if 0 does not occur
 
     @classmethod
@@ -110,18 +110,18 @@ class Axis:
         """An axis that is logarithmic if no value is negative and the positive ones span a wide range."""
         values = [value for value in values if math.isfinite(value)]
         positive = [value for value in values if value > 0]
-        return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > FAR * min(positive))
+        return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > WIDE * min(positive))
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:
         """An axis of strengths, rates or bounds; if logarithmic, by `log` or a wide range, 0 is drawn at the left."""
         values = sorted(set(values))
         positive = [value for value in values if value > 0]
-        far = len(positive) > 1 and positive[-1] / positive[0] >= FAR
-        if not positive or values[0] < 0 or not (log or far):
+        wide = len(positive) > 1 and positive[-1] / positive[0] >= WIDE
+        if not positive or values[0] < 0 or not (log or wide):
             return cls(label)
-        room = max((positive[-1] / positive[0]) ** _BESIDE, 3.0)
-        return cls(label, log=True, places=positive, zero=positive[0] / room if values[0] == 0 else None)
+        gap = max((positive[-1] / positive[0]) ** _GAP, 3.0)
+        return cls(label, log=True, positive=positive, zero=positive[0] / gap if values[0] == 0 else None)
 
     def at(self, value: float) -> float:
         """The coordinate of a value."""

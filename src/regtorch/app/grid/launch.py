@@ -34,10 +34,10 @@ State = Literal["new", "begun", "running", "finished"]
 class Planned:
     """A job of a grid."""
 
-    number: int  # place in the grid, from 0
+    number: int  # position in the grid, from 0
     overrides: Sequence[str]
     own: Sequence[str]  # the overrides that differ from other jobs
-    folder: Path  # where it writes, or where a run with its settings lies
+    folder: Path  # for its files, or with a run of its settings
     state: State  # of the folder
     numbered: bool  # whether its settings depend on its number
 
@@ -57,7 +57,7 @@ def launch(
     sweep = Path(config.hydra.sweep.dir)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     (grid,) = BasicSweeper.split_arguments(parsed, None)
-    composed = list(_composed(config, loader, grid, sweep))  # before the folder exists: an override may be wrong
+    composed = list(_composed(config, loader, grid, sweep))  # an override may be wrong: before creating the folder
     try:
         sweep.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,7 +75,7 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
             say(f"job {job.folder.name} is running in another process; start again when it has ended")
     to_do = [job for job in jobs if job.state in ("new", "begun")]
     for job in to_do:
-        try:  # here, because in the launcher an error would skip the jobs after it
+        try:  # an error in the launcher would skip the jobs after it
             move_aside(job.folder)
             job.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -84,11 +84,11 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
     watch = Watch(_by_folder(to_do), _by_folder(job for job in jobs if job.state == "finished"))
     to_do = [job for job in to_do if job.folder not in Folders.lost]
     if type(launcher).__name__ == "BasicLauncher":  # Hydra's scan imports the class again
-        most = 1  # sequential anyway, and Hydra may fail before the job begins
+        most = 1  # it is sequential, and Hydra may fail before a job begins
     with _threads(launcher, to_do, most), watch:
         for batch in _batches(to_do, most):
-            places = [f"hydra.sweep.subdir={quoted(job.folder.relative_to(sweep))}" for job in batch]
-            overrides = [[*job.overrides, place] for job, place in zip(batch, places, strict=True)]
+            subdirs = [f"hydra.sweep.subdir={quoted(job.folder.relative_to(sweep))}" for job in batch]
+            overrides = [[*job.overrides, subdir] for job, subdir in zip(batch, subdirs, strict=True)]
             try:
                 returns.append(launcher.launch(overrides, initial_job_idx=batch[0].number))
             except Exception as error:  # a killed process, or an error of the queue: continue with the other batches
@@ -125,7 +125,7 @@ def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: P
             task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             settings = identity(task)
             if settings in planned:
-                print(f"{' '.join(own or overrides)} is given twice and runs once", flush=True)
+                print(f"{' '.join(own or overrides)} is repeated; it runs once", flush=True)
                 continue
             found = _known(known, settings) or _free(config, sweep, known, taken, chain([number], count(len(grid))))
         folder, state = found
@@ -175,7 +175,7 @@ def _batches(jobs: Sequence[Planned], most: int | None) -> Iterator[Sequence[Pla
 
 @contextmanager
 def _threads(launcher: Launcher, jobs: Sequence[Planned], most: int | None) -> Iterator[None]:
-    """Share this machine's cores among processes of LocalLauncher, as joblib does by itself."""
+    """Share this machine's cores among the processes of LocalLauncher, as joblib does itself."""
     at_once = min(len(jobs), most or len(jobs))
     if type(launcher).__name__ != "LocalLauncher" or "OMP_NUM_THREADS" in os.environ or not at_once:
         yield

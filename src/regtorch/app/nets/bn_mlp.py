@@ -10,16 +10,16 @@ __all__ = ["BNMLP"]
 
 
 class BNMLP(nn.Module):
-    """A frozen scalar, then Dense - [BatchNorm] - relu - Dense: 814,091 numbers with 1024 units and no batch norm.
+    """A frozen scalar, then Dense - [BatchNorm] - relu - Dense: 814,091 parameters with 1024 units and no batch norm.
 
     The document's first layer, a frozen Dense(1) without bias over the last axis of 28×28×1, multiplies every pixel by
-    one random number. Batch norm undoes such a scale, the net without it has to live with it.
+    one random number. Batch norm removes such a scale; without it the net has to cope with it.
 
     Args:
         num_classes: Width of the head.
         units: Width of the hidden layer: 5, 50, 100 and 1024 in the document.
-        bn: Whether to put batch norm between the hidden layer and its activation.
-        scale: The frozen number. None draws it as Keras does by default, from ±√3; the document does not show its own.
+        bn: Whether batch norm comes between the hidden layer and its activation.
+        scale: The frozen number. None draws it as Keras does by default, from ±√3; the document does not show it.
 
     Example:
         >>> import torch

@@ -10,14 +10,14 @@ __all__ = ["CifarDeep"]
 
 
 class CifarDeep(nn.Module):
-    """Three blocks of two convolutions and a dense layer: 1,345,066 numbers, 1,343,146 of them trainable.
+    """Three blocks of two convolutions and a dense layer: 1,345,066 parameters, 1,343,146 of them trainable.
 
     3 × (Conv 3×3 - relu - BatchNorm, twice - MaxPool 2 - Dropout) with 32, 64 and 128 channels, Dense 512 - relu -
     BatchNorm - Dropout - Dense, with Keras's defaults.
 
     Args:
         num_classes: Width of the head.
-        dropout: Rate after each block. The document prints the layers, not their rates; 0.2 is our choice.
+        dropout: Rate after each block; 0.2 is our choice, as the document lists the layers without their rates.
         dense_dropout: Rate after the dense layer, 0.5 in the document's shallow net.
         norm_first: Normalise before the activation, as the document's answer advises, instead of after it.
 

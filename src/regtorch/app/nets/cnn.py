@@ -10,14 +10,14 @@ __all__ = ["CNN"]
 
 
 class CNN(nn.Module):
-    """One convolution and one wide dense layer: 4,203,018 numbers, 4,201,930 of them trainable.
+    """One convolution and one wide dense layer: 4,203,018 parameters, 4,201,930 of them trainable.
 
     Conv 32 3×3 - relu - BatchNorm - MaxPool 2 - Dense 512 - relu - BatchNorm - Dropout - Dense, with Keras's
-    defaults: batch norm with eps 1e-3 and momentum 0.99, which is 0.01 in PyTorch's sense, and Keras's initialisation.
+    defaults: batch norm with eps 1e-3 and momentum 0.99 (0.01 in PyTorch), and Keras's initialisation.
 
     Args:
         num_classes: Width of the head.
-        dropout: Share of the 512 features that dropout sets to zero.
+        dropout: Rate on the 512 features.
 
     Example:
         >>> import torch

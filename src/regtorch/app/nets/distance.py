@@ -14,12 +14,12 @@ __all__ = ["Distance"]
 
 
 class Distance(nn.Module):
-    """4 - 100 relu - 100 relu - 1: 10,701 parameters; with other widths a net for any regression on numbers.
+    """4 - 100 relu - 100 relu - 1: 10,701 parameters; with other widths a net for any regression on vectors.
 
     Args:
-        inputs: Numbers a sample.
-        outputs: Numbers to predict.
-        head: "sigmoid", with which the document predicts one number for all inputs, or "linear", its answer's cure.
+        inputs: Number of features.
+        outputs: Number of targets.
+        head: "sigmoid", with which the document's net predicts a constant, or "linear", as its answer advises.
 
     Example:
         >>> Distance()(torch.zeros(2, 4)).shape
@@ -37,7 +37,7 @@ class Distance(nn.Module):
         keras_init_(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map numbers (N, inputs), such as two points' coordinates, to (N, outputs), such as their distance."""
+        """Map features (N, inputs), such as the coordinates of two points, to targets (N, outputs)."""
         check_input("Distance", x, (self.inputs,))
         x = self.head(F.relu(self.hidden2(F.relu(self.hidden1(x)))))
         return torch.sigmoid(x) if self.sigmoid else x

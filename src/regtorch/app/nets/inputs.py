@@ -1,4 +1,4 @@
-"""The checks of a net's input that every model makes."""
+"""Checks of a net's inputs."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ __all__ = ["check_input", "check_input_shape"]
 
 
 def check_input(net: str, x: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse a batch whose samples do not have the net's input shape.
+    """Check that a batch has the net's input shape.
 
     Raises:
-        ValueError: The shapes differ.
+        ValueError: It has another shape.
     """
     if x.shape[1:] != shape:
         expected = ", ".join(map(str, ("N", *shape)))
@@ -20,12 +20,12 @@ def check_input(net: str, x: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def check_input_shape(net: str, shape: Sequence[int], least: int = 1) -> tuple[int, int, int]:
-    """Refuse to make a net for images that are smaller than its field of view.
+    """Check that a net's input shape is not smaller than its field of view.
 
     Args:
         net: The net's name, for the message.
-        shape: The shape of the images, channels first.
-        least: The smallest height and width that leave its last feature map a pixel.
+        shape: Shape of the images, channels first.
+        least: The smallest height and width for which the last feature map is not empty.
 
     Returns:
         The shape as a tuple.

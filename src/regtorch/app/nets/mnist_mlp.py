@@ -14,7 +14,7 @@ class MnistMLP(nn.Module):
     Args:
         num_classes: Width of the head.
         hidden: Width of the hidden layer.
-        dropout: Share of the hidden units that dropout sets to zero.
+        dropout: Rate on the hidden units.
 
     Example:
         >>> import torch

@@ -11,13 +11,13 @@ __all__ = ["NotMNISTMLP"]
 class NotMNISTMLP(nn.Module):
     """784 - 1024 relu - Dropout - 10: 814,090 parameters.
 
-    The weights are drawn as `tf.truncated_normal` does by default: normal with σ = 1, cut at 2σ. The untrained
+    The weights are drawn as by `tf.truncated_normal`: normal with σ = 1, truncated at 2σ. The untrained
     net's logits are therefore in the hundreds. Biases are zero.
 
     Args:
         num_classes: Width of the head.
         hidden: Width of the hidden layer.
-        dropout: Rate on the hidden units; the document takes 0 and 0.5.
+        dropout: Rate on the hidden units; 0 and 0.5 in the document.
 
     Example:
         >>> import torch

@@ -20,9 +20,9 @@ class RPS(nn.Module):
     Args:
         num_classes: Width of the head.
         input_shape: Shape of the images, channels first.
-        blocks: Convolutions. The document advises two instead of four; each one less leaves about four times as many
-            features to the dense layer, so that the net of two has 95,592,259 parameters on 3×224×224.
-        dropout: Rate on the features that enter the dense layer; the document takes 0 and 0.2.
+        blocks: Number of convolutions. The document advises two instead of four; each one less gives the dense layer
+            about four times as many features, so the net with two has 95,592,259 parameters on 3×224×224.
+        dropout: Rate before the dense layer; 0 and 0.2 in the document.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Document 004's net for sentiment from a bag of words."""
+"""Document 004's net for sentiment analysis of bags of words."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class Sentiment(nn.Module):
         num_classes: Width of the head.
         max_words: Size of the vocabulary; not given in the document.
         dropout: Rate of both dropout layers.
-        activation: Of the second layer: "sigmoid", or "relu", which the document's answer would take.
+        activation: Of the second layer: "sigmoid", or "relu", as the document's answer advises.
 
     Example:
         >>> import torch

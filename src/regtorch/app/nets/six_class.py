@@ -12,7 +12,7 @@ __all__ = ["SixClass"]
 
 
 class SixClass(nn.Module):
-    """Two convolutions and a narrow dense layer under heavy dropout: 352,134 numbers on 3×150×150, 352,054 trainable.
+    """Two convolutions and a dense layer with heavy dropout: 352,134 parameters on 3×150×150, 352,054 trainable.
 
     2 × (Conv 3×3 - BatchNorm - relu - Dropout .7 - MaxPool 2 - Dropout .5) with 8 and 16 channels, Dense 16 -
     BatchNorm - relu - Dropout .5 - Dense, with Keras's defaults.
@@ -20,8 +20,8 @@ class SixClass(nn.Module):
     Args:
         num_classes: Width of the head.
         input_shape: Shape of the images, channels first; not given in the document.
-        last_norm: Keep the batch norm of the dense layer, which one of the document's answers removes.
-        dropout: Factor on all of the document's rates; 0 removes all dropout, as the same answer advises.
+        last_norm: Whether to keep the dense layer's batch norm, which one of the document's answers removes.
+        dropout: Multiplies the document's rates; 0 removes dropout, as the same answer advises.
 
     Example:
         >>> import torch

@@ -6,13 +6,13 @@ __all__ = ["count"]
 
 
 def count(net: nn.Module) -> tuple[int, int]:
-    """Count a net's numbers as Keras's `model.summary()` does.
+    """Count a net's parameters as Keras's `model.summary()` does.
 
     Args:
         net: Any net; tied weights count once.
 
     Returns:
-        All numbers, moving statistics included, and the trainable ones.
+        All parameters, moving statistics included, and the trainable ones.
 
     Example:
         >>> count(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))

@@ -1,4 +1,4 @@
-"""The dropout paper's net for MNIST (Srivastava et al. 2014, table 9), to which document 003's answer points."""
+"""The dropout paper's net for MNIST (Srivastava et al. 2014, table 9), which document 003's answer cites."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +10,7 @@ __all__ = ["Srivastava"]
 
 
 class Srivastava(nn.Module):
-    """784 - 1024 - 1024 - 2048 - 10 of ReLUs, dropout on the input and every hidden layer: 3,973,130 parameters.
+    """784 - 1024 - 1024 - 2048 - 10 with ReLUs and dropout on the input and every hidden layer: 3,973,130 parameters.
 
     Args:
         num_classes: Width of the head.

@@ -16,35 +16,35 @@ from regtorch.init import keras_init_
 
 __all__ = ["PretrainedWeightsError", "VGG16Head"]
 
-# Mean and deviation of ImageNet's pixels, with which torchvision trained its weights.
+# Mean and standard deviation of ImageNet's pixels, by which torchvision normalised its training images.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _BLOCKS = 5
 
 
 class PretrainedWeightsError(OSError):
-    """Pretrained weights are not on this machine and cannot be fetched."""
+    """Pretrained weights are neither cached nor can they be downloaded."""
 
 
 class VGG16Head(nn.Module):
     """VGG16's features, Dense 256 - relu - Dropout - Dense: 16,813,638 parameters for six classes on 3×150×150.
 
-    The features are frozen but for the top blocks of convolutions (three convolutions each). Images come in [0, 1] and
-    are normalised as torchvision's weights expect it.
+    The features are frozen except for the top blocks (three convolutions each). Pixels are in [0, 1]; the net
+    normalises them as torchvision's weights expect.
 
     Args:
         num_classes: Width of the head.
         input_shape: Shape of the images, channels first; not given in the document.
-        weights: "imagenet" takes torchvision's weights, from its cache or by a download of 528 MB. None draws random
-            ones as Keras does, and says so in `remark`.
-        train_blocks: How many of the five blocks are fine-tuned, from the top: 0, 1 and 3 in the document.
-        dropout: Rate behind the layer of 256.
+        weights: "imagenet" loads torchvision's weights from its cache, or downloads 528 MB. None draws random ones as
+            Keras does, which `remark` states.
+        train_blocks: Number of blocks, of five, that are fine-tuned from the top: 0, 1 and 3 in the document.
+        dropout: Rate after the layer of 256 units.
 
     Attributes:
-        remark: The receipt's remark on the weights, or empty.
+        remark: A remark on the weights for the receipt, or empty.
 
     Raises:
-        PretrainedWeightsError: `weights="imagenet"` and they cannot be had.
+        PretrainedWeightsError: The weights are neither cached nor can they be downloaded.
 
     Example:
         >>> VGG16Head(input_shape=(3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape
@@ -75,7 +75,7 @@ class VGG16Head(nn.Module):
         if weights == "imagenet":
             _load_imagenet(self.features)
             self.remark = ""
-        # A pooling layer ends each block; a layer's block is the number of those before it.
+        # A pooling layer ends each block, so the pooling layers before a layer are the number of its block.
         pools = accumulate((isinstance(layer, nn.MaxPool2d) for layer in self.features), initial=0)
         for layer, block in zip(self.features, pools, strict=False):
             layer.requires_grad_(block >= _BLOCKS - train_blocks)
@@ -89,7 +89,7 @@ class VGG16Head(nn.Module):
 
 
 def _features() -> nn.Sequential:
-    """VGG16's convolutions, without memory ever taken for the 124 million numbers of its own dense layers."""
+    """VGG16's convolutions, without allocating the 124 million parameters of its dense layers."""
     from torchvision.models import vgg16
 
     device = torch.get_default_device()
@@ -100,7 +100,7 @@ def _features() -> nn.Sequential:
 
 
 def _load_imagenet(features: nn.Sequential) -> None:
-    """Fill VGG16's convolutions from torch's cache, or from torchvision's address."""
+    """Load VGG16's convolutions from torch's cache or torchvision's URL."""
     from torchvision.models import VGG16_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1
@@ -113,9 +113,9 @@ def _load_imagenet(features: nn.Sequential) -> None:
         features.load_state_dict(
             {k.removeprefix("features."): w for k, w in state.items() if k.startswith("features.")}
         )
-    except (OSError, RuntimeError) as error:  # no network, no place on the disk
+    except (OSError, RuntimeError) as error:  # such as no network or a full disk
         raise PretrainedWeightsError(
-            f"weights='imagenet': {name} cannot be had from torch's cache or its address "
+            f"weights='imagenet': {name} is neither in torch's cache nor could it be downloaded "
             f"({error}); put it into {cached.parent}, or set weights=null for random weights"
         ) from error
 
@@ -126,9 +126,9 @@ def _check(path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    promised = path.stem.rpartition("-")[2]
-    if not digest.hexdigest().startswith(promised):
+    expected = path.stem.rpartition("-")[2]
+    if not digest.hexdigest().startswith(expected):
         raise PretrainedWeightsError(
-            f"weights='imagenet': {path} is not torchvision's file (its sha256 does not begin with {promised}); "
+            f"weights='imagenet': {path} is not torchvision's file (its sha256 does not begin with {expected}); "
             "remove it, or set weights=null for random weights"
         )

@@ -1,4 +1,4 @@
-"""Document 004's tiny net for yes or no on windows of six series."""
+"""Document 004's tiny binary classifier of windows of six time series."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ class WindowNet(nn.Module):
     """Flatten - 6 relu - Dropout .35 - 3 relu - Dropout .1 - 1 logit: 751 parameters on 6×20.
 
     Args:
-        size: Length of the window; not given in the document.
-        rates: The rates of the two dropout layers; the document's first answer advises the same low one for both.
-        batch_norm: Put a batch norm behind each hidden layer, as its second answer advises.
+        size: Length of the windows; not given in the document.
+        rates: The rates of the two dropout layers; the document's first answer advises one low rate for both.
+        batch_norm: Whether batch norm follows each hidden layer, as the document's second answer advises.
 
     Example:
         >>> import torch
@@ -28,7 +28,7 @@ class WindowNet(nn.Module):
     def __init__(self, size: int = 20, rates: Sequence[float] = (0.35, 0.1), batch_norm: bool = False) -> None:
         super().__init__()
         if len(rates) != 2:
-            raise ValueError(f"WindowNet: rates must be two, one a dropout layer, received {list(rates)}.")
+            raise ValueError(f"WindowNet: rates must be two, one for each dropout layer, received {list(rates)}.")
         self.size = size
         self.hidden1 = nn.Linear(6 * size, 6)
         self.norm1 = nn.BatchNorm1d(6, eps=1e-3, momentum=0.01) if batch_norm else nn.Identity()

@@ -24,30 +24,30 @@ class Feed:
     def __init__(self, data: ArraysDataModule, settings: Settings) -> None:
         self._data = data
         self._settings = settings
-        self._held: dict[str, Arrays] = {}
+        self._parts: dict[str, Arrays] = {}
 
     def _part(self, stage: str) -> Arrays:
         """A part of the data, on the device if it fits; cached for all chunks."""
-        if stage not in self._held:
+        if stage not in self._parts:
             part: Arrays = getattr(self._data.splits, stage)
             device = self._settings.device
-            self._held[stage] = part.to(device) if device.type == "cuda" and fits(part, device) else part
-        return self._held[stage]
+            self._parts[stage] = part.to(device) if device.type == "cuda" and fits(part, device) else part
+        return self._parts[stage]
 
     def count(self, stage: str) -> int:
-        """Batches of a complete epoch."""
+        """The number of batches of a complete epoch."""
         batches = len(Batches(self._part(stage), self._data.batch_size, training=stage == "train"))
         return limited(stage, batches, self._settings.limits[stage])
 
     @property
     def epochs(self) -> int:
-        """How many epochs are started."""
+        """The number of epochs, the last of which may be incomplete."""
         epochs, steps = self._settings.epochs, self._settings.steps
         bounds = [epochs, None if steps is None else -(-steps // self.count("train"))]
         return min(bound for bound in bounds if bound is not None)
 
     def steps(self, epoch: int) -> int:
-        """Training steps of an epoch, counted from 1; the last epoch may be shorter."""
+        """The number of training steps of an epoch, counted from 1; the last epoch may be shorter."""
         batches, most = self.count("train"), self._settings.steps
         return batches if most is None else min(batches, most - (epoch - 1) * batches)
 
@@ -59,7 +59,7 @@ class Feed:
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
                 for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):
-                    with order.drawing(x.device, epoch - 1, number):
+                    with order.seeded(x.device, epoch - 1, number):
                         moved[seed] = self._data.changed((x, y))
             if len(moved) == 1:
                 yield moved[0]

@@ -1,4 +1,4 @@
-"""Random numbers of members that share a forward pass: each member draws what its own run would draw."""
+"""Random numbers of members that share a forward pass: each draws the same as its own run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["Draws"]
 class Draws:
     """The random number generators of a stack, one per seed; `of_member` is each member's index into `states`.
 
-    A member draws what a run of its seed alone would draw, so members of one seed draw the same. With a single seed its
-    state is the global generator's, so layers that draw by themselves are synchronized too.
+    A member draws the same as a run of its seed, so members of one seed draw the same. With a single seed its state is
+    the global generator's, so layers that use that generator agree too.
     """
 
     def __init__(self, states: Sequence[Tensor], of_member: Sequence[int], device: torch.device) -> None:
@@ -51,7 +51,7 @@ class Draws:
             self._states[number] = self.state()
         return drawn
 
-    def alike(self, draws: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
+    def from_same_state(self, draws: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
         """Several draws from the same state, which then advances as after the longest draw."""
         if len(draws) == 1:
             return [draws[0]()]

@@ -57,22 +57,24 @@ def settings_of(cfg: DictConfig) -> Settings:
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
         if value is not None and not any(value == neutral and type(value) is type(neutral) for neutral in values):
-            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_singly()}")
+            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_alternative()}")
     for key in ("compile", "channels_last"):
         if cfg[key]:
-            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_singly()}")
+            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_alternative()}")
     for key in ("mixup", "cutmix"):
         if cfg.data.get(key):
-            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_singly()}")
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_alternative()}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(
-            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; omit it: the page "
+            f"callbacks.{stopping[0]}: members of a path end together and cannot stop early; omit it: the report "
             "shows the best epoch of each"
         )
     precision = trainer.precision if trainer.precision is None else str(trainer.precision)
     if precision not in _DTYPES:
-        raise RunError(f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_singly()}")
+        raise RunError(
+            f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_alternative()}"
+        )
     chunk = cfg.path.chunk
     if chunk is not None and (type(chunk) is not int or chunk < 1):
         raise RunError(f"path.chunk: expected a number of members of at least 1, or null, received {chunk!r}")
@@ -99,7 +101,7 @@ def settings_of(cfg: DictConfig) -> Settings:
 
 
 def limited(stage: str, batches: int, limit: float | None) -> int:
-    """How many of an epoch's batches are used, by Lightning's rules: 3 is three batches, 0.5 is half of them."""
+    """The number of batches used in an epoch, by Lightning's rules: 3 is three batches, 0.5 is half of them."""
     if limit is None:
         return batches
     key = f"trainer.limit_{stage}_batches"
@@ -111,7 +113,7 @@ def limited(stage: str, batches: int, limit: float | None) -> int:
     return count
 
 
-def _singly() -> str:
+def _alternative() -> str:
     return f"use {command('train', ['-m'])} for such runs"
 
 
@@ -119,10 +121,10 @@ def _device(accelerator: Any) -> torch.device:
     known = ("auto", "cpu", "gpu", "cuda")
     if accelerator not in known:
         raise RunError(f"trainer.accelerator: expected one of {', '.join(known)} in a path, received {accelerator!r}")
-    there = torch.cuda.is_available()
-    if accelerator in ("gpu", "cuda") and not there:
+    cuda = torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not cuda:
         raise RunError(f"trainer.accelerator={accelerator}: no CUDA device was found; omit it")
-    return torch.device("cuda", torch.cuda.current_device()) if there and accelerator != "cpu" else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if cuda and accelerator != "cpu" else torch.device("cpu")
 
 
 def _bound(key: str, value: Any) -> int | None:

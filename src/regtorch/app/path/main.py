@@ -25,7 +25,7 @@ def _no_sweeps() -> str:
 
 
 def main(conf: Path | None = None) -> int:
-    """Train the path of the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
+    """Train the path of the command line in `sys.argv` with the configs in `conf`, by default the program's.
 
     Returns:
         The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for a wrong

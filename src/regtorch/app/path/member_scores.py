@@ -13,7 +13,7 @@ from regtorch.lightning.tasks import Task
 __all__ = ["Score", "score_for"]
 
 Score = Callable[[Tensor, Tensor], Tensor]
-"""From one member's outputs and targets to statistics that are summed over batches."""
+"""Maps one member's outputs and targets to statistics that are summed over batches."""
 
 
 def score_for(task: Task) -> tuple[Score, Callable[[Tensor], Tensor]]:

@@ -25,18 +25,18 @@ def draw(outcomes: Sequence[Outcome], score: str, path: Path) -> None:
     across = next((axis for axis in axes if axis != "seed"), "seed" if axes else next(iter(outcomes[0].member.values)))
     of_lines = [axis for axis in axes if axis not in (across, "seed")]
     label = AXES[across].label
-    places = [outcome.member.values[across] for outcome in outcomes]
-    x = Axis(label, integers=True) if across == "seed" else Axis.along(label, places)
+    values = [outcome.member.values[across] for outcome in outcomes]
+    x = Axis(label, integers=True) if across == "seed" else Axis.along(label, values)
     groups: dict[str, dict[float, list[Trained]]] = {}
     for outcome in outcomes:
         if outcome.diverged is None:
-            values: Mapping[str, float] = outcome.member.values
-            name = ", ".join(f"{AXES[axis].label} {values[axis]:g}" for axis in of_lines)
-            groups.setdefault(name, {}).setdefault(values[across], []).append(_trained(outcome, score))
+            own: Mapping[str, float] = outcome.member.values
+            name = ", ".join(f"{AXES[axis].label} {own[axis]:g}" for axis in of_lines)
+            groups.setdefault(name, {}).setdefault(own[across], []).append(_trained(outcome, score))
     best = best_setting(settings_of(outcomes, score))
     lines = [Line(name, points) for name, points in groups.items()]
-    place = None if best is None else best.outcomes[0].member.values[across]
-    panels = list(along(lines, x, score, name=across, best=place))
+    marked = None if best is None else best.outcomes[0].member.values[across]
+    panels = list(along(lines, x, score, name=across, best=marked))
     nothing = Panel("", "", x, Axis(), note="every member diverged")
     write_picture(panels or [nothing], _title(outcomes, best, label_of_metric(score)), path)
 

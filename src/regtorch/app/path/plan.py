@@ -13,7 +13,7 @@ from regtorch.app.path.members import Member
 __all__ = ["available_memory", "chunks_of", "fitting"]
 
 _SHARE = 0.5  # of the free memory
-_ENOUGH = 8  # members from which a seed is faster in a chunk of its own
+_ENOUGH = 8  # from this many members on, a seed is faster in its own chunk
 
 
 def chunks_of(
@@ -22,13 +22,13 @@ def chunks_of(
     """Split members into chunks of at most `most`.
 
     Members of one seed share their batches, so each batch is loaded once and the first layer is one product. Seeds are
-    kept apart if each has enough members for that to pay, or `by_seed`.
+    kept apart if each has enough members for that to be faster, or if `by_seed`.
     """
     groups: dict[int | None, list[Member]] = {}
     for member, seed in zip(members, seeds, strict=True):
         groups.setdefault(seed, []).append(member)
-    apart = by_seed or min(len(group) for group in groups.values()) >= _ENOUGH
-    parts = list(groups.values()) if apart else [[member for group in groups.values() for member in group]]
+    separate = by_seed or min(len(group) for group in groups.values()) >= _ENOUGH
+    parts = list(groups.values()) if separate else [[member for group in groups.values() for member in group]]
     return [chunk for part in parts for chunk in _evenly(part, most)]
 
 
@@ -39,7 +39,7 @@ def _evenly(members: list[Member], most: int) -> list[list[Member]]:
 
 
 def fitting(bytes_a_member: float, device: torch.device) -> int:
-    """How many members fit into free memory, at least 1."""
+    """The number of members that fit into free memory, at least 1."""
     return max(1, int(_SHARE * available_memory(device) / max(1.0, bytes_a_member)))
 
 
@@ -48,10 +48,10 @@ def available_memory(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(_of_machine(), _of_container())
+    return min(_machine_memory(), _container_memory())
 
 
-def _of_machine() -> int:
+def _machine_memory() -> int:
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -61,7 +61,7 @@ def _of_machine() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def _of_container() -> int:
+def _container_memory() -> int:
     root = Path("/sys/fs/cgroup")
     for limit, used in (
         ("memory.max", "memory.current"),

@@ -66,17 +66,17 @@ def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[st
 
 
 def _cells(setting: SeedGroup, score: str) -> list[str]:
-    there = [outcome for outcome in setting.outcomes if outcome.diverged is None]
-    if not there:
+    finite = [outcome for outcome in setting.outcomes if outcome.diverged is None]
+    if not finite:
         return ["diverged", *[""] * (len(_NAMES) - 1)]
-    last = [outcome.final for outcome in there]
-    best = [best_epoch(outcome, score) or {} for outcome in there]
+    last = [outcome.final for outcome in finite]
+    best = [best_epoch(outcome, score) or {} for outcome in finite]
     return [
         *(_mean((metrics.get(f"{stage}/{score}") for metrics in last), ".4f") for stage in ("train", "val", "test")),
         _mean((epoch.get(f"val/{score}") for epoch in best), ".4f", deviation=True),
         _mean((epoch.get("epoch") for epoch in best), ".0f"),
-        _mean((outcome.norm for outcome in there), ".4g"),
-        _mean((outcome.zeros for outcome in there), ".1%"),
+        _mean((outcome.norm for outcome in finite), ".4g"),
+        _mean((outcome.zeros for outcome in finite), ".1%"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A trial step of two members before training: can the net be stacked, and how much memory does a member take?"""
+"""A trial step of two members, which shows whether the net can be stacked and the memory that a member takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FALLBACK = "There is a performance drop because we have not yet implemented the
 
 @dataclass(frozen=True)
 class Probe:
-    """Findings of a trial step."""
+    """The result of a trial step."""
 
     bytes_a_member: float  # weights, gradients, optimizer state and saved activations
     draws: bool  # whether layers other than dropout draw random numbers, which only members of one seed can share
@@ -40,14 +40,14 @@ def probe(start: Prepared, feed: Feed) -> Probe:
         warnings.filterwarnings("always", message=_FALLBACK)
         trainer = Trainer(start, chunk, feed)
         x, y = next(feed.train(1, trainer.orders, trainer.draws))
-        kept: dict[int, int] = {}
+        saved: dict[int, int] = {}  # bytes by address
 
-        def keep(tensor: Tensor) -> Tensor:
+        def save(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        with _explained(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        with _named_module(trainer.stack.net), torch.autograd.graph.saved_tensors_hooks(save, lambda t: t):
             trainer._backward(x, y)
         trainer._step()
         first = (x[0], y[0]) if len(trainer.orders) > 1 else (x, y)
@@ -59,8 +59,8 @@ def probe(start: Prepared, feed: Feed) -> Probe:
     weights = sum(_size(p) for p in trainer.stack.params.values())
     state = sum(_size(v) for entries in trainer.optimizer.optimizer.state.values() for v in entries.values())
     buffers = sum(_size(b) for b in trainer.stack.buffers.values())
-    # Backward makes gradients of most saved tensors, and of the weights with a temporary.
-    total = 3 * weights + state + buffers + 2 * sum(kept.values())
+    # The backward pass allocates gradients of most saved tensors, and of the weights with a temporary copy.
+    total = 3 * weights + state + buffers + 2 * sum(saved.values())
     return Probe(total / len(chunk), draws, tuple(sorted(slow)))
 
 
@@ -75,15 +75,15 @@ def _draws(start: Prepared, x: Tensor, y: Tensor) -> bool:
 
 
 @contextmanager
-def _explained(net: nn.Module) -> Iterator[None]:
-    """Report in which module a net cannot be stacked, and why."""
-    inside: list[str] = []
+def _named_module(net: nn.Module) -> Iterator[None]:
+    """Name the module in which a net cannot be stacked, and the reason, in the error."""
+    modules: list[str] = []
 
     def enter(name: str) -> Any:
-        return lambda module, args: inside.append(f"{name} ({type(module).__name__})")
+        return lambda module, args: modules.append(f"{name} ({type(module).__name__})")
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
-        inside.pop()
+        modules.pop()
 
     handles = [m.register_forward_pre_hook(enter(name or "the net itself")) for name, m in net.named_modules()]
     handles += [m.register_forward_hook(leave) for m in net.modules()]
@@ -92,7 +92,7 @@ def _explained(net: nn.Module) -> Iterator[None]:
     except (RuntimeError, ValueError, NotImplementedError) as error:
         if is_out_of_memory(error):
             raise
-        where = f" because of {inside[-1]}" if inside else ""
+        where = f" because of {modules[-1]}" if modules else ""
         why = " ".join(str(error).split()).partition(", please")[0].partition(". Please")[0]
         raise RunError(
             f"{type(net).__name__} cannot be trained side by side{where}: {why}; "

@@ -101,17 +101,17 @@ def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], d
     axes = {axis: list(dict.fromkeys(m.values[axis] for m in start.members)) for axis in start.members[0].values}
     varied = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
     sizes = [len(chunk) for chunk in chunks]
-    beside = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
+    at_once = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
     lines = [
         f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
         f"× {len(start.members)} members ({varied}), on data={data}",
         *(rule.on(net).receipt() for rule in (start.penalties[0], start.constraints[0]) if rule is not None),
         *start.remarks,
-        f"{len(start.members)} members, {beside}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
+        f"{len(start.members)} members, {at_once}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
         + (f", in {len(chunks)} chunks" if len(chunks) > 1 else ""),
     ]
     if seen.slow:
-        lines.append(f"slow here, because they run member by member: {', '.join(seen.slow)}")
+        lines.append(f"slow operations, which run member by member: {', '.join(seen.slow)}")
     return lines
 
 
@@ -142,7 +142,7 @@ def _train(
                     half = len(chunk) // 2
                     waiting.extendleft([chunk[half:], chunk[:half]])
                     show.halved(len(chunk))
-                trainer, running = None, []  # before the next one needs the memory
+                trainer, running = None, []  # free the memory for the next chunk
         except KeyboardInterrupt:
             print(f"the epochs so far are in {folder / PATH}; a path cannot be resumed", flush=True)
             raise

@@ -23,7 +23,7 @@ class Show:
         self._score = start.task.score
         self._epochs = feed.epochs
         self._members = len(start.members)
-        self._steps = (feed.epochs - 1) * feed.count("train") + feed.steps(feed.epochs)  # of a chunk
+        self._steps = (feed.epochs - 1) * feed.count("train") + feed.steps(feed.epochs)  # in a chunk
         self._chunks, self._chunk = chunks, 0
         self._bar: Any = None
         self._task: Any = None

@@ -1,4 +1,4 @@
-"""Many nets of one architecture as one: stacked parameters and buffers, one forward pass for all."""
+"""Many nets of one architecture with stacked parameters and buffers, in one forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Stack"]
 class Stack:
     """The members' nets, stacked along dim 0 of every tensor; `nets` has one net per seed.
 
-    Frozen parameters that are equal in all nets are stored once, and so is what is computed from them alone.
+    Frozen parameters that are equal in all nets are stored once; what depends on them alone is computed once.
 
     Attributes:
         params: the trainable parameters; `.grad` holds each member's own gradient.
@@ -55,7 +55,7 @@ class Stack:
             else:
                 self._frozen_each[name] = stacked(versions)
         self.buffers = {name: stacked([net.get_buffer(name) for net in nets]) for name, _ in nets[0].named_buffers()}
-        self._take_masks()
+        self._register_masks()
 
     def __len__(self) -> int:
         return len(self.draws.of_member)
@@ -91,8 +91,8 @@ class Stack:
         self.draws.keep(rows)
         for layer in self._dropouts.values():
             layer.keep(rows)
-        self._take_masks()
+        self._register_masks()
 
-    def _take_masks(self) -> None:
+    def _register_masks(self) -> None:
         for name, layer in self._dropouts.items():
             self.buffers[f"{name}.which"] = layer.rows.to(layer.which.device)

@@ -60,9 +60,9 @@ class MemberDropout(nn.Module):
         self.draws = draws
         self.which: Tensor
         self.register_buffer("which", torch.zeros((), dtype=torch.int64))
-        self._arrange()
+        self._number_masks()
 
-    def _arrange(self) -> None:
+    def _number_masks(self) -> None:
         """Number the different masks; `rows` is the mask of each member."""
         self._levels = sorted(set(self.rates))
         kinds = [
@@ -74,15 +74,17 @@ class MemberDropout(nn.Module):
     def keep(self, rows: Sequence[int]) -> None:
         """Keep some of the members."""
         self.rates = [self.rates[row] for row in rows]
-        self._arrange()
+        self._number_masks()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop in training; inside vmap `which` is one member's number."""
+        """Drop in training; inside vmap `which` is the index of the member's mask."""
         if not self.training or self._levels == [0.0]:
             return x
         ones = torch.ones(x.shape, dtype=x.dtype, device=x.device)
         kept = [partial(self._drop, ones, rate) for rate in self._levels]
-        masks = [mask for seed in self.draws.each(lambda _: torch.stack(self.draws.alike(kept))) for mask in seed]
+        masks = [
+            mask for seed in self.draws.each(lambda _: torch.stack(self.draws.from_same_state(kept))) for mask in seed
+        ]
         if len(masks) == 1:
             return x * masks[0]
         # torch 2.9 turns a 0-dim index into a Python number, which vmap refuses.
@@ -108,7 +110,7 @@ def fixed_rates(net: nn.Module) -> dict[str, float]:
 
 
 def stackable(net: nn.Module, rates: Sequence[Mapping[str, float]], draws: Draws) -> nn.Module:
-    """A copy of `net` with its layers replaced by those above; `rates` has the `rates_of` each member's net."""
+    """A copy of `net` with the layers above; `rates` has `rates_of` each member's net."""
     net = copy.deepcopy(net)
     if type(net) in _DROPS:
         raise RunError(f"a path needs a net, received a single {type(net).__name__}")

@@ -1,4 +1,4 @@
-"""PyTorch's optimizers on stacked parameters: elementwise optimizers act on a stack as on each member."""
+"""PyTorch's optimizers on stacked parameters; elementwise ones act on a stack as on each member."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regtorch.steps.optimizers import facts_of, names_of
 
 __all__ = ["Block", "StackOptimizer"]
 
-_BLOCK = 1 << 17  # numbers; weight, gradient and state of a block stay in a core's cache during its step
+_BLOCK = 1 << 17  # values; weight, gradient and state of a block stay in a core's cache during its step
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class StackOptimizer:
 
     def __init__(self, make: Callable[[Sequence[nn.Parameter]], Optimizer], params: Mapping[str, Tensor]) -> None:
         self._make = make
-        self._cut(params)
+        self._make_blocks(params)
         check_elementwise(self.optimizer)
 
-    def _cut(self, params: Mapping[str, Tensor]) -> None:
+    def _make_blocks(self, params: Mapping[str, Tensor]) -> None:
         self._params = dict(params)
         self.blocks = [
             Block(name, rows, nn.Parameter(p.detach()[rows])) for name, p in params.items() for rows in _rows_of(p)
@@ -46,7 +46,7 @@ class StackOptimizer:
         self.optimizer = self._make([block.param for block in self.blocks])
 
     def take_grads(self) -> None:
-        """Give the blocks the gradients of the last backward pass."""
+        """Assign the gradients of the last backward pass to the blocks."""
         for block in self.blocks:
             grad = self._params[block.name].grad
             block.param.grad = None if grad is None else grad[block.rows]
@@ -63,7 +63,7 @@ class StackOptimizer:
     def keep(self, rows: Sequence[int], params: Mapping[str, Tensor]) -> None:
         """Keep some of the members, whose stacked parameters are new tensors."""
         state = {name: self._state_of(name, rows) for name in self._params}
-        self._cut(params)
+        self._make_blocks(params)
         for block in self.blocks:
             self.optimizer.state[block.param] = {
                 key: _rows(value, block, params[block.name]) for key, value in state[block.name].items()

@@ -32,10 +32,10 @@ class _Term:
 
 
 class MemberPenalties:
-    """The penalty of each member: `penalties` differ only in their strengths, or are all None.
+    """The penalties of the members, which differ only in their strengths or are all None.
 
     Attributes:
-        weights: what is regularized, by the parameter's name.
+        weights: the regularized weights, by parameter name.
         factor: multiplies every member's penalty.
     """
 
@@ -71,14 +71,14 @@ class MemberPenalties:
 
     def add_grad_(self, blocks: Sequence[Block]) -> None:
         """Add every member's gradient to its `.grad`."""
-        for term, weight, block, grad in self._places(blocks):
+        for term, weight, block, grad in self._terms_of(blocks):
             strengths = self.factor * term.strengths[block.rows]
             if term.rule.separable:  # elementwise: the same formula for all members
-                term.rule.add_grad_(block.param, grad, _beside(strengths, block.param))
+                term.rule.add_grad_(block.param, grad, _broadcastable(strengths, block.param))
             else:
                 grad.add_(vmap(self._grad(term, weight))(block.param, strengths))
 
-    def _places(self, blocks: Sequence[Block]) -> Iterator[tuple[_Term, Weight, Block, Tensor]]:
+    def _terms_of(self, blocks: Sequence[Block]) -> Iterator[tuple[_Term, Weight, Block, Tensor]]:
         """Each term with its blocks, their weights and gradients."""
         for block in blocks:
             weight, grad = self.weights.get(block.name), block.param.grad
@@ -94,10 +94,10 @@ class MemberPenalties:
     @torch.no_grad()
     def prox_(self, optimizer: Optimizer, blocks: Sequence[Block]) -> None:
         """The proximal step of every member, after the optimizer step."""
-        for term, weight, block, _ in self._places(blocks):
+        for term, weight, block, _ in self._terms_of(blocks):
             param = block.param
             step = step_size(optimizer, optimizer.param_groups[0], param)
-            step = step * _beside(self.factor * term.strengths[block.rows], param)
+            step = step * _broadcastable(self.factor * term.strengths[block.rows], param)
             step = torch.as_tensor(step, device=param.device).to(param.dtype)
             step = step.expand_as(param) if step.numel() > len(step) else step.flatten()
             param.copy_(vmap(self._prox(term, weight))(param, step))
@@ -121,7 +121,7 @@ class MemberPenalties:
 
 
 class MemberConstraints:
-    """The constraint of each member: `constraints` differ only in their numbers, or are all None."""
+    """The constraints of the members, which differ only in their bounds or are all None."""
 
     def __init__(self, constraints: Sequence[Constraint | None], net: nn.Module) -> None:
         first = constraints[0]
@@ -183,6 +183,6 @@ def _stored(rule: Penalty | Constraint, weight: Weight, units: Tensor, like: Ten
     return weight.layout.stored(units, like.shape) if rule.by_unit else units
 
 
-def _beside(strengths: Tensor, param: Tensor) -> Tensor:
-    """One number per member, shaped to multiply a stacked tensor."""
+def _broadcastable(strengths: Tensor, param: Tensor) -> Tensor:
+    """Reshape one value per member to multiply a stacked tensor."""
     return strengths.view(-1, *[1] * (param.ndim - 1))

@@ -1,4 +1,4 @@
-"""Build what the members of a path start from: nets, rules, random numbers, data."""
+"""Build the start of a path's members: nets, rules, random numbers and data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Prepared:
 
 
 def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
-    """Build what every member starts from, as train.py does with that member's overrides."""
+    """Build the start of every member, as train.py does with that member's overrides."""
     members = members_of(cfg)
     settings = settings_of(cfg)
     _check_axes(cfg, choices, members)

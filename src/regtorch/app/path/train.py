@@ -63,7 +63,7 @@ class Trainer:
         penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
         count = self.feed.steps(number)
         for step, (x, y) in enumerate(self.feed.train(number, self.orders, self.draws), 1):
-            # Sums stay on the device: nothing here waits for it.
+            # Sums stay on the device, so that no step waits for it.
             losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
             if due or step in (1, count):
@@ -76,7 +76,7 @@ class Trainer:
             if due or step == count:
                 penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
             on_step()
-        # In the order in which a run logs them, so that the first bad metric is the one that a run would report.
+        # In the order in which a run logs them, so that the first bad metric is the one that a run reports.
         complete = count == self.feed.count("train")  # else max_steps was reached, and Lightning does not validate
         validation = self.evaluate("val") if complete and number % self.settings.val_every == 0 else {}
         self._record(number, validation | self._metrics("train", sums, penalty.value()))
@@ -143,7 +143,7 @@ class Trainer:
         self.penalties.keep(rows)
         self.constraints.keep(rows)
 
-    # -- measuring
+    # -- metrics
 
     @torch.no_grad()
     def evaluate(self, stage: str) -> dict[str, Tensor]:

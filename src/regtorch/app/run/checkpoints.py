@@ -20,16 +20,16 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; remote paths are left to Lightning."""
-        place = str(path).removeprefix("file://")
-        if storage_options is not None or "://" in place:
+        """Write a checkpoint; Lightning writes remote ones."""
+        local = str(path).removeprefix("file://")
+        if storage_options is not None or "://" in local:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with atomic(Path(place)) as temporary, temporary.open("wb") as file:
+        with atomic(Path(local)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
 
 
 def use_atomic_checkpoints(trainer: Trainer) -> None:
-    """Let a trainer write such checkpoints, unless its strategy or a plugin has its own writer."""
+    """Make a trainer write atomic checkpoints, unless its strategy or a plugin has its own writer."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpoints()

@@ -1,4 +1,4 @@
-"""Lightning's CSV logger, with a file that loses nothing if the process is killed."""
+"""Lightning's CSV logger, without loss of rows if the process is killed."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ __all__ = ["CSVLogger"]
 
 
 class CSVLogger(loggers.CSVLogger):
-    """Lightning's CSV logger, except that new columns replace the file atomically; Lightning truncates it first."""
+    """Lightning's CSV logger, but new columns replace the file atomically, where Lightning truncates it first."""
 
     @property
     @rank_zero_experiment

@@ -14,8 +14,8 @@ from regtorch.numerics.sharded import is_sharded
 
 __all__ = ["StopWhenDiverged", "check_losses"]
 
-_MOST = 2.0**24
-"""How much a loss may grow: beyond, float32's 24 bits no longer resolve its initial value."""
+_MOST_GROWTH = 2.0**24
+"""The largest growth of a loss; beyond it, float32's 24 bits no longer resolve the initial value."""
 _ADVICE = f"training {DIVERGED}; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
 
 
@@ -48,7 +48,7 @@ class StopWhenDiverged(EpochCallback):
 
 
 def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
-    """Check losses after an epoch or a training; `start` has those of the untrained net, without a stage.
+    """Check losses after an epoch or a training; `start` has the untrained net's, without the stage in their names.
 
     Raises:
         Diverged: a loss is not finite, or far larger than at the start.
@@ -59,7 +59,7 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
             continue
         if not math.isfinite(value):
             raise Diverged(f"{name} became {value}{when}: {_ADVICE}")
-        if part in start and value > _MOST * start[part]:
+        if part in start and value > _MOST_GROWTH * start[part]:
             raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} before training: {_ADVICE}")
 
 
@@ -67,15 +67,15 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
 def _check_weights(trainer: Trainer, when: str) -> None:
     """Check all weights, batch norm statistics and optimizer state, with one wait for the device."""
     module = trainer.lightning_module
-    held = dict(_held(trainer, module))
-    sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in held.values()]
+    tensors = dict(_tensors(trainer, module))
+    sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in tensors.values()]
     finite = torch.stack(sizes).isfinite() if sizes else torch.ones(1, dtype=torch.bool)
     if not trainer.strategy.reduce_boolean_decision(bool(finite.all())):
-        where = next((name for name, fine in zip(held, finite.tolist(), strict=True) if not fine), "another process")
-        raise Diverged(f"{where} holds NaN or infinite numbers{when}: {_ADVICE}")
+        where = next((name for name, fine in zip(tensors, finite.tolist(), strict=True) if not fine), "another process")
+        raise Diverged(f"{where} has NaN or infinite values{when}: {_ADVICE}")
 
 
-def _held(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:
+def _tensors(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:
     names = {id(p): name.removeprefix("net.") for name, p in module.named_parameters()}
     tensors = [(names[id(p)], p) for p in module.parameters()]
     for name, norm in module.named_modules():

@@ -29,7 +29,7 @@ from regtorch.doctor.watch.subject import Rule, Subject
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 
-__all__ = ["Examination", "check_still", "examine", "penalties_of"]
+__all__ = ["Examination", "examine", "penalties_of", "refuse_schedule"]
 
 _BATCHES, _BYTES = 32, 2**29  # at most
 
@@ -57,16 +57,16 @@ def examine(
     device: torch.device | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Examine a setup on `device` (default CPU); weights, random numbers and data order stay unchanged.
+    """Examine a setup on `device` (default CPU); weights, random numbers and data order are unchanged.
 
     `tell` is called with the name of each measurement.
     """
-    check_still(cfg)
+    refuse_schedule(cfg)
     started = perf_counter()
     penalties_of(setup)
     net, data = setup.net, setup.data
     device = torch.device("cpu") if device is None else device
-    with isolate_rng(), _undisturbed(data):
+    with isolate_rng(), _restored(data):
         tell("reading batches")
         batches = _batches(data, device)
         net.to(device)
@@ -79,7 +79,7 @@ def examine(
         tell("validation")
         classes = setup.checked.task.score == "accuracy"
         findings += validation.find(data.train_dataloader(), data.val_dataloader(), classes=classes)
-    # Cached properties exist once a measurement has used them; none has if no step could be made.
+    # Cached properties exist only if a measurement used them, which it did not if no step could be made.
     watched = {name: vars(obs).get(name) for name in ("with_rules", "without_penalties")}
     if not obs.subject.penalised and not obs.subject.activities:
         watched["without_penalties"] = None
@@ -103,7 +103,7 @@ def penalties_of(setup: SetUp) -> list[Penalty | Activity]:
     return [rule for rule in setup.rules.penalties if not isinstance(rule, OutputRule)]
 
 
-def check_still(cfg: DictConfig) -> None:
+def refuse_schedule(cfg: DictConfig) -> None:
     """Refuse a schedule: measurements at one step do not apply to the others."""
     if cfg.reg.schedule is not None:
         raise RunError(
@@ -113,8 +113,8 @@ def check_still(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _undisturbed(data: LightningDataModule) -> Iterator[None]:
-    """Restore the data's shuffling."""
+def _restored(data: LightningDataModule) -> Iterator[None]:
+    """Restore the data's shuffling afterwards."""
     state = data.state_dict()
     try:
         yield

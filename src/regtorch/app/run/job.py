@@ -80,7 +80,7 @@ def _train(
         debug=cfg.debug,
     )
     start_penalty = initial_penalty(module)
-    of_parts = (r for r in (getattr(source, "remark", None) for source in (data, net)) if r)
+    of_parts = filter(None, (getattr(source, "remark", None) for source in (data, net)))
     mixing = getattr(data, "mixing", None)
     mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
     receipt = receipt_of(
@@ -159,11 +159,11 @@ def _train(
 def _digits_hint(dir: str) -> str:
     if dir != "data":
         return f"hint: data=digits comes with scikit-learn and does not use data.dir={dir}; data=mnist does"
-    return "hint: data=digits is small and needs no network; data=cifar10 is more like real work"
+    return "hint: data=digits is small and needs no download; data=cifar10 is more realistic"
 
 
 def _trainer(
-    cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], further: Sequence[Callback]
+    cfg: DictConfig, sweep: bool, score: str, loggers: list[Logger], more_callbacks: Sequence[Callback]
 ) -> tuple[Trainer, EpochRecord]:
     callbacks = _callbacks(cfg, score)
     # Lightning refuses a callback with enable_...=false, and adds its own with true.
@@ -176,7 +176,7 @@ def _trainer(
     record = EpochRecord()
     with named("trainer", cfg.trainer):
         trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
-            callbacks=[*callbacks, record, *further],
+            callbacks=[*callbacks, record, *more_callbacks],
             logger=loggers,
             **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
         )
@@ -192,7 +192,7 @@ def _trainer(
 def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
     callbacks = []
     for name, node in cfg.callbacks.items():
-        # An experiment may set an argument of a callback that is not chosen.
+        # An experiment may set an argument of a callback that another choice removed.
         if node is None or "_target_" not in node:
             continue
         node = node.copy()

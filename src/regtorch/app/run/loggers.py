@@ -25,7 +25,7 @@ _PRIVATE = {
 
 @contextmanager
 def loggers_of(cfg: DictConfig, choices: Mapping[str, str]) -> Iterator[list[Logger]]:
-    """Build the loggers of a config; at the block's end, close what Lightning leaves open."""
+    """Build the loggers of a config; at the end of the block, close what Lightning leaves open."""
     for name, value in _PRIVATE.items():
         os.environ.setdefault(name, value)  # before the packages are imported
     nodes = {f"logger.{name}": node for name, node in cfg.logger.items() if node is not None and "_target_" in node}
@@ -33,13 +33,12 @@ def loggers_of(cfg: DictConfig, choices: Mapping[str, str]) -> Iterator[list[Log
     failed = True
     try:
         for logger in loggers:
-            if not isinstance(logger, CSVLogger | TensorBoardLogger):  # their files lie next to the run's config
+            if not isinstance(logger, CSVLogger | TensorBoardLogger):  # these write beside the run's config
                 settings: Any = OmegaConf.to_container(cfg, resolve=True)
                 logger.log_hyperparams({**settings, "choices": dict(choices)})
         yield loggers
         failed = False
     finally:
-        if (
-            wandb := sys.modules.get("wandb")
-        ) is not None:  # Lightning leaves the run open, and the next run would join it
+        # Lightning leaves the run of wandb open, and the next run would join it.
+        if (wandb := sys.modules.get("wandb")) is not None:
             wandb.finish(exit_code=int(failed))

@@ -1,4 +1,4 @@
-"""Command lines: Hydra around a job, errors and exit codes; `main` is that of `regtorch train`."""
+"""Command lines: Hydra, errors and exit codes around a job; `main` runs `regtorch train`."""
 
 import io
 import math
@@ -36,7 +36,7 @@ from regtorch.app.record.run import RunRecord
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
-# Set so that Hydra raises errors; the user's own value is kept separately, for jobs in other processes too.
+# The first is set so that Hydra raises errors; the second keeps the user's value, also for jobs in other processes.
 _HYDRA_FULL, _FULL = "HYDRA_FULL_ERROR", "REGTORCH_FULL_ERROR"
 
 
@@ -45,13 +45,13 @@ class JobFailed(SystemExit):
 
 
 def main(conf: Path | None = None) -> int:
-    """Run the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
+    """Run the command line in `sys.argv` with the configs in `conf`, by default the program's.
 
     Returns:
         The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
         Ctrl-C.
     """
-    Folders.sweep = Folders.jobs = None  # a program may call this twice
+    Folders.sweep = Folders.jobs = None  # of an earlier call in this process
     return command_line(conf or configs(), "train", run, _report_sweep)
 
 
@@ -60,7 +60,7 @@ def command_line(
 ) -> int:
     """Run `job` with the config of the command line in `sys.argv`, then `after`.
 
-    The job's `SystemExit` is its exit code; `after` runs in any case, and the larger of the two codes counts.
+    The job's `SystemExit` is its exit code; `after` always runs, and the larger of the two codes is returned.
 
     Returns:
         The exit code: 0 or the job's, 1 if the job failed, 2 for a wrong command line, 128 + its number after a signal:
@@ -68,10 +68,10 @@ def command_line(
     """
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
     if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)  # for the user's own nets
+        sys.path.append(here)  # for the user's nets
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # λ on a terminal without it
+            stream.reconfigure(errors="replace")  # the terminal may lack λ
     before = {name: os.environ.get(name) for name in (_HYDRA_FULL, _FULL)}
     os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # already set in processes that Lightning starts
     os.environ[_HYDRA_FULL] = "1"
@@ -148,7 +148,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
         print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):
-                record = same_run(folder, cfg)  # the job may have been queued twice
+                record = same_run(folder, cfg)  # a queue may start a job twice
                 if record is None:
                     with reported_errors(cfg, folder):
                         record = train(cfg, folder, dict(job.runtime.choices), sweep=True)
@@ -181,7 +181,7 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
         with quiet(not debug), flushed_denormals(), cheap_cuda_check():
             yield
     except KeyboardInterrupt as error:
-        if folder is not None and not (folder / SUMMARY).is_file():  # it had finished
+        if folder is not None and not (folder / SUMMARY).is_file():  # else the run had finished
             write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
@@ -211,8 +211,8 @@ def _report_sweep() -> int:
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
     left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
     if left:
-        word = shlex.quote(f"hydra.sweep.dir={folder}")
+        key = shlex.quote(f"hydra.sweep.dir={folder}")
         print(
-            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {word} runs them again"
+            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {key} runs them again"
         )
     return int(left > 0)

@@ -1,4 +1,4 @@
-"""A batch through the net before training: do data and net fit, and what is the task?"""
+"""Run a batch through the net before training, to check that data and net match and to find the task."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SAMPLES = 32
 
 @dataclass(frozen=True)
 class Preflight:
-    """Findings of a preflight."""
+    """The result of a preflight."""
 
     task: Task
     task_loss: float  # of the untrained net
@@ -33,7 +33,7 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
     with isolate_rng(), torch.no_grad(), _evaluating(net):
         batch = next(iter(data.val_dataloader()), None)
         if batch is None:
-            raise RunError("the data has no validation batch; give it validation samples, or more samples")
+            raise RunError("the data has no validation batch; give it more samples, or samples for validation")
         x, y = batch
         x, y = x[:_SAMPLES], y[:_SAMPLES]
         outputs = _forward(net, x, input_shape)
@@ -51,9 +51,9 @@ def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: floa
     """Explain a non-finite loss before training."""
     for what, values in (("inputs", x), ("targets", y)):
         if not values.isfinite().all():
-            return f"the data's {what} hold NaN or infinite numbers in the first validation batch; clean or scale them"
+            return f"the data's {what} have NaN or infinite values in the first validation batch; clean or scale them"
     if not outputs.isfinite().all():
-        return f"{net}'s outputs hold NaN or infinite numbers before training; check its initial weights"
+        return f"{net}'s outputs have NaN or infinite values before training; check its initial weights"
     return f"the untrained {net} has a loss of {task_loss} on the first validation batch; scale the targets"
 
 
@@ -64,9 +64,9 @@ def _forward(net: nn.Module, x: Tensor, input_shape: Any) -> Tensor:
         if is_out_of_memory(error):
             raise
         got = list(x.shape[1:])
-        wants = f" is made for {list(input_shape)}" if input_shape is not None else " cannot take it"
+        wants = f" expects {list(input_shape)}" if input_shape is not None else " cannot take it"
         raise RunError(
-            f"wrong input size: the data gives {got} a sample, {type(net).__name__}{wants}; "
+            f"wrong input size: the data has samples of shape {got}, {type(net).__name__}{wants}; "
             + (
                 "adapt the images with data.resize='${model.input_shape}'"
                 if len(got) == len(input_shape) == 3

@@ -41,7 +41,7 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     Settings without effect are refused, but only noted in a sweep, whose jobs share them.
     """
     reg, name = cfg.reg, choices.get("reg", "")
-    # The values of path members are set after the config was checked.
+    # A path sets the values of its members after the config was checked.
     for key in ("lam", "l1", "l2", "rate", "label_smoothing"):
         if key in reg:
             SETTINGS[f"reg.{key}"].check(f"reg.{key}", reg[key])
@@ -105,7 +105,7 @@ def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
 
 
 def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
-    """Convert the strength of Σw² from its convention."""
+    """Convert the strength of Σw² to Keras's convention."""
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))

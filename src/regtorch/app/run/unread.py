@@ -15,7 +15,7 @@ def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
     keys = (
         [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
     )
-    used = OmegaConf.to_yaml(cfg.constraint)  # with its interpolations
+    used = OmegaConf.to_yaml(cfg.constraint)  # interpolations are not resolved
     idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
     remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
     if "reg.select" in keys and acts_on_outputs(cfg):

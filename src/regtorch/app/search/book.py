@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LOSS", "REASON", "Book"]
 
 _PLAN, REASON, LOSS = "regtorch", "reason", "loss"  # attributes of the study, of failed trials, of complete trials
-_PATIENCE = 5  # seconds to wait for the plan of a new study
+_PLAN_TIMEOUT = 5  # seconds to wait for the plan of a new study
 
 
 class Book:
@@ -43,7 +43,7 @@ class Book:
         import optuna
 
         direction = "maximize" if plan.maximize else "minimize"
-        wanted = plan.plain()
+        wanted = plan.as_json()
         if all(known.study_name != name for known in store.storage.get_all_studies()):
             with suppress(optuna.exceptions.DuplicatedStudyError):  # of two simultaneous starts, one creates it
                 created = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
@@ -60,7 +60,7 @@ class Book:
             continued = f"search.{key}={kept.get(key)}" if is_setting else "the same settings"
             raise RunError(
                 f"search.name={name}: the existing search has {key} {kept.get(key)}, not {wanted[key]}; "
-                f"continue with {continued}, or begin another one with search.name="
+                f"continue with {continued}, or start another one with search.name="
             )
         book = Book(store, study, plan)
         book.reclaim()
@@ -100,7 +100,7 @@ class Book:
         self.reclaim()
         for waiting in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             with self.store.lease(waiting) as free:
-                if free and self._won(waiting):
+                if free and self._claim(waiting):
                     self.study.sampler = self.plan.make_sampler(waiting.number)
                     trial = optuna.Trial(self.study, waiting._trial_id)
                     for key, distribution in distributions(self.plan.space).items():
@@ -109,7 +109,7 @@ class Book:
                     return
         yield None
 
-    def _won(self, waiting: FrozenTrial) -> bool:
+    def _claim(self, waiting: FrozenTrial) -> bool:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -128,7 +128,7 @@ class Book:
         for surplus in sorted(self.trials(), key=lambda trial: trial.number)[trials:]:
             if surplus.state == TrialState.WAITING:
                 with self.store.lease(surplus) as free:
-                    if free and self._won(surplus):
+                    if free and self._claim(surplus):
                         self.store.storage.set_trial_state_values(surplus._trial_id, TrialState.FAIL)
 
     def hand_back(self, trial: Trial) -> None:
@@ -150,7 +150,7 @@ class Book:
         self.store.reclaim(self.study)
 
     def left(self) -> int:
-        """How many trials are not finished."""
+        """The number of unfinished trials."""
         counts = self.counts()
         return counts.get("waiting", 0) + counts.get("running", 0)
 
@@ -190,7 +190,7 @@ class Book:
 
 def _plan_of(study: Study) -> dict[str, Any] | None:
     """The plan of a study, or None."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PLAN_TIMEOUT
     while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == set(kept) else None

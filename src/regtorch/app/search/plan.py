@@ -68,8 +68,8 @@ class Plan:
             folder=str(folder.absolute()),
         )
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON values, the way a storage returns them."""
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON values, as a storage returns them."""
         return json.loads(json.dumps(asdict(self)))
 
     def make_sampler(self, number: int) -> BaseSampler:

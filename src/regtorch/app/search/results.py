@@ -19,13 +19,13 @@ from regtorch.app.search.book import LOSS, REASON, Book
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-__all__ = ["importance", "in_words", "print_results", "write_results"]
+__all__ = ["described", "importance", "print_results", "write_results"]
 
 _SHOWN = 5
 _ENOUGH = 8  # complete trials before parameters are compared
 
 
-def in_words(trial: FrozenTrial, book: Book) -> str:
+def described(trial: FrozenTrial, book: Book) -> str:
     """A line about a trial."""
     state = trial.state.name.lower()
     if trial.value is not None and state == "complete":
@@ -44,7 +44,7 @@ def command_of(trial: FrozenTrial, book: Book) -> str:
 
 
 def importance(book: Book) -> dict[str, float]:
-    """Each parameter's share in the differences of the value; empty with too few trials."""
+    """Each parameter's share of the variation of the value; empty with too few trials."""
     from optuna.importance import get_param_importances
 
     complete = [trial for trial in book.trials() if trial.state.name == "COMPLETE"]
@@ -58,7 +58,7 @@ def write_results(book: Book, folder: Path) -> None:
     best = book.best()
     record = SearchRecord(
         name=book.study.study_name,
-        plan=book.plan.plain(),
+        plan=book.plan.as_json(),
         importance=importance(book),
         trials=[_record(trial) for trial in book.trials()],
         command="" if best is None else command_of(best, book),
@@ -91,7 +91,7 @@ def print_results(book: Book, folder: Path) -> None:
     counts = book.counts()
     print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     for trial in book.complete()[:_SHOWN]:
-        print(f"  {in_words(trial, book)}")
+        print(f"  {described(trial, book)}")
     reasons = {str(t.user_attrs[REASON]) for t in book.trials() if t.state.name == "FAIL"}
     for reason in sorted(reasons)[:_SHOWN]:
         print(f"  failed: {reason}")

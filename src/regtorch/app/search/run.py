@@ -13,7 +13,7 @@ from regtorch.app.ground.errors import say
 from regtorch.app.ground.signals import exposed, shielded
 from regtorch.app.record.files import ERROR
 from regtorch.app.search.book import Book
-from regtorch.app.search.results import in_words, print_results, write_results
+from regtorch.app.search.results import described, print_results, write_results
 from regtorch.app.search.workers import Workers
 from regtorch.app.terminal.bar import make_bar
 
@@ -24,7 +24,7 @@ _FAILURES = 3  # workers that may fail in a row without a finished trial
 
 
 def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bool:
-    """Let worker processes, started by `command`, run the trials that are left.
+    """Run the unfinished trials in worker processes started by `command`.
 
     Returns:
         Whether all trials are done and one of them has a value.
@@ -42,7 +42,7 @@ def search(book: Book, command: Sequence[str], workers: int, folder: Path) -> bo
     _report(book, folder)
     if book.left():
         return False
-    (folder / ERROR).unlink(missing_ok=True)  # of a start that was interrupted
+    (folder / ERROR).unlink(missing_ok=True)  # left by an interrupted start
     return book.best() is not None
 
 
@@ -62,7 +62,7 @@ def _watch(book: Book, workers: Workers) -> None:
                 if trial.state.is_finished() and trial.number not in seen:
                     seen.add(trial.number)
                     failures = 0
-                    bar.advance(in_words(trial, book), book)
+                    bar.advance(described(trial, book), book)
             for text in failed:
                 say(text, "warning")
             failures += len(failed)
@@ -98,7 +98,7 @@ class _Bar:
             print(line, flush=True)
             return
         self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        self.progress.update(self.task, advance=1, below="" if best is None else f"best {in_words(best, book)}")
+        self.progress.update(self.task, advance=1, below="" if best is None else f"best {described(best, book)}")
 
 
 @contextmanager

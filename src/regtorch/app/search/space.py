@@ -95,7 +95,7 @@ def _range(name: str, value: Any) -> Range:
 
 
 def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
-    """Parameters of trials that cover every text of each list, and one of its numbers."""
+    """Parameters of trials that cover every string of each list, and one of its numbers."""
     choices = {key: _samples(key, value) for key, value in space.items()}
     count = max(map(len, choices.values()))
     return [{key: values[n % len(values)] for key, values in choices.items()} for n in range(count)]

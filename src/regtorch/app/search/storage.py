@@ -27,7 +27,7 @@ __all__ = ["Store", "open_store", "requeue"]
 
 _AGAIN = "again"  # attribute of a repeated trial: the number of the original
 _BEAT, _GRACE = 20, 90  # seconds between heartbeats, and without one until a worker counts as dead
-_BUSY = 60  # seconds that SQLite waits for a lock
+_LOCK_TIMEOUT = 60  # seconds that SQLite waits for a lock
 
 
 def requeue(study: Study, trial: FrozenTrial) -> None:
@@ -66,7 +66,7 @@ class Store(ABC):
 
 
 class _Lock:
-    """A lock on a journal. Optuna's own locks outlive a killed process by half a minute.
+    """A lock on a journal; Optuna's own locks outlive a killed process by half a minute.
 
     Its holder first removes an incomplete last record, for example after a full disk: the next record would be appended
     to it, and the journal could no longer be read.
@@ -141,7 +141,7 @@ class _Journal(Store):
 
 
 def _lock_at_once(engine: Engine) -> None:
-    """Make SQLite, which locks no rows, lock the database at the start of each transaction.
+    """Make SQLite, which cannot lock rows, lock the database at the start of each transaction.
 
     Otherwise two workers that read "waiting" simultaneously both take the trial.
     """
@@ -151,7 +151,7 @@ def _lock_at_once(engine: Engine) -> None:
 
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions itself
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY * 1000}")
+        connection.execute(f"PRAGMA busy_timeout = {_LOCK_TIMEOUT * 1000}")
 
     def begun(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -215,7 +215,7 @@ def open_store(given: str | None, folder: Path) -> Store:
         store = _Journal(path)
         store.storage.get_all_studies()
         return store
-    except Exception as error:  # drivers of databases raise any class
+    except Exception as error:  # database drivers may raise any class
         reason = " ".join(str(error).split())[:200]
         raise RunError(
             f"search.storage={given or path} cannot be opened; expected a journal's path, or a database's URL such as "

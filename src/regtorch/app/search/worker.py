@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train_trial", "work"]
 
-_LEFT_OUT = ("best", "last", "progress", "history")  # not needed: the best setting is trained again
+_OMITTED = ("best", "last", "progress", "history")  # callbacks not needed, as the best setting is trained again
 
 
 class Report(EpochCallback):
@@ -116,7 +116,7 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     report = Report(trial, plan.monitor, plan.maximize)
     given = [
         *chosen(trial.params),
-        *(f"++callbacks.{name}=null" for name in _LEFT_OUT),
+        *(f"++callbacks.{name}=null" for name in _OMITTED),
         f"out_dir={quoted(folder)}",
     ]
     try:

@@ -19,7 +19,7 @@ from regtorch.app.search.book import Book
 
 __all__ = ["Workers", "command_of"]
 
-_PATIENCE = 30  # seconds for a worker to return its trial
+_TERMINATION = 30  # seconds for a worker to return its trial
 
 
 def command_of(book: Book, folder: Path) -> list[str]:
@@ -57,7 +57,7 @@ class Workers:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TERMINATION
         for process in self._processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -68,14 +68,14 @@ class Workers:
 
     @property
     def alive(self) -> int:
-        """How many were running at the last `ended`, plus those begun since."""
+        """The number of workers that were running at the last `ended` or were started since."""
         return len(self._processes)
 
     def begin(self, count: int) -> None:
         """Start more workers."""
         with self.log.open("ab") as log:
             for _ in range(count):
-                # In its own process group: Ctrl-C only reaches this process, which ends the workers in order.
+                # In its own session, so that Ctrl-C reaches only this process, which then ends the workers.
                 process = subprocess.Popen(
                     self.command, env=self._environment, stdout=log, stderr=log, start_new_session=True
                 )
@@ -85,9 +85,9 @@ class Workers:
         """Remove workers that have ended; a message for each that failed."""
         ended = [process for process in self._processes if process.poll() is not None]
         self._processes = [process for process in self._processes if process not in ended]
-        return [self._in_words(process.returncode) for process in ended if process.returncode]
+        return [self._described(process.returncode) for process in ended if process.returncode]
 
-    def _in_words(self, code: int) -> str:
+    def _described(self, code: int) -> str:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         with self.log.open("rb") as log:
             log.seek(self._old)

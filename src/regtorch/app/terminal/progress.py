@@ -25,7 +25,7 @@ class Progress(EpochCallback, ProgressBar):
         super().__init__()
         self._enabled = True
         self._bar: Any = None
-        self._own = True
+        self._own_bar = True
         self._task: Any = None
 
     def disable(self) -> None:
@@ -38,15 +38,15 @@ class Progress(EpochCallback, ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (self._enabled and sys.stdout.isatty()):
             return
-        shared = None if Watch.current is None else Watch.current.bar  # a sweep's: terminals show a single one
-        self._own = shared is None
+        shared = None if Watch.current is None else Watch.current.bar  # the sweep's: a terminal shows one live bar
+        self._own_bar = shared is None
         self._bar = make_bar() if shared is None else shared
         self._task = self._bar.add_task("epoch 1", total=None, below="")
-        if self._own:
+        if self._own_bar:
             self._bar.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the epoch before as a line and start this one's bar."""
+        """Print the previous epoch's line and start this one's bar."""
         super().on_train_epoch_start(trainer, pl_module)
         if self._bar is not None:
             total = trainer.num_training_batches
@@ -76,7 +76,7 @@ class Progress(EpochCallback, ProgressBar):
             print(line, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the last epoch and close the bar."""
+        """Print the last epoch's line and close the bar."""
         super().on_train_end(trainer, pl_module)
         self._close()
 
@@ -85,7 +85,7 @@ class Progress(EpochCallback, ProgressBar):
 
     def _close(self) -> None:
         if self._bar is not None:
-            if self._own:
+            if self._own_bar:
                 self._bar.stop()
             else:
                 self._bar.remove_task(self._task)
@@ -93,7 +93,7 @@ class Progress(EpochCallback, ProgressBar):
 
 
 def _latest(trainer: Trainer, module: LightningModule) -> dict[str, float]:
-    """The newest value of each metric: of a step, or else of the epoch before."""
+    """The newest value of each metric: of a step, or else of the previous epoch."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     newest = metrics | {name.removesuffix("_step"): v for name, v in metrics.items() if name.endswith("_step")}
     return newest | module.running_score() if isinstance(module, RegularizedModule) else newest

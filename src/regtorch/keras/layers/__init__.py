@@ -1,4 +1,4 @@
-"""Keras's layers by class name: each a function of its config that gives a torch module."""
+"""Keras's layers by class name: each is a function of a config that returns a torch module."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import nn
 
 from regtorch.keras.layers import activation, conv, conv_transpose, dense, merge, noise, norm, padding, pooling, shape
 from regtorch.keras.spec import Spec
+from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
 
 __all__ = ["LAYERS"]
 
@@ -30,18 +31,18 @@ _CLASSES: list[type[nn.Module]] = [
 LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     **{layer.__name__: layer for layer in _CLASSES},
     "BatchNormalization": norm.batch_normalization,
-    "Activation": activation.plain,
+    "Activation": lambda spec: spec.activation(len(spec.shape)),
     "ReLU": activation.relu,
     "LeakyReLU": activation.leaky_relu,
-    "ELU": activation.elu,
+    "ELU": lambda spec: nn.ELU(spec.number("alpha", 1.0)),
     "Softmax": activation.softmax,
-    "Dropout": noise.dropout,
+    "Dropout": lambda spec: nn.Dropout(noise.rate(spec)),
     "SpatialDropout1D": noise.SequenceDropout,
-    "SpatialDropout2D": noise.spatial2,
-    "SpatialDropout3D": noise.spatial3,
-    "GaussianDropout": noise.gaussian,
-    "GaussianNoise": noise.noise,
-    "AlphaDropout": noise.alpha,
-    "ActivityRegularization": noise.watched,
-    "Identity": noise.identity,
+    "SpatialDropout2D": noise.spatial_dropout_2d,
+    "SpatialDropout3D": noise.spatial_dropout_3d,
+    "GaussianDropout": lambda spec: GaussianDropout(noise.rate(spec)),  # an error at a rate of 1, as in Keras 3
+    "GaussianNoise": lambda spec: GaussianNoise(spec.number("stddev", low=0.0)),
+    "AlphaDropout": lambda spec: AlphaDropout(noise.rate(spec)),
+    "ActivityRegularization": noise.activity_regularization,
+    "Identity": lambda spec: nn.Identity(),
 }

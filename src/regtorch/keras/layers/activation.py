@@ -9,11 +9,7 @@ from regtorch.keras.activations import leaky, rectifier
 from regtorch.keras.layout import Variable
 from regtorch.keras.spec import Spec
 
-__all__ = ["PReLU", "elu", "leaky_relu", "plain", "relu", "softmax"]
-
-
-def plain(spec: Spec) -> nn.Module:
-    return spec.activation(len(spec.shape))
+__all__ = ["PReLU", "leaky_relu", "relu", "softmax"]
 
 
 def relu(spec: Spec) -> nn.Module:
@@ -28,21 +24,17 @@ def leaky_relu(spec: Spec) -> nn.Module:
     return leaky(spec.number(name, 0.3, 0.0), spec.version)
 
 
-def elu(spec: Spec) -> nn.Module:
-    return nn.ELU(spec.number("alpha", 1.0))
-
-
 def softmax(spec: Spec) -> nn.Module:
     return nn.Softmax(spec.dim("axis", -1, len(spec.shape)))
 
 
 class PReLU(nn.Module):
-    """Keras's PReLU: a slope for each place, shared along `shared_axes`; kept in Keras's layout."""
+    """Keras's PReLU: a slope for each input unit, shared along `shared_axes`, in Keras's layout."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes = spec.axes
-        shared = set() if spec.get("shared_axes") in (None, []) else set(spec.whole_numbers("shared_axes"))
+        shared = set() if spec.get("shared_axes") in (None, []) else set(spec.integers("shared_axes"))
         if not shared <= set(range(1, len(spec.shape))):
             raise ValueError(f"shared_axes must name axes from 1 to {len(spec.shape) - 1}, received {sorted(shared)}")
         self.alpha = nn.Parameter(torch.empty([1 if i in shared else n for i, n in enumerate(spec.keras_shape)][1:]))

@@ -13,7 +13,7 @@ from regtorch.keras.spec import Spec
 if TYPE_CHECKING:
     from torch.nn.modules.conv import _ConvNd as _Base
 else:
-    _Base = object  # the mixins below come before one of torch's convolutions
+    _Base = object  # the mixins below precede one of torch's convolutions
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"]
 
@@ -21,7 +21,7 @@ _CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 class _Conv(_Base):
-    """Keras's settings, padding and layout of sequences, before one of torch's convolutions."""
+    """A mixin for torch's convolutions: Keras's settings, padding and layout of sequences."""
 
     n: int
     activated = True
@@ -43,7 +43,7 @@ class _Conv(_Base):
         self.activation = spec.activation(n + 2) if self.activated else nn.Identity()
 
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
-        """Outputs, groups, and whether there is a bias."""
+        """The arguments for output channels, groups and bias."""
         return {
             "out_channels": spec.size("filters"),
             "groups": spec.size("groups", 1),
@@ -79,8 +79,8 @@ class _Depthwise(_Conv):
     kernel_name = "depthwise"
 
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
-        """Each channel by itself."""
-        spec.only("groups", 1)  # Keras writes it
+        """One group for each channel."""
+        spec.only("groups", 1)
         return {
             "out_channels": channels * spec.size("depth_multiplier", 1),
             "groups": channels,
@@ -98,21 +98,21 @@ class DepthwiseConv2D(_Depthwise, nn.Conv2d):
     n = 2
 
 
-class _FirstOfTwo(_Depthwise):
+class _SeparableDepthwise(_Depthwise):
     activated = False
 
     def widths(self, spec: Spec, channels: int) -> dict[str, Any]:
-        """Without a bias: that is the second kernel's."""
+        """No bias: the pointwise kernel has it."""
         return super().widths(spec, channels) | {"bias": False}
 
 
-class Depthwise1D(_FirstOfTwo, nn.Conv1d):
+class Depthwise1D(_SeparableDepthwise, nn.Conv1d):
     """The first kernel of a SeparableConv1D."""
 
     n = 1
 
 
-class Depthwise2D(_FirstOfTwo, nn.Conv2d):
+class Depthwise2D(_SeparableDepthwise, nn.Conv2d):
     """The first kernel of a SeparableConv2D."""
 
     n = 2
@@ -143,7 +143,7 @@ class _Separable(nn.Module):
         self.activation = spec.activation(self.depthwise.n + 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each channel by itself, then all together."""
+        """Apply the depthwise kernel, then the pointwise one."""
         y = self.depthwise(x)
         y = self.pointwise(y.mT).mT if self.depthwise.sequences else self.pointwise(y)
         return self.activation(y)

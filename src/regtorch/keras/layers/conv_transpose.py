@@ -1,4 +1,4 @@
-"""Transposed convolutions, cut as Keras cuts them."""
+"""Transposed convolutions with Keras's output sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regtorch.keras.spec import Spec
 if TYPE_CHECKING:
     _Base = nn.ConvTranspose2d
 else:
-    _Base = object  # the mixin comes before one of torch's transposed convolutions
+    _Base = object  # the mixin precedes one of torch's transposed convolutions
 
 __all__ = ["Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"]
 
@@ -31,7 +31,7 @@ class _ConvTranspose(_Base):
         self.same = spec.one_of("padding", {"valid": False, "same": True}, "valid")
         if spec.sizes("dilation_rate", n, 1) != (1,) * n:
             raise ValueError(f"dilation_rate={spec.get('dilation_rate')!r} is not supported")
-        spec.only("groups", 1)  # Keras 2 writes it
+        spec.only("groups", 1)  # in Keras 2's configs
         size: Any = spec.sizes("kernel_size", n)
         stride: Any = spec.sizes("strides", n, 1)
         bias = spec.flag("use_bias", True)
@@ -39,15 +39,15 @@ class _ConvTranspose(_Base):
         self.activation = spec.activation(n + 2)
 
     def forward(self, input: Tensor, output_size: None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Convolve, cut, activate; the output size follows from the input's."""
+        """Convolve, crop and activate; the output size follows from the input's."""
         x = input.mT if self.sequences else input
         y = _CONV[self.n](x, self.weight, None, self.stride)
         frame: list[int] = []
         for size, kernel, stride, full in zip(x.shape[2:], self.kernel_size, self.stride, y.shape[2:], strict=True):
             overlap = max(kernel - stride, 0)
             wanted = size * stride + (0 if self.same else overlap)
-            cut = overlap // 2 if self.same else 0
-            frame = [-cut, wanted - (full - cut), *frame]  # a stride above the kernel leaves zeros at the end
+            crop = overlap // 2 if self.same else 0
+            frame = [-crop, wanted - (full - crop), *frame]  # a stride above the kernel size pads zeros at the end
         y = F.pad(y, frame) if any(frame) else y
         if self.bias is not None:
             y = y + self.bias.view(-1, *[1] * self.n)

@@ -1,4 +1,4 @@
-"""Layers that multiply by a matrix, and embeddings."""
+"""Dense layers and embeddings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Dense", "Embedding"]
 
 
 class Dense(nn.Linear):
-    """Keras's Dense: over the last axis of Keras's layout, which is dim 1 of channels-first images."""
+    """Keras's Dense, over Keras's last axis, which is dim 1 of channels-first images."""
 
     keras_order = True
 
@@ -32,7 +32,7 @@ class Dense(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """Keras's Embedding; whole numbers may arrive as floats, as Keras lets them."""
+    """Keras's Embedding; as in Keras, the indices may be floats."""
 
     def __init__(self, spec: Spec) -> None:
         spec.get("input_length")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Callable
 from functools import reduce
 
 import torch
@@ -15,6 +15,7 @@ __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "S
 
 class _Merge(nn.Module):
     least, most = 2, 1000
+    operation: Callable[[Tensor, Tensor], Tensor]
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -23,41 +24,33 @@ class _Merge(nn.Module):
         if len({len(shape) for shape in spec.shapes}) > 1:
             raise ValueError(f"inputs of different numbers of dims are not supported: {spec.shapes}")
 
-    @abstractmethod
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Merge."""
+        return reduce(self.operation, inputs)
 
 
 class Add(_Merge):
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(torch.add, inputs)
+    operation = staticmethod(torch.add)
 
 
 class Subtract(_Merge):
-    most = 2
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return inputs[0] - inputs[1]
+    most, operation = 2, staticmethod(torch.sub)
 
 
 class Multiply(_Merge):
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(torch.mul, inputs)
+    operation = staticmethod(torch.mul)
 
 
-class Average(_Merge):
+class Average(Add):
     def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(torch.add, inputs) / len(inputs)
+        return super().forward(*inputs) / len(inputs)
 
 
 class Maximum(_Merge):
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(torch.maximum, inputs)
+    operation = staticmethod(torch.maximum)
 
 
 class Minimum(_Merge):
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(torch.minimum, inputs)
+    operation = staticmethod(torch.minimum)
 
 
 class Concatenate(_Merge):

@@ -23,7 +23,7 @@ def batch_normalization(spec: Spec) -> BatchNorm:
         trainable=spec.flag("trainable", True),
         version=spec.version,
     )
-    norm.keras_order = True  # its inputs are in Keras's order already
+    norm.keras_order = True
     return norm
 
 
@@ -34,7 +34,7 @@ class LayerNormalization(nn.LayerNorm):
         self.axes = spec.axes
         ndim = len(spec.shape)
         keras = spec.keras_shape
-        given = spec.whole_numbers("axis", -1)
+        given = spec.integers("axis", -1)
         axes = sorted(a % ndim if -ndim <= a < ndim else -1 for a in given)
         if axes != list(range(ndim - len(axes), ndim)) or 0 in axes:
             raise ValueError(f"axis={given} is not supported; supported are the last axes, such as -1")

@@ -1,4 +1,4 @@
-"""Calls of `keras.ops`: those that compute what a layer does, though their classes' names are shared by many more."""
+"""The calls of `keras.ops` that compute the same as a layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Concatenate(merge.Concatenate):
     axis = 0
 
 
-def _of_two(layer: Callable[[Spec], nn.Module]) -> Callable[[Spec], nn.Module]:
+def _with_two_inputs(layer: Callable[[Spec], nn.Module]) -> Callable[[Spec], nn.Module]:
     def make(spec: Spec) -> nn.Module:
         if len(spec.shapes) != 2:
             raise ValueError(f"it takes 2 inputs, received {len(spec.shapes)}")
@@ -30,7 +30,7 @@ def _of_two(layer: Callable[[Spec], nn.Module]) -> Callable[[Spec], nn.Module]:
 _BINARY = (merge.Add, merge.Subtract, merge.Multiply, merge.Maximum, merge.Minimum)
 
 OPERATIONS: Mapping[str, Callable[[Spec], nn.Module]] = {
-    **{kind.__name__: _of_two(kind) for kind in _BINARY},
+    **{kind.__name__: _with_two_inputs(kind) for kind in _BINARY},
     "Concatenate": Concatenate,
     "Softmax": activation.softmax,
 }

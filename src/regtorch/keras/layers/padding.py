@@ -1,4 +1,4 @@
-"""Keras's "same" padding: as many outputs as strides fit, the odd zero at the end; and layers that pad and crop."""
+"""Keras's "same" padding (⌈size / stride⌉ outputs, an odd zero at the end), and layers that pad and crop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPaddi
 
 
 def same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """How much is padded before and after one dim."""
+    """The padding before and after one dim."""
     total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
     return total // 2, total - total // 2
 
@@ -24,7 +24,7 @@ def same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
 def pad_same(
     x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], value: float = 0.0
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """Pad `x` where the two sides differ or `value` is not 0; else leave it and give the padding of each dim."""
+    """Pad `x` if two sides differ or `value` is not 0; else leave it and return the padding of each dim."""
     pairs = [same(*numbers) for numbers in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
     if value == 0 and all(before == after for before, after in pairs):
         return x, tuple(before for before, _ in pairs)
@@ -32,8 +32,8 @@ def pad_same(
     return F.pad(x, flat, value=value) if any(flat) else x, (0,) * len(pairs)
 
 
-class _Frame(nn.Module):
-    """Adds or takes away a frame: one number, one for each dim, or a pair for each dim."""
+class _PadOrCrop(nn.Module):
+    """Pads or crops by one number, one for each dim, or a pair for each dim."""
 
     n: int
     key: str
@@ -66,25 +66,25 @@ def _pairs(key: str, value: Any, n: int) -> list[tuple[int, int]]:
     return [(before, after) for before, after in good]
 
 
-class ZeroPadding1D(_Frame):
+class ZeroPadding1D(_PadOrCrop):
     n, key, sign = 1, "padding", 1
 
 
-class ZeroPadding2D(_Frame):
+class ZeroPadding2D(_PadOrCrop):
     n, key, sign = 2, "padding", 1
 
 
-class ZeroPadding3D(_Frame):
+class ZeroPadding3D(_PadOrCrop):
     n, key, sign = 3, "padding", 1
 
 
-class Cropping1D(_Frame):
+class Cropping1D(_PadOrCrop):
     n, key, sign = 1, "cropping", -1
 
 
-class Cropping2D(_Frame):
+class Cropping2D(_PadOrCrop):
     n, key, sign = 2, "cropping", -1
 
 
-class Cropping3D(_Frame):
+class Cropping3D(_PadOrCrop):
     n, key, sign = 3, "cropping", -1

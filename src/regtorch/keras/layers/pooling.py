@@ -50,10 +50,10 @@ class _Pooling(nn.Module):
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        """Pool channels-first numbers."""
+        """Pool a channels-first tensor."""
 
     def padded(self, x: Tensor, value: float) -> Tensor:
-        """`x` with Keras's "same" padding, where it is asked for."""
+        """`x` with Keras's padding."""
         if not self.same:
             return x
         x, padding = pad_same(x, self.size, self.strides, (1,) * self.n, value)
@@ -70,11 +70,11 @@ class _Max(_Pooling):
 
 class _Average(_Pooling):
     def pool(self, x: Tensor) -> Tensor:
-        y = _MEAN[self.n](self.padded(x, 0.0), self.size, self.strides)
-        # Keras's mean is over what is there, not over the padding.
-        return (
-            y / _MEAN[self.n](self.padded(torch.ones_like(x[:1, :1]), 0.0), self.size, self.strides) if self.same else y
-        )
+        y = self._mean(x)
+        return y / self._mean(torch.ones_like(x[:1, :1])) if self.same else y  # Keras's mean leaves the padding out
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return _MEAN[self.n](self.padded(x, 0.0), self.size, self.strides)
 
 
 class MaxPooling1D(_Max):

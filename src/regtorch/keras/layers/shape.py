@@ -1,4 +1,4 @@
-"""Layers that only move numbers: always in Keras's order, so that no weight after them needs another one."""
+"""Layers that only reorder values, in Keras's order, so that the weights after them keep Keras's order too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpS
 
 
 class _Reorder(nn.Module):
-    keras_order = True  # what follows sees its inputs as in Keras
+    keras_order = True  # the next layer's inputs have Keras's order
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Flatten(_Reorder):
         spec.data_format()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Flatten; Keras moves the channels last also where they are first."""
+        """Flatten with the channels last, as Keras does for channels-first data too."""
         return (x.movedim(1, -1) if x.ndim >= 4 or not self.axes.channels_last else x).flatten(1)
 
 
@@ -57,7 +57,7 @@ class Reshape(_Reorder):
 
 
 class Permute(_Reorder):
-    """Keras's Permute; its dims count from 1."""
+    """Keras's Permute; its dims are numbered from 1."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

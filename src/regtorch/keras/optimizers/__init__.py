@@ -1,4 +1,4 @@
-"""Keras 2.14's optimizers: its update rules and defaults under torch's argument names."""
+"""Keras 2.14's optimizers, with its update rules and defaults under torch's argument names."""
 
 from regtorch.keras.optimizers.adagrad import Adadelta, Adagrad
 from regtorch.keras.optimizers.adam import Adam, AdamW

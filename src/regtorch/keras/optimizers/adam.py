@@ -15,7 +15,7 @@ __all__ = ["Adam", "AdamW"]
 class Adam(KerasOptimizer):
     """w ← w - α m / (√v + ε) with α = lr √(1-β₂ᵗ) / (1-β₁ᵗ).
 
-    ε is added to the uncorrected √v, where torch adds it to the corrected one; early steps differ by that.
+    ε is added to the uncorrected √v; torch adds it to the corrected one, so early steps differ.
 
     Args:
         params: parameters or groups of them.
@@ -65,7 +65,7 @@ class AdamW(Adam):
     Args:
         params: parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
-        weight_decay: the share of a weight taken off in each step, times lr.
+        weight_decay: each step subtracts lr·weight_decay·w.
         betas: decay of the first and second moment.
         eps: ε (Keras's epsilon).
         amsgrad: divide by the largest v so far.

@@ -1,4 +1,4 @@
-"""What Keras's optimizers share: a dense update of one parameter at a time, with state created at its first step."""
+"""The base of Keras's optimizers: dense updates of one parameter at a time, with state created at its first step."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
 class KerasOptimizer(Optimizer):
-    """A torch optimizer that follows Keras's formula to the last digit.
+    """A torch optimizer with exactly Keras's formula.
 
-    A subclass names its state in `slots` and gives `update`, and `step_size` for proximal steps: that of a weight at
-    rest, from its group and its state (see `regtorch.steps.optimizers`). Numbers are Python floats, so that float64
-    weights are updated in float64 (Keras rounds its betas through float32 unless they are given as float64).
+    A subclass names its state in `slots` and defines `update`, and `step_size` for proximal steps: the step size in
+    steady state, from the group and the state (see `regtorch.steps.optimizers`). Numbers are Python floats, so that
+    float64 weights are updated in float64 (Keras rounds its betas to float32 unless they are given as float64).
     """
 
     slots: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class KerasOptimizer(Optimizer):
         name = type(self).__name__
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise TypeError(f"{name}: betas must be two numbers, received {betas!r}")
-        first, second = (share(name, "betas", beta, "give two such", zero=True) for beta in betas)
+        first, second = (share(name, "betas", beta, "give two such numbers", zero=True) for beta in betas)
         return first, second
 
     @abstractmethod
@@ -49,7 +49,7 @@ class KerasOptimizer(Optimizer):
         """Move `p` in place at step `t`, counted from 1."""
 
     def slot(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
-        """A new state tensor; zeros unless a subclass overrides it."""
+        """The initial value of a state tensor: zeros unless a subclass overrides it."""
         return torch.zeros_like(p)
 
     @torch.no_grad()

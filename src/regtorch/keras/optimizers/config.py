@@ -1,4 +1,4 @@
-"""Keras's names and configs of optimizers."""
+"""Keras's optimizers by name or config."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from regtorch.keras.read import parsed
 
 __all__ = ["optimizer"]
 
-# For each of Keras's classes, Keras's arguments under ours.
+# For each Keras class: our class, and {Keras's argument: our argument}.
 _LR = {"learning_rate": "lr"}
 _MOMENTS = _LR | {"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "eps"}
 _OPTIMIZERS: Mapping[str, tuple[Callable[..., KerasOptimizer], dict[str, str]]] = {
@@ -34,8 +34,15 @@ _OPTIMIZERS: Mapping[str, tuple[Callable[..., KerasOptimizer], dict[str, str]]] 
     "Adamax": (Adamax, _MOMENTS),
 }
 
-# Settings without effect while their switch is off.
-_ASIDE = {"name", "ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer", "jit_compile", "loss_scale_factor"}
+# Settings without effect unless another one is on.
+_UNUSED = {
+    "name",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "is_legacy_optimizer",
+    "jit_compile",
+    "loss_scale_factor",
+}
 
 
 def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
@@ -43,12 +50,12 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
 
     Args:
         identifier: a name ("adam", "RMSprop", …), a config or its JSON, as `optimizer.get_config()` or the
-            `compile_config` of a `.keras` file's `config.json` has it, or an object of Keras's.
+            `compile_config` of a `.keras` file's `config.json` has it, or a Keras optimizer.
         params: parameters or groups of them.
 
     Raises:
-        ValueError: the optimizer is unknown, or a setting is on that has no counterpart here: clipping, moving averages
-            of weights, learning rate schedules, decoupled `weight_decay` outside AdamW.
+        ValueError: the optimizer is unknown, or an unsupported setting is on: clipping, moving averages of weights,
+            learning rate schedules, decoupled `weight_decay` outside AdamW.
         TypeError: it is nothing of the above.
 
     Example:
@@ -61,10 +68,10 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
     if isinstance(identifier, str) and identifier.lstrip().startswith("{"):
         identifier = parsed("optimizer", identifier, "give a name, or what optimizer.get_config() gives")
     if isinstance(identifier, Mapping) and "class_name" not in identifier:  # get_config()
-        identifier = {"class_name": _spelled(identifier.get("name")), "config": identifier}
+        identifier = {"class_name": _class_name(identifier.get("name")), "config": identifier}
     name, config = identify("optimizer", identifier, _OPTIMIZERS)
     make, arguments = _OPTIMIZERS[name]
-    given = {k: v for k, v in config.items() if k not in _ASIDE and not (v is None and k == "epsilon")}
+    given = {k: v for k, v in config.items() if k not in _UNUSED and not (v is None and k == "epsilon")}
     missing = sorted(k for k in given.keys() & arguments if given[k] is None)
     if missing:
         raise ValueError(f"optimizer: {name}'s {', '.join(missing)} must be given, received null")
@@ -82,8 +89,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
     legacy = "legacy" in str(module) or "decay" in config or config.get("is_legacy_optimizer") is True
     if legacy and (name == "Adagrad" or (name == "RMSprop" and not config.get("momentum"))):
         raise ValueError(
-            f"optimizer: Keras's legacy {name} adds epsilon outside the root and is not supported; say "
-            f'optimizer("{name}", …) and set its numbers for the one that followed it in Keras 2.11'
+            f"optimizer: Keras's legacy {name}, which adds epsilon outside the root, is not supported; use "
+            f'optimizer("{name}", …), the version from Keras 2.11 on, and set its arguments'
         )
     ours = {arguments[k]: v for k, v in given.items() if k in arguments}
     if {"beta_1", "beta_2"} & ours.keys():
@@ -91,8 +98,8 @@ def optimizer(identifier: Any, params: Parameters) -> KerasOptimizer:
     return make(params, **ours)
 
 
-def _spelled(name: Any) -> str:
-    """Keras numbers the names of optimizers: Adam_1 is an Adam."""
+def _class_name(name: Any) -> str:
+    """The class name in an optimizer's name, which Keras may number: Adam_1."""
     text = str(name)
     head, _, tail = text.rpartition("_")
     return head if tail.isdigit() else text

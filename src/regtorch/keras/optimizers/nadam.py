@@ -15,7 +15,7 @@ _DECAY = 0.96  # of Nadam's momentum schedule, fixed in Keras
 
 
 class _Moments(KerasOptimizer):
-    """The arguments that both have."""
+    """The arguments of Nadam and Adamax."""
 
     def __init__(
         self,
@@ -30,8 +30,8 @@ class _Moments(KerasOptimizer):
 class Nadam(_Moments):
     """Adam with Nesterov's momentum and the schedule u_t = β₁ (1 - ½·0.96ᵗ).
 
-    Keras 2.14 rounds 0.96 through float32, and its graph mode multiplies Πu once for nearly every variable instead of
-    once a step; neither is followed.
+    Two peculiarities of Keras 2.14 are not reproduced: it rounds 0.96 to float32, and its graph mode multiplies Πu
+    once for nearly every variable instead of once a step.
 
     Args:
         params: parameters or groups of them.

@@ -12,13 +12,13 @@ __all__ = ["RMSprop"]
 
 
 class RMSprop(KerasOptimizer):
-    """v ← αv + (1-α)g², w ← w - lr·g / √(v + ε): ε is inside the root, where torch has it outside.
+    """v ← αv + (1-α)g², w ← w - lr·g / √(v + ε): ε is inside the root; in torch it is outside.
 
     Args:
         params: parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         alpha: decay of the mean square (Keras's rho).
-        momentum: of the steps.
+        momentum: momentum of the steps.
         eps: ε (Keras's epsilon).
         centered: subtract the square of the mean gradient from v.
 
@@ -43,7 +43,7 @@ class RMSprop(KerasOptimizer):
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
-        """`lr / (1 - μ) / √(v + ε)`, the squared mean taken off v where it is centered."""
+        """`lr / (1 - μ) / √(v + ε)`; if centered, v minus the squared mean gradient."""
         inside = state["velocity"] + group["eps"]
         if group["centered"]:
             inside = inside - state["average_gradient"].square()

@@ -14,13 +14,13 @@ __all__ = ["SGD"]
 class SGD(KerasOptimizer):
     """v ← μv - lr·g, w ← w + v; with nesterov w ← w + μv - lr·g.
 
-    Unlike torch's, the velocity holds the learning rate, so a change of it acts on new gradients only.
+    Unlike in torch, the velocity contains the learning rate, so a change of it affects new gradients only.
 
     Args:
         params: parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         momentum: μ.
-        nesterov: look ahead.
+        nesterov: use Nesterov's momentum.
 
     Example:
         >>> import torch, regtorch as rt
