@@ -15,7 +15,7 @@ from regtorch.penalties.part import Around
 from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
-    from regtorch.bound.base import Bound
+    from regtorch.bound.bound_rule import Bound
 
 __all__ = ["Masked", "MaskedConstraint", "MaskedPenalty", "masked"]
 

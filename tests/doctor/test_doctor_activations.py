@@ -19,7 +19,7 @@ from doctor_cases import (
 )
 from regtorch.app.nets import TwoClassMLP
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure import activations
+from regtorch.doctor.measure import dead_units
 
 
 class Functional(nn.Module):
@@ -56,7 +56,7 @@ def test_dead_relus_are_seen_in_every_form(form: str, dead: int, severity: str |
     model = Functional(RELUS[form])
     with torch.no_grad():
         model.hidden.bias[:dead] = -1000.0
-    found = said(activations.find(of(model, drawn(32, 6))), "dead_relus")
+    found = said(dead_units.find(of(model, drawn(32, 6))), "dead_relus")
     assert [finding.severity for finding in found] == ([severity] if severity else [])
     for finding in found:
         assert finding.where == "hidden"
@@ -67,7 +67,7 @@ def test_dead_relus_are_seen_in_every_form(form: str, dead: int, severity: str |
 def test_a_leaky_relu_does_not_die():
     model = Functional(F.leaky_relu)
     nn.init.constant_(model.hidden.bias, -1000.0)
-    assert not list(activations.find(of(model, drawn(32, 6))))
+    assert not list(dead_units.find(of(model, drawn(32, 6))))
 
 
 def test_a_channel_is_dead_only_where_it_is_zero_everywhere():
@@ -75,14 +75,14 @@ def test_a_channel_is_dead_only_where_it_is_zero_everywhere():
     with torch.no_grad():
         model[0].weight.fill_(1.0)
         model[0].bias.copy_(torch.tensor([-1000.0, -1000.0, 0.0, 0.0]))
-    (found,) = said(activations.find(of(model, drawn(8, 1, 2, 2))), "dead_relus")
+    (found,) = said(dead_units.find(of(model, drawn(8, 1, 2, 2))), "dead_relus")
     assert found.numbers["dead_now"] == 0.5
 
 
 def test_the_units_of_a_linear_layer_lie_last():
     model = sequential(nn.Linear(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(20, 3))
     nn.init.constant_(model[0].bias[:3], -1000.0)
-    (found,) = said(activations.find(of(model, drawn(8, 5, 2))), "dead_relus")
+    (found,) = said(dead_units.find(of(model, drawn(8, 5, 2))), "dead_relus")
     assert found.numbers["dead_now"] == 0.75
 
 
@@ -93,7 +93,7 @@ def test_a_unit_that_only_some_samples_use_is_not_dead():
         model.hidden.weight.copy_(torch.eye(10, 6).add(torch.eye(4, 6).flip(0).repeat(3, 1)[:10]))
         model.hidden.bias.fill_(-0.5)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
-    assert not said(activations.find(of(model, batches, optimizer=optimizer, steps=40)), "dead_relus")
+    assert not said(dead_units.find(of(model, batches, optimizer=optimizer, steps=40)), "dead_relus")
 
 
 def test_relus_that_die_in_training_and_the_rate_at_which_they_live():
@@ -104,7 +104,7 @@ def test_relus_that_die_in_training_and_the_rate_at_which_they_live():
         torch.manual_seed(0)
         model = TwoClassMLP(input_shape=(3, 32, 32), dropout=0.0)
         adam = torch.optim.Adam(model.parameters(), lr=lr)
-        return said(activations.find(of(model, batches, loss=logits_loss, optimizer=adam)), "dead_relus")
+        return said(dead_units.find(of(model, batches, loss=logits_loss, optimizer=adam)), "dead_relus")
 
     worst = dead(3e-2)[0]
     assert (worst.where, worst.severity) == ("hidden1", "severe")
@@ -136,7 +136,7 @@ def test_saturated_sigmoids_are_seen_in_every_form(form: str, saturated: int, se
     model = Functional(SIGMOIDS[form])
     with torch.no_grad():
         model.hidden.bias[:saturated] = torch.tensor([-30.0, 30.0] * 5)[:saturated]
-    found = said(activations.find(of(model, drawn(32, 6))), "saturated_sigmoids")
+    found = said(dead_units.find(of(model, drawn(32, 6))), "saturated_sigmoids")
     assert [finding.severity for finding in found] == ([severity] if severity else [])
     for finding in found:
         assert finding.numbers["saturated_now"] == pytest.approx(saturated / 10, abs=0.05)
@@ -149,5 +149,5 @@ def test_a_net_that_is_sure_and_right_is_not_saturated(sign: float, count: int):
         model[0].weight.fill_(sign * 1000.0)
         model[0].bias.zero_()
     batches = [(x[:, :1], (x[:, :1] > 0).float()) for x, _ in drawn(64, 1)]
-    found = activations.find(of(model, batches, loss=F.mse_loss))
+    found = dead_units.find(of(model, batches, loss=F.mse_loss))
     assert severities(found, "saturated_sigmoids") == ["severe"] * count

@@ -16,7 +16,7 @@ from doctor_cases import CLASSES, WIDTH, adam, causes, grave, logits_loss, net, 
 from regtorch.app.data import MNIST
 from regtorch.doctor.diagnose import _FINDS as FINDS
 from regtorch.doctor.diagnose import findings_of
-from regtorch.doctor.measure import head, inputs, labels
+from regtorch.doctor.measure import head, input_scale, labels
 from regtorch.doctor.watch.observed import Observed
 
 
@@ -67,46 +67,46 @@ SCALES = [(100.0, "severe"), (8.0, "warning"), (3.0, None), (0.3, None), (0.05, 
 
 @pytest.mark.parametrize(("scale", "severity"), SCALES)
 def test_the_inputs_scale_by_severity(scale: float, severity: str | None):
-    found = causes(inputs.find(obs(samples()[0] * scale)))
+    found = causes(input_scale.find(obs(samples()[0] * scale)))
     assert found == ({} if severity is None else {"input_scale": severity})
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(WIDTH), nn.LayerNorm(WIDTH)], ids=lambda norm: type(norm).__name__)
 def test_a_norm_layer_in_front_undoes_the_scale(norm: nn.Module):
     front = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), norm)
-    assert causes(inputs.find(obs(samples()[0] * 100, model=net(first=front)))) == {}
+    assert causes(input_scale.find(obs(samples()[0] * 100, model=net(first=front)))) == {}
 
 
 def test_zeros_of_sparse_inputs_do_not_count():
     bags = torch.zeros(320, 400)
     bags[torch.arange(320)[:, None], torch.randint(0, 400, (320, 3), generator=torch.Generator().manual_seed(0))] = 1.0
-    assert grave(inputs.find(obs(bags, model=nn.Linear(400, 3)))) == {}
-    assert grave(inputs.find(obs(bags / 100, model=nn.Linear(400, 3)))) == {"input_scale": "severe"}
+    assert grave(input_scale.find(obs(bags, model=nn.Linear(400, 3)))) == {}
+    assert grave(input_scale.find(obs(bags / 100, model=nn.Linear(400, 3)))) == {"input_scale": "severe"}
 
 
 def test_coordinates_far_from_0_hide_what_differs():
     spread = torch.rand(320, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.003
-    (found,) = said(inputs.find(obs(0.5 + spread)), "input_offset")
+    (found,) = said(input_scale.find(obs(0.5 + spread)), "input_offset")
     assert (found.cause, found.severity, found.numbers["share_of_features"]) == ("input_offset", "severe", 1.0)
     assert "Standardise" in found.change
     mixed = torch.cat([0.5 + spread[:, :4], samples()[0][:, 4:]], 1)
-    assert causes(inputs.find(obs(mixed)))["input_offset"] == "info"
+    assert causes(input_scale.find(obs(mixed)))["input_offset"] == "info"
 
 
 def test_numbers_that_are_not_finite_are_counted():
     x = samples()[0].clone()
     x[0, 0], x[5, 3] = torch.nan, torch.inf
-    (found,) = inputs.find(obs(x))
+    (found,) = input_scale.find(obs(x))
     assert (found.cause, found.severity, found.numbers["not_finite"]) == ("input_not_finite", "severe", 2)
 
 
 def test_features_that_never_change():
     x = samples()[0].clone()
     x[:, :3] = 0.7
-    (found,) = inputs.find(obs(x))
+    (found,) = input_scale.find(obs(x))
     assert (found.cause, found.severity, found.numbers["share_of_features"]) == ("constant_features", "info", 0.25)
-    assert causes(inputs.find(obs(x[:20], samples()[1][:20]))) == {}  # of 20 samples that says nothing
-    assert causes(inputs.find(obs(torch.ones(320, WIDTH)))) == {"constant_features": "severe"}
+    assert causes(input_scale.find(obs(x[:20], samples()[1][:20]))) == {}  # of 20 samples that says nothing
+    assert causes(input_scale.find(obs(torch.ones(320, WIDTH)))) == {"constant_features": "severe"}
 
 
 # Labels
@@ -194,5 +194,5 @@ def test_mnist_by_its_divisor(digits: tuple[Tensor, Tensor], divisor: int, sever
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.Sigmoid(), nn.Linear(32, 10))
     examined = obs(digits[0] / divisor, digits[1], model, optimizer=adam)
-    found = grave(inputs.find(examined)) | grave(labels.find(examined)) | grave(head.find(examined))
+    found = grave(input_scale.find(examined)) | grave(labels.find(examined)) | grave(head.find(examined))
     assert found == ({} if severity is None else {"input_scale": severity})

@@ -14,7 +14,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 import regtorch as rt
 from doctor_cases import grave, of, said
 from doctor_patients import diagnosed, dropped, mlp, vectors
-from regtorch.doctor.measure import norms, scope
+from regtorch.doctor.measure import normalization, scope
 from regtorch.doctor.measure.pull import Source
 from regtorch.doctor.watch.optimizer_copy import decays_of
 
@@ -123,7 +123,7 @@ def test_decay_on_biases_and_norms_is_told_as_information():
 def test_a_norm_that_hides_what_decays_is_told_as_information():
     model = nn.Sequential(nn.Linear(20, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 4))
     optimizer = SGD(model.parameters(), lr=0.1, weight_decay=1e-2)
-    (found,) = said(norms.find(of(model, vectors(), optimizer=optimizer)), "scale_hidden_by_norm")
+    (found,) = said(normalization.find(of(model, vectors(), optimizer=optimizer)), "scale_hidden_by_norm")
     assert (found.severity, found.where) == ("info", "optimizer.weight_decay of 0.weight")
 
 

@@ -17,12 +17,12 @@ from regtorch.app.data import MNIST, Windows
 from regtorch.app.nets import MnistMLP, SixClass, WindowNet
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure import activations, dropout, norms
+from regtorch.doctor.measure import dead_units, dropout, normalization
 from regtorch.doctor.watch.observed import Observed
 
 
 def every(looked: Observed) -> list[Finding]:
-    found = [f for module in (dropout, activations, norms) for f in module.find(looked)]
+    found = [f for module in (dropout, dead_units, normalization) for f in module.find(looked)]
     return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -f.blame))
 
 

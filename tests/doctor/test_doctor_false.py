@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from doctor_cases import causes, of, said, sequential
 from doctor_patients import Batches, diagnosed, drawn, dropped, mlp, split, vectors
-from regtorch.doctor.measure import activations, norms
+from regtorch.doctor.measure import dead_units, normalization
 
 
 def accuracy(model: nn.Module, batches: Batches, optimizer: torch.optim.Optimizer, epochs: int) -> float:
@@ -36,7 +36,7 @@ def test_outputs_that_are_nearly_even_are_no_norm(norm: bool):
     with torch.no_grad():
         model[-2].weight.mul_(1e-3)
         model[-2].bias.zero_()
-    found = said(norms.find(of(model, vectors(), rt.L2(1e-4))), "scale_hidden_by_norm")
+    found = said(normalization.find(of(model, vectors(), rt.L2(1e-4))), "scale_hidden_by_norm")
     assert [f.where for f in found] == (["0.weight"] if norm else [])
 
 
@@ -61,7 +61,7 @@ class Raw(nn.Module):
 def test_units_that_are_off_are_blamed_where_they_stand_in_the_way(off: int, severity: str):
     model = Raw(off)
     examined = of(model, vectors(), optimizer=torch.optim.Adam(model.parameters(), lr=1e-2), steps=20)
-    (found,) = said(activations.find(examined), "dead_relus")
+    (found,) = said(dead_units.find(examined), "dead_relus")
     assert found.severity == severity
     assert found.numbers["dead_now"] == off / 64
     assert ("they do no harm" in found.why) == (severity == "info")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from doctor_cases import said
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure import constraint, penalty, scope
+from regtorch.doctor.measure import scope, tight_constraint, too_strong
 from regtorch.doctor.measure.pull import Measured, Pull, Source
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
@@ -50,12 +50,14 @@ def only(found: list[Finding]) -> Finding:
 @pytest.mark.parametrize("norm", [False, True])
 def test_a_weak_penalty_is_no_finding(make: Any, norm: bool):
     model = net(norm)
-    assert list(penalty.find(obs(model, rt.L2(1e-5), optimizer=make(model.parameters(), lr=1e-3)))) == []
+    assert list(too_strong.find(obs(model, rt.L2(1e-5), optimizer=make(model.parameters(), lr=1e-3)))) == []
 
 
 def test_a_penalty_that_outweighs_the_task():
     model = net()
-    finding = only(list(penalty.find(obs(model, rt.L2(0.3), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    finding = only(
+        list(too_strong.find(obs(model, rt.L2(0.3), optimizer=torch.optim.SGD(model.parameters(), lr=0.01))))
+    )
     assert (finding.cause, finding.severity) == ("penalty_dominates", "severe")
     with torch.no_grad():
         share = rt.L2(0.3).on(model)()
@@ -68,7 +70,9 @@ def test_a_penalty_that_outweighs_the_task():
     weaker = finding.remedy.value
     assert isinstance(weaker, float)
     assert 0.3 > weaker > 1e-5
-    assert list(penalty.find(obs(model, rt.L2(weaker), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))) == []
+    assert (
+        list(too_strong.find(obs(model, rt.L2(weaker), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,9 @@ def test_a_penalty_that_takes_down_what_starts_too_large_does_what_the_task_want
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(start)
-    finding = only(list(penalty.find(obs(model, rt.L2(lam), optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    finding = only(
+        list(too_strong.find(obs(model, rt.L2(lam), optimizer=torch.optim.SGD(model.parameters(), lr=0.01))))
+    )
     assert (finding.cause, finding.severity) == ("penalty_dominates", severity)
     assert ("start large" in finding.why) == (severity == "info") == (finding.remedy is None)
 
@@ -93,7 +99,7 @@ def test_a_constraint_that_takes_down_what_starts_too_large_is_not_too_tight(sta
         for p in model.parameters():
             p.mul_(start)
     largest = 0.02 * max(float(p.detach().norm(dim=1).max()) for p in (model[0].weight, model[2].weight))
-    assert len(list(constraint._cut(obs(model), rt.MaxNorm(largest).on(model)))) == count
+    assert len(list(tight_constraint._cut(obs(model), rt.MaxNorm(largest).on(model)))) == count
 
 
 def test_a_share_that_grows_as_the_task_is_learnt_is_no_severe_fault():
@@ -102,14 +108,16 @@ def test_a_share_that_grows_as_the_task_is_learnt_is_no_severe_fault():
     assert Measured([0.2, 1.0], 0.01, {"w": pull}, "w").severity == "warning"
     assert Measured([0.7, 0.5], 0.01, {"w": pull}, "w").severity == "severe"
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
-    finding = only(list(penalty.find(obs(model, rt.GroupLasso(0.005), optimizer=optimizer))))
+    finding = only(list(too_strong.find(obs(model, rt.GroupLasso(0.005), optimizer=optimizer))))
     assert finding.numbers["share_of_loss_at_start"] < finding.numbers["share_of_loss"]
     assert finding.severity == "warning"
 
 
 def test_l1_under_adam_empties_the_weights():
     model = net()
-    finding = only(list(penalty.find(obs(model, rt.L1(1.0), optimizer=torch.optim.Adam(model.parameters(), lr=0.02)))))
+    finding = only(
+        list(too_strong.find(obs(model, rt.L1(1.0), optimizer=torch.optim.Adam(model.parameters(), lr=0.02))))
+    )
     assert (finding.cause, finding.severity) == ("collapse", "severe")
     assert finding.numbers["norm_after"] < 0.5 * finding.numbers["norm_without_penalty"]
 
@@ -118,7 +126,7 @@ def test_weights_before_a_norm_layer_are_counted():
     model = net(norm=True)
     model[1].requires_grad_(False)
     rule = rt.L2(1.0, select="name:0.weight")
-    finding = only(list(penalty.find(obs(model, rule, optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
+    finding = only(list(too_strong.find(obs(model, rule, optimizer=torch.optim.SGD(model.parameters(), lr=0.01)))))
     assert finding.numbers["share_hidden_by_norm"] == 1.0
 
 
@@ -140,7 +148,7 @@ def test_a_net_that_diverges_at_once_has_nothing_to_say_of_the_penalty():
     model = net()
     with torch.no_grad():
         model[0].weight.fill_(math.nan)
-    assert list(penalty.find(obs(model, rt.L2(1.0)))) == []
+    assert list(too_strong.find(obs(model, rt.L2(1.0)))) == []
 
 
 def test_biases_and_norms_should_not_be_penalised():

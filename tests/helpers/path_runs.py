@@ -12,12 +12,12 @@ from torch import Tensor
 from places import CONF
 from regtorch.app.ground.denormals import flushed_denormals
 from regtorch.app.ground.silence import quiet
-from regtorch.app.path.batches import Feed
+from regtorch.app.path.chunks import chunks_of
+from regtorch.app.path.feed import Feed
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.plan import chunks_of
-from regtorch.app.path.start import Prepared, prepared
+from regtorch.app.path.prepared import Prepared, prepared
 from regtorch.app.path.train import Trainer, train_chunk
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.job import train
 
 SMALL = (

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import regtorch as rt
 from regtorch.constraints import NormConstraint
-from regtorch.numerics.norms import reduced, units
+from regtorch.numerics.unit_norms import reduced, units
 from strategies import any_magnitude, two_dims, unit_lengths
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

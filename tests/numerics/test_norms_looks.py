@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import regtorch as rt
-from regtorch.numerics.norms import reduced, units
+from regtorch.numerics.unit_norms import reduced, units
 
 close = torch.testing.assert_close
 W = torch.tensor([[3.0, 4.0], [0.6, 0.8]])

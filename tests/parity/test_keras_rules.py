@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import keras
 import regtorch as rt
-from regtorch.keras.layout import variables
+from regtorch.keras.variables import variables
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 

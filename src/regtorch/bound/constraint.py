@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.bound.base import Bound
+from regtorch.bound.bound_rule import Bound
 from regtorch.bound.terms import Owned
 from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint

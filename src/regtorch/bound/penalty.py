@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regtorch.bound.base import Bound
+from regtorch.bound.bound_rule import Bound
 from regtorch.bound.terms import Owned, Term
 from regtorch.bound.transforms import check_transforms
 from regtorch.masked import MaskedPenalty

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.numerics.norms import Units, check_dim, reduced, units
+from regtorch.numerics.unit_norms import Units, check_dim, reduced, units
 from regtorch.rule import wide
 from regtorch.shapes import Float
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
-from regtorch.numerics.norms import as_rows, check_shape, is_submatrix, reduced
+from regtorch.numerics.unit_norms import as_rows, check_shape, is_submatrix, reduced
 from regtorch.shapes import Float
 
 __all__ = ["ConstraintPart"]

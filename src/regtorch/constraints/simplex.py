@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.numerics.norms import as_rows, check_dim, from_rows, nonzero, reduced
+from regtorch.numerics.unit_norms import as_rows, check_dim, from_rows, nonzero, reduced
 from regtorch.rule import wide
 from regtorch.shapes import Float
 

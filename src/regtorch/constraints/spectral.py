@@ -10,8 +10,8 @@ from torch import Tensor
 
 from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
-from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import may_look, spectral_norm, with_singular
+from regtorch.numerics.unit_norms import matrix
 from regtorch.rule import check_real, wide
 from regtorch.shapes import Float
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from regtorch.conventions.convention import CONVENTIONS, Name
 from regtorch.conventions.conversion import convert
-from regtorch.conventions.table import CONVENTIONS, Name
 
 __all__ = ["main", "table"]
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, overload
 
 from regtorch.checks import nonnegative
-from regtorch.conventions.table import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Name, Option
+from regtorch.conventions.convention import ALIASES, CONVENTIONS, DIVISORS, PAIR, SUMMED, Convention, Name, Option
 
 __all__ = ["convert"]
 

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
-from regtorch.doctor.watch.batches import one_line
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.pairs import one_line
 from regtorch.doctor.watch.restored import random_numbers_restored
 from regtorch.doctor.watch.subject import Rule, Subject
 

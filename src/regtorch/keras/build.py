@@ -11,7 +11,7 @@ import torch
 
 from regtorch.checks import flag, one_of, shown
 from regtorch.keras.builder import Builder, DoesNotFit
-from regtorch.keras.custom import Factory, apply_custom, check_custom
+from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
 from regtorch.keras.graph import Graph, describe, parse
 from regtorch.keras.logits import Logits
 from regtorch.keras.memory import refuse_too_large

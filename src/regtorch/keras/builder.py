@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 from regtorch.checks import ArgumentTypeError
 from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.config_rules import Rules
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operation import OPERATIONS
-from regtorch.keras.layout import variables
 from regtorch.keras.memory import MemoryLimit
 from regtorch.keras.net import Call, KerasNet, Key
-from regtorch.keras.rules import Rules
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
+from regtorch.keras.variables import variables
 
 __all__ = ["Builder", "DoesNotFit"]
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from regtorch.checks import shown
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
-from regtorch.keras.custom import Factory, check_custom, from_factory, with_select
-from regtorch.keras.layout import Variable, variables
+from regtorch.keras.custom_objects import Factory, check_custom, from_factory, with_select
 from regtorch.keras.origin import is_user_defined
 from regtorch.keras.read import refuse_deep
+from regtorch.keras.variables import Variable, variables
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 from regtorch.rule import Rule
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from regtorch.checks import flag
-from regtorch.keras.arrays import in_order, refuse_name
 from regtorch.keras.batch_norm import BatchNorm
-from regtorch.keras.layout import Variable, variables
+from regtorch.keras.variables import Variable, variables
+from regtorch.keras.weight_lists import in_order, refuse_name
 from regtorch.select.weight import derived, modules_of
 
 if TYPE_CHECKING:

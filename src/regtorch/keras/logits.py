@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from regtorch.keras.config_rules import Rules
 from regtorch.keras.net import Call, KerasNet, Key
-from regtorch.keras.rules import Rules
 
 __all__ = ["Logits"]
 

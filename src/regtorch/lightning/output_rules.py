@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from regtorch.outputs import InputPenalty, OutputPenalty, OutputRule, RDrop
-from regtorch.outputs.base import check_outputs
+from regtorch.outputs.output_rule import check_outputs
 
 __all__ = ["OutputRules", "receipt_line"]
 

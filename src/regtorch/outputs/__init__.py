@@ -4,10 +4,10 @@ Their values are per batch already: a mean over it, or a function of such means.
 """
 
 from regtorch.outputs import confidence, input_gradients, kl_sparsity, rdrop
-from regtorch.outputs.base import OutputPenalty, OutputRule
 from regtorch.outputs.confidence import *
 from regtorch.outputs.input_gradients import *
 from regtorch.outputs.kl_sparsity import *
+from regtorch.outputs.output_rule import OutputPenalty, OutputRule
 from regtorch.outputs.rdrop import *
 
 __all__ = ["OutputPenalty", "OutputRule"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regtorch.outputs.base import OutputPenalty, check_outputs, log_probabilities, per_sample
+from regtorch.outputs.output_rule import OutputPenalty, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
 from regtorch.shapes import Float
 

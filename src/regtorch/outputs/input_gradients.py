@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.checks import integer, nonnegative
-from regtorch.outputs.base import OutputRule, check_outputs, per_sample
+from regtorch.outputs.output_rule import OutputRule, check_outputs, per_sample
 from regtorch.penalties.base import zero
 from regtorch.rule import wide
 from regtorch.shapes import Float

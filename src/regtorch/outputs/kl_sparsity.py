@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from regtorch.checks import share
-from regtorch.outputs.base import OutputPenalty, check_outputs
+from regtorch.outputs.output_rule import OutputPenalty, check_outputs
 from regtorch.penalties.base import zero
 from regtorch.shapes import Float
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from regtorch.outputs.base import OutputRule, check_outputs, log_probabilities, per_sample
+from regtorch.outputs.output_rule import OutputRule, check_outputs, log_probabilities, per_sample
 from regtorch.penalties.base import zero
 from regtorch.shapes import Float
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from regtorch.numerics.norms import check_shape
+from regtorch.numerics.unit_norms import check_shape
 from regtorch.penalties.base import Penalty
 from regtorch.rule import check_real, wide
 from regtorch.shapes import Float

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regtorch.checks import integer
-from regtorch.numerics.norms import Units, check_dim, nonzero, reduced, units
+from regtorch.numerics.unit_norms import Units, check_dim, nonzero, reduced, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.rule import wide

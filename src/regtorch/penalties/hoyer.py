@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from regtorch.numerics.norms import nonzero
+from regtorch.numerics.unit_norms import nonzero
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 from regtorch.shapes import Float

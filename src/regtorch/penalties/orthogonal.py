@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from regtorch.checks import one_of
-from regtorch.numerics.norms import matrix, nonzero, units
 from regtorch.numerics.singular import precise
+from regtorch.numerics.unit_norms import matrix, nonzero, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.rule import check_real, wide
 from regtorch.shapes import Float

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from regtorch.numerics.norms import check_shape, is_submatrix
+from regtorch.numerics.unit_norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
 from regtorch.shapes import Float
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.numerics.norms import matrix
 from regtorch.numerics.singular import largest_singular, precise, spectral_norm, svd, with_singular
+from regtorch.numerics.unit_norms import matrix
 from regtorch.penalties.base import Penalty, check_one_step, zero
 from regtorch.rule import check_real, wide
 from regtorch.shapes import Float

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from regtorch.numerics.norms import check_shape
+from regtorch.numerics.unit_norms import check_shape
 from regtorch.penalties.base import Penalty, check_one_step, zero
 from regtorch.penalties.elementwise import L1
 from regtorch.penalties.levels import smoothed

@@ -14,8 +14,8 @@ from command_line import CommandLine
 from regtorch.app.doctor import pipeline
 from regtorch.app.doctor import proofs as proofs_module
 from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
+from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.main import main
-from regtorch.app.doctor.page import write_page
 from regtorch.app.doctor.plots import plots
 from regtorch.app.doctor.proofs import Proof, Verdict
 from regtorch.app.doctor.short_run import TrainingOutcome

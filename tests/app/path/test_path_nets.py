@@ -13,13 +13,13 @@ import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES, ConstraintCase, PenaltyCase, every
 from path_runs import ready
 from regtorch.app.ground.errors import RunError
-from regtorch.app.path.batches import Feed
 from regtorch.app.path.draws import Draws
-from regtorch.app.path.probe import probe
+from regtorch.app.path.feed import Feed
+from regtorch.app.path.prepared import Origin, Prepared
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
-from regtorch.app.path.start import Origin, Prepared
+from regtorch.app.path.trial_step import probe
 
 F64, CPU = torch.float64, torch.device("cpu")
 

@@ -9,7 +9,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.path.members import Member, members_of
 from regtorch.app.path.outcome import Divergence, Outcome
 from regtorch.app.path.printed import print_members
-from regtorch.app.path.ranking import best_of, best_setting, settings_of
+from regtorch.app.path.seed_groups import best_of, best_setting, settings_of
 
 
 def outcome(number: int, lam: float, seed: int, accuracy: float, loss: float = 1.0) -> Outcome:

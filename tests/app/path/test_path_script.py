@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from command_line import FAST, ROOT, CommandLine, Result
+from regtorch.app.path import chunks
 from regtorch.app.path.main import main
 
 pytestmark = pytest.mark.script
@@ -147,9 +148,8 @@ def test_a_chunk_that_does_not_fit_is_halved(path: PathLine, monkeypatch: pytest
 
 
 def test_chunks_fit_into_the_free_memory(path: PathLine, monkeypatch: pytest.MonkeyPatch):
-    from regtorch.app.path import plan
 
-    monkeypatch.setattr(plan, "available_memory", lambda device: 4 * 2**20)
+    monkeypatch.setattr(chunks, "available_memory", lambda device: 4 * 2**20)
     result = path("reg=l2", "path.lams=log:1e-4:1:6")
     assert result.code == 0
     assert "in 3 chunks" in result.out or "in 2 chunks" in result.out or "in 6 chunks" in result.out

@@ -5,7 +5,7 @@ import pytest
 from path_runs import composed
 from regtorch.app.ground.errors import RunError
 from regtorch.app.path.members import members_of
-from regtorch.app.path.ranking import command_of
+from regtorch.app.path.seed_groups import command_of
 
 
 def test_members_are_every_combination():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from regtorch.app.path.files import record_of
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Divergence, Outcome
+from regtorch.app.path.path_files import record_of
 from regtorch.app.path.printed import print_members
 from regtorch.app.report.collect import collect
 from regtorch.app.report.experiments import experiments_of

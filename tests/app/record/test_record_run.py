@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from regtorch.app.ground.errors import RunError
 from regtorch.app.record.json_file import NewerSchema
 from regtorch.app.record.outputs import write_diagnosis
-from regtorch.app.record.run import SCHEMA, MemberRecord, PathRecord, Regularized, RunRecord, error_line
+from regtorch.app.record.run_record import SCHEMA, MemberRecord, PathRecord, Regularized, RunRecord, error_line
 from regtorch.app.record.same_settings import identity, known_in, same_run
 from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.collect import collect

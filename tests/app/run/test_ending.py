@@ -15,7 +15,7 @@ import regtorch.app.terminal.table as table
 from command_line import CommandLine
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked, exposed, shielded
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 
 pytestmark = pytest.mark.script
 

@@ -25,7 +25,7 @@ class Start:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
         monkeypatch.chdir(folder)
-        monkeypatch.setattr("regtorch.app.search.run.search", lambda *_: True)
+        monkeypatch.setattr("regtorch.app.search.conduct.search", lambda *_: True)
 
     def __call__(self, program: str, *words: str) -> int:
         self.monkeypatch.setattr(sys, "argv", [f"{program}.py", *FAST, *words])

@@ -19,7 +19,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import Ended
 from regtorch.app.search.book import Book
 from regtorch.app.search.plan import Plan
-from regtorch.app.search.results import print_results
+from regtorch.app.search.search_results import print_results
 from regtorch.app.search.storage import open_store
 from regtorch.app.search.worker import work
 

@@ -16,8 +16,8 @@ import pytest
 import regtorch.app.search.storage as search_storage
 from command_line import FAST, ROOT
 from regtorch.app.search.book import Book
+from regtorch.app.search.conduct import _bar, search
 from regtorch.app.search.plan import Plan
-from regtorch.app.search.run import _bar, search
 from regtorch.app.search.storage import open_store
 from regtorch.app.search.worker import work
 

@@ -3,10 +3,10 @@
 from regtorch.app.data.augment import Augment
 from regtorch.app.data.cats_dogs import CatsDogs
 from regtorch.app.data.cifar10 import CIFAR10
+from regtorch.app.data.data_errors import DataError
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.digits import Digits
 from regtorch.app.data.distance import Distance
-from regtorch.app.data.errors import DataError
 from regtorch.app.data.image_folder import ImageFolders
 from regtorch.app.data.mnist import MNIST, FashionMNIST
 from regtorch.app.data.notmnist import NotMNIST

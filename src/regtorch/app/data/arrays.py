@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from regtorch.app.data.errors import DataError
+from regtorch.app.data.data_errors import DataError
 
 __all__ = ["SPLIT_SEED", "Arrays", "Batch", "Pixels", "Splits", "check_alike", "checked", "named_classes"]
 

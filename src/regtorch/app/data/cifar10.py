@@ -8,9 +8,9 @@ import torch
 
 from regtorch.app.data.arrays import SPLIT_SEED, Arrays, Splits, checked
 from regtorch.app.data.cifar10_jpeg import read_jpegs
-from regtorch.app.data.errors import damaged, missing
-from regtorch.app.data.files import FilesDataModule
+from regtorch.app.data.data_errors import damaged, missing
 from regtorch.app.data.npz import read_npz
+from regtorch.app.data.torchvision_files import FilesDataModule
 
 __all__ = ["CIFAR10"]
 

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from regtorch.app.data.data_errors import DataError, damaged, reading
 from regtorch.app.data.decode import decode, reason
-from regtorch.app.data.errors import DataError, damaged, reading
 
 __all__ = ["read_jpegs"]
 

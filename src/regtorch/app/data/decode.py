@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regtorch.app.data.errors import DataError, is_machine_error
+from regtorch.app.data.data_errors import DataError, is_machine_error
 from regtorch.app.data.listing import File
 
 if TYPE_CHECKING:

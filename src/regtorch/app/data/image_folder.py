@@ -8,9 +8,9 @@ from typing import ClassVar, Unpack
 import torch
 
 from regtorch.app.data.arrays import Arrays, Splits, checked, named_classes
+from regtorch.app.data.data_errors import DataError, missing
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.decode import Decoder
-from regtorch.app.data.errors import DataError, missing
 from regtorch.app.data.image_tree import Sample, Tree, find_images
 from regtorch.app.data.listing import listed
 from regtorch.app.data.options import ImageOptions

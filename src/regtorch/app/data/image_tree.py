@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from regtorch.app.data.errors import DataError
+from regtorch.app.data.data_errors import DataError
 from regtorch.app.data.listing import File, Folder
 
 __all__ = ["PARTS", "Sample", "Tree", "find_images"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from regtorch.app.data.errors import check_zip, reading
+from regtorch.app.data.data_errors import check_zip, reading
 
 __all__ = ["File", "Folder", "listed"]
 

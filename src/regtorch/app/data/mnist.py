@@ -10,9 +10,9 @@ from typing import Unpack
 from torch import Tensor
 
 from regtorch.app.data.arrays import Arrays, Pixels, Splits, checked
-from regtorch.app.data.errors import reading
-from regtorch.app.data.files import FilesDataModule
+from regtorch.app.data.data_errors import reading
 from regtorch.app.data.options import ImageOptions
+from regtorch.app.data.torchvision_files import FilesDataModule
 from regtorch.checks import integer, number
 
 __all__ = ["MNIST", "FashionMNIST"]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from regtorch.app.data.arrays import Arrays, Splits, checked, named_classes
+from regtorch.app.data.data_errors import DataError, check_zip, reading
 from regtorch.app.data.datamodule import ArraysDataModule
-from regtorch.app.data.errors import DataError, check_zip, reading
 from regtorch.app.data.options import ImageOptions
 from regtorch.app.data.split import split
 from regtorch.checks import share

@@ -12,11 +12,11 @@ import torch
 
 from regtorch.app.data.arrays import Arrays, Splits
 from regtorch.app.data.bag_of_words import present, vocabulary
+from regtorch.app.data.data_errors import reading
 from regtorch.app.data.download import DownloadError
-from regtorch.app.data.errors import reading
-from regtorch.app.data.files import FilesDataModule
 from regtorch.app.data.options import Options
 from regtorch.app.data.split import split
+from regtorch.app.data.torchvision_files import FilesDataModule
 from regtorch.checks import integer, share
 
 __all__ = ["Sentiment"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from regtorch.app.data.arrays import SPLIT_SEED
-from regtorch.app.data.errors import DataError
+from regtorch.app.data.data_errors import DataError
 
 __all__ = ["split"]
 

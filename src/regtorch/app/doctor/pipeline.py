@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
-from regtorch.app.doctor.page import write_page
+from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.strength import check_penalty, find_strength
 from regtorch.app.doctor.terminal import announce, print_diagnosis, progress
 from regtorch.app.ground.errors import RunError

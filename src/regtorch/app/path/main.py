@@ -41,7 +41,7 @@ def _run(cfg: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     with reported_errors(cfg, folder):
-        from regtorch.app.path.run import run_path  # late: --help does not need it
+        from regtorch.app.path.run_path import run_path  # late: --help does not need it
 
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_no_sweeps())

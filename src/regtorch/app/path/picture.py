@@ -10,7 +10,7 @@ from regtorch.app.figures.drawing import write_picture
 from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import SeedGroup, best_setting, settings_of
+from regtorch.app.path.seed_groups import SeedGroup, best_setting, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.ranking import label_of_metric
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from regtorch.app.path.batches import Feed
+from regtorch.app.path.feed import Feed
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import best_setting, settings_of
-from regtorch.app.path.start import Prepared
+from regtorch.app.path.prepared import Prepared
+from regtorch.app.path.seed_groups import best_setting, settings_of
 from regtorch.app.terminal.bar import make_bar
 
 __all__ = ["Show"]

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from regtorch.app.data.order import Order
-from regtorch.app.path.batches import Feed
 from regtorch.app.path.clip import clip_
 from regtorch.app.path.draws import Draws
+from regtorch.app.path.feed import Feed
 from regtorch.app.path.member_scores import score_for
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Divergence, OnEpoch, Outcome
+from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
-from regtorch.app.path.start import Prepared
 from regtorch.lightning.epochs import SampledMean
 from regtorch.schedules import factor_at
 from regtorch.steps.optimizers import check_step_size

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.atomic import write_text
-from regtorch.app.record.files import DIAGNOSIS, ERROR
+from regtorch.app.record.file_names import DIAGNOSIS, ERROR
 from regtorch.app.record.json_file import read_json, write_json
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from regtorch.app.ground.reading import read_yaml
-from regtorch.app.record.files import OVERRIDES
+from regtorch.app.record.file_names import OVERRIDES
 
 __all__ = [
     "changed",

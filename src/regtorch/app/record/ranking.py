@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.json_file import number
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.spread import Spread
 
 __all__ = [

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regtorch.app.ground.reading import is_there
-from regtorch.app.record.epochs import Epochs, read_epochs
-from regtorch.app.record.files import METRICS
+from regtorch.app.record.epoch_tables import Epochs, read_epochs
+from regtorch.app.record.file_names import METRICS
 from regtorch.app.record.overrides import read_overrides
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.spread import Spread, spread
 
 __all__ = ["BrokenRun", "Run", "curve", "read_run"]

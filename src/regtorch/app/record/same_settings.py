@@ -15,9 +15,9 @@ from yaml import YAMLError
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.folders import ASIDE
 from regtorch.app.ground.reading import read_yaml_node
-from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.json_file import NewerSchema, plain
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 
 __all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regtorch.app.record.files import SEARCH
+from regtorch.app.record.file_names import SEARCH
 from regtorch.app.record.json_file import node, number, read_json, write_json
 from regtorch.app.record.ranking import Rank, ordered, tied
 

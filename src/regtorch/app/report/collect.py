@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.folders import ASIDE
-from regtorch.app.record.files import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
+from regtorch.app.record.file_names import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
 from regtorch.app.record.outputs import read_diagnosis
 from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.results import read_run
-from regtorch.app.record.run import RunRecord, error_line
+from regtorch.app.record.run_record import RunRecord, error_line
 from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
 from regtorch.app.report.read_path import read_path

@@ -10,7 +10,7 @@ from regtorch.app.record.command import command
 from regtorch.app.record.overrides import measured, parse, relevant, without
 from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of, tied
 from regtorch.app.record.results import Run
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.spread import Spread, spread
 from regtorch.app.report.entry import Entry, Lost
 

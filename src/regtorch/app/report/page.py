@@ -11,7 +11,7 @@ from pathlib import Path
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.pages.environment import render
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.report.collect import Collected, collect
 from regtorch.app.report.experiments import Experiment, experiments_of
 from regtorch.app.report.remarks import of_doctor, of_lost, of_receipts

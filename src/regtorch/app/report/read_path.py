@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from regtorch.app.ground.errors import DIVERGED
-from regtorch.app.record.epochs import read_epochs
-from regtorch.app.record.files import PATH
+from regtorch.app.record.epoch_tables import read_epochs
+from regtorch.app.record.file_names import PATH
 from regtorch.app.record.overrides import changed, key_of, read_overrides
 from regtorch.app.record.results import Run
-from regtorch.app.record.run import PathRecord, RunRecord
+from regtorch.app.record.run_record import PathRecord, RunRecord
 from regtorch.app.report.entry import Entry, Lost, entry_of
 
 __all__ = ["read_path"]

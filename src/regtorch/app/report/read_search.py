@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.results import read_run
 from regtorch.app.record.search import SearchRecord

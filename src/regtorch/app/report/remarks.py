@@ -8,7 +8,7 @@ from typing import Any
 
 from regtorch.app.ground.errors import sentence
 from regtorch.app.ground.reading import is_there, read_text
-from regtorch.app.record.files import RECEIPT
+from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.json_file import node, number
 from regtorch.app.report.collect import Diagnosis
 from regtorch.app.report.entry import Lost

@@ -19,8 +19,8 @@ from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import interruptible
 from regtorch.app.nets import count
-from regtorch.app.record.files import RECEIPT
-from regtorch.app.record.run import Regularized, RunRecord, versions
+from regtorch.app.record.file_names import RECEIPT
+from regtorch.app.record.run_record import Regularized, RunRecord, versions
 from regtorch.app.run.best_epoch import best_of, monitored
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses

@@ -29,10 +29,10 @@ from regtorch.app.ground.errors import RunError, is_user_error, message, say, us
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
 from regtorch.app.record.command import command, configs
-from regtorch.app.record.files import ERROR, SUMMARY
+from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 

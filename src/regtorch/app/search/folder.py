@@ -8,7 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
-from regtorch.app.record.files import ERROR
+from regtorch.app.record.file_names import ERROR
 
 __all__ = ["KeepFirst", "is_new"]
 

@@ -48,7 +48,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
     with reported_errors(cfg, folder):
         from regtorch.app.ground.atomic import remove_leftovers
-        from regtorch.app.search.run import search
+        from regtorch.app.search.conduct import search
         from regtorch.app.search.worker import train_trial, work
         from regtorch.app.search.workers import command_of
 

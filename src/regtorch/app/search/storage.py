@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.files import JOURNAL
+from regtorch.app.record.file_names import JOURNAL
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
-from regtorch.app.record.files import SUMMARY
+from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.overrides import without
 from regtorch.app.record.ranking import Rank, rank_of
-from regtorch.app.record.run import RunRecord
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.seeds import Result, best_setting
 from regtorch.app.terminal.bar import make_bar
 from regtorch.app.terminal.table import error_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.bounds import last_with_weights
+from regtorch.doctor.watch.head_bounds import last_with_weights
 from regtorch.doctor.watch.observed import Observed, joined
 from regtorch.doctor.watch.restored import restored
 

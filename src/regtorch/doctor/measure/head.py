@@ -16,7 +16,7 @@ from regtorch.doctor.measure.constant_output import same_for_all
 from regtorch.doctor.measure.label_form import with_targets
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.bounds import Bounds, bounds_of
+from regtorch.doctor.watch.head_bounds import Bounds, bounds_of
 from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
 from regtorch.doctor.watch.observed import Observed, joined
 from regtorch.doctor.watch.restored import restored

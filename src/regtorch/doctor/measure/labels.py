@@ -10,8 +10,8 @@ from torch import Tensor
 
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.measure.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
+from regtorch.doctor.watch.correlation import FLAT, correlation, standardised
 from regtorch.doctor.watch.observed import NOT_FINITE, Observed, joined
-from regtorch.doctor.watch.probe import FLAT, correlation, standardised
 
 __all__ = ["find"]
 

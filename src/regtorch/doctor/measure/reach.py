@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regtorch.doctor.finding import Finding, listed
-from regtorch.doctor.measure import activations
+from regtorch.doctor.measure import dead_units
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.start import paired_and_unrelated
+from regtorch.doctor.watch.starting_point import paired_and_unrelated
 
 __all__ = ["find", "unreached"]
 
@@ -28,7 +28,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     """`no_gradient_reaches`; zero gradients explained by dead or symmetric units are reported there."""
     names = unreached(obs)
     cut = [name for name in names if name not in obs.without_penalties.reached]
-    if not cut and (obs.with_rules.symmetric or activations.are_idle(obs)):
+    if not cut and (obs.with_rules.symmetric or dead_units.are_idle(obs)):
         return
     names = cut or names
     trained = obs.subject.trained

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regtorch.doctor.measure.pull import LATE, Measured, Source
 from regtorch.doctor.watch.forces import norm_of
-from regtorch.doctor.watch.start import paired_and_unrelated
+from regtorch.doctor.watch.starting_point import paired_and_unrelated
 from regtorch.doctor.watch.steps import WatchedSteps
 
 __all__ = ["Destination", "comes_as_low", "destination", "is_kept"]

@@ -15,9 +15,9 @@ from torch.utils.hooks import RemovableHandle
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.watch.batches import one_line
 from regtorch.doctor.watch.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
 from regtorch.doctor.watch.optimizer_copy import is_torchs
+from regtorch.doctor.watch.pairs import one_line
 from regtorch.doctor.watch.restored import seed
 from regtorch.doctor.watch.subject import Subject
 from regtorch.doctor.watch.uses import Look

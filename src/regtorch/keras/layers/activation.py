@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.activations import leaky, rectifier
-from regtorch.keras.layout import Variable
 from regtorch.keras.spec import Spec
+from regtorch.keras.variables import Variable
 
 __all__ = ["PReLU", "leaky_relu", "relu", "softmax"]
 

@@ -2,8 +2,8 @@
 
 from regtorch.keras.optimizers.adagrad import Adadelta, Adagrad
 from regtorch.keras.optimizers.adam import Adam, AdamW
-from regtorch.keras.optimizers.base import KerasOptimizer
 from regtorch.keras.optimizers.config import optimizer
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer
 from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD

@@ -9,7 +9,7 @@ from regtorch.checks import shown
 from regtorch.keras.identifiers import identify
 from regtorch.keras.optimizers.adagrad import Adadelta, Adagrad
 from regtorch.keras.optimizers.adam import Adam, AdamW
-from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
 from regtorch.keras.optimizers.nadam import Adamax, Nadam
 from regtorch.keras.optimizers.rmsprop import RMSprop
 from regtorch.keras.optimizers.sgd import SGD

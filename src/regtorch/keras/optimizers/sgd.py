@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from regtorch.keras.optimizers.base import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
 
 __all__ = ["SGD"]
 

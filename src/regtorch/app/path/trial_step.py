@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.app.ground.errors import RunError, is_out_of_memory
-from regtorch.app.path.batches import Feed
 from regtorch.app.path.draws import Draws
+from regtorch.app.path.feed import Feed
+from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.stacked import Stack
-from regtorch.app.path.start import Prepared
 from regtorch.app.path.train import Trainer
 from regtorch.app.record.command import command
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from regtorch.app.data.arrays import Splits
+from regtorch.app.data.data_errors import DataError, missing
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.download import DownloadError, download
-from regtorch.app.data.errors import DataError, missing
 
 __all__ = ["FilesDataModule"]
 

@@ -16,11 +16,11 @@ from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.head import floor
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.bounds import last_with_weights
 from regtorch.doctor.watch.calls import hooked
+from regtorch.doctor.watch.head_bounds import last_with_weights
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored, seed
-from regtorch.doctor.watch.start import starts_large
+from regtorch.doctor.watch.starting_point import starts_large
 from regtorch.select.language import SelectionError
 from regtorch.select.weight import modules_of
 

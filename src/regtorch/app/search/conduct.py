@@ -11,9 +11,9 @@ from typing import Any
 
 from regtorch.app.ground.errors import say
 from regtorch.app.ground.signals import exposed, shielded
-from regtorch.app.record.files import ERROR
+from regtorch.app.record.file_names import ERROR
 from regtorch.app.search.book import Book
-from regtorch.app.search.results import described, print_results, write_results
+from regtorch.app.search.search_results import described, print_results, write_results
 from regtorch.app.search.workers import Workers
 from regtorch.app.terminal.bar import make_bar
 

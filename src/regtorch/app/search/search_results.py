@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import say
 from regtorch.app.record.command import command
-from regtorch.app.record.files import TRIALS
+from regtorch.app.record.file_names import TRIALS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranking import tie_remark
 from regtorch.app.record.search import SearchRecord, TrialRecord

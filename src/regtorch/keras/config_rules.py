@@ -10,10 +10,10 @@ from torch import nn
 
 from regtorch.bound.activity import Activity
 from regtorch.checks import shown
-from regtorch.keras.custom import with_select
+from regtorch.keras.custom_objects import with_select
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
-from regtorch.keras.layout import variables
+from regtorch.keras.variables import variables
 from regtorch.rule import Rule
 
 __all__ = ["Rules"]

@@ -15,20 +15,20 @@ from regtorch.app.config.command_line import own_configs
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import Diverged, is_out_of_memory
 from regtorch.app.nets import count
-from regtorch.app.path.batches import Feed
-from regtorch.app.path.files import record_of, write_csv
+from regtorch.app.path.chunks import chunks_of, fitting
+from regtorch.app.path.feed import Feed
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Outcome
+from regtorch.app.path.path_files import record_of, write_csv
 from regtorch.app.path.picture import PICTURE, draw
-from regtorch.app.path.plan import chunks_of, fitting
+from regtorch.app.path.prepared import Prepared, prepared
 from regtorch.app.path.printed import print_members
-from regtorch.app.path.probe import Probe, probe
 from regtorch.app.path.show import Show
 from regtorch.app.path.stacked_rules import weights_of
-from regtorch.app.path.start import Prepared, prepared
 from regtorch.app.path.train import Trainer, train_chunk
-from regtorch.app.record.files import PATH, RECEIPT
-from regtorch.app.record.run import RunRecord, versions
+from regtorch.app.path.trial_step import Probe, probe
+from regtorch.app.record.file_names import PATH, RECEIPT
+from regtorch.app.record.run_record import RunRecord, versions
 from regtorch.select.language import weights
 
 __all__ = ["run_path"]

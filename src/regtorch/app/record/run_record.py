@@ -10,7 +10,7 @@ from typing import Any
 
 from regtorch.app.ground.reading import is_there, read_text
 from regtorch.app.record.axes import AXES, STRENGTHS
-from regtorch.app.record.files import ERROR, SUMMARY
+from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.json_file import node, number, read_json, write_json
 
 __all__ = ["SCHEMA", "MemberRecord", "PathRecord", "Regularized", "RunRecord", "error_line", "versions"]

@@ -11,7 +11,7 @@ from regtorch.doctor.measure.tolerated import Destination, destination, is_kept
 from regtorch.doctor.measure.weaker import weaker
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.scale import HIDDEN
-from regtorch.doctor.watch.start import loss_of_zeros, starts_large
+from regtorch.doctor.watch.starting_point import loss_of_zeros, starts_large
 
 __all__ = ["find"]
 

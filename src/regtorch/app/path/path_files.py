@@ -10,10 +10,10 @@ from pathlib import Path
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.path.outcome import Outcome
-from regtorch.app.path.ranking import best_epoch, best_of, best_setting, command_of, settings_of
+from regtorch.app.path.seed_groups import best_epoch, best_of, best_setting, command_of, settings_of
 from regtorch.app.record.axes import AXES
-from regtorch.app.record.files import PATH
-from regtorch.app.record.run import MemberRecord, PathRecord, RunRecord
+from regtorch.app.record.file_names import PATH
+from regtorch.app.record.run_record import MemberRecord, PathRecord, RunRecord
 
 __all__ = ["record_of", "write_csv"]
 
