@@ -35,7 +35,7 @@ from mutants.operators import Mutant, mutants
 # How the names of the tests of a file or a room begin; elsewhere, as the file's own name.
 TESTS = {
     "bound/activity": "activity passes",
-    "bound/base": "bare bind own_rules unfreezing units",
+    "bound/bound_rule": "bare bind own_rules unfreezing units",
     "bound/constraint": "bind constraints hooks unfreezing wrappers",
     "bound/passes": "activity passes",
     "bound/penalty": "attached bare bind lending own_rules transforms unfreezing",
@@ -46,7 +46,7 @@ TESTS = {
     "estimates": "anchored estimates lam_max",
     "masked": "masked masks",
     "numerics/gradients": "bind gradients",
-    "numerics/norms": "constraints group norms",
+    "numerics/unit_norms": "constraints group norms",
     "numerics/singular": "anchored debug projections singular",
     "outputs": "outputs",
     "penalties": "anchored bind_weights group lending masked numpy own_rules penalties proximal_sums rules variation",

@@ -130,7 +130,7 @@ def test_a_path_whose_members_all_diverge_fails_and_is_written(path: PathLine):
 def test_a_chunk_that_does_not_fit_is_halved(path: PathLine, monkeypatch: pytest.MonkeyPatch):
     import torch
 
-    from regtorch.app.path import run as job
+    from regtorch.app.path import run_path as job
 
     real = job.train_chunk
 
