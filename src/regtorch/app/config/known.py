@@ -5,7 +5,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from regtorch.app.config.kinds import DURATION, NULL, OBJECT, SWITCH, TEXT, Kind, choice, count, fixed, number, several
+from regtorch.app.config.kinds import (
+    DURATION,
+    EVERY,
+    NULL,
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Kind,
+    choice,
+    count,
+    fixed,
+    number,
+    several,
+)
 from regtorch.app.record.axes import AXES
 from regtorch.conventions import Name
 
@@ -48,6 +61,8 @@ SETTINGS: Mapping[str, Kind] = {
     "seed": _SEED,
     **dict.fromkeys(("compile", "channels_last", "debug", "doctor", "cure", "strength"), SWITCH),
     "out_dir": TEXT,
+    "resume": SWITCH | TEXT | NULL,
+    "save_every": count(1) | EVERY | NULL,
     "model.select": _SELECT,
     "model.input_shape": several(count(1)) | NULL,
     "reg.lam": _STRENGTH,

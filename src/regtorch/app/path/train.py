@@ -21,7 +21,7 @@ from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
-from regtorch.lightning.epochs import SampledMean
+from regtorch.lightning.means import SampledMean
 from regtorch.schedules import factor_at
 from regtorch.steps.optimizers import check_step_size
 

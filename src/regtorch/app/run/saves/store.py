@@ -1,0 +1,139 @@
+"""The saves of an unfinished run: folders written atomically and checked by checksums; the last two are kept."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.errors import say
+from regtorch.app.ground.reading import read_text
+
+__all__ = ["SAVES", "Save", "Store", "link"]
+
+SAVES = "saves"
+"""The folder of the saves, in the run's folder."""
+SCHEMA = 1
+_KEPT = 2
+_STATE, _MANIFEST = "state.ckpt", "manifest.json"
+_CHUNK = 2**22  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Save:
+    """An intact save."""
+
+    folder: Path
+    step: int  # optimizer steps taken
+    epoch: int  # complete epochs
+    seconds: float  # that the run has taken
+    settings: Mapping[str, Any]  # the run's resolved config
+    beside: Mapping[str, str]  # files kept with it, by name: their place in the run's folder
+
+    @property
+    def state(self) -> Path:
+        """The checkpoint."""
+        return self.folder / _STATE
+
+
+class Store:
+    """The saves of a run.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.run, self.folder = folder, folder / SAVES
+
+    def write(self, state: Mapping[str, Any], beside: Iterable[Path], **about: Any) -> Save:
+        """Write a save, then remove all but the last two.
+
+        Args:
+            state: tensors and plain values.
+            beside: checkpoints in the run's folder that belong to this step; they are linked, or else copied.
+            about: the step, epoch, seconds and settings.
+
+        Raises:
+            OSError: it cannot be written; the earlier saves stay.
+        """
+        target = self.folder / f"step-{about['step']:012d}"
+        shutil.rmtree(target, ignore_errors=True)  # a broken one, which this replaces
+        with atomic(target, folder=True) as temporary:
+            with (temporary / _STATE).open("wb") as file:
+                torch.save(dict(state), file)
+            places: dict[str, str] = {}
+            for number, path in enumerate(beside):
+                link(path, temporary / f"{number}-{path.name}")
+                places[f"{number}-{path.name}"] = path.relative_to(self.run).as_posix()
+            sums = {name: _checksum(temporary / name) for name in (_STATE, *places)}
+            manifest = {"schema": SCHEMA, **about, "beside": places, "sha256": sums}
+            (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for old in self._found()[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+        return Save(target, **about, beside=places)
+
+    def newest(self) -> Save | None:
+        """The newest intact save, or None; warns about each broken one."""
+        for folder in self._found():
+            try:
+                return _checked(folder)
+            except (OSError, ValueError) as error:
+                say(f"{folder} is broken ({error}); the save before it is used, if there is one", "warning")
+        return None
+
+    def remove(self) -> None:
+        """Remove all saves: the run has finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        """The folders of the saves, newest first."""
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+
+def _checked(folder: Path) -> Save:
+    """Read a save's manifest and compare the checksums.
+
+    Raises:
+        OSError, ValueError: a file is missing or damaged, or of a newer schema.
+    """
+    manifest = json.loads(read_text(folder / _MANIFEST, 2**20))
+    if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
+        raise ValueError(f"{_MANIFEST}: expected schema {SCHEMA}")
+    sums = manifest.pop("sha256", None)
+    kinds = {"step": int, "epoch": int, "seconds": float, "settings": dict, "beside": dict}
+    if manifest.keys() != kinds.keys() or any(type(manifest[name]) is not kind for name, kind in kinds.items()):
+        raise ValueError(f"{_MANIFEST}: expected {', '.join(kinds)}")
+    names = {_STATE, *manifest["beside"]}
+    if not isinstance(sums, dict) or sums.keys() != names or any(Path(name).name != name for name in names):
+        raise ValueError(f"{_MANIFEST}: expected a checksum of each file")
+    for place in manifest["beside"].values():
+        if not isinstance(place, str) or PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
+            raise ValueError(f"{_MANIFEST}: expected places in the run's folder, received {place!r}")
+    for name, expected in sums.items():
+        if _checksum(folder / name) != expected:
+            raise ValueError(f"{name} does not match its checksum")
+    return Save(folder, **manifest)
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_CHUNK):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy on file systems without; the source is only ever replaced, never written into."""
+    with suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)
