@@ -105,7 +105,7 @@ class Regularize(Callback):
                         if isinstance(rule, BoundConstraint)
                         else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
                     )
-                    self._scheduled.follow(i, j, self._handles[key])
+                    self._scheduled.follow(i, j, self._handles[key], rule)
         self._groups = _group_counts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

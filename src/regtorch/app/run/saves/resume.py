@@ -87,6 +87,7 @@ def _put_back(save: Save, folder: Path) -> None:
         if path not in kept and save.folder.parent not in path.parents:
             path.unlink()
     for path, source in kept.items():
-        with atomic(path) as temporary:
-            temporary.unlink()
-            link(source, temporary)
+        if not (path.exists() and path.samefile(source)):  # a rename onto itself would leave the temporary file
+            with atomic(path) as temporary:
+                temporary.unlink()
+                link(source, temporary)

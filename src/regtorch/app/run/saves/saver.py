@@ -45,6 +45,7 @@ class Saver(Checkpoint):
         self._began = perf_counter() - (0.0 if resumed is None else resumed.seconds)
         self._ours: dict[str, Any] = {}  # to be restored
         self._generators: Mapping[str, Any] | None = None
+        self._trained = False  # since it resumed
 
     @property
     def checkpoint(self) -> Path | None:
@@ -143,7 +144,8 @@ class Saver(Checkpoint):
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_start:
             loop.restarting = False  # Lightning would take the epoch before as the one to finish
-        self.restore_metrics(trainer)
+        self._trained = True
+        self._restore_metrics(trainer)
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, EpochCallback):
                 callback._validated = self._ours["validated"]
@@ -161,9 +163,15 @@ class Saver(Checkpoint):
             restore_generators(self._generators)
             self._generators = None
 
-    def restore_metrics(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the metrics of a training that had ended when it was saved."""
+        if self._ours and not self._trained:
+            self._restore_metrics(trainer)
+            restore_generators(self._ours["generators"][trainer.global_rank])
+
+    def _restore_metrics(self, trainer: Trainer) -> None:
         """Restore the metrics of the epochs before."""
-        trainer._logger_connector._callback_metrics.update(self._ours.get("metrics", {}))
+        trainer._logger_connector._callback_metrics.update(self._ours["metrics"])
 
 
 def _validates(trainer: Trainer) -> bool:
