@@ -24,14 +24,18 @@ class Folders(Callback):
         sweep: folder of the sweep that this process started.
         jobs: folders of its jobs; None for sweepers other than the grid.
         lost: errors of jobs that could not write them into their folder.
+        resumed: folder of the run that this process resumes.
     """
 
     sweep: ClassVar[Path | None] = None
     jobs: ClassVar[list[Path] | None] = None
     lost: ClassVar[dict[Path, str]] = {}
+    resumed: ClassVar[Path | None] = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse(_named(config, "hydra.run.dir"), "hydra.run.dir")
+        folder = _named(config, "hydra.run.dir")
+        if Path(folder).absolute() != Folders.resumed:
+            _refuse(folder, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the sweep's folder; a grid may continue in its own."""

@@ -33,6 +33,7 @@ from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
+from regtorch.app.run.saves.arguments import Finished, resumed_arguments
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
@@ -51,7 +52,6 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
         Ctrl-C.
     """
-    Folders.sweep = Folders.jobs = None  # of an earlier call in this process
     return command_line(conf or configs(), "train", run, _report_sweep)
 
 
@@ -89,9 +89,13 @@ def command_line(
 
 
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
-    sys.argv[1:] = multirun_first(sys.argv[1:])
+    Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
+        sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))
         check_groups(sys.argv[1:])
+    except Finished as finished:
+        print(f"{finished}; nothing is left to do")
+        return 0
     except RunError as error:
         say(str(error))
         return 2
@@ -132,9 +136,11 @@ def run(cfg: DictConfig) -> float | None:
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
     with reported_errors(cfg, folder):
-        from regtorch.app.run.job import train  # late: --help does not need it
+        from regtorch.app.ground.locks import claimed  # late: --help does not need it
+        from regtorch.app.run.job import train
 
-        return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
+        with claimed(folder):
+            return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
 
 def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
