@@ -118,21 +118,23 @@ def of_all_processes(trainer: Trainer, state: Any) -> list[Any]:
 
 
 def losses_of(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
-    """A step's loss, and the part of it that is a penalty already; None for either that is missing."""
+    """A step's loss, and the part of it that is penalties; None for either that is missing."""
     if isinstance(outputs, Tensor):
         return outputs.detach().reshape(()), None
     if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
         return None, None
-    in_loss = outputs.get("penalty")
-    return outputs["loss"].detach().reshape(()), None if in_loss is None else torch.as_tensor(in_loss).detach().reshape(())
+    loss, in_loss = outputs["loss"].detach().reshape(()), outputs.get("penalty")
+    return loss, None if in_loss is None else torch.as_tensor(in_loss).detach().reshape(())
 
 
-def take_in(loss: Tensor, in_loss: Tensor | None, samples: int, of_task: WeightedMean, of_in_loss: WeightedMean) -> Tensor:
-    """Add a step's loss to the means, its penalty apart; the loss without it."""
+def take_in(
+    loss: Tensor, in_loss: Tensor | None, samples: int, of_task: WeightedMean, of_penalties: WeightedMean
+) -> Tensor:
+    """Add a step's loss, and the penalties in it, to their means; the loss without penalties."""
     if in_loss is None:
-        of_in_loss.add_zero(samples)
+        of_penalties.add_zero(samples)
     else:
         loss = loss - in_loss
-        of_in_loss.add(in_loss, samples)
+        of_penalties.add(in_loss, samples)
     of_task.add(loss, samples)
     return loss

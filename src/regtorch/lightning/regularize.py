@@ -230,13 +230,13 @@ class Regularize(Callback):
         self._now = self.penalty(module.device)
         self._evaluation: dict[
             int, tuple[WeightedMean, WeightedMean]
-        ] = {}  # of each loader: task loss, in_loss penalty
+        ] = {}  # of each loader: task loss, penalties in its losses
 
     def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
-        task, of_in_loss = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
+        task, of_penalties = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
         task_loss, in_loss = losses_of(outputs)
         if task_loss is not None:
-            take_in(task_loss, in_loss, samples_of(batch), task, of_in_loss)
+            take_in(task_loss, in_loss, samples_of(batch), task, of_penalties)
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():

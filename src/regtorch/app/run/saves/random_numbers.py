@@ -12,7 +12,8 @@ __all__ = ["restore_generators", "states_of_generators"]
 
 def states_of_generators() -> dict[str, Any]:
     """The states of Python's, NumPy's and PyTorch's generators, those of all CUDA devices included."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    state: Any = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, gauss = state
     return {
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -107,7 +107,7 @@ class Saver(Checkpoint):
             "scores": of_all_processes(trainer, _scores(trainer)),
             "metrics": dict(trainer.callback_metrics),
             "epochs": [callback.epochs for callback in _records(trainer)],
-            "validated": any(c._validated for c in trainer.callbacks if isinstance(c, EpochCallback)),  # pyright: ignore[reportAttributeAccessIssue]
+            "validated": any(c._validated for c in _callbacks(trainer) if isinstance(c, EpochCallback)),
             "rows": [logger.experiment.rows for logger in trainer.loggers if isinstance(logger, CSVLogger)],
             "unlogged": _unlogged(trainer) if within else None,
         }
@@ -146,7 +146,7 @@ class Saver(Checkpoint):
             loop.restarting = False  # Lightning would take the epoch before as the one to finish
         self._trained = True
         self._restore_metrics(trainer)
-        for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        for callback in _callbacks(trainer):
             if isinstance(callback, EpochCallback):
                 callback._validated = self._ours["validated"]
         if (unlogged := self._ours["unlogged"]) is not None:
@@ -175,9 +175,9 @@ class Saver(Checkpoint):
 
 
 def _validates(trainer: Trainer) -> bool:
-    """Whether validation follows a batch."""
-    loop = trainer.fit_loop.epoch_loop
-    return loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    """Whether validation follows the current batch."""
+    fetcher: Any = trainer.fit_loop._data_fetcher
+    return trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
 
 
 def _moved(value: Any, before: str, now: str) -> Any:
@@ -210,8 +210,12 @@ def _scores(trainer: Trainer) -> dict[str, Any] | None:
     return module.scores["train"].state_dict() if isinstance(module, RegularizedModule) else None
 
 
-def _records(trainer: Trainer) -> Sequence[EpochRecord]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, EpochRecord)]
+def _callbacks(trainer: Trainer) -> list[Any]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue] (Lightning does not declare it)
+
+
+def _records(trainer: Trainer) -> list[EpochRecord]:
+    return [callback for callback in _callbacks(trainer) if isinstance(callback, EpochRecord)]
 
 
 def _checkpoints(trainer: Trainer, run: Path) -> list[Path]:
