@@ -26,8 +26,8 @@ from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import initial_penalty, receipt_of
-from regtorch.app.run.saves.resume import resumable, saver_of
 from regtorch.app.run.saves.saver import Saver
+from regtorch.app.run.saves.saves import Saves
 from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
@@ -52,7 +52,7 @@ def train(
         raise RunError(
             f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
         )
-    saver = saver_of(cfg, folder)
+    saver = Saver(Saves(cfg, folder))
     setup = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
         return _train(cfg, setup, folder, choices, saver, sweep=sweep, loggers=loggers, callbacks=callbacks)
@@ -95,13 +95,13 @@ def _train(
         print(receipt, flush=True)
         if choices.get("data") == "digits" and not sweep:
             print(_digits_hint(cfg.data.dir))
-        if cfg.doctor and saver.resumed is None:
+        if cfg.doctor and saver.saves.resumed is None:
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
         net.compile()
 
     waiting = patient() if trainer.world_size == 1 else nullcontext()  # several processes would wait for each other
-    with resumable(saver, folder, alone=not sweep), interruptible(trainer), waiting:
+    with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:
         trainer.fit(module, datamodule=data, ckpt_path=saver.checkpoint, weights_only=True)
     if trainer.global_step == 0:
         raise RunError(
@@ -123,7 +123,7 @@ def _train(
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
-    seconds = round(saver.seconds(), 3)
+    seconds = round(saver.saves.seconds(), 3)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     record = RunRecord(
         choices=dict(choices),
@@ -155,7 +155,7 @@ def _train(
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         record.write(folder)
-        saver.store.remove()
+        saver.saves.remove()
         _print_paths(folder, seconds)
     return record
 

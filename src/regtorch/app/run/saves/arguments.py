@@ -9,9 +9,8 @@ from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
 from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.command import command
-from regtorch.app.record.file_names import SUMMARY
+from regtorch.app.record.file_names import SAVES, SUMMARY
 from regtorch.app.record.overrides import parse, parsed, quoted, read_overrides, relevant
-from regtorch.app.run.saves.store import SAVES
 
 __all__ = ["Finished", "resumed_arguments"]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from regtorch.app.ground.errors import say
 from regtorch.app.ground.signals import end_now, is_asked
 from regtorch.app.run.csv_logger import CSVLogger
-from regtorch.app.run.saves.every import Every
 from regtorch.app.run.saves.random_numbers import restore_generators, states_of_generators
-from regtorch.app.run.saves.store import Save, Store
+from regtorch.app.run.saves.saves import Saves
 from regtorch.lightning.epochs import EpochCallback, EpochRecord
 from regtorch.lightning.means import of_all_processes
 from regtorch.lightning.module import RegularizedModule
@@ -33,16 +30,11 @@ class Saver(Checkpoint):
     checkpoint callbacks after all others, so that the state of those is complete.
 
     Args:
-        store: where saves are written.
-        every: when they are due.
-        settings: the run's resolved config, which a resumed run is compared with.
-        resumed: the save to resume from, or None.
+        saves: those of the run.
     """
 
-    def __init__(self, store: Store, every: Every, settings: Mapping[str, Any], resumed: Save | None = None) -> None:
-        self.store, self.every, self.settings, self.resumed = store, every, settings, resumed
-        self.saved: Save | None = None
-        self._began = perf_counter() - (0.0 if resumed is None else resumed.seconds)
+    def __init__(self, saves: Saves) -> None:
+        self.saves = saves
         self._ours: dict[str, Any] = {}  # to be restored
         self._generators: Mapping[str, Any] | None = None
         self._trained = False  # since it resumed
@@ -50,11 +42,7 @@ class Saver(Checkpoint):
     @property
     def checkpoint(self) -> Path | None:
         """The checkpoint to resume from."""
-        return None if self.resumed is None else self.resumed.state
-
-    def seconds(self) -> float:
-        """Seconds that the run has taken, those before an interruption included."""
-        return perf_counter() - self._began
+        return None if self.saves.resumed is None else self.saves.resumed.state
 
     # -- saving
 
@@ -91,18 +79,16 @@ class Saver(Checkpoint):
 
     def _is_due(self, trainer: Trainer) -> bool:
         if trainer.world_size > 1:  # all processes must decide alike; clocks differ
-            return trainer.strategy.broadcast(self.every.is_due(trainer.global_step))
-        return self.every.is_due(trainer.global_step)
+            return trainer.strategy.broadcast(self.saves.every.is_due(trainer.global_step))
+        return self.saves.every.is_due(trainer.global_step)
 
     def save(self, trainer: Trainer, *, within: bool = False) -> None:
-        """Write a save, `within` an epoch or between two; if that fails, warn and train on with the saves before it."""
-        step = trainer.global_step
-        self.every.begin(step)
+        """Write a save, `within` an epoch or between two."""
         for logger in trainer.loggers:
             logger.save()
         checkpoint: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         checkpoint[_OURS] = {
-            "folder": str(self.store.run),
+            "folder": str(self.saves.folder),
             "generators": of_all_processes(trainer, states_of_generators()),
             "scores": of_all_processes(trainer, _scores(trainer)),
             "metrics": dict(trainer.callback_metrics),
@@ -113,23 +99,19 @@ class Saver(Checkpoint):
         }
         if not trainer.is_global_zero:
             return
-        about = {"epoch": trainer.current_epoch, "seconds": self.seconds(), "settings": self.settings}
-        try:
-            self.saved = self.store.write(checkpoint, _checkpoints(trainer, self.store.run), step=step, **about)
-        except OSError as error:
-            say(f"step {step} could not be saved ({error.strerror or error}); training goes on", "warning")
+        beside = _checkpoints(trainer, self.saves.folder)
+        self.saves.write(checkpoint, beside, step=trainer.global_step, epoch=trainer.current_epoch)
 
     # -- resuming
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._ours = checkpoint.get(_OURS, {})
-        before = str(self._ours.get("folder", self.store.run))
-        checkpoint["callbacks"] = _moved(checkpoint.get("callbacks", {}), before, str(self.store.run))
+        before = str(self._ours.get("folder", self.saves.folder))
+        checkpoint["callbacks"] = _moved(checkpoint.get("callbacks", {}), before, str(self.saves.folder))
         checkpoint.get("callbacks", {}).pop("Timer", None)  # trainer.max_time is that of a process
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore what callbacks reset when fitting starts."""
-        self.every.begin(trainer.global_step)
         for callback, epochs in zip(_records(trainer), self._ours.get("epochs", []), strict=False):
             callback.epochs = [dict(epoch) for epoch in epochs]
         tables = [logger for logger in trainer.loggers if isinstance(logger, CSVLogger)]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,13 +16,13 @@ import torch
 from regtorch.app.ground.atomic import atomic
 from regtorch.app.ground.errors import say
 from regtorch.app.ground.reading import read_text
+from regtorch.app.record.file_names import SAVES
 
-__all__ = ["SAVES", "Save", "Store", "link"]
+__all__ = ["Save", "Store", "link"]
 
-SAVES = "saves"
-"""The folder of the saves, in the run's folder."""
 SCHEMA = 1
 _KEPT = 2
+_NAME = re.compile(r"save-(\d{6,9})")
 _STATE, _MANIFEST = "state.ckpt", "manifest.json"
 _CHUNK = 2**22  # bytes read at a time
 
@@ -64,8 +65,9 @@ class Store:
         Raises:
             OSError: it cannot be written; the earlier saves stay.
         """
-        target = self.folder / f"step-{about['step']:012d}"
-        shutil.rmtree(target, ignore_errors=True)  # a broken one, which this replaces
+        found = self._found()
+        last = _NAME.fullmatch(found[0].name) if found else None
+        target = self.folder / f"save-{int(last[1]) + 1 if last else 1:06d}"
         with atomic(target, folder=True) as temporary:
             with (temporary / _STATE).open("wb") as file:
                 torch.save(dict(state), file)
@@ -76,7 +78,7 @@ class Store:
             sums = {name: _checksum(temporary / name) for name in (_STATE, *places)}
             manifest = {"schema": SCHEMA, **about, "beside": places, "sha256": sums}
             (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        for old in self._found()[_KEPT:]:
+        for old in found[_KEPT - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
         return Save(target, **about, beside=places)
 
@@ -95,7 +97,7 @@ class Store:
 
     def _found(self) -> list[Path]:
         """The folders of the saves, newest first."""
-        return sorted(self.folder.glob("step-*"), reverse=True)
+        return sorted((p for p in self.folder.glob("save-*") if _NAME.fullmatch(p.name)), reverse=True)
 
 
 def _checked(folder: Path) -> Save:
