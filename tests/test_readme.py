@@ -19,16 +19,11 @@ COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) fo
 TRAINING = [line for line in COMMANDS if line.startswith("python scripts/train.py ")]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")  # one for all: a block may read what one before it wrote
-
-
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
-@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
-def test_python_blocks(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(folder)
-    exec(block, {"rt": rt, "torch": torch, "nn": nn})
+def test_python_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for block in PYTHON:  # in one test: a block may read what one before it wrote
+        exec(block, {"rt": rt, "torch": torch, "nn": nn})
 
 
 def test_every_form_of_the_command_is_shown():

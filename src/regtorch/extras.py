@@ -6,8 +6,11 @@ from contextlib import contextmanager
 __all__ = ["EXTRAS", "needed_by", "not_installed"]
 
 EXTRAS = {
+    **dict.fromkeys(("hydra", "lightning", "torchmetrics", "torchvision"), "train"),  # required by regtorch itself
     **dict.fromkeys(("filelock", "jinja2", "matplotlib", "rich", "sklearn", "tensorboard"), "train"),
     "optuna": "search",
+    "joblib": "joblib",
+    "submitit": "submitit",
     "mlflow": "mlflow",
     "wandb": "wandb",
 }

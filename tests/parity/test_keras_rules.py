@@ -92,7 +92,7 @@ def test_a_constraint_without_a_layer_is_keras_advice_for_kernels():
     for axis in (0, [0, 1], [0, 1, 2], [2, 0, 1], [0, 1, 2, 3]):
         rule = rt.keras.constraint({"class_name": "MaxNorm", "config": {"max_value": 3, "axis": axis}})
         assert rule == rt.MaxNorm(3.0, epsilon=1e-7)
-    with pytest.raises(ValueError, match=r"which weight axis=\[1\] applies to is unknown; give layer="):
+    with pytest.raises(ValueError, match=r"axis=\[1\] has no known meaning without a layer; give layer="):
         rt.keras.constraint({"class_name": "UnitNorm", "config": {"axis": 1}})
 
 
@@ -163,7 +163,7 @@ def test_configs_go_there_and_back(rule: Any):
             "penalty: 'l3' is not supported; supported are L1, L2, L1L2",
         ),
         (lambda: rt.keras.penalty(0.01), TypeError, "penalty: expected a name or a Keras config, received 0.01"),
-        (lambda: rt.keras.penalty({"config": {}}), ValueError, "a config needs a class_name"),
+        (lambda: rt.keras.penalty({"config": {}}), ValueError, "a config needs a string class_name"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l1": 1}}), ValueError, "L2 has no l1; it has l2"),
         (lambda: rt.keras.penalty({"class_name": "L2", "config": {"l2": -1}}), ValueError, "L2: lam must be a finite"),
         (lambda: rt.keras.constraint("radial_constraint"), ValueError, "'radial_constraint' is not supported; supp"),

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from regtorch.bound.activity import Activity
 from regtorch.checks import flag, one_of, shown
+from regtorch.constraints import Constraint
 from regtorch.keras.builder import Builder, DoesNotFit
 from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
 from regtorch.keras.graph import Graph, describe, parse
@@ -18,7 +20,7 @@ from regtorch.keras.memory import refuse_too_large
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
 from regtorch.keras.spec import Axes
-from regtorch.rule import Rule
+from regtorch.penalties import Penalty
 
 __all__ = ["from_config"]
 
@@ -32,7 +34,7 @@ def from_config(
     version: int | None = None,
     seed: int | None = None,
     custom_objects: Mapping[str, Factory] | None = None,
-) -> tuple[KerasNet, list[Rule]]:
+) -> tuple[KerasNet, list[Penalty | Constraint | Activity]]:
     """Build a Keras net from its JSON: `model.to_json()`, `model.get_config()`, or a `.keras` file's `config.json`.
 
     Images and volumes enter channels first. The last activation is kept, so a softmax head gives probabilities;

@@ -10,10 +10,12 @@ from torch import nn
 
 from regtorch.bound.activity import Activity
 from regtorch.checks import shown
+from regtorch.constraints import Constraint
 from regtorch.keras.custom_objects import with_select
 from regtorch.keras.graph import LayerConfig
 from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.variables import variables
+from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
 __all__ = ["Rules"]
@@ -26,9 +28,9 @@ class Rules:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.penalties: dict[Rule, list[str]] = {}
-        self.activities: dict[Rule, list[str]] = {}
-        self.constraints: dict[Rule, list[str]] = {}
+        self.penalties: dict[Penalty, list[str]] = {}
+        self.activities: dict[Penalty, list[str]] = {}
+        self.constraints: dict[Constraint, list[str]] = {}
 
     def add(self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool) -> None:
         """Add the rules of one layer, whose module has the dotted name `name`; frozen weights get none.
@@ -90,11 +92,11 @@ class Rules:
                 stacklevel=2,
             )
 
-    def all(self) -> list[Rule]:
+    def all(self) -> list[Penalty | Constraint | Activity]:
         """Penalties, activity penalties, constraints."""
         return [
             *(with_select(rule, _select(names)) for rule, names in self.penalties.items()),
-            *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),  # pyright: ignore[reportArgumentType]
+            *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),
             *(with_select(rule, _select(names)) for rule, names in self.constraints.items()),
         ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from regtorch.rule import Rule
 
 __all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "with_select"]
 
+_R = TypeVar("_R", bound=Rule)
 Factory = Callable[[dict[str, Any]], Any]
 
 # By the last word of a setting's name: a check of what a factory returns, and its description.
@@ -62,7 +63,7 @@ def apply_custom(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any
     return [apply_custom(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
 
 
-def with_select(rule: Rule, select: str) -> Rule:
+def with_select(rule: _R, select: str) -> _R:
     """A copy of the rule for other weights, also for a custom class with its own `__init__`."""
     rule = copy(rule)
     rule._set(select=select)

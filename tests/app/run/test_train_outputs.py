@@ -124,7 +124,10 @@ def test_equal_passes_are_reported(train: CommandLine):
             "a path does not support penalties of outputs, such as ConfidencePenalty(lam=0.0)",
         ),
         ("reg=kl_sparsity path.lams=[0,0.1]", "a path does not support penalties of outputs, such as Activity("),
-        ("data.mixup=0.2 path.seeds=[0,1]", "data.mixup=0.2: a path does not mix samples; omit it, or use train"),
+        (
+            "data.mixup=0.2 path.seeds=[0,1]",
+            "data.mixup=0.2: a path does not mix samples; omit it, or use python scripts/train",
+        ),
     ],
 )
 def test_a_path_refuses(arguments: str, said: str, train: CommandLine):

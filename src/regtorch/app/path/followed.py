@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.command import command
+from regtorch.app.path.alternative import alternative
 
 __all__ = ["Settings", "limited", "settings_of"]
 
@@ -57,13 +57,13 @@ def settings_of(cfg: DictConfig) -> Settings:
     for key, values in _NEUTRAL.items():
         value = trainer.get(key)
         if value is not None and not any(value == neutral and type(value) is type(neutral) for neutral in values):
-            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {_alternative()}")
+            raise RunError(f"trainer.{key}={value}: a path does not support it; omit it, or {alternative()}")
     for key in ("compile", "channels_last"):
         if cfg[key]:
-            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {_alternative()}")
+            raise RunError(f"{key}=true: a path stacks nets and does not support it; omit it, or {alternative()}")
     for key in ("mixup", "cutmix"):
         if cfg.data.get(key):
-            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {_alternative()}")
+            raise RunError(f"data.{key}={cfg.data[key]:g}: a path does not mix samples; omit it, or {alternative()}")
     stopping = [name for name, node in cfg.callbacks.items() if node and "EarlyStopping" in node.get("_target_", "")]
     if stopping:
         raise RunError(
@@ -73,7 +73,7 @@ def settings_of(cfg: DictConfig) -> Settings:
     precision = trainer.precision if trainer.precision is None else str(trainer.precision)
     if precision not in _DTYPES:
         raise RunError(
-            f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {_alternative()}"
+            f"trainer.precision={precision}: expected null, 32-true or 64-true in a path; or {alternative()}"
         )
     chunk = cfg.path.chunk
     if chunk is not None and (type(chunk) is not int or chunk < 1):
@@ -111,10 +111,6 @@ def limited(stage: str, batches: int, limit: float | None) -> int:
     if count == 0 and (stage == "train" or limit):
         raise RunError(f"{key}={limit} leaves none of {batches} batches; increase it")
     return count
-
-
-def _alternative() -> str:
-    return f"use {command('train', ['-m'])} for such runs"
 
 
 def _device(accelerator: Any) -> torch.device:

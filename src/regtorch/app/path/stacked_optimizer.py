@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.app.ground.errors import RunError
+from regtorch.app.path.alternative import alternative
 from regtorch.steps.optimizers import facts_of, names_of
 
 __all__ = ["Block", "StackOptimizer"]
@@ -87,7 +88,7 @@ def check_elementwise(optimizer: Optimizer) -> None:
     if not facts.elementwise:
         known = ", ".join(dict.fromkeys(name.lower() for name in names_of(lambda facts: facts.elementwise)))
         name = type(optimizer).__name__
-        raise RunError(f"a path cannot use {name}: {facts.why_not}; choose one of {known}, or use train.py -m")
+        raise RunError(f"a path cannot use {name}: {facts.why_not}; choose one of {known}, or {alternative()}")
 
 
 def _rows(value: Any, block: Block, param: Tensor) -> Any:

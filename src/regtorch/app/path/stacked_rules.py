@@ -12,6 +12,7 @@ from torch.func import vmap
 from torch.optim import Optimizer
 
 from regtorch.app.ground.errors import RunError
+from regtorch.app.path.alternative import alternative
 from regtorch.app.path.stacked_optimizer import Block
 from regtorch.bound.activity import Activity
 from regtorch.constraints import Constraint
@@ -49,7 +50,7 @@ class MemberPenalties:
         if isinstance(first, Activity | OutputRule):
             raise RunError(
                 f"a path does not support penalties of outputs, such as {first!r}, which use each net's own graph; "
-                "use train.py -m"
+                f"{alternative()}"
             )
         self.weights = weights_of(first, net)
         parts = [_parts(penalty) for penalty in penalties]
@@ -159,7 +160,7 @@ def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
         if id(tensor) not in names:
             raise RunError(
                 f"a path cannot regularize {weight.name}, which a parametrization computes; "
-                f"exclude it with -name:{weight.name}, or use train.py -m"
+                f"exclude it with -name:{weight.name}, or {alternative()}"
             )
         found[names[id(tensor)]] = weight
     return found
@@ -168,11 +169,11 @@ def weights_of(rule: Penalty | Constraint, net: nn.Module) -> dict[str, Weight]:
 def _parts(penalty: Penalty) -> list[tuple[Penalty, float]]:
     """A penalty as rules of strength 1 with their strengths, in the order of their proximal steps."""
     if type(penalty).for_weight is not Penalty.for_weight:
-        raise RunError(f"a path does not support {penalty.name}, which differs from weight to weight; use train.py -m")
+        raise RunError(f"a path does not support {penalty.name}, which differs from weight to weight; {alternative()}")
     try:
         return penalty.of_strength_one()
     except TypeError as error:
-        raise RunError(f"a path varies the strength: {error}; use train.py -m") from None
+        raise RunError(f"a path varies the strength: {error}; {alternative()}") from None
 
 
 def _units(rule: Penalty | Constraint, weight: Weight, w: Tensor) -> Tensor:
