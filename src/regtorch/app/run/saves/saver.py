@@ -95,6 +95,7 @@ class Saver(Checkpoint):
             "epochs": [callback.epochs for callback in _records(trainer)],
             "validated": any(c._validated for c in _callbacks(trainer) if isinstance(c, EpochCallback)),
             "rows": [logger.experiment.rows for logger in trainer.loggers if isinstance(logger, CSVLogger)],
+            "of_step": dict(trainer._logger_connector.metrics["log"]) if within else {},
             "unlogged": _unlogged(trainer) if within else None,
         }
         if not trainer.is_global_zero:
@@ -132,7 +133,8 @@ class Saver(Checkpoint):
             if isinstance(callback, EpochCallback):
                 callback._validated = self._ours["validated"]
         if (unlogged := self._ours["unlogged"]) is not None:
-            trainer._logger_connector.log_metrics(unlogged["metrics"], step=unlogged["step"])
+            metrics = {**self._ours["of_step"], "epoch": unlogged["epoch"]}
+            trainer._logger_connector.log_metrics(metrics, step=unlogged["step"])
         if isinstance(pl_module, RegularizedModule):
             state = self._ours["scores"][trainer.global_rank]
             if state is not None:
@@ -142,6 +144,8 @@ class Saver(Checkpoint):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Restore the generators, after everything that a start draws from them."""
         if self._generators is not None:
+            for name, value in self._ours["of_step"].items():  # Lightning may log them again before they change
+                pl_module.log(name, value, on_step=True, on_epoch=False)
             restore_generators(self._generators)
             self._generators = None
 
@@ -176,15 +180,10 @@ def _go_on(trainer: Trainer) -> None:
 
 
 def _unlogged(trainer: Trainer) -> dict[str, Any] | None:
-    """The step's metrics, which Lightning logs after all hooks; None if it does not."""
-    connector = trainer._logger_connector
-    if not connector.should_update_logs:
+    """When Lightning logs the step's metrics, which it does after all hooks; None if it does not."""
+    if not trainer._logger_connector.should_update_logs:
         return None
-    metrics = {name: float(value) for name, value in connector.metrics["log"].items()}
-    return {
-        "metrics": {**metrics, "epoch": trainer.current_epoch},
-        "step": trainer.fit_loop.epoch_loop._batches_that_stepped,
-    }
+    return {"epoch": trainer.current_epoch, "step": trainer.fit_loop.epoch_loop._batches_that_stepped}
 
 
 def _scores(trainer: Trainer) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from regtorch.app.record.file_names import ERROR
 from regtorch.app.record.json_file import plain
 from regtorch.app.record.same_settings import placeless
 from regtorch.app.run.saves.every import Every
-from regtorch.app.run.saves.store import Save, Store, link
+from regtorch.app.run.saves.store import Save, Store
 
 __all__ = ["Saves"]
 
@@ -124,7 +125,5 @@ def _put_back(save: Save, folder: Path) -> None:
         if path not in kept and save.folder.parent not in path.parents:
             path.unlink()
     for path, source in kept.items():
-        if not (path.exists() and path.samefile(source)):  # a rename onto itself would leave the temporary file
-            with atomic(path) as temporary:
-                temporary.unlink()
-                link(source, temporary)
+        with atomic(path) as temporary:
+            shutil.copyfile(source, temporary)

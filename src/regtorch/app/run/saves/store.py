@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +16,7 @@ from regtorch.app.ground.errors import say
 from regtorch.app.ground.reading import read_text
 from regtorch.app.record.file_names import SAVES
 
-__all__ = ["Save", "Store", "link"]
+__all__ = ["Save", "Store"]
 
 SCHEMA = 1
 _KEPT = 2
@@ -59,7 +57,7 @@ class Store:
 
         Args:
             state: tensors and plain values.
-            beside: checkpoints in the run's folder that belong to this step; they are linked, or else copied.
+            beside: checkpoints in the run's folder that belong to this step; they are copied.
             about: the step, epoch, seconds and settings.
 
         Raises:
@@ -73,7 +71,7 @@ class Store:
                 torch.save(dict(state), file)
             places: dict[str, str] = {}
             for number, path in enumerate(beside):
-                link(path, temporary / f"{number}-{path.name}")
+                shutil.copyfile(path, temporary / f"{number}-{path.name}")
                 places[f"{number}-{path.name}"] = path.relative_to(self.run).as_posix()
             sums = {name: _checksum(temporary / name) for name in (_STATE, *places)}
             manifest = {"schema": SCHEMA, **about, "beside": places, "sha256": sums}
@@ -131,11 +129,3 @@ def _checksum(path: Path) -> str:
         while part := file.read(_CHUNK):
             digest.update(part)
     return digest.hexdigest()
-
-
-def link(source: Path, target: Path) -> None:
-    """A hard link, or a copy on file systems without; the source is only ever replaced, never written into."""
-    with suppress(OSError):
-        os.link(source, target)
-        return
-    shutil.copyfile(source, target)
