@@ -4,13 +4,13 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-__all__ = ["is_there", "read_text", "read_yaml", "read_yaml_node"]
+__all__ = ["is_there", "opened", "read_text", "read_yaml", "read_yaml_node"]
 
 _MOST = 2**28  # bytes: a path's summary.json has one or two kilobytes per member
 _MOST_YAML, _DEEPEST = 2**20, 50
@@ -29,6 +29,23 @@ def is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def opened(path: Path) -> BinaryIO:
+    """A regular file, opened for reading; does not block on pipes.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file.
+    """
+    # Opening a pipe would block until another process writes into it.
+    file = open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")  # noqa: SIM115 (it is returned)
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        file.close()
+        kind = next((words for is_kind, words in _KINDS.items() if is_kind(mode)), "something else")
+        raise ValueError(f"expected a regular file, received {kind}")
+    return file
+
+
 def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
     """The text of a regular file of at most `most` bytes; does not block on pipes.
 
@@ -36,12 +53,7 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
         OSError: it cannot be opened.
         ValueError: it is not a regular file, too large, or not UTF-8.
     """
-    # Opening a pipe would block until another process writes into it.
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            kind = next((words for is_kind, words in _KINDS.items() if is_kind(mode)), "something else")
-            raise ValueError(f"expected a regular file, received {kind}")
+    with opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"expected at most {most:,} bytes, received more")

@@ -8,10 +8,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.ground.atomic import atomic, remove_leftovers
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import ERROR
@@ -61,7 +61,7 @@ class Saves:
         """The state to resume from; nothing but tensors and plain values is loaded."""
         if self.resumed is None:
             raise ValueError(f"{self.folder} has no save")
-        return torch.load(self.resumed.state, map_location="cpu", weights_only=True)
+        return load_checkpoint(self.resumed.state)
 
     def write(self, state: Mapping[str, Any], beside: Iterable[Path] = (), *, step: int, epoch: int) -> None:
         """Write a save after `step` steps and `epoch` epochs; if that fails, warn: the saves before it are intact."""

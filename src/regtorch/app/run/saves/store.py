@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 
 from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.checkpoint import check_checkpoint
 from regtorch.app.ground.errors import say
-from regtorch.app.ground.reading import read_text
+from regtorch.app.ground.reading import opened, read_text
 from regtorch.app.record.file_names import SAVES
 
 __all__ = ["Save", "Store", "link"]
@@ -25,6 +27,7 @@ _KEPT = 2
 _NAME = re.compile(r"save-(\d{6,9})")
 _STATE, _MANIFEST = "state.ckpt", "manifest.json"
 _CHUNK = 2**22  # bytes read at a time
+_DEEPEST = 50  # levels of settings
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Store:
         for folder in self._found():
             try:
                 return _checked(folder)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 say(f"{folder} is broken ({error}); the save before it is used, if there is one", "warning")
         return None
 
@@ -116,18 +119,41 @@ def _checked(folder: Path) -> Save:
     names = {_STATE, *manifest["beside"]}
     if not isinstance(sums, dict) or sums.keys() != names or any(Path(name).name != name for name in names):
         raise ValueError(f"{_MANIFEST}: expected a checksum of each file")
+    counted = manifest["step"], manifest["epoch"], manifest["seconds"]
+    if not all(0 <= value < math.inf for value in counted):
+        raise ValueError(f"{_MANIFEST}: expected step, epoch and seconds of at least 0, received {counted}")
+    if _depth(manifest["settings"]) > _DEEPEST:
+        raise ValueError(f"{_MANIFEST}: expected settings at most {_DEEPEST} levels deep")
+    run = folder.parent.parent
     for place in manifest["beside"].values():
-        if not isinstance(place, str) or PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
-            raise ValueError(f"{_MANIFEST}: expected places in the run's folder, received {place!r}")
+        if not isinstance(place, str) or not _is_checkpoint_of(run, place):
+            raise ValueError(f"{_MANIFEST}: expected places of checkpoints in the run's folder, received {place!r}")
     for name, expected in sums.items():
         if _checksum(folder / name) != expected:
             raise ValueError(f"{name} does not match its checksum")
+        check_checkpoint(folder / name)
     return Save(folder, **manifest)
+
+
+def _is_checkpoint_of(run: Path, place: str) -> bool:
+    """Whether a place is a checkpoint's in the run's folder, also when links are followed."""
+    path = PurePosixPath(place)
+    inside = not path.is_absolute() and ".." not in path.parts and path.suffix == ".ckpt"
+    return inside and (run / path).parent.resolve().is_relative_to(run.resolve())
+
+
+def _depth(tree: Any) -> int:
+    """The levels of lists and mappings."""
+    level, depth = [tree], 0
+    while level := [node for node in level if isinstance(node, dict | list)]:
+        depth += 1
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+    return depth
 
 
 def _checksum(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with opened(path) as file:
         while part := file.read(_CHUNK):
             digest.update(part)
     return digest.hexdigest()
