@@ -32,7 +32,10 @@ def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool 
     found: dict[int, dict[str, dict[int, float]]] = {}
     line = 1
     try:
-        with io.StringIO(read_text(path), newline="") as file:
+        text = read_text(path)
+        if text and not growing and not text.endswith("\n"):
+            raise ValueError("the last line has no line break: the file is cut off")
+        with io.StringIO(text, newline="") as file:
             rows = csv.reader(row for row in file if row.endswith("\n") or not growing)
             header = next(rows, [])
             missing = [name for name in ("epoch", by) if name not in (None, *header)]

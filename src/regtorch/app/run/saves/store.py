@@ -79,7 +79,8 @@ class Store:
                 link(path, temporary / f"{number}-{path.name}")
                 places[f"{number}-{path.name}"] = path.relative_to(self.run).as_posix()
             sums = {name: _checksum(temporary / name) for name in (_STATE, *places)}
-            manifest = {"schema": SCHEMA, **about, "beside": places, "sha256": sums}
+            manifest: dict[str, Any] = {"schema": SCHEMA, **about, "beside": places}
+            manifest["sha256"] = {**sums, _MANIFEST: _checksum_of(manifest)}
             (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for old in found[_KEPT - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
@@ -110,14 +111,17 @@ def _checked(folder: Path) -> Save:
         OSError, ValueError: a file is missing or damaged, or of a newer schema.
     """
     manifest = json.loads(read_text(folder / _MANIFEST, 2**20))
-    if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise ValueError(f"{_MANIFEST}: expected schema {SCHEMA}")
     sums = manifest.pop("sha256", None)
+    if not isinstance(sums, dict) or sums.pop(_MANIFEST, None) != _checksum_of(manifest):
+        raise ValueError(f"{_MANIFEST} does not match its own checksum")
+    del manifest["schema"]
     kinds = {"step": int, "epoch": int, "seconds": float, "settings": dict, "beside": dict}
     if manifest.keys() != kinds.keys() or any(type(manifest[name]) is not kind for name, kind in kinds.items()):
         raise ValueError(f"{_MANIFEST}: expected {', '.join(kinds)}")
     names = {_STATE, *manifest["beside"]}
-    if not isinstance(sums, dict) or sums.keys() != names or any(Path(name).name != name for name in names):
+    if sums.keys() != names or any(Path(name).name != name for name in names):
         raise ValueError(f"{_MANIFEST}: expected a checksum of each file")
     counted = manifest["step"], manifest["epoch"], manifest["seconds"]
     if not all(0 <= value < math.inf for value in counted):
@@ -149,6 +153,10 @@ def _depth(tree: Any) -> int:
         depth += 1
         level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
     return depth
+
+
+def _checksum_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _checksum(path: Path) -> str:
