@@ -133,7 +133,10 @@ def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         read = readers.get(npy.read_magic(file))
         if read is None:
             raise ValueError(f"{member.filename}: its version of the format is not read")
-        shape, _, dtype = read(file)
+        try:
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"the header of {member.filename} cannot be read") from error
         stated, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
     if stated != there and not dtype.hasobject:
         raise ValueError(f"the header of {member.filename} states {stated:,} bytes, and {there:,} follow it")

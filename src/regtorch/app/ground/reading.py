@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 __all__ = ["is_there", "opened", "read_text", "read_yaml", "read_yaml_node"]
 
-_MOST = 2**28  # bytes: a path's summary.json has one or two kilobytes per member
+_MOST = 2**28  # bytes
 _MOST_YAML, _DEEPEST = 2**20, 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS = {

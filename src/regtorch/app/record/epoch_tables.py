@@ -15,6 +15,7 @@ __all__ = ["Epochs", "read_epochs"]
 Epochs = Mapping[str, Mapping[int, float]]
 """Values by metric, such as "val/loss", then by epoch, counted from 1."""
 _MOST = 10**9  # epochs or members
+_MOST_ROWS = 2_000_000
 
 
 def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool = False) -> dict[int, Epochs]:
@@ -45,6 +46,8 @@ def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool 
             kept = [(place, name) for name, place in places.items() if _is_of_epochs(name)]
             for row in rows:
                 line = rows.line_num
+                if line > _MOST_ROWS:
+                    raise ValueError(f"expected at most {_MOST_ROWS:,} rows, received more")
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} columns, received {len(row)}")
                 values = [(name, float(row[place])) for place, name in kept if row[place]]

@@ -20,7 +20,7 @@ from regtorch.app.ground.errors import say
 from regtorch.app.ground.reading import opened, read_text
 from regtorch.app.record.file_names import SAVES
 
-__all__ = ["Save", "Store", "link"]
+__all__ = ["Save", "Store", "checksum_of", "link"]
 
 SCHEMA = 1
 _KEPT = 2
@@ -80,7 +80,7 @@ class Store:
                 places[f"{number}-{path.name}"] = path.relative_to(self.run).as_posix()
             sums = {name: _checksum(temporary / name) for name in (_STATE, *places)}
             manifest: dict[str, Any] = {"schema": SCHEMA, **about, "beside": places}
-            manifest["sha256"] = {**sums, _MANIFEST: _checksum_of(manifest)}
+            manifest["sha256"] = {**sums, _MANIFEST: checksum_of(manifest)}
             (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for old in found[_KEPT - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
@@ -114,7 +114,7 @@ def _checked(folder: Path) -> Save:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise ValueError(f"{_MANIFEST}: expected schema {SCHEMA}")
     sums = manifest.pop("sha256", None)
-    if not isinstance(sums, dict) or sums.pop(_MANIFEST, None) != _checksum_of(manifest):
+    if not isinstance(sums, dict) or sums.pop(_MANIFEST, None) != checksum_of(manifest):
         raise ValueError(f"{_MANIFEST} does not match its own checksum")
     del manifest["schema"]
     kinds = {"step": int, "epoch": int, "seconds": float, "settings": dict, "beside": dict}
@@ -155,7 +155,8 @@ def _depth(tree: Any) -> int:
     return depth
 
 
-def _checksum_of(manifest: Mapping[str, Any]) -> str:
+def checksum_of(manifest: Mapping[str, Any]) -> str:
+    """The checksum of a manifest without its checksums."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
