@@ -10,10 +10,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-__all__ = ["is_there", "opened", "read_text", "read_yaml", "read_yaml_node"]
+__all__ = ["is_there", "opened", "read_own_yaml", "read_text", "read_yaml", "read_yaml_node"]
 
 _MOST = 2**28  # bytes
-_MOST_YAML, _DEEPEST = 2**20, 50
+_MOST_YAML, _DEEPEST, _MOST_ALIASES = 2**20, 50, 30
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS = {
     stat.S_ISDIR: "a folder",
@@ -60,12 +60,14 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
     return content.decode("utf-8", errors)
 
 
-def _yaml_text(path: Path) -> str:
-    """The text of a YAML file without aliases, which could expand beyond memory, and without deep nesting."""
+def _yaml_text(path: Path, aliases: int = 0) -> str:
+    """The text of a YAML file with few aliases, as many could expand beyond memory, and without deep nesting."""
     text, depth = read_text(path, _MOST_YAML), 0
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"expected no aliases, received *{event.anchor}")
+            aliases -= 1
+            if aliases < 0:
+                raise ValueError(f"expected no aliases, or fewer, received *{event.anchor}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise ValueError(f"expected lists in lists at most {_DEEPEST} deep, received more")
@@ -75,6 +77,19 @@ def _yaml_text(path: Path) -> str:
 def read_yaml_node(path: Path) -> Any:
     """Load a YAML file with OmegaConf; raises its and PyYAML's errors."""
     return OmegaConf.load(io.StringIO(_yaml_text(path)))
+
+
+def read_own_yaml(path: Path) -> tuple[str, Any]:
+    """The text of a user's YAML file, which may have some aliases, and what it holds.
+
+    Raises:
+        ValueError: it cannot be read, is not YAML or could expand beyond memory; the message names the file.
+    """
+    try:
+        text = _yaml_text(path, _MOST_ALIASES)
+        return text, yaml.load(text, _LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
 
 
 def read_yaml(path: Path, *, texts: bool = False) -> Any:

@@ -15,7 +15,7 @@ __all__ = ["Epochs", "read_epochs"]
 Epochs = Mapping[str, Mapping[int, float]]
 """Values by metric, such as "val/loss", then by epoch, counted from 1."""
 _MOST = 10**9  # epochs or members
-_MOST_ROWS = 2_000_000
+_MOST_ROWS = 1_500_000
 
 
 def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool = False) -> dict[int, Epochs]:
