@@ -53,7 +53,7 @@ class PathSaves:
 
     def restore(self, start: Prepared, feed: Feed) -> None:
         """Go on with the work of the save."""
-        state = self._saves.load()
+        state = self._saves.load("done", "waiting", "chunk", "outcomes", "trainer", "steps")
         members = {member.number: member for member in start.members}
         work = self._work
         work.done = [_outcome(saved, members) for saved in state["done"]]

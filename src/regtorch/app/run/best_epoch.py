@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError, nearest
 from regtorch.app.record.ranking import best_epoch
 
@@ -27,7 +27,7 @@ def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Pat
 def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:
     """The epoch and step of a checkpoint, and the epoch's metrics if it was saved at its end."""
     path = Path(callback.best_model_path)
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_checkpoint(path)
     monitor, value = str(callback.monitor), float(callback.best_model_score or math.nan)
     metrics: dict[str, Any] = {"epoch": saved["epoch"] + 1, monitor: value}
     for epoch in epochs:

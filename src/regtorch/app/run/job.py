@@ -16,6 +16,7 @@ from regtorch.app.config.command_line import own_configs
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
@@ -117,7 +118,7 @@ def _train(
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
-            saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
+            saved = load_checkpoint(folder / best["checkpoint"])
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
     check_losses({**final, **(best or {})}, start, " after training")

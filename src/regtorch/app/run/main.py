@@ -25,6 +25,7 @@ from regtorch.app.config.command_line import (
     task_overrides,
 )
 from regtorch.app.config.instantiate import main_options
+from regtorch.app.config.own_configs import check_own_configs
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
@@ -102,7 +103,9 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     try:
         parser = get_args_parser()
         parser.prog = command(config)
-        parser.parse_args()  # before Hydra does, whose usage would name the file that was started
+        given = parser.parse_args()  # before Hydra does, whose usage would name the file that was started
+        if given.config_dir:
+            check_own_configs(Path(given.config_dir))
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)

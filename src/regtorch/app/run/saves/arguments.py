@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.config.own_configs import is_harmless
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
@@ -78,6 +79,11 @@ def _begun_with(file: Path, program: str) -> list[str]:
         sources = [s["path"] for s in hydra["runtime"]["config_sources"] if s["provider"] == "command-line"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"resume: {file} does not say how the run began ({error!r}); start a new one") from None
+    odd = [text for text in overrides if not isinstance(text, str) or not is_harmless(text)]
+    if odd:
+        raise RunError(
+            f"resume: {file} sets {str(odd[0])[:100]}, which could call anything; give it on the command line"
+        )
     folder = file.parent.parent if file.parent.name == ".hydra" else file.parent
     if begun != program:
         raise RunError(f"resume: {file} is of `{begun}`; resume it with: {command(begun, ['resume=' + str(folder)])}")

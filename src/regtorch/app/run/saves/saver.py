@@ -20,6 +20,8 @@ from regtorch.lightning.module import RegularizedModule
 __all__ = ["Saver"]
 
 _OURS = "regtorch"
+_PARTS = ("pytorch-lightning_version", "state_dict", "optimizer_states", "loops", "callbacks", "global_step", _OURS)
+_OUR_PARTS = ("folder", "generators", "scores", "metrics", "epochs", "validated", "rows", "unlogged")
 
 
 class Saver(Checkpoint):
@@ -41,8 +43,12 @@ class Saver(Checkpoint):
 
     @property
     def checkpoint(self) -> Path | None:
-        """The checkpoint to resume from."""
-        return None if self.saves.resumed is None else self.saves.resumed.state
+        """The checkpoint to resume from, once it is known to be one of this program."""
+        if self.saves.resumed is None:
+            return None
+        ours = self.saves.load(*_PARTS)[_OURS]
+        self.saves.refuse_lacking(ours, _OUR_PARTS)
+        return self.saves.resumed.state
 
     # -- saving
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.ground.atomic import atomic, remove_leftovers
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import ERROR
@@ -58,11 +58,25 @@ class Saves:
         """Seconds that the run has taken, those before an interruption included."""
         return perf_counter() - self._began
 
-    def load(self) -> dict[str, Any]:
-        """The state to resume from; nothing but tensors and plain values is loaded."""
+    def load(self, *parts: str) -> dict[str, Any]:
+        """The state to resume from, which must have these parts; only tensors and plain values are loaded."""
         if self.resumed is None:
             raise ValueError(f"{self.folder} has no save")
-        return torch.load(self.resumed.state, map_location="cpu", weights_only=True)
+        state = load_checkpoint(self.resumed.state)
+        self.refuse_lacking(state, parts)
+        return state
+
+    def refuse_lacking(self, state: Any, parts: Iterable[str]) -> None:
+        """Refuse a state, or a part of one, that lacks parts.
+
+        Raises:
+            RunError: it does.
+        """
+        lacks = [part for part in parts if not isinstance(state, Mapping) or part not in state]
+        if lacks and self.resumed is not None:
+            raise RunError(
+                f"resume: {self.resumed.state} lacks {', '.join(lacks)}: it is not this program's; start a new run"
+            )
 
     def write(self, state: Mapping[str, Any], beside: Iterable[Path] = (), *, step: int, epoch: int) -> None:
         """Write a save after `step` steps and `epoch` epochs; if that fails, warn: the saves before it are intact."""
