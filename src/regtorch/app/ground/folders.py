@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regtorch.app.ground.atomic import remove_leftovers
+from regtorch.app.ground.errors import RunError
 
 __all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
 
@@ -25,17 +27,24 @@ class Folders(Callback):
         jobs: folders of its jobs; None for sweepers other than the grid.
         lost: errors of jobs that could not write them into their folder.
         resumed: folder of the run that this process resumes.
+        check: refuses to resume it with another config; called before Hydra writes into the folder.
     """
 
     sweep: ClassVar[Path | None] = None
     jobs: ClassVar[list[Path] | None] = None
     lost: ClassVar[dict[Path, str]] = {}
     resumed: ClassVar[Path | None] = None
+    check: ClassVar[Callable[[DictConfig], None]]
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = _named(config, "hydra.run.dir")
         if Path(folder).absolute() != Folders.resumed:
             _refuse(folder, "hydra.run.dir")
+            return
+        try:
+            Folders.check(config)
+        except RunError as error:
+            _end(str(error))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the sweep's folder; a grid may continue in its own."""

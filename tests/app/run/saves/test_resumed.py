@@ -178,7 +178,7 @@ def test_a_run_without_saves_begins_again(killed: Callable[..., Result], run: Co
 def test_a_full_disk_stops_no_training(run: CommandLine, monkeypatch: pytest.MonkeyPatch):
     from regtorch.app.run.saves import store
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.Store, "write", full)

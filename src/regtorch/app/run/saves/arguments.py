@@ -1,6 +1,7 @@
 """`resume=` on the command line: the arguments of the run that goes on, and its folder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import SAVES, SUMMARY
 from regtorch.app.record.overrides import parse, parsed, quoted, read_overrides, relevant
+from regtorch.app.run.saves.settings import check_settings
 
 __all__ = ["Finished", "resumed_arguments"]
 
@@ -99,7 +101,7 @@ def _go_on(folder: Path) -> list[str]:
     if is_busy(folder):
         raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
     if (folder / SAVES).is_dir():
-        Folders.resumed = folder.absolute()
+        Folders.resumed, Folders.check = folder.absolute(), partial(check_settings, folder.absolute())
     else:
         move_aside(folder)
     return [f"hydra.run.dir={quoted(folder)}"]

@@ -17,18 +17,11 @@ from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import ERROR
 from regtorch.app.record.json_file import plain
-from regtorch.app.record.same_settings import placeless
 from regtorch.app.run.saves.every import Every
+from regtorch.app.run.saves.settings import refuse_other
 from regtorch.app.run.saves.store import Save, Store
 
 __all__ = ["Saves"]
-
-_MAY_DIFFER = (
-    *("resume", "save_every", "out_dir", "debug", "doctor", "callbacks.progress", "trainer.profiler"),
-    *("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps"),
-    *("trainer.enable_progress_bar", "trainer.default_root_dir"),
-)
-"""Settings that a resumed run may change: they decide when it ends, or what it shows."""
 
 
 class Saves:
@@ -50,7 +43,7 @@ class Saves:
         self.written: Save | None = None
         self.resumed = self._store.newest()
         if self.resumed is not None:
-            _check(self.resumed.settings, self._settings, folder)
+            refuse_other(self.resumed.settings, self._settings, folder)
             _put_back(self.resumed, folder)
         self._began = perf_counter() - (0.0 if self.resumed is None else self.resumed.seconds)
 
@@ -104,30 +97,6 @@ class Saves:
                 words = command(program, [f"resume={self.folder}"])
                 say(f"saved after step {self.written.step:,}; resume with: {words}", "note")
             raise
-
-
-def _check(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to resume a run with other settings."""
-    before, now = (dict(_flat(placeless(tree))) for tree in (saved, settings))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and not _may_differ(name)]
-    if names:
-        changes = ", ".join(f"{name}={before.get(name)}, now {now.get(name)}" for name in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        raise RunError(
-            f"resume: the run in {folder} began with {changes}{more}; leave these settings out, or start a new run"
-        )
-
-
-def _may_differ(name: str) -> bool:
-    return any(name == known or name.startswith(f"{known}.") for known in _MAY_DIFFER)
-
-
-def _flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping) and tree:
-        for key, below in tree.items():
-            yield from _flat(below, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, tree
 
 
 def _put_back(save: Save, folder: Path) -> None:
