@@ -202,7 +202,7 @@ def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
         node = node.copy()
         if node.get("monitor") is not None:
             try:
-                node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
+                node.monitor = monitored(node.monitor, score)
             except RunError as error:
                 raise RunError(f"callbacks.{name}.{error}") from error
         callbacks.append(make(node, f"callbacks.{name}", Callback))
