@@ -105,8 +105,8 @@ def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         )
     if shape is not None and len(shape) != 3 and _value(plain, "data.resize") not in (None, REMOVED):
         raise RunError(
-            f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, as an "
-            "experiment does (experiment=... in --help), or another model.input_shape"
+            f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, as "
+            "an experiment does (experiment=... in --help), or another model.input_shape"
         )
 
 

@@ -56,10 +56,13 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
 
 
 def shown_in_full(arguments: Sequence[str]) -> list[str]:
-    """The arguments, for `--cfg` with the folder that a run would have: Hydra knows no folder of a job that is none."""
+    """The arguments, for `--cfg` with a word for the folder, which only a job has."""
     shows = any(re.match(r"(--cfg|-c)(=|$)", argument) for argument in arguments)
     named = any(re.match(r"\+*out_dir=", argument) for argument in arguments)
-    return [*arguments, *(["out_dir=${hydra:run.dir}"] if shows and not named else [])]
+    if named or not shows:
+        return [*arguments]
+    at = next((at for at, text in enumerate(arguments) if "=" in text and not text.startswith("-")), 0)
+    return [*arguments[:at], "out_dir=FOLDER", *arguments[at:]]  # beside the others, as argparse requires
 
 
 def several_values(error: BaseException, program: str) -> str | None:

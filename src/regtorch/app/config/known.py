@@ -167,7 +167,7 @@ ARGUMENTS: Mapping[str, Kind] = {
 
 GIVEN: Mapping[str, str] = {
     "Trainer.callbacks": "choose callbacks with callbacks=...",
-    "Trainer.barebones": "it needs callbacks that this option removes; leave it out",
+    "Trainer.barebones": "leave it out: it removes the callbacks that a run needs",
     "Trainer.logger": "choose loggers with logger=...",
     "torch.optim.params": "leave it out",
 }

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
@@ -52,6 +53,7 @@ def train(
         raise RunError(
             f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
         )
+    check_settings(cfg, choices)
     saver = Saver(Saves(cfg, folder))
     setup = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
