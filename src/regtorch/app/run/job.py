@@ -184,7 +184,7 @@ def _trainer(
         trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
             callbacks=[*callbacks, record, *more_callbacks],
             logger=loggers,
-            **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+            **{key: any(isinstance(c, kind) for c in [*callbacks, *more_callbacks]) for key, kind in switches.items()},
         )
     use_atomic_checkpoints(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
