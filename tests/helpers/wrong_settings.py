@@ -97,7 +97,7 @@ NULLS: Mapping[str, tuple[str, ...]] = {
     "search.select": ("kernel", "[]", "[kernel]", "5", "true", "[kernel,kernel]", "{a: 1}"),
     "search.rate": (*NO_RANGE, "lin:0:2", "[0.1,2]", "[-1,0.5]"),
     "search.max_value": (*NO_RANGE, "lin:-1:1"),
-    "search.also": ("5", "abc", "[a]", "{optimizer.lr: 5}", "{optimizer.lr: abc}", "{optimizer.lrr: 'log:1e-4:1'}"),
+    "search.also": ("5", "abc", "[a]", "{optimizer.lr: 5}", "{optimizer.lr: abc}"),
     "search.storage": ("5", "true", "[a]", "{a: 1}", "''"),
 }
 """Wrong values of the keys that are null if nothing is given."""
@@ -155,7 +155,12 @@ _FREE = {
     *("logger.tensorboard.name", "logger.wandb.save_dir", "logger.mlflow.artifact_location"),
 }
 """Keys whose classes allow several kinds, or null; tried in other tests."""
-_NEEDS = {"constraint.dim": "constraint=max_norm", "reg.schedule": "reg=l2"}
+_FITS = {("seconds", "1.5"), ("trainer.devices", "'1'")}
+"""Values that are right in these keys alone."""
+_NEEDS = {
+    **dict.fromkeys(("constraint.dim", "constraint.select"), "constraint=max_norm"),
+    **dict.fromkeys(("reg.schedule", "reg.select", "model.select"), "reg=l2"),
+}
 _MADE_FOR = {"model=distance": "data=distance", "model=window_net": "data=windows", "model=sentiment": "data=sentiment"}
 _PARTNER = {data: model for model, data in _MADE_FOR.items()}
 
@@ -196,7 +201,7 @@ def _values(key: str, default: Any) -> tuple[str, ...]:
         return NULLS.get(key) or WORDS[key]
     if last == "select":
         return WORDS["model.select"]
-    if isinstance(default, str) and default.startswith("${"):  # the kind of what it refers to
+    if isinstance(default, str) and default.startswith("${") and "/" not in default:  # the kind of what it refers to
         other = default.removeprefix("${").removesuffix("}").partition("[")
         referred = _keys().get(other[0], ("", (), 1))[2]
         return _values(other[0], referred[int(other[2][0])] if other[1] else referred)
@@ -205,15 +210,16 @@ def _values(key: str, default: Any) -> tuple[str, ...]:
     if isinstance(default, list):
         return NO_SHARES if isinstance(default[0], float) else NO_SHAPE
     number = NO_COUNT if isinstance(default, int) else NO_NUMBER
+    number = tuple(value for value in number if (key, value) not in _FITS)
     if isinstance(default, int | float):
         return (*number, *BEYOND.get(key, ()))
     return (*NO_TEXT, "null")
 
 
 def _message(key: str) -> str:
-    """The message names the key, or the argument of the class that reads it."""
-    above, _, last = key.rpartition(".")
-    return rf"({re.escape(key)}: .*expected|{re.escape(above)}.*: .*\b{last}\b|{re.escape(key)}=)"
+    """The message names the key, or at least its last part, with what was expected or received."""
+    last = key.rpartition(".")[2]
+    return rf"({re.escape(key)}=|\b{last}\b.*(expected|must|received|matches|unknown|empty))"
 
 
 def wrong_values() -> list[Wrong]:

@@ -21,7 +21,7 @@ from wrong_settings import PROGRAMS, Wrong, misspelt_keys, misspelt_options, wro
 pytestmark = pytest.mark.script
 
 SMALL = ("trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "data.download=false")
-LONGEST = 3.0  # seconds
+LONGEST = 3.0  # seconds of this process: the machine may have other work
 SEED = 17
 
 
@@ -55,9 +55,9 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         base = [model] if model == "model=cnn" or not chosen else []
         base = [word for word in base if not any(w.startswith("model=") for w in case.arguments)]
         small = SMALL[1:] if "trainer=gpu" in case.arguments else SMALL
-        began = time.perf_counter()
+        began = time.process_time()
         result = run(*base, *small, *PROGRAMS[case.program], *case.arguments, fast=False)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         assert result.code in (1, 2), f"{case}: accepted, {result.err}"
         assert re.search(case.said, result.error, re.DOTALL), f"{case}: {result.err}"
         assert not [*tmp_path.rglob("summary.json")], case

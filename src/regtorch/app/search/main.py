@@ -43,7 +43,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     with reported_errors(cfg, folder if is_new(folder) else None):  # a refused start leaves another search as it is
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
-        if settings.name is None or not str(settings.name).strip():
+        if type(settings.name) not in (str, int) or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
         book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
     with reported_errors(cfg, folder):
