@@ -84,7 +84,7 @@ def test_a_best_checkpoint_between_epochs_is_reported_with_step_and_score(train:
 
 
 def test_a_callbacks_mode_decides_what_is_best(train: CommandLine):
-    folder = train("callbacks.best.monitor=val/score", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
+    folder = train("callbacks.best.monitor=val/loss", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
     best = json.loads((folder / "summary.json").read_text())["best"]
     assert best["epoch"] == torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] + 1
 

@@ -58,6 +58,8 @@ def launch(
     sweep = Path(config.hydra.sweep.dir)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     (grid,) = BasicSweeper.split_arguments(parsed, None)
+    if not grid:
+        raise RunError("-m: expected values to sweep over, received none; give them as in reg.lam=1e-4,1e-3")
     composed = list(_composed(config, loader, grid, sweep))  # an override may be wrong: before creating the folder
     try:
         sweep.mkdir(parents=True, exist_ok=True)

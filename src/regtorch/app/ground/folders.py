@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from regtorch.app.ground.atomic import remove_leftovers
 from regtorch.app.ground.errors import RunError
 
-__all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
+__all__ = ["ASIDE", "Folders", "folder_named", "is_follower", "move_aside"]
 
 ASIDE = ".failed-"
 """Infix between the name and the number of a folder that holds an unfinished run's leftovers."""
@@ -37,7 +37,7 @@ class Folders(Callback):
     check: ClassVar[Callable[[DictConfig], None]]
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = _named(config, "hydra.run.dir")
+        folder = folder_named(config, "hydra.run.dir")
         if Path(folder).absolute() != Folders.resumed:
             _refuse(folder, "hydra.run.dir")
             return
@@ -48,7 +48,7 @@ class Folders(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the sweep's folder; a grid may continue in its own."""
-        folder = Path(_named(config, "hydra.sweep.dir"))
+        folder = Path(folder_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
             _refuse(str(folder), "hydra.sweep.dir")
@@ -73,7 +73,7 @@ def is_follower() -> bool:
     return any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
-def _named(config: DictConfig, key: str) -> str:
+def folder_named(config: DictConfig, key: str) -> str:
     """The folder that a setting names; an empty name is the working directory."""
     try:
         return str(OmegaConf.select(config, key)) or "."

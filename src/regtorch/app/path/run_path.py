@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import Diverged, is_out_of_memory
@@ -43,6 +44,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         Diverged: every member diverged; the files are written nevertheless.
         KeyboardInterrupt: interrupted; the epochs so far are written.
     """
+    check_settings(cfg, choices)
     saves = Saves(cfg, folder)
     start = prepared(cfg, choices)
     feed = Feed(start.data, start.settings)

@@ -40,12 +40,10 @@ def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:
     return {name: value for name, value in epoch.items() if not name.endswith("_step")}
 
 
-def monitored(name: str, score: str, limit_val_batches: float | None) -> str:
+def monitored(name: str, score: str) -> str:
     """The metric that a callback monitors; "val/score" is the task's score."""
     name = f"{name.partition('/')[0]}/{score}" if name in ("train/score", "val/score") else name
     known = [f"{stage}/{metric}" for stage in ("train", "val") for metric in (score, "loss", "task_loss", "penalty")]
     if name not in known:
         raise RunError(f"monitor: expected one of {', '.join(known)}, received {name!r}{nearest(name, known)}")
-    if limit_val_batches == 0 and name.startswith("val/"):
-        raise RunError(f"monitor={name} needs validation, which trainer.limit_val_batches=0 disables")
     return name

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
@@ -53,6 +54,7 @@ def train(
         raise RunError(
             f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
         )
+    check_settings(cfg, choices)
     saver = Saver(Saves(cfg, folder))
     setup = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
@@ -183,7 +185,7 @@ def _trainer(
         trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
             callbacks=[*callbacks, record, *more_callbacks],
             logger=loggers,
-            **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+            **{key: any(isinstance(c, kind) for c in [*callbacks, *more_callbacks]) for key, kind in switches.items()},
         )
     use_atomic_checkpoints(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
@@ -203,7 +205,7 @@ def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
         node = node.copy()
         if node.get("monitor") is not None:
             try:
-                node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
+                node.monitor = monitored(node.monitor, score)
             except RunError as error:
                 raise RunError(f"callbacks.{name}.{error}") from error
         callbacks.append(make(node, f"callbacks.{name}", Callback))

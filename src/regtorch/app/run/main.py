@@ -22,6 +22,7 @@ from regtorch.app.config.command_line import (
     check_new_keys,
     multirun_first,
     several_values,
+    shown_in_full,
     task_overrides,
 )
 from regtorch.app.config.instantiate import main_options
@@ -93,7 +94,8 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
     Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
         sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))
-        check_groups(sys.argv[1:])
+        check_groups(sys.argv[1:], conf)
+        sys.argv[1:] = shown_in_full(sys.argv[1:])
     except Finished as finished:
         print(f"{finished}; nothing is left to do")
         return 0
@@ -180,7 +182,7 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
     Raises:
         JobFailed: instead of any error.
     """
-    debug = cfg.get("debug") is True
+    debug = OmegaConf.select(cfg, "debug", throw_on_resolution_failure=False) is True
     try:  # imports take seconds and may be interrupted too
         from regtorch.app.ground.denormals import flushed_denormals
         from regtorch.app.ground.silence import quiet
