@@ -169,16 +169,28 @@ class RegularizedModule(LightningModule):
         self.log(f"{stage}/{self.task.score}", self.scores[stage].metric())
 
     def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor | dict[str, Any]:
+        outputs, loss, penalties = self._losses(batch, training=stage == "train")
+        self.scores[stage].add(outputs, self.task.labels(batch[1]))
+        if not penalties:
+            return loss
+        values = [value for _, value in penalties]
+        penalty = sum(values[1:], values[0])
+        return {"loss": loss + penalty, "penalty": penalty.detach()}
+
+    def terms(self, batch: tuple[Tensor, Tensor]) -> list[tuple[str, Tensor]]:
+        """The terms of a training step's loss by name: the task loss, then penalties that depend on the batch."""
+        _, loss, penalties = self._losses(batch, training=True)
+        return [("task loss", loss), *((repr(rule), value) for rule, value in penalties)]
+
+    def _losses(
+        self, batch: tuple[Tensor, Tensor], *, training: bool
+    ) -> tuple[Tensor, Tensor, list[tuple[object, Tensor]]]:
+        """The outputs, the task's loss, and each rule in the loss with its penalty."""
         x, y = batch
-        training = stage == "train"
         task_loss = self.train_loss if training else self.loss
         x = self.output_rules.inputs(x, training=training)
         outputs = self.net(x)
-        penalties = [activity() for activity in self.activities]  # of this pass: R-Drop makes a second one
+        # Before R-Drop's second pass: activations are of the last one.
+        penalties: list[tuple[object, Tensor]] = [(activity, activity()) for activity in self.activities]
         loss, more = self.output_rules.losses(self.net, x, outputs, lambda of: task_loss(of, y), training=training)
-        self.scores[stage].add(outputs, self.task.labels(y))
-        penalties += more
-        if not penalties:
-            return loss
-        penalty = sum(penalties[1:], penalties[0])
-        return {"loss": loss + penalty, "penalty": penalty.detach()}
+        return outputs, loss, [*penalties, *more]

@@ -47,15 +47,15 @@ class OutputRules:
 
     def losses(
         self, net: nn.Module, x: Tensor, outputs: Tensor, task_loss: Callable[[Tensor], Tensor], *, training: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The task's loss and the penalties of a batch."""
+    ) -> tuple[Tensor, list[tuple[OutputRule, Tensor]]]:
+        """The task's loss of a batch, and each rule with its penalty."""
         loss = task_loss(outputs)
-        penalties = [rule(outputs) for rule in self._of_outputs]
+        penalties: list[tuple[OutputRule, Tensor]] = [(rule, rule(outputs)) for rule in self._of_outputs]
         if self._of_passes and training:
             second = net(x)
             loss = (loss + task_loss(second)) / 2
-            penalties += [rule(outputs, second) for rule in self._of_passes]
-        penalties += [rule.of(outputs, x) if training else rule(net, x) for rule in self._of_inputs]
+            penalties += [(rule, rule(outputs, second)) for rule in self._of_passes]
+        penalties += [(rule, rule.of(outputs, x) if training else rule(net, x)) for rule in self._of_inputs]
         return loss, penalties
 
 

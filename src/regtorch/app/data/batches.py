@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from regtorch.app.data.arrays import Arrays, Batch
 from regtorch.app.data.order import Order
@@ -62,13 +63,17 @@ class Batches:
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch `first` on, both counted from 0."""
+        device = self.part.images.device
+        return (self.part.batch(chosen.to(device)) for chosen in self.samples(epoch)[first:])
+
+    def samples(self, epoch: int) -> tuple[Tensor, ...]:
+        """The indices of the samples in each batch of an epoch, counted from 0."""
         count = len(self.part)
         order = torch.arange(count) if self.order is None else self.order.samples(count, epoch)
         if self.training and count % self.world:
             padded = count + self.world - count % self.world
             order = order.repeat(-(-padded // count))[:padded]
-        order = order[self.rank :: self.world][: self._count()].to(self.part.images.device)
-        return (self.part.batch(chosen) for chosen in order.split(self.batch_size)[first:])
+        return order[self.rank :: self.world][: self._count()].split(self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the last pass, for checkpoints."""

@@ -10,6 +10,7 @@ __all__ = [
     "RECEIPT",
     "SAVES",
     "SEARCH",
+    "STEP",
     "SUMMARY",
     "TRIALS",
 ]
@@ -17,5 +18,6 @@ __all__ = [
 SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
 METRICS, OVERRIDES = "csv/metrics.csv", ".hydra/overrides.yaml"
 PATH = "path.csv"
+STEP = "diverged.pt"  # the step at which a training diverged
 SAVES = "saves"  # the folder of a run's saves
 SEARCH, TRIALS, JOURNAL = "search.json", "trials.csv", "journal.log"

@@ -1,4 +1,4 @@
-"""Checkpoints that are replaced atomically."""
+"""Checkpoints that are replaced atomically, and never by weights that are not finite."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,12 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.errors import Diverged
+from regtorch.app.run.culprit import ADVICE
+from regtorch.numerics.finite import not_finite
 
 __all__ = ["AtomicCheckpoints", "use_atomic_checkpoints"]
 
@@ -20,7 +24,16 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; Lightning writes remote ones."""
+        """Write a checkpoint; Lightning writes remote ones.
+
+        Raises:
+            Diverged: its weights are not finite; the checkpoint before it stays.
+        """
+        weights = {n: v for n, v in checkpoint["state_dict"].items() if isinstance(v, Tensor) and v.is_floating_point()}
+        if wrong := not_finite(weights):
+            raise Diverged(
+                f"{wrong[0].removeprefix('net.')} has NaN or infinite values, so {path} is not written: {ADVICE}"
+            )
         local = str(path).removeprefix("file://")
         if storage_options is not None or "://" in local:
             super().save_checkpoint(checkpoint, path, storage_options)

@@ -1,45 +1,158 @@
-"""Stop a diverged training: a loss, a weight or the optimizer's state is no longer finite."""
+"""Stop a diverged training: a loss, a gradient, a penalty, a weight or the optimizer's state is no longer finite."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from regtorch.app.ground.errors import DIVERGED, Diverged
+from regtorch.app.ground.errors import Diverged
+from regtorch.app.record.file_names import STEP
+from regtorch.app.run.culprit import (
+    ADVICE,
+    Culprit,
+    Step,
+    random_of,
+    term_of_gradient,
+    term_of_loss,
+    term_of_penalty,
+    write_step,
+)
 from regtorch.lightning.epochs import EpochCallback, logging_is_due
+from regtorch.numerics.finite import not_finite
 from regtorch.numerics.sharded import is_sharded
 
 __all__ = ["StopWhenDiverged", "check_losses"]
 
 _MOST_GROWTH = 2.0**24
 """The largest growth of a loss; beyond it, float32's 24 bits no longer resolve the initial value."""
-_ADVICE = f"training {DIVERGED}; lower optimizer.lr or reg.lam, or set trainer.gradient_clip_val=1"
 
 
 class StopWhenDiverged(EpochCallback):
-    """Raises `Diverged` if a loss, a weight or the optimizer's state is NaN or infinite.
+    """Raises `Diverged` if a loss, a gradient, a penalty, a weight or the optimizer's state is NaN or infinite.
 
-    Losses are checked every `log_every_n_steps` steps, to avoid waiting for the device at each, and at the last step of
-    an epoch, before validation and checkpoints; weights and optimizer state after each epoch.
+    A step's loss and gradients are checked before its update, so that the weights are those before the step: every step
+    on a CPU; on other devices, where a check waits for the device, every `log_every_n_steps` steps, the first and the
+    last of an epoch. Penalties on weights are checked as often as they are logged; weights and optimizer state before
+    every validation, checkpoint and save. With several processes, losses are checked after the update, and gradients
+    under a GradScaler by the scaler.
+
+    Args:
+        folder: where the step is written to diverged.pt; None writes nothing.
+        settings: the run's resolved config, for that file.
     """
+
+    def __init__(self, folder: Path | None = None, settings: Any = None) -> None:
+        self._folder, self._settings = folder, settings
+        self._batch: tuple[Any, int] = (None, 0)  # of the current step, with its number
+        self._random: dict[str, Tensor] = {}
+        self._due = False
+        self._hooks: list[Any] = []
+
+    # -- a step
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check gradients at the end of the optimizers' closures, when the penalties have added theirs."""
+        self.teardown(trainer, pl_module, "fit")
+        if trainer.world_size == 1 and getattr(trainer.precision_plugin, "scaler", None) is None:
+            for optimizer in trainer.optimizers:
+                hook = self._checked_closure(trainer, pl_module)
+                self._hooks.append(optimizer.register_step_pre_hook(hook))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Remember the step, and check the penalty that was logged after the one before."""
+        penalty = trainer.callback_metrics.get("train/penalty_step") if self._due else None
+        self._batch = batch, batch_idx
+        self._random = random_of(pl_module.device)
+        self._due = logging_is_due(trainer, batch_idx + 1) or batch_idx == 0 or trainer.is_last_batch
+        if penalty is not None and not bool(penalty.isfinite()):
+            self._stop(trainer, pl_module, term_of_penalty(pl_module) or Culprit("the penalty", float(penalty)))
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Check a step's loss."""
+        if trainer.world_size == 1 and self._checks(pl_module) and not bool(loss.detach().isfinite().all()):
+            lost = Culprit("train/loss", float(loss.detach()))
+            self._stop(trainer, pl_module, term_of_loss(trainer, pl_module, self._now(trainer)) or lost)
+
+    def _checks(self, module: LightningModule) -> bool:
+        return self._due or module.device.type == "cpu"
+
+    def _now(self, trainer: Trainer) -> Step:
+        return Step.of(trainer, *self._batch, self._random)
+
+    def _checked_closure(
+        self, trainer: Trainer, module: LightningModule
+    ) -> Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Any]:
+        names = {id(p): name for name, p in getattr(module, "net", module).named_parameters()}
+
+        def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            closure = kwargs.get("closure")
+            if closure is None or not self._checks(module):
+                return None
+
+            def checked() -> Any:
+                self._random = random_of(module.device)
+                loss = closure()
+                params = (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
+                grads = {names.get(id(p), "a weight"): _values(p.grad) for p in params}
+                if not_finite(grads) and (found := term_of_gradient(module, grads)):
+                    self._stop(trainer, module, found)
+                return loss
+
+            return args, {**kwargs, "closure": checked}
+
+        return before_step
+
+    def _stop(self, trainer: Trainer, module: LightningModule, found: Culprit) -> None:
+        """Write the step and end the training."""
+        step = self._now(trainer)
+        text = f"{found.term} became {found.value} in {step}: {found.advice}"
+        if self._folder is not None:
+            path = self._folder / STEP
+            net = getattr(module, "net", module).state_dict()
+            try:
+                write_step(path, step, found, net, self._settings)
+                text += f"; {path} has its batch and the weights before it"
+            except OSError as error:
+                text += f"; its batch could not be written ({error.strerror or error})"
+        raise Diverged(text)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Check the loss of a module that runs backward itself, or of several processes."""
         step = batch_idx + 1
-        if (logging_is_due(trainer, step) or step == 1 or trainer.is_last_batch) and outputs:
+        if self._due and outputs:
             loss = outputs if isinstance(outputs, Tensor) else outputs.get("loss")
             if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
                 when = f" in epoch {trainer.current_epoch + 1}, step {step}"
-                raise Diverged(f"train/loss became {float(loss)}{when}: {_ADVICE}")
+                raise Diverged(f"train/loss became {float(loss)}{when}: {ADVICE}")
+
+    # -- weights
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.training or trainer.validating:
+            _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep a checkpoint or a save from being written from weights that are not finite."""
+        _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
-        """Check losses and weights, but no score: R² of a single sample is NaN."""
+        """Check losses, but no score: R² of a single sample is NaN."""
         check_losses(metrics, {}, f" in epoch {epoch}")
-        _check_weights(trainer, f" in epoch {epoch}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the last epoch, and the weights if it was incomplete."""
@@ -58,21 +171,25 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
         if part not in ("task_loss", "penalty", "loss"):
             continue
         if not math.isfinite(value):
-            raise Diverged(f"{name} became {value}{when}: {_ADVICE}")
+            raise Diverged(f"{name} became {value}{when}: {ADVICE}")
         if part in start and value > _MOST_GROWTH * start[part]:
-            raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} before training: {_ADVICE}")
+            raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} before training: {ADVICE}")
 
 
 @torch.no_grad()
 def _check_weights(trainer: Trainer, when: str) -> None:
     """Check all weights, batch norm statistics and optimizer state, with one wait for the device."""
     module = trainer.lightning_module
-    tensors = dict(_tensors(trainer, module))
-    sizes = [torch.linalg.vector_norm(t, math.inf).to(module.device, torch.float32) for t in tensors.values()]
-    finite = torch.stack(sizes).isfinite() if sizes else torch.ones(1, dtype=torch.bool)
-    if not trainer.strategy.reduce_boolean_decision(bool(finite.all())):
-        where = next((name for name, fine in zip(tensors, finite.tolist(), strict=True) if not fine), "another process")
-        raise Diverged(f"{where} has NaN or infinite values{when}: {_ADVICE}")
+    wrong = not_finite(dict(_tensors(trainer, module)))
+    if not trainer.strategy.reduce_boolean_decision(not wrong):
+        where = wrong[0] if wrong else "another process"
+        raise Diverged(f"{where} has NaN or infinite values{when}: {ADVICE}")
+
+
+def _values(grad: Tensor) -> Tensor:
+    """A gradient's numbers in this process."""
+    local = grad.to_local() if is_sharded(grad) else grad  # pyright: ignore[reportAttributeAccessIssue]
+    return local._values() if local.layout == torch.sparse_coo else local
 
 
 def _tensors(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:

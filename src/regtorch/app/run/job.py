@@ -22,6 +22,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
 from regtorch.app.record.file_names import RECEIPT
+from regtorch.app.record.json_file import plain
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
 from regtorch.app.run.best_epoch import best_of, monitored
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
@@ -92,7 +93,9 @@ def _train(
         module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
     )
     start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
-    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks, saver])
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    guard = StopWhenDiverged(folder, plain(config))
+    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [guard, *callbacks, saver])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
@@ -127,7 +130,6 @@ def _train(
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
     seconds = round(saver.saves.seconds(), 3)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
     record = RunRecord(
         choices=dict(choices),
         config=config,

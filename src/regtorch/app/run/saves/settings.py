@@ -16,9 +16,9 @@ __all__ = ["check_settings", "refuse_other"]
 _MAY_DIFFER = (
     *("resume", "save_every", "out_dir", "debug", "doctor", "callbacks.progress", "trainer.profiler"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps"),
-    *("trainer.enable_progress_bar", "trainer.default_root_dir"),
+    *("trainer.enable_progress_bar", "trainer.default_root_dir", "trainer.log_every_n_steps"),
 )
-"""Settings that a resumed run may change: they decide when it ends, or what it shows."""
+"""Settings that a resumed run may change: they decide when it ends, or what it shows and checks."""
 
 
 def check_settings(folder: Path, config: DictConfig) -> None:

@@ -1,0 +1,210 @@
+"""A step that is not finite ends a run before its update, names the term, and can be run again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import regtorch as rt
+from command_line import CommandLine
+from regtorch.app.data.arrays import Arrays, Splits
+from regtorch.app.data.datamodule import ArraysDataModule
+from regtorch.app.ground.errors import Diverged
+from regtorch.app.ground.silence import quiet
+from regtorch.app.run.checkpoints import use_atomic_checkpoints
+from regtorch.app.run.diverged import StopWhenDiverged
+from regtorch.lightning.tasks import regression
+from regtorch.training import RegularizedModule
+
+pytestmark = pytest.mark.script
+SWITCHES = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+
+
+class Numbers(ArraysDataModule):
+    """32 samples in batches of 4; one of them may be odd."""
+
+    title = "Numbers"
+    images = False
+    odd = 0.5
+
+    def load(self) -> Splits:
+        x = torch.linspace(0.1, 1.0, 64).reshape(32, 2)
+        x[21, 0] = self.odd
+        part = Arrays(x, torch.ones(32, 1))
+        return Splits(part, part.take(slice(4)), part.take(slice(4)))
+
+
+class Large(Numbers):
+    odd = 1e30
+
+
+class NaNs(Numbers):
+    odd = math.nan
+
+
+class Zeros(Numbers):
+    odd = 0.0
+
+
+class Squares(nn.Sequential):
+    """Overflows for a large input."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(2, 4), nn.Dropout(0.2), nn.Linear(4, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.square())
+
+
+class Roots(nn.Sequential):
+    """An infinite gradient at a zero."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(2, 1), nn.Linear(1, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        first = self[0](input)
+        return self[1](torch.where(input[:, :1] == 0, first * 0, first.abs() + 0.1).sqrt())
+
+
+class Kept(Callback):
+    """Keeps the weights before each step."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.weights = {name: p.detach().clone() for name, p in pl_module.net.named_parameters()}
+
+
+def zeroed() -> nn.Module:
+    layer = nn.Linear(2, 1)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1))
+
+
+@dataclass(frozen=True)
+class Case:
+    expected: str
+    net: Callable[[], nn.Module] = layers
+    data: type[Numbers] = Numbers
+    rules: Sequence[Any] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+ROOT = rt.Custom(lambda w: w.square().sum().sqrt(), 0.1, select="all")  # without a gradient at 0
+CASES = {
+    "task loss": Case(r"^task loss became (inf|nan) in epoch 1, step \d \(samples .*\b21\b", Squares, Large),
+    "inputs": Case(r"^a value of the batch's inputs became nan in .*; clean or scale the data", data=NaNs),
+    "activity": Case(
+        r"^Activity\(.*\) on the outputs of 0 became -inf in epoch 1, step 1",
+        rules=[rt.Activity(lambda output: (output - output).log().sum(), select="name:0")],
+    ),
+    "gradient of the loss": Case(r"^the gradient of the loss at 0\.bias became (inf|nan) in .*\b21\b", Roots, Zeros),
+    "gradient of a penalty": Case(
+        r"^the gradient of Custom.* at bias became nan in epoch 1, step 1", zeroed, rules=[ROOT]
+    ),
+    "penalty": Case(
+        r"^L2\(lam=1e\+38\) of 0\.weight became inf", rules=[rt.L2(1e38)], options={"lr": 1e-36, "log_every_n_steps": 1}
+    ),
+}
+
+
+def fit(folder: Path, *callbacks: Callback, net: nn.Module, rules: Sequence[Any] = (), **options: Any) -> None:
+    """Train with the guard; the options are the trainer's, and `data`, `lr` and `optimizer`."""
+    options = {"data": Numbers, "optimizer": torch.optim.SGD, "lr": 0.01, **options}
+    data, optimizer, lr = (options.pop(name) for name in ("data", "optimizer", "lr"))
+    module = RegularizedModule(net, optimizer=partial(optimizer, lr=lr), task=regression(), penalties=rules)
+    switches = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    guard = StopWhenDiverged(folder, {"seed": 0})
+    settings = {**switches, "accelerator": "cpu", "max_epochs": 2, "log_every_n_steps": 10, **options}
+    trainer = Trainer(num_sanity_val_steps=0, callbacks=[*callbacks, guard], **settings)
+    use_atomic_checkpoints(trainer)
+    with quiet():
+        trainer.fit(module, datamodule=data(num_classes=None, batch_size=4))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_the_term_is_named_and_the_step_is_kept(case: Case, tmp_path: Path):
+    torch.manual_seed(0)
+    kept, off = Kept(), {"enable_checkpointing": False}
+    with pytest.raises(Diverged, match=case.expected) as stopped:
+        fit(tmp_path, kept, net=case.net(), data=case.data, rules=case.rules, **{**off, **case.options})
+    assert f"{tmp_path / 'diverged.pt'} has its batch" in str(stopped.value)
+    saved = torch.load(tmp_path / "diverged.pt", weights_only=True)
+    assert all(value.isfinite().all() for value in saved["net"].values())
+    torch.testing.assert_close({name: saved["net"][name] for name in kept.weights}, kept.weights, rtol=0, atol=0)
+    part = case.data(num_classes=None).load().train
+    torch.testing.assert_close(saved["batch"], [*part.batch(saved["samples"])], rtol=0, atol=0, equal_nan=True)
+    assert not math.isfinite(saved["value"])
+    assert saved["settings"] == {"seed": 0}
+
+
+class Leaps(torch.optim.SGD):
+    """Makes the fourth step an infinite one, from finite gradients."""
+
+    steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        self.steps += 1
+        if self.steps == 4:
+            self.param_groups[0]["params"][0].data.fill_(math.inf)
+        return loss
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_no_checkpoint_has_weights_that_are_not_finite(tmp_path: Path, weights_only: bool):
+    every = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1, save_weights_only=weights_only)
+    with pytest.raises(Diverged, match=r"0\.weight has NaN or infinite values"):
+        fit(tmp_path, every, net=layers(), optimizer=Leaps)
+    found = [torch.load(path, weights_only=True)["state_dict"] for path in tmp_path.glob("*.ckpt")]
+    assert len(found) == 3
+    assert all(value.isfinite().all() for state in found for value in state.values())
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+def test_a_step_can_be_run_again(train: CommandLine):
+    result = train("reg=dropout", "reg.rate=0.2", "optimizer=sgd", "optimizer.lr=1e38", "save_every=1")
+    assert result.code == 1
+    assert "task loss became" in result.error
+
+    # The lines of docs/reliability.md.
+    saved = torch.load(result.folder / "diverged.pt", weights_only=True)
+    net = instantiate(saved["settings"]["model"]["net"])
+    net.load_state_dict(saved["net"])
+    torch.set_rng_state(saved["random"]["cpu"])
+    x, y = saved["batch"]
+    loss = F.cross_entropy(net(x), y)
+
+    assert str(loss.item()) == str(saved["value"])
+
+
+def test_saves_before_a_diverged_step_stay_and_resume(train: CommandLine):
+    arguments = ("optimizer=sgd", "optimizer.lr=1e38", "save_every=1")
+    result = train(*arguments)
+    steps = int(result.err.partition("step ")[2].split()[0])
+    newest = max((result.folder / "saves").iterdir())
+    state = torch.load(newest / "state.ckpt", weights_only=True)
+    assert state["global_step"] == steps - 1
+    assert all(value.isfinite().all() for value in state["state_dict"].values() if value.is_floating_point())
+    again = train(f"resume={result.folder}", "trainer.log_every_n_steps=1", fast=False)
+    assert again.code == 1
+    assert again.err == result.err
