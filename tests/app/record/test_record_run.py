@@ -51,6 +51,7 @@ KEYS = [
     "seconds",
     "device",
     "versions",
+    "provenance",
     "own_configs",
 ]
 
@@ -126,7 +127,7 @@ def test_every_record_has_a_schema_and_older_ones_have_none(tmp_path: Path, name
     (tmp_path / "run").mkdir()
     RUN.write(tmp_path / "run")
     SearchRecord.read(a_search(tmp_path / "search", 0)).write(tmp_path / "search")
-    write_diagnosis(tmp_path, [], [], 1.0, lambda finding: [])
+    write_diagnosis(tmp_path, [], [], 1.0, lambda finding: [], provenance={}, config={})
     (path,) = tmp_path.rglob(name)
     tree = json.loads(path.read_text())
     assert tree.pop("schema") == 1

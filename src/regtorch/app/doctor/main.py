@@ -44,8 +44,10 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
         from regtorch.app.doctor.pipeline import diagnose_setup
+        from regtorch.app.run.determinism import determinism
 
         overrides = [*own_configs(), *task_overrides()]
-        severe = diagnose_setup(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
+        with determinism(cfg.trainer.get("deterministic")):
+            severe = diagnose_setup(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
     if severe:
         raise SystemExit(SEVERE)

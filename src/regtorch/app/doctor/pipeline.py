@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
 from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.strength import check_penalty, find_strength
 from regtorch.app.doctor.terminal import announce, print_diagnosis, progress
 from regtorch.app.ground.errors import RunError
+from regtorch.app.record.command import command
 from regtorch.app.record.outputs import write_diagnosis
+from regtorch.app.record.provenance import provenance
 from regtorch.app.run.examine import examine, penalties_of, refuse_schedule
 from regtorch.app.run.setup import set_up
 
@@ -36,7 +39,7 @@ def diagnose_setup(
     Raises:
         RunError: a fault that the user can fix.
     """
-    overrides = setup_overrides(overrides)
+    given, overrides = overrides, setup_overrides(overrides)
     seconds = cfg.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise RunError(f"seconds: expected a time up to {_LONGEST:g}, such as 600, received {seconds!r}")
@@ -61,6 +64,7 @@ def diagnose_setup(
             strength = find_strength(overrides, conf, seconds=seconds)
     valid, withdrawn = apply_proofs(found.findings, proofs)
     diagnosis = Diagnosis(overrides, found, valid, withdrawn, proofs, strength, perf_counter() - started)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     write_diagnosis(
         folder,
         overrides,
@@ -70,6 +74,8 @@ def diagnose_setup(
         withdrawn=withdrawn,
         proofs=proofs,
         strength=strength,
+        provenance=provenance(command("doctor", given), _device(cfg) or "cpu", setup.data),
+        config=config,
     )
     write_page(folder, diagnosis)
     print_diagnosis(diagnosis, folder)

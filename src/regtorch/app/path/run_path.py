@@ -28,8 +28,11 @@ from regtorch.app.path.show import Show
 from regtorch.app.path.stacked_rules import weights_of
 from regtorch.app.path.train import Trainer, train_chunk
 from regtorch.app.path.trial_step import Probe, probe
+from regtorch.app.record.command import command
 from regtorch.app.record.file_names import PATH, RECEIPT
+from regtorch.app.record.provenance import provenance
 from regtorch.app.record.run_record import RunRecord, versions
+from regtorch.app.run.determinism import determinism
 from regtorch.app.run.saves.saves import Saves
 from regtorch.select.language import weights
 
@@ -45,8 +48,14 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         KeyboardInterrupt: interrupted; the epochs so far are written.
     """
     check_settings(cfg, choices)
+    with determinism(cfg.trainer.get("deterministic")):
+        return _run_path(cfg, folder, choices, overrides)
+
+
+def _run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> RunRecord:
     saves = Saves(cfg, folder)
     start = prepared(cfg, choices)
+    origin = provenance(command("path", overrides), start.settings.device, start.data)
     feed = Feed(start.data, start.settings)
     seen = probe(start, feed)
     chunks = _chunks(start, seen)
@@ -68,6 +77,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         seconds=round(saves.seconds(), 3),
         device=str(start.settings.device),
         versions=versions(),
+        provenance=origin,
         own_configs=own_configs(),
     )
     draw(outcomes, score, folder / PICTURE)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.reading import read_text
 
-__all__ = ["NewerSchema", "node", "number", "plain", "read_json", "write_json"]
+__all__ = ["NewerSchema", "flat", "node", "number", "plain", "read_json", "write_json"]
 
 
 class NewerSchema(ValueError):
@@ -62,6 +62,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by their dotted keys."""
+    if isinstance(tree, Mapping) and tree:
+        for key, below in tree.items():
+            yield from flat(below, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, tree
 
 
 def node(tree: Any, *keys: str) -> Any:

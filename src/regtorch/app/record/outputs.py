@@ -1,7 +1,7 @@
 """Writers of error.txt and doctor.json, and the reader of doctor.json."""
 
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.record.file_names import DIAGNOSIS, ERROR
 from regtorch.app.record.json_file import read_json, write_json
+from regtorch.app.record.run_record import versions
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.remedy import NoNumber, Remedy
@@ -35,6 +36,8 @@ def write_diagnosis(
     withdrawn: Collection[Finding] = (),
     proofs: Sequence[Any] = (),
     strength: Any = None,
+    provenance: Mapping[str, Any],
+    config: Mapping[str, Any],
 ) -> Path:
     """Write doctor.json: findings, most severe first, and the experiments (`proofs`) that confirm or refute them."""
     path = folder / DIAGNOSIS
@@ -47,6 +50,9 @@ def write_diagnosis(
         "proofs": [asdict(proof) for proof in proofs],
         "strength": None if strength is None else asdict(strength),
         "seconds": round(seconds, 3),
+        "versions": versions(),
+        "provenance": provenance,
+        "config": config,
     }
     write_json(path, record)
     return path

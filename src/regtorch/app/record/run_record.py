@@ -75,6 +75,7 @@ class RunRecord:
     seconds: float | None = None
     device: str | None = None
     versions: Tree = field(default_factory=dict)  # of Python and the packages
+    provenance: Tree = field(default_factory=dict)  # see `provenance.provenance`; a run adds its "weights"
     own_configs: Sequence[str] = ()  # the override that finds the user's own configs
     path: PathRecord | None = None  # None for a single run
 

@@ -65,6 +65,8 @@ class SearchRecord:
     importance: Mapping[str, float]  # by key, if known
     trials: Sequence[TrialRecord]
     command: str  # trains the best setting; empty without one
+    versions: Mapping[str, Any] = field(default_factory=dict)  # as in a run's record
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # of the search; each trial's record has its own
 
     def write(self, folder: Path) -> None:
         """Write search.json."""
@@ -72,6 +74,7 @@ class SearchRecord:
         counts = Counter(trial.state for trial in self.trials)
         trials = [asdict(trial) for trial in self.trials]
         tree = {"schema": _SCHEMA, "name": self.name, "plan": self.plan, "counts": counts, "best": best}
+        tree |= {"versions": self.versions, "provenance": self.provenance}
         write_json(folder / SEARCH, {**tree, "importance": self.importance, "trials": trials})
 
     @staticmethod
@@ -94,6 +97,8 @@ class SearchRecord:
                 importance={key: share for key, share in importance.items() if share is not None},
                 trials=sorted(map(TrialRecord.of, tree["trials"]), key=lambda trial: trial.number),
                 command=str(node(tree, "best", "command") or ""),
+                versions=dict(tree.get("versions", {})),
+                provenance=dict(tree.get("provenance", {})),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: expected the record of a search, with its plan and trials: {error!r}") from None

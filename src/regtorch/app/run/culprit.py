@@ -118,7 +118,9 @@ def term_of_gradient(module: LightningModule, grads: Mapping[str, Tensor]) -> Cu
     names = not_finite(grads)
     if not names:
         return None
-    for rule in module.penalties if isinstance(module, RegularizedModule) else ():
+    if not isinstance(module, RegularizedModule):
+        return Culprit(f"the gradient of {names[-1]}", _first(grads[names[-1]]))
+    for rule in module.penalties:
         own = _gradients_of(rule, module)
         if wrong := not_finite(own):
             return Culprit(f"the gradient of {rule.rule!r} at {wrong[0]}", _first(own[wrong[0]]))

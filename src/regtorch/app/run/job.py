@@ -21,11 +21,14 @@ from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
+from regtorch.app.record.command import command
 from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.json_file import plain
+from regtorch.app.record.provenance import device_name, provenance, weights_checksum
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
 from regtorch.app.run.best_epoch import best_of, monitored
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
+from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import initial_penalty, receipt_of
@@ -43,9 +46,15 @@ __all__ = ["train"]
 
 
 def train(
-    cfg: DictConfig, folder: Path, choices: Mapping[str, str], *, sweep: bool, callbacks: Sequence[Callback] = ()
+    cfg: DictConfig,
+    folder: Path,
+    choices: Mapping[str, str],
+    *,
+    sweep: bool,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> RunRecord:
-    """Train the net of a config and write its files into `folder`.
+    """Train the net of a config, which `overrides` of `train` compose, and write its files into `folder`.
 
     Raises:
         RunError: a problem that the user can fix.
@@ -57,9 +66,11 @@ def train(
         )
     check_settings(cfg, choices)
     saver = Saver(Saves(cfg, folder))
-    setup = set_up(cfg, choices, sweep=sweep)
-    with loggers_of(cfg, choices) as loggers:
-        return _train(cfg, setup, folder, choices, saver, sweep=sweep, loggers=loggers, callbacks=callbacks)
+    with determinism(cfg.trainer.get("deterministic")):
+        setup = set_up(cfg, choices, sweep=sweep)
+        origin = provenance(command("train", overrides), data=setup.data)
+        with loggers_of(cfg, choices) as loggers:
+            return _train(cfg, setup, folder, choices, saver, origin, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
 
 def _train(
@@ -68,6 +79,7 @@ def _train(
     folder: Path,
     choices: Mapping[str, str],
     saver: Saver,
+    origin: Mapping[str, Any],
     *,
     sweep: bool,
     loggers: list[Logger],
@@ -114,6 +126,8 @@ def _train(
             "no step was made: the data has no training batch, or trainer.max_time ended before the first step"
         )
     total, trainable = count(net)
+    device = trainer.strategy.root_device
+    origin = {**origin, "device_name": device_name(device), "weights": weights_checksum(net)}
     zeros = {name: share for rule in module.penalties for name, share in rule.sparsity().items()}
     norm = _norm(net, cfg.reg.select)
     final = _metrics(trainer)
@@ -148,8 +162,9 @@ def _train(
         best=best,
         epochs=len(recorded.epochs),
         seconds=seconds,
-        device=str(trainer.strategy.root_device),
+        device=str(device),
         versions=versions(),
+        provenance=origin,
         own_configs=own_configs(),
     )
     if trainer.is_global_zero:

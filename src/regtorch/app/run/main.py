@@ -21,6 +21,7 @@ from regtorch.app.config.command_line import (
     check_groups,
     check_new_keys,
     multirun_first,
+    own_configs,
     several_values,
     shown_in_full,
     task_overrides,
@@ -36,6 +37,7 @@ from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.saves.arguments import Finished, resumed_arguments
+from regtorch.app.run.saves.rerun import rerun_of
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
@@ -51,8 +53,8 @@ def main(conf: Path | None = None) -> int:
     """Run the command line in `sys.argv` with the configs in `conf`, by default the program's.
 
     Returns:
-        The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
-        Ctrl-C.
+        The exit code: 0, 1 if a run failed or `rerun=` got another result, 2 for a wrong command line, 128 + its number
+        after a signal: 130 after Ctrl-C.
     """
     return command_line(conf or configs(), "train", run, _report_sweep)
 
@@ -93,6 +95,8 @@ def command_line(
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
     Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
+        if (rerun := rerun_of(sys.argv[1:], config)) is not None:
+            sys.argv[1:], job = rerun.arguments, rerun.compared(job)
         sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))
         check_groups(sys.argv[1:], conf)
         sys.argv[1:] = shown_in_full(sys.argv[1:])
@@ -145,7 +149,7 @@ def run(cfg: DictConfig) -> float | None:
         from regtorch.app.run.job import train
 
         with claimed(folder):
-            return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
+            return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False, overrides=_overrides()))
 
 
 def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
@@ -162,13 +166,18 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
                 record = same_run(folder, cfg)  # a queue may start a job twice
                 if record is None:
                     with reported_errors(cfg, folder):
-                        record = train(cfg, folder, dict(job.runtime.choices), sweep=True)
+                        choices = dict(job.runtime.choices)
+                        record = train(cfg, folder, choices, sweep=True, overrides=_overrides())
         except RunError as error:  # the folder belongs to another process or run
             say(str(error))
             return math.nan
         except JobFailed:
             return math.nan
     return _score(record)
+
+
+def _overrides() -> list[str]:
+    return [*own_configs(), *task_overrides()]
 
 
 def _score(record: RunRecord) -> float | None:

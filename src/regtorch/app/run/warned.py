@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.errors import message, say, sentence
+from regtorch.app.record.command import command
 from regtorch.app.record.outputs import write_diagnosis
+from regtorch.app.record.provenance import provenance
 from regtorch.app.run.examine import examine
 from regtorch.app.run.setup import SetUp
 from regtorch.lightning.module import RegularizedModule
@@ -27,7 +30,9 @@ def warn(setup: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch
         say(f"the doctor could not examine the setup: {message(error, cfg)}", "warning")
         return
     overrides = [*own_configs(), *task_overrides()] if HydraConfig.initialized() else []
-    write_diagnosis(folder, overrides, found.findings, found.seconds, found.overrides)
+    origin = provenance(command("train", overrides), device, setup.data)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    write_diagnosis(folder, overrides, found.findings, found.seconds, found.overrides, provenance=origin, config=config)
     for finding in found.findings:
         if finding.severity != "info":
             override = "".join(f" {text}" for text in found.overrides(finding))

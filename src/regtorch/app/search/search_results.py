@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from regtorch.app.ground.errors import say
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import TRIALS
 from regtorch.app.record.overrides import chosen
+from regtorch.app.record.provenance import provenance
 from regtorch.app.record.ranking import tie_remark
+from regtorch.app.record.run_record import versions
 from regtorch.app.record.search import SearchRecord, TrialRecord
 from regtorch.app.search.book import LOSS, REASON, Book
 
@@ -62,6 +65,8 @@ def write_results(book: Book, folder: Path) -> None:
         importance=importance(book),
         trials=[_record(trial) for trial in book.trials()],
         command="" if best is None else command_of(best, book),
+        versions=versions(),
+        provenance=provenance(command("search", sys.argv[1:])),
     )
     record.write(folder)
     names = ["number", "state", "value", "loss", *book.plan.space, "seconds", "reason", "folder"]

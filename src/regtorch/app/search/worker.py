@@ -145,7 +145,8 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     try:
         with open(folder / "log.txt", "a") as log, redirect_stdout(log), redirect_stderr(log):
             cfg, choices = composed(conf, [*plan.overrides, *given])
-            train(cfg, folder, choices, sweep=True, callbacks=[report])
+            overrides = [*plan.overrides, *chosen(trial.params)]
+            train(cfg, folder, choices, sweep=True, overrides=overrides, callbacks=[report])
             if report.best is None:
                 raise report.never_logged()
             if math.isfinite(report.loss):

@@ -5,14 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regtorch.app.config.own_configs import is_harmless
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
-from regtorch.app.ground.reading import read_yaml
-from regtorch.app.record.command import command
 from regtorch.app.record.file_names import SAVES, SUMMARY
-from regtorch.app.record.overrides import parse, parsed, quoted, read_overrides, relevant
+from regtorch.app.record.overrides import parse, quoted, read_overrides, relevant
+from regtorch.app.run.saves.begun import begun_with, value_of
 from regtorch.app.run.saves.settings import check_settings
 
 __all__ = ["Finished", "resumed_arguments"]
@@ -36,7 +34,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
         Finished: that run has finished.
         RunError: DIR holds neither a run nor a sweep, or another process works there.
     """
-    values = [_value(text) for text in arguments if text.startswith("resume=")]
+    values = [value_of(text) for text in arguments if text.startswith("resume=")]
     others = [text for text in arguments if not text.startswith("resume=")]
     if not values or values[-1] in (None, False):
         return others
@@ -47,7 +45,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
         return _of_folder(Path(str(values[-1])), others, program)
     if {*_MULTIRUN} & {*others}:
         raise RunError("resume=true: a sweep resumes in its folder; name it with resume=DIR or hydra.sweep.dir=DIR")
-    named = [Path(str(_value(text))) for text in others if text.startswith("hydra.run.dir=")]
+    named = [Path(str(value_of(text))) for text in others if text.startswith("hydra.run.dir=")]
     folder = named[-1] if named else _newest(others, Path(_RUNS[program]))
     if folder is None or not (folder / ".hydra").is_dir():
         say("no run with these settings has begun; this one is new", "note")
@@ -55,43 +53,13 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
     return [*others, *_go_on(folder)]
 
 
-def _value(text: str) -> Any:
-    """The value of an override; a path that Hydra's grammar would not take is taken as it is."""
-    try:
-        return parsed(text).value()
-    except ValueError:
-        return text.partition("=")[2]
-
-
 def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
     sweep, run = folder / "multirun.yaml", folder / ".hydra" / "hydra.yaml"
     if sweep.is_file():
-        return ["-m", *_begun_with(sweep, program), *others, f"hydra.sweep.dir={quoted(folder)}"]
+        return ["-m", *begun_with(sweep, program, "resume"), *others, f"hydra.sweep.dir={quoted(folder)}"]
     if not run.is_file():
         raise RunError(f"resume={folder}: expected the folder of a run or a sweep, with its .hydra or multirun.yaml")
-    return [*_begun_with(run, program), *others, *_go_on(folder)]
-
-
-def _begun_with(file: Path, program: str) -> list[str]:
-    """The arguments that Hydra has stored, but for output folders."""
-    try:
-        hydra = read_yaml(file)["hydra"]
-        overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
-        begun = str(hydra["job"]["config_name"])
-        sources = [s["path"] for s in hydra["runtime"]["config_sources"] if s["provider"] == "command-line"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"resume: {file} does not say how the run began ({error!r}); start a new one") from None
-    odd = [text for text in overrides if not isinstance(text, str) or not is_harmless(text)]
-    if odd:
-        raise RunError(
-            f"resume: {file} sets {str(odd[0])[:100]}, which could call anything; give it on the command line"
-        )
-    folder = file.parent.parent if file.parent.name == ".hydra" else file.parent
-    if begun != program:
-        raise RunError(f"resume: {file} is of `{begun}`; resume it with: {command(begun, ['resume=' + str(folder)])}")
-    folders = [word for source in sources for word in ("--config-dir", str(source))]
-    placed = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.mode=", "out_dir=")
-    return [*folders, *(text for text in overrides if not text.startswith(placed))]
+    return [*begun_with(run, program, "resume"), *others, *_go_on(folder)]
 
 
 def _go_on(folder: Path) -> list[str]:

@@ -1,13 +1,13 @@
 """Do the settings of a run that is resumed agree with those that it began with?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regtorch.app.ground.errors import RunError
-from regtorch.app.record.json_file import plain
+from regtorch.app.record.json_file import flat, plain
 from regtorch.app.record.same_settings import hydra_is, placeless
 from regtorch.app.run.saves.store import Store
 
@@ -40,7 +40,7 @@ def check_settings(folder: Path, config: DictConfig) -> None:
 
 def refuse_other(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:
     """Refuse to resume a run with other settings."""
-    before, now = (dict(_flat(placeless(tree))) for tree in (saved, settings))
+    before, now = (dict(flat(placeless(tree))) for tree in (saved, settings))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and not _may_differ(name)]
     if names:
         changes = ", ".join(f"{name}={before.get(name)}, now {now.get(name)}" for name in names[:3])
@@ -52,11 +52,3 @@ def refuse_other(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: 
 
 def _may_differ(name: str) -> bool:
     return any(name == known or name.startswith(f"{known}.") for known in _MAY_DIFFER)
-
-
-def _flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping) and tree:
-        for key, below in tree.items():
-            yield from _flat(below, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, tree
