@@ -52,6 +52,25 @@ def test_half_precision_sums_in_float32(case: PenaltyCase, dtype: torch.dtype):
     close(case.rule.grad(w), case.rule.grad(w.float()).to(dtype))
 
 
+@every(PENALTIES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(500, 2000), (2000, 500)])
+def test_a_million_half_precision_weights(case: PenaltyCase, dtype: torch.dtype, shape: tuple[int, int]):
+    w = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    close(case.rule(w).double(), case.rule(w.double()).double(), rtol=1e-4, atol=0)
+
+
+@every(PENALTIES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_overflow(case: PenaltyCase, dtype: torch.dtype):
+    largest = 6e4 if dtype == torch.float16 else 7e4  # float16 ends at 65,504, and one square is above that already
+    w = torch.full((8, 16), largest, dtype=dtype)
+    w[0, 0] = -3.0
+    value, expected = case.rule(w), case.rule(w.double())
+    assert value.isfinite()
+    close(value.double(), expected.double(), rtol=1e-3, atol=1e-6)
+
+
 def test_tiny_half_precision_weights_do_not_vanish():
     w = torch.full((1_000_000,), 1e-4, dtype=torch.float16)  # w² underflows in half precision
     assert rt.L2(1.0)(w).item() == pytest.approx(0.01, rel=1e-2)

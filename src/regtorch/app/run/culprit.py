@@ -106,7 +106,7 @@ def term_of_loss(trainer: Trainer, module: LightningModule, step: Step) -> Culpr
         )
     restore_random(step.random, module.device)
     with trainer.precision_plugin.train_step_context(), torch.enable_grad():
-        terms = module.terms(step.batch)
+        terms = module._terms(step.batch)
     return next((Culprit(name, float(value.detach())) for name, value in terms if not bool(value.isfinite())), None)
 
 
