@@ -98,11 +98,12 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return Result(done.returncode, done.stdout, done.stderr, folder / "here")
 
 
-def test_the_record_is_whole_and_free_of_the_machine(script: Result):
+def test_the_record_is_whole_and_names_no_folder(script: Result):
     assert (script.code, script.err) == (3, "")
     text = (script.folder / "doctor.json").read_text()
     found = json.loads(text)
-    assert list(found) == ["schema", "overrides", "verdict", "findings", "proofs", "strength", "seconds"]
+    of_setup = ["versions", "provenance", "config"]
+    assert list(found) == ["schema", "overrides", "verdict", "findings", "proofs", "strength", "seconds", *of_setup]
     assert found["schema"] == 1
     assert found["overrides"] == [*FAST, "reg=l2", "reg.lam=1"]
     assert (found["proofs"], found["strength"]) == ([], None)

@@ -63,17 +63,20 @@ class Batches:
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch `first` on, both counted from 0."""
-        device = self.part.images.device
-        return (self.part.batch(chosen.to(device)) for chosen in self.samples(epoch)[first:])
+        order = self._samples(epoch).to(self.part.images.device)
+        return (self.part.batch(chosen) for chosen in order.split(self.batch_size)[first:])
 
-    def samples(self, epoch: int) -> tuple[Tensor, ...]:
-        """The indices of the samples in each batch of an epoch, counted from 0."""
+    def samples(self, epoch: int, number: int) -> Tensor:
+        """The indices of the samples in batch `number` of an epoch, both counted from 0."""
+        return self._samples(epoch).split(self.batch_size)[number]
+
+    def _samples(self, epoch: int) -> Tensor:
         count = len(self.part)
         order = torch.arange(count) if self.order is None else self.order.samples(count, epoch)
         if self.training and count % self.world:
             padded = count + self.world - count % self.world
             order = order.repeat(-(-padded // count))[:padded]
-        return order[self.rank :: self.world][: self._count()].split(self.batch_size)
+        return order[self.rank :: self.world][: self._count()]
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the last pass, for checkpoints."""

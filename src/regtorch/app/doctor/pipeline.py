@@ -18,6 +18,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.record.command import command
 from regtorch.app.record.outputs import write_diagnosis
 from regtorch.app.record.provenance import provenance
+from regtorch.app.record.same_settings import placeless
 from regtorch.app.run.examine import examine, penalties_of, refuse_schedule
 from regtorch.app.run.setup import set_up
 
@@ -64,7 +65,7 @@ def diagnose_setup(
             strength = find_strength(overrides, conf, seconds=seconds)
     valid, withdrawn = apply_proofs(found.findings, proofs)
     diagnosis = Diagnosis(overrides, found, valid, withdrawn, proofs, strength, perf_counter() - started)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
     write_diagnosis(
         folder,
         overrides,
@@ -75,7 +76,7 @@ def diagnose_setup(
         proofs=proofs,
         strength=strength,
         provenance=provenance(command("doctor", given), _device(cfg) or "cpu", setup.data),
-        config=config,
+        config=placeless(settings),
     )
     write_page(folder, diagnosis)
     print_diagnosis(diagnosis, folder)

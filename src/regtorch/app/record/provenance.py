@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -31,12 +30,11 @@ def provenance(command: str, device: torch.device | str = "cpu", data: object = 
         data: its data module; checksums are of data in memory.
 
     Returns:
-        `command`, `folder` (the working directory), `device_name`, `threads`, `deterministic`, `git` and `data`. `git`
+        `command`, `device_name`, `threads`, `deterministic`, `git` and `data`. `git`
         has the commit of the working directory, and of regtorch if that is another checkout; it is empty without git.
     """
     return {
         "command": command,
-        "folder": os.getcwd(),
         "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -47,7 +45,9 @@ def provenance(command: str, device: torch.device | str = "cpu", data: object = 
 
 def data_checksums(data: object) -> dict[str, str] | None:
     """The SHA-256 of each split's arrays; None for data that is not in memory."""
-    from regtorch.app.data.datamodule import ArraysDataModule  # here, not above: a search has no data
+    if data is None:
+        return None
+    from regtorch.app.data.datamodule import ArraysDataModule  # here, not above: a search does not need Lightning
 
     if not isinstance(data, ArraysDataModule):
         return None

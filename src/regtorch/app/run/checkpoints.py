@@ -29,7 +29,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
         Raises:
             Diverged: its weights are not finite; the checkpoint before it stays.
         """
-        weights = {n: v for n, v in checkpoint["state_dict"].items() if isinstance(v, Tensor) and v.is_floating_point()}
+        state = checkpoint.get("state_dict", {})
+        weights = {n: v for n, v in state.items() if isinstance(v, Tensor) and v.is_floating_point()}
         if wrong := not_finite(weights):
             raise Diverged(
                 f"{wrong[0].removeprefix('net.')} has NaN or infinite values, so {path} is not written: {ADVICE}"

@@ -66,7 +66,7 @@ class Step:
         """The step that a trainer makes."""
         loader, samples = trainer.train_dataloader, None
         if isinstance(loader, Batches):
-            samples = loader.samples(trainer.current_epoch)[batch_idx]
+            samples = loader.samples(trainer.current_epoch, batch_idx)
         return cls(trainer.current_epoch + 1, batch_idx + 1, batch, samples, random)
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from regtorch.app.ground.errors import message, say, sentence
 from regtorch.app.record.command import command
 from regtorch.app.record.outputs import write_diagnosis
 from regtorch.app.record.provenance import provenance
+from regtorch.app.record.same_settings import placeless
 from regtorch.app.run.examine import examine
 from regtorch.app.run.setup import SetUp
 from regtorch.lightning.module import RegularizedModule
@@ -31,8 +32,10 @@ def warn(setup: SetUp, cfg: DictConfig, module: RegularizedModule, device: torch
         return
     overrides = [*own_configs(), *task_overrides()] if HydraConfig.initialized() else []
     origin = provenance(command("train", overrides), device, setup.data)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    write_diagnosis(folder, overrides, found.findings, found.seconds, found.overrides, provenance=origin, config=config)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    write_diagnosis(
+        folder, overrides, found.findings, found.seconds, found.overrides, provenance=origin, config=placeless(settings)
+    )
     for finding in found.findings:
         if finding.severity != "info":
             override = "".join(f" {text}" for text in found.overrides(finding))
