@@ -269,7 +269,10 @@ def test_a_signal_ends_a_run_cleanly(tmp_path: Path, asked: signal.Signals, text
         process.communicate()
     assert process.returncode == 128 + asked
     assert "Traceback" not in err
-    assert err.strip().splitlines() == [f"error: {text}"]
+    first, note, last = err.strip().splitlines()
+    assert first == f"{text}: saving after the current step or validation; Ctrl-C ends at once"
+    assert re.fullmatch(r"note: saved after step [\d,]+; resume with: python scripts/train.py resume=\S+", note)
+    assert last == f"error: {text}"
     (folder,) = tmp_path.glob("runs/*/*")
     assert (folder / "error.txt").read_text().splitlines()[0] == text
     assert not (folder / "summary.json").exists()

@@ -158,8 +158,8 @@ def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):
     [
         ("resume=nowhere", "resume=nowhere: expected the folder of a run or a sweep"),
         ("resume=3", "resume=3: expected the folder of a run or a sweep"),
-        ("save_every=soon", "save_every: expected a number of steps, such as 500, a time, such as 30s"),
-        ("save_every=0", "save_every: expected a number of steps"),
+        ("save_every=soon", "save_every: expected a whole number of at least 1, a time such as 30s, 10min or 2h"),
+        ("save_every=0", "save_every: expected a whole number of at least 1"),
     ],
 )
 def test_wrong_arguments(argument: str, message: str, run: CommandLine):
