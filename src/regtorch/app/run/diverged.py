@@ -33,8 +33,8 @@ _MOST_GROWTH = 2.0**24
 """The largest growth of a loss; beyond it, float32's 24 bits no longer resolve the initial value."""
 
 _FEW, _SMALL = 3, 2**14
-"""How many gradients every step checks on a CPU, and the most numbers in one. They are those nearest the inputs, which a
-NaN from any later layer reaches. Reading all gradients takes 2.5 % of a step of model=cnn."""
+"""How many gradients every step checks on a CPU, and the most numbers in one: those nearest the inputs, which a NaN
+from any later layer reaches. Reading all gradients takes 2.5 % of a step of model=cnn."""
 
 
 class StopWhenDiverged(EpochCallback):
