@@ -20,7 +20,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

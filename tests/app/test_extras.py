@@ -66,7 +66,8 @@ def test_a_search_needs_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_every_package_is_in_its_extra():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {"sklearn": "scikit-learn", "hydra": "hydra-core", "joblib": "hydra-joblib-launcher"}
     for package, extra in EXTRAS.items():
-        distribution = {"sklearn": "scikit-learn"}.get(package, package)
-        assert distribution in [requirement.split(">=")[0] for requirement in extras[extra]]
+        requirements = [*project["dependencies"], *project["optional-dependencies"][extra]]
+        assert names.get(package, package) in [requirement.split(">=")[0] for requirement in requirements]

@@ -1,12 +1,15 @@
 """Small image folders and zips of them, written by the tests."""
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from regtorch.app.data import CIFAR10
 
 
 def encoded(seed: int, height: int = 12, width: int = 9, form: str = "PNG") -> bytes:
@@ -37,4 +40,20 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
+    return path
+
+
+def write_jpegs(path: Path, changes: dict[str, bytes] | None = None) -> Path:
+    """Write CIFAR-10 as a tar of JPEGs."""
+    files = {
+        f"{part}/{name}/{number:04}.jpg": encoded(1000 * count + 10 * place + number, 32, 32, "JPEG")
+        for part, count in (("train", 5), ("test", 2))
+        for place, name in enumerate(CIFAR10.class_names)
+        for number in range(count)
+    }
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in (files | (changes or {})).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from regtorch.app.figures.history import draw
-from regtorch.lightning.epochs import SampledMean, WeightedMean
+from regtorch.lightning.means import SampledMean, WeightedMean
 
 VALUES = st.lists(st.floats(-10, 10), min_size=2, max_size=30)
 

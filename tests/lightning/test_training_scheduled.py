@@ -91,7 +91,7 @@ def test_regularized_module_resumes_its_schedule(tmp_path: Path):
     trainer = run(one)
     trainer.save_checkpoint(tmp_path / "end.ckpt")  # after the rules were taken off
     saved = torch.load(tmp_path / "end.ckpt", weights_only=True)["callbacks"]["Regularize"]
-    assert saved == {"steps": [[0, 0, 3 * STEPS]]}
+    assert saved == {"steps": [[0, 0, 3 * STEPS]], "scales": [[0, SCHEDULE(3 * STEPS - 1)]]}
     run(other, Regularize(L2, schedule=SCHEDULE))
     close(one.net, other.net)
     run(still)
@@ -103,7 +103,7 @@ def test_a_second_training_restarts_the_schedule():
     for _ in range(2):
         net = a_net()
         fit(Plain(net), callback)
-        assert callback.state_dict() == {"steps": [[0, 0, 2 * STEPS]]}
+        assert callback.state_dict() == {"steps": [[0, 0, 2 * STEPS]], "scales": [[0, SCHEDULE(2 * STEPS - 1)]]}
 
 
 def test_a_checkpoint_of_other_rules():

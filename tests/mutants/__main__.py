@@ -45,6 +45,7 @@ TESTS = {
     "conventions": "conventions",
     "estimates": "anchored estimates lam_max",
     "masked": "masked masks",
+    "memory": "keras_settings",
     "numerics/gradients": "bind gradients",
     "numerics/unit_norms": "constraints group norms",
     "numerics/singular": "anchored debug projections singular",

@@ -13,7 +13,7 @@ from regtorch.checks import shown
 from regtorch.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, NormConstraint, UnitNorm
 from regtorch.keras.custom_objects import Factory, check_custom, from_factory, with_select
 from regtorch.keras.origin import is_user_defined
-from regtorch.keras.read import refuse_deep
+from regtorch.keras.read import refuse_beyond_bounds
 from regtorch.keras.variables import Variable, variables
 from regtorch.penalties import L1, L1L2, L2, Orthogonal, Penalty
 from regtorch.rule import Rule
@@ -220,7 +220,7 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
         identifier = {"class_name": kind.__name__, "module": kind.__module__, "config": identifier.get_config()}
     elif not isinstance(identifier, Mapping):
         raise TypeError(f"{what}: expected a name or a Keras config, received {shown(identifier)}")
-    refuse_deep(what, identifier)
+    refuse_beyond_bounds(what, identifier)
     name, config = identifier.get("class_name"), identifier.get("config")
     if name == "function":
         raise ValueError(

@@ -1,31 +1,27 @@
-"""Refuse nets larger than this machine's memory, before anything is allocated."""
+"""Refuse nets larger than this machine's free memory, before anything is allocated."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from regtorch.memory import free_memory
+
 __all__ = ["MemoryLimit", "refuse_too_large"]
 
 
-def _memory() -> int:
-    """This machine's memory in bytes; a tebibyte if unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return 2**40
+_DRAWN = 16  # bytes for each number of a variable while its initializer draws it: two copies in float64
 
 
 class MemoryLimit(TorchDispatchMode):
-    """Refuses tensors larger than this machine's memory, while a net is built and run on the meta device."""
+    """Refuses tensors larger than this machine's free memory, while a net is built and run on the meta device."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.most = _memory()
+        self.most = free_memory()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Check the result of an operation.
@@ -45,20 +41,23 @@ class MemoryLimit(TorchDispatchMode):
         return result
 
     def _too_large(self) -> str:
-        return f"is larger than this machine's memory of {self.most / 1e9:,.0f} GB; reduce its sizes"
+        return f"is larger than this machine's free memory of {self.most / 1e9:,.1f} GB; reduce its sizes"
 
 
 def refuse_too_large(net: nn.Module) -> None:
-    """Refuse a net whose weights are larger than this machine's memory.
+    """Refuse a net whose weights, and the drawing of the largest, need more than this machine's free memory.
 
     Raises:
-        ValueError: they are.
+        ValueError: they do.
     """
-    needed = {name: t.numel() * t.element_size() for name, t in (*net.named_parameters(), *net.named_buffers())}
-    most = _memory()
-    if sum(needed.values()) > most:
-        largest = max(needed, key=needed.__getitem__)
+    tensors = dict((*net.named_parameters(), *net.named_buffers()))
+    largest = max(tensors, key=lambda name: tensors[name].numel(), default=None)
+    if largest is None:
+        return
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    drawn, free = _DRAWN * tensors[largest].numel(), free_memory()
+    if weights + drawn > free:
         raise ValueError(
-            f"from_config: the net's weights need {sum(needed.values()) / 1e9:,.0f} GB, of which {largest} has "
-            f"{needed[largest] / 1e9:,.0f}, and this machine's memory has {most / 1e9:,.0f}; reduce its layers' sizes"
+            f"from_config: the net's weights need {weights / 1e9:,.1f} GB, drawing the largest, {largest}, another "
+            f"{drawn / 1e9:,.1f}, and this machine's free memory has {free / 1e9:,.1f}; reduce its layers' sizes"
         )

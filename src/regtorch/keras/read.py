@@ -14,6 +14,8 @@ __all__ = ["MODELS", "model_of", "parsed", "read", "version_of"]
 
 MODELS = ("Sequential", "Functional", "Model")
 _DEEPEST = 200  # levels of lists and dicts; a nested net takes three
+_MOST_TEXT, _MOST_NODES = 2**24, 2_000_000  # characters; lists, dicts and what is in them
+_MOST_LAYERS, _MOST_CALLS = 4_000, 16_000  # nested nets included; NASNetLarge has 1,041 layers
 _TOO_DEEP = f"the config is nested more than {_DEEPEST} levels deep, at three for each nested net; nest fewer nets"
 
 
@@ -28,7 +30,7 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         config = parsed("from_config", config, "give model.to_json(), a dict, or a file's content, not its path")
     if not isinstance(config, Mapping):
         raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
-    refuse_deep("from_config", config)
+    refuse_beyond_bounds("from_config", config)
     if "class_name" not in config and "layers" in config:  # model.get_config()
         kind = "Functional" if "output_layers" in config else "Sequential"
         config = {"class_name": kind, "config": dict(config)}
@@ -65,8 +67,10 @@ def parsed(who: str, text: str | bytes, hint: str) -> Any:
     """Parse JSON text.
 
     Raises:
-        ValueError: it is not JSON, or nested too deep.
+        ValueError: it is not JSON, too long or nested too deep.
     """
+    if len(text) > _MOST_TEXT:
+        raise ValueError(f"{who}: expected at most {_MOST_TEXT:,} characters of JSON, received {len(text):,}; {hint}")
     try:
         return json.loads(text)
     except ValueError as error:
@@ -75,25 +79,35 @@ def parsed(who: str, text: str | bytes, hint: str) -> Any:
         raise ValueError(f"{who}: {_TOO_DEEP}") from None
 
 
-def refuse_deep(who: str, tree: Any) -> None:
-    """Refuse a tree of dicts and lists that is nested too deep or contains itself, and keys that are not strings.
+def refuse_beyond_bounds(who: str, tree: Any) -> None:
+    """Refuse a tree of dicts and lists that is too deep, too large or contains itself, and keys that are not strings.
 
     Raises:
         ValueError: it is.
     """
-    pending = [(tree, 1)]
+    pending, nodes, layers, calls = [(tree, 1)], 1, 0, 0
     while pending:
         node, depth = pending.pop()
         if not isinstance(node, Mapping | list | tuple):
             continue
         if depth > _DEEPEST:
             raise ValueError(f"{who}: {_TOO_DEEP}")
+        nodes += len(node)
         if isinstance(node, Mapping):
             wrong = next((key for key in node if not isinstance(key, str)), None)
             if wrong is not None:
                 raise ValueError(f"{who}: a config's keys must be strings, received {shown(wrong)}")
-            node = list(node.values())
-        pending += [(child, depth + 1) for child in node]
+            layers, calls = layers + _count(node.get("layers")), calls + _count(node.get("inbound_nodes"))
+        found = ((nodes, _MOST_NODES, "lists, dicts and values"), (layers, _MOST_LAYERS, "layers"))
+        for count, most, what in (*found, (calls, _MOST_CALLS, "calls of layers")):
+            if count > most:
+                raise ValueError(f"{who}: the config has more than {most:,} {what}; give a smaller net")
+        children = node.values() if isinstance(node, Mapping) else node
+        pending += [(child, depth + 1) for child in children]
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list | tuple) else 0
 
 
 def version_of(config: Mapping[str, Any]) -> int:

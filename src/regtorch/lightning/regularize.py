@@ -1,6 +1,5 @@
 """The callback that adds penalties and constraints to any LightningModule."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +11,8 @@ from regtorch.bound.activity import Activity, BoundActivity
 from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
-from regtorch.lightning.epochs import SampledMean, WeightedMean, logging_is_due
+from regtorch.lightning.epochs import logging_is_due
+from regtorch.lightning.means import EpochMeans, WeightedMean, losses_of, of_all_processes, take_in
 from regtorch.lightning.samples import samples_of
 from regtorch.lightning.scheduled import Schedule, paired
 from regtorch.outputs import OutputRule
@@ -20,6 +20,8 @@ from regtorch.penalties import Penalty
 from regtorch.steps.hooks import Handle, owned_by
 
 __all__ = ["Regularize"]
+
+_MEANS = "regtorch.Regularize.means"  # in checkpoints
 
 Bound = BoundTerms | BoundConstraint
 
@@ -71,6 +73,8 @@ class Regularize(Callback):
         self._module: LightningModule | None = None
         self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
         self._groups: list[int] = []
+        self._means: EpochMeans | None = None
+        self._loaded_means: dict[str, Any] | None = None
 
     # -- acting
 
@@ -101,7 +105,7 @@ class Regularize(Callback):
                         if isinstance(rule, BoundConstraint)
                         else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
                     )
-                    self._scheduled.follow(i, j, self._handles[key])
+                    self._scheduled.follow(i, j, self._handles[key], rule)
         self._groups = _group_counts(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -126,6 +130,15 @@ class Regularize(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._scheduled.load_state_dict(state_dict)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the epoch's running means, so that a training resumed within the epoch logs the same."""
+        if self._means is not None:
+            checkpoint[_MEANS] = of_all_processes(trainer, self._means.state_dict())
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint.get(_MEANS, [])
+        self._loaded_means = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+
     def _detach(self) -> None:
         self._scheduled.stop()
         while self._handles:
@@ -143,36 +156,39 @@ class Regularize(Callback):
         values = [rule().to(device) for rule in self.bound if isinstance(rule, BoundTerms)]
         return torch.stack(values).sum() if values else torch.zeros((), device=device)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the means of an epoch that is resumed: its start is not called again."""
+        self._means, loaded, self._loaded_means = None, self._loaded_means, None
+        if loaded is not None:
+            self._means = EpochMeans.of(loaded, pl_module.device)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._task_loss, self._in_loss = WeightedMean(), WeightedMean()
-        self._penalty = SampledMean(self.penalty(pl_module.device))
-        self._steps = 0
+        self._means = EpochMeans(self.penalty(pl_module.device))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add the step's loss; log it with the penalty if logging is due."""
-        self._steps += 1
-        task_loss, in_loss = _losses(outputs)
+        """Take in the step's loss; log it with the penalty where logging is due."""
+        if self._means is None:  # resumed within an epoch from a checkpoint without means
+            self._means = EpochMeans(self.penalty(pl_module.device))
+        means = self._means
+        means.steps += 1
+        task_loss, in_loss = losses_of(outputs)
         if task_loss is not None:
             if pl_module.automatic_optimization and trainer.accumulate_grad_batches > 1:
-                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning has divided the loss by this
-            if in_loss is None:
-                self._in_loss.add_zero(samples_of(batch))
-            else:
-                task_loss = task_loss - in_loss
-                self._in_loss.add(in_loss, samples_of(batch))
-            self._task_loss.add(task_loss, samples_of(batch))
-        if logging_is_due(trainer, self._steps):
+                task_loss = task_loss * trainer.accumulate_grad_batches  # Lightning hands out the loss divided by this
+            task_loss = take_in(task_loss, in_loss, samples_of(batch), means.task_loss, means.in_loss)
+        if logging_is_due(trainer, means.steps):
             penalty = self.penalty(pl_module.device)
-            self._penalty.add(penalty, self._steps)
+            means.penalty.add(penalty, means.steps)
             _log(pl_module, "train", task_loss, _sum(penalty, in_loss), "_step", on_step=True, on_epoch=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._steps and not logging_is_due(trainer, self._steps):
-            self._penalty.add(self.penalty(pl_module.device), self._steps)
-        penalty = _sum(self._penalty.value(), self._in_loss.value())
-        _log(pl_module, "train", self._task_loss.value(), penalty, sync_dist=True)
+        means = self._means or EpochMeans(self.penalty(pl_module.device))
+        if means.steps and not logging_is_due(trainer, means.steps):
+            means.penalty.add(self.penalty(pl_module.device), means.steps)
+        penalty = _sum(means.penalty.value(), means.in_loss.value())
+        _log(pl_module, "train", means.task_loss.value(), penalty, sync_dist=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start_evaluation(pl_module)
@@ -214,17 +230,13 @@ class Regularize(Callback):
         self._now = self.penalty(module.device)
         self._evaluation: dict[
             int, tuple[WeightedMean, WeightedMean]
-        ] = {}  # of each loader: task loss, in_loss penalty
+        ] = {}  # of each loader: task loss, penalties in its losses
 
     def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
-        task, of_in_loss = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
-        task_loss, in_loss = _losses(outputs)
-        if in_loss is None:
-            of_in_loss.add_zero(samples_of(batch))
-        else:
-            of_in_loss.add(in_loss, samples_of(batch))
+        task, of_penalties = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
+        task_loss, in_loss = losses_of(outputs)
         if task_loss is not None:
-            task.add(task_loss if in_loss is None else task_loss - in_loss, samples_of(batch))
+            take_in(task_loss, in_loss, samples_of(batch), task, of_penalties)
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():
@@ -259,18 +271,6 @@ def _owns(optimizer: Optimizer, rule: Bound) -> bool:
 
 def _group_counts(trainer: Trainer) -> list[int]:
     return [len(optimizer.param_groups) for optimizer in trainer.optimizers]
-
-
-def _losses(outputs: Any) -> tuple[Tensor | None, Tensor | None]:
-    """A step's loss and the penalty that it already includes; None if missing."""
-    if isinstance(outputs, Tensor):
-        return outputs.detach().reshape(()), None
-    if not isinstance(outputs, Mapping) or not isinstance(outputs.get("loss"), Tensor):
-        return None, None
-    in_loss = outputs.get("penalty")
-    return outputs["loss"].detach().reshape(()), None if in_loss is None else torch.as_tensor(in_loss).detach().reshape(
-        ()
-    )
 
 
 def _sum(penalty: Tensor, in_loss: Tensor | None) -> Tensor:

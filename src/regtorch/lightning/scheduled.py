@@ -45,29 +45,36 @@ class Scheduled:
     def __init__(self, schedules: Sequence[Schedule | None]) -> None:
         self.schedules = schedules
         self._handles: dict[tuple[int, int], Handle] = {}
-        self._steps_taken: dict[tuple[int, int], int] = {}  # from a checkpoint, or of the last training
+        self._bound: dict[int, BoundTerms] = {}  # by rule index
+        self._scales: dict[int, float] = {}  # loaded: those of the last step
+        self._steps_taken: dict[tuple[int, int], int] = {}  # loaded, or of a training that has ended
         self._loaded = False
 
-    def follow(self, rule: int, optimizer: int, handle: Handle) -> None:
+    def follow(self, rule: int, optimizer: int, handle: Handle, bound: Any) -> None:
         """Track an attached rule; after a resume, continue from the checkpoint's step."""
         if self.schedules[rule] is not None:
-            self._handles[rule, optimizer] = handle
+            self._handles[rule, optimizer], self._bound[rule] = handle, bound
             if self._loaded and (taken := self._steps_taken.get((rule, optimizer))):
                 handle.steps = taken
+                bound.scale = self._scales.get(rule, bound.scale)  # until the next step, as without the interruption
 
     def stop(self) -> None:
         """Keep the step counts for a checkpoint after the rules are detached; a new fit begins at 0."""
         if self._handles:
-            self._steps_taken = self._steps()
-            self._handles, self._loaded = {}, False
+            self._steps_taken, self._scales = self._steps(), self._now()
+            self._handles, self._bound, self._loaded = {}, {}, False
 
     def _steps(self) -> dict[tuple[int, int], int]:
         return {key: handle.steps for key, handle in self._handles.items()} if self._handles else self._steps_taken
 
+    def _now(self) -> dict[int, float]:
+        return {rule: bound.scale for rule, bound in self._bound.items()} if self._bound else self._scales
+
     def state_dict(self) -> dict[str, Any]:
         """The steps taken, for a checkpoint; empty without schedules."""
         steps = self._steps()
-        return {"steps": [[*key, taken] for key, taken in steps.items()]} if steps else {}
+        counted = [[*place, taken] for place, taken in steps.items()]
+        return {"steps": counted, "scales": [list(pair) for pair in self._now().items()]} if steps else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint, now or when the rules are attached.
@@ -83,5 +90,6 @@ class Scheduled:
                 f"and schedules that it was saved with (it has them for the rules {sorted(scheduled)}, counted from 0)"
             )
         self._steps_taken, self._loaded = taken, True
+        self._scales = dict(state.get("scales", []))
         for (rule, optimizer), handle in list(self._handles.items()):
-            self.follow(rule, optimizer, handle)
+            self.follow(rule, optimizer, handle, self._bound[rule])

@@ -1,6 +1,7 @@
 """A running score with negligible cost in a training step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,3 +44,24 @@ class Score:
             self._waiting, self._size = [], 0
             self._metric.update(self._predict(outputs), targets)
         return self._metric
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen so far, as tensors and plain values."""
+        metric = self._metric
+        return {
+            "metric": {name: getattr(metric, name) for name in metric._defaults},
+            "updates": metric._update_count,
+            "waiting": list(self._waiting),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of `state_dict`."""
+        metric = self._metric
+        self.reset()
+        for name, value in state["metric"].items():
+            setattr(metric, name, value.to(metric.device) if isinstance(value, Tensor) else value)
+        metric._update_count = state["updates"]
+        self._waiting = [
+            (outputs.to(metric.device), targets.to(metric.device)) for outputs, targets in state["waiting"]
+        ]
+        self._size = sum(outputs.numel() for outputs, _ in self._waiting)

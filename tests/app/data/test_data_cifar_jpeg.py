@@ -1,7 +1,6 @@
 """CIFAR-10 as a tar of JPEGs: the real one where it is, small ones of its form everywhere."""
 
 import gzip
-import io
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,13 @@ import pytest
 import torch
 
 from data_files import SHARED_DATA, cifar_arrays, snapshot
-from image_files import encoded
+from image_files import encoded, write_jpegs
 from regtorch.app.data import CIFAR10, DataError
 from regtorch.app.data.cifar10_jpeg import read_jpegs
 
 
 def distinct(*parts: Any) -> int:
     return len({image.numpy().tobytes() for part in parts for image in part.images})
-
-
-def write_jpegs(path: Path, changes: dict[str, bytes] | None = None) -> Path:
-    files = {
-        f"{part}/{name}/{number:04}.jpg": encoded(1000 * count + 10 * place + number, 32, 32, "JPEG")
-        for part, count in (("train", 5), ("test", 2))
-        for place, name in enumerate(CIFAR10.class_names)
-        for number in range(count)
-    }
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in (files | (changes or {})).items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 def cifar(root: Path) -> CIFAR10:

@@ -84,7 +84,7 @@ def test_a_best_checkpoint_between_epochs_is_reported_with_step_and_score(train:
 
 
 def test_a_callbacks_mode_decides_what_is_best(train: CommandLine):
-    folder = train("callbacks.best.monitor=val/score", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
+    folder = train("callbacks.best.monitor=val/loss", "callbacks.best.mode=min", "trainer.max_epochs=3").folder
     best = json.loads((folder / "summary.json").read_text())["best"]
     assert best["epoch"] == torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] + 1
 
@@ -269,7 +269,10 @@ def test_a_signal_ends_a_run_cleanly(tmp_path: Path, asked: signal.Signals, text
         process.communicate()
     assert process.returncode == 128 + asked
     assert "Traceback" not in err
-    assert err.strip().splitlines() == [f"error: {text}"]
+    first, note, last = err.strip().splitlines()
+    assert first == f"{text}: saving after the current step or validation; Ctrl-C ends at once"
+    assert re.fullmatch(r"note: saved after step [\d,]+; resume with: python scripts/train.py resume=\S+", note)
+    assert last == f"error: {text}"
     (folder,) = tmp_path.glob("runs/*/*")
     assert (folder / "error.txt").read_text().splitlines()[0] == text
     assert not (folder / "summary.json").exists()

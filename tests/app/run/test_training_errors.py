@@ -147,7 +147,7 @@ ERRORS = {
     ),
     "nothing to monitor": (
         ("callbacks=default", "trainer.limit_val_batches=0"),
-        r"callbacks\.best\.monitor=val/accuracy needs validation",
+        r"callbacks\.best\.monitor=val/score needs validation",
     ),
     "batch norm on one sample": (("model=cnn", "data.batch_size=1"), r"cannot train on a batch of one.*batch_size"),
 }

@@ -7,11 +7,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from regtorch.app.config.contradictions import check_callbacks, check_contradictions
 from regtorch.app.config.kinds import OBJECT, REMOVED, shown
 from regtorch.app.config.known import GROUPS, OPTIONAL, SETTINGS
 from regtorch.app.config.schedule_text import read_schedule
 from regtorch.app.config.targets import check_call, check_targets
-from regtorch.app.ground.errors import RunError, one_line
+from regtorch.app.ground.errors import RunError, unresolved
 from regtorch.extras import not_installed
 
 __all__ = ["check_settings"]
@@ -45,6 +46,8 @@ def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     for group in ("callbacks", "logger"):
         for name, node in plain[group].items():
             _check_member(f"{group}.{name}", node)
+    check_contradictions(plain)
+    check_callbacks(plain)
     _check_packages(plain)
 
 
@@ -64,7 +67,7 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue:
         raise
     except OmegaConfBaseException as error:
-        raise RunError(f"{error.full_key}: its interpolation failed: {one_line(error)}") from error
+        raise RunError(unresolved(error)) from error
     return plain
 
 
@@ -102,8 +105,8 @@ def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         )
     if shape is not None and len(shape) != 3 and _value(plain, "data.resize") not in (None, REMOVED):
         raise RunError(
-            f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, "
-            "as an experiment does (experiment=... in --help)"
+            f"{model} takes samples of shape {list(shape)}, and {data} has images; choose the data it is made for, as "
+            "an experiment does (experiment=... in --help), or another model.input_shape"
         )
 
 

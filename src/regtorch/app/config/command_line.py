@@ -1,8 +1,9 @@
 """Validation of the command line, and its overrides."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,12 +11,21 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from regtorch.app.config.experiments import check_experiment
 from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.ground.errors import OPEN, RunError
 from regtorch.app.record.overrides import parsed, quoted
 
-__all__ = ["check_groups", "check_new_keys", "multirun_first", "own_configs", "several_values", "task_overrides"]
+__all__ = [
+    "check_groups",
+    "check_new_keys",
+    "multirun_first",
+    "own_configs",
+    "several_values",
+    "shown_in_full",
+    "task_overrides",
+]
 
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL_VALUES = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?:\n| requires --multirun)")
@@ -27,9 +37,12 @@ def multirun_first(arguments: Iterable[str]) -> list[str]:
     return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
-def check_groups(arguments: Iterable[str]) -> None:
+def check_groups(arguments: Sequence[str], conf: Path) -> None:
     """Refuse groups that are removed or not set to one of their options; Hydra reports what it cannot parse."""
-    for override in _parsed(arguments):
+    if named := [argument for argument in arguments if re.match(r"(--config-name|-cn)\b", argument)]:
+        raise RunError(f"{named[0]}: each program has its own config; omit it")
+    overrides = [*_parsed(arguments)]
+    for override in overrides:
         group = override.key_or_group
         if group not in (*GROUPS, "experiment") or override.package is not None:
             continue
@@ -39,6 +52,17 @@ def check_groups(arguments: Iterable[str]) -> None:
         values: Any = override.value()
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
+    check_experiment([(override.key_or_group, override.value()) for override in overrides], conf)
+
+
+def shown_in_full(arguments: Sequence[str]) -> list[str]:
+    """The arguments, for `--cfg` with a word for the folder, which only a job has."""
+    shows = any(re.match(r"(--cfg|-c)(=|$)", argument) for argument in arguments)
+    named = any(re.match(r"\+*out_dir=", argument) for argument in arguments)
+    if named or not shows:
+        return [*arguments]
+    at = next((at for at, text in enumerate(arguments) if "=" in text and not text.startswith("-")), 0)
+    return [*arguments[:at], "out_dir=FOLDER", *arguments[at:]]  # beside the others, as argparse requires
 
 
 def several_values(error: BaseException, program: str) -> str | None:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regtorch.app.config.interval_text import seconds_of
 from regtorch.app.ground.errors import RunError, nearest
 from regtorch.checks import span
 
 __all__ = [
     "DURATION",
+    "EVERY",
     "NULL",
     "NUMBER",
     "OBJECT",
@@ -153,4 +155,5 @@ SWITCH = Kind(lambda value: isinstance(value, bool), ("true", "false"))
 TEXT = Kind(lambda value: isinstance(value, str), ("text",))
 OBJECT = Kind(lambda value: isinstance(value, Mapping) and "_target_" in value, ())
 DURATION = Kind(_is_duration, ("a time above 0 as DD:HH:MM:SS",))
+EVERY = Kind(lambda value: seconds_of(value) is not None, ("a time such as 30s, 10min or 2h",))
 WHOLE, NUMBER = count(), number()

@@ -5,7 +5,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from regtorch.app.config.kinds import DURATION, NULL, OBJECT, SWITCH, TEXT, Kind, choice, count, fixed, number, several
+from regtorch.app.config.kinds import (
+    DURATION,
+    EVERY,
+    NULL,
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Kind,
+    choice,
+    count,
+    fixed,
+    number,
+    several,
+)
 from regtorch.app.record.axes import AXES
 from regtorch.conventions import Name
 
@@ -36,6 +49,12 @@ def _is_devices(value: Any) -> bool:
     )
 
 
+def _is_strategy(value: Any) -> bool:
+    from lightning.pytorch.strategies import StrategyRegistry  # here: --help needs none of it
+
+    return value == "auto" or (isinstance(value, str) and value in StrategyRegistry.available_strategies())
+
+
 _SEED = replace(count(0, int(AXES["seed"].most)) | NULL, hint="several: -m seed=0,1,2")
 _STRENGTH = number(0)
 _SHARE = number(0, 1, below=True)  # dropped, or kept from the step before: 1 would be everything
@@ -48,6 +67,8 @@ SETTINGS: Mapping[str, Kind] = {
     "seed": _SEED,
     **dict.fromkeys(("compile", "channels_last", "debug", "doctor", "cure", "strength"), SWITCH),
     "out_dir": TEXT,
+    "resume": Kind(NULL.fits, ("null in a config",), hint="it is read from the command line alone: resume=DIR"),
+    "save_every": count(1) | EVERY | NULL,
     "model.select": _SELECT,
     "model.input_shape": several(count(1)) | NULL,
     "reg.lam": _STRENGTH,
@@ -118,6 +139,8 @@ ARGUMENTS: Mapping[str, Kind] = {
     "Trainer.gradient_clip_val": number(0) | NULL,
     "Trainer.gradient_clip_algorithm": choice("norm", "value") | NULL,
     "Trainer.reload_dataloaders_every_n_epochs": count(0),
+    "Trainer.strategy": Kind(_is_strategy, ("auto", "ddp", "another name of a strategy of Lightning")),
+    "Trainer.profiler": choice("simple", "advanced", "pytorch", "xla") | NULL,
     "Trainer.enable_checkpointing": SWITCH,
     "Trainer.enable_progress_bar": SWITCH,
     "EarlyStopping.patience": count(0),
@@ -144,6 +167,7 @@ ARGUMENTS: Mapping[str, Kind] = {
 
 GIVEN: Mapping[str, str] = {
     "Trainer.callbacks": "choose callbacks with callbacks=...",
+    "Trainer.barebones": "leave it out: it removes the callbacks that a run needs",
     "Trainer.logger": "choose loggers with logger=...",
     "torch.optim.params": "leave it out",
 }

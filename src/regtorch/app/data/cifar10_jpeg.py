@@ -1,14 +1,16 @@
 """CIFAR-10 as a tar of JPEGs: train/CLASS/NAME.jpg and test/CLASS/NAME.jpg."""
 
-import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from regtorch.app.data.data_errors import DataError, damaged, reading
+from regtorch.app.data.archives import tar_files
+from regtorch.app.data.data_errors import DataError, damaged
 from regtorch.app.data.decode import decode, reason
 
 __all__ = ["read_jpegs"]
+
+_LARGEST = 2**20  # bytes of a file; those of 32×32 pixels have one or two thousand
 
 
 def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -25,27 +27,19 @@ def read_jpegs(path: Path, class_names: tuple[str, ...]) -> dict[str, np.ndarray
     """
     numbers = {name: number for number, name in enumerate(class_names)}
     found: dict[str, dict[str, tuple[int, np.ndarray]]] = {"train": {}, "test": {}}
-    with reading(path), tarfile.open(path) as tar:
-        for member in tar:
-            name = PurePosixPath(member.name)
-            file = tar.extractfile(member)
-            if file is None or name.suffix.lower() != ".jpg" or name.name.startswith("."):
-                continue
-            part, class_name = name.parts[-3:-1] if len(name.parts) > 2 else ("", "")
-            if part not in found or class_name not in numbers:
-                raise DataError(f"{path}: found {name}; expected train/CLASS/*.jpg and test/CLASS/*.jpg of CIFAR-10.")
-            content = file.read()
-            try:
-                image = decode(content)
-            except (OSError, ValueError) as error:
-                raise damaged(path / name, reason(error)) from error
-            if image.shape != (32, 32, 3):
-                raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
-            found[part][str(name)] = numbers[class_name], image
-        # The end is two blocks of zeros, of which tarfile has read one; it also takes a broken header for the end.
-        rest = tar.fileobj.read(-1) if tar.fileobj else b""
-        if not rest or any(rest):
-            raise tarfile.ReadError("its end is missing")
+    for name, content in tar_files(path, largest=_LARGEST):
+        if name.suffix.lower() != ".jpg" or name.name.startswith("."):
+            continue
+        part, class_name = name.parts[-3:-1] if len(name.parts) > 2 else ("", "")
+        if part not in found or class_name not in numbers:
+            raise DataError(f"{path}: found {name}; expected train/CLASS/*.jpg and test/CLASS/*.jpg of CIFAR-10.")
+        try:
+            image = decode(content)
+        except (OSError, ValueError) as error:
+            raise damaged(path / name, reason(error)) from error
+        if image.shape != (32, 32, 3):
+            raise DataError(f"{path / name}: expected 32×32 pixels, found {image.shape[0]}×{image.shape[1]}.")
+        found[part][str(name)] = numbers[class_name], image
     arrays = {}
     for part, samples in found.items():
         absent = [name for name in class_names if numbers[name] not in {label for label, _ in samples.values()}]

@@ -5,6 +5,8 @@ import io
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "Decoder", "decode", "reason"]
 
 Size = tuple[int, int]
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # without EPS and others that start programs
+_MOST_BYTES, _MOST_PIXELS = 2**27, 2**26  # of one file
+_MANY_PIXELS = 2**24  # such images are decoded one at a time
+_ALONE = threading.Lock()
 _FILE_ERRNOS = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
 
 
@@ -43,7 +49,7 @@ def decode(
     """Decode an image to RGB.
 
     Args:
-        content: A file's bytes, in any format that Pillow knows.
+        content: A file's bytes: JPEG, PNG, BMP, GIF, PPM, TIFF or WebP.
         size: The (height, width) to resize to; None leaves it unchanged.
         interpolation: "nearest", Keras's default, or "bilinear", with antialiasing.
         min_size: The least (height, width) before resizing.
@@ -53,14 +59,18 @@ def decode(
     """
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         if image.height < min_size[0] or image.width < min_size[1]:
             raise ValueError(
                 f"it has {image.height}×{image.width} pixels (height×width), below data.min_size={list(min_size)}"
             )
-        rgb = _eight_bits(image).convert("RGB")
-    if size is not None and (rgb.height, rgb.width) != size:
-        rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
+        pixels = image.height * image.width
+        if pixels > _MOST_PIXELS:
+            raise ValueError(f"its header states {pixels:,} pixels, expected at most {_MOST_PIXELS:,}; scale it down")
+        with _ALONE if pixels > _MANY_PIXELS else nullcontext():
+            rgb = _eight_bits(image).convert("RGB")
+            if size is not None and (rgb.height, rgb.width) != size:
+                rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
     return np.asarray(rgb)
 
 
@@ -73,10 +83,10 @@ def _eight_bits(image: "Image") -> "Image":
         raise ValueError(f"its pixels are floats of unknown range; {advice}")
     if not image.mode.startswith("I"):
         return image
-    grey = np.asarray(image).astype(np.int64)
+    grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65_535:
         raise ValueError(f"its pixels are integers of {grey.min()} to {grey.max()}; {advice}")
-    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((grey.astype(np.int32) + 128) // 257).astype(np.uint8))
 
 
 class Decoder(NamedTuple):
@@ -108,6 +118,9 @@ class Decoder(NamedTuple):
             try:
                 if not file.is_file() and file.exists():  # reading a pipe would wait forever
                     raise ValueError("not a regular file")
+                size = file.stat().st_size if isinstance(file, Path) else file.root.getinfo(file.at).file_size
+                if size > _MOST_BYTES:
+                    raise ValueError(f"it has {size:,} bytes, expected at most {_MOST_BYTES:,}; scale it down")
                 with lock:
                     content = file.read_bytes()
                 image = decode(content, self.size, self.interpolation, self.min_size)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from regtorch.app.data.data_errors import check_zip, reading
+from regtorch.app.data.archives import open_zip
 
 __all__ = ["File", "Folder", "listed"]
 
@@ -43,15 +43,12 @@ def listed(path: Path) -> Iterator[Folder]:
     """List a folder, or a zip file, whose files can be read inside the `with` block.
 
     Raises:
-        DataError: A file is not a zip file, or is damaged.
+        DataError: A file is not a zip file, is damaged, or not to be trusted; see `open_zip`.
     """
     if not path.is_file():
         yield _folder(path, ())
         return
-    check_zip(path, ".zip")
-    with reading(path):
-        archive = zipfile.ZipFile(path)
-    with archive:
+    with open_zip(path) as archive:
         yield _zipped(path, archive)
 
 

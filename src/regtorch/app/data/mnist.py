@@ -1,16 +1,15 @@
 """MNIST and Fashion-MNIST in IDX files, plain or gzipped."""
 
-import gzip
-import shutil
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Unpack
 
+import torch
 from torch import Tensor
 
+from regtorch.app.data.archives import gunzipped
 from regtorch.app.data.arrays import Arrays, Pixels, Splits, checked
 from regtorch.app.data.data_errors import reading
+from regtorch.app.data.idx import read_idx
 from regtorch.app.data.options import ImageOptions
 from regtorch.app.data.torchvision_files import FilesDataModule
 from regtorch.checks import integer, number
@@ -59,10 +58,8 @@ class MNIST(FilesDataModule):
         return Splits(train.take(slice(-self.val_size)), train.take(slice(-self.val_size, None)), test)
 
     def _read_part(self, part: str) -> Arrays:
-        from torchvision.datasets.mnist import read_image_file, read_label_file
-
         images, labels = (self.path / name for name in _names(part))
-        pixels, classes = _read(images, read_image_file).unsqueeze(1), _read(labels, read_label_file)
+        pixels, classes = _read(images, 3).unsqueeze(1), _read(labels, 1).to(torch.int64)
         return checked(pixels, classes, self.num_classes, f"{self.path}, {part}")
 
 
@@ -88,14 +85,10 @@ def _forms(plain: Path) -> tuple[Path, Path]:
     return plain, plain.with_name(f"{plain.name}.gz")
 
 
-def _read(plain: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    """Read an IDX file; a gzipped one is unpacked in another folder, as the data's may be read-only."""
+def _read(plain: Path, dims: int) -> Tensor:
+    """Read an IDX file, plain or gzipped."""
     plain, packed = _forms(plain)
-    if plain.is_file():
-        with reading(plain):
-            return reader(str(plain))
-    with TemporaryDirectory() as scratch, reading(packed):
-        copy = Path(scratch) / plain.name
-        with gzip.open(packed) as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        return reader(str(copy))
+    file = plain if plain.is_file() else packed
+    content = gunzipped(packed) if file == packed else plain.read_bytes()
+    with reading(file):
+        return read_idx(content, dims)

@@ -1,14 +1,18 @@
 """Keras-style .npz files: x_train, y_train, x_test and y_test."""
 
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 
+from regtorch.app.data.archives import open_zip
 from regtorch.app.data.arrays import Arrays, Splits, checked, named_classes
-from regtorch.app.data.data_errors import DataError, check_zip, reading
+from regtorch.app.data.data_errors import DataError, reading
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.options import ImageOptions
 from regtorch.app.data.split import split
@@ -111,12 +115,31 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         DataError: The file is not an .npz, is damaged, lacks an array or has one of Python objects.
     """
     names = ("x_train", "y_train", "x_test", "y_test")
-    check_zip(path, ".npz")
+    with open_zip(path, ".npz") as archive, reading(path):
+        for member in archive.infolist():
+            if member.filename.removesuffix(".npy") in names:
+                _check_header(archive, member)
     with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         lacks = [name for name in names if name not in found]
         if lacks:
             raise DataError(f"{path}: it lacks {', '.join(lacks)}; it holds {', '.join(found) or 'nothing'}.")
         return {name: _read(found, name, path) for name in names}
+
+
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuse a header that states another size than the array has, which NumPy would allocate."""
+    with archive.open(member) as file:
+        readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        read = readers.get(npy.read_magic(file))
+        if read is None:
+            raise ValueError(f"{member.filename}: its version of the format is not read")
+        try:
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"the header of {member.filename} cannot be read") from error
+        stated, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if stated != there and not dtype.hasobject:
+        raise ValueError(f"the header of {member.filename} states {stated:,} bytes, and {there:,} follow it")
 
 
 def _read(found: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:

@@ -3,13 +3,13 @@
 import codecs
 import hashlib
 import io
-import tarfile
 import urllib.request
 from pathlib import Path
 from typing import ClassVar, Unpack
 
 import torch
 
+from regtorch.app.data.archives import tar_files
 from regtorch.app.data.arrays import Arrays, Splits
 from regtorch.app.data.bag_of_words import present, vocabulary
 from regtorch.app.data.data_errors import reading
@@ -23,6 +23,7 @@ __all__ = ["Sentiment"]
 
 _URL = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
 _SHA256 = "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"
+_LARGEST = 2**22  # bytes of the archive, or of a file in it
 _FILES = {  # in the order of the classes, with the SHA-256 of the official files
     "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
     "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
@@ -68,18 +69,15 @@ class Sentiment(FilesDataModule):
     def fetch(self, root: str) -> object:
         """Download the authors' archive and unpack its two files into `root`."""
         with urllib.request.urlopen(_URL) as answer:
-            content = answer.read()
+            content = answer.read(_LARGEST)
         found = hashlib.sha256(content).hexdigest()
         if found != _SHA256:
             raise DownloadError(f"{_URL}: expected the official file's SHA-256, {_SHA256}, received {found}")
         target = Path(root) / self.folder
         target.mkdir()
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            for member in tar:
-                name = Path(member.name).name
-                source = tar.extractfile(member)
-                if name in _FILES and source is not None:
-                    (target / name).write_bytes(source.read())
+        for name, text in tar_files(Path(_URL), io.BytesIO(content), largest=_LARGEST):
+            if name.name in _FILES:
+                (target / name.name).write_bytes(text)
 
     def missing_files(self) -> list[str]:
         """The names of missing files."""

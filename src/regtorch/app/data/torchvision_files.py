@@ -42,7 +42,7 @@ class FilesDataModule(ArraysDataModule):
         if not self.missing_files() or not self.download or self.elsewhere or self._has_files():
             return
         try:
-            download(self.fetch, self.dir, self.folder)
+            download(self.fetch, self.dir, self.folder, lambda: not self.missing_files())
         except DownloadError as error:
             raise self._missing(f"the download failed ({error})") from error
 

@@ -20,6 +20,7 @@ from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import RunError, message, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import claimed, is_busy
+from regtorch.app.record.file_names import ERROR, SAVES
 from regtorch.app.record.overrides import quoted
 from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in
 from regtorch.app.terminal.table import own_overrides
@@ -57,6 +58,8 @@ def launch(
     sweep = Path(config.hydra.sweep.dir)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     (grid,) = BasicSweeper.split_arguments(parsed, None)
+    if not grid:
+        raise RunError("-m: expected values to sweep over, received none; give them as in reg.lam=1e-4,1e-3")
     composed = list(_composed(config, loader, grid, sweep))  # an override may be wrong: before creating the folder
     try:
         sweep.mkdir(parents=True, exist_ok=True)
@@ -76,8 +79,11 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
     to_do = [job for job in jobs if job.state in ("new", "begun")]
     for job in to_do:
         try:  # an error in the launcher would skip the jobs after it
-            move_aside(job.folder)
-            job.folder.mkdir(parents=True, exist_ok=True)
+            if (job.folder / SAVES).is_dir():  # it resumes
+                (job.folder / ERROR).unlink(missing_ok=True)
+            else:
+                move_aside(job.folder)
+                job.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             Folders.lost[job.folder] = f"its folder cannot be created: {error.strerror}"
     returns: list[Sequence[JobReturn]] = []

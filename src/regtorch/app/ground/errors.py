@@ -15,7 +15,13 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from regtorch.extras import EXTRAS, not_installed
 
@@ -32,6 +38,7 @@ __all__ = [
     "root_cause",
     "say",
     "sentence",
+    "unresolved",
     "usage",
 ]
 
@@ -89,10 +96,17 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return not_installed(str(error.name), "this program")
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
+    if isinstance(error, InterpolationResolutionError) and error.full_key:
+        return unresolved(error)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: expected a value, received none; give {error.full_key}=..."
     text = one_line(error)
     return text if text and is_user_error(error) else f"{type(error).__name__}{': ' * bool(text)}{text}"
+
+
+def unresolved(error: OmegaConfBaseException) -> str:
+    """The message of a reference that cannot be resolved."""
+    return f"{error.full_key}: its interpolation failed: {one_line(error)}"
 
 
 def _setting_of(place: str, cfg: DictConfig | None) -> str:

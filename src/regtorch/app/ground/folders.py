@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -10,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regtorch.app.ground.atomic import remove_leftovers
+from regtorch.app.ground.errors import RunError
 
-__all__ = ["ASIDE", "Folders", "is_follower", "move_aside"]
+__all__ = ["ASIDE", "Folders", "folder_named", "is_follower", "move_aside"]
 
 ASIDE = ".failed-"
 """Infix between the name and the number of a folder that holds an unfinished run's leftovers."""
@@ -24,18 +26,29 @@ class Folders(Callback):
         sweep: folder of the sweep that this process started.
         jobs: folders of its jobs; None for sweepers other than the grid.
         lost: errors of jobs that could not write them into their folder.
+        resumed: folder of the run that this process resumes.
+        check: refuses to resume it with another config; called before Hydra writes into the folder.
     """
 
     sweep: ClassVar[Path | None] = None
     jobs: ClassVar[list[Path] | None] = None
     lost: ClassVar[dict[Path, str]] = {}
+    resumed: ClassVar[Path | None] = None
+    check: ClassVar[Callable[[DictConfig], None]]
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse(_named(config, "hydra.run.dir"), "hydra.run.dir")
+        folder = folder_named(config, "hydra.run.dir")
+        if Path(folder).absolute() != Folders.resumed:
+            _refuse(folder, "hydra.run.dir")
+            return
+        try:
+            Folders.check(config)
+        except RunError as error:
+            _end(str(error))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the sweep's folder; a grid may continue in its own."""
-        folder = Path(_named(config, "hydra.sweep.dir"))
+        folder = Path(folder_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
             _refuse(str(folder), "hydra.sweep.dir")
@@ -60,7 +73,7 @@ def is_follower() -> bool:
     return any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
-def _named(config: DictConfig, key: str) -> str:
+def folder_named(config: DictConfig, key: str) -> str:
     """The folder that a setting names; an empty name is the working directory."""
     try:
         return str(OmegaConf.select(config, key)) or "."

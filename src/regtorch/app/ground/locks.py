@@ -1,13 +1,19 @@
-"""Locks on folders: one process per run, one sweep per sweep folder."""
+"""Locks on folders: one process per run, one sweep per sweep folder, one download into a data folder."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.folders import is_follower
 
-__all__ = ["Busy", "claimed", "is_busy"]
+__all__ = ["Busy", "claimed", "is_busy", "taking_turns"]
 
 
 class Busy(RunError):
@@ -49,3 +55,17 @@ def is_busy(folder: Path) -> bool:
             return False
     except Busy:
         return True
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is in such a block of the folder; no file is written."""
+    descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None and descriptor is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

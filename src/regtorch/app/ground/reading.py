@@ -4,16 +4,16 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-__all__ = ["is_there", "read_text", "read_yaml", "read_yaml_node"]
+__all__ = ["is_there", "opened", "read_own_yaml", "read_text", "read_yaml", "read_yaml_node"]
 
-_MOST = 2**28  # bytes: a path's summary.json has one or two kilobytes per member
-_MOST_YAML, _DEEPEST = 2**20, 50
+_MOST = 2**28  # bytes
+_MOST_YAML, _DEEPEST, _MOST_ALIASES = 2**20, 50, 30
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS = {
     stat.S_ISDIR: "a folder",
@@ -29,6 +29,23 @@ def is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def opened(path: Path) -> BinaryIO:
+    """A regular file, opened for reading; does not block on pipes.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file.
+    """
+    # Opening a pipe would block until another process writes into it.
+    file = open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")  # noqa: SIM115 (it is returned)
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        file.close()
+        kind = next((words for is_kind, words in _KINDS.items() if is_kind(mode)), "something else")
+        raise ValueError(f"expected a regular file, received {kind}")
+    return file
+
+
 def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
     """The text of a regular file of at most `most` bytes; does not block on pipes.
 
@@ -36,24 +53,21 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
         OSError: it cannot be opened.
         ValueError: it is not a regular file, too large, or not UTF-8.
     """
-    # Opening a pipe would block until another process writes into it.
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            kind = next((words for is_kind, words in _KINDS.items() if is_kind(mode)), "something else")
-            raise ValueError(f"expected a regular file, received {kind}")
+    with opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"expected at most {most:,} bytes, received more")
     return content.decode("utf-8", errors)
 
 
-def _yaml_text(path: Path) -> str:
-    """The text of a YAML file without aliases, which could expand beyond memory, and without deep nesting."""
+def _yaml_text(path: Path, aliases: int = 0) -> str:
+    """The text of a YAML file with few aliases, as many could expand beyond memory, and without deep nesting."""
     text, depth = read_text(path, _MOST_YAML), 0
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"expected no aliases, received *{event.anchor}")
+            aliases -= 1
+            if aliases < 0:
+                raise ValueError(f"expected no aliases, or fewer, received *{event.anchor}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise ValueError(f"expected lists in lists at most {_DEEPEST} deep, received more")
@@ -63,6 +77,19 @@ def _yaml_text(path: Path) -> str:
 def read_yaml_node(path: Path) -> Any:
     """Load a YAML file with OmegaConf; raises its and PyYAML's errors."""
     return OmegaConf.load(io.StringIO(_yaml_text(path)))
+
+
+def read_own_yaml(path: Path) -> tuple[str, Any]:
+    """The text of a user's YAML file, which may have some aliases, and what it holds.
+
+    Raises:
+        ValueError: it cannot be read, is not YAML or could expand beyond memory; the message names the file.
+    """
+    try:
+        text = _yaml_text(path, _MOST_ALIASES)
+        return text, yaml.load(text, _LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
 
 
 def read_yaml(path: Path, *, texts: bool = False) -> Any:

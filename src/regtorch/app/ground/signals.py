@@ -1,24 +1,36 @@
-"""Turn Ctrl-C, SIGTERM and SIGHUP into one exception that cannot get lost and never interrupts a critical section.
+"""Turn Ctrl-C and a queue's signals into one exception that cannot get lost and never interrupts a critical section.
 
 Python raises it between any two instructions. An exception in a destructor is dropped, so long-running code checks for
 it again (`end_if_asked`). One between taking a lock and entering its block would leave the lock taken, so code that
-locks and writes defers it (`shielded`).
+locks and writes defers it (`shielded`). Code that can save its state defers it to where it does (`patient`).
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["Ended", "asked_to_end", "end_if_asked", "exposed", "interruptible", "shielded"]
+__all__ = [
+    "Ended",
+    "asked_to_end",
+    "end_if_asked",
+    "end_now",
+    "exposed",
+    "interruptible",
+    "is_asked",
+    "patient",
+    "shielded",
+]
 
-_ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+_ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")]
+_PATIENT = "{}: saving after the current step or validation; Ctrl-C ends at once\n"
 
 
 class Ended(KeyboardInterrupt):
@@ -33,6 +45,7 @@ class Ended(KeyboardInterrupt):
 class _State:
     asked: int | None = None
     shields = 0
+    patient = False
 
 
 def _once_is_enough(number: int, frame: Any) -> None:
@@ -41,7 +54,10 @@ def _once_is_enough(number: int, frame: Any) -> None:
 
 @contextmanager
 def asked_to_end() -> Iterator[None]:
-    """Raise `Ended` on SIGINT, SIGTERM and SIGHUP; repeated SIGTERM and SIGHUP are ignored. No effect in threads."""
+    """Raise `Ended` on SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. No effect in threads.
+
+    All but SIGINT are ignored once one has arrived.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,14 +65,18 @@ def asked_to_end() -> Iterator[None]:
     taken = [known for known in _ASKING if before[known] != signal.SIG_IGN]  # nohup stays in effect
 
     def end(number: int, _: Any) -> None:
-        _State.asked = number
+        first, _State.asked = _State.asked is None, number
         for known in taken:
             if known != signal.SIGINT:
                 signal.signal(known, _once_is_enough)
-        if _State.shields <= 0:
+        if _State.shields > 0:
+            return
+        if _State.patient and first:
+            os.write(2, _PATIENT.format(Ended(number)).encode())  # print() may be what the signal has interrupted
+        else:
             raise Ended(number)
 
-    _State.asked, _State.shields = None, 0
+    _State.asked, _State.shields, _State.patient = None, 0, False
     for known in taken:
         signal.signal(known, end)
     try:
@@ -73,8 +93,29 @@ def end_if_asked() -> None:
     Raises:
         Ended: this process was asked to end.
     """
-    if _State.asked is not None and _State.shields <= 0:
+    if _State.asked is not None and _State.shields <= 0 and not _State.patient:
         raise Ended(_State.asked)
+
+
+def is_asked() -> bool:
+    """Whether this process was asked to end."""
+    return _State.asked is not None
+
+
+def end_now() -> NoReturn:
+    """Raise the `Ended` that a `patient` block defers."""
+    raise Ended(_State.asked or signal.SIGINT)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Defer the first `Ended` until the block asks for it (`is_asked`, `end_now`) or ends; Ctrl-C then raises it."""
+    _State.patient = True
+    try:
+        yield
+    finally:
+        _State.patient = False
+    end_if_asked()
 
 
 @contextmanager

@@ -40,6 +40,16 @@ class Draws:
         else:
             torch.set_rng_state(state)
 
+    def states(self) -> list[Tensor]:
+        """The states of all seeds."""
+        return [self.state()] if self.count == 1 else [state.clone() for state in self._states]
+
+    def load(self, states: Sequence[Tensor]) -> None:
+        """Go on from states of `states()`."""
+        self._states = [state.clone() for state in states]
+        if self.count == 1:
+            self.restore(self._states[0])
+
     def each(self, draw: Callable[[int], Tensor]) -> list[Tensor]:
         """`draw(seed number)` with each seed's generator."""
         if self.count == 1:

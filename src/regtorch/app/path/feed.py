@@ -51,11 +51,20 @@ class Feed:
         batches, most = self.count("train"), self._settings.steps
         return batches if most is None else min(batches, most - (epoch - 1) * batches)
 
-    def train(self, epoch: int, orders: Sequence[Order], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch, counted from 1, as in single runs; with several seeds, dim 0 is the members'."""
+    def train(
+        self, epoch: int, orders: Sequence[Order], draws: Draws, first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, counted from 1, as in single runs; with several seeds, dim 0 is the members'.
+
+        Args:
+            epoch: counted from 1.
+            orders: of the samples, by seed.
+            draws: the members' seeds.
+            first: the first batch, counted from 0.
+        """
         part, size = self._part("train"), self._data.batch_size
-        batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1) for order in orders]
-        for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch))):
+        batches = [Batches(part, size, order, training=True).of_epoch(epoch - 1, first) for order in orders]
+        for number, parts in enumerate(islice(zip(*batches, strict=True), self.steps(epoch) - first), first):
             moved = [self._moved(*part) for part in parts]
             if self._data.augment is not None:
                 for seed, (order, (x, y)) in enumerate(zip(orders, moved, strict=True)):

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import Diverged, is_out_of_memory
+from regtorch.app.ground.signals import patient
 from regtorch.app.nets import count
 from regtorch.app.path.chunks import chunks_of, fitting
 from regtorch.app.path.feed import Feed
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.path_files import record_of, write_csv
+from regtorch.app.path.path_saves import PathSaves, Work
 from regtorch.app.path.picture import PICTURE, draw
 from regtorch.app.path.prepared import Prepared, prepared
 from regtorch.app.path.printed import print_members
@@ -29,6 +30,7 @@ from regtorch.app.path.train import Trainer, train_chunk
 from regtorch.app.path.trial_step import Probe, probe
 from regtorch.app.record.file_names import PATH, RECEIPT
 from regtorch.app.record.run_record import RunRecord, versions
+from regtorch.app.run.saves.saves import Saves
 from regtorch.select.language import weights
 
 __all__ = ["run_path"]
@@ -42,7 +44,8 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         Diverged: every member diverged; the files are written nevertheless.
         KeyboardInterrupt: interrupted; the epochs so far are written.
     """
-    started = perf_counter()
+    check_settings(cfg, choices)
+    saves = Saves(cfg, folder)
     start = prepared(cfg, choices)
     feed = Feed(start.data, start.settings)
     seen = probe(start, feed)
@@ -51,7 +54,7 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
     write_text(folder / RECEIPT, receipt + "\n")
     print(receipt, flush=True)
     watched = watched_weights(start)
-    outcomes = _train(start, feed, chunks, watched, folder)
+    outcomes = _train(start, feed, Work(chunks), saves, watched)
 
     score = start.task.score
     config: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -62,13 +65,14 @@ def run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], override
         parameters=dict(zip(("total", "trainable"), count(next(iter(start.origins.values())).net), strict=True)),
         watched=watched,
         epochs=feed.epochs,
-        seconds=round(perf_counter() - started, 3),
+        seconds=round(saves.seconds(), 3),
         device=str(start.settings.device),
         versions=versions(),
         own_configs=own_configs(),
     )
     draw(outcomes, score, folder / PICTURE)
     record.write(folder)
+    saves.remove()
     print_members(outcomes, score, None if record.path is None else record.path.best)
     print(f"{record.seconds:.1f} s, written to {folder}: {PATH}, {PICTURE}, {RECEIPT}, summary.json")
     lost = [outcome.diverged.reason for outcome in outcomes if outcome.diverged is not None]
@@ -115,38 +119,40 @@ def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], d
     return lines
 
 
-def _train(
-    start: Prepared, feed: Feed, chunks: Sequence[Sequence[Member]], watched: Sequence[str], folder: Path
-) -> list[Outcome]:
+def _train(start: Prepared, feed: Feed, work: Work, saves: Saves, watched: Sequence[str]) -> list[Outcome]:
     """Train chunk by chunk; a chunk that does not fit into memory is halved."""
-    done: list[Outcome] = []
-    running: Sequence[Outcome] = []
-    waiting = deque(chunks)
+    path_saves = PathSaves(saves, work)
+    if saves.resumed is not None:
+        path_saves.restore(start, feed)
+
+    def on_step() -> None:
+        show.step()
+        if work.trainer is not None and work.trainer.is_within_epoch():
+            path_saves.at_rest()
 
     def on_epoch(number: int, outcomes: Sequence[Outcome]) -> None:
-        show.epoch(number, [*done, *outcomes])
+        show.epoch(number, work.outcomes)
+        if number < feed.epochs:
+            path_saves.at_rest()
 
-    with Show(start, feed, len(chunks)) as show:
+    with Show(start, feed, len(work.waiting)) as show, saves.training("path"), patient():
         try:
-            while waiting:
-                chunk = waiting.popleft()
+            while work.waiting or work.trainer is not None:
                 show.start()
                 try:
-                    trainer = Trainer(start, chunk, feed)
-                    running = trainer.outcomes
-                    train_chunk(trainer, watched, on_step=show.step, on_epoch=on_epoch)
-                    done += running
+                    if work.trainer is None:
+                        work.chunk = work.waiting.popleft()
+                        work.trainer = Trainer(start, work.chunk, feed)
+                    train_chunk(work.trainer, watched, on_step=on_step, on_epoch=on_epoch)
+                    work.done += work.trainer.outcomes
+                    work.steps += work.trainer.steps
                 except Exception as error:
-                    if not is_out_of_memory(error) or len(chunk) == 1:
+                    if not is_out_of_memory(error) or len(work.chunk) == 1:
                         raise
-                    half = len(chunk) // 2
-                    waiting.extendleft([chunk[half:], chunk[:half]])
-                    show.halved(len(chunk))
-                trainer, running = None, []  # free the memory for the next chunk
-        except KeyboardInterrupt:
-            print(f"the epochs so far are in {folder / PATH}; a path cannot be resumed", flush=True)
-            raise
+                    half = len(work.chunk) // 2
+                    work.waiting.extendleft([work.chunk[half:], work.chunk[:half]])
+                    show.halved(len(work.chunk))
+                work.trainer = None  # free the memory for the next chunk
         finally:
-            everything = sorted([*done, *running], key=lambda outcome: outcome.member.number)
-            write_csv(folder, everything)
-    return everything
+            write_csv(saves.folder, work.outcomes)
+    return work.outcomes

@@ -18,10 +18,11 @@ from regtorch.app.path.member_scores import score_for
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Divergence, OnEpoch, Outcome
 from regtorch.app.path.prepared import Prepared
+from regtorch.app.path.progress import Progress, Sums
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
-from regtorch.lightning.epochs import SampledMean
+from regtorch.lightning.means import SampledMean
 from regtorch.schedules import factor_at
 from regtorch.steps.optimizers import check_step_size
 
@@ -46,7 +47,8 @@ class Trainer:
         like = next(iter(self.stack.params.values()))
         self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
-        self.steps = 0
+        self.steps = self.epochs = 0  # made
+        self.progress: Progress | None = None  # of the epoch in training
         self._move()
         self.optimizer = StackOptimizer(start.optimizer, self.stack.params)
         if start.proximal and self.penalties.weights:
@@ -59,10 +61,11 @@ class Trainer:
 
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> None:
         """Train epoch `number`, counted from 1, and validate if it is due."""
-        sums = _Sums()
-        penalty = SampledMean(self._spread(self.penalties.values(self.stack.params)))
-        count = self.feed.steps(number)
-        for step, (x, y) in enumerate(self.feed.train(number, self.orders, self.draws), 1):
+        if self.progress is None:  # else it resumes
+            self.progress = Progress(number, SampledMean(self._spread(self.penalties.values(self.stack.params))))
+        progress, count = self.progress, self.feed.steps(number)
+        for x, y in self.feed.train(number, self.orders, self.draws, progress.step):
+            step = progress.step + 1
             # Sums stay on the device, so that no step waits for it.
             losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
@@ -72,14 +75,20 @@ class Trainer:
                     return
                 losses, scores = losses[rows], scores[rows]
             self._step()
-            sums.add(self._spread(losses), self._spread(scores), self._samples(y))
+            progress.step = step
+            progress.sums.add(self._spread(losses), self._spread(scores), self._samples(y))
             if due or step == count:
-                penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
+                progress.penalty.add(self._spread(self.penalties.values(self.stack.params)), step)
             on_step()
         # In the order in which a run logs them, so that the first bad metric is the one that a run reports.
         complete = count == self.feed.count("train")  # else max_steps was reached, and Lightning does not validate
         validation = self.evaluate("val") if complete and number % self.settings.val_every == 0 else {}
-        self._record(number, validation | self._metrics("train", sums, penalty.value()))
+        self._record(number, validation | self._metrics("train", progress.sums, progress.penalty.value()))
+        self.progress, self.epochs = None, number
+
+    def is_within_epoch(self) -> bool:
+        """Whether the next thing to do is another step of the epoch."""
+        return self.progress is not None and self.progress.step < self.feed.steps(self.progress.epoch)
 
     def _backward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
@@ -115,6 +124,36 @@ class Trainer:
     def _samples(self, y: Tensor) -> int:
         return y.shape[1] if len(self.orders) > 1 else len(y)
 
+    # -- resuming
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state between two steps; the outcomes are kept apart."""
+        return {
+            "alive": self.alive,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "factor": self.penalties.factor,
+            "params": {name: p.detach() for name, p in self.stack.params.items()},
+            "buffers": self.stack.buffers,
+            "optimizer": self.optimizer.optimizer.state_dict(),
+            "draws": self.draws.states(),
+            "progress": None if self.progress is None else self.progress.state_dict(),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, in a trainer of the same chunk that has made no step."""
+        if len(state["alive"]) < len(self.outcomes):
+            self._keep(state["alive"])
+        self.steps, self.epochs, self.penalties.factor = state["steps"], state["epochs"], state["factor"]
+        for held, saved in ((self.stack.params, state["params"]), (self.stack.buffers, state["buffers"])):
+            for name, tensor in held.items():
+                tensor.copy_(saved[name])
+        self.optimizer.optimizer.load_state_dict(state["optimizer"])
+        self.draws.load(state["draws"])
+        progress = state["progress"]
+        self.progress = None if progress is None else Progress.of(progress, self.settings.device)
+
     # -- members that diverge
 
     def _drop_diverged(self, losses: Tensor, epoch: int, step: int) -> list[int]:
@@ -148,7 +187,7 @@ class Trainer:
     @torch.no_grad()
     def evaluate(self, stage: str) -> dict[str, Tensor]:
         """The metrics of "val" or "test" by member of the chunk; empty without batches."""
-        sums = _Sums()
+        sums = Sums()
         for x, y in self.feed.evaluate(stage):
             losses, scores = self.stack(self._measures(self.start.task.loss), x, y, training=False, apart=False)
             sums.add(self._spread(losses), self._spread(scores), len(y))
@@ -156,7 +195,7 @@ class Trainer:
             return {}
         return self._metrics(stage, sums, self._spread(self.penalties.values(self.stack.params)))
 
-    def _metrics(self, stage: str, sums: _Sums, penalty: Tensor) -> dict[str, Tensor]:
+    def _metrics(self, stage: str, sums: Sums, penalty: Tensor) -> dict[str, Tensor]:
         task_loss = sums.losses / sums.samples
         named = {"penalty": penalty, "task_loss": task_loss, "loss": task_loss + penalty}
         named[self.start.task.score] = self._score_of(sums.scores)
@@ -209,20 +248,6 @@ class Trainer:
             outcome.norm, outcome.zeros = all_norms[row], all_zeros[row]
 
 
-class _Sums:
-    """Sums of losses and scores over an epoch's batches, by member."""
-
-    def __init__(self) -> None:
-        self.losses: Any = 0.0
-        self.scores: Any = 0.0
-        self.samples = 0
-
-    def add(self, losses: Tensor, scores: Tensor, samples: int) -> None:
-        self.losses = self.losses + losses * samples
-        self.scores = self.scores + scores
-        self.samples += samples
-
-
 def train_chunk(
     trainer: Trainer,
     watched: Sequence[str],
@@ -234,7 +259,7 @@ def train_chunk(
     with warnings.catch_warnings():
         # A few operations run member by member inside vmap: correct, only slower.
         warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet implemented")
-        for epoch in range(1, trainer.feed.epochs + 1):
+        for epoch in range(trainer.epochs + 1, trainer.feed.epochs + 1):
             trainer.epoch(epoch, on_step)
             on_epoch(epoch, trainer.outcomes)
             if not trainer.alive:

@@ -15,6 +15,7 @@ __all__ = ["Epochs", "read_epochs"]
 Epochs = Mapping[str, Mapping[int, float]]
 """Values by metric, such as "val/loss", then by epoch, counted from 1."""
 _MOST = 10**9  # epochs or members
+_MOST_ROWS = 1_500_000
 
 
 def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool = False) -> dict[int, Epochs]:
@@ -32,7 +33,10 @@ def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool 
     found: dict[int, dict[str, dict[int, float]]] = {}
     line = 1
     try:
-        with io.StringIO(read_text(path), newline="") as file:
+        text = read_text(path)
+        if text and not growing and not text.endswith("\n"):
+            raise ValueError("the last line has no line break: the file is cut off")
+        with io.StringIO(text, newline="") as file:
             rows = csv.reader(row for row in file if row.endswith("\n") or not growing)
             header = next(rows, [])
             missing = [name for name in ("epoch", by) if name not in (None, *header)]
@@ -42,6 +46,8 @@ def read_epochs(path: Path, *, first: int, by: str | None = None, growing: bool 
             kept = [(place, name) for name, place in places.items() if _is_of_epochs(name)]
             for row in rows:
                 line = rows.line_num
+                if line > _MOST_ROWS:
+                    raise ValueError(f"expected at most {_MOST_ROWS:,} rows, received more")
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} columns, received {len(row)}")
                 values = [(name, float(row[place])) for place, name in kept if row[place]]

@@ -18,6 +18,9 @@ class NewerSchema(ValueError):
     """A record written by a newer regtorch."""
 
 
+_MOST = 2**26  # bytes: a path's summary.json has one or two kilobytes per member, and parsed up to 20 times as many
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value; NaN and infinities become null."""
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
@@ -31,7 +34,7 @@ def read_json(path: Path, newest: int) -> Any:
         ValueError: it cannot be read, is not JSON or has an impossible schema; the message names the file.
     """
     try:
-        tree = json.loads(read_text(path))
+        tree = json.loads(read_text(path, _MOST))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON: {error}") from None
     if not isinstance(tree, dict):

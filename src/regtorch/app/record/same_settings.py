@@ -19,9 +19,9 @@ from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.json_file import NewerSchema, plain
 from regtorch.app.record.run_record import RunRecord
 
-__all__ = ["Known", "hydra_is", "identity", "known_in", "same_run"]
+__all__ = ["Known", "hydra_is", "identity", "known_in", "placeless", "same_run"]
 
-_IGNORED = ("debug",)  # changes no file of a run
+_IGNORED = ("debug", "resume", "save_every")  # change no result of a run
 
 
 @dataclass
@@ -102,14 +102,17 @@ def _begun(folder: Path) -> str | None:
         return identity(config)
 
 
+def placeless(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with paths relative to the run's folder."""
+    return _without(settings, str(settings.get("out_dir")))
+
+
 def _text(settings: Any) -> str:
-    out_dir = settings.get("out_dir") if isinstance(settings, Mapping) else None
     kept = {key: value for key, value in settings.items() if key not in _IGNORED}
-    return json.dumps(plain(_without(kept, str(out_dir))), sort_keys=True)
+    return json.dumps(plain(placeless(kept)), sort_keys=True)
 
 
 def _without(value: Any, folder: str) -> Any:
-    """Settings with paths relative to the run's folder."""
     if isinstance(value, Mapping):
         return {key: _without(below, folder) for key, below in value.items()}
     if isinstance(value, list):

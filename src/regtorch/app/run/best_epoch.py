@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError, nearest
 from regtorch.app.record.ranking import best_epoch
 
@@ -27,7 +27,7 @@ def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Pat
 def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:
     """The epoch and step of a checkpoint, and the epoch's metrics if it was saved at its end."""
     path = Path(callback.best_model_path)
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = load_checkpoint(path)
     monitor, value = str(callback.monitor), float(callback.best_model_score or math.nan)
     metrics: dict[str, Any] = {"epoch": saved["epoch"] + 1, monitor: value}
     for epoch in epochs:
@@ -40,12 +40,10 @@ def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:
     return {name: value for name, value in epoch.items() if not name.endswith("_step")}
 
 
-def monitored(name: str, score: str, limit_val_batches: float | None) -> str:
+def monitored(name: str, score: str) -> str:
     """The metric that a callback monitors; "val/score" is the task's score."""
     name = f"{name.partition('/')[0]}/{score}" if name in ("train/score", "val/score") else name
     known = [f"{stage}/{metric}" for stage in ("train", "val") for metric in (score, "loss", "task_loss", "penalty")]
     if name not in known:
         raise RunError(f"monitor: expected one of {', '.join(known)}, received {name!r}{nearest(name, known)}")
-    if limit_val_batches == 0 and name.startswith("val/"):
-        raise RunError(f"monitor={name} needs validation, which trainer.limit_val_batches=0 disables")
     return name

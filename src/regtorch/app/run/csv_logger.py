@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,48 @@ class CSVLogger(loggers.CSVLogger):
 
 
 class _Writer(ExperimentWriter):
+    """Writes metrics.csv.
+
+    Attributes:
+        rows: how many rows the file has.
+    """
+
+    rows = 0
+
+    def _check_log_dir_exists(self) -> None:
+        """Lightning warns here; the folder of a resumed run holds its rows so far."""
+
+    def keep(self, rows: int) -> None:
+        """Go on after the first `rows` rows of the file: those after them will be written again."""
+        path = Path(self.metrics_file_path)
+        names, kept = _read(path) if path.is_file() else ([], [])
+        self.metrics_keys, self.metrics, self.rows = names, [], min(rows, len(kept))
+        if names:
+            self._replace(kept[:rows])
+
     def save(self) -> None:
         """Append the recorded rows; rewrite the file if they have new columns."""
         new = {key for row in self.metrics for key in row} - {*self.metrics_keys}
+        self.rows += len(self.metrics)
         if not new or "://" in self.metrics_file_path:  # a remote path
             super().save()
             return
-        path, rows = Path(self.metrics_file_path), list[dict[str, Any]]()
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
+        path = Path(self.metrics_file_path)
+        rows = _read(path)[1] if path.is_file() else []
         self.metrics_keys = sorted({*self.metrics_keys, *new})
+        self._replace([*rows, *self.metrics])
+        self.metrics = []
+
+    def _replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, self.metrics_keys)
         writer.writeheader()
-        writer.writerows([*rows, *self.metrics])
-        write_text(path, table.getvalue())
-        self.metrics = []
+        writer.writerows(rows)
+        write_text(Path(self.metrics_file_path), table.getvalue())
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """A table's columns and rows."""
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        return list(table.fieldnames or []), list(table)

@@ -1,8 +1,8 @@
 """A run of train.py: from a config to a trained net and its files."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -12,12 +12,14 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.atomic import write_text
+from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError
-from regtorch.app.ground.signals import interruptible
+from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
 from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
@@ -26,6 +28,8 @@ from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import initial_penalty, receipt_of
+from regtorch.app.run.saves.saver import Saver
+from regtorch.app.run.saves.saves import Saves
 from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
@@ -46,14 +50,15 @@ def train(
         RunError: a problem that the user can fix.
         KeyboardInterrupt: interrupted.
     """
-    started = perf_counter()
     if Path(str(cfg.get("out_dir"))).absolute() != folder.absolute():
         raise RunError(
             f"out_dir: expected {folder}, received {cfg.get('out_dir')!r}; name the folder with hydra.run.dir=..."
         )
+    check_settings(cfg, choices)
+    saver = Saver(Saves(cfg, folder))
     setup = set_up(cfg, choices, sweep=sweep)
     with loggers_of(cfg, choices) as loggers:
-        return _train(cfg, setup, folder, choices, started, sweep=sweep, loggers=loggers, callbacks=callbacks)
+        return _train(cfg, setup, folder, choices, saver, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
 
 def _train(
@@ -61,7 +66,7 @@ def _train(
     setup: SetUp,
     folder: Path,
     choices: Mapping[str, str],
-    started: float,
+    saver: Saver,
     *,
     sweep: bool,
     loggers: list[Logger],
@@ -87,19 +92,20 @@ def _train(
         module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
     )
     start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
-    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks])
+    trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [StopWhenDiverged(), *callbacks, saver])
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
         if choices.get("data") == "digits" and not sweep:
             print(_digits_hint(cfg.data.dir))
-        if cfg.doctor:
+        if cfg.doctor and saver.saves.resumed is None:
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
         net.compile()
 
-    with interruptible(trainer):
-        trainer.fit(module, datamodule=data)
+    waiting = patient() if trainer.world_size == 1 else nullcontext()  # several processes would wait for each other
+    with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:
+        trainer.fit(module, datamodule=data, ckpt_path=saver.checkpoint, weights_only=True)
     if trainer.global_step == 0:
         raise RunError(
             "no step was made: the data has no training batch, or trainer.max_time ended before the first step"
@@ -114,13 +120,13 @@ def _train(
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
-            saved = torch.load(folder / best["checkpoint"], map_location="cpu", weights_only=True)
+            saved = load_checkpoint(folder / best["checkpoint"])
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
-    seconds = round(perf_counter() - started, 3)
+    seconds = round(saver.saves.seconds(), 3)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     record = RunRecord(
         choices=dict(choices),
@@ -152,6 +158,7 @@ def _train(
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         record.write(folder)
+        saver.saves.remove()
         _print_paths(folder, seconds)
     return record
 
@@ -178,7 +185,7 @@ def _trainer(
         trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
             callbacks=[*callbacks, record, *more_callbacks],
             logger=loggers,
-            **{key: any(isinstance(c, kind) for c in callbacks) for key, kind in switches.items()},
+            **{key: any(isinstance(c, kind) for c in [*callbacks, *more_callbacks]) for key, kind in switches.items()},
         )
     use_atomic_checkpoints(trainer)
     if sweep and type(trainer.strategy.launcher).__name__ == "_SubprocessScriptLauncher":
@@ -198,7 +205,7 @@ def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
         node = node.copy()
         if node.get("monitor") is not None:
             try:
-                node.monitor = monitored(node.monitor, score, cfg.trainer.get("limit_val_batches"))
+                node.monitor = monitored(node.monitor, score)
             except RunError as error:
                 raise RunError(f"callbacks.{name}.{error}") from error
         callbacks.append(make(node, f"callbacks.{name}", Callback))

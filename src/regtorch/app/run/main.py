@@ -22,9 +22,11 @@ from regtorch.app.config.command_line import (
     check_new_keys,
     multirun_first,
     several_values,
+    shown_in_full,
     task_overrides,
 )
 from regtorch.app.config.instantiate import main_options
+from regtorch.app.config.own_configs import check_own_configs
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
@@ -33,6 +35,7 @@ from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
+from regtorch.app.run.saves.arguments import Finished, resumed_arguments
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
@@ -51,7 +54,6 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0, 1 if a run failed, 2 for a wrong command line, 128 + its number after a signal: 130 after
         Ctrl-C.
     """
-    Folders.sweep = Folders.jobs = None  # of an earlier call in this process
     return command_line(conf or configs(), "train", run, _report_sweep)
 
 
@@ -89,16 +91,23 @@ def command_line(
 
 
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
-    sys.argv[1:] = multirun_first(sys.argv[1:])
+    Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
-        check_groups(sys.argv[1:])
+        sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))
+        check_groups(sys.argv[1:], conf)
+        sys.argv[1:] = shown_in_full(sys.argv[1:])
+    except Finished as finished:
+        print(f"{finished}; nothing is left to do")
+        return 0
     except RunError as error:
         say(str(error))
         return 2
     try:
         parser = get_args_parser()
         parser.prog = command(config)
-        parser.parse_args()  # before Hydra does, whose usage would name the file that was started
+        given = parser.parse_args()  # before Hydra does, whose usage would name the file that was started
+        if given.config_dir:
+            check_own_configs(Path(given.config_dir))
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)
@@ -132,9 +141,11 @@ def run(cfg: DictConfig) -> float | None:
     if job.mode == RunMode.MULTIRUN:
         return _run_of_sweep(cfg, folder, job)
     with reported_errors(cfg, folder):
-        from regtorch.app.run.job import train  # late: --help does not need it
+        from regtorch.app.ground.locks import claimed  # late: --help does not need it
+        from regtorch.app.run.job import train
 
-        return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
+        with claimed(folder):
+            return _score(train(cfg, folder, dict(job.runtime.choices), sweep=False))
 
 
 def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None:
@@ -171,7 +182,7 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
     Raises:
         JobFailed: instead of any error.
     """
-    debug = cfg.get("debug") is True
+    debug = OmegaConf.select(cfg, "debug", throw_on_resolution_failure=False) is True
     try:  # imports take seconds and may be interrupted too
         from regtorch.app.ground.denormals import flushed_denormals
         from regtorch.app.ground.silence import quiet

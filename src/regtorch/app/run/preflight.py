@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from regtorch.app.ground.errors import RunError, is_out_of_memory
 from regtorch.lightning.tasks import Task, task_of
 
-__all__ = ["Preflight", "preflight"]
+__all__ = ["Preflight", "check_width", "preflight"]
 
 _SAMPLES = 32
 
@@ -45,6 +45,21 @@ def preflight(net: nn.Module, data: LightningDataModule, input_shape: Any = None
         if not math.isfinite(task_loss):
             raise RunError(_not_finite(type(net).__name__, x, y, outputs, task_loss))
         return Preflight(task, task_loss, max(task_loss, task.loss(torch.zeros_like(outputs), y).item()))
+
+
+def check_width(net: nn.Module, input_shape: Any, num_classes: int | None) -> None:
+    """Refuse a net that takes samples of a shape and has too few outputs for the classes, before data are loaded."""
+    if input_shape is None or num_classes is None:
+        return
+    with torch.no_grad(), _evaluating(net):
+        try:
+            outputs = net(torch.zeros(2, *input_shape))
+        except Exception:  # preflight explains it with the data's own samples
+            return
+    try:
+        task_of(type(net).__name__, outputs, torch.zeros(2, dtype=torch.int64), num_classes)
+    except ValueError as misfit:
+        raise RunError(str(misfit)) from misfit
 
 
 def _not_finite(net: str, x: Tensor, y: Tensor, outputs: Tensor, task_loss: float) -> str:

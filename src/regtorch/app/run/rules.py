@@ -77,13 +77,16 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     _check_dropout(net)
     projection = cfg.constraint.projection
     constraint = make(projection, "constraint.projection", Constraint) if projection is not None else None
-    for rule in (penalty, constraint):
+    for key, rule in (("reg.penalty", penalty), ("constraint.projection", constraint)):
         if isinstance(rule, Penalty | Constraint):
-            choose(net, rule.select)  # before loading data
+            _check_select(net, rule.select, key, cfg)
     if isinstance(penalty, Activity):
         _check_modules(net, penalty.select, reg)
     if isinstance(penalty, RDrop) and not any(isinstance(m, DROPOUTS) and m.p for m in net.modules()):
-        remarks.append(f"reg={name}: no dropout layer of the net is active; equal passes cost nothing")
+        text = f"reg={name} compares two passes under dropout, and {type(net).__name__} has no active dropout layer"
+        if not sweep:
+            raise RunError(f"{text}; give a net with dropout a rate, such as reg.rate=0.5, or choose reg=l2")
+        remarks.append(text)
     if reg.label_smoothing:
         remarks.append(f"label smoothing {reg.label_smoothing:g} of the task's loss in training, none in validation")
     return Rules(
@@ -94,6 +97,16 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
         schedule=schedule,
         remarks=remarks,
     )
+
+
+def _check_select(net: nn.Module, select: str, key: str, cfg: DictConfig) -> None:
+    """Refuse a rule on no weight."""
+    group = key.partition(".")[0]
+    try:
+        choose(net, select)
+    except ValueError as error:
+        named = group if select == cfg[group].select else key
+        raise RunError(f"{named}.select: {error}") from error
 
 
 def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:

@@ -1,10 +1,12 @@
 """Build what a config describes: net, rules, data and task."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import LightningDataModule, seed_everything
+from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,11 +15,13 @@ from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.errors import RunError
-from regtorch.app.run.preflight import Preflight, preflight
+from regtorch.app.run.devices import check_devices
+from regtorch.app.run.preflight import Preflight, check_width, preflight
 from regtorch.app.run.rules import Rules, rules_of
 from regtorch.lightning.tasks import smoothed
+from regtorch.penalties import Penalty
 
-__all__ = ["SetUp", "set_up"]
+__all__ = ["SetUp", "build", "set_up"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,7 @@ def set_up(
     cfg: DictConfig, choices: Mapping[str, str], data: LightningDataModule | None = None, *, sweep: bool = False
 ) -> SetUp:
     """Build what `cfg` describes, from its seed; `data` replaces loading `cfg.data`."""
-    check_settings(cfg, choices)
-    if cfg.seed is not None:
-        seed_everything(cfg.seed, workers=True, verbose=False)
-    net: nn.Module = make(cfg.model.net, "model.net", nn.Module)
-    if cfg.channels_last:
-        net.to(memory_format=torch.channels_last)
-    _check_optimizer(cfg, net)
-    rules = rules_of(cfg, net, choices, sweep=sweep)
+    net, rules = build(cfg, choices, sweep=sweep)
     loaded = _load(cfg) if data is None else data
     checked = preflight(net, loaded, OmegaConf.select(cfg, "model.input_shape"))
     with named("reg", cfg.reg):
@@ -50,12 +47,44 @@ def set_up(
     return SetUp(net, rules, loaded, checked, train_loss)
 
 
-def _check_optimizer(cfg: DictConfig, net: nn.Module) -> None:
-    """Build the optimizer once, before data are loaded."""
+def build(cfg: DictConfig, choices: Mapping[str, str], *, sweep: bool = False) -> tuple[nn.Module, Rules]:
+    """Build the net from its seed, and its rules; refuses all that can be refused without the data."""
+    check_settings(cfg, choices)
+    check_devices(cfg.trainer)
+    if cfg.seed is not None:
+        seed_everything(cfg.seed, workers=True, verbose=False)
+    net: nn.Module = make(cfg.model.net, "model.net", nn.Module)
+    if cfg.channels_last:
+        net.to(memory_format=torch.channels_last)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise RunError(f"model.net: {type(net).__name__} has no weight to train; choose another model.net._target_")
+    with isolate_rng():
+        optimizer = _optimizer(cfg, net)
+    rules = rules_of(cfg, net, choices, sweep=sweep)
+    with isolate_rng():
+        _rehearse(net, rules, optimizer, cfg)
+        check_width(net, OmegaConf.select(cfg, "model.input_shape"), cfg.data.get("num_classes"))
+    return net, rules
+
+
+def _rehearse(net: nn.Module, rules: Rules, optimizer: Optimizer, cfg: DictConfig) -> None:
+    """Attach the rules to an optimizer that takes no step."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come when the training begins
+        for penalty in (rule for rule in rules.penalties if isinstance(rule, Penalty)):
+            with named("reg.proximal" if rules.proximal else "reg.penalty", cfg.reg):
+                penalty.on(net).attach(optimizer, proximal=rules.proximal)
+        for constraint in rules.constraints:
+            with named("constraint", cfg.constraint):
+                constraint.on(net).attach(optimizer)
+
+
+def _optimizer(cfg: DictConfig, net: nn.Module) -> Optimizer:
     with named("optimizer", cfg.optimizer):
         optimizer = instantiate(cfg.optimizer)(net.parameters())
     if not isinstance(optimizer, Optimizer):
         raise RunError(f"optimizer: expected an optimizer, received {optimizer!r}; choose another optimizer._target_")
+    return optimizer
 
 
 def _load(cfg: DictConfig) -> LightningDataModule:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
+from regtorch.app.ground.folders import folder_named
 from regtorch.app.record.file_names import ERROR
 
 __all__ = ["KeepFirst", "is_new"]
@@ -22,6 +23,6 @@ class KeepFirst(Callback):
     """Keeps the configuration in `.hydra/` that began a search."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if not is_new(Path(config.hydra.run.dir)):
+        if not is_new(Path(folder_named(config, "hydra.run.dir"))):
             with open_dict(config):
                 config.hydra.output_subdir = None

@@ -43,7 +43,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     with reported_errors(cfg, folder if is_new(folder) else None):  # a refused start leaves another search as it is
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
-        if settings.name is None or not str(settings.name).strip():
+        if type(settings.name) not in (str, int) or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
         book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
     with reported_errors(cfg, folder):
@@ -87,9 +87,11 @@ def _check(plan: Plan, conf: Path) -> None:
     """Compose configs of example trials, so that invalid ones fail now and not trial by trial."""
     from regtorch.app.config.compose import composed
     from regtorch.app.record.overrides import chosen
+    from regtorch.app.run.setup import build
     from regtorch.app.run.unread import acts_on_outputs
-    from regtorch.app.search.space import examples
+    from regtorch.app.search.space import check_effect, check_monitor, examples
 
+    cfgs = []
     for parameters in examples(plan.space):
         given = chosen(parameters)
         try:
@@ -98,6 +100,14 @@ def _check(plan: Plan, conf: Path) -> None:
             raise RunError(f"invalid trial {' '.join(given)}: {usage(error) or message(error)}") from error
         if "reg.select" in parameters and acts_on_outputs(cfg):
             raise RunError(f"search.select: reg={choices['reg']} acts on outputs and selects no weights; omit it")
+        cfgs.append((cfg, choices))
+    check_effect(plan.space, cfgs)
+    for parameters, (cfg, choices) in zip(examples(plan.space), cfgs, strict=True):
+        check_monitor(plan.monitor, cfg)
+        try:
+            build(cfg, choices, sweep=True)
+        except RunError as error:
+            raise RunError(f"invalid trial {' '.join(chosen(parameters))}: {error}") from error
 
 
 def _count(key: str, value: object) -> int:

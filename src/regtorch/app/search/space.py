@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +30,10 @@ def read_space(search: DictConfig) -> dict[str, Choice]:
     if not isinstance(search.also, DictConfig | None):
         form = "{optimizer.lr: 'log:1e-4:1e-1'}"
         raise RunError(f"search.also: expected ranges by key such as {form}, received {search.also!r}")
-    given |= {str(key): (f"search.also.{key}", value) for key, value in (search.also or {}).items()}
+    for key, value in (search.also or {}).items():
+        if given.get(str(key), ("", None))[1] is not None:
+            raise RunError(f"search.also.{key}: {given[str(key)][0]} gives its range already; omit one")
+        given[str(key)] = (f"search.also.{key}", value)
     idle = [key for key in given if key == "out_dir" or key.startswith(("hydra.", "hydra/"))]
     if idle:
         raise RunError(f"search.also.{idle[0]}: it has no effect on training; omit it")
@@ -92,6 +95,32 @@ def _range(name: str, value: Any) -> Range:
     if found.log and found.first <= 0:
         raise RunError(f"{expected}; a log range begins above 0 (a choice without penalty: reg=none)")
     return found
+
+
+def check_effect(space: Mapping[str, Choice], trials: Sequence[tuple[DictConfig, Mapping[str, str]]]) -> None:
+    """Refuse a range that no rule of the trials reads."""
+    reg, constraint = (trials[0][1].get(group) for group in ("reg", "constraint"))
+    if AXES["lam"].key in space and all(cfg.reg.penalty is None for cfg, _ in trials):
+        raise RunError(f"search.lam: reg={reg} has no penalty; choose one, such as reg=l2, or give search.lam=null")
+    if AXES["max_value"].key in space and all(
+        "max_value" not in (cfg.constraint.projection or {}) for cfg, _ in trials
+    ):
+        raise RunError(f"search.max_value: constraint={constraint} has no bound; choose constraint=max_norm")
+
+
+def check_monitor(monitor: str, cfg: DictConfig) -> None:
+    """Refuse a metric that the trials do not have."""
+    from regtorch.app.run.best_epoch import monitored
+
+    if "num_classes" in cfg.data:  # a data module of one's own may have any task
+        try:
+            monitored(monitor, "r2" if cfg.data.num_classes is None else "accuracy")
+        except RunError as error:
+            raise RunError(f"search.{error}") from error
+    if monitor.startswith("val/") and cfg.trainer.limit_val_batches == 0:
+        raise RunError(
+            f"search.monitor={monitor} needs validation, which trainer.limit_val_batches=0 disables; omit one"
+        )
 
 
 def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:

@@ -18,12 +18,12 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.record.file_names import JOURNAL
 
 if TYPE_CHECKING:
-    from optuna import Study
+    from optuna import Study, Trial
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Store", "open_store", "requeue"]
+__all__ = ["Store", "interrupted", "open_store", "requeue"]
 
 _AGAIN = "again"  # attribute of a repeated trial: the number of the original
 _BEAT, _GRACE = 20, 90  # seconds between heartbeats, and without one until a worker counts as dead
@@ -38,6 +38,11 @@ def requeue(study: Study, trial: FrozenTrial) -> None:
     """
     if all(known.user_attrs.get(_AGAIN) != trial.number for known in study.get_trials(deepcopy=False)):
         study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
+
+
+def interrupted(trial: Trial) -> int | None:
+    """The number of the trial that this one repeats, or None."""
+    return trial.user_attrs.get(_AGAIN)
 
 
 class Store(ABC):

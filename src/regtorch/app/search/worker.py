@@ -6,19 +6,21 @@ import math
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Trainer
 
 from regtorch.app.config.compose import composed
 from regtorch.app.ground.errors import RunError, message
 from regtorch.app.ground.signals import exposed, shielded
+from regtorch.app.record.file_names import SAVES
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.overrides import chosen, quoted
 from regtorch.app.record.ranking import named
 from regtorch.app.run.job import train
 from regtorch.app.search.book import LOSS, Book
 from regtorch.app.search.plan import Plan
+from regtorch.app.search.storage import interrupted
 from regtorch.lightning.epochs import EpochCallback
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Report(EpochCallback):
         self.best: float | None = None
         self.loss = math.inf
         self.logged: set[str] = set()
+        self.reported: dict[int, float] = {}  # the best value so far by epoch
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
         from optuna import TrialPruned
@@ -60,8 +63,20 @@ class Report(EpochCallback):
         last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
         with shielded():
             self.trial.report(self.best, epoch)
+            self.reported[epoch] = self.best
             if not last and self.trial.should_prune():
                 raise TrialPruned
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss, "logged": sorted(self.logged), "reported": self.reported}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on as the trial that was interrupted: its values count for this one."""
+        self.loss, self.logged = state_dict["loss"], set(state_dict["logged"])
+        for epoch, best in state_dict["reported"].items():
+            self.best = best
+            self.trial.report(best, epoch)
+            self.reported[epoch] = best
 
     def never_logged(self) -> RunError:
         return RunError(f"search.monitor={self.monitor}: a run logs {', '.join(sorted(self.logged))}")
@@ -101,6 +116,13 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
                     book.fail(trial, f"{book.plan.monitor} became {value}")
 
 
+def _take_over(trial: Trial, folder: Path) -> None:
+    """Take the folder of the interrupted trial that this one repeats, if it has saves to resume from."""
+    before = interrupted(trial)
+    if before is not None and (earlier := folder.with_name(str(before)) / SAVES).is_dir() and not folder.exists():
+        earlier.parent.rename(folder)
+
+
 def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     """Train a trial in its own folder; the value of its best epoch.
 
@@ -111,6 +133,7 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     from optuna import TrialPruned
 
     folder = Path(plan.folder) / "trials" / str(trial.number)
+    _take_over(trial, folder)
     folder.mkdir(parents=True, exist_ok=True)
     trial.set_user_attr("folder", str(folder))
     report = Report(trial, plan.monitor, plan.maximize)
@@ -120,7 +143,7 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
         f"out_dir={quoted(folder)}",
     ]
     try:
-        with open(folder / "log.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
+        with open(folder / "log.txt", "a") as log, redirect_stdout(log), redirect_stderr(log):
             cfg, choices = composed(conf, [*plan.overrides, *given])
             train(cfg, folder, choices, sweep=True, callbacks=[report])
             if report.best is None:

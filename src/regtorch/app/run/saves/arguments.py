@@ -1,0 +1,121 @@
+"""`resume=` on the command line: the arguments of the run that goes on, and its folder."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from regtorch.app.config.own_configs import is_harmless
+from regtorch.app.ground.errors import RunError, say
+from regtorch.app.ground.folders import Folders, move_aside
+from regtorch.app.ground.locks import is_busy
+from regtorch.app.ground.reading import read_yaml
+from regtorch.app.record.command import command
+from regtorch.app.record.file_names import SAVES, SUMMARY
+from regtorch.app.record.overrides import parse, parsed, quoted, read_overrides, relevant
+from regtorch.app.run.saves.settings import check_settings
+
+__all__ = ["Finished", "resumed_arguments"]
+
+_RUNS = {"train": "runs", "path": "paths"}
+"""The programs that resume, and the folder below which each writes by default."""
+_MULTIRUN = ("-m", "--multirun")
+
+
+class Finished(Exception):
+    """The run that is to be resumed has finished."""
+
+
+def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
+    """Replace `resume=` by what it stands for.
+
+    `resume=DIR` is the command of the run or sweep in DIR, in DIR, with the other arguments added. `resume=true` is the
+    run in `hydra.run.dir`, or else the newest with the same overrides below `runs/` or `paths/`, or else a new run.
+
+    Raises:
+        Finished: that run has finished.
+        RunError: DIR holds neither a run nor a sweep, or another process works there.
+    """
+    values = [_value(text) for text in arguments if text.startswith("resume=")]
+    others = [text for text in arguments if not text.startswith("resume=")]
+    if not values or values[-1] in (None, False):
+        return others
+    if program not in _RUNS:
+        how = "; a search goes on by the same command with its folder" if program == "search" else ""
+        raise RunError(f"resume: only `train` and `path` resume runs{how}")
+    if values[-1] is not True:
+        return _of_folder(Path(str(values[-1])), others, program)
+    if {*_MULTIRUN} & {*others}:
+        raise RunError("resume=true: a sweep resumes in its folder; name it with resume=DIR or hydra.sweep.dir=DIR")
+    named = [Path(str(_value(text))) for text in others if text.startswith("hydra.run.dir=")]
+    folder = named[-1] if named else _newest(others, Path(_RUNS[program]))
+    if folder is None or not (folder / ".hydra").is_dir():
+        say("no run with these settings has begun; this one is new", "note")
+        return others
+    return [*others, *_go_on(folder)]
+
+
+def _value(text: str) -> Any:
+    """The value of an override; a path that Hydra's grammar would not take is taken as it is."""
+    try:
+        return parsed(text).value()
+    except ValueError:
+        return text.partition("=")[2]
+
+
+def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
+    sweep, run = folder / "multirun.yaml", folder / ".hydra" / "hydra.yaml"
+    if sweep.is_file():
+        return ["-m", *_begun_with(sweep, program), *others, f"hydra.sweep.dir={quoted(folder)}"]
+    if not run.is_file():
+        raise RunError(f"resume={folder}: expected the folder of a run or a sweep, with its .hydra or multirun.yaml")
+    return [*_begun_with(run, program), *others, *_go_on(folder)]
+
+
+def _begun_with(file: Path, program: str) -> list[str]:
+    """The arguments that Hydra has stored, but for output folders."""
+    try:
+        hydra = read_yaml(file)["hydra"]
+        overrides = [*hydra["overrides"]["hydra"], *hydra["overrides"]["task"]]
+        begun = str(hydra["job"]["config_name"])
+        sources = [s["path"] for s in hydra["runtime"]["config_sources"] if s["provider"] == "command-line"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"resume: {file} does not say how the run began ({error!r}); start a new one") from None
+    odd = [text for text in overrides if not isinstance(text, str) or not is_harmless(text)]
+    if odd:
+        raise RunError(
+            f"resume: {file} sets {str(odd[0])[:100]}, which could call anything; give it on the command line"
+        )
+    folder = file.parent.parent if file.parent.name == ".hydra" else file.parent
+    if begun != program:
+        raise RunError(f"resume: {file} is of `{begun}`; resume it with: {command(begun, ['resume=' + str(folder)])}")
+    folders = [word for source in sources for word in ("--config-dir", str(source))]
+    placed = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.mode=", "out_dir=")
+    return [*folders, *(text for text in overrides if not text.startswith(placed))]
+
+
+def _go_on(folder: Path) -> list[str]:
+    """Prepare a run's folder: one without saves begins again, its files moved aside."""
+    if (folder / SUMMARY).is_file() and not (folder / SAVES).is_dir():
+        raise Finished(f"{folder} has finished")
+    if is_busy(folder):
+        raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
+    if (folder / SAVES).is_dir():
+        Folders.resumed, Folders.check = folder.absolute(), partial(check_settings, folder.absolute())
+    else:
+        move_aside(folder)
+    return [f"hydra.run.dir={quoted(folder)}"]
+
+
+def _newest(others: Sequence[str], runs: Path) -> Path | None:
+    """The newest run with the same overrides."""
+    wanted = {key: value for key, (value, _) in parse(relevant([o for o in others if not o.startswith("-")])).items()}
+    folders = sorted(runs.glob("*/*/.hydra"), key=lambda path: path.parent.name, reverse=True)
+    return next((path.parent for path in folders if _has(path.parent, wanted)), None)
+
+
+def _has(folder: Path, wanted: dict[str, Any]) -> bool:
+    try:
+        return {key: value for key, (value, _) in parse(relevant(read_overrides(folder))).items()} == wanted
+    except ValueError:  # half-written
+        return False

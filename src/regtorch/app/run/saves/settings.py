@@ -1,0 +1,62 @@
+"""Do the settings of a run that is resumed agree with those that it began with?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from regtorch.app.ground.errors import RunError
+from regtorch.app.record.json_file import plain
+from regtorch.app.record.same_settings import hydra_is, placeless
+from regtorch.app.run.saves.store import Store
+
+__all__ = ["check_settings", "refuse_other"]
+
+_MAY_DIFFER = (
+    *("resume", "save_every", "out_dir", "debug", "doctor", "callbacks.progress", "trainer.profiler"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps"),
+    *("trainer.enable_progress_bar", "trainer.default_root_dir"),
+)
+"""Settings that a resumed run may change: they decide when it ends, or what it shows."""
+
+
+def check_settings(folder: Path, config: DictConfig) -> None:
+    """Refuse to resume the run in `folder` with another config, the one that Hydra is about to store there.
+
+    Raises:
+        RunError: it differs.
+    """
+    save = Store(folder).newest()
+    if save is None:
+        return
+    config = config.copy()
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(folder)
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    with hydra_is(config):
+        refuse_other(save.settings, plain(OmegaConf.to_container(task, resolve=True)), folder)
+
+
+def refuse_other(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to resume a run with other settings."""
+    before, now = (dict(_flat(placeless(tree))) for tree in (saved, settings))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and not _may_differ(name)]
+    if names:
+        changes = ", ".join(f"{name}={before.get(name)}, now {now.get(name)}" for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise RunError(
+            f"resume: the run in {folder} began with {changes}{more}; leave these settings out, or start a new run"
+        )
+
+
+def _may_differ(name: str) -> bool:
+    return any(name == known or name.startswith(f"{known}.") for known in _MAY_DIFFER)
+
+
+def _flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, below in tree.items():
+            yield from _flat(below, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, tree

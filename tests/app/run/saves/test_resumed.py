@@ -1,0 +1,233 @@
+"""A run that is interrupted and resumed is the run that was not, to the bit: weights, metrics, record and tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from command_line import CommandLine, Result
+from lightning import Trainer
+from regtorch.app.path.main import main as path_main
+from regtorch.app.path.path_saves import PathSaves
+from regtorch.app.run.saves.saver import Saver
+
+pytestmark = pytest.mark.script
+SMALL = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=3", "trainer.limit_train_batches=5")
+RUNS = {
+    "dropout": ("reg=dropout", "reg.rate=0.3", "trainer.log_every_n_steps=2"),
+    "batch norm, mixed samples": ("model=cnn", "data.mixup=0.4", "trainer.limit_train_batches=5"),
+    "validated within epochs": ("reg=l2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"),
+    "proximal, scheduled, accumulated": (
+        *("reg=l1", "reg.proximal=true", "reg.schedule=warmup:7", "constraint=max_norm", "optimizer=sgd"),
+        *("optimizer.momentum=0.9", "trainer.log_every_n_steps=2", "trainer.accumulate_grad_batches=2"),
+    ),
+    "stopped early": ("reg=l2", "callbacks=[default,early_stopping]", "callbacks.stop.patience=1"),
+}
+
+
+class Killed(BaseException):
+    """Ends a process at once, as SIGKILL does."""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)
+
+
+@contextmanager
+def killed_after(*steps: int) -> Iterator[None]:
+    """Save at the first rest after so many steps, and die at the last of them."""
+    left = list(steps)
+
+    def at_rest(self: Saver, trainer: Trainer, *, within: bool = False) -> None:
+        if trainer.global_step >= left[0]:
+            self.save(trainer, within=within)
+            if not left[1:]:
+                raise Killed
+            left.pop(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Saver, "_at_rest", at_rest)
+        with pytest.raises(Killed):
+            yield
+
+
+def tables_of(folder: Path) -> dict[str, Any]:
+    """What a run leaves, but for times and event files."""
+    left = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    left = {name: p for name, p in left.items() if not name.startswith((".hydra", "tensorboard"))}
+    record = json.loads(left.pop("summary.json").read_text())
+    for name in ("seconds", "config"):
+        del record[name]
+    return {name: p.read_bytes() for name, p in left.items() if p.suffix != ".ckpt"} | {"record": record}
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoints = {p.name: torch.load(p, weights_only=True) for p in sorted((folder / "checkpoints").iterdir())}
+    return {f"{name} {key}": value for name, c in checkpoints.items() for key, value in c["state_dict"].items()}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    assert tables_of(one) == tables_of(other)
+    first, second = weights_of(one), weights_of(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("settings", RUNS.values(), ids=list(RUNS))
+def test_a_run_resumes_to_the_bit(settings: tuple[str, ...], run: CommandLine):
+    arguments = (*SMALL, *settings)
+    whole = run(*arguments, "hydra.run.dir=whole", fast=False)
+    assert whole.code == 0
+    for steps in (1, 4, 5, 7):
+        with killed_after(steps):
+            run(*arguments, f"hydra.run.dir=killed{steps}", fast=False)
+        resumed = run(f"resume=killed{steps}", fast=False)
+        assert (resumed.code, resumed.err) == (0, "")
+        assert "resumed after step" in resumed.out
+        assert_same(run.folder / "whole", run.folder / f"killed{steps}")
+        assert not (run.folder / f"killed{steps}" / "saves").exists()
+
+
+def test_a_moved_run_resumes_twice(run: CommandLine):
+    assert run(*SMALL, *RUNS["dropout"], "hydra.run.dir=whole", fast=False).code == 0
+    for steps, command in ((2, (*SMALL, *RUNS["dropout"], "hydra.run.dir=first")), (8, ("resume=moved",))):
+        with killed_after(steps):
+            run(*command, fast=False)
+        if steps == 2:
+            (run.folder / "first").rename(run.folder / "moved")
+    assert run("resume=moved", fast=False).code == 0
+    assert_same(run.folder / "whole", run.folder / "moved")
+
+
+@pytest.fixture
+def killed(run: CommandLine) -> Callable[..., Result]:
+    """A killed run in the folder `killed`, and the command line to resume it."""
+    with killed_after(7):
+        run(*SMALL, "reg=l2", "hydra.run.dir=killed", fast=False)
+    return lambda *arguments: run(*arguments, fast=False)
+
+
+def test_a_broken_save_is_replaced_by_the_one_before(run: CommandLine):
+    with killed_after(3, 8):
+        run(*SMALL, "reg=l2", "hydra.run.dir=killed", fast=False)
+    _, last = sorted((run.folder / "killed" / "saves").iterdir())
+    (last / "state.ckpt").write_bytes(b"")
+    result = run("resume=killed", fast=False)
+    assert result.code == 0
+    assert f"{last.name} is broken" in result.err
+    assert "resumed after step 3" in result.out
+
+
+def test_other_settings_are_refused(killed: Callable[..., Result]):
+    result = killed("resume=killed", "reg.lam=0.5", "optimizer.lr=0.5")
+    assert result.code == 1
+    assert "began with reg.lam=0.01, now 0.5, reg.penalty.lam=0.01, now 0.5, optimizer.lr=0.001, now 0.5" in result.err
+    more = killed("resume=killed", "trainer.max_epochs=4", "save_every=30s")
+    assert (more.code, more.err) == (0, "")
+
+
+def test_true_finds_the_newest_run_of_the_settings(killed: Callable[..., Result], run: CommandLine):
+    (run.folder / "runs" / "mnist_mlp-l2").mkdir(parents=True)
+    shutil.move(run.folder / "killed", run.folder / "runs" / "mnist_mlp-l2" / "2026-01-01")
+    other = killed(*SMALL, "reg=l2", "reg.lam=0.02", "resume=true")
+    assert "this one is new" in other.err
+    result = killed(*SMALL, "reg=l2", "resume=true")
+    assert result.code == 0
+    assert "resumed after step 7" in result.out
+    again = killed(*SMALL, "reg=l2", "resume=true")
+    assert again.code == 0
+    assert "has finished; nothing is left to do" in again.out
+
+
+def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):
+    assert "resumed after step 7" in killed(*SMALL, "reg=l2", "hydra.run.dir=killed", "resume=true").out
+    assert killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").code == 0
+    assert "has finished" in killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").out
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("resume=nowhere", "resume=nowhere: expected the folder of a run or a sweep"),
+        ("resume=3", "resume=3: expected the folder of a run or a sweep"),
+        ("save_every=soon", "save_every: expected a whole number of at least 1, a time such as 30s, 10min or 2h"),
+        ("save_every=0", "save_every: expected a whole number of at least 1"),
+    ],
+)
+def test_wrong_arguments(argument: str, message: str, run: CommandLine):
+    result = run(argument)
+    assert result.code != 0
+    assert message in result.error
+
+
+def test_a_run_without_saves_begins_again(killed: Callable[..., Result], run: CommandLine):
+    shutil.rmtree(run.folder / "killed" / "saves")
+    result = killed("resume=killed")
+    assert result.code == 0
+    assert "killed had not finished; what is left of it is now killed.failed-1" in result.out
+
+
+def test_a_full_disk_stops_no_training(run: CommandLine, monkeypatch: pytest.MonkeyPatch):
+    from regtorch.app.run.saves import store
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.Store, "write", full)
+    result = run("save_every=1")
+    assert result.code == 0
+    assert "could not be saved (No space left on device); training goes on" in result.err
+
+
+def test_jobs_of_a_sweep_resume(run: CommandLine):
+    arguments = ("-m", *SMALL, "reg=l2", "reg.lam=0.1,0.01", "hydra.sweep.dir=sweep")
+    with killed_after(7):
+        run(*arguments, fast=False)
+    result = run("resume=sweep", fast=False)
+    assert result.code == 0
+    assert result.out.count("resumed after step 7") == 1
+    assert run(*arguments[:-1], "hydra.sweep.dir=whole", fast=False).code == 0
+    for job in ("0", "1"):
+        assert_same(run.folder / "whole" / job, run.folder / "sweep" / job)
+
+
+PATHS = {
+    "dropout, chunks, seeds": ("reg=dropout", "path.seeds=[0,1]", "path.rates=[0.1,0.4]", "path.chunk=2"),
+    "one diverges": (
+        *("reg=l1", "reg.proximal=true", "path.lams=[0,1e-3,1e30]", "constraint=max_norm", "reg.schedule=warmup:4"),
+        "trainer.log_every_n_steps=2",
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", PATHS.values(), ids=list(PATHS))
+def test_a_path_resumes_to_the_bit(
+    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    path = CommandLine(tmp_path, monkeypatch, capfd, path_main, "paths")
+    assert path(*SMALL, *settings, "hydra.run.dir=whole", fast=False).code == 0
+    for steps in (1, 5, 8, 19):
+
+        def at_rest(self: PathSaves, steps: int = steps) -> None:
+            trainer = self._work.trainer
+            assert trainer is not None
+            if (done := self._work.steps + trainer.steps) >= steps:
+                self._saves.write(self._state(trainer), step=done, epoch=trainer.epochs)
+                raise Killed
+
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setattr(PathSaves, "at_rest", at_rest)
+            path(*SMALL, *settings, f"hydra.run.dir=killed{steps}", fast=False)
+        resumed = path(f"resume=killed{steps}", fast=False)
+        assert resumed.code == 0
+        assert "resumed after step" in resumed.out or "has finished" in resumed.out
+        one, other = (tables_of(tmp_path / name) for name in ("whole", f"killed{steps}"))
+        assert one == other
