@@ -45,6 +45,11 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
         if type(settings.name) not in (str, int) or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
+        if not isinstance(settings.storage, str | None):
+            raise RunError(
+                "search.storage: expected a journal's path, or a database's URL such as sqlite:///search.db, "
+                f"received {settings.storage!r}"
+            )
         book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
     with reported_errors(cfg, folder):
         from regtorch.app.ground.atomic import remove_leftovers
