@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from regtorch.app.ground.signals import end_now, is_asked
+from regtorch.app.ground.signals import end_now, is_asked, keep_handler
 from regtorch.app.run.csv_logger import CSVLogger
 from regtorch.app.run.saves.random_numbers import restore_generators, states_of_generators
 from regtorch.app.run.saves.saves import Saves
@@ -128,6 +129,8 @@ class Saver(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore metrics, and begin an epoch that had not begun."""
+        if trainer.world_size == 1:
+            keep_handler(signal.SIGTERM)
         if not self._ours:
             return
         loop = trainer.fit_loop
