@@ -20,6 +20,7 @@ from regtorch.app.record.overrides import parsed, quoted
 __all__ = [
     "check_groups",
     "check_new_keys",
+    "is_multirun",
     "multirun_first",
     "own_configs",
     "several_values",
@@ -27,6 +28,7 @@ __all__ = [
     "task_overrides",
 ]
 
+_MULTIRUN = {"-m", "--multirun"}
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL_VALUES = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?:\n| requires --multirun)")
 _SEVERAL = ("callbacks", "logger")  # groups that accept several options
@@ -34,7 +36,12 @@ _SEVERAL = ("callbacks", "logger")  # groups that accept several options
 
 def multirun_first(arguments: Iterable[str]) -> list[str]:
     """Put `-m` first: Hydra's parser takes it before or after all overrides, not among them."""
-    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    return sorted(arguments, key=lambda argument: argument not in _MULTIRUN)
+
+
+def is_multirun(arguments: Iterable[str]) -> bool:
+    """Whether a command line asks for a sweep."""
+    return not _MULTIRUN.isdisjoint(arguments)
 
 
 def check_groups(arguments: Sequence[str], conf: Path) -> None:

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.app.config.command_line import own_configs, task_overrides
+from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
@@ -29,7 +29,7 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0 if nothing is severe, 3 if something is, 1 if the diagnosis failed, 2 for an invalid command
         line, 130 after Ctrl-C.
     """
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
+    if is_multirun(sys.argv[1:]):
         say(_NO_SWEEPS)
         return 2
     folder = conf or configs()

@@ -22,7 +22,7 @@ from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import claimed, is_busy
 from regtorch.app.record.file_names import ERROR, SAVES
 from regtorch.app.record.overrides import quoted
-from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in
+from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in, task_of
 from regtorch.app.terminal.table import own_overrides
 from regtorch.app.terminal.watch import Watch
 
@@ -128,7 +128,7 @@ def _plan(grid: Sequence[Sequence[str]], configs: Sequence[DictConfig], sweep: P
     jobs: list[Planned] = []
     for number, (overrides, own, config) in enumerate(zip(grid, own_overrides(grid), configs, strict=True)):
         with hydra_is(config):
-            task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            task = task_of(config)
             settings = identity(task)
             if settings in planned:
                 print(f"{' '.join(own or overrides)} is repeated; it runs once", flush=True)

@@ -25,6 +25,7 @@ __all__ = [
     "exposed",
     "interruptible",
     "is_asked",
+    "keep_handler",
     "patient",
     "shielded",
 ]
@@ -95,6 +96,13 @@ def end_if_asked() -> None:
     """
     if _State.asked is not None and _State.shields <= 0 and not _State.patient:
         raise Ended(_State.asked)
+
+
+def keep_handler(number: signal.Signals) -> None:
+    """Take out Lightning's handler, which ends a training before it can be saved, and keep ours, which it wraps."""
+    handlers = getattr(signal.getsignal(number), "signal_handlers", [])
+    if handlers and threading.current_thread() is threading.main_thread():
+        signal.signal(number, handlers[-1])
 
 
 def is_asked() -> bool:

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.app.config.command_line import own_configs, task_overrides
+from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import command, configs
 from regtorch.app.run.main import command_line, reported_errors
@@ -31,7 +31,7 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for a wrong
         command line; 130 after Ctrl-C.
     """
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
+    if is_multirun(sys.argv[1:]):
         say(_no_sweeps())
         return 2
     return command_line(conf or configs(), "path", _run)

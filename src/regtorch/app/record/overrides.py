@@ -26,6 +26,7 @@ __all__ = [
     "quoted",
     "read_overrides",
     "relevant",
+    "setting_of",
     "spelled",
     "without",
 ]
@@ -106,6 +107,11 @@ def measured(overrides: Sequence[str]) -> dict[str, str]:
     1e-4 and 0.0001 are the same setting, and so are `true` and the `True` of Hydra's sweeps.
     """
     return {key: spelled(value) for key, (value, _) in parse(overrides).items() if not _is_free(key, value)}
+
+
+def setting_of(overrides: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """What `measured` finds, as a key: equal for runs that differ only in their seeds."""
+    return frozenset(measured(overrides).items())
 
 
 def compare(wanted: Sequence[str], received: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -19,7 +19,7 @@ from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.json_file import NewerSchema, plain
 from regtorch.app.record.run_record import RunRecord
 
-__all__ = ["Known", "hydra_is", "identity", "known_in", "placeless", "same_run"]
+__all__ = ["Known", "hydra_is", "identity", "known_in", "placeless", "same_run", "task_of"]
 
 _IGNORED = ("debug", "resume", "save_every")  # change no result of a run
 
@@ -100,6 +100,11 @@ def _begun(folder: Path) -> str | None:
         return None
     with hydra_is(hydra):
         return identity(config)
+
+
+def task_of(config: DictConfig) -> DictConfig:
+    """A config without Hydra's own part."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def placeless(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regtorch.app.record.overrides import measured
+from regtorch.app.record.overrides import setting_of
 from regtorch.app.record.ranking import Rank, best_of, tied
 from regtorch.app.record.spread import Spread, spread
 
@@ -42,7 +42,7 @@ def best_setting(results: Sequence[Result]) -> RankedSetting | None:
     """The setting with the best mean over its seeds; None without a score. If only seeds differ, each run is one."""
     groups: dict[object, list[int]] = {}
     for place, result in enumerate(results):
-        setting = frozenset(measured(result.overrides).items()) if result.overrides else place  # unknown: its own
+        setting = setting_of(result.overrides) if result.overrides else place  # unknown: its own
         groups.setdefault(setting, []).append(place)
     settings = [[place] for place in range(len(results))] if len(groups) == 1 else list(groups.values())
     ranked = [found for places in settings if (found := _ranked(results, places)) is not None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from regtorch.app.record.command import command
-from regtorch.app.record.overrides import measured, parse, relevant, without
+from regtorch.app.record.overrides import measured, parse, relevant, setting_of, without
 from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of, tied
 from regtorch.app.record.results import Run
 from regtorch.app.record.run_record import RunRecord
@@ -115,16 +115,12 @@ def experiments_of(entries: Iterable[Entry], lost: Iterable[Lost] = ()) -> list[
     diverged: dict[frozenset[tuple[str, str]], set[object]] = {}
     for run in lost:
         if run.diverged and run.overrides:
-            diverged.setdefault(_measured(run.overrides), set()).add(_seed(run.overrides))
+            diverged.setdefault(setting_of(run.overrides), set()).add(_seed(run.overrides))
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         found.setdefault((entry.net, entry.choice("data")), []).append(entry)
     order = sorted(found, key=lambda key: (-len(found[key]), key))
     return [_experiment(*key, found[key], diverged) for key in order]
-
-
-def _measured(overrides: Sequence[str]) -> frozenset[tuple[str, str]]:
-    return frozenset(measured(overrides).items())
 
 
 def _seed(overrides: Sequence[str]) -> object:
@@ -156,7 +152,7 @@ def _experiment(
             else label_of(given := measured(of_seeds[0].run.overrides), list(given))
         )
         runs = [entry.run.overrides for entry in of_seeds]
-        without_result = {seed for own in runs for seed in diverged.get(_measured(own), ())}
+        without_result = {seed for own in runs for seed in diverged.get(setting_of(own), ())}
         settings.append(Setting(label, of_seeds, score, bool(without_result - {_seed(own) for own in runs})))
     kept = sum(len(setting.entries) for setting in settings)
     return Experiment(

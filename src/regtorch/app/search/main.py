@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from regtorch.app.config.command_line import own_configs, task_overrides
+from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
 from regtorch.app.ground.errors import RunError, message, say, usage
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
@@ -29,7 +29,7 @@ def main(conf: Path | None = None) -> int:
         The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
+    if is_multirun(sys.argv[1:]):
         say("-m: a search chooses its trials itself; give search.workers=N to run several at a time")
         return 2
     folder = conf or configs()
@@ -45,6 +45,11 @@ def _run(cfg: DictConfig, conf: Path) -> None:
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
         if type(settings.name) not in (str, int) or not str(settings.name).strip():
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
+        if not isinstance(settings.storage, str | None):
+            raise RunError(
+                "search.storage: expected a journal's path, or a database's URL such as sqlite:///search.db, "
+                f"received {settings.storage!r}"
+            )
         book, workers = _joined(cfg, folder) if settings.worker else _begun(cfg, folder, conf)
     with reported_errors(cfg, folder):
         from regtorch.app.ground.atomic import remove_leftovers

@@ -5,19 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.config.command_line import is_multirun
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
 from regtorch.app.record.file_names import SAVES, SUMMARY
 from regtorch.app.record.overrides import parse, quoted, read_overrides, relevant
 from regtorch.app.run.saves.begun import begun_with, value_of
-from regtorch.app.run.saves.settings import check_settings
+from regtorch.app.run.saves.settings import refuse_config
 
 __all__ = ["Finished", "resumed_arguments"]
 
 _RUNS = {"train": "runs", "path": "paths"}
 """The programs that resume, and the folder below which each writes by default."""
-_MULTIRUN = ("-m", "--multirun")
 
 
 class Finished(Exception):
@@ -43,7 +43,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
         raise RunError(f"resume: only `train` and `path` resume runs{how}")
     if values[-1] is not True:
         return _of_folder(Path(str(values[-1])), others, program)
-    if {*_MULTIRUN} & {*others}:
+    if is_multirun(others):
         raise RunError("resume=true: a sweep resumes in its folder; name it with resume=DIR or hydra.sweep.dir=DIR")
     named = [Path(str(value_of(text))) for text in others if text.startswith("hydra.run.dir=")]
     folder = named[-1] if named else _newest(others, Path(_RUNS[program]))
@@ -69,7 +69,7 @@ def _go_on(folder: Path) -> list[str]:
     if is_busy(folder):
         raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
     if (folder / SAVES).is_dir():
-        Folders.resumed, Folders.check = folder.absolute(), partial(check_settings, folder.absolute())
+        Folders.resumed, Folders.check = folder.absolute(), partial(refuse_config, folder.absolute())
     else:
         move_aside(folder)
     return [f"hydra.run.dir={quoted(folder)}"]
@@ -77,13 +77,18 @@ def _go_on(folder: Path) -> list[str]:
 
 def _newest(others: Sequence[str], runs: Path) -> Path | None:
     """The newest run with the same overrides."""
-    wanted = {key: value for key, (value, _) in parse(relevant([o for o in others if not o.startswith("-")])).items()}
+    wanted = _values([text for text in others if not text.startswith("-")])
     folders = sorted(runs.glob("*/*/.hydra"), key=lambda path: path.parent.name, reverse=True)
     return next((path.parent for path in folders if _has(path.parent, wanted)), None)
 
 
 def _has(folder: Path, wanted: dict[str, Any]) -> bool:
     try:
-        return {key: value for key, (value, _) in parse(relevant(read_overrides(folder))).items()} == wanted
+        return _values(read_overrides(folder)) == wanted
     except ValueError:  # half-written
         return False
+
+
+def _values(overrides: Sequence[str]) -> dict[str, Any]:
+    """The values that decide which run it is, by key."""
+    return {key: value for key, (value, _) in parse(relevant(overrides)).items()}

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from regtorch.app.config.interval_text import seconds_of
-from regtorch.app.ground.errors import RunError
 
 __all__ = ["Every"]
 
@@ -20,21 +18,14 @@ class Every:
     _time: float = 0.0
 
     @classmethod
-    def parsed(cls, value: Any) -> "Every":
-        """Read `save_every`.
+    def of(cls, save_every: int | str | None) -> "Every":
+        """The setting `save_every`, which has been checked: a number of steps, a time or null."""
+        return cls(steps=save_every) if isinstance(save_every, int) else cls(seconds=seconds_of(save_every))
 
-        Raises:
-            RunError: it is neither a number of steps, nor a time, nor null.
-        """
-        if type(value) is int and value > 0:
-            return cls(steps=value)
-        seconds = seconds_of(value)
-        if value is not None and seconds is None:
-            raise RunError(
-                "save_every: expected a number of steps, such as 500, a time, such as 30s, 10min or 2h, or null, "
-                f"received {value!r}"
-            )
-        return cls(seconds=seconds)
+    @property
+    def by_time(self) -> bool:
+        """Whether a clock decides, so that processes may disagree."""
+        return self.seconds is not None
 
     def begin(self, step: int) -> None:
         """Count from now on."""

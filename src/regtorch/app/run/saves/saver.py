@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from regtorch.app.ground.signals import end_now, is_asked
+from regtorch.app.ground.signals import end_now, is_asked, keep_handler
 from regtorch.app.run.csv_logger import CSVLogger
 from regtorch.app.run.saves.random_numbers import restore_generators, states_of_generators
 from regtorch.app.run.saves.saves import Saves
@@ -21,7 +22,7 @@ __all__ = ["Saver"]
 
 _OURS = "regtorch"
 _PARTS = ("pytorch-lightning_version", "state_dict", "optimizer_states", "loops", "callbacks", "global_step", _OURS)
-_OUR_PARTS = ("folder", "generators", "scores", "metrics", "epochs", "validated", "rows", "unlogged")
+_OUR_PARTS = ("folder", "generators", "scores", "metrics", "epochs", "validated", "rows", "of_step", "unlogged")
 
 
 class Saver(Checkpoint):
@@ -59,18 +60,11 @@ class Saver(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if not (loop._should_accumulate() or loop._num_ready_batches_reached() or _validates(trainer)):
             self._at_rest(trainer, within=True)
-        _go_on(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before an epoch's first step."""
         if trainer.global_step:
             self._at_rest(trainer)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _go_on(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _go_on(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has been trained, before the tests."""
@@ -84,9 +78,10 @@ class Saver(Checkpoint):
             end_now()
 
     def _is_due(self, trainer: Trainer) -> bool:
-        if trainer.world_size > 1:  # all processes must decide alike; clocks differ
-            return trainer.strategy.broadcast(self.saves.every.is_due(trainer.global_step))
-        return self.saves.every.is_due(trainer.global_step)
+        due = self.saves.every.is_due(trainer.global_step)
+        if trainer.world_size > 1 and self.saves.every.by_time:  # all processes must decide alike; clocks differ
+            return trainer.strategy.broadcast(due)
+        return due
 
     def save(self, trainer: Trainer, *, within: bool = False) -> None:
         """Write a save, `within` an epoch or between two."""
@@ -128,6 +123,9 @@ class Saver(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore metrics, and begin an epoch that had not begun."""
+        if trainer.world_size == 1:
+            keep_handler(signal.SIGTERM)
+            trainer._signal_connector.received_sigterm = False  # it may have come since Lightning put its handler in
         if not self._ours:
             return
         loop = trainer.fit_loop
@@ -178,11 +176,6 @@ def _moved(value: Any, before: str, now: str) -> Any:
         return {_moved(key, before, now): _moved(below, before, now) for key, below in value.items()}
     inside = isinstance(value, str) and (value == before or value.startswith(f"{before}/"))
     return f"{now}{value[len(before) :]}" if inside else value
-
-
-def _go_on(trainer: Trainer) -> None:
-    """Keep Lightning from ending before the next save: our own signal handler has been called as well."""
-    trainer._signal_connector.received_sigterm = False
 
 
 def _unlogged(trainer: Trainer) -> dict[str, Any] | None:

@@ -33,11 +33,11 @@ class Saves:
         written: the last one written by this process.
 
     Raises:
-        RunError: `save_every` is wrong, or the run in the folder has other settings.
+        RunError: the run in the folder has other settings.
     """
 
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
-        self.folder, self.every = folder, Every.parsed(cfg.save_every)
+        self.folder, self.every = folder, Every.of(cfg.save_every)
         self._store = Store(folder)
         self._settings: Any = plain(OmegaConf.to_container(cfg, resolve=True))
         self.written: Save | None = None

@@ -8,10 +8,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regtorch.app.ground.errors import RunError
 from regtorch.app.record.json_file import flat, plain
-from regtorch.app.record.same_settings import hydra_is, placeless
+from regtorch.app.record.same_settings import hydra_is, placeless, task_of
 from regtorch.app.run.saves.store import Store
 
-__all__ = ["check_settings", "refuse_other"]
+__all__ = ["refuse_config", "refuse_other"]
 
 _MAY_DIFFER = (
     *("resume", "save_every", "out_dir", "debug", "doctor", "callbacks.progress", "trainer.profiler"),
@@ -21,21 +21,20 @@ _MAY_DIFFER = (
 """Settings that a resumed run may change: they decide when it ends, or what it shows and checks."""
 
 
-def check_settings(folder: Path, config: DictConfig) -> None:
+def refuse_config(folder: Path, config: DictConfig) -> None:
     """Refuse to resume the run in `folder` with another config, the one that Hydra is about to store there.
 
     Raises:
         RunError: it differs.
     """
-    save = Store(folder).newest()
-    if save is None:
+    saved = Store(folder).settings()
+    if saved is None:
         return
     config = config.copy()
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
-    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     with hydra_is(config):
-        refuse_other(save.settings, plain(OmegaConf.to_container(task, resolve=True)), folder)
+        refuse_other(saved, plain(OmegaConf.to_container(task_of(config), resolve=True)), folder)
 
 
 def refuse_other(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -93,6 +94,13 @@ class Store:
                 say(f"{folder} is broken ({error}); the save before it is used, if there is one", "warning")
         return None
 
+    def settings(self) -> Mapping[str, Any] | None:
+        """The run's settings, from the newest manifest that can be read; the checkpoints are not."""
+        for folder in self._found():
+            with suppress(OSError, ValueError, RecursionError):
+                return _manifest_of(folder)[0]["settings"]
+        return None
+
     def remove(self) -> None:
         """Remove all saves: the run has finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -103,10 +111,24 @@ class Store:
 
 
 def _checked(folder: Path) -> Save:
-    """Read a save's manifest and compare the checksums.
+    """A save whose files match their checksums.
 
     Raises:
         OSError, ValueError: a file is missing or damaged, or of a newer schema.
+    """
+    manifest, sums = _manifest_of(folder)
+    for name, expected in sums.items():
+        if _checksum(folder / name) != expected:
+            raise ValueError(f"{name} does not match its checksum")
+        check_checkpoint(folder / name)
+    return Save(folder, **manifest)
+
+
+def _manifest_of(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a manifest says about its save, and the checksums of the files.
+
+    Raises:
+        OSError, ValueError: it is missing or damaged, or of a newer schema.
     """
     manifest = json.loads(read_text(folder / _MANIFEST, 2**20))
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
@@ -130,11 +152,7 @@ def _checked(folder: Path) -> Save:
     for place in manifest["beside"].values():
         if not isinstance(place, str) or not _is_checkpoint_of(run, place):
             raise ValueError(f"{_MANIFEST}: expected places of checkpoints in the run's folder, received {place!r}")
-    for name, expected in sums.items():
-        if _checksum(folder / name) != expected:
-            raise ValueError(f"{name} does not match its checksum")
-        check_checkpoint(folder / name)
-    return Save(folder, **manifest)
+    return manifest, sums
 
 
 def _is_checkpoint_of(run: Path, place: str) -> bool:
