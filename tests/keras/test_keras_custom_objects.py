@@ -108,8 +108,8 @@ def test_classes_without_a_factory_are_refused():
         ValueError, match=r"layer 'it' .*'Squares' is a user-defined class.*custom_objects={name: factory}"
     ):
         build(dense(kernel_regularizer=node("Squares", FORMS[0])), custom_objects=CUSTOM)
-    with pytest.raises(ValueError, match=r"layer 'it' \(Cubes\) is of a user-defined class"):
-        build(own({"class_name": "Cubes", "config": {"name": "it"}}, FORMS[0]), custom_objects=CUSTOM)
+    with pytest.raises(ValueError, match=r"layer 'it' \(Squares\) is of a user-defined class"):
+        build(own({"class_name": "Squares", "config": {"name": "it"}}, FORMS[0]), custom_objects=CUSTOM)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_nested_nets():
         (lambda c: c.update(output_layers=[["it", 0, 3]]), "an output takes output 3 of 'it', which has fewer"),
         (lambda c: c.update(output_layers=[["it", 4, 0]]), "an output takes a tensor that no call computes, of 'it'"),
         (
-            lambda c: c.update(output_layers={"a": ["it", 0, 0]}),
-            "output_layers of 'net': arguments that",
+            lambda c: c.update(output_layers={"a": [["it", 0, 0], ["it", 0, 0]]}),
+            "output_layers of 'net': nested ones in a dict are not supported",
         ),
         (
             lambda c: c["layers"][1].update(inbound_nodes=5),

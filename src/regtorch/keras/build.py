@@ -97,7 +97,7 @@ def from_config(
     if version is None:
         version = version_of(config)
     one_of("from_config", "version", version, (2, 3))
-    builder, net = _build(parse(apply_custom(config, custom) if custom else config), version)
+    builder, net = _build(parse(apply_custom(config, custom) if custom else config, custom), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
     refuse_too_large(net)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +19,13 @@ from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operation import OPERATIONS
+from regtorch.keras.masks import PASSES
 from regtorch.keras.memory import MemoryLimit
-from regtorch.keras.net import Call, KerasNet, Key
+from regtorch.keras.net import Call, KerasNet, flat
+from regtorch.keras.nodes import Node
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
+from regtorch.keras.trees import Key, keys_of, mapped
 from regtorch.keras.variables import variables
 
 __all__ = ["Builder", "DoesNotFit"]
@@ -69,6 +76,7 @@ class Builder:
         if given and len(given) != len(shapes):
             raise ValueError(f"from_config: the net {graph.name!r} takes {len(shapes)} inputs, received {len(given)}")
         net = KerasNet(graph.inputs, shapes)
+        net.input_names = tuple(graph.input_names)
         values: dict[Key, Tensor] = {}
         for i, (key, shape) in enumerate(zip(graph.inputs, shapes, strict=True)):
             layer = next(layer for layer in graph.layers if layer.name == key[0])
@@ -77,22 +85,51 @@ class Builder:
         calls: list[Call] = []
         for layer, k in in_keras_order(graph):
             node, where = layer.nodes[k], describe(path, layer)
-            inputs = [_value(values, key, where) for key in node.inputs]
+            try:
+                keys = _ordered(layer, node)
+            except ValueError as error:
+                raise ValueError(f"from_config: {where}: {error}") from None
+            inputs = [_value(values, key, where) for key in keys]
             if layer.name not in names:
                 names[layer.name] = self._add(net, layer, path, inputs, trainable)
-            # In Keras 3 the mode of the outermost net overrides the mode of a call.
-            training = node.training if self.version == 2 else None
-            calls.append(Call(names[layer.name], layer.name, k, node.inputs, training))
-            output = self._call(net.get_submodule(names[layer.name]), inputs, where)
-            values |= {(layer.name, k, i): tensor for i, tensor in enumerate(output)}
+            module = net.get_submodule(names[layer.name])
+            call = self._call_of(names[layer.name], layer, k, keys, module, where)
+            calls.append(call)
+            keywords = mapped(call.keywords, partial(_value, values, by=where))
+            output = self._run(module, inputs, keywords, where)
+            values |= {Key(layer.name, k, i): tensor for i, tensor in enumerate(output)}
         for layer in graph.layers:  # the weights have the order of Keras's layers, not of the calls
             if layer.name in names:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         for key in graph.outputs:
             _value(values, key, "an output")
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
+        net.output_names = None if graph.output_names is None else tuple(graph.output_names)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
+
+    def _call_of(
+        self, name: str, layer: LayerConfig, k: int, keys: tuple[Key, ...], module: nn.Module, where: str
+    ) -> Call:
+        """A call of a layer, with what it is given by name."""
+        node = layer.nodes[k]
+        # In Keras 3 the mode of the outermost net overrides the mode of a call.
+        training = node.training if self.version == 2 else None
+        passes = not layer.operation and layer.class_name in PASSES
+        if layer.operation:  # it keeps its constants, and takes all tensors in order
+            return Call(name, layer.name, k, keys, training)
+        keywords, mask = dict(node.keywords), None
+        if "mask" in keywords:
+            masks = keywords.pop("mask")
+            mask = (masks,) if isinstance(masks, Key) else tuple(masks if isinstance(masks, list | tuple) else ())
+            if not mask or not all(isinstance(key, Key | None) for key in mask):
+                keywords["mask"] = masks
+        taken = inspect.signature(module.forward).parameters
+        unknown = sorted(keyword for keyword in keywords if keyword not in taken)
+        if unknown or (isinstance(module, KerasNet) and keywords):
+            given = ", ".join(unknown or keywords)
+            raise ValueError(f"from_config: {where}: it is called with {given}, which is not supported")
+        return Call(name, layer.name, k, keys, training, keywords, mask, passes)
 
     def _input_shape(self, graph: Graph, key: Key, i: int, given: list[Tensor]) -> Shape:
         shape = next((layer.shape for layer in graph.layers if layer.name == key[0]), None)
@@ -119,7 +156,7 @@ class Builder:
         while hasattr(net, name):
             name += "_"
         if layer.graph is None:
-            module: nn.Module = self._layer(layer, path + name, describe(path, layer), inputs, trainable)
+            module = self._layer(layer, path + name, describe(path, layer), inputs, trainable)
         else:
             # Keras 3 ignores a nested net's own flag; those of the outermost net and of each layer count.
             inner = trainable and (layer.graph.trainable or self.version == 3)
@@ -129,17 +166,18 @@ class Builder:
 
     def _layer(self, layer: LayerConfig, name: str, where: str, inputs: list[Tensor], trainable: bool) -> nn.Module:
         known = OPERATIONS if layer.operation else LAYERS
-        make = known.get(layer.class_name)
-        if make is None:
+        make = known.get(layer.class_name) if layer.factory is None else None
+        if make is None and layer.factory is None:
             nested = "" if layer.operation else " and nested models"
             raise ValueError(f"from_config: {where} is not supported; supported are {', '.join(sorted(known))}{nested}")
-        spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs])
+        spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs], layer.nodes[0])
         try:
-            if layer.operation and not all(x.is_floating_point() for x in inputs):
-                raise ValueError("integer inputs are not supported")
             trainable &= spec.flag("trainable", True)
-            module = make(spec)
-            spec.refuse_unused(*([COMMON] if layer.operation else []))
+            if make is None:
+                module = layer.factory()  # pyright: ignore[reportOptionalCall]
+            else:
+                module = make(spec)
+                spec.refuse_unused(*([COMMON] if layer.operation else []))
             self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable)
         except TypeError as error:
@@ -163,17 +201,16 @@ class Builder:
             kinds = " and ".join(f"{other} ({at})" for other, at in self.dtypes.items())
             raise ValueError(f"layers of two dtypes in one net are not supported: {kinds}")
 
-    def _call(self, module: nn.Module, inputs: list[Tensor], where: str) -> tuple[Tensor, ...]:
+    def _run(self, module: nn.Module, inputs: list[Tensor], keywords: dict[str, Any], where: str) -> tuple[Tensor, ...]:
         training = module.training
         try:
             with torch.no_grad():
-                output = module.eval()(*inputs)
+                output = flat(module.eval()(*inputs, **keywords))
         except (TypeError, *_ERRORS) as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise DoesNotFit(f"from_config: {where} does not fit its input of shape {shapes}: {error}") from error
         finally:
             module.train(training)
-        output = output if isinstance(output, tuple) else (output,)
         for tensor in output:
             if 0 in tensor.shape:
                 raise DoesNotFit(f"from_config: {where} has an empty output, of shape {tuple(tensor.shape)}")
@@ -197,6 +234,19 @@ class Builder:
                         tensor.copy_(variable.to_torch(value, tensor.shape))
                     if not tensor.isfinite().all():
                         raise ValueError(f"from_config: {where}: its {variable.name} is drawn beyond {tensor.dtype}")
+
+
+def _ordered(layer: LayerConfig, node: Node) -> tuple[Key, ...]:
+    """The tensors that a call takes in order; a nested net's from a dict in the order of its inputs."""
+    if layer.operation:
+        return node.inputs
+    if layer.graph is not None and len(node.arguments) == 1 and isinstance(node.arguments[0], Mapping):
+        given = node.arguments[0]
+        missing = [name for name in layer.graph.input_names if name not in given]
+        if missing:
+            raise ValueError(f"it takes {', '.join(layer.graph.input_names)}; {', '.join(missing)} is missing")
+        return tuple(keys_of([given[name] for name in layer.graph.input_names]))
+    return node.tensors
 
 
 def _value(values: dict[Key, Tensor], key: Key, by: str) -> Tensor:

@@ -13,7 +13,7 @@ from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "with_select"]
+__all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "layer_factory", "with_select"]
 
 _R = TypeVar("_R", bound=Rule)
 Factory = Callable[[dict[str, Any]], Any]
@@ -61,6 +61,29 @@ def apply_custom(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any
     if isinstance(tree, Mapping):
         return {k: apply_custom(v, custom, k) for k, v in tree.items()}
     return [apply_custom(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
+
+
+def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Factory]) -> Callable[[], Any] | None:
+    """A function that makes the module of a user-defined layer; None if no factory has its name.
+
+    A Lambda goes by its layer's name, its function's, or `Lambda`.
+    """
+    names = _names(layer)
+    config = layer.get("config")
+    if layer.get("class_name") == "Lambda" and isinstance(config, Mapping):
+        names = [name, *_names(config.get("function")), *names]
+    found = next((known for known in names if known in custom), None)
+    if found is None:
+        return None
+    settings = {"build_config": layer.get("build_config"), **(config if isinstance(config, Mapping) else {})}
+
+    def make() -> Any:
+        module = custom[found](settings)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"custom_objects[{found!r}] must return a module for the layer {name!r}, got {module!r}")
+        return module
+
+    return make
 
 
 def with_select(rule: _R, select: str) -> _R:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regtorch.checks import flag, shown
-from regtorch.keras.net import Key
+from regtorch.keras.custom_objects import Factory, layer_factory
 from regtorch.keras.nodes import Node, keys_in, node_of
 from regtorch.keras.origin import is_operation, is_user_defined
 from regtorch.keras.quantity import is_size
 from regtorch.keras.read import MODELS, model_of
+from regtorch.keras.trees import Key
 
 __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
@@ -30,6 +31,7 @@ class LayerConfig:
         nodes: its calls.
         operation: whether it is a call of `keras.ops`.
         graph: the graph of a nested net.
+        factory: makes the module of a user-defined layer.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LayerConfig:
     nodes: tuple[Node, ...] = ()
     operation: bool = False
     graph: Graph | None = None
+    factory: Callable[[], Any] | None = None
 
     @property
     def shape(self) -> Shape | None:
@@ -51,13 +54,20 @@ class LayerConfig:
 
 @dataclass
 class Graph:
-    """The layers of a net in Keras's order, its inputs and outputs, and whether the net itself is trainable."""
+    """The layers of a net in Keras's order, its inputs and outputs, and whether the net itself is trainable.
+
+    Attributes:
+        input_names: the names by which the net takes its inputs from a dict.
+        output_names: the names in the dict that the net gives; None if it gives no dict.
+    """
 
     name: str
     trainable: bool
     layers: list[LayerConfig] = field(default_factory=list)
     inputs: list[Key] = field(default_factory=list)
     outputs: list[Key] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    output_names: list[str] | None = None
 
 
 def describe(path: str, layer: LayerConfig) -> str:
@@ -66,8 +76,13 @@ def describe(path: str, layer: LayerConfig) -> str:
     return f"layer {path + layer.name!r} ({kind})"
 
 
-def parse(config: Mapping[str, Any], path: str = "") -> Graph:
+def parse(config: Mapping[str, Any], custom: Mapping[str, Factory] | None = None, path: str = "") -> Graph:
     """The graph of a net's class_name and config, and those of the nets in it.
+
+    Args:
+        config: the net's.
+        custom: factories of user-defined layers.
+        path: of a nested net.
 
     Raises:
         ValueError: a layer has no class name or config, its class is user-defined, or something is not supported.
@@ -75,20 +90,16 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
     inner = config["config"]
     graph = Graph(str(inner.get("name") or ""), _trainable(inner))
     for position, layer in enumerate(inner["layers"]):
-        graph.layers.append(_layer(layer, position, path, graph.name))
+        graph.layers.append(_layer(layer, position, path, graph.name, custom or {}))
     name, count = Counter(layer.name for layer in graph.layers).most_common(1)[0] if graph.layers else ("", 0)
     if count > 1:
         raise ValueError(f"from_config: {count} layers of {graph.name!r} have the name {name!r}; names must be unique")
     if config["class_name"] == "Sequential":
         _chain(graph, config)
     else:
-        for what, keys in (("input_layers", graph.inputs), ("output_layers", graph.outputs)):
-            try:
-                keys += keys_in(inner.get(what) or [])
-            except ValueError as error:
-                raise ValueError(f"from_config: {what} of {graph.name!r}: {error}") from None
-            if not keys:
-                raise ValueError(f"from_config: {graph.name!r} has no {what}")
+        graph.inputs, names = _ends(inner, "input_layers", graph.name)
+        graph.outputs, graph.output_names = _ends(inner, "output_layers", graph.name)
+        graph.input_names = names or [key.layer for key in graph.inputs]
         starts = {layer.name for layer in graph.layers if layer.class_name == "InputLayer"}
         wrong = [key[0] for key in graph.inputs if key[0] not in starts]
         if wrong or len(set(graph.inputs)) < len(graph.inputs):
@@ -101,12 +112,28 @@ def parse(config: Mapping[str, Any], path: str = "") -> Graph:
     return graph
 
 
+def _ends(inner: Mapping[str, Any], what: str, net: str) -> tuple[list[Key], list[str] | None]:
+    """The inputs or outputs of a net, and their names if they are in a dict."""
+    tree = inner.get(what) or []
+    named = isinstance(tree, Mapping) and "class_name" not in tree
+    try:
+        keys = [keys_in(part) for part in tree.values()] if named else [keys_in(tree)]
+    except ValueError as error:
+        raise ValueError(f"from_config: {what} of {net!r}: {error}") from None
+    if named and any(len(part) != 1 for part in keys):
+        raise ValueError(f"from_config: {what} of {net!r}: nested ones in a dict are not supported")
+    found = [key for part in keys for key in part]
+    if not found:
+        raise ValueError(f"from_config: {net!r} has no {what}")
+    return found, list(tree) if named else None
+
+
 def _trainable(inner: Mapping[str, Any]) -> bool:
     value = inner.get("trainable")
     return value is None or flag(f"from_config: {shown(inner.get('name'))}", "trainable", value)
 
 
-def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
+def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, Factory]) -> LayerConfig:
     kind = layer.get("class_name") if isinstance(layer, Mapping) else None
     if not isinstance(layer, Mapping) or not isinstance(kind, str):
         raise ValueError(f"from_config: layers[{position}] of {path + net!r} has no class_name")
@@ -124,10 +151,11 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
         )
     found = LayerConfig(name, kind, config, operation=is_operation(layer))
     where = describe(path, found)
-    if is_user_defined(layer):
+    factory = layer_factory(layer, name, custom)
+    if factory is None and is_user_defined(layer):
         raise ValueError(
-            f"from_config: {where} is of a user-defined class, not Keras's: the JSON lacks what it computes; build "
-            "it in PyTorch, or save the net with one of Keras's layers instead"
+            f"from_config: {where} is of a user-defined class, not Keras's: the JSON lacks what it computes; give "
+            f"custom_objects={{{kind!r}: a function of its config that returns a module}}"
         )
     calls = layer.get("inbound_nodes") or ()
     if not isinstance(calls, list | tuple):
@@ -136,8 +164,8 @@ def _layer(layer: Any, position: int, path: str, net: str) -> LayerConfig:
         nodes = tuple(map(node_of, calls))
     except ValueError as error:
         raise ValueError(f"from_config: {where}: {error}") from None
-    graph = parse(model_of(layer), f"{path}{name}.") if kind in MODELS else None
-    return replace(found, nodes=nodes, graph=graph)
+    graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None
+    return replace(found, nodes=nodes, graph=graph, factory=factory)
 
 
 def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:
@@ -155,9 +183,9 @@ def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:
     else:
         from_one = {layer.name for layer in graph.layers if layer.graph and _counts_from_one(layer, graph)}
         for i, layer in enumerate(graph.layers):
-            nodes = tuple(replace(node, inputs=_from_zero(node.inputs, from_one)) for node in layer.nodes)
+            nodes = tuple(node.renumbered(lambda key: _from_zero(key, from_one)) for node in layer.nodes)
             graph.layers[i] = replace(layer, nodes=nodes)
-    graph.outputs = list(_from_zero(graph.outputs, from_one))
+    graph.outputs = [_from_zero(key, from_one) for key in graph.outputs]
 
 
 def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
@@ -173,8 +201,8 @@ def _counts_from_one(layer: LayerConfig, graph: Graph) -> bool:
     return True
 
 
-def _from_zero(keys: Sequence[Key], from_one: Collection[str]) -> tuple[Key, ...]:
-    return tuple((name, k - 1, i) if name in from_one else (name, k, i) for name, k, i in keys)
+def _from_zero(key: Key, from_one: Collection[str]) -> Key:
+    return key._replace(call=key.call - 1) if key.layer in from_one else key
 
 
 def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
@@ -189,11 +217,11 @@ def _chain(graph: Graph, config: Mapping[str, Any]) -> None:
             name += "_"
         settings = {"batch_shape": shape, "dtype": first.config.get("dtype") if first else None}
         graph.layers.insert(0, LayerConfig(name, "InputLayer", settings))
-    before: Key = (graph.layers[0].name, 0, 0)
-    graph.inputs = [before]
+    before = Key(graph.layers[0].name, 0, 0)
+    graph.inputs, graph.input_names = [before], [before.layer]
     for i, layer in enumerate(graph.layers[1:], 1):
         graph.layers[i] = replace(layer, nodes=(Node((before,)),))
-        before = (layer.name, 0, 0)
+        before = Key(layer.name, 0, 0)
     graph.outputs = [before]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -57,7 +57,7 @@ class Logits:
         for i, call in calls.items():
             layer, node, index = net.outputs[i]
             assert call is not None
-            key = (layer, node, moved[layer][index]) if layer in nested else call.inputs[0]
+            key = Key(layer, node, moved[layer][index]) if layer in nested else call.inputs[0]
             found[i] = len(outputs) if i in kept else i
             outputs[found[i] : found[i] + 1] = [key]
         net.outputs = tuple(outputs)
@@ -69,7 +69,7 @@ class Logits:
     ) -> dict[str, dict[int, int]]:
         """Do the same in each nested net; outputs that something else reads are kept."""
         elsewhere = {key for i, key in enumerate(net.outputs) if i not in wanted}
-        elsewhere |= {key for call in net.calls for key in call.inputs}
+        elsewhere |= {key for call in net.calls for key in call.keys}
         taken = {(layer, index) for layer, _, index in elsewhere}
         moved = {}
         for layer, indices in nested.items():
@@ -94,13 +94,13 @@ class Logits:
         module.activation = nn.Identity()
 
         def moved(key: Key) -> Key:
-            return (new_layer, *key[1:]) if key[0] == layer else key
+            return key._replace(layer=new_layer) if key.layer == layer else key
 
         calls: list[Call] = []
         for call in net.calls:
-            calls.append(replace(call, inputs=tuple(map(moved, call.inputs))))
+            calls.append(call.renamed(moved))
             if call.layer == layer:
-                own = (layer, call.node, 0)
+                own = Key(layer, call.node, 0)
                 calls.append(Call(new, new_layer, call.node, (own,)))
                 self.shapes[net][moved(own)] = self.shapes[net][own]
         net.calls, net.outputs = tuple(calls), tuple(map(moved, net.outputs))
@@ -116,7 +116,7 @@ class Logits:
 
     def _drop(self, net: KerasNet, path: str, layers: set[str]) -> None:
         """Remove the calls of these activations that no layer, output or penalty reads."""
-        taken = {key for call in net.calls for key in call.inputs} | set(net.outputs)
+        taken = {key for call in net.calls for key in call.keys} | set(net.outputs)
 
         def needed(call: Call) -> bool:
             watched = self.rules.has_activity(path + call.module)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Call", "KerasNet", "Key"]
+from regtorch.keras.masks import Masks, masks_after
+from regtorch.keras.trees import Key, keys_of, mapped
 
-Key = tuple[str, int, int]  # a tensor of the graph: Keras's layer name, index of the call, index of the output
+__all__ = ["Call", "KerasNet", "Key", "flat"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,11 @@ class Call:
         module: the submodule's name.
         layer: Keras's layer name.
         node: index among the calls of that layer.
-        inputs: the tensors it takes.
+        inputs: the tensors it takes in order.
         training: the fixed mode of the call (Keras's `layer(x, training=False)`); None follows the net's mode.
+        keywords: what it takes by name: trees of tensors and constants.
+        mask: the explicit masks of its inputs, in their order; None takes those that the inputs have.
+        passes: whether its outputs have its first input's mask.
     """
 
     module: str
@@ -30,44 +35,97 @@ class Call:
     node: int
     inputs: tuple[Key, ...]
     training: bool | None = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    mask: tuple[Key | None, ...] | None = None
+    passes: bool = False
+
+    @property
+    def keys(self) -> Iterator[Key]:
+        """All tensors that it takes."""
+        return keys_of((self.inputs, self.keywords, self.mask))
+
+    def renamed(self, function: Callable[[Key], Key]) -> Call:
+        """The call with `function(key)` in place of each tensor."""
+        inputs, keywords, mask = (mapped(tree, function) for tree in (self.inputs, self.keywords, self.mask))
+        return replace(self, inputs=inputs, keywords=keywords, mask=mask)
 
 
 class KerasNet(nn.Module):
     """A net built by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
 
     Images and volumes enter and leave channels first; everything else has Keras's layout. Several inputs are
-    positional arguments or one list; several outputs are a tuple.
+    positional arguments, one list, or a dict by the names of the inputs; several outputs are a tuple, or a dict where
+    the Keras net gives one.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
         super().__init__()
         self.inputs = tuple(inputs)
+        self.input_names: tuple[str, ...] = tuple(key.layer for key in inputs)
         self.input_shapes = tuple(shapes)
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
+        self.output_names: tuple[str, ...] | None = None
 
-    def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, *inputs: Any, masks: Masks | None = None) -> Any:
         """Run the net.
+
+        Args:
+            inputs: tensors in order, one list of them, or one dict by name.
+            masks: the mask of each input; then the outputs come with their masks, as a pair.
 
         Raises:
             ValueError: an input does not have the shape that the Keras net was built for.
         """
-        given = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Sequence) else inputs
+        tensors = self._tensors(inputs)
+        for name, shape, x in zip(self.input_names, self.input_shapes, tensors, strict=True):
+            self._check(name, shape, x)
+        values = dict(zip(self.inputs, tensors, strict=True))
+        known: dict[Key, Tensor] = _present(self.inputs, masks or ())
+        for call in self.calls:
+            self._run(call, values, known)
+        results = tuple(values[key] for key in self.outputs)
+        if masks is not None:
+            return results, [known.get(key) for key in self.outputs]
+        if self.output_names is not None:
+            return dict(zip(self.output_names, results, strict=True))
+        return results[0] if len(results) == 1 else results
+
+    def _run(self, call: Call, values: dict[Key, Tensor], known: dict[Key, Tensor]) -> None:
+        """Make a call, and add its outputs and their masks."""
+        layer = self.get_submodule(call.module)
+        inputs = [values[key] for key in call.inputs]
+        keywords = mapped(call.keywords, values.__getitem__)
+        masks: Masks = [known.get(key) for key in call.inputs] if known else ()
+        if call.mask is not None:
+            masks = [None if key is None else values[key] for key in call.mask]
+        masked = any(mask is not None for mask in masks)
+        nested = isinstance(layer, KerasNet)
+        if masked and (nested or getattr(layer, "takes_masks", False)):
+            keywords["masks"] = masks
+        with _mode(layer, call.training):
+            output = layer(*inputs, **keywords)
+        if nested and masked:
+            output, after = output
+        else:
+            output = flat(output)
+            after = masks_after(layer, call.passes, masks, inputs, len(output))
+        keys = [Key(call.layer, call.node, index) for index in range(len(output))]
+        values.update(zip(keys, output, strict=True))
+        known |= _present(keys, after)
+
+    def _tensors(self, inputs: tuple[Any, ...]) -> list[Tensor]:
+        given = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Sequence | Mapping) else inputs
+        if isinstance(given, Mapping):
+            missing = [name for name in self.input_names if name not in given]
+            if missing:
+                raise ValueError(f"the net takes {', '.join(self.input_names)}; {', '.join(missing)} is missing")
+            given = [given[name] for name in self.input_names]
         tensors = [x for x in given if isinstance(x, Tensor)]
         if len(tensors) != len(self.inputs) or len(given) != len(tensors):
             kinds = ", ".join(type(x).__name__ for x in given)
             raise ValueError(f"the net takes {len(self.inputs)} tensors, received {kinds or 'nothing'}")
-        for (name, _, _), shape, x in zip(self.inputs, self.input_shapes, tensors, strict=True):
-            self._check(name, shape, x)
-        values = dict(zip(self.inputs, tensors, strict=True))
-        for call in self.calls:
-            layer = self.get_submodule(call.module)
-            with _mode(layer, call.training):
-                output = layer(*(values[key] for key in call.inputs))
-            for index, tensor in enumerate(output if isinstance(output, tuple) else (output,)):
-                values[call.layer, call.node, index] = tensor
-        results = tuple(values[key] for key in self.outputs)
-        return results[0] if len(results) == 1 else results
+        return tensors
 
     def _check(self, name: str, shape: tuple[int | None, ...], x: Tensor) -> None:
         fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
@@ -75,6 +133,17 @@ class KerasNet(nn.Module):
             wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
             first = " (channels first: x.movedim(-1, 1))" if len(shape) >= 4 else ""
             raise ValueError(f"input {name!r} must have the shape (batch, {wanted}){first}, received {tuple(x.shape)}")
+
+
+def flat(output: Any) -> tuple[Tensor, ...]:
+    """The outputs of a layer; a nested net's dict gives its values in order."""
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    return tuple(output) if isinstance(output, list | tuple) else (output,)
+
+
+def _present(keys: Sequence[Key], masks: Masks) -> dict[Key, Tensor]:
+    return {key: mask for key, mask in zip(keys, masks, strict=False) if mask is not None}
 
 
 @contextmanager

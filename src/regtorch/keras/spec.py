@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regtorch.checks import flag, integer, shown
 from regtorch.keras.activations import activation
+from regtorch.keras.nodes import Node
 from regtorch.keras.quantity import LARGEST, is_size, number
 
 __all__ = ["COMMON", "Axes", "Spec"]
@@ -75,12 +76,14 @@ class Spec:
         axes: Keras's axes in torch.
         version: 2 or 3.
         shapes: the shapes of the layer's inputs, in torch's layout.
+        call: the layer's first call.
     """
 
     config: Mapping[str, Any]
     axes: Axes
     version: int
     shapes: list[tuple[int, ...]]
+    call: Node = field(default_factory=Node)
     used: set[str] = field(default_factory=set)
 
     def get(self, key: str, default: Any = None) -> Any:
