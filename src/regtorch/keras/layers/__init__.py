@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from regtorch.keras.layers import activation, conv, conv_transpose, dense, merge, noise, norm, padding, pooling, shape
+from regtorch.keras.layers import (
+    activation,
+    conv,
+    conv_transpose,
+    dense,
+    masking,
+    merge,
+    noise,
+    norm,
+    padding,
+    pooling,
+    shape,
+)
 from regtorch.keras.spec import Spec
 from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
 
@@ -24,7 +36,7 @@ _CLASSES: list[type[nn.Module]] = [
     *(padding.ZeroPadding1D, padding.ZeroPadding2D, padding.ZeroPadding3D),
     *(padding.Cropping1D, padding.Cropping2D, padding.Cropping3D),
     *(shape.Flatten, shape.Reshape, shape.Permute, shape.RepeatVector, shape.UpSampling1D, shape.UpSampling2D),
-    *(norm.LayerNormalization, activation.PReLU, noise.Rescaling),
+    *(masking.Masking, norm.LayerNormalization, activation.PReLU, noise.Rescaling),
     *(merge.Add, merge.Subtract, merge.Multiply, merge.Average, merge.Maximum, merge.Minimum, merge.Concatenate),
 ]
 
@@ -35,7 +47,7 @@ LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     "ReLU": activation.relu,
     "LeakyReLU": activation.leaky_relu,
     "ELU": lambda spec: nn.ELU(spec.number("alpha", 1.0)),
-    "Softmax": activation.softmax,
+    "Softmax": activation.Softmax,
     "Dropout": lambda spec: nn.Dropout(noise.rate(spec)),
     "SpatialDropout1D": noise.SequenceDropout,
     "SpatialDropout2D": noise.spatial_dropout_2d,

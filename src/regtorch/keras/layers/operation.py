@@ -98,7 +98,7 @@ def _of_two(function: Callable[[Any, Any], Tensor]) -> Callable[[Spec], nn.Modul
 def _softmax_of(spec: Spec) -> nn.Module:
     """The layer where there is one axis, so that `logits=True` recognises it."""
     if type(spec.config.get("axis", -1)) is int:
-        return activation.softmax(spec)
+        return activation.Softmax(spec)
     return _plain(_softmax, "axis")(spec)
 
 
