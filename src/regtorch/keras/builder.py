@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.checks import ArgumentTypeError
-from regtorch.keras.config_rules import Rules
+from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.layers import LAYERS
@@ -208,7 +207,7 @@ class Builder:
         given = [torch.empty(shape, dtype=inputs[0].dtype)]
         trainable &= wrapper.config.get("trainable") is not False
         if wrapper.class_name == "TimeDistributed" and self.version == 3:  # it does not count this layer's own
-            layer = replace(layer, config={**layer.config, "activity_regularizer": None})
+            layer = without_activity(layer)
         if layer.graph is None:
             module = self._layer(layer, path, f"{where}'s {describe('', layer)}", given, trainable)
         else:

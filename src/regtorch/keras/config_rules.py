@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -18,7 +19,7 @@ from regtorch.keras.variables import variables
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Rules"]
+__all__ = ["Rules", "without_activity"]
 
 _SWITCHES = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 
@@ -108,6 +109,15 @@ class Rules:
             *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),
             *(with_select(rule, _select(names)) for rule, names in self.constraints.items()),
         ]
+
+
+def without_activity(layer: LayerConfig) -> LayerConfig:
+    """The layer without the penalty of its outputs."""
+    if layer.class_name == "ActivityRegularization":
+        return replace(
+            layer, class_name="Identity", config={k: v for k, v in layer.config.items() if k not in ("l1", "l2")}
+        )
+    return replace(layer, config={**layer.config, "activity_regularizer": None})
 
 
 def _select(names: list[str]) -> str:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.layers.recurrent.bidirectional import Bidirectional
+from regtorch.keras.layers.recurrent.layer import Recurrent
 from regtorch.keras.masks import Masks
-from regtorch.keras.net import flat
+from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.spec import Spec
 
 __all__ = ["TimeDistributed"]
@@ -35,7 +37,7 @@ class TimeDistributed(nn.Module):
             raise ValueError(f"it takes an input of three dims or more, received {keras}")
         shape = tuple(self.axes.shape((keras[0], *keras[2:])))
         self.layer = spec.inner("layer", "layer", shape)
-        self.penalized = False
+        self.penalized = isinstance(self.layer, KerasNet) and self.layer.penalized
 
     @property
     def stepwise(self) -> bool:
@@ -50,8 +52,11 @@ class TimeDistributed(nn.Module):
         """Apply the layer to each step."""
         steps = self.axes.to_keras(x)
         mask = masks[0] if masks and getattr(self.layer, "takes_masks", False) else None
-        if mask is not None and mask.ndim < 3:
-            raise ValueError("a mask (batch, steps) is not supported for a layer that takes a mask of its own steps")
+        if mask is not None and mask.ndim < 3 and isinstance(self.layer, Recurrent | Bidirectional | TimeDistributed):
+            raise ValueError(
+                "a mask of steps is not supported for a layer with steps of its own, which takes a mask (batch, steps, "
+                f"its steps); received one of shape {tuple(mask.shape)}"
+            )
         if self.stepwise:
             each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in range(steps.shape[1])]
             y = torch.stack(each, 1)
@@ -69,4 +74,15 @@ class TimeDistributed(nn.Module):
         return self.axes.to_keras(output[0])
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
-        return masks[0] if masks else None
+        """The input's mask; in Keras 2 that of the layer's output, or the steps that count at all."""
+        mask = masks[0] if masks else None
+        own: Any = getattr(self.layer, "output_masks", None)
+        if self.version == 3 or self.stepwise:
+            return mask
+        if own is not None:
+            steps = self.axes.to_keras(inputs[0])
+            found = own([None if mask is None else mask.flatten(0, 1)], self.axes.from_keras(steps.flatten(0, 1)))
+            first = found[0] if isinstance(found, list | tuple) else found
+            if first is not None:
+                return first.unflatten(0, steps.shape[:2])
+        return mask if mask is None or mask.ndim < 3 else mask.flatten(2).any(-1)
