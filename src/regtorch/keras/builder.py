@@ -182,10 +182,11 @@ class Builder:
             if not layer.operation:
                 self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable, self.apart)
-        except TypeError as error:
-            raise ArgumentTypeError(f"from_config: {where}: {error}") from error
-        except ERRORS as error:
-            raise ValueError(f"from_config: {where}: {error}") from error
+        except (TypeError, *ERRORS) as error:
+            if str(error).startswith("from_config: "):  # of a layer in this one
+                raise
+            kind = ArgumentTypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"from_config: {where}: {error}") from error
         if not trainable:
             module.requires_grad_(False)
         self.built.append((name, module, layer, where))

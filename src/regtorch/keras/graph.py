@@ -170,6 +170,11 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
         raise ValueError(f"from_config: {where}: {error}") from None
     graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None
     parts = {} if factory is not None else _wrapped(kind, config)
+    wrong = next((key for key, part in parts.items() if not isinstance(part, Mapping)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"from_config: {where}: its {wrong} must be the config of a layer, received {shown(parts[wrong])}"
+        )
     inner = {key: _layer(part, 0, f"{path}{name}.", "", custom) for key, part in parts.items()}
     return replace(found, nodes=nodes, graph=graph, factory=factory, inner=inner)
 

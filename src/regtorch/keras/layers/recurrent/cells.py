@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.checks import shown
 from regtorch.keras.activations import activation
 from regtorch.keras.layers.recurrent.fast import run_kernel
 from regtorch.keras.spec import Spec
@@ -203,8 +204,9 @@ class StackedRNNCells(nn.ModuleList):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        configs = spec.require("cells")
-        shape = spec.shapes[0]
+        configs, shape = spec.require("cells"), spec.shapes[0]
+        if not isinstance(configs, list | tuple) or not configs:
+            raise ValueError(f"cells must be a list of one cell or more, received {shown(configs)}")
         for i in range(len(configs)):
             cell = spec.inner(f"cells.{i}", str(i), shape)
             if not isinstance(cell, DenseCell):
