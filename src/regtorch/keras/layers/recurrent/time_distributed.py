@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.batch_norm import BatchNorm
-from regtorch.keras.layers.recurrent.bidirectional import Bidirectional
-from regtorch.keras.layers.recurrent.layer import Recurrent
 from regtorch.keras.masks import Masks
 from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.spec import Spec
@@ -37,6 +35,7 @@ class TimeDistributed(nn.Module):
             raise ValueError(f"it takes an input of three dims or more, received {keras}")
         shape = tuple(self.axes.shape((keras[0], *keras[2:])))
         self.layer = spec.inner("layer", "layer", shape)
+        self.takes_mask = isinstance(self.layer, KerasNet) or getattr(self.layer, "takes_masks", False)
         self.penalized = isinstance(self.layer, KerasNet) and self.layer.penalized
 
     @property
@@ -51,12 +50,9 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor, masks: Masks = ()) -> Tensor:
         """Apply the layer to each step."""
         steps = self.axes.to_keras(x)
-        mask = masks[0] if masks and getattr(self.layer, "takes_masks", False) else None
-        if mask is not None and mask.ndim < 3 and isinstance(self.layer, Recurrent | Bidirectional | TimeDistributed):
-            raise ValueError(
-                "a mask of steps is not supported for a layer with steps of its own, which takes a mask (batch, steps, "
-                f"its steps); received one of shape {tuple(mask.shape)}"
-            )
+        mask = masks[0] if masks and self.takes_mask else None
+        if mask is not None and mask.shape[:2] != steps.shape[:2]:
+            raise ValueError(f"its mask must begin with {tuple(steps.shape[:2])}, received {tuple(mask.shape)}")
         if self.stepwise:
             each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in range(steps.shape[1])]
             y = torch.stack(each, 1)
@@ -68,7 +64,10 @@ class TimeDistributed(nn.Module):
     def _called(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The layer's output for some steps, in Keras's order of dims."""
         keywords: dict[str, Any] = {} if mask is None else {"masks": [mask]}
-        output = flat(self.layer(self.axes.from_keras(x), **keywords))
+        output = self.layer(self.axes.from_keras(x), **keywords)
+        if keywords and isinstance(self.layer, KerasNet):
+            output, _ = output
+        output = flat(output)
         if len(output) != 1:
             raise ValueError(f"its layer must have one output, received {len(output)}")
         return self.axes.to_keras(output[0])
