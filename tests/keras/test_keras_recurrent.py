@@ -27,7 +27,7 @@ def test_outputs_states_and_gradients(name: str, backwards: bool):
     weight = torch.randn_like(y)
     (y * weight).sum().backward()
     (expected * weight).sum().backward()
-    close(x.grad, again.grad)  # pyright: ignore[reportArgumentType]
+    close(x.grad, again.grad)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -39,9 +39,9 @@ def test_the_gradients_of_the_weights(name: str):
     loop(step, x, zeros(count), theirs)[0][:, -1].square().sum().backward()
     grads = of(name)[0]
     for p, q in zip(grads.parameters(), net.parameters(), strict=True):
-        p.data.copy_(q.grad)  # pyright: ignore[reportArgumentType]
+        p.data.copy_(q.grad)
     for ours, w in zip(rt.keras.get_weights(grads), theirs, strict=True):
-        close(torch.from_numpy(ours), w.grad)  # pyright: ignore[reportArgumentType]
+        close(torch.from_numpy(ours), w.grad)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "softsign"])  # torch's kernel, and the loop

@@ -65,7 +65,7 @@ def compare_nets(
         if stateful:
             continue
         sum(y.square().sum() for y in expected).backward()
-        sum(y.square().sum() for y in outputs).backward()  # pyright: ignore[reportAttributeAccessIssue]
+        sum(y.square().sum() for y in outputs).backward()
         for x, y in zip(a, b, strict=True):
             if x.requires_grad:
                 compare(y.grad, x.grad, within=1e-12)
@@ -141,7 +141,7 @@ def test_stateful(cell: str, wrapped: bool, compare: Compare, floatx: Callable[[
     compare_nets(compare, theirs, ours, [sequences()], stateful=True)
     if cell == "LSTM":  # Keras's own fails on a stack
         layer.reset_state()
-        next(ours.children()).reset_state()  # pyright: ignore[reportCallIssue]
+        next(ours.children()).reset_state()
         compare_nets(compare, theirs, ours, [sequences()], stateful=True)
 
 

@@ -37,12 +37,12 @@ class Embedding(nn.Embedding):
 
     def __init__(self, spec: Spec) -> None:
         spec.get("input_length")
-        self.axes, self.mask_zero = spec.axes, spec.flag("mask_zero")
         super().__init__(spec.size("input_dim"), spec.size("output_dim"))
+        self.axes, self.makes_masks = spec.axes, spec.flag("mask_zero")
 
     def output_masks(self, masks: Masks, input: Tensor) -> Tensor | None:
         """With `mask_zero`, index 0 does not count."""
-        return self.axes.to_keras(input) != 0 if self.mask_zero else None
+        return self.axes.to_keras(input) != 0 if self.makes_masks else None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.axes.from_keras(super().forward(self.axes.to_keras(input).long()))

@@ -14,6 +14,8 @@ __all__ = ["Masking"]
 class Masking(nn.Module):
     """Keras's Masking: steps whose values all equal `mask_value` do not count, and become zero."""
 
+    makes_masks = True
+
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes = spec.axes

@@ -49,11 +49,37 @@ class Average(Add):
         return super().forward(*inputs) / len(inputs)
 
 
-class Maximum(_Merge):
+class _Extreme(_Merge):
+    takes_masks = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.axes, self.version = spec.axes, spec.version
+
+    def forward(self, *inputs: Tensor, masks: Masks = ()) -> Tensor:
+        """In Keras 3, where one of two inputs does not count, the other's value stands for it."""
+        if self.version == 2 or not masks:
+            return super().forward(*inputs)
+        output, counts = inputs[0], self._spread(masks[0], inputs[0])
+        for x, mask in zip(inputs[1:], masks[1:], strict=True):
+            kept = self._spread(mask, x)
+            given = x if kept is None else torch.where(kept, x, output)
+            output = output if counts is None else torch.where(counts, output, given)
+            counts = None if kept is None or counts is None else counts | kept
+            output = self.operation(output, given)
+        return output
+
+    def _spread(self, mask: Tensor | None, x: Tensor) -> Tensor | None:
+        return (
+            None if mask is None else self.axes.from_keras(mask.bool()[..., None].expand(self.axes.to_keras(x).shape))
+        )
+
+
+class Maximum(_Extreme):
     operation = staticmethod(torch.maximum)
 
 
-class Minimum(_Merge):
+class Minimum(_Extreme):
     operation = staticmethod(torch.minimum)
 
 

@@ -12,14 +12,18 @@ from torch.nn import functional as F
 
 from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, operation
 
-__all__ = ["ELEMENTWISE"]
+__all__ = ["ELEMENTWISE", "cast", "divide_no_nan", "gelu", "identity", "softplus", "squared_difference", "where"]
 
 
-def _divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
+def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(y == 0, 0, x / torch.where(y == 0, 1, y))
 
 
-def _where(condition: Tensor, x1: Any = None, x2: Any = None) -> Any:
+def squared_difference(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).square()
+
+
+def where(condition: Tensor, x1: Any = None, x2: Any = None) -> Any:
     if x1 is None or x2 is None:
         raise ValueError("the positions of what is true are not supported: their number depends on the values")
     return of_two(partial(torch.where, condition), x1, x2)
@@ -33,7 +37,7 @@ def _round(x: Tensor, decimals: int = 0) -> Tensor:
     return torch.round(x, decimals=decimals)
 
 
-def _cast(x: Tensor, dtype: str) -> Tensor:
+def cast(x: Tensor, dtype: str) -> Tensor:
     kind = getattr(torch, dtype, None)
     if dtype.startswith(("int", "uint")):
         kind = torch.int64  # whole numbers of every kind
@@ -42,11 +46,11 @@ def _cast(x: Tensor, dtype: str) -> Tensor:
     return x.trunc().to(kind) if kind == torch.int64 and x.is_floating_point() else x.to(kind)
 
 
-def _gelu(x: Tensor, approximate: bool = True) -> Tensor:
+def gelu(x: Tensor, approximate: bool = True) -> Tensor:
     return F.gelu(x, approximate="tanh" if approximate else "none")
 
 
-def _softplus(x: Tensor) -> Tensor:
+def softplus(x: Tensor) -> Tensor:
     return F.softplus(x, threshold=50)  # torch's own threshold of 20 leaves an error of 1e-10 in float64
 
 
@@ -66,13 +70,13 @@ def _shrink(function: Any, x: Tensor, threshold: float = 0.5) -> Tensor:
     return function(x, threshold)
 
 
-def _identity(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     return x
 
 
 def _like(function: Any, x: Tensor, dtype: str | None = None) -> Tensor:
     y = function(x)
-    return y if dtype is None else _cast(y, dtype)
+    return y if dtype is None else cast(y, dtype)
 
 
 _OF_ONE = {
@@ -93,12 +97,12 @@ _OF_ONE = {
     "HardTanh": F.hardtanh,
     "Selu": F.selu,
     "TanhShrink": F.tanhshrink,
-    "Softplus": _softplus,
+    "Softplus": softplus,
 }
 _WITH_SETTINGS = {
     "Clip": (_clip, "x_min", "x_max"),
     "Round": (_round, "decimals"),
-    "Gelu": (_gelu, "approximate"),
+    "Gelu": (gelu, "approximate"),
     "LeakyRelu": (_leaky_relu, "negative_slope"),
     "Elu": (F.elu, "alpha"),
     "Celu": (F.celu, "alpha"),
@@ -112,7 +116,7 @@ _OF_TWO = {
     "Subtract": torch.sub,
     "Multiply": torch.mul,
     **dict.fromkeys(("Divide", "TrueDivide"), torch.div),
-    "DivideNoNan": _divide_no_nan,
+    "DivideNoNan": divide_no_nan,
     "FloorDivide": torch.floor_divide,
     "Power": torch.pow,
     "Mod": torch.remainder,
@@ -145,9 +149,9 @@ ELEMENTWISE: Mapping[str, Make] = {
     **{name: operation(partial(of_two, function)) for name, function in _OF_ANY_TWO.items()},
     **{name: operation(getattr(torch, name.lower())) for name in ("Isnan", "Isinf", "Isfinite")},
     "LogicalNot": operation(torch.logical_not),
-    "Where": operation(_where),
-    "Cast": operation(_cast, "dtype"),
-    "Copy": operation(_identity),
+    "Where": operation(where),
+    "Cast": operation(cast, "dtype"),
+    "Copy": operation(identity),
     "StopGradient": operation(torch.detach),
     "OnesLike": operation(partial(_like, torch.ones_like), "dtype"),
     "ZerosLike": operation(partial(_like, torch.zeros_like), "dtype"),

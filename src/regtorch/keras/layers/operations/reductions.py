@@ -13,7 +13,21 @@ from regtorch.keras.layers import activation
 from regtorch.keras.layers.operations.operation import Make, of_floats, operation
 from regtorch.keras.spec import Spec
 
-__all__ = ["REDUCTIONS"]
+__all__ = [
+    "REDUCTIONS",
+    "argmax",
+    "cumsum",
+    "deviation",
+    "every",
+    "largest",
+    "least",
+    "logsumexp",
+    "mean",
+    "product",
+    "some",
+    "total",
+    "variance",
+]
 
 Axis = int | Sequence[int] | None
 
@@ -99,6 +113,11 @@ def _average(x: Tensor, weights: Tensor | None = None, axis: int | None = None) 
     return total / (weights.sum() if axis is None else weights.sum(axis))
 
 
+def _norm(x: Tensor, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    dims = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+    return torch.linalg.norm(x, ord, dims, keepdims)
+
+
 def _normalize(x: Tensor, axis: Axis = -1, order: float = 2, epsilon: float | None = None) -> Tensor:
     """Keras's epsilon is the least norm."""
     norm = torch.linalg.vector_norm(x, order, _dims(x, axis), keepdim=True)
@@ -111,32 +130,38 @@ def _moments(x: Tensor, axes: Axis, keepdims: bool = False, synchronized: bool =
     return _reduced(torch.mean, x, axes, keepdims), _reduced(_var, x, axes, keepdims)
 
 
-_max = partial(_reduced, partial(_initial, torch.amax, torch.maximum))
-_min = partial(_reduced, partial(_initial, torch.amin, torch.minimum))
+mean, total, logsumexp = (partial(_reduced, f) for f in (torch.mean, torch.sum, torch.logsumexp))
+variance, deviation, some, every = (partial(_reduced, f) for f in (_var, _std, _any, _all))
+largest = partial(_reduced, partial(_initial, torch.amax, torch.maximum))
+least = partial(_reduced, partial(_initial, torch.amin, torch.minimum))
+product, argmax, argmin = (partial(_over_one, f) for f in (torch.prod, torch.argmax, torch.argmin))
+cumsum, cumprod = (partial(_along, f) for f in (torch.cumsum, torch.cumprod))
 _BOTH = ("axis", "keepdims")
-_SUMS: Mapping[str, Callable[..., Any]] = {
-    "Mean": partial(_reduced, torch.mean),
-    "Sum": partial(_reduced, torch.sum),
-    "Var": partial(_reduced, _var),
-    "Std": partial(_reduced, _std),
-    "Amax": partial(_reduced, torch.amax),
-    "Amin": partial(_reduced, torch.amin),
-    "Logsumexp": partial(_reduced, torch.logsumexp),
-    "Prod": partial(_over_one, torch.prod),
+_OF_FLOATS = {
+    "Mean": mean,
+    "Sum": total,
+    "Var": variance,
+    "Std": deviation,
+    "Logsumexp": logsumexp,
+    "Prod": product,
+} | {
+    "Amax": largest,
+    "Amin": least,
 }
 
 REDUCTIONS: Mapping[str, Make] = {
-    **{name: operation(partial(of_floats, function), *_BOTH) for name, function in _SUMS.items()},
-    "Max": operation(partial(of_floats, _max), *_BOTH, "initial"),
-    "Min": operation(partial(of_floats, _min), *_BOTH, "initial"),
-    "Any": operation(partial(_reduced, _any), *_BOTH),
-    "All": operation(partial(_reduced, _all), *_BOTH),
-    "Argmax": operation(partial(_over_one, torch.argmax), *_BOTH),
-    "Argmin": operation(partial(_over_one, torch.argmin), *_BOTH),
+    **{name: operation(partial(of_floats, function), *_BOTH) for name, function in _OF_FLOATS.items()},
+    "Max": operation(partial(of_floats, largest), *_BOTH, "initial"),
+    "Min": operation(partial(of_floats, least), *_BOTH, "initial"),
+    "Any": operation(some, *_BOTH),
+    "All": operation(every, *_BOTH),
+    "Argmax": operation(argmax, *_BOTH),
+    "Argmin": operation(argmin, *_BOTH),
     "CountNonzero": operation(_count_nonzero, "axis"),
-    "Cumsum": operation(partial(of_floats, partial(_along, torch.cumsum)), "axis"),
-    "Cumprod": operation(partial(of_floats, partial(_along, torch.cumprod)), "axis"),
+    "Cumsum": operation(partial(of_floats, cumsum), "axis"),
+    "Cumprod": operation(partial(of_floats, cumprod), "axis"),
     "LogSoftmax": operation(partial(of_floats, partial(_along, torch.log_softmax)), "axis"),
+    "Norm": operation(partial(of_floats, _norm), "ord", *_BOTH),
     "Average": operation(partial(of_floats, _average), "axis"),
     "Normalize": operation(partial(of_floats, _normalize), "axis", "order", "epsilon"),
     "Moments": operation(partial(of_floats, _moments), "axes", "keepdims", "synchronized"),

@@ -12,26 +12,42 @@ from torch.nn import functional as F
 
 from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, operation
 
-__all__ = ["SHAPES"]
+__all__ = [
+    "SHAPES",
+    "concatenate",
+    "expand_dims",
+    "flip",
+    "get_item",
+    "one_hot",
+    "pad",
+    "repeat",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "take",
+    "transpose",
+    "unstack",
+]
 
 
-def _concatenate(xs: list[Tensor], axis: int | None = 0) -> Tensor:
+def concatenate(xs: list[Tensor], axis: int | None = 0) -> Tensor:
     return torch.cat([x.flatten() for x in xs]) if axis is None else torch.cat(xs, axis)
 
 
-def _stack(xs: list[Tensor], axis: int = 0) -> Tensor:
+def stack(xs: list[Tensor], axis: int = 0) -> Tensor:
     return torch.stack(xs, axis)
 
 
-def _reshape(x: Tensor, newshape: Sequence[int]) -> Tensor:
+def reshape(x: Tensor, newshape: Sequence[int]) -> Tensor:
     return x.reshape([-1 if n is None else n for n in newshape])
 
 
-def _transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
 
 
-def _expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
+def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
     axes = [axis] if isinstance(axis, int) else list(axis)
     ndim = x.ndim + len(axes)
     for a in sorted(a % ndim for a in axes):
@@ -39,7 +55,7 @@ def _expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
     return x
 
 
-def _squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
     axes = [axis] if isinstance(axis, int) else axis
     if axes is None:
         raise ValueError("axis=None is not supported: a batch of one would lose its dim; name the axes")
@@ -48,11 +64,11 @@ def _squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
     return x.squeeze(tuple(axes))
 
 
-def _get_item(x: Tensor, key: Any) -> Tensor:
+def get_item(x: Tensor, key: Any) -> Tensor:
     return x[tuple(key) if isinstance(key, list) else key]
 
 
-def _split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
+def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     if isinstance(indices_or_sections, int):
         if x.shape[axis] % indices_or_sections:
             raise ValueError(f"{x.shape[axis]} values do not split into {indices_or_sections} equal parts")
@@ -60,11 +76,11 @@ def _split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -
     return torch.tensor_split(x, list(indices_or_sections), axis)
 
 
-def _unstack(x: Tensor, num: int | None = None, axis: int = 0) -> tuple[Tensor, ...]:
+def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> tuple[Tensor, ...]:
     return x.unbind(axis)
 
 
-def _take(x: Tensor, indices: Any, axis: int | None = None) -> Tensor:
+def take(x: Tensor, indices: Any, axis: int | None = None) -> Tensor:
     indices = torch.as_tensor(indices, device=x.device).long()
     flat, axis = (x.flatten(), 0) if axis is None else (x, axis % x.ndim)
     indices = torch.where(indices < 0, indices + flat.shape[axis], indices)
@@ -76,7 +92,7 @@ def _take_along_axis(x: Tensor, indices: Tensor, axis: int | None = None) -> Ten
     return torch.take_along_dim(x, indices.long(), axis)
 
 
-def _repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
+def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
     repeats = repeats if isinstance(repeats, int) else torch.as_tensor(repeats, device=x.device)
     return x.flatten().repeat_interleave(repeats) if axis is None else x.repeat_interleave(repeats, axis)
 
@@ -85,15 +101,16 @@ def _tile(x: Tensor, repeats: int | Sequence[int]) -> Tensor:
     return x.tile([repeats] if isinstance(repeats, int) else list(repeats))
 
 
-def _flip(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
-    return x.flip(tuple(range(x.ndim)) if axis is None else axis)
+def flip(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    return x.flip(tuple(axes))
 
 
 def _roll(x: Tensor, shift: Any, axis: Any = None) -> Tensor:
     return x.roll(shift, axis)
 
 
-def _pad(x: Tensor, constant_values: float | None = None, *, pad_width: Any, mode: str = "constant") -> Tensor:
+def pad(x: Tensor, constant_values: float | None = None, *, pad_width: Any, mode: str = "constant") -> Tensor:
     pairs = [pad_width] * x.ndim if isinstance(pad_width[0], int) else list(pad_width)
     pairs = pairs * x.ndim if len(pairs) == 1 else pairs
     flat = [n for pair in reversed(pairs) for n in pair]
@@ -130,15 +147,15 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
     """NumPy's: over the last axis of x and the last but one of y."""
     if x.ndim == 0 or y.ndim == 0:
         return x * y
-    return torch.tensordot(x, y, dims=([x.ndim - 1], [max(y.ndim - 2, 0)]))
+    return _tensordot(x, y, [[x.ndim - 1], [max(y.ndim - 2, 0)]])
 
 
 def _tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Tensor:
-    dims = axes if isinstance(axes, int) else [[a] if isinstance(a, int) else list(a) for a in axes]
+    dims: Any = axes if isinstance(axes, int) else [[a] if isinstance(a, int) else list(a) for a in axes]
     return torch.tensordot(x1, x2, dims=dims)
 
 
-def _one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False) -> Tensor:
+def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False) -> Tensor:
     """All zeros for an index outside the classes."""
     if sparse:
         raise ValueError("sparse=True is not supported")
@@ -152,7 +169,7 @@ def _sort(x: Tensor, axis: int | None = -1) -> Tensor:
 
 
 def _argsort(x: Tensor, axis: int | None = -1) -> Tensor:
-    return x.flatten().argsort(stable=True) if axis is None else x.argsort(axis, stable=True)
+    return x.flatten().argsort(stable=True) if axis is None else x.argsort(stable=True, dim=axis)
 
 
 def _top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
@@ -177,28 +194,28 @@ def _to_space(x: Tensor, b: int) -> Tensor:
 
 
 _SETTINGS = {
-    "Concatenate": (_concatenate, "axis"),
-    "Stack": (_stack, "axis"),
-    "Reshape": (_reshape, "newshape"),
-    "Transpose": (_transpose, "axes"),
-    "ExpandDims": (_expand_dims, "axis"),
-    "Squeeze": (_squeeze, "axis"),
-    "GetItem": (_get_item,),
-    "Split": (_split, "indices_or_sections", "axis"),
-    "Unstack": (_unstack, "num", "axis"),
-    "Take": (_take, "axis"),
+    "Concatenate": (concatenate, "axis"),
+    "Stack": (stack, "axis"),
+    "Reshape": (reshape, "newshape"),
+    "Transpose": (transpose, "axes"),
+    "ExpandDims": (expand_dims, "axis"),
+    "Squeeze": (squeeze, "axis"),
+    "GetItem": (get_item,),
+    "Split": (split, "indices_or_sections", "axis"),
+    "Unstack": (unstack, "num", "axis"),
+    "Take": (take, "axis"),
     "TakeAlongAxis": (_take_along_axis, "axis"),
-    "Repeat": (_repeat, "repeats", "axis"),
+    "Repeat": (repeat, "repeats", "axis"),
     "Tile": (_tile, "repeats"),
-    "Flip": (_flip, "axis"),
+    "Flip": (flip, "axis"),
     "Roll": (_roll, "shift", "axis"),
-    "Pad": (_pad, "pad_width", "mode"),
+    "Pad": (pad, "pad_width", "mode"),
     "Swapaxes": (_swapaxes, "axis1", "axis2"),
     "Moveaxis": (_moveaxis, "source", "destination"),
     "BroadcastTo": (_broadcast_to, "shape"),
     "Tril": (partial(_triangle, torch.tril), "k"),
     "Triu": (partial(_triangle, torch.triu), "k"),
-    "OneHot": (_one_hot, "num_classes", "axis", "dtype", "sparse"),
+    "OneHot": (one_hot, "num_classes", "axis", "dtype", "sparse"),
     "Sort": (_sort, "axis"),
     "Argsort": (_argsort, "axis"),
     "TopK": (_top_k, "k", "sorted"),
