@@ -20,7 +20,8 @@ class TimeDistributed(nn.Module):
 
     Keras 2 calls it on all steps at once, Keras 3 step by step. That makes a difference, and is followed, where a call
     changes the layer's state, as batch norm's averages in training, or where each call has a penalty; Keras 3 leaves
-    out the activity penalty of the layer itself.
+    out the activity penalty of the layer itself. Keras 2 runs a net a second time for its mask, which moves averages
+    twice and doubles activity penalties.
     """
 
     takes_masks = True
@@ -40,12 +41,14 @@ class TimeDistributed(nn.Module):
 
     @property
     def stepwise(self) -> bool:
-        """Whether a call of all steps at once would differ from a call for each step."""
-        parts = list(self.layer.modules())
-        if any(getattr(part, "stateful", False) for part in parts):
-            return True
-        averages = any(isinstance(part, BatchNorm) and part.training for part in parts)
-        return self.version == 3 and (averages or self.penalized)
+        """Whether it is called for each step on its own."""
+        stateful = any(getattr(part, "stateful", False) for part in self.layer.modules())
+        return stateful or (self.version == 3 and self.counted)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of calls makes a difference."""
+        return self.penalized or any(isinstance(part, BatchNorm) and part.training for part in self.layer.modules())
 
     def forward(self, x: Tensor, masks: Masks = ()) -> Tensor:
         """Apply the layer to each step."""
@@ -57,7 +60,10 @@ class TimeDistributed(nn.Module):
             each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in range(steps.shape[1])]
             y = torch.stack(each, 1)
         else:
-            y = self._called(steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
+            given = steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
+            if self.version == 2 and isinstance(self.layer, KerasNet) and self.counted:
+                self._called(*given)
+            y = self._called(*given)
             y = y.unflatten(0, steps.shape[:2])
         return self.axes.from_keras(y)
 
