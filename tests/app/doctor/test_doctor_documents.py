@@ -63,3 +63,23 @@ def test_a_healthy_net_on_real_digits_has_nothing():
     model = MnistMLP()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     assert not every(of(model, batches, rt.L2(1e-4), optimizer=optimizer, steps=20))
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    """Some of MNIST's pixels, from 0 to 255, and their labels."""
+    if not (SHARED_DATA / "MNIST").exists():
+        pytest.skip("needs the real MNIST in ../shared/data")
+    data = MNIST(str(SHARED_DATA), divisor=1)
+    data.prepare_data()
+    data.setup()
+    return data.splits.train.images[:320].float(), data.splits.train.labels[:320]
+
+
+@pytest.mark.parametrize(("divisor", "severity"), [(255, None), (65025, "severe"), (1, "severe")])
+def test_mnist_by_its_divisor(digits: tuple[Tensor, Tensor], divisor: int, severity: str | None):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.Sigmoid(), nn.Linear(32, 10))
+    examined = obs(digits[0] / divisor, digits[1], model, optimizer=adam)
+    found = grave(input_scale.find(examined)) | grave(labels.find(examined)) | grave(head.find(examined))
+    assert found == ({} if severity is None else {"input_scale": severity})
