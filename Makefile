@@ -23,7 +23,7 @@ test-slow: $(VENV)/.dev ## Run the slow tests alone
 	$(PYTEST) -m slow
 
 quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
-	$(PYTEST) -p no:hydra_pytest -m "not slow and not script" -k "not compile" --hypothesis-profile quick \
+	$(PYTEST) -p no:logging -p no:hydra_pytest -m "not slow and not script" -k "not compile" --hypothesis-profile quick \
 		tests src/regtorch $(PROGRAM:%=--ignore=%) \
 		$(foreach part,parity corpus third_party readme wheel public,--ignore-glob='*$(part)*')
 

@@ -1,4 +1,4 @@
-"""The documents' nets, by the measurements of their layers."""
+"""The documents' nets, by the measurements of their layers; and MNIST, by those of inputs and labels."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from itertools import islice
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 import regtorch as rt
 from data_files import SHARED_DATA
-from doctor_cases import (
-    logits_loss,
-    of,
-)
+from doctor_cases import adam, grave, logits_loss, obs, of
 from regtorch.app.data import MNIST, Windows
 from regtorch.app.nets import MnistMLP, SixClass, WindowNet
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure import dead_units, dropout, normalization
+from regtorch.doctor.measure import dead_units, dropout, head, input_scale, labels, normalization
 from regtorch.doctor.watch.observed import Observed
 
 
