@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from regtorch.app.config.experiments import check_experiment
 from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
+from regtorch.app.config.one_experiment import check_experiment
 from regtorch.app.ground.errors import OPEN, RunError
 from regtorch.app.record.overrides import parsed, quoted
 
