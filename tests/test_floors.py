@@ -20,7 +20,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

@@ -46,8 +46,6 @@ def is_multirun(arguments: Iterable[str]) -> bool:
 
 def check_groups(arguments: Sequence[str], conf: Path) -> None:
     """Refuse groups that are removed or not set to one of their options; Hydra reports what it cannot parse."""
-    if named := [argument for argument in arguments if re.match(r"(--config-name|-cn)\b", argument)]:
-        raise RunError(f"{named[0]}: each program has its own config; omit it")
     overrides = [*_parsed(arguments)]
     for override in overrides:
         group = override.key_or_group

@@ -29,7 +29,9 @@ __all__ = [
     "DIVERGED",
     "OPEN",
     "Diverged",
+    "Failed",
     "RunError",
+    "exit_code",
     "is_out_of_memory",
     "is_user_error",
     "message",
@@ -51,7 +53,11 @@ class RunError(Exception):
     """A problem that the user can fix; the message explains how."""
 
 
-class Diverged(RunError):
+class Failed(RunError):
+    """A problem that shows only while the program works, and not in its input alone."""
+
+
+class Diverged(Failed):
     """A loss, weight or optimizer state is no longer finite."""
 
 
@@ -134,6 +140,16 @@ def is_user_error(error: BaseException) -> bool:
     ours = isinstance(error, RunError) or type(error).__module__.startswith("regtorch")
     ours |= type(error).__name__ == "MisconfigurationException"  # Lightning's; by name, to avoid the import
     return ours or (isinstance(error, ValueError | TypeError) and bool(str(error))) or is_out_of_memory(error)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of an error: 2 if the input was refused, 1 if the program failed."""
+    error = root_cause(error)
+    if isinstance(error, Failed) or is_out_of_memory(error):
+        return 1
+    kind = type(error)
+    ours = kind.__module__.startswith("regtorch") or kind.__name__ == "MisconfigurationException"
+    return 2 if ours or isinstance(error, HydraException | OmegaConfBaseException) else 1
 
 
 def usage(error: BaseException) -> str | None:

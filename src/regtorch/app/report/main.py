@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.record.command import command
+from regtorch.wrong_options import in_one_line
 
 __all__ = ["main"]
 
@@ -33,7 +34,7 @@ def main(documents: Documents | None = None) -> int:
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):
         received = "--train" if arguments.train else " ".join(arguments.given) or "nothing"
         expected = "one folder" if documents is None else "one folder, or --documents"
-        parser.error(f"expected {expected}, received {received}")
+        parser.error(f"expected {expected}, received {received}; {parser.prog} --help shows examples")
     try:
         if not arguments.documents:
             return _folder(Path(arguments.given[0]), arguments.page)
@@ -81,7 +82,7 @@ def _parser(checkout: bool) -> argparse.ArgumentParser:
     )
     option("--runs", "the folder of the documents' runs", type=Path, default=Path("runs/documents"))
     option("--claims", "the folder of the claims (default: docs/claims)", type=Path)
-    return parser
+    return in_one_line(parser)
 
 
 def _folder(root: Path, page: Path | None) -> int:

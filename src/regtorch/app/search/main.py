@@ -26,7 +26,7 @@ def main(conf: Path | None = None) -> int:
     """Run the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
-        The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
+        The exit code: 0, 1 if trials are left or none has a value, 2 for refused input, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
     if is_multirun(sys.argv[1:]):
