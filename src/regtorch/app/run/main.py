@@ -211,7 +211,7 @@ def _report_sweep() -> int:
     folder = Folders.sweep
     if folder is None:
         return 0
-    from regtorch.app.terminal.table import jobs_of, print_jobs
+    from regtorch.app.terminal.table import jobs_of, print_jobs, without_result
 
     jobs = jobs_of(folder, Folders.jobs)
     if jobs:
@@ -223,7 +223,9 @@ def _report_sweep() -> int:
     left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
     if left:
         key = shlex.quote(f"hydra.sweep.dir={folder}")
-        print(
-            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {key} runs them again"
+        these = without_result(jobs)
+        say(
+            f"{left} of {len(Folders.jobs)} jobs failed or did not finish{these}; all others are kept, and the same "
+            f"command with {key} runs these again"
         )
     return int(left > 0)
