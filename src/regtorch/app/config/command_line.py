@@ -23,6 +23,7 @@ __all__ = [
     "is_multirun",
     "multirun_first",
     "own_configs",
+    "own_sources",
     "several_values",
     "shown_in_full",
     "task_overrides",
@@ -120,17 +121,18 @@ def task_overrides() -> list[str]:
     return overrides
 
 
-def own_configs() -> list[str]:
-    """The override for the user's own config folders (`--config-dir`, `hydra.searchpath=`).
-
-    Commands built from `task_overrides` need it to run again.
-    """
-    if not HydraConfig.initialized():
-        return []
-    sources = [
+def own_sources() -> list[str]:
+    """The user's own config folders (`--config-dir`, `hydra.searchpath=`), as entries of a search path."""
+    return [
         f"{source.schema}://{source.path}"
         for source in HydraConfig.get().runtime.config_sources
         if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
     ]
-    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in sources)
+
+
+def own_configs() -> list[str]:
+    """The override for the user's own config folders, which commands built from `task_overrides` need."""
+    if not HydraConfig.initialized():
+        return []
+    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in own_sources())
     return [f"hydra.searchpath=[{folders}]"] if folders else []
