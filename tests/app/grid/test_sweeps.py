@@ -108,7 +108,7 @@ def test_the_jobs_without_a_result_are_named_with_the_reason(sweep: Sweep):
 
 def test_jobs_that_share_a_folder_are_refused_before_any_runs(sweep: Sweep, tmp_path: Path):
     result = sweep("reg.lam=1e-3,1e-2", "hydra.sweep.subdir=one")
-    assert result.code == 1
+    assert result.code == 2
     assert "include the job number" in result.error
     assert not list(tmp_path.rglob("summary.json"))
 
@@ -116,7 +116,7 @@ def test_jobs_that_share_a_folder_are_refused_before_any_runs(sweep: Sweep, tmp_
 def test_a_folder_of_another_program_is_refused(train: CommandLine, sweep: Sweep):
     assert train(*BARE, "hydra.run.dir=mine").code == 0
     result = sweep("reg.lam=1e-3,1e-2")
-    assert result.code == 1
+    assert result.code == 2
     assert "hydra.sweep.dir=mine holds another run's files" in result.error
 
 
@@ -171,7 +171,7 @@ def test_equal_settings_are_equal_wherever_a_run_writes():
 def test_a_missing_logger_package_is_reported(train: CommandLine, monkeypatch: pytest.MonkeyPatch, logger: str):
     monkeypatch.setattr(settings, "find_spec", lambda name: None if name == logger else find_spec(name))
     result = train("callbacks=none", f"logger={logger}")
-    assert result.code == 1
+    assert result.code == 2
     assert f"{logger} is not installed" in result.error
     assert f"pip install 'regtorch[{logger}]'" in result.error
 

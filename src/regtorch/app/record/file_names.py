@@ -8,6 +8,7 @@ __all__ = [
     "OVERRIDES",
     "PATH",
     "RECEIPT",
+    "SAVE",
     "SAVES",
     "SEARCH",
     "SUMMARY",
@@ -17,5 +18,5 @@ __all__ = [
 SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
 METRICS, OVERRIDES = "csv/metrics.csv", ".hydra/overrides.yaml"
 PATH = "path.csv"
-SAVES = "saves"  # the folder of a run's saves
+SAVES, SAVE = "saves", "saves/save-*"  # the folder of a run's saves, and a pattern of their places
 SEARCH, TRIALS, JOURNAL = "search.json", "trials.csv", "journal.log"

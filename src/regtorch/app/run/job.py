@@ -18,7 +18,7 @@ from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.checkpoint import load_checkpoint
-from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.errors import Failed, RunError
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
 from regtorch.app.record.file_names import RECEIPT
@@ -57,7 +57,7 @@ def train(
     check_settings(cfg, choices)
     saver = Saver(Saves(cfg, folder))
     setup = set_up(cfg, choices, sweep=sweep)
-    with loggers_of(cfg, choices) as loggers:
+    with loggers_of(cfg, choices, saver.saves) as loggers:
         return _train(cfg, setup, folder, choices, saver, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
 
@@ -107,7 +107,7 @@ def _train(
     with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:
         trainer.fit(module, datamodule=data, ckpt_path=saver.checkpoint, weights_only=True)
     if trainer.global_step == 0:
-        raise RunError(
+        raise Failed(
             "no step was made: the data has no training batch, or trainer.max_time ended before the first step"
         )
     total, trainable = count(net)

@@ -12,7 +12,7 @@ from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
 from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.command import command
-from regtorch.app.record.file_names import SAVES, SUMMARY
+from regtorch.app.record.file_names import SAVE, SUMMARY
 from regtorch.app.record.overrides import parse, parsed, quoted, read_overrides, relevant
 from regtorch.app.run.saves.settings import refuse_config
 
@@ -96,11 +96,12 @@ def _begun_with(file: Path, program: str) -> list[str]:
 
 def _go_on(folder: Path) -> list[str]:
     """Prepare a run's folder: one without saves begins again, its files moved aside."""
-    if (folder / SUMMARY).is_file() and not (folder / SAVES).is_dir():
+    saved = any(folder.glob(SAVE))
+    if (folder / SUMMARY).is_file() and not saved:
         raise Finished(f"{folder} has finished")
     if is_busy(folder):
         raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
-    if (folder / SAVES).is_dir():
+    if saved:
         Folders.resumed, Folders.check = folder.absolute(), partial(refuse_config, folder.absolute())
     else:
         move_aside(folder)
