@@ -20,7 +20,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.record.command import command
+from regtorch.counted import counted
 from regtorch.wrong_options import in_one_line
 
 __all__ = ["main"]
@@ -90,7 +91,7 @@ def _folder(root: Path, page: Path | None) -> int:
 
     written, found = report(root, page)
     failed = sum(lost.finished for lost in found.lost)
-    parts = [f"{len(found.entries)} trained nets", f"{failed} failed", f"{len(found.lost) - failed} not finished"]
+    parts = [counted(len(found.entries), "trained net"), f"{failed} failed", f"{len(found.lost) - failed} not finished"]
     print(", ".join(part for part in parts if not part.startswith("0 ")) or "no trained nets")
     for line in found.unreadable:
         print(f"left out: {line}")

@@ -34,6 +34,7 @@ from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
 from regtorch.app.terminal.table import print_metrics
+from regtorch.counted import counted
 from regtorch.lightning.epochs import EpochRecord
 from regtorch.lightning.module import RegularizedModule
 from regtorch.select.language import SelectionError, weights
@@ -153,7 +154,7 @@ def _train(
     if trainer.is_global_zero:
         for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
             if stop.wait_count >= stop.patience:
-                print(f"stopped early: {stop.monitor} has not improved for {stop.patience} epochs")
+                print(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
         print_metrics(final, best)
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))

@@ -23,6 +23,7 @@ from regtorch.app.record.json_file import plain
 from regtorch.app.run.saves.every import Every
 from regtorch.app.run.saves.settings import refuse_other
 from regtorch.app.run.saves.store import Save, Store
+from regtorch.counted import counted
 
 __all__ = ["Saves"]
 
@@ -97,7 +98,9 @@ class Saves:
     def training(self, program: str, *, alone: bool = True) -> Iterator[None]:
         """Say where the run resumes and, if it is interrupted, how to resume it; `alone` is not part of a sweep."""
         if self.resumed is not None:
-            print(f"resumed after step {self.resumed.step:,}, {self.resumed.epoch} complete epochs", flush=True)
+            print(
+                f"resumed after step {self.resumed.step:,}, {counted(self.resumed.epoch, 'complete epoch')}", flush=True
+            )
         self.every.begin(0 if self.resumed is None else self.resumed.step)
         try:
             yield
