@@ -143,7 +143,7 @@ class ImageFolders(ArraysDataModule):
             remarks.append(f"left out {counted(len(problems), 'unusable image')} of {found}: {named}")
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
-            remarks.append(f"ignored {counted(tree.ignored, 'file')} outside the images of the classes")
+            remarks.append(f"ignored {counted(tree.ignored, 'file')} beside the images of a class")
         if tree.extra:
             remarks.append(f"ignored the folders {', '.join(tree.extra)}")
         if "test" not in tree.parts and not self.test_share:

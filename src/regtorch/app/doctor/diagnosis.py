@@ -61,9 +61,8 @@ class Diagnosis:
         if blamed is None:
             return f"Healthy: nothing to change. Examined: {EXAMINED}."
         count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
-        named = [
-            counted(n, what) for n, what in ((count["severe"], "severe finding"), (count["warning"], "warning")) if n
-        ]
+        names = {"severe": "severe finding", "warning": "warning"}
+        named = [counted(count[severity], name) for severity, name in names.items() if count[severity]]
         start = "" if count["severe"] else "Nothing severe, "
         return (
             f"{start}{' and '.join(named)}. First: {title_of(blamed.cause).lower()} "

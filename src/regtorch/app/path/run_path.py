@@ -106,7 +106,9 @@ def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], d
     axes = {axis: list(dict.fromkeys(m.values[axis] for m in start.members)) for axis in start.members[0].values}
     varied = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
     sizes = [len(chunk) for chunk in chunks]
-    at_once = f", {max(sizes)} side by side" if len(chunks) > 1 else ", all side by side" if len(sizes) > 1 else ""
+    at_once = (
+        f", {max(sizes)} side by side" if len(chunks) > 1 else ", all side by side" if len(start.members) > 1 else ""
+    )
     lines = [
         f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
         f"× {counted(len(start.members), 'member')} ({varied}), on data={data}",

@@ -82,7 +82,7 @@ def _is_intended(select: str, role: Role, weights: Sequence[Weight]) -> bool:
 def _effect(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
     if role == "bias":
         return (
-            f"{rule!r} selects {counted(len(names), 'bias', 'biases')} and pulls towards 0, where a bias has no effect.",
+            f"{rule!r} pulls {counted(len(names), 'bias', 'biases')} towards 0, where a bias has no effect.",
             "Nothing if small biases are intended.",
         )
     if not isinstance(rule, L1 | L1L2 | GroupLasso):
@@ -146,8 +146,8 @@ def _by_decay(obs: Observed, role: Role) -> Iterator[Finding]:
             f"optimizer.weight_decay of {listed(names)} (group {decays[names[0]].group})",
             "info",
             {"weights": len(names), "weight_decay": max(values), "group": decays[names[0]].group},
-            why=f"The optimizer's weight decay of {max(values):g} acts on {counted(len(names), 'weight')} of the role {role} too: "
-            f"torch's optimizers decay all their parameters. {_WHY[role]}",
+            why=f"The optimizer's weight decay of {max(values):g} acts on {counted(len(names), 'weight')} of the "
+            f"role {role} too: torch's optimizers decay all their parameters. {_WHY[role]}",
             change="Nothing if your recipe does so; otherwise put them into a parameter group with weight_decay=0.",
         )
 

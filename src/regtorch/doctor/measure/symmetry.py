@@ -29,7 +29,8 @@ def find(obs: Observed) -> Iterator[Finding]:
         why += f"{', at zero' if set(still) & set(zero) else ''}, and still are after {obs.steps} steps: they get the "
         why += "same gradient, so the layer acts like one unit."
     elif zero and is_same_for_all(obs):
-        why = f"{counted(len(zero), 'weight starts', 'weights start')} at zero and let no signal pass: the outputs are the same for all inputs."
+        starting = counted(len(zero), "weight starts", "weights start")
+        why = f"{starting} at zero and let no signal pass: the outputs are the same for all inputs."
     else:
         return
     names = still or zero

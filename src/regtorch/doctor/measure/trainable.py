@@ -104,8 +104,8 @@ def _left_out(obs: Observed) -> Iterator[Finding]:
             listed(frozen),
             "info",
             {"weights": len(frozen), "share_of_parameters": share},
-            why=f"{counted(len(frozen), 'weight')}, {share:.0%} of all parameters, stay as they are: frozen, so no step and no "
-            "penalty moves them.",
+            why=f"{counted(len(frozen), 'weight')}, {share:.0%} of all parameters, frozen: no step "
+            "and no penalty moves them.",
             change="Nothing if they are pretrained; otherwise call requires_grad_(True).",
             blame=share,
         )

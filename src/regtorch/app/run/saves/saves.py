@@ -98,9 +98,8 @@ class Saves:
     def training(self, program: str, *, alone: bool = True) -> Iterator[None]:
         """Say where the run resumes and, if it is interrupted, how to resume it; `alone` is not part of a sweep."""
         if self.resumed is not None:
-            print(
-                f"resumed after step {self.resumed.step:,}, {counted(self.resumed.epoch, 'complete epoch')}", flush=True
-            )
+            epochs = counted(self.resumed.epoch, "complete epoch")
+            print(f"resumed after step {self.resumed.step:,}, {epochs}", flush=True)
         self.every.begin(0 if self.resumed is None else self.resumed.step)
         try:
             yield
