@@ -153,13 +153,17 @@ ERRORS = {
 }
 
 
+BEGUN = ("no place for a picture", "batch norm on one sample")
+"""Cases that only the work itself shows."""
+
+
 @pytest.mark.parametrize("case", ERRORS)
 def test_a_wrong_run_exits_with_2_and_does_not_look_finished(train: CommandLine, case: str):
     if case == "no gpu" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     arguments, expected = ERRORS[case]
     result = train(*arguments)
-    assert result.code == 2
+    assert result.code == (1 if case in BEGUN else 2)
     assert re.search(expected, result.error, re.IGNORECASE)
     assert not (result.folder / "summary.json").exists()
     written = (result.folder / "error.txt").read_text()

@@ -33,7 +33,7 @@ class _Book:
         with open(self._place / f"{self._book}.txt", "a") as file:
             file.write(json.dumps(what) + chr(10))
 
-    name = "tracker"
+    name, save_dir = "tracker", None
 
     @property
     def version(self):
