@@ -21,7 +21,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

@@ -15,10 +15,10 @@ from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operation import OPERATIONS
-from regtorch.keras.memory import MemoryLimit
 from regtorch.keras.net import Call, KerasNet, Key
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
+from regtorch.keras.too_large import MemoryLimit
 from regtorch.keras.variables import variables
 
 __all__ = ["Builder", "DoesNotFit"]
