@@ -111,7 +111,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         """Normalise by the statistics of the positions that count, divided by their number + 1e-7 as Keras does."""
         dims = [0, *range(2, x.ndim)]
         kept = mask.bool().unsqueeze(1)
-        count = kept.expand_as(x).sum(dims, keepdim=True) + 1e-7
+        count = kept.expand_as(x).sum(dims, keepdim=True, dtype=x.dtype) + 1e-7
         mean = torch.where(kept, x, 0).sum(dims, keepdim=True) / count
         var = torch.where(kept, x - mean, 0).square().sum(dims, keepdim=True) / count
         self._update(mean.detach().flatten(), var.detach().flatten())

@@ -3,7 +3,7 @@
 A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module takes part in it by two members:
 
 - `takes_masks = True`: `forward` gets `masks=`, a list with the mask of each positional input, None where it has none.
-- `output_masks(masks, *inputs)`: the mask of its output, or a tuple of them.
+- `output_masks(masks, *inputs)`: the mask of its output, or a list of those of several.
 
 A layer without `output_masks` passes the mask of its first input on if its Keras class is in `PASSES`; others drop it.
 """
@@ -38,7 +38,7 @@ def masks_after(module: nn.Module, passes: bool, masks: Masks, inputs: Sequence[
         found = masks[0] if passes and masks else None
         return [found] * outputs
     given = own(masks, *inputs)
-    return list(given) if isinstance(given, tuple) else [given] * outputs
+    return list(given) if isinstance(given, list | tuple) else [given] * outputs
 
 
 def united(masks: Masks) -> Tensor | None:
