@@ -224,10 +224,11 @@ class Builder:
                     part.reset_running_stats()
                 for variable in variables(part):
                     given = layer.config.get(f"{variable.name}_initializer")
-                    identifier = _DEFAULTS.get(variable.name, "glorot_uniform") if given is None else given
+                    default = variable.initializer or _DEFAULTS.get(variable.name, "glorot_uniform")
+                    identifier = default if given is None else given
                     tensor = variable.read(part)
                     try:
-                        value = initialize(identifier, variable.shape, generator)
+                        value = initialize(identifier, variable.shape, generator, variable.fans)
                     except (TypeError, *_ERRORS) as error:
                         raise ValueError(f"from_config: {where}: {error}") from error
                     with torch.no_grad():

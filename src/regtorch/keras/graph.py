@@ -18,6 +18,7 @@ from regtorch.keras.trees import Key
 __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
+_POSITIONAL = dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key"))
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
     if not isinstance(calls, list | tuple):
         raise ValueError(f"from_config: {where}: inbound_nodes must be a list, received {shown(calls)}")
     try:
-        nodes = tuple(map(node_of, calls))
+        nodes = tuple(node_of(node).by_position(_POSITIONAL.get(kind, ())) for node in calls)
     except ValueError as error:
         raise ValueError(f"from_config: {where}: {error}") from None
     graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None

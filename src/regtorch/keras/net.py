@@ -110,6 +110,9 @@ class KerasNet(nn.Module):
         else:
             output = flat(output)
             after = masks_after(layer, call.passes, masks, inputs, len(output))
+        if getattr(layer, "clears_masks", False):
+            for key in call.inputs:
+                known.pop(key, None)
         keys = [Key(call.layer, call.node, index) for index in range(len(output))]
         values.update(zip(keys, output, strict=True))
         known |= _present(keys, after)

@@ -6,7 +6,22 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from regtorch.keras.layers import activation, conv, conv_transpose, dense, merge, noise, norm, padding, pooling, shape
+from regtorch.keras.layers import (
+    activation,
+    attention,
+    conv,
+    conv_transpose,
+    dense,
+    dot,
+    einsum_dense,
+    merge,
+    multi_head,
+    noise,
+    norm,
+    padding,
+    pooling,
+    shape,
+)
 from regtorch.keras.spec import Spec
 from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
 
@@ -25,6 +40,8 @@ _CLASSES: list[type[nn.Module]] = [
     *(padding.Cropping1D, padding.Cropping2D, padding.Cropping3D),
     *(shape.Flatten, shape.Reshape, shape.Permute, shape.RepeatVector, shape.UpSampling1D, shape.UpSampling2D),
     *(norm.LayerNormalization, activation.PReLU, noise.Rescaling),
+    *(multi_head.MultiHeadAttention, multi_head.GroupQueryAttention, attention.Attention),
+    *(attention.AdditiveAttention, einsum_dense.EinsumDense, dot.Dot),
     *(merge.Add, merge.Subtract, merge.Multiply, merge.Average, merge.Maximum, merge.Minimum, merge.Concatenate),
 ]
 
