@@ -34,7 +34,7 @@ IMAGE = (None, 8, 8, 3)
         ([layer("Dropout", rate=0.5, noise_shape=[None, 1])], (None, 4), r"noise_shape=\[None, 1\] is not supported"),
         ([layer("Dropout", rate=1.5)], (None, 4), "layer 'it' .Dropout.: rate must be a number from 0 to 1"),
         ([layer("BatchNormalization", renorm=True)], (None, 4), "renorm=True is not supported"),
-        ([layer("Embedding", input_dim=3, output_dim=2, mask_zero=True)], (None, 4), "mask_zero=True is not supp"),
+        ([layer("Embedding", input_dim=3, output_dim=2, mask_zero=1)], (None, 4), "mask_zero must be True or False"),
         ([layer("Conv2D", filters=2, kernel_size=9)], IMAGE, "layer 'it' .Conv2D. does not fit its input of shape"),
         ([layer("Conv2D", filters=2, kernel_size=[3, 3, 3])], IMAGE, "kernel_size must be one or 2 whole numbers"),
         ([layer("Conv2D", filters=2, kernel_size=3, padding="reflect")], IMAGE, "padding='reflect' is not supported"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,6 +48,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         tensor([1.])
     """
 
+    takes_masks = True
     keras_order = False  # `from_config` sets it to True for the layers of its nets
 
     def __init__(
@@ -70,8 +73,15 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         if not center:
             self.register_parameter("bias", None)
 
-    def forward(self, input: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
-        """Normalise, and in training update the moving averages."""
+    def forward(
+        self, input: Float[Tensor, "batch channels *size"], masks: Sequence[Tensor | None] = ()
+    ) -> Float[Tensor, "batch channels *size"]:
+        """Normalise, and in training update the moving averages.
+
+        Args:
+            input: the batch.
+            masks: in Keras 3, one mask (batch, *size) of the positions whose statistics count; Keras 2 ignores it.
+        """
         assert self.running_mean is not None
         assert self.running_var is not None
         x = input.movedim(self.dim, 1)
@@ -82,6 +92,8 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
             averages = self.running_mean.clone(), self.running_var.clone()
             y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
+        if self.version == 3 and masks and masks[0] is not None:
+            return self._masked(x, masks[0]).movedim(1, self.dim)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = x.numel() // x.shape[1]
         if count > 1:
@@ -92,11 +104,29 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         else:  # torch refuses a single value; in Keras it equals its mean, so the output is beta and the gradient 0
             y = F.batch_norm(x - x, mean, var, self.weight, self.bias, eps=eps)
             mean = x.detach().reshape(-1).to(mean.dtype)
-        with torch.no_grad():
-            rate = self._rate()
-            self.running_mean.lerp_(mean, rate)
-            self.running_var.lerp_(var, rate)
+        self._update(mean, var)
         return y.movedim(1, self.dim)
+
+    def _masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Normalise by the statistics of the positions that count, divided by their number + 1e-7 as Keras does."""
+        dims = [0, *range(2, x.ndim)]
+        kept = mask.bool().unsqueeze(1)
+        count = kept.expand_as(x).sum(dims, keepdim=True) + 1e-7
+        mean = torch.where(kept, x, 0).sum(dims, keepdim=True) / count
+        var = torch.where(kept, x - mean, 0).square().sum(dims, keepdim=True) / count
+        self._update(mean.detach().flatten(), var.detach().flatten())
+        y = (x - mean) * (var + self.eps).rsqrt()
+        shape = mean.shape
+        y = y if self.weight is None else y * self.weight.view(shape)
+        return y if self.bias is None else y + self.bias.view(shape)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, var: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        rate = self._rate()
+        self.running_mean.lerp_(mean, rate)
+        self.running_var.lerp_(var, rate)
 
     def _rate(self) -> float:
         assert self.momentum is not None

@@ -18,7 +18,7 @@ from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
-from regtorch.keras.layers.operation import OPERATIONS
+from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.masks import PASSES
 from regtorch.keras.memory import MemoryLimit
 from regtorch.keras.net import Call, KerasNet, flat
@@ -178,7 +178,8 @@ class Builder:
             else:
                 module = make(spec)
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
-            self._set_dtype(module, layer, where, inputs)
+            if not layer.operation:
+                self._set_dtype(module, layer, where, inputs)
             self.rules.add(name, module, layer, trainable)
         except TypeError as error:
             raise ArgumentTypeError(f"from_config: {where}: {error}") from error

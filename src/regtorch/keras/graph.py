@@ -18,7 +18,7 @@ from regtorch.keras.trees import Key
 __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
-_POSITIONAL = dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key"))
+_POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key"))
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Graph:
 
 def describe(path: str, layer: LayerConfig) -> str:
     """The layer's description in messages."""
-    kind = f"keras.ops' {layer.class_name}" if layer.operation else layer.class_name
+    of_tensorflow = layer.class_name.endswith("OpLambda")
+    kind = f"keras.ops' {layer.class_name}" if layer.operation and not of_tensorflow else layer.class_name
     return f"layer {path + layer.name!r} ({kind})"
 
 
@@ -116,17 +117,17 @@ def parse(config: Mapping[str, Any], custom: Mapping[str, Factory] | None = None
 def _ends(inner: Mapping[str, Any], what: str, net: str) -> tuple[list[Key], list[str] | None]:
     """The inputs or outputs of a net, and their names if they are in a dict."""
     tree = inner.get(what) or []
-    named = isinstance(tree, Mapping) and "class_name" not in tree
+    named = tree if isinstance(tree, Mapping) and "class_name" not in tree else None
     try:
-        keys = [keys_in(part) for part in tree.values()] if named else [keys_in(tree)]
+        keys = [keys_in(tree)] if named is None else [keys_in(part) for part in named.values()]
     except ValueError as error:
         raise ValueError(f"from_config: {what} of {net!r}: {error}") from None
-    if named and any(len(part) != 1 for part in keys):
+    if named is not None and any(len(part) != 1 for part in keys):
         raise ValueError(f"from_config: {what} of {net!r}: nested ones in a dict are not supported")
     found = [key for part in keys for key in part]
     if not found:
         raise ValueError(f"from_config: {net!r} has no {what}")
-    return found, list(tree) if named else None
+    return found, None if named is None else list(named)
 
 
 def _trainable(inner: Mapping[str, Any]) -> bool:
@@ -162,7 +163,8 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
     if not isinstance(calls, list | tuple):
         raise ValueError(f"from_config: {where}: inbound_nodes must be a list, received {shown(calls)}")
     try:
-        nodes = tuple(node_of(node).by_position(_POSITIONAL.get(kind, ())) for node in calls)
+        names = _POSITIONAL.get(kind, ())
+        nodes = tuple(node_of(call, found.operation).by_position(names) for call in calls)
     except ValueError as error:
         raise ValueError(f"from_config: {where}: {error}") from None
     graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None

@@ -1,6 +1,6 @@
 """Keras's masks: which time steps of a tensor count.
 
-A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module takes part in it by three members:
+A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module's members for it:
 
 - `takes_masks = True`: `forward` gets `masks=`, a list with the mask of each positional input, None where it has none.
 - `output_masks(masks, *inputs)`: the mask of its output, or a tuple of them.

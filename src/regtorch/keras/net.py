@@ -67,6 +67,11 @@ class KerasNet(nn.Module):
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
 
+    @property
+    def makes_masks(self) -> bool:
+        """Whether a layer in the net makes a mask."""
+        return any(getattr(self.get_submodule(call.module), "makes_masks", False) for call in self.calls)
+
     def forward(self, *inputs: Any, masks: Masks | None = None) -> Any:
         """Run the net.
 
@@ -100,12 +105,12 @@ class KerasNet(nn.Module):
         if call.mask is not None:
             masks = [None if key is None else values[key] for key in call.mask]
         masked = any(mask is not None for mask in masks)
-        nested = isinstance(layer, KerasNet)
-        if masked and (nested or getattr(layer, "takes_masks", False)):
+        nested = isinstance(layer, KerasNet) and (masked or layer.makes_masks)
+        if nested or (masked and getattr(layer, "takes_masks", False)):
             keywords["masks"] = masks
         with _mode(layer, call.training):
             output = layer(*inputs, **keywords)
-        if nested and masked:
+        if nested:
             output, after = output
         else:
             output = flat(output)

@@ -60,8 +60,12 @@ class Node:
         return Node(mapped(self.arguments, function), mapped(self.keywords, function), self.training)
 
 
-def node_of(node: Any) -> Node:
+def node_of(node: Any, operation: bool = False) -> Node:
     """Read a call as Keras 2 or 3 writes it.
+
+    Args:
+        node: the call.
+        operation: whether it calls a function, whose first argument may be a list.
 
     Raises:
         ValueError: an argument cannot be read.
@@ -73,7 +77,7 @@ def node_of(node: Any) -> Node:
         arguments = tuple(_read(part) for part in (given if isinstance(given, list | tuple) else [given]))
         keywords = {name: _read(part) for name, part in named.items()}
     else:
-        arguments = _positional(node)
+        arguments = _positional(node, operation)
         keywords = {k: _read(v) for given in _keywords(node) for k, v in given.items()}
     training = keywords.pop("training", None)
     if training is not None and not isinstance(training, bool):
@@ -91,9 +95,11 @@ def keys_in(tree: Any) -> list[Key]:
     return list(Node((_read(tree),)).tensors)
 
 
-def _positional(node: Any) -> tuple[Any, ...]:
-    """Keras 2's list of references is the first argument: one tensor, or a list of them."""
+def _positional(node: Any, operation: bool) -> tuple[Any, ...]:
+    """Keras 2's references are the first argument: one tensor, or a list of them."""
     tree = _read(node)
+    if operation:
+        return (tree,)
     parts = tree if isinstance(tree, list) else [tree]
     return tuple(part for part in parts if part is not None)
 
@@ -110,16 +116,14 @@ def _keywords(tree: Any) -> Iterator[Mapping[str, Any]]:
 def _read(tree: Any) -> Any:
     """A tree of keys and constants from a tree of Keras's JSON."""
     if isinstance(tree, list | tuple):
-        if _is_key(tree):
-            return _key(tree)
         if len(tree) == 4 and tree[0] == "_CONSTANT_VALUE":  # Keras 2: name, -1, value, keywords
             return _read(tree[2])
+        if _is_key(tree):
+            return _key(tree)
         return [_read(child) for child in tree]
     if not isinstance(tree, Mapping):
         return tree
-    config = tree.get("config")
-    kind = tree.get("class_name") if isinstance(config, Mapping) else None
-    read = _SPECIAL.get(str(kind))
+    read, config = _SPECIAL.get(str(tree.get("class_name"))), tree.get("config") or {}
     if read is not None and isinstance(config, Mapping):
         return read(config)
     return {name: _read(child) for name, child in tree.items()}

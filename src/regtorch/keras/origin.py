@@ -25,8 +25,11 @@ def is_user_defined(config: Mapping[str, Any]) -> bool:
 
 
 def is_operation(config: Mapping[str, Any]) -> bool:
-    """Whether it is a call of `keras.ops`, whose classes share names with layers but have other settings."""
-    return "ops" in _parts(config)
+    """Whether it is a call of `keras.ops` or, in Keras 2, of TensorFlow.
+
+    The classes of `keras.ops` share names with layers but have other settings.
+    """
+    return "ops" in _parts(config) or config.get("class_name") in ("TFOpLambda", "SlicingOpLambda")
 
 
 def _parts(config: Mapping[str, Any]) -> list[str]:

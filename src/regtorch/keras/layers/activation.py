@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.activations import leaky, rectifier
+from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
 
-__all__ = ["PReLU", "leaky_relu", "relu", "softmax"]
+__all__ = ["PReLU", "Softmax", "leaky_relu", "relu"]
 
 
 def relu(spec: Spec) -> nn.Module:
@@ -24,8 +25,26 @@ def leaky_relu(spec: Spec) -> nn.Module:
     return leaky(spec.number(name, 0.3, 0.0), spec.version)
 
 
-def softmax(spec: Spec) -> nn.Module:
-    return nn.Softmax(spec.dim("axis", -1, len(spec.shape)))
+class Softmax(nn.Softmax):
+    """Keras's Softmax; what its mask leaves out gets no probability."""
+
+    takes_masks = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec.dim("axis", -1, len(spec.shape)))
+        self.axes, self.version = spec.axes, spec.version
+
+    def forward(self, input: Tensor, masks: Masks = ()) -> Tensor:
+        """Keras 3 gives exact zeros, Keras 2 adds a large negative number."""
+        mask = masks[0] if masks else None
+        if mask is None:
+            return super().forward(input)
+        kept = self.axes.from_keras(mask.broadcast_to(self.axes.to_keras(input).shape).bool())
+        half = torch.finfo(torch.float16).min if self.version == 2 else -3e4
+        low = half if input.dtype == torch.float16 else -1e9
+        if self.version == 2:
+            return super().forward(input + ~kept * low)
+        return torch.where(kept, super().forward(torch.where(kept, input, low)), 0)
 
 
 class PReLU(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 
 __all__ = ["Dense", "Embedding"]
@@ -36,8 +37,12 @@ class Embedding(nn.Embedding):
 
     def __init__(self, spec: Spec) -> None:
         spec.get("input_length")
-        self.axes = spec.axes
         super().__init__(spec.size("input_dim"), spec.size("output_dim"))
+        self.axes, self.makes_masks = spec.axes, spec.flag("mask_zero")
+
+    def output_masks(self, masks: Masks, input: Tensor) -> Tensor | None:
+        """With `mask_zero`, index 0 does not count."""
+        return self.axes.to_keras(input) != 0 if self.makes_masks else None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.axes.from_keras(super().forward(self.axes.to_keras(input).long()))

@@ -8,6 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from regtorch.keras.masks import Masks, united
 from regtorch.keras.spec import Spec
 
 __all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
@@ -23,6 +24,9 @@ class _Merge(nn.Module):
             raise ValueError(f"it takes {self.least} inputs{' or more' * (self.most > 2)}, received {len(spec.shapes)}")
         if len({len(shape) for shape in spec.shapes}) > 1:
             raise ValueError(f"inputs of different numbers of dims are not supported: {spec.shapes}")
+
+    def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
+        return united(masks)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return reduce(self.operation, inputs)
@@ -45,11 +49,37 @@ class Average(Add):
         return super().forward(*inputs) / len(inputs)
 
 
-class Maximum(_Merge):
+class _Extreme(_Merge):
+    takes_masks = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.axes, self.version = spec.axes, spec.version
+
+    def forward(self, *inputs: Tensor, masks: Masks = ()) -> Tensor:
+        """In Keras 3, where one of two inputs does not count, the other's value stands for it."""
+        if self.version == 2 or not masks:
+            return super().forward(*inputs)
+        output, counts = inputs[0], self._spread(masks[0], inputs[0])
+        for x, mask in zip(inputs[1:], masks[1:], strict=True):
+            kept = self._spread(mask, x)
+            given = x if kept is None else torch.where(kept, x, output)
+            output = output if counts is None else torch.where(counts, output, given)
+            counts = None if kept is None or counts is None else counts | kept
+            output = self.operation(output, given)
+        return output
+
+    def _spread(self, mask: Tensor | None, x: Tensor) -> Tensor | None:
+        return (
+            None if mask is None else self.axes.from_keras(mask.bool()[..., None].expand(self.axes.to_keras(x).shape))
+        )
+
+
+class Maximum(_Extreme):
     operation = staticmethod(torch.maximum)
 
 
-class Minimum(_Merge):
+class Minimum(_Extreme):
     operation = staticmethod(torch.minimum)
 
 
@@ -58,7 +88,21 @@ class Concatenate(_Merge):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.dim = spec.dim("axis", self.axis, len(spec.shapes[0]))
+        self.axes, self.dim = spec.axes, spec.dim("axis", self.axis, len(spec.shapes[0]))
+
+    def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
+        """A step counts where any of its values comes from a step that counts; an input without a mask counts."""
+        if all(mask is None for mask in masks):
+            return None
+        return self.axes.to_keras(
+            torch.cat([self._spread(m, x) for m, x in zip(masks, inputs, strict=True)], self.dim)
+        ).any(-1)
+
+    def _spread(self, mask: Tensor | None, x: Tensor) -> Tensor:
+        """The mask of every value of `x`."""
+        shape = self.axes.to_keras(x).shape
+        kept = torch.ones((), dtype=torch.bool, device=x.device) if mask is None else mask.bool()
+        return self.axes.from_keras((kept[..., None] if 0 < kept.ndim < x.ndim else kept).expand(shape))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return torch.cat(inputs, self.dim)

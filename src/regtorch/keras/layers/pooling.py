@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 
 __all__ = [
@@ -123,8 +124,13 @@ class _GlobalMax(_Global):
 
 
 class _GlobalAverage(_Global):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(self.dims, self.keepdims)
+    def forward(self, x: Tensor, masks: Masks = ()) -> Tensor:
+        """The mean of the positions that count."""
+        mask = masks[0] if masks else None
+        if mask is None:
+            return x.mean(self.dims, self.keepdims)
+        kept = mask.bool().unsqueeze(1 if self.dims == (2,) else -1)
+        return torch.where(kept, x, 0).sum(self.dims, self.keepdims) / kept.to(x.dtype).sum(self.dims, self.keepdims)
 
 
 class GlobalMaxPooling1D(_GlobalMax):
@@ -144,7 +150,7 @@ class GlobalMaxPooling3D(_GlobalMax):
 class GlobalAveragePooling1D(_GlobalAverage):
     """Keras's GlobalAveragePooling1D, on (batch, steps, channels)."""
 
-    n = 1
+    n, takes_masks = 1, True
 
 
 class GlobalAveragePooling2D(_GlobalAverage):

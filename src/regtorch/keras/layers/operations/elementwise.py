@@ -1,0 +1,158 @@
+"""Operations of `keras.ops` on each value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, operation
+
+__all__ = ["ELEMENTWISE", "cast", "divide_no_nan", "gelu", "identity", "softplus", "squared_difference", "where"]
+
+
+def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where(y == 0, 0, x / torch.where(y == 0, 1, y))
+
+
+def squared_difference(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).square()
+
+
+def where(condition: Tensor, x1: Any = None, x2: Any = None) -> Any:
+    if x1 is None or x2 is None:
+        raise ValueError("the positions of what is true are not supported: their number depends on the values")
+    return of_two(partial(torch.where, condition), x1, x2)
+
+
+def _clip(x: Tensor, x_min: Any, x_max: Any) -> Tensor:
+    return x.clamp(x_min, x_max)
+
+
+def _round(x: Tensor, decimals: int = 0) -> Tensor:
+    return torch.round(x, decimals=decimals)
+
+
+def cast(x: Tensor, dtype: str) -> Tensor:
+    kind = getattr(torch, dtype, None)
+    if dtype.startswith(("int", "uint")):
+        kind = torch.int64  # whole numbers of every kind
+    if not isinstance(kind, torch.dtype):
+        raise ValueError(f"the dtype {dtype} is not supported")
+    return x.trunc().to(kind) if kind == torch.int64 and x.is_floating_point() else x.to(kind)
+
+
+def gelu(x: Tensor, approximate: bool = True) -> Tensor:
+    return F.gelu(x, approximate="tanh" if approximate else "none")
+
+
+def softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, threshold=50)  # torch's own threshold of 20 leaves an error of 1e-10 in float64
+
+
+def _leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
+    return F.leaky_relu(x, negative_slope)
+
+
+def _squareplus(x: Tensor, b: float = 4) -> Tensor:
+    return (x + torch.sqrt(x.square() + b)) / 2
+
+
+def _threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
+    return torch.where(x > threshold, x, default_value)
+
+
+def _shrink(function: Any, x: Tensor, threshold: float = 0.5) -> Tensor:
+    return function(x, threshold)
+
+
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _like(function: Any, x: Tensor, dtype: str | None = None) -> Tensor:
+    y = function(x)
+    return y if dtype is None else cast(y, dtype)
+
+
+_OF_ONE = {
+    **dict.fromkeys(("Absolute", "Abs"), torch.abs),
+    **{name: getattr(torch, name.lower()) for name in ("Ceil", "Floor", "Trunc", "Sign", "Square", "Sqrt", "Rsqrt")},
+    **{name: getattr(torch, name.lower()) for name in ("Exp", "Exp2", "Expm1", "Log", "Log2", "Log10", "Log1p")},
+    **{name: getattr(torch, name.lower()) for name in ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Sinc")},
+    **{f"Arc{name}": getattr(torch, f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{name: getattr(torch, name.lower()) for name in ("Reciprocal", "Negative", "Erf", "Erfinv", "Sigmoid")},
+    "Erfc": torch.erfc,
+    "Relu": torch.relu,
+    "Relu6": F.relu6,
+    "Silu": F.silu,
+    "Softsign": F.softsign,
+    "LogSigmoid": F.logsigmoid,
+    "HardSigmoid": F.hardsigmoid,
+    "HardSilu": F.hardswish,
+    "HardTanh": F.hardtanh,
+    "Selu": F.selu,
+    "TanhShrink": F.tanhshrink,
+    "Softplus": softplus,
+}
+_WITH_SETTINGS = {
+    "Clip": (_clip, "x_min", "x_max"),
+    "Round": (_round, "decimals"),
+    "Gelu": (gelu, "approximate"),
+    "LeakyRelu": (_leaky_relu, "negative_slope"),
+    "Elu": (F.elu, "alpha"),
+    "Celu": (F.celu, "alpha"),
+    "Squareplus": (_squareplus, "b"),
+    "Threshold": (_threshold, "threshold", "default_value"),
+    "HardShrink": (partial(_shrink, F.hardshrink), "threshold"),
+    "SoftShrink": (partial(_shrink, F.softshrink), "threshold"),
+}
+_OF_TWO = {
+    "Add": torch.add,
+    "Subtract": torch.sub,
+    "Multiply": torch.mul,
+    **dict.fromkeys(("Divide", "TrueDivide"), torch.div),
+    "DivideNoNan": divide_no_nan,
+    "FloorDivide": torch.floor_divide,
+    "Power": torch.pow,
+    "Mod": torch.remainder,
+    "Fmod": torch.fmod,
+    "Maximum": torch.maximum,
+    "Minimum": torch.minimum,
+    "Fmax": torch.fmax,
+    "Fmin": torch.fmin,
+    "Arctan2": torch.atan2,
+    "Hypot": torch.hypot,
+    "Logaddexp": torch.logaddexp,
+    "Logaddexp2": torch.logaddexp2,
+}
+_OF_ANY_TWO = {
+    "Equal": torch.eq,
+    "NotEqual": torch.ne,
+    "Greater": torch.gt,
+    "GreaterEqual": torch.ge,
+    "Less": torch.lt,
+    "LessEqual": torch.le,
+    "LogicalAnd": torch.logical_and,
+    "LogicalOr": torch.logical_or,
+    "LogicalXor": torch.logical_xor,
+}
+
+ELEMENTWISE: Mapping[str, Make] = {
+    **{name: operation(partial(of_floats, function)) for name, function in _OF_ONE.items()},
+    **{name: operation(partial(of_floats, f), *settings) for name, (f, *settings) in _WITH_SETTINGS.items()},
+    **{name: operation(partial(of_floats, partial(of_two, function))) for name, function in _OF_TWO.items()},
+    **{name: operation(partial(of_two, function)) for name, function in _OF_ANY_TWO.items()},
+    **{name: operation(getattr(torch, name.lower())) for name in ("Isnan", "Isinf", "Isfinite")},
+    "LogicalNot": operation(torch.logical_not),
+    "Where": operation(where),
+    "Cast": operation(cast, "dtype"),
+    "Copy": operation(identity),
+    "StopGradient": operation(torch.detach),
+    "OnesLike": operation(partial(_like, torch.ones_like), "dtype"),
+    "ZerosLike": operation(partial(_like, torch.zeros_like), "dtype"),
+}
