@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,8 @@ from regtorch.checks import flag, one_of, shown
 from regtorch.constraints import Constraint
 from regtorch.keras.builder import Builder, DoesNotFit
 from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
-from regtorch.keras.graph import Graph, describe, parse
+from regtorch.keras.draw import draw
+from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
 from regtorch.keras.memory import refuse_too_large
 from regtorch.keras.net import KerasNet
@@ -102,7 +103,7 @@ def from_config(
         Logits(builder.shapes, builder.rules).leave_out(net)
     refuse_too_large(net)
     net.to_empty(device="cpu")
-    builder.initialize(None if seed is None else torch.Generator().manual_seed(seed))
+    draw(builder, None if seed is None else torch.Generator().manual_seed(seed))
     return net, builder.rules.all()
 
 
@@ -147,7 +148,11 @@ def _axes(graph: Graph) -> Axes:
 
 
 def _data_formats(graph: Graph, path: str) -> Iterator[str]:
-    for layer in graph.layers:
+    yield from _formats_of(graph.layers, path)
+
+
+def _formats_of(layers: Iterable[LayerConfig], path: str) -> Iterator[str]:
+    for layer in layers:
         given = layer.config.get("data_format")
         if given is not None and given not in ("channels_first", "channels_last"):
             raise ValueError(
@@ -158,3 +163,4 @@ def _data_formats(graph: Graph, path: str) -> Iterator[str]:
             yield given
         if layer.graph is not None:
             yield from _data_formats(layer.graph, f"{path}{layer.name}.")
+        yield from _formats_of(layer.inner.values(), f"{path}{layer.name}.")

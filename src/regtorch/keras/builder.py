@@ -1,4 +1,4 @@
-"""Build nets on the meta device, and initialize their weights once they have memory."""
+"""Build nets on the meta device."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.checks import ArgumentTypeError
-from regtorch.keras.batch_norm import BatchNorm
-from regtorch.keras.config_rules import Rules
+from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
-from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.masks import PASSES
@@ -26,16 +24,10 @@ from regtorch.keras.nodes import Node
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
 from regtorch.keras.trees import Key, keys_of, mapped
-from regtorch.keras.variables import variables
 
-__all__ = ["Builder", "DoesNotFit"]
+__all__ = ["ERRORS", "Builder", "DoesNotFit"]
 
-_DEFAULTS = {"bias": "zeros", "beta": "zeros", "moving_mean": "zeros", "alpha": "zeros"} | {
-    "gamma": "ones",
-    "moving_variance": "ones",
-    "embeddings": "uniform",
-}
-_ERRORS = (ArithmeticError, IndexError, RuntimeError, ValueError)  # what torch raises for an invalid setting
+ERRORS = (ArithmeticError, IndexError, RuntimeError, ValueError)  # what torch raises for an invalid setting
 
 
 class DoesNotFit(ValueError):
@@ -56,6 +48,8 @@ class Builder:
     def __init__(self, version: int, axes: Axes, any_size: int) -> None:
         self.version, self.axes, self.any_size = version, axes, any_size
         self.open_sizes = False
+        self.batch: int | None = None
+        self.apart: set[nn.Module] = set()  # layers in wrappers, which have a config of their own
         self.dtypes: dict[torch.dtype, str] = {}
         self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
         self.rules = Rules(version)
@@ -75,6 +69,8 @@ class Builder:
         shapes = [self._input_shape(graph, key, i, given) for i, key in enumerate(graph.inputs)]
         if given and len(given) != len(shapes):
             raise ValueError(f"from_config: the net {graph.name!r} takes {len(shapes)} inputs, received {len(given)}")
+        if self.batch is None:
+            self.batch = next((shape[0] for shape in shapes if shape[0] is not None), None)
         net = KerasNet(graph.inputs, shapes)
         net.input_names = tuple(graph.input_names)
         values: dict[Key, Tensor] = {}
@@ -105,6 +101,7 @@ class Builder:
             _value(values, key, "an output")
         net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
+        net.penalized = self.rules.has_activity_in(path)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
 
@@ -129,7 +126,9 @@ class Builder:
         if unknown or (isinstance(module, KerasNet) and keywords):
             given = ", ".join(unknown or keywords)
             raise ValueError(f"from_config: {where}: it is called with {given}, which is not supported")
-        return Call(name, layer.name, k, keys, training, keywords, mask, passes)
+        # Keras 3 gives no mask to a recurrent layer that is called with states as well.
+        states = "initial_state" in taken and len(keys) + len(keywords) > 1
+        return Call(name, layer.name, k, keys, training, keywords, mask, passes, self.version == 2 or not states)
 
     def _input_shape(self, graph: Graph, key: Key, i: int, given: list[Tensor]) -> Shape:
         shape = next((layer.shape for layer in graph.layers if layer.name == key[0]), None)
@@ -142,12 +141,12 @@ class Builder:
         )
 
     def _input(self, layer: LayerConfig, where: str, shape: Shape, given: Tensor | None) -> Tensor:
-        sizes = (2, *(n or self.any_size for n in shape[1:]))
+        sizes = (self.batch or 2, *(n or self.any_size for n in shape[1:]))
         self.open_sizes |= given is None and None in shape[1:]
         try:
             Spec(layer.config, self.axes, self.version, []).refuse_unused(COMMON)
             return torch.empty(sizes, dtype=input_dtype_of(layer.config)) if given is None else given
-        except _ERRORS as error:
+        except ERRORS as error:
             raise ValueError(f"from_config: {where}: {error}") from error
 
     def _add(self, net: KerasNet, layer: LayerConfig, path: str, inputs: list[Tensor], trainable: bool) -> str:
@@ -170,7 +169,9 @@ class Builder:
         if make is None and layer.factory is None:
             nested = "" if layer.operation else " and nested models"
             raise ValueError(f"from_config: {where} is not supported; supported are {', '.join(sorted(known))}{nested}")
-        spec = Spec(layer.config, self.axes, self.version, [tuple(x.shape) for x in inputs], layer.nodes[0])
+        shapes, node = [tuple(x.shape) for x in inputs], layer.nodes[0] if layer.nodes else Node()
+        build = partial(self._inner, layer, name, where, inputs, trainable)
+        spec = Spec(layer.config, self.axes, self.version, shapes, node, self.batch, build)
         try:
             trainable &= spec.flag("trainable", True)
             if make is None:
@@ -180,14 +181,41 @@ class Builder:
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
             if not layer.operation:
                 self._set_dtype(module, layer, where, inputs)
-            self.rules.add(name, module, layer, trainable)
-        except TypeError as error:
-            raise ArgumentTypeError(f"from_config: {where}: {error}") from error
-        except _ERRORS as error:
-            raise ValueError(f"from_config: {where}: {error}") from error
+            self.rules.add(name, module, layer, trainable, self.apart)
+        except (TypeError, *ERRORS) as error:
+            if str(error).startswith("from_config: "):  # of a layer in this one
+                raise
+            kind = ArgumentTypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"from_config: {where}: {error}") from error
         if not trainable:
             module.requires_grad_(False)
         self.built.append((name, module, layer, where))
+        return module
+
+    def _inner(
+        self,
+        wrapper: LayerConfig,
+        name: str,
+        where: str,
+        inputs: list[Tensor],
+        trainable: bool,
+        key: str,
+        attribute: str,
+        shape: tuple[int, ...],
+    ) -> nn.Module:
+        """Build a layer in a wrapper, which has the dotted name `name`; see `Spec.inner`."""
+        layer, path = wrapper.inner[key], f"{name}.{attribute}"
+        given = [torch.empty(shape, dtype=inputs[0].dtype)]
+        trainable &= wrapper.config.get("trainable") is not False
+        if wrapper.class_name == "TimeDistributed" and self.version == 3:  # it does not count this layer's own
+            layer = without_activity(layer)
+        if layer.graph is None:
+            module = self._layer(layer, path, f"{where}'s {describe('', layer)}", given, trainable)
+        else:
+            module = self._net(
+                layer.graph, f"{path}.", given, trainable and (layer.graph.trainable or self.version == 3)
+            )
+        self.apart.add(module)
         return module
 
     def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:
@@ -207,7 +235,7 @@ class Builder:
         try:
             with torch.no_grad():
                 output = flat(module.eval()(*inputs, **keywords))
-        except (TypeError, *_ERRORS) as error:
+        except (TypeError, *ERRORS) as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise DoesNotFit(f"from_config: {where} does not fit its input of shape {shapes}: {error}") from error
         finally:
@@ -216,26 +244,6 @@ class Builder:
             if 0 in tensor.shape:
                 raise DoesNotFit(f"from_config: {where} has an empty output, of shape {tuple(tensor.shape)}")
         return output
-
-    def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every variable from its initializer."""
-        for _, module, layer, where in self.built:
-            for part in module.modules():
-                if isinstance(part, BatchNorm):
-                    part.reset_running_stats()
-                for variable in variables(part):
-                    given = layer.config.get(f"{variable.name}_initializer")
-                    default = variable.initializer or _DEFAULTS.get(variable.name, "glorot_uniform")
-                    identifier = default if given is None else given
-                    tensor = variable.read(part)
-                    try:
-                        value = initialize(identifier, variable.shape, generator, variable.fans)
-                    except (TypeError, *_ERRORS) as error:
-                        raise ValueError(f"from_config: {where}: {error}") from error
-                    with torch.no_grad():
-                        tensor.copy_(variable.to_torch(value, tensor.shape))
-                    if not tensor.isfinite().all():
-                        raise ValueError(f"from_config: {where}: its {variable.name} is drawn beyond {tensor.dtype}")
 
 
 def _ordered(layer: LayerConfig, node: Node) -> tuple[Key, ...]:

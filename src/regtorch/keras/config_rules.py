@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -18,7 +19,7 @@ from regtorch.keras.variables import variables
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Rules"]
+__all__ = ["Rules", "without_activity"]
 
 _SWITCHES = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 
@@ -32,21 +33,26 @@ class Rules:
         self.activities: dict[Penalty, list[str]] = {}
         self.constraints: dict[Constraint, list[str]] = {}
 
-    def add(self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool) -> None:
+    def add(
+        self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool, apart: Collection[nn.Module] = ()
+    ) -> None:
         """Add the rules of one layer, whose module has the dotted name `name`; frozen weights get none.
+
+        Modules `apart` in it are Keras layers with a config of their own.
 
         Raises:
             ValueError: a regularizer or constraint is not supported.
         """
         config = layer.config
-        self._refuse_absent(module, config)
-        for inner, part in module.named_modules():
+        parts = dict(module.named_modules(memo=set(apart)))
+        self._refuse_absent(parts.values(), config)
+        for inner, part in parts.items():
             for variable in variables(part):
                 weight = ".".join(filter(None, (name, inner, variable.attribute)))
-                transposed = variable.name == "kernel" and variable.order[:1] != (0,)
-                regularizer = config.get(f"{variable.name}_regularizer")
+                transposed = variable.name in ("kernel", "recurrent_kernel") and variable.order[:1] != (0,)
+                regularizer = config.get(f"{variable.setting}_regularizer")
                 rule = penalty(regularizer, transposed=transposed, select="all")
-                limit = constraint_on(config.get(f"{variable.name}_constraint"), variable, "all")
+                limit = constraint_on(config.get(f"{variable.setting}_constraint"), variable, "all")
                 if not trainable:
                     self._warn_if_frozen(rule, layer)
                     continue
@@ -59,9 +65,9 @@ class Rules:
             for part in getattr(module, "penalized", ("",)):  # Keras hands it to the layers in an attention layer
                 self.activities.setdefault(output, []).append(".".join(filter(None, (name, part))))
 
-    def _refuse_absent(self, module: nn.Module, config: Mapping[str, Any]) -> None:
+    def _refuse_absent(self, parts: Collection[nn.Module], config: Mapping[str, Any]) -> None:
         """Refuse a rule for a weight that the layer lacks, unless the layer's settings left that weight out."""
-        known = {variable.name for part in module.modules() for variable in variables(part)}
+        known = {variable.setting for part in parts for variable in variables(part)}
         known |= {name for name, switch in _SWITCHES.items() if config.get(switch) is False}
         if self.version == 2 and "depthwise" in known:
             known.add("kernel")  # Keras 2 accepts and ignores it
@@ -79,6 +85,10 @@ class Rules:
     def has_activity(self, name: str) -> bool:
         """Whether an activity penalty reads the outputs of this module."""
         return any(name in names for names in self.activities.values())
+
+    def has_activity_in(self, path: str) -> bool:
+        """Whether an activity penalty reads the outputs of a module whose dotted name begins with `path`."""
+        return any(name.startswith(path) for names in self.activities.values() for name in names)
 
     def move_activity(self, name: str, to: str) -> None:
         """Move the activity penalties of one module to another."""
@@ -100,6 +110,15 @@ class Rules:
             *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),
             *(with_select(rule, _select(names)) for rule, names in self.constraints.items()),
         ]
+
+
+def without_activity(layer: LayerConfig) -> LayerConfig:
+    """The layer without the penalty of its outputs."""
+    if layer.class_name == "ActivityRegularization":
+        return replace(
+            layer, class_name="Identity", config={k: v for k, v in layer.config.items() if k not in ("l1", "l2")}
+        )
+    return replace(layer, config={**layer.config, "activity_regularizer": None})
 
 
 def _select(names: list[str]) -> str:

@@ -20,6 +20,8 @@ __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 Shape = tuple[int | None, ...]
 _POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key"))
 
+_WRAPPERS = {"RNN": ("cell",), "Bidirectional": ("layer", "backward_layer"), "TimeDistributed": ("layer",)}
+
 
 @dataclass(frozen=True)
 class LayerConfig:
@@ -33,6 +35,7 @@ class LayerConfig:
         operation: whether it is a call of `keras.ops`.
         graph: the graph of a nested net.
         factory: makes the module of a user-defined layer.
+        inner: the layers that a wrapper's config has, by their key: "layer", or "cells.0" for the first in a list.
     """
 
     name: str
@@ -42,6 +45,7 @@ class LayerConfig:
     operation: bool = False
     graph: Graph | None = None
     factory: Callable[[], Any] | None = None
+    inner: Mapping[str, LayerConfig] = field(default_factory=dict)
 
     @property
     def shape(self) -> Shape | None:
@@ -168,7 +172,29 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
     except ValueError as error:
         raise ValueError(f"from_config: {where}: {error}") from None
     graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None
-    return replace(found, nodes=nodes, graph=graph, factory=factory)
+    parts = {} if factory is not None else _wrapped(kind, config)
+    wrong = next((key for key, part in parts.items() if not isinstance(part, Mapping)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"from_config: {where}: its {wrong} must be the config of a layer, received {shown(parts[wrong])}"
+        )
+    inner = {key: _layer(part, 0, f"{path}{name}.", "", custom) for key, part in parts.items()}
+    return replace(found, nodes=nodes, graph=graph, factory=factory, inner=inner)
+
+
+def _wrapped(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers in a wrapper's config."""
+    if kind == "StackedRNNCells":
+        cells = config.get("cells")
+        return {f"cells.{i}": cell for i, cell in enumerate(cells if isinstance(cells, list | tuple) else ())}
+    parts = {key: config.get(key) for key in _WRAPPERS.get(kind, ())}
+    layer = parts.get("layer")
+    if kind == "Bidirectional" and parts["backward_layer"] is None and isinstance(layer, Mapping):
+        settings = layer.get("config")
+        settings = settings if isinstance(settings, Mapping) else {}
+        backward = {"name": f"backward_{settings.get('name')}", "go_backwards": not settings.get("go_backwards")}
+        parts["backward_layer"] = {**layer, "config": {**settings, **backward}}
+    return parts
 
 
 def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:

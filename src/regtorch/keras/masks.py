@@ -3,7 +3,7 @@
 A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module's members for it:
 
 - `takes_masks = True`: `forward` gets `masks=`, a list with the mask of each positional input, None where it has none.
-- `output_masks(masks, *inputs)`: the mask of its output, or a tuple of them.
+- `output_masks(masks, *inputs)`: the mask of its output, or a list of those of several.
 - `clears_masks = True`: its inputs have no masks any more where they are used again.
 
 A layer without `output_masks` passes the mask of its first input on if its Keras class is in `PASSES`; others drop it.
@@ -39,7 +39,7 @@ def masks_after(module: nn.Module, passes: bool, masks: Masks, inputs: Sequence[
         found = masks[0] if passes and masks else None
         return [found] * outputs
     given = own(masks, *inputs)
-    return list(given) if isinstance(given, tuple) else [given] * outputs
+    return list(given) if isinstance(given, list | tuple) else [given] * outputs
 
 
 def united(masks: Masks) -> Tensor | None:

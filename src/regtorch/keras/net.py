@@ -28,6 +28,7 @@ class Call:
         keywords: what it takes by name: trees of tensors and constants.
         mask: the explicit masks of its inputs, in their order; None takes those that the inputs have.
         passes: whether its outputs have its first input's mask.
+        automatic: whether its layer gets the masks that its inputs have.
     """
 
     module: str
@@ -38,6 +39,7 @@ class Call:
     keywords: Mapping[str, Any] = field(default_factory=dict)
     mask: tuple[Key | None, ...] | None = None
     passes: bool = False
+    automatic: bool = True
 
     @property
     def keys(self) -> Iterator[Key]:
@@ -66,6 +68,7 @@ class KerasNet(nn.Module):
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
+        self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
 
     @property
     def makes_masks(self) -> bool:
@@ -106,7 +109,8 @@ class KerasNet(nn.Module):
             masks = [None if key is None else values[key] for key in call.mask]
         masked = any(mask is not None for mask in masks)
         nested = isinstance(layer, KerasNet) and (masked or layer.makes_masks)
-        if nested or (masked and getattr(layer, "takes_masks", False)):
+        given = masked and (call.automatic or call.mask is not None)
+        if nested or (given and getattr(layer, "takes_masks", False)):
             keywords["masks"] = masks
         with _mode(layer, call.training):
             output = layer(*inputs, **keywords)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # Settings that do not affect the computation, or that the builder reads.
 COMMON = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
-_TRAINED = ("kernel", "bias", "depthwise", "pointwise", "embeddings", "alpha", "gamma", "beta")
+_TRAINED = ("kernel", "recurrent", "bias", "depthwise", "pointwise", "embeddings", "alpha", "gamma", "beta")
 _LAYER_COMMON = {
     *(*COMMON, "seed", "activity_regularizer", "moving_mean_initializer", "moving_variance_initializer"),
     *(f"{v}_{what}" for v in _TRAINED for what in ("initializer", "regularizer", "constraint")),
@@ -77,6 +77,8 @@ class Spec:
         version: 2 or 3.
         shapes: the shapes of the layer's inputs, in torch's layout.
         call: the layer's first call.
+        batch: the batch size that the net is built for; None for any.
+        build: builds the layer in a wrapper's config; see `inner`.
     """
 
     config: Mapping[str, Any]
@@ -84,6 +86,8 @@ class Spec:
     version: int
     shapes: list[tuple[int, ...]]
     call: Node = field(default_factory=Node)
+    batch: int | None = None
+    build: Callable[[str, str, tuple[int, ...]], nn.Module] | None = None
     used: set[str] = field(default_factory=set)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -235,6 +239,17 @@ class Spec:
         """
         if self.get("data_format") is None and not self.axes.channels_last:
             raise ValueError("layers of different data_format are not supported: its own is channels_last by default")
+
+    def inner(self, key: str, attribute: str, shape: tuple[int, ...]) -> nn.Module:
+        """Build the layer or net that a wrapper's config has, with its rules, for an input of this shape.
+
+        Args:
+            key: where in the config: "layer", or "cells.0" for the first in a list.
+            attribute: the wrapper's attribute that will hold it.
+            shape: its input's, in torch's layout.
+        """
+        assert self.build is not None, "the builder gives it"
+        return self.build(key, attribute, shape)
 
     def refuse_unused(self, aside: Collection[str] = _LAYER_COMMON) -> None:
         """Refuse unread settings that are on, except those `aside`, which are read elsewhere or have no effect.

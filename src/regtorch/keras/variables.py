@@ -18,7 +18,7 @@ class Variable:
     """A Keras variable and the tensor that holds it.
 
     Attributes:
-        name: Keras's name: kernel, bias, gamma, beta, moving_mean, moving_variance, embeddings, alpha, …
+        name: Keras's name: kernel, recurrent_kernel, bias, gamma, beta, moving_mean, moving_variance, embeddings, …
         attribute: the tensor's name on its module.
         shape: Keras's shape.
         order: torch's dims as indices of Keras's.
@@ -32,6 +32,11 @@ class Variable:
     order: tuple[int, ...]
     initializer: Any = None
     fans: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    @property
+    def setting(self) -> str:
+        """What the names of its settings begin with, as in kernel_regularizer."""
+        return "recurrent" if self.name == "recurrent_kernel" else self.name
 
     def read(self, module: nn.Module) -> Tensor:
         """The module's tensor."""

@@ -63,7 +63,7 @@ class Layout:
 
 _LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention, _NormBase, nn.LayerNorm)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_KNOWN = re.compile(r"(conv_?)?(weight|kernel|filter)s?_?\d*")  # of a custom convolution
+_KNOWN = re.compile(r"(conv_?|recurrent_?)?(weight|kernel|filter)s?_?\d*")  # of a custom convolution
 _EXPERTS = ("gate_up_proj", "down_proj", "up_proj", "gate_proj")
 _STANDARD, _INPUTS_FIRST = (0, 1), (0, 2)  # of experts
 

@@ -23,6 +23,7 @@ from regtorch.keras.layers import (
     pooling,
     shape,
 )
+from regtorch.keras.layers.recurrent import RECURRENT
 from regtorch.keras.spec import Spec
 from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
 
@@ -48,6 +49,7 @@ _CLASSES: list[type[nn.Module]] = [
 
 LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     **{layer.__name__: layer for layer in _CLASSES},
+    **RECURRENT,
     "BatchNormalization": norm.batch_normalization,
     "Activation": lambda spec: spec.activation(len(spec.shape)),
     "ReLU": activation.relu,

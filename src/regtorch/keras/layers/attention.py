@@ -75,8 +75,8 @@ class Attention(nn.Module):
         y = self.axes.from_keras(y)
         return (y, self.axes.from_keras(weights)) if return_attention_scores else y
 
-    def output_masks(self, masks: Masks, *inputs: Tensor) -> tuple[Tensor | None, ...]:
-        return (masks[0] if masks else None, None)  # scores have none
+    def output_masks(self, masks: Masks, *inputs: Tensor) -> Masks:
+        return [masks[0] if masks else None, None]  # scores have none
 
 
 class AdditiveAttention(Attention):

@@ -113,8 +113,8 @@ class _Heads(nn.Module):
         """The einsums of query and key to scores and of scores and value, and over how many dims one attends."""
         raise NotImplementedError
 
-    def output_masks(self, masks: Masks, *inputs: Tensor) -> tuple[Tensor | None, ...]:
-        return (masks[0] if masks else None, None)  # scores have none
+    def output_masks(self, masks: Masks, *inputs: Tensor) -> Masks:
+        return [masks[0] if masks else None, None]  # scores have none
 
 
 class MultiHeadAttention(_Heads):
