@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import layers as L  # noqa: N812
+from keras import layers as L
 from keras import ops
 
 R, C = keras.regularizers, keras.constraints
@@ -94,7 +94,8 @@ def transformer() -> Any:
 def vision_transformer() -> Any:
     start = keras.Input((8, 8, 3))
     x = ops.reshape(L.Conv2D(6, 4, strides=4)(start), (-1, 4, 6))
-    x = x + L.Embedding(4, 6)(ops.arange(4))
+    places = ops.cast(ops.cumsum(ops.ones_like(x[:, :, 0]), axis=1) - 1, "int32")
+    x = x + L.Embedding(4, 6)(places)
     y = L.LayerNormalization()(x)
     x = x + L.MultiHeadAttention(2, 3)(y, y)
     x = x + L.Dense(6, activation="gelu")(L.LayerNormalization()(x))
@@ -149,7 +150,7 @@ def table() -> Any:
     """Columns by name, normalized and one-hot."""
     age, kind = keras.Input((1,), name="age"), keras.Input((1,), name="kind", dtype="int32")
     given = L.Normalization(mean=40.0, variance=100.0)(age)
-    coded = L.CategoryEncoding(4, output_mode="one_hot")(kind)
+    coded = L.CategoryEncoding(11, output_mode="one_hot")(kind)
     x = L.Dense(3, activation="relu")(L.Concatenate()([given, coded]))
     return keras.Model({"age": age, "kind": kind}, {"price": L.Dense(1, name="price")(x)})
 
@@ -163,10 +164,8 @@ def volumes() -> Any:
 def attention_map() -> Any:
     """CBAM's spatial attention, by operations instead of Lambdas."""
     start = keras.Input((6, 6, 3))
-    pooled = ops.concatenate(
-        [ops.mean(start, axis=-1, keepdims=True), ops.max(start, axis=-1, keepdims=True)], axis=-1
-    )
-    weights = L.Conv2D(1, 3, padding="same", activation="sigmoid", use_bias=False)(pooled)
+    pooled = ops.concatenate([ops.mean(start, axis=-1, keepdims=True), ops.max(start, axis=-1, keepdims=True)], axis=-1)
+    weights = L.Conv2D(3, 3, padding="same", activation="sigmoid", use_bias=False)(pooled)
     return keras.Model(start, L.Dense(2)(L.GlobalAveragePooling2D()(start * weights)))
 
 
