@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import Compare
+from keras_definitions import DEFINITIONS
 from keras_nets import NETS
 
 import keras
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's
     "ignore:You are saving your model as an HDF5",
 )
+ALL = NETS | DEFINITIONS
 # Allowed difference and steps: float32 rounding grows from step to step, in Keras as here.
 ALLOWED = {"float64": (1e-12, 10), "float32": (1e-6, 2)}
 # Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as in the
@@ -32,7 +34,7 @@ CANCELLING = {"strided": 1e-3, "wrapped": 5e-6}
 def build(name: str, dtype: str) -> tuple[Any, torch.nn.Module, list[Any]]:
     """Keras's net with random weights, and ours with the same."""
     keras.utils.set_random_seed(0)
-    theirs = NETS[name]()
+    theirs = ALL[name]()
     rng = np.random.default_rng(1)
     start = [w + 0.1 * abs(rng.standard_normal(w.shape)) for w in theirs.get_weights()]  # no zeros, variances positive
     theirs.set_weights(start)
@@ -56,12 +58,13 @@ def batch(theirs: Any, seed: int, dtype: str, last: bool) -> tuple[list[torch.Te
 
 
 def as_list(outputs: Any) -> list[torch.Tensor]:
+    outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 @pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
 @pytest.mark.parametrize("dtype", ALLOWED)
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[str], None]):
     floatx(dtype)
     theirs, ours, rules = build(name, dtype)

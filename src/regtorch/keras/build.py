@@ -17,10 +17,10 @@ from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
 from regtorch.keras.draw import draw
 from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
-from regtorch.keras.memory import refuse_too_large
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
 from regtorch.keras.spec import Axes
+from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
 
 __all__ = ["from_config"]

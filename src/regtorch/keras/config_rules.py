@@ -49,7 +49,7 @@ class Rules:
         for inner, part in parts.items():
             for variable in variables(part):
                 weight = ".".join(filter(None, (name, inner, variable.attribute)))
-                transposed = variable.name in ("kernel", "recurrent_kernel")
+                transposed = variable.name in ("kernel", "recurrent_kernel") and variable.order[:1] != (0,)
                 regularizer = config.get(f"{variable.setting}_regularizer")
                 rule = penalty(regularizer, transposed=transposed, select="all")
                 limit = constraint_on(config.get(f"{variable.setting}_constraint"), variable, "all")
@@ -62,7 +62,8 @@ class Rules:
                     self.constraints.setdefault(limit, []).append(weight)
         output = penalty(self._activity(layer), transposed=False, select="all")
         if output is not None:
-            self.activities.setdefault(output, []).append(name)
+            for part in getattr(module, "penalized", ("",)):  # Keras hands it to the layers in an attention layer
+                self.activities.setdefault(output, []).append(".".join(filter(None, (name, part))))
 
     def _refuse_absent(self, parts: Collection[nn.Module], config: Mapping[str, Any]) -> None:
         """Refuse a rule for a weight that the layer lacks, unless the layer's settings left that weight out."""

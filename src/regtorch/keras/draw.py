@@ -43,9 +43,10 @@ def draw(builder: Builder, generator: torch.Generator | None) -> None:
                 part.reset_state()
             for variable in variables(part):
                 given = layer.config.get(f"{variable.setting}_initializer")
-                identifier = _DEFAULTS.get(variable.name, "glorot_uniform") if given is None else given
+                default = variable.initializer or _DEFAULTS.get(variable.name, "glorot_uniform")
+                identifier = default if given is None else given
                 try:
-                    _draw(part, variable, partial(initialize, identifier, generator=generator))
+                    _draw(part, variable, partial(initialize, identifier, generator=generator, fans=variable.fans))
                 except (TypeError, *ERRORS) as error:
                     raise ValueError(f"from_config: {where}: {error}") from error
 

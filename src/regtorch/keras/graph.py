@@ -18,6 +18,9 @@ from regtorch.keras.trees import Key
 __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
+_POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key")
+)
 
 _WRAPPERS = {"RNN": ("cell",), "Bidirectional": ("layer", "backward_layer"), "TimeDistributed": ("layer",)}
 
@@ -166,7 +169,8 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
     if not isinstance(calls, list | tuple):
         raise ValueError(f"from_config: {where}: inbound_nodes must be a list, received {shown(calls)}")
     try:
-        nodes = tuple(node_of(call, found.operation) for call in calls)
+        names = _POSITIONAL.get(kind, ())
+        nodes = tuple(node_of(call, found.operation).by_position(names) for call in calls)
     except ValueError as error:
         raise ValueError(f"from_config: {where}: {error}") from None
     graph = parse(model_of(layer), custom, f"{path}{name}.") if kind in MODELS and factory is None else None

@@ -21,8 +21,12 @@ Draw = Callable[[Shape, dict[str, Any], torch.Generator | None], Tensor]
 _TRUNCATED = 0.87962566103423978  # standard deviation of a standard normal truncated at ±2
 
 
-def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None) -> Tensor:
+def initialize(
+    identifier: Any, shape: Shape, generator: torch.Generator | None, fans: tuple[Shape, Shape] | None = None
+) -> Tensor:
     """A float64 tensor of a Keras variable's shape, drawn by the initializer (not Keras's own random numbers).
+
+    `fans` are the axes of its inputs and of its outputs, unless the initializer names them itself.
 
     Raises:
         ValueError: the initializer or an argument is unknown, or a custom one returns a wrong shape.
@@ -38,10 +42,12 @@ def initialize(identifier: Any, shape: Shape, generator: torch.Generator | None)
     draw, defaults = _INITIALIZERS[name]
     config.pop("seed", None)
     config.pop("dtype", None)
+    own = config.pop("input_axes", None), config.pop("output_axes", None)
     unknown = sorted(k for k, v in config.items() if k not in defaults and v is not None)
     if unknown:
         raise ValueError(f"initializer: {name} has no {', '.join(unknown)}; it has {', '.join(defaults) or 'none'}")
     given = defaults | {k: v for k, v in config.items() if k in defaults}
+    given["fans"] = _fans(shape, fans if None in own else own)
     least = {"stddev": 0.0, "scale": 0.0}
     for key, default in defaults.items():
         if isinstance(default, float):
@@ -53,7 +59,13 @@ def _empty(shape: Shape) -> Tensor:
     return torch.empty(shape, dtype=torch.float64, device="cpu")
 
 
-def _fans(shape: Shape) -> tuple[float, float]:
+def _fans(shape: Shape, axes: Any) -> tuple[float, float]:
+    """The numbers of inputs and outputs of a unit: the sizes of these axes, or of a kernel (…, in, out)."""
+    if axes is not None:
+        if not all(isinstance(a, list | tuple) and all(type(i) is int for i in a) for a in axes):
+            raise ValueError(f"initializer: input_axes and output_axes must be lists of axes, received {shown(axes)}")
+        fan_in, fan_out = (math.prod(shape[axis] for axis in part) for part in axes)
+        return fan_in, fan_out
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
@@ -62,7 +74,7 @@ def _fans(shape: Shape) -> tuple[float, float]:
 
 
 def _variance_scaling(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
-    fan_in, fan_out = _fans(shape)
+    fan_in, fan_out = c["fans"]
     modes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     if not isinstance(c["mode"], str) or c["mode"] not in modes:
         raise ValueError(f"initializer: mode must be one of {', '.join(modes)}, received {shown(c['mode'])}")
@@ -118,7 +130,7 @@ def _always(value: float) -> tuple[Draw, dict[str, Any]]:
 
 def _scaled(scale: float, mode: str, distribution: str) -> tuple[Draw, dict[str, Any]]:
     fixed = {"scale": scale, "mode": mode, "distribution": distribution}
-    return lambda shape, c, generator: _variance_scaling(shape, fixed, generator), {}
+    return lambda shape, c, generator: _variance_scaling(shape, c | fixed, generator), {}
 
 
 _INITIALIZERS: Mapping[str, tuple[Draw, dict[str, Any]]] = {

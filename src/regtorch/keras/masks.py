@@ -1,9 +1,10 @@
 """Keras's masks: which time steps of a tensor count.
 
-A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module takes part in it by two members:
+A mask is a bool tensor (batch, steps) that belongs to a tensor of the graph. A module's members for it:
 
 - `takes_masks = True`: `forward` gets `masks=`, a list with the mask of each positional input, None where it has none.
 - `output_masks(masks, *inputs)`: the mask of its output, or a list of those of several.
+- `clears_masks = True`: its inputs have no masks any more where they are used again.
 
 A layer without `output_masks` passes the mask of its first input on if its Keras class is in `PASSES`; others drop it.
 """
@@ -23,7 +24,7 @@ Masks = Sequence[Tensor | None]
 
 PASSES = {
     *("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
-    *("Dense", "Identity", "Rescaling", "Normalization", "MultiHeadAttention", "GroupedQueryAttention"),
+    *("Dense", "Identity", "Rescaling", "Normalization", "MultiHeadAttention", "GroupQueryAttention"),
     *("BatchNormalization", "GroupNormalization", "LayerNormalization", "UnitNormalization"),
     *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"),
     *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),

@@ -108,9 +108,9 @@ class KerasNet(nn.Module):
         if call.mask is not None:
             masks = [None if key is None else values[key] for key in call.mask]
         masked = any(mask is not None for mask in masks)
-        given = call.automatic or call.mask is not None
         nested = isinstance(layer, KerasNet) and (masked or layer.makes_masks)
-        if nested or (masked and given and getattr(layer, "takes_masks", False)):
+        given = masked and (call.automatic or call.mask is not None)
+        if nested or (given and getattr(layer, "takes_masks", False)):
             keywords["masks"] = masks
         with _mode(layer, call.training):
             output = layer(*inputs, **keywords)
@@ -119,6 +119,9 @@ class KerasNet(nn.Module):
         else:
             output = flat(output)
             after = masks_after(layer, call.passes, masks, inputs, len(output))
+        if getattr(layer, "clears_masks", False):
+            for key in call.inputs:
+                known.pop(key, None)
         keys = [Key(call.layer, call.node, index) for index in range(len(output))]
         values.update(zip(keys, output, strict=True))
         known |= _present(keys, after)

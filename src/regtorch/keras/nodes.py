@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,13 @@ class Node:
         if constant is not None:
             raise ValueError(f"arguments that are not tensors are not supported: {shown(constant)}")
         return tuple(keys_of(self.arguments))
+
+    def by_position(self, names: Sequence[str]) -> Node:
+        """The call with the tensors of these names, which a layer takes in this order, given by position."""
+        named = dict(self.keywords)
+        first = len(self.arguments)
+        given = [named.pop(name) for name in names[first:] if isinstance(named.get(name), Key)]
+        return Node((*self.arguments, *given), named, self.training)
 
     def renumbered(self, function: Any) -> Node:
         """The call with `function(key)` in place of each key."""

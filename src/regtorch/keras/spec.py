@@ -199,6 +199,11 @@ class Spec:
         return self.shapes[0]
 
     @property
+    def keras_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the layer's inputs in Keras's layout."""
+        return [tuple(self.axes.to_keras(torch.empty(shape, device="meta")).shape) for shape in self.shapes]
+
+    @property
     def keras_shape(self) -> tuple[int, ...]:
         """The shape of the layer's only input in Keras's layout."""
         return tuple(self.axes.to_keras(torch.empty(self.shape, device="meta")).shape)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-__all__ = ["Variable", "variables"]
+__all__ = ["Variable", "held", "variables"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,16 @@ class Variable:
         attribute: the tensor's name on its module.
         shape: Keras's shape.
         order: torch's dims as indices of Keras's.
+        initializer: Keras's default for it; None for its default for the name.
+        fans: the axes of its inputs and of its outputs; None for those of a kernel (…, in, out).
     """
 
     name: str
     attribute: str
     shape: tuple[int, ...]
     order: tuple[int, ...]
+    initializer: Any = None
+    fans: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
     def setting(self) -> str:
@@ -40,7 +44,7 @@ class Variable:
 
     def to_torch(self, value: Tensor, shape: Sequence[int]) -> Tensor:
         """Convert a value from Keras's layout to torch's; `shape` is the torch tensor's."""
-        return value.permute(self.order).reshape(*shape)
+        return value.permute(self.order).reshape(tuple(shape))
 
     def to_keras(self, value: Tensor) -> Tensor:
         """Convert a value from torch's layout to Keras's."""
@@ -94,6 +98,18 @@ def variables(module: nn.Module) -> list[Variable]:
             )
         found = []
     return [variable for variable in found if variable is not None]
+
+
+def held(module: nn.Module, *names: str, **initializers: Any) -> list[Variable]:
+    """The variables that a module holds under Keras's names in Keras's layout, without those that are None.
+
+    Args:
+        module: the module.
+        names: of variables whose default initializer follows from the name.
+        initializers: the default initializers of further variables.
+    """
+    found = [(_same(name, name, module), initializers.get(name)) for name in (*names, *initializers)]
+    return [replace(variable, initializer=given) for variable, given in found if variable is not None]
 
 
 def _same(name: str, attribute: str, module: nn.Module) -> Variable | None:

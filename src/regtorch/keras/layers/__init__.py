@@ -8,11 +8,15 @@ from torch import nn
 
 from regtorch.keras.layers import (
     activation,
+    attention,
     conv,
     conv_transpose,
     dense,
+    dot,
+    einsum_dense,
     masking,
     merge,
+    multi_head,
     noise,
     norm,
     padding,
@@ -38,6 +42,8 @@ _CLASSES: list[type[nn.Module]] = [
     *(padding.Cropping1D, padding.Cropping2D, padding.Cropping3D),
     *(shape.Flatten, shape.Reshape, shape.Permute, shape.RepeatVector, shape.UpSampling1D, shape.UpSampling2D),
     *(masking.Masking, norm.LayerNormalization, activation.PReLU, noise.Rescaling),
+    *(multi_head.MultiHeadAttention, multi_head.GroupQueryAttention, attention.Attention),
+    *(attention.AdditiveAttention, einsum_dense.EinsumDense, dot.Dot),
     *(merge.Add, merge.Subtract, merge.Multiply, merge.Average, merge.Maximum, merge.Minimum, merge.Concatenate),
 ]
 

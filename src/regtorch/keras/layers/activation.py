@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regtorch.keras.activations import leaky, rectifier
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
-from regtorch.keras.variables import Variable
+from regtorch.keras.variables import Variable, held
 
 __all__ = ["PReLU", "Softmax", "leaky_relu", "relu"]
 
@@ -59,7 +59,7 @@ class PReLU(nn.Module):
         self.alpha = nn.Parameter(torch.empty([1 if i in shared else n for i, n in enumerate(spec.keras_shape)][1:]))
 
     def keras_variables(self) -> list[Variable]:
-        return [Variable("alpha", "alpha", tuple(self.alpha.shape), tuple(range(self.alpha.ndim)))]
+        return held(self, "alpha")
 
     def forward(self, x: Tensor) -> Tensor:
         """X where it is positive, alpha · x elsewhere."""
