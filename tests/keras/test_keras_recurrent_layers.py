@@ -177,7 +177,7 @@ def test_batch_norm_in_each_step():
 
 
 def test_the_activity_penalty_in_each_step():
-    """Keras 3 leaves out the layer's own and sums a net's over the steps; Keras 2 divides by all and doubles a net's."""
+    """Keras 3 leaves out the layer's own and sums a net's over steps; Keras 2 divides by all and doubles a net's."""
     x = torch.randn(5, 3, 2)
     dense = layer("Dense", "dense", units=2, activity_regularizer={"class_name": "L2", "config": {"l2": 1.0}})
     start = layer("InputLayer", "start", batch_shape=[None, 2])

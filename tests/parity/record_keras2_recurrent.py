@@ -46,7 +46,7 @@ def wrapped(k: Any, r: Any, c: Any, x: Any) -> Any:
     inner = importlib.import_module("tensorflow").keras.Model(start, k.BatchNormalization()(inner))
     x = k.TimeDistributed(k.Dense(4, activity_regularizer=r.L1(0.01)))(k.TimeDistributed(inner)(x))
     cells = [k.LSTMCell(3, kernel_regularizer=r.L2(0.01)), k.GRUCell(4, recurrent_constraint=c.MaxNorm(0.5, axis=0))]
-    x = k.RNN(cells, return_sequences=True, activity_regularizer=r.L2(0.01))(x)
+    x = k.RNN(cells, return_sequences=True)(x)
     y, *state = k.LSTM(3, return_state=True)(x)
     own = k.SimpleRNN(3, activation="sigmoid", go_backwards=True)
     z = k.Bidirectional(k.SimpleRNN(3), backward_layer=own, merge_mode="sum")(x, initial_state=state)
