@@ -93,6 +93,14 @@ def test_cudnns_second_bias():
         torch.testing.assert_close(net(x), other(x))
 
 
+def test_kernels_that_come_in_another_order_are_refused_by_name():
+    net = build(recurrent("LSTM", units=3), shape=(None, STEPS, 3))[0]
+    kernel, recurrent_kernel, bias = rt.keras.get_weights(net)
+    wrong = {"lstm/recurrent_kernel:0": recurrent_kernel, "lstm/kernel:0": kernel, "lstm/bias:0": bias}
+    with pytest.raises(ValueError, match="received the array 'lstm/recurrent_kernel:0' for the kernel of it.cell"):
+        rt.keras.load_weights(net, wrong)
+
+
 def test_time_major():
     settings: dict[str, Any] = {"return_sequences": True}
     net = build(recurrent("GRU", time_major=True, **settings), shape=(None, 5, FEATURES), version=2)[0]
