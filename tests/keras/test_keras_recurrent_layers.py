@@ -93,6 +93,16 @@ def test_cudnns_second_bias():
         torch.testing.assert_close(net(x), other(x))
 
 
+def test_a_net_of_many_steps_is_built_at_once():
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": []}}
+    start = layer("InputLayer", "start", batch_shape=[None, 1])
+    inner["config"]["layers"] = [start, layer("Dense", "dense", units=2, activity_regularizer="l2")]
+    layers = [recurrent("LSTM", return_sequences=True, activation="relu", units=1), recurrent("GRU", units=2)]
+    layers = [{**config, "config": {**config["config"], "name": f"a{i}"}} for i, config in enumerate(layers)]
+    net = build(layer("TimeDistributed", "td", layer=inner), *layers, shape=(None, 10**8, 1))[0]
+    assert [tuple(p.shape) for p in net.parameters()][-3:] == [(6, 1), (6, 2), (2, 6)]
+
+
 def test_kernels_that_come_in_another_order_are_refused_by_name():
     net = build(recurrent("LSTM", units=3), shape=(None, STEPS, 3))[0]
     kernel, recurrent_kernel, bias = rt.keras.get_weights(net)
@@ -164,6 +174,18 @@ def test_time_distributed_is_the_layer_on_each_step():
     rt.keras.load_weights(lone, rt.keras.get_weights(net))
     x = torch.randn(5, 3, STEPS, FEATURES)  # Keras's order; four dims are channels first here
     torch.testing.assert_close(net(x.movedim(-1, 1)), torch.stack([lone(x[:, t]) for t in range(3)], 1))
+
+
+@pytest.mark.parametrize("shape", [(None, 3, 2), (None, 3, 4, 2)])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_logits_of_a_head_on_each_step(activation: str, shape: tuple[int | None, ...]):
+    head = layer("TimeDistributed", layer=layer("Dense", units=3, activation=activation))
+    net, logits = (build(head, shape=shape, logits=given)[0] for given in (False, True))
+    logits.load_state_dict(net.state_dict())
+    x = torch.randn(5, *net.input_shapes[0][1:])  # pyright: ignore[reportArgumentType, reportCallIssue]
+    channels = 1 if x.ndim == 4 else -1
+    expected = logits(x).softmax(channels) if activation == "softmax" else logits(x).sigmoid()
+    torch.testing.assert_close(net(x), expected)
 
 
 def test_batch_norm_in_each_step():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.layers.dense import Dense
 from regtorch.keras.masks import Masks
 from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.spec import Spec
@@ -30,7 +31,7 @@ class TimeDistributed(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes, self.version = spec.axes, spec.version
-        spec.get("layer")
+        config = spec.get("layer")
         keras = spec.keras_shape
         if len(keras) < 3:
             raise ValueError(f"it takes an input of three dims or more, received {keras}")
@@ -38,6 +39,14 @@ class TimeDistributed(nn.Module):
         self.layer = spec.inner("layer", "layer", shape)
         self.takes_mask = isinstance(self.layer, KerasNet) or getattr(self.layer, "takes_masks", False)
         self.penalized = isinstance(self.layer, KerasNet) and self.layer.penalized
+
+        # The activation of a head is the last that it computes, where `logits=True` looks for it.
+        self.activation: nn.Module = nn.Identity()
+        penalized = self.version == 2 and config["config"].get("activity_regularizer") is not None
+        if isinstance(self.layer, Dense) and not penalized:
+            self.activation, self.layer.activation = self.layer.activation, nn.Identity()
+            if isinstance(self.activation, nn.Softmax):
+                self.activation = nn.Softmax(self.axes.dim(-1, len(keras)))
 
     @property
     def stepwise(self) -> bool:
@@ -57,15 +66,17 @@ class TimeDistributed(nn.Module):
         if mask is not None and mask.shape[:2] != steps.shape[:2]:
             raise ValueError(f"its mask must begin with {tuple(steps.shape[:2])}, received {tuple(mask.shape)}")
         if self.stepwise:
-            each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in range(steps.shape[1])]
-            y = torch.stack(each, 1)
+            count = steps.shape[1]
+            called = range(1 if x.is_meta else count)  # one tells the shape
+            y = torch.stack([self._called(steps[:, t], None if mask is None else mask[:, t]) for t in called], 1)
+            y = y.expand(-1, count, *y.shape[2:])
         else:
             given = steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
             if self.version == 2 and isinstance(self.layer, KerasNet) and self.counted:
                 self._called(*given)
             y = self._called(*given)
             y = y.unflatten(0, steps.shape[:2])
-        return self.axes.from_keras(y)
+        return self.activation(self.axes.from_keras(y))
 
     def _called(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The layer's output for some steps, in Keras's order of dims."""
