@@ -88,8 +88,9 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
         if not (self.training and self.trainable and x.numel()):
-            # Copies: a later call in training mode may update the averages before this call's backward pass reads them.
-            averages = self.running_mean.clone(), self.running_var.clone()
+            averages = self.running_mean, self.running_var
+            if torch.is_grad_enabled():  # a later call in training mode may update them before the backward pass
+                averages = averages[0].clone(), averages[1].clone()
             y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
         if masks and masks[0] is not None and not fused:
