@@ -93,6 +93,14 @@ def test_cudnns_second_bias():
         torch.testing.assert_close(net(x), other(x))
 
 
+@pytest.mark.parametrize("outer", [True, False])
+def test_frozen_layers_in_wrappers(outer: bool):
+    inner = layer("LSTM", "lstm", units=2, kernel_regularizer="l2", recurrent_constraint="nonneg", trainable=outer)
+    net, rules = build(layer("Bidirectional", layer=inner, trainable=not outer), shape=(None, STEPS, FEATURES))
+    assert not rules
+    assert not any(p.requires_grad for p in net.parameters())
+
+
 def test_a_net_of_many_steps_is_built_at_once():
     inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": []}}
     start = layer("InputLayer", "start", batch_shape=[None, 1])
