@@ -190,7 +190,7 @@ def test_the_logits_of_a_head_on_each_step(activation: str, shape: tuple[int | N
     head = layer("TimeDistributed", layer=layer("Dense", units=3, activation=activation))
     net, logits = (build(head, shape=shape, logits=given)[0] for given in (False, True))
     logits.load_state_dict(net.state_dict())
-    x = torch.randn(5, *net.input_shapes[0][1:])  # pyright: ignore[reportArgumentType, reportCallIssue]
+    x = torch.randn(5, *net.input_shapes[0][1:])
     channels = 1 if x.ndim == 4 else -1
     expected = logits(x).softmax(channels) if activation == "softmax" else logits(x).sigmoid()
     torch.testing.assert_close(net(x), expected)
