@@ -3,8 +3,9 @@
 from regtorch.init import keras_init_ as init_
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import from_config
+from regtorch.keras.files import Loaded, load, load_weights, save
 from regtorch.keras.identifiers import constraint, penalty, serialize
-from regtorch.keras.load import get_weights, load_weights
+from regtorch.keras.net_variables import get_weights
 from regtorch.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, optimizer
 
 __all__ = [
@@ -15,14 +16,17 @@ __all__ = [
     "AdamW",
     "Adamax",
     "BatchNorm",
+    "Loaded",
     "Nadam",
     "RMSprop",
     "constraint",
     "from_config",
     "get_weights",
     "init_",
+    "load",
     "load_weights",
     "optimizer",
     "penalty",
+    "save",
     "serialize",
 ]

@@ -16,7 +16,7 @@ from regtorch.keras.initializers import initialize
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operation import OPERATIONS
 from regtorch.keras.memory import MemoryLimit
-from regtorch.keras.net import Call, KerasNet, Key
+from regtorch.keras.net import Call, KerasNet, Key, Source
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
 from regtorch.keras.variables import variables
@@ -90,7 +90,9 @@ class Builder:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         for key in graph.outputs:
             _value(values, key, "an output")
-        net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
+        net.calls, net.outputs, net.version = tuple(calls), tuple(graph.outputs), self.version
+        own = (layer for layer in graph.layers if not layer.operation)
+        net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Call", "KerasNet", "Key"]
+__all__ = ["Call", "KerasNet", "Key", "Source"]
 
 Key = tuple[str, int, int]  # a tensor of the graph: Keras's layer name, index of the call, index of the output
 
@@ -32,11 +33,31 @@ class Call:
     training: bool | None = None
 
 
+@dataclass(frozen=True)
+class Source:
+    """A layer of Keras's net, for its files.
+
+    Attributes:
+        name: Keras's name.
+        class_name: Keras's class.
+        module: the submodule's name; None if no output needs the layer.
+    """
+
+    name: str
+    class_name: str
+    module: str | None
+
+
 class KerasNet(nn.Module):
     """A net built by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
 
     Images and volumes enter and leave channels first; everything else has Keras's layout. Several inputs are
     positional arguments or one list; several outputs are a tuple.
+
+    Attributes:
+        config: the JSON that the net was built from, and with which `save` writes it; empty in a nested net.
+        version: the version of Keras that the net follows, 2 or 3.
+        layers: Keras's layers, in its order.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -45,6 +66,9 @@ class KerasNet(nn.Module):
         self.input_shapes = tuple(shapes)
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
+        self.config: Mapping[str, Any] = {}
+        self.version = 3
+        self.layers: tuple[Source, ...] = ()
 
     def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Run the net.

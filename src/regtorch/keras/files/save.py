@@ -1,0 +1,114 @@
+"""Write nets back to Keras's files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.extras import needed_by
+from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
+from regtorch.keras.files.weights_by_path import paths
+from regtorch.keras.net import KerasNet
+
+__all__ = ["save"]
+
+_WRITTEN_AS = {2: "2.14.0", 3: "3.15.1"}  # by the version that a net follows; Keras 3 reads both
+_KEYS = ("module", "class_name", "config", "registered_name", "build_config")
+
+
+def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a net from `from_config` or `load` to a file that Keras 3 reads.
+
+    A `.keras` file has the config that the net was built from and its weights as they are now, so that
+    `keras.models.load_model(path)` gives the same outputs; `logits=True` changes nothing in it. A `.weights.h5` file
+    has the weights, for `model.load_weights(path)`.
+
+    Args:
+        net: the net.
+        path: where to write; the file's name ends in `.keras` or `.weights.h5`. It is replaced as a whole.
+
+    Raises:
+        TypeError: the net is not one of `from_config` or `load`.
+        ValueError: the name has another ending.
+        ModuleNotFoundError: h5py is not installed.
+
+    Example:
+        >>> import tempfile, regtorch as rt
+        >>> layers = [{"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [None, 3]}}]
+        >>> net, _ = rt.keras.from_config({"class_name": "Sequential", "config": {"layers": layers}})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rt.keras.save(net, f"{folder}/model.keras")
+        ...     again = rt.keras.load(f"{folder}/model.keras").net
+        >>> (again.get_parameter("dense_0.weight") == net.get_parameter("dense_0.weight")).all().item()
+        True
+    """
+    if not isinstance(net, KerasNet) or not net.config:
+        raise TypeError(
+            f"save: net must be a whole net of rt.keras.from_config or rt.keras.load, received {type(net).__name__}; "
+            "give rt.keras.get_weights(net) to model.set_weights in Keras"
+        )
+    target = Path(path)
+    if not target.name.endswith((".keras", ".weights.h5")):
+        raise ValueError(f"save: the name must end in .keras or .weights.h5, received {target.name!r}")
+    weights = _hdf5((place, entry.to_keras()) for entry, place in paths(net))
+    _replace(target, _zip(net, weights) if target.suffix == ".keras" else weights)
+
+
+def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
+    with needed_by("rt.keras.save"):
+        import h5py
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for place, value in arrays:
+            array = value.contiguous().cpu()
+            if array.dtype == torch.bfloat16:  # as Keras stores it
+                file.create_dataset(place, data=array.view(torch.int16).numpy().view("V2")).attrs["dtype"] = "bfloat16"
+            else:
+                file[place] = array.numpy()
+    return content.getvalue()
+
+
+def _zip(net: KerasNet, weights: bytes) -> bytes:
+    config = {key: net.config.get(key) for key in _KEYS if key in net.config}
+    config = {"module": "keras", "registered_name": None, **_as_keras_3_has(config), "compile_config": None}
+    metadata = {"keras_version": _WRITTEN_AS[net.version], "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(CONFIG, json.dumps(config))
+        archive.writestr(WEIGHTS, weights)
+    return content.getvalue()
+
+
+def _as_keras_3_has(tree: Any) -> Any:
+    """A config of Keras 2 as Keras 3 reads it: the axis of a batch norm is a number, not a list of one."""
+    if isinstance(tree, list | tuple):
+        return [_as_keras_3_has(part) for part in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    found = {key: _as_keras_3_has(part) for key, part in tree.items()}
+    axis = found["config"].get("axis") if isinstance(found.get("config"), dict) else None
+    if found.get("class_name") == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
+        found["config"]["axis"] = axis[0]
+    return found
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Write a file beside the target and rename it, so that there is never half a file."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
