@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from regtorch.extras import needed_by
 from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
 from regtorch.keras.files.weights_by_path import paths
 from regtorch.keras.net import KerasNet
+from regtorch.keras.read import version_of
 
 __all__ = ["save"]
 
-_WRITTEN_AS = {2: "2.14.0", 3: "3.15.1"}  # by the version that a net follows; Keras 3 reads both
-_KEYS = ("module", "class_name", "config", "registered_name", "build_config")
+_WRITTEN_AS = "3.15.1"  # the Keras whose form the files have
+_KEYS = ("module", "class_name", "config", "registered_name", "build_config", "compile_config")
 
 
 def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -38,7 +39,8 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         TypeError: the net is not one of `from_config` or `load`.
-        ValueError: the name has another ending.
+        ValueError: the name has another ending; or it ends in `.keras`, and the net's config is of Keras 2, which
+            Keras 3 does not read.
         ModuleNotFoundError: h5py is not installed.
 
     Example:
@@ -59,6 +61,11 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     if not target.name.endswith((".keras", ".weights.h5")):
         raise ValueError(f"save: the name must end in .keras or .weights.h5, received {target.name!r}")
+    if target.suffix == ".keras" and version_of(net.config) == 2:
+        raise ValueError(
+            "save: the net's config is of Keras 2, and Keras 3 does not read those of most nets; build the net in "
+            "Keras 3, and give it the weights: rt.keras.save(net, 'model.weights.h5') and model.load_weights"
+        )
     weights = _hdf5((place, entry.to_keras()) for entry, place in paths(net))
     _replace(target, _zip(net, weights) if target.suffix == ".keras" else weights)
 
@@ -78,28 +85,15 @@ def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
 
 
 def _zip(net: KerasNet, weights: bytes) -> bytes:
-    config = {key: net.config.get(key) for key in _KEYS if key in net.config}
-    config = {"module": "keras", "registered_name": None, **_as_keras_3_has(config), "compile_config": None}
-    metadata = {"keras_version": _WRITTEN_AS[net.version], "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
+    config = {"module": "keras", "registered_name": None, **net.config, "compile_config": None}
+    config = {key: part for key, part in config.items() if key in _KEYS}
+    metadata = {"keras_version": _WRITTEN_AS, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(METADATA, json.dumps(metadata))
         archive.writestr(CONFIG, json.dumps(config))
         archive.writestr(WEIGHTS, weights)
     return content.getvalue()
-
-
-def _as_keras_3_has(tree: Any) -> Any:
-    """A config of Keras 2 as Keras 3 reads it: the axis of a batch norm is a number, not a list of one."""
-    if isinstance(tree, list | tuple):
-        return [_as_keras_3_has(part) for part in tree]
-    if not isinstance(tree, Mapping):
-        return tree
-    found = {key: _as_keras_3_has(part) for key, part in tree.items()}
-    axis = found["config"].get("axis") if isinstance(found.get("config"), dict) else None
-    if found.get("class_name") == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
-        found["config"]["axis"] = axis[0]
-    return found
 
 
 def _replace(target: Path, content: bytes) -> None:
