@@ -5,16 +5,36 @@ from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import from_config
 from regtorch.keras.identifiers import constraint, penalty, serialize
 from regtorch.keras.load import get_weights, load_weights
-from regtorch.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, optimizer
+from regtorch.keras.optimizers import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lamb,
+    Lion,
+    Muon,
+    Nadam,
+    RMSprop,
+    optimizer,
+)
 
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "BatchNorm",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
     "Nadam",
     "RMSprop",
     "constraint",
