@@ -53,9 +53,9 @@ class NetVariable:
         tensor = self.variable.to_torch(value, self.tensor.shape)
         return tensor.unflatten(-1, (-1, self.maps)).mT.flatten(-2) if self.maps else tensor
 
-    def to_keras(self) -> Tensor:
-        """The tensor in Keras's layout."""
-        tensor = self.tensor.detach()
+    def to_keras(self, value: Tensor | None = None) -> Tensor:
+        """The tensor, or another value of its shape, in Keras's layout."""
+        tensor = (self.tensor if value is None else value).detach()
         return self.variable.to_keras(tensor.unflatten(-1, (self.maps, -1)).mT.flatten(-2) if self.maps else tensor)
 
     def fit(self, shape: tuple[int, ...]) -> None:

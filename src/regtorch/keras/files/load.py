@@ -13,6 +13,7 @@ from regtorch.constraints import Constraint
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import on_meta
 from regtorch.keras.custom_objects import Factory
+from regtorch.keras.files.optimizer_state import compiled_optimizer
 from regtorch.keras.files.saved import Saved, saved
 from regtorch.keras.files.weights import fill
 from regtorch.keras.files.weights_by_path import matched
@@ -104,7 +105,21 @@ def load(
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
                 module.num_batches_tracked.zero_()
-    return Loaded(net, builder.rules.all(), None, None, {})
+        made = None
+        if compile and given.training is not None:
+            net.config = {**net.config, "compile_config": given.training}
+            with _optional():
+                made = compiled_optimizer(given, net)
+    return Loaded(net, builder.rules.all(), made, None, {})
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    """Say how to load a file whose optimizer, loss or metrics are refused."""
+    try:
+        yield
+    except ValueError as error:
+        raise type(error)(f"{error}; load(path, compile=False) leaves the optimizer, loss and metrics out") from None
 
 
 @contextmanager

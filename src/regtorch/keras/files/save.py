@@ -7,17 +7,20 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.extras import needed_by
 from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
+from regtorch.keras.files.optimizer_state import settings_for
 from regtorch.keras.files.weights_by_path import paths
 from regtorch.keras.net import KerasNet
+from regtorch.keras.optimizers import KerasOptimizer
 from regtorch.keras.read import version_of
 
 __all__ = ["save"]
@@ -26,7 +29,7 @@ _WRITTEN_AS = "3.15.1"  # the Keras whose form the files have
 _KEYS = ("module", "class_name", "config", "registered_name", "build_config", "compile_config")
 
 
-def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
+def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimizer | None = None) -> None:
     """Write a net from `from_config` or `load` to a file that Keras 3 reads.
 
     A `.keras` file has the config that the net was built from and its weights as they are now, so that
@@ -36,11 +39,13 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         net: the net.
         path: where to write; the file's name ends in `.keras` or `.weights.h5`. It is replaced as a whole.
+        optimizer: the one of `load`, whose state is written too; Keras then compiles the net as it was. None: Keras
+            does not compile it.
 
     Raises:
         TypeError: the net is not one of `from_config` or `load`.
         ValueError: the name has another ending; or it ends in `.keras`, and the net's config is of Keras 2, which
-            Keras 3 does not read.
+            Keras 3 does not read; or the net was compiled in Keras with another optimizer than the one given.
         ModuleNotFoundError: h5py is not installed.
 
     Example:
@@ -66,8 +71,14 @@ def save(net: nn.Module, path: str | os.PathLike[str]) -> None:
             "save: the net's config is of Keras 2, and Keras 3 does not read those of most nets; build the net in "
             "Keras 3, and give it the weights: rt.keras.save(net, 'model.weights.h5') and model.load_weights"
         )
-    weights = _hdf5((place, entry.to_keras()) for entry, place in paths(net))
-    _replace(target, _zip(net, weights) if target.suffix == ".keras" else weights)
+    arrays = [(place, entry.to_keras()) for entry, place in paths(net)]
+    training = None
+    if optimizer is not None:
+        training = {**net.config.get("compile_config", {}), "optimizer": settings_for(net, optimizer)}
+        state = optimizer.keras_state(net)
+        arrays += [(f"optimizer/vars/{i}", torch.as_tensor(value)) for i, value in enumerate(state)]
+    weights = _hdf5(arrays)
+    _replace(target, _zip(net, training, weights) if target.suffix == ".keras" else weights)
 
 
 def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
@@ -84,8 +95,8 @@ def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
     return content.getvalue()
 
 
-def _zip(net: KerasNet, weights: bytes) -> bytes:
-    config = {"module": "keras", "registered_name": None, **net.config, "compile_config": None}
+def _zip(net: KerasNet, training: Mapping[str, Any] | None, weights: bytes) -> bytes:
+    config = {"module": "keras", "registered_name": None, **net.config, "compile_config": training}
     config = {key: part for key, part in config.items() if key in _KEYS}
     metadata = {"keras_version": _WRITTEN_AS, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
     content = io.BytesIO()

@@ -28,7 +28,7 @@ class Saved:
     Attributes:
         file: the open HDF5 file with the weights.
         config: the net's config; None in a file of weights.
-        training: Keras's compile_config or training_config; None if the net was not compiled.
+        training: how the net was compiled, as `compile_config` has it; None if it was not.
         version: Keras's version, such as "3.15.1"; "" if the file does not say.
     """
 
@@ -87,7 +87,7 @@ def _hdf5(path: Path) -> Iterator[Saved]:
         yield Saved(
             file,
             None if config is None else _json(config, "model_config"),
-            None if training is None else _training(_json(training, "training_config"), "training_config"),
+            None if training is None else _as_compile_config(_json(training, "training_config")),
             version,
         )
 
@@ -97,6 +97,12 @@ def _json(text: str | bytes, name: str) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise ValueError(f"{name} in it must be a JSON object, received {shown(result)}")
     return result
+
+
+def _as_compile_config(training: dict[str, Any]) -> Mapping[str, Any]:
+    """The `training_config` of an HDF5 file under the names of `compile_config`."""
+    optimizer = training.pop("optimizer_config", None)
+    return {**training, "optimizer": optimizer}
 
 
 def _training(value: Any, name: str) -> Mapping[str, Any] | None:
