@@ -82,10 +82,10 @@ class H5:
 
         with _told():
             value = np.asarray(self.arrays[path][()])
-        value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
         if value.dtype.kind == "V":  # as Keras stores bfloat16
             return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16)
-        return torch.from_numpy(value) if value.shape else torch.tensor(value.item(), dtype=_SCALARS[value.dtype.kind])
+        return torch.from_numpy(value)
 
     def text(self, name: str) -> str | None:
         """A text among the file's attributes; None if there is none."""
@@ -122,9 +122,6 @@ class H5:
             if size > self._size:
                 raise ValueError(f"it is refused: the attribute {name} of {shown(path)} states {size:,} bytes")
             return attributes[name]
-
-
-_SCALARS = {"f": torch.float64, "i": torch.int64, "u": torch.int64, "b": torch.bool}
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def settings_for(net: KerasNet, given: KerasOptimizer) -> Any:
             f"save: {kind} with {what} is not the optimizer that the net was compiled with in Keras; leave optimizer= "
             "out, and compile in Keras"
         )
-    return identifier
+    return {"module": "keras.optimizers", **identifier} if isinstance(identifier, Mapping) else identifier
 
 
 def _named_by_keras(identifier: Any) -> Any:

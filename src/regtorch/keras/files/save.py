@@ -96,7 +96,8 @@ def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
 
 
 def _zip(net: KerasNet, training: Mapping[str, Any] | None, weights: bytes) -> bytes:
-    config = {"module": "keras", "registered_name": None, **net.config, "compile_config": training}
+    module = "keras" if net.config["class_name"] == "Sequential" else "keras.src.models.functional"
+    config = {"module": module, "registered_name": None, **net.config, "compile_config": training}
     config = {key: part for key, part in config.items() if key in _KEYS}
     metadata = {"keras_version": _WRITTEN_AS, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
     content = io.BytesIO()
