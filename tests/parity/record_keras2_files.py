@@ -46,10 +46,11 @@ def words(keras: Any) -> Any:
     return keras.Sequential(layers)
 
 
+# Keras 2 rounds Python's floats to float32, NumPy's not.
 CASES: dict[str, tuple[Callable[[Any], Any], str, dict[str, Any]]] = {
-    "mlp": (mlp, "Adam", {"amsgrad": True}),
-    "cnn": (cnn, "SGD", {"momentum": 0.9}),
-    "nested": (nested, "RMSprop", {"centered": True, "momentum": 0.5}),
+    "mlp": (mlp, "Adam", {"beta_1": np.float64(0.9), "beta_2": np.float64(0.999), "amsgrad": True}),
+    "cnn": (cnn, "SGD", {"momentum": np.float64(0.9)}),
+    "nested": (nested, "RMSprop", {"rho": np.float64(0.9), "centered": True, "momentum": 0.5}),
     "words": (words, "legacy.Adam", {"learning_rate": 0.01}),
 }
 
