@@ -90,6 +90,7 @@ def test_keras_reads_what_is_saved(
         for p in net.parameters():
             p.mul_(1.5)
     rt.keras.save(net, tmp_path / file)
+    again: Any
     if file == "ours.keras":
         again = keras.models.load_model(tmp_path / file)
     else:

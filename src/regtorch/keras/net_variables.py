@@ -203,8 +203,7 @@ def _checked(entry: NetVariable, value: Tensor, finite: bool) -> Tensor:
         wrong = value[~known]
         count = "1 non-finite number" if len(wrong) == 1 else f"{len(wrong)} non-finite numbers"
         raise ValueError(f"{what} has {count}: {wrong[0].item()}; finite=False loads them unchanged")
-    beyond = value[known & ~converted.isfinite()] if dtype != value.dtype else ()
-    if len(beyond):
+    if dtype != value.dtype and len(beyond := value[known & ~converted.isfinite()]):
         raise ValueError(f"{what}: {beyond[0].item()} overflows the net's {dtype}; convert the net first")
     if entry.variable.name == "moving_variance":
         negative = value[value.to(torch.float64) + getattr(entry.module, "eps", 0.0) <= 0]

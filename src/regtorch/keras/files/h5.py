@@ -37,11 +37,12 @@ class H5:
 
     def _walk(self, file: Any) -> None:
         import h5py
+        from h5py import h5o
 
         seen, pending = set(), [("", file)]
         while pending:
             path, item = pending.pop()
-            address = h5py.h5o.get_info(item.id).addr
+            address = h5o.get_info(item.id).addr
             if address in seen:
                 raise ValueError(f"it is refused: {shown(path)} is a second name of another group or array")
             seen.add(address)
@@ -63,7 +64,7 @@ class H5:
                 pending.append((inner, item[name]))
 
     def _check(self, path: str, array: Any) -> None:
-        if array.shape is None or not (array.dtype.kind in "fiub" or array.dtype == "V2"):
+        if array.shape is None or not (array.dtype.kind in "fiub" or str(array.dtype) == "|V2"):
             raise ValueError(f"the array {shown(path)} is of {array.dtype}, expected numbers")
         if array.is_virtual or array.external:
             raise ValueError(f"it is refused: the array {shown(path)} lies in other files")

@@ -66,10 +66,9 @@ def file_at(who: str, path: str | bytes | os.PathLike[str]) -> Path:
         kind = next((words for name, words in _FOLDERS.items() if (found / name).exists()), f"a folder; {_SAVE}")
         raise ValueError(f"{who}: {found} is {kind}")
     if not found.exists():
-        checkpoint = found.with_name(f"{found.name}.index").exists()
-        raise FileNotFoundError(
-            f"{who}: {found} is {_CHECKPOINT}" if checkpoint else f"{who}: there is no file {found}"
-        )
+        if found.with_name(f"{found.name}.index").exists():
+            raise ValueError(f"{who}: {found} is {_CHECKPOINT}")
+        raise FileNotFoundError(f"{who}: there is no file {found}")
     if not found.is_file():
         raise ValueError(f"{who}: {found} is a pipe or a device, expected a file")
     return found

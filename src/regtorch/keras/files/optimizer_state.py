@@ -54,13 +54,14 @@ def settings_for(net: KerasNet, given: KerasOptimizer) -> Any:
             "out, and compile in Keras"
         )
     again = optimizer(_named_by_keras(identifier), net)
-    ours, theirs = (o.param_groups[0] | {"kind": type(o).__name__} for o in (given, again))
-    changed = [k for k in ("kind", *again.defaults) if k not in _COUNTED and ours.get(k) != theirs.get(k)]
-    if changed or given.settings != again.settings:
-        what = ", ".join(f"{k}={shown(ours.get(k))}" for k in changed) or "other shared settings"
+    ours, theirs = given.param_groups[0], again.param_groups[0]
+    changed = [key for key in again.defaults if key not in _COUNTED and ours.get(key) != theirs.get(key)]
+    if type(given) is not type(again) or changed or given.settings != again.settings:
+        what = ", ".join(f"{key}={shown(ours.get(key))}" for key in changed) or "other shared settings"
+        received = kind if type(given) is not type(again) else f"{kind} with {what}"
         raise ValueError(
-            f"save: {kind} with {what} is not the optimizer that the net was compiled with in Keras; leave optimizer= "
-            "out, and compile in Keras"
+            f"save: {received} is not the optimizer that the net was compiled with in Keras; leave optimizer= out, and "
+            "compile in Keras"
         )
     return {"module": "keras.optimizers", **identifier} if isinstance(identifier, Mapping) else identifier
 
