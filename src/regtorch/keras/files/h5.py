@@ -37,7 +37,7 @@ class H5:
 
     def _walk(self, file: Any) -> None:
         import h5py
-        from h5py import h5o
+        from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  # its stubs lack it
 
         seen, pending = set(), [("", file)]
         while pending:
