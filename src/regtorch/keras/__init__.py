@@ -1,10 +1,12 @@
 """Keras in PyTorch: its identifiers, configs, weights, nets, optimizers and batch norm, with the same numbers."""
 
 from regtorch.init import keras_init_ as init_
+from regtorch.keras import losses
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import from_config
 from regtorch.keras.files import Loaded, load, load_weights, save
 from regtorch.keras.identifiers import constraint, penalty, serialize
+from regtorch.keras.losses.config import loss
 from regtorch.keras.net_variables import get_weights
 from regtorch.keras.optimizers import (
     SGD,
@@ -15,6 +17,7 @@ from regtorch.keras.optimizers import (
     Adamax,
     AdamW,
     Ftrl,
+    KerasOptimizer,
     Lamb,
     Lion,
     Muon,
@@ -33,6 +36,7 @@ __all__ = [
     "Adamax",
     "BatchNorm",
     "Ftrl",
+    "KerasOptimizer",
     "Lamb",
     "Lion",
     "Loaded",
@@ -45,6 +49,8 @@ __all__ = [
     "init_",
     "load",
     "load_weights",
+    "loss",
+    "losses",
     "optimizer",
     "penalty",
     "save",
