@@ -17,9 +17,9 @@ from regtorch.keras.files.optimizer_state import compiled_optimizer
 from regtorch.keras.files.saved import Saved, saved
 from regtorch.keras.files.weights import fill
 from regtorch.keras.files.weights_by_path import matched
-from regtorch.keras.too_large import refuse_too_large
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
+from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
 
 __all__ = ["Loaded", "load"]
