@@ -139,6 +139,9 @@ def test_training_goes_on(
     loaded = rt.keras.load(save(theirs, tmp_path / file))
     assert loaded.optimizer is not None
     assert loaded.optimizer.iterations == 2
+    assert loaded.loss == "mse"
+    without = rt.keras.load(tmp_path / file, compile=False)
+    assert (without.optimizer, without.loss, without.metrics) == (None, None, None)
     check_state(theirs, loaded, compare)
     bound = [rule.on(loaded.net) for rule in loaded.rules]
     for b in bound:

@@ -79,13 +79,11 @@ class H5:
 
     def read(self, path: str) -> Tensor:
         """An array as a tensor of its own dtype."""
-        import numpy as np
-
         with _told():
-            value = np.asarray(self.arrays[path][()])
+            value = self.arrays[path][...]  # an array even of one number
         value = value.astype(value.dtype.newbyteorder("="), copy=False)
         if value.dtype.kind == "V":  # as Keras stores bfloat16
-            return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16)
+            return torch.from_numpy(value.view("i2")).view(torch.bfloat16)
         return torch.from_numpy(value)
 
     def text(self, name: str) -> str | None:

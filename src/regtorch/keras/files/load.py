@@ -32,15 +32,15 @@ class Loaded(NamedTuple):
         net: the net with its weights.
         rules: its regularizers and constraints, to be bound with `rule.on(net)`.
         optimizer: over the net's parameters, with its moments and its number of steps; None if it was not compiled.
-        loss: None if it was not compiled.
-        metrics: by name.
+        loss: Keras's name or config of the loss, as `compile_config` has it; None if it was not compiled.
+        metrics: those of the metrics, likewise.
     """
 
     net: KerasNet
     rules: list[Penalty | Constraint | Activity]
     optimizer: KerasOptimizer | None
     loss: Any
-    metrics: dict[str, Any]
+    metrics: Any
 
 
 def load(
@@ -65,7 +65,7 @@ def load(
         finite: refuse non-finite numbers; False loads them unchanged.
 
     Returns:
-        The net, its rules, the optimizer over its parameters, the loss and the metrics.
+        The net, its rules, the optimizer over its parameters, and Keras's names or configs of the loss and the metrics.
 
     Raises:
         TypeError: `path` is not a path; otherwise as `from_config`.
@@ -105,12 +105,12 @@ def load(
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
                 module.num_batches_tracked.zero_()
-        made = None
-        if compile and given.training is not None:
-            net.config = {**net.config, "compile_config": given.training}
+        made, training = None, (given.training or {}) if compile else {}
+        if training:
+            net.config = {**net.config, "compile_config": training}
             with _optional():
                 made = compiled_optimizer(given, net)
-    return Loaded(net, builder.rules.all(), made, None, {})
+    return Loaded(net, builder.rules.all(), made, training.get("loss"), training.get("metrics"))
 
 
 @contextmanager
