@@ -13,6 +13,7 @@ from regtorch.constraints import Constraint
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import on_meta
 from regtorch.keras.custom_objects import Factory
+from regtorch.keras.files.compiled import compiled_loss
 from regtorch.keras.files.optimizer_state import compiled_optimizer
 from regtorch.keras.files.saved import Saved, saved
 from regtorch.keras.files.weights import fill
@@ -65,7 +66,7 @@ def load(
         finite: refuse non-finite numbers; False loads them unchanged.
 
     Returns:
-        The net, its rules, the optimizer over its parameters, and Keras's names or configs of the loss and the metrics.
+        The net, its rules, the optimizer over its parameters, the loss, and Keras's names or configs of the metrics.
 
     Raises:
         TypeError: `path` is not a path; otherwise as `from_config`.
@@ -105,12 +106,13 @@ def load(
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
                 module.num_batches_tracked.zero_()
-        made, training = None, (given.training or {}) if compile else {}
+        made, loss, training = None, None, (given.training or {}) if compile else {}
         if training:
             net.config = {**net.config, "compile_config": training}
             with _optional():
                 made = compiled_optimizer(given, net)
-    return Loaded(net, builder.rules.all(), made, training.get("loss"), training.get("metrics"))
+                loss = compiled_loss(training, net, logits=logits, channels_last=builder.axes.channels_last)
+    return Loaded(net, builder.rules.all(), made, loss, training.get("metrics"))
 
 
 @contextmanager
