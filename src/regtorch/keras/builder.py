@@ -237,7 +237,7 @@ class Builder:
         try:
             with torch.no_grad():
                 output = flat(module.eval()(*inputs, **keywords))
-        except (TypeError, *ERRORS) as error:
+        except (TypeError, AttributeError, *ERRORS) as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise DoesNotFit(f"from_config: {where} does not fit its input of shape {shapes}: {error}") from error
         finally:

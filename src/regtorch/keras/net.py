@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from regtorch.keras.file_names import numbered
 from regtorch.keras.masks import Masks, masks_after
 from regtorch.keras.trees import Key, keys_of, mapped
 
@@ -97,6 +98,13 @@ class KerasNet(nn.Module):
     def makes_masks(self) -> bool:
         """Whether a layer in the net makes a mask."""
         return any(getattr(self.get_submodule(call.module), "makes_masks", False) for call in self.calls)
+
+    @property
+    def keras_parts(self) -> Mapping[str, str]:
+        """Where Keras 3's files have each layer, by the submodule's name."""
+        names = numbered("Functional" if own.class_name == "Model" else own.class_name for own in self.layers)
+        layers = zip(self.layers, names, strict=True)
+        return {layer.module: f"layers/{name}" for layer, name in layers if layer.module is not None}
 
     def forward(self, *inputs: Any, masks: Masks | None = None) -> Any:
         """Run the net.

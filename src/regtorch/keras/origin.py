@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["is_operation", "is_user_defined"]
+__all__ = ["is_operation", "is_user_defined", "with_modules"]
 
 _PACKAGES = ("keras", "tf_keras", "tensorflow")  # where Keras's own classes are defined
 
@@ -30,6 +30,27 @@ def is_operation(config: Mapping[str, Any]) -> bool:
     The classes of `keras.ops` share names with layers but have other settings.
     """
     return "ops" in _parts(config) or config.get("class_name") in ("TFOpLambda", "SlicingOpLambda")
+
+
+def with_modules(tree: Any, operations: Collection[str]) -> Any:
+    """A config in which calls of `keras.ops` have their module, which Keras 3 leaves out in `model.h5`.
+
+    It tells them from layers of the same name. Every layer of Keras 3 has a dtype and says whether it trains; no
+    operation does.
+
+    Args:
+        tree: of a net.
+        operations: the names of known ones.
+    """
+    if isinstance(tree, list | tuple):
+        return [with_modules(part, operations) for part in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    calls, settings = tree.get("inbound_nodes"), tree.get("config")
+    of_keras_3 = isinstance(calls, list | tuple) and any(isinstance(call, Mapping) for call in calls)
+    if of_keras_3 and "module" not in tree and tree.get("class_name") in operations and isinstance(settings, Mapping):
+        return tree if {"dtype", "trainable"} & settings.keys() else {"module": "keras.src.ops", **tree}
+    return {key: with_modules(part, operations) for key, part in tree.items()}
 
 
 def _parts(config: Mapping[str, Any]) -> list[str]:

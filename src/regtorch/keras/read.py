@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regtorch.checks import shown
-from regtorch.keras.origin import is_user_defined
+from regtorch.keras.layers.operations import OPERATIONS
+from regtorch.keras.origin import is_user_defined, with_modules
 
 __all__ = ["MODELS", "model_of", "parsed", "read", "version_of"]
 
@@ -41,7 +42,7 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
             f"{model['class_name']}: the JSON lacks what it computes; if it computes nothing else, give the JSON of "
             "keras.Model(net.inputs, net.outputs)"
         )
-    return model
+    return model if "module" in config else with_modules(model, OPERATIONS)
 
 
 def model_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from regtorch.checks import shown
 from regtorch.keras.files.h5 import H5
 from regtorch.keras.net import KerasNet, Source
 from regtorch.keras.net_variables import NetVariable, net_variables
+from regtorch.select.weight import modules_of
 
 __all__ = ["Match", "legacy_group", "listed", "matched", "paths"]
 
@@ -23,7 +24,7 @@ Match = tuple[NetVariable, str]  # a variable of the net and the path of its arr
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
 # State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
 _IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+_PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which newer versions have as properties
 
 
 def matched(net: KerasNet, file: H5) -> list[Match]:
@@ -52,52 +53,35 @@ def _lists(file: H5, group: str) -> bool:
     return group in file.groups and any(file.has(group, name) for name in ("layer_names", "layer_names0"))
 
 
-def paths(net: KerasNet, path: str = "", module: str = "") -> Iterator[Match]:
+def paths(net: KerasNet) -> Iterator[Match]:
     """The variables of a net and where Keras 3 stores them."""
-    for source, inner in _numbered(net, path):
-        if source.module is None:
-            continue
-        layer, dotted = net.get_submodule(source.module), f"{module}{source.module}"
-        if isinstance(layer, KerasNet):
-            yield from paths(layer, f"{inner}/", f"{dotted}.")
-        else:
-            entries = _entries(net, source, dotted)
-            yield from zip(entries, _places(source, entries, inner), strict=True)
+    groups, used = _groups(net), Counter[str]()
+    for entry in net_variables(net):
+        group = groups[entry.layer]
+        yield entry, f"{group}/vars/{used[group]}"
+        used[group] += 1
 
 
-def _numbered(net: KerasNet, path: str) -> Iterator[tuple[Source, str]]:
-    used: Counter[str] = Counter()
-    for source in net.layers:
-        name = _snake_case("Functional" if source.class_name == "Model" else source.class_name)
-        used[name] += 1
-        number = f"_{used[name] - 1}" if used[name] > 1 else ""
-        yield source, f"{path}layers/{name}{number}"
+def _groups(net: KerasNet) -> dict[str, str]:
+    """The group of the Keras layer that each submodule is or belongs to.
 
-
-def _snake_case(name: str) -> str:
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def _entries(net: KerasNet, source: Source, dotted: str) -> list[NetVariable]:
-    entries = net_variables(net.get_submodule(source.module or ""))
-    for entry in entries:
-        entry.layer = f"{dotted}.{entry.layer}".rstrip(".")
-    return entries
-
-
-def _places(source: Source, entries: Sequence[NetVariable], path: str) -> list[str]:
-    """Where in its group a layer stores its variables; a recurrent layer's are its cell's."""
-    inner = "cell/" if source.class_name in _RECURRENT else ""
-    return [f"{path}/{inner}vars/{i}" for i in range(len(entries))]
+    A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own.
+    """
+    modules = modules_of(net)
+    groups = {"": ""}
+    for name in filter(None, modules):
+        parent, _, own = name.rpartition(".")
+        parts: Mapping[str, str] = getattr(modules[parent], "keras_parts", {})
+        groups[name] = f"{groups[parent]}/{parts[own]}".lstrip("/") if own in parts else groups[parent]
+    return groups
 
 
 def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
-    renamed = {path.replace(_UNTIL_2_14, "layers"): path for path in file.arrays}
+    renamed = {_of_all_versions(path): path for path in file.arrays}
     found = {name: path for name, path in renamed.items() if name.startswith("layers/")}
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
-    wanted = {path: entry for entry, path in paths(net)}
+    wanted = {_of_all_versions(path): entry for entry, path in paths(net)}
     surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
     missing = [name for name in wanted if name not in found]
     if missing or surplus:
@@ -105,6 +89,10 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
         raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}")
     for name, entry in wanted.items():
         yield entry, found[name]
+
+
+def _of_all_versions(path: str) -> str:
+    return _PRIVATE.sub(r"/\1/", path.replace(_UNTIL_2_14, "layers"))
 
 
 def _few(names: Sequence[str]) -> str:
@@ -142,7 +130,9 @@ def _by_layer(net: KerasNet, file: H5, group: str) -> Iterator[Match]:
 def _trained_first(net: KerasNet, source: Source) -> list[NetVariable]:
     if source.module is None:
         return []
-    entries = _entries(net, source, source.module)
+    entries = net_variables(net.get_submodule(source.module))
+    for entry in entries:
+        entry.layer = f"{source.module}.{entry.layer}".rstrip(".")
     return sorted(entries, key=lambda entry: not entry.tensor.requires_grad)
 
 

@@ -20,6 +20,13 @@ __all__ = ["GroupQueryAttention", "MultiHeadAttention"]
 
 _SOFTMAX_MASKED = {torch.float16: -3e4}  # Keras's numbers for a score that does not count in its softmax layer,
 _PRODUCT_MASKED = {torch.float16: -0.7 * 65500.0}  # and in its dot_product_attention
+_GROUPS = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "gate": "gate_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
 
 
 class _Heads(nn.Module):
@@ -120,6 +127,7 @@ class _Heads(nn.Module):
 class MultiHeadAttention(_Heads):
     """Keras's MultiHeadAttention."""
 
+    keras_parts = _GROUPS | {"gate": "_gate_dense"}
     clears_masks = True  # Keras takes the masks off its inputs
 
     def __init__(self, spec: Spec) -> None:
@@ -179,6 +187,7 @@ class GroupQueryAttention(_Heads):
     """Keras's GroupQueryAttention: several heads of the query share one of key and value."""
 
     penalized = (*_Heads.penalized, "")
+    keras_parts = {name: f"_{group}" for name, group in _GROUPS.items()}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

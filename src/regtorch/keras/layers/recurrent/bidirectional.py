@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class Bidirectional(nn.Module):
 
     takes_masks = True
     keras_order = True
+    keras_parts: Mapping[str, str] = {"forward_layer": "forward_layer", "backward_layer": "backward_layer"}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

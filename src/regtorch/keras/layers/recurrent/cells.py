@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from regtorch.checks import shown
 from regtorch.keras.activations import activation
+from regtorch.keras.file_names import numbered
 from regtorch.keras.layers.recurrent.fast import run_kernel
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable
@@ -215,6 +216,12 @@ class StackedRNNCells(nn.ModuleList):
                 raise ValueError(f"a stack is of recurrent cells, received {type(cell).__name__}")
             self.append(cell)
             shape = (*shape[:-1], cell.units)
+
+    @property
+    def keras_parts(self) -> Mapping[str, str]:
+        """Where Keras's files have each cell."""
+        names = numbered(type(cell).__name__ for cell in self)
+        return {str(i): f"cells/{name}" for i, name in enumerate(names)}
 
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """One step: the output of the last cell and the new states of all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -28,6 +28,7 @@ class Recurrent(nn.Module):
 
     takes_masks = True
     keras_order = True
+    keras_parts: Mapping[str, str] = {"cell": "cell"}
 
     def __init__(self, spec: Spec, cell: nn.Module) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class TimeDistributed(nn.Module):
 
     takes_masks = True
     keras_order = True
+    keras_parts: Mapping[str, str] = {"layer": "layer"}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
