@@ -43,6 +43,8 @@ LIBRARY = FLOOR["doctor"]
 # `penalty.on(model)` is a convenience that needs the floor above when it is called; a rule's part is such a rule.
 STEPS_UP = {("penalties", "bound"), ("constraints", "bound"), ("masked", "bound")}
 STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
+# What users of a package need an extra for, and which is imported inside the functions that use it alone.
+OPTIONAL = {"keras.files": {"h5py", "numpy"}}  # HDF5 is Keras's format; NumPy comes with h5py
 FILES = [path for path in SOURCE.rglob("*.py") if path not in (SOURCE / "__init__.py", SOURCE / "app" / "__init__.py")]
 
 
@@ -77,6 +79,25 @@ def imported(path: Path) -> dict[bool, set[str]]:
     return found
 
 
+@cache
+def imported_at_once(path: Path) -> set[str]:
+    """The packages imported outside of functions, that is, with the file."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    later = {id(inner) for function in functions for inner in ast.walk(function)}
+    now = [node for node in nodes if id(node) not in later]
+    names = {alias.name for node in now if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in now if isinstance(node, ast.ImportFrom)}
+    return {name.split(".")[0] for name in names}
+
+
+def optional(path: Path) -> set[str]:
+    """The packages that a file may import inside functions, and does not import outside."""
+    module = module_of(path).partition(".")[2]
+    found = {name for part, names in OPTIONAL.items() if f"{module}.".startswith(f"{part}.") for name in names}
+    return found - imported_at_once(path)
+
+
 def room(module: str) -> str:
     """The room that a module lies in, such as `steps` or `app.run`."""
     parts = module.split(".")[1:]
@@ -85,7 +106,7 @@ def room(module: str) -> str:
 
 def breaches(path: Path, *, for_types: bool) -> Iterator[str]:
     here, where = room(module_of(path)), path.relative_to(SOURCE)
-    allowed = {"torch", *sys.stdlib_module_names, *(["numpy"] if for_types else [])}
+    allowed = {"torch", *sys.stdlib_module_names, *(["numpy"] if for_types else [])} | optional(path)
     if "keras/files" in where.as_posix():
         allowed.add("h5py")  # inside functions: test_importing_regtorch_loads_torch_and_nothing_heavier
     for name in sorted(imported(path)[for_types]):

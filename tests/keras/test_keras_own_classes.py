@@ -132,9 +132,21 @@ def test_the_axis_of_concatenate(axis: dict[str, int]):
     torch.testing.assert_close(net(x), torch.cat([x, x], axis.get("axis", 0)))  # a layer's default is the last axis
 
 
+@pytest.mark.parametrize(("settings", "dim"), [({}, 0), ({"dtype": None}, 0), ({"trainable": True}, 1)])
+def test_operations_and_layers_in_a_file_that_has_no_modules(settings: dict[str, Any], dim: int):
+    """As in the `model.h5` of Keras 3, where a layer says whether it trains."""
+    config = operation("Concatenate", tensors("start", "start"), **settings)
+    for key in ("module", "registered_name"):
+        del config["config"]["layers"][1][key]
+    x = torch.randn(2, 4)
+    net, _ = rt.keras.from_config(config)
+    torch.testing.assert_close(net(x), torch.cat([x, x], dim))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        (operation("Mean", 1.5), "'it' .* does not fit .*: 'float' object has no attribute 'ndim'"),
         (operation("Softmax", "start", module="nn", axis="a"), r"'it' \(keras.ops' Softmax\) does not fit"),
         (operation("Softmax", "start", module="nn", temperature=2), r"'it' .*: temperature=2 is not supported"),
         (operation("Bincount", "start"), r"'it' \(keras.ops' Bincount\) is not supported; .* Add,"),

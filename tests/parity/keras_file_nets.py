@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from keras_definitions import DEFINITIONS
 from keras_nets import NETS as LAYERS
 
 import keras
@@ -39,10 +40,21 @@ def frozen() -> Any:
     return model
 
 
+def heads() -> Any:
+    """Attention layers, whose projections are layers in them."""
+    x = inputs = keras.Input((5, 4))
+    x = L.MultiHeadAttention(2, 3, use_gate=True)(x, x)
+    x = L.GroupQueryAttention(3, 4, 2, use_gate=True)(x, x)
+    x = L.RNN([L.GRUCell(3), L.GRUCell(2), L.SimpleRNNCell(2)], return_sequences=True)(x)
+    return keras.Model(inputs, L.TimeDistributed(keras.Sequential([keras.Input((2,)), L.Dense(3), L.Dense(2)]))(x))
+
+
 def odd_names() -> Any:
     """Names whose order is not the net's."""
     names = ["z", "m deep", "dense_1", "dense", "a"]
     return keras.Sequential([keras.Input((3,)), *(L.Dense(3 + i, name=name) for i, name in enumerate(names))])
 
 
-NETS: dict[str, Callable[[], Any]] = LAYERS | {net.__name__: net for net in (nested, shared, frozen, odd_names)}
+NETS: dict[str, Callable[[], Any]] = (
+    LAYERS | DEFINITIONS | {net.__name__: net for net in (nested, shared, frozen, heads, odd_names)}
+)

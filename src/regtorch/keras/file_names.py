@@ -8,13 +8,15 @@ from collections.abc import Iterable
 
 __all__ = ["numbered"]
 
+_CLASSES = {"Model": "Functional", "GroupQueryAttention": "GroupedQueryAttention"}  # where Keras's own code has others
+
 
 def numbered(class_names: Iterable[str]) -> list[str]:
     """The names of the objects in a list: each one's class in snake case, numbered within the class from 1 on."""
     used: Counter[str] = Counter()
     names: list[str] = []
     for class_name in class_names:
-        name = _snake_case(class_name)
+        name = _snake_case(_CLASSES.get(class_name, class_name))
         names.append(f"{name}_{used[name]}" if used[name] else name)
         used[name] += 1
     return names

@@ -21,7 +21,7 @@ Shape = tuple[int | None, ...]
 _POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key")
 )
-
+_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}  # in model.h5, which has the classes' names in Keras's code
 _WRAPPERS = {"RNN": ("cell",), "Bidirectional": ("layer", "backward_layer"), "TimeDistributed": ("layer",)}
 
 
@@ -157,6 +157,7 @@ def _layer(layer: Any, position: int, path: str, net: str, custom: Mapping[str, 
             f"from_config: layers[{position}] of {path + net!r} ({kind}): its name must be a string, received "
             f"{shown(name)}"
         )
+    kind = _NAMES.get(kind, kind)
     found = LayerConfig(name, kind, config, operation=is_operation(layer))
     where = describe(path, found)
     factory = layer_factory(layer, name, custom)

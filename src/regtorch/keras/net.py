@@ -102,7 +102,7 @@ class KerasNet(nn.Module):
     @property
     def keras_parts(self) -> Mapping[str, str]:
         """Where Keras 3's files have each layer, by the submodule's name."""
-        names = numbered("Functional" if own.class_name == "Model" else own.class_name for own in self.layers)
+        names = numbered(layer.class_name for layer in self.layers)
         layers = zip(self.layers, names, strict=True)
         return {layer.module: f"layers/{name}" for layer, name in layers if layer.module is not None}
 

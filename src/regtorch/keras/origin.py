@@ -35,8 +35,7 @@ def is_operation(config: Mapping[str, Any]) -> bool:
 def with_modules(tree: Any, operations: Collection[str]) -> Any:
     """A config in which calls of `keras.ops` have their module, which Keras 3 leaves out in `model.h5`.
 
-    It tells them from layers of the same name. Every layer of Keras 3 has a dtype and says whether it trains; no
-    operation does.
+    It tells them from layers of the same name. Every layer of Keras 3 says whether it trains; no operation does.
 
     Args:
         tree: of a net.
@@ -49,7 +48,7 @@ def with_modules(tree: Any, operations: Collection[str]) -> Any:
     calls, settings = tree.get("inbound_nodes"), tree.get("config")
     of_keras_3 = isinstance(calls, list | tuple) and any(isinstance(call, Mapping) for call in calls)
     if of_keras_3 and "module" not in tree and tree.get("class_name") in operations and isinstance(settings, Mapping):
-        return tree if {"dtype", "trainable"} & settings.keys() else {"module": "keras.src.ops", **tree}
+        return tree if "trainable" in settings else {"module": "keras.src.ops", **tree}
     return {key: with_modules(part, operations) for key, part in tree.items()}
 
 

@@ -24,7 +24,7 @@ Match = tuple[NetVariable, str]  # a variable of the net and the path of its arr
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
 # State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
 _IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
-_PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which newer versions have as properties
+_PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
 
 
 def matched(net: KerasNet, file: H5) -> list[Match]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
@@ -127,7 +127,7 @@ class _Heads(nn.Module):
 class MultiHeadAttention(_Heads):
     """Keras's MultiHeadAttention."""
 
-    keras_parts = _GROUPS | {"gate": "_gate_dense"}
+    keras_parts: Mapping[str, str] = _GROUPS | {"gate": "_gate_dense"}
     clears_masks = True  # Keras takes the masks off its inputs
 
     def __init__(self, spec: Spec) -> None:
@@ -187,7 +187,7 @@ class GroupQueryAttention(_Heads):
     """Keras's GroupQueryAttention: several heads of the query share one of key and value."""
 
     penalized = (*_Heads.penalized, "")
-    keras_parts = {name: f"_{group}" for name, group in _GROUPS.items()}
+    keras_parts: Mapping[str, str] = {name: f"_{group}" for name, group in _GROUPS.items()}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
