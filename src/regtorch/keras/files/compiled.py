@@ -32,9 +32,9 @@ def compiled_loss(training: Mapping[str, Any], net: KerasNet, *, logits: bool, c
     names = net.output_names or tuple(key.layer for key in net.outputs)
     made = loss(given, loss_weights=training.get("loss_weights"), outputs=names, channels_last=channels_last)
     if logits:
-        for part in made.modules():
-            if isinstance(part, Loss) and not hasattr(part, "from_logits"):
+        parts: list[Any] = [part for part in made.modules() if isinstance(part, Loss)]
+        for part in parts:
+            if not hasattr(part, "from_logits"):
                 raise ValueError(f"its loss {type(part).__name__} takes no logits; load it without logits=True")
-            if isinstance(part, Loss):
-                part.from_logits = True
+            part.from_logits = True
     return made
