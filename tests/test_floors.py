@@ -43,8 +43,8 @@ LIBRARY = FLOOR["doctor"]
 # `penalty.on(model)` is a convenience that needs the floor above when it is called; a rule's part is such a rule.
 STEPS_UP = {("penalties", "bound"), ("constraints", "bound"), ("masked", "bound")}
 STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
-# What users of a package need an extra for, and which is imported inside the functions that use it alone.
-OPTIONAL = {"keras.files": {"h5py", "numpy"}}  # HDF5 is Keras's format; NumPy comes with h5py
+# Packages of an extra, which are imported inside the functions that use them alone.
+OPTIONAL = {"keras.files": {"h5py"}}  # Keras's files are HDF5
 FILES = [path for path in SOURCE.rglob("*.py") if path not in (SOURCE / "__init__.py", SOURCE / "app" / "__init__.py")]
 
 
@@ -107,8 +107,6 @@ def room(module: str) -> str:
 def breaches(path: Path, *, for_types: bool) -> Iterator[str]:
     here, where = room(module_of(path)), path.relative_to(SOURCE)
     allowed = {"torch", *sys.stdlib_module_names, *(["numpy"] if for_types else [])} | optional(path)
-    if "keras/files" in where.as_posix():
-        allowed.add("h5py")  # inside functions: test_importing_regtorch_loads_torch_and_nothing_heavier
     for name in sorted(imported(path)[for_types]):
         if name.startswith("regtorch."):
             if FLOOR[room(name)] > FLOOR[here] and (here, room(name)) not in STEPS_UP:
