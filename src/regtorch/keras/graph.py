@@ -18,11 +18,17 @@ from regtorch.keras.trees import Key
 __all__ = ["Graph", "LayerConfig", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
-_POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key")
-)
+_POSITIONAL: Mapping[str, tuple[str, ...]] = {
+    "MultiHeadAttention": ("query", "value", "key"),
+    "GroupQueryAttention": ("query", "value", "key"),
+}
 
-_WRAPPERS = {"RNN": ("cell",), "Bidirectional": ("layer", "backward_layer"), "TimeDistributed": ("layer",)}
+_WRAPPERS = {
+    "RNN": ("cell",),
+    "Bidirectional": ("layer", "backward_layer"),
+    "TimeDistributed": ("layer",),
+    "SpectralNormalization": ("layer",),
+}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regtorch.keras.activations import leaky, rectifier
+from regtorch.keras.activations import Elementwise, leaky, rectifier
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
@@ -17,6 +17,12 @@ def relu(spec: Spec) -> nn.Module:
     slope, threshold = spec.number("negative_slope", 0.0, 0.0), spec.number("threshold", 0.0, 0.0)
     most = None if spec.get("max_value") is None else spec.number("max_value", low=0.0)
     return rectifier(slope, most, threshold, spec.version)
+
+
+def thresholded_relu(spec: Spec) -> nn.Module:
+    """Keras 2's ThresholdedReLU: x above theta, else 0."""
+    theta = spec.number("theta", 1.0, 0.0)
+    return Elementwise(f"thresholded_relu(theta={theta:g})", partial(F.threshold, threshold=theta, value=0.0))
 
 
 def leaky_relu(spec: Spec) -> nn.Module:
