@@ -23,8 +23,9 @@ test-slow: $(VENV)/.dev ## Run the slow tests alone
 	$(PYTEST) -m slow
 
 quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
-	$(PYTEST) -m "not slow and not script" -k "not compile" --hypothesis-profile quick tests src/regtorch $(PROGRAM:%=--ignore=%) \
-		$(foreach part,parity corpus third_party readme wheel,--ignore-glob='*$(part)*')
+	$(PYTEST) -p no:logging -p no:hydra_pytest -m "not slow and not script" -k "not compile" --hypothesis-profile quick \
+		tests src/regtorch $(PROGRAM:%=--ignore=%) \
+		$(foreach part,parity corpus third_party readme wheel public,--ignore-glob='*$(part)*')
 
 lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff check

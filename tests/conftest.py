@@ -2,7 +2,6 @@
 
 import os
 
-import torch
 from hypothesis import HealthCheck, settings
 
 from parity_table import pytest_terminal_summary
@@ -28,5 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 def pytest_runtest_setup() -> None:
     """A test alone is the test among others; threads gain nothing on nets this small and wait for each other."""
-    torch.manual_seed(0)
+    import torch  # not needed by the process that hands out the tests
+
+    torch.default_generator.manual_seed(0)  # torch.manual_seed writes down the stack for each accelerator: 1 ms
     torch.set_num_threads(1)

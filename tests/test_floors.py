@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},
@@ -53,26 +54,26 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in SOURCE.rglob("*.py")}
 
 
-def imported(path: Path, *, for_types: bool) -> set[str]:
-    """Every module imported anywhere in a file, at run time or for type checkers alone."""
-    tree = ast.parse(path.read_text())
+@cache
+def imported(path: Path) -> dict[bool, set[str]]:
+    """Every module imported anywhere in a file: by True those for type checkers alone, by False the others."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
     blocks = [
         node
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     ]
     types = {id(inner) for block in blocks for statement in block.body for inner in ast.walk(statement)}
-    found = set()
-    for node in ast.walk(tree):
-        if for_types != (id(node) in types):
-            continue
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found[id(node) in types] |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: imports are absolute"
             module = node.module or ""
             inner = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES or module == "regtorch" else module for name in inner}
+            names = {name if name in MODULES or module == "regtorch" else module for name in inner}
+            found[id(node) in types] |= names
     return found
 
 
@@ -85,7 +86,7 @@ def room(module: str) -> str:
 def breaches(path: Path, *, for_types: bool) -> Iterator[str]:
     here, where = room(module_of(path)), path.relative_to(SOURCE)
     allowed = {"torch", *sys.stdlib_module_names, *(["numpy"] if for_types else [])}
-    for name in sorted(imported(path, for_types=for_types)):
+    for name in sorted(imported(path)[for_types]):
         if name.startswith("regtorch."):
             if FLOOR[room(name)] > FLOOR[here] and (here, room(name)) not in STEPS_UP:
                 yield f"{where} imports {name} from a floor above"
@@ -97,7 +98,7 @@ def runtime_imports(path: Path, module: str) -> list[str]:
     """What a module of the house imports from the house when it runs, but for the conveniences."""
     return [
         name
-        for name in imported(path, for_types=False)
+        for name in imported(path)[False]
         if name in MODULES and module != "regtorch" and not {(room(module), part) for part in _parts(name)} & STEPS_UP
     ]
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regtorch.wrong_options import in_one_line
+
 __all__ = ["main"]
 
 _EPILOG = """
@@ -54,7 +56,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     add("--threads", type=_positive, help="threads, and cores for Keras's processes (default: torch's choice)")
     add("--tf-python", metavar="PATH", help="a Python with TensorFlow 2.14, to compare with TF-Keras")
     add("--json", type=Path, metavar="FILE", help="write everything measured to this file")
-    options = parser.parse_args(arguments)
+    options = in_one_line(parser).parse_args(arguments)
 
     import torch
 

@@ -111,49 +111,49 @@ def check_constraint_at(rule: Constraint, w: Tensor) -> None:
     """
     before = w.clone()
     inside = rule(w)
-    _require(torch.equal(w, before), rule, "writes to the weight when called; only project_ may", w)
-    _require(inside.shape == w.shape and inside.dtype == w.dtype, rule, "changes a weight's shape or dtype", w)
-    _require(bool(inside.isfinite().all()), rule, f"returns values that are not finite: {inside}", w)
+    _require(torch.equal(w, before), rule, w, "writes to the weight when called; only project_ may")
+    _require(inside.shape == w.shape and inside.dtype == w.dtype, rule, w, "changes a weight's shape or dtype")
+    _require(bool(inside.isfinite().all()), rule, w, "returns values that are not finite: {}", inside)
     partly = getattr(rule, "rate", 1.0) < 1  # of MinMaxNorm, which then moves part of the way
     again = rule(inside)
-    _require(partly or _close(again, inside), rule, "changes a weight that is already in the set", w)
+    _require(partly or _close(again, inside), rule, w, "changes a weight that is already in the set")
     if partly:
         nearer = float(rule.violation(again)) <= float(rule.violation(inside)) * (1 + 1e-9)
-        _require(nearer, rule, "moves a weight away from the set", w)
+        _require(nearer, rule, w, "moves a weight away from the set")
     elif bool((w != 0).all()):  # a zero unit has no direction
         left = float(rule.violation(inside))
-        _require(left <= 1e-9 * (1 + float(inside.abs().max())), rule, f"leaves a violation of {left:g}", w)
+        _require(left <= 1e-9 * (1 + float(inside.abs().max())), rule, w, "leaves a violation of {:g}", left)
     in_place = w.clone()
     rule.project_(in_place)
-    _require(_close(in_place, inside), rule, f"differs in place: {_difference(in_place, inside, 'out of place')}", w)
-    _require(float(rule.violation(w)) >= 0, rule, "has a negative violation", w)
+    _require_close(in_place, inside, rule, w, "differs in place: {:.6g} at {}, out of place {:.6g}")
+    _require(float(rule.violation(w)) >= 0, rule, w, "has a negative violation")
     violated = _close(inside, w) or float(rule.violation(w)) > 0
-    _require(violated, rule, f"has violation 0 although it moves the weight, to {inside}", w)
+    _require(violated, rule, w, "has violation 0 although it moves the weight, to {}", inside)
     zero = torch.zeros_like(w)
-    _require(bool(rule(zero).isfinite().all()), rule, "returns values that are not finite", zero)
+    _require(bool(rule(zero).isfinite().all()), rule, zero, "returns values that are not finite")
 
 
 def _check_value(rule: Penalty, w: Tensor) -> None:
     before = w.clone()
     seen = w.clone().requires_grad_().clone()  # not a leaf, which would refuse in-place writes
     value: Any = rule(seen)
-    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
     scalar = isinstance(value, Tensor) and value.ndim == 0
-    _require(scalar, rule, f"returns {what}, expected a 0-dim tensor; sum it", w)
-    _require(torch.equal(seen.detach(), before), rule, "writes to the weight", w)
-    _require(bool(value.isfinite()), rule, f"returns {value.item()}", w)
-    _require(value.requires_grad, rule, "returns a value without a graph; compute it from w with torch functions", w)
-    _require(torch.equal(rule(w), value.detach()), rule, "returns another value when called again", w)
+    _require(scalar, rule, w, "returns {}, expected a 0-dim tensor; sum it", what)
+    _require(torch.equal(seen.detach(), before), rule, w, "writes to the weight")
+    _require(bool(value.isfinite()), rule, w, "returns {}", value.item())
+    _require(value.requires_grad, rule, w, "returns a value without a graph; compute it from w with torch functions")
+    _require(torch.equal(rule(w), value.detach()), rule, w, "returns another value when called again")
 
 
 def _check_gradient(rule: Penalty, w: Tensor, smooth: bool) -> None:
     g = rule.grad(w)
     alike = isinstance(g, Tensor) and g.shape == w.shape and g.dtype == w.dtype
-    _require(alike, rule, "has a grad that differs from its weight in shape or dtype", w)
+    _require(alike, rule, w, "has a grad that differs from its weight in shape or dtype")
     v = w.clone().requires_grad_()
     value = rule(v)
     (expected,) = torch.autograd.grad(value, v)
-    _require(_close(g, expected), rule, f"has grad {_difference(g, expected, 'by autograd')}", w)
+    _require_close(g, expected, rule, w, "has grad {:.6g} at {}, by autograd {:.6g}")
     if smooth or bool((w != 0).all()):
         for direction in _directions(w):
             h = 1e-6 * max(1e-3, float(w.abs().max()))
@@ -161,16 +161,17 @@ def _check_gradient(rule: Penalty, w: Tensor, smooth: bool) -> None:
             claimed = float((g * direction).sum())
             rounding = 16 * torch.finfo(w.dtype).eps * abs(float(value.detach())) / h
             near = abs(slope - claimed) <= 1e-4 * (abs(slope) + abs(claimed)) + 1e-6 + rounding
-            _require(near, rule, f"has a slope of {slope:.6g} along a direction, but its grad gives {claimed:.6g}", w)
+            fault = "has a slope of {:.6g} along a direction, but its grad gives {:.6g}"
+            _require(near, rule, w, fault, slope, claimed)
     into = torch.ones_like(w)
     rule.add_grad_(w, into, 0.5)
-    _require(_close(into, 1 + 0.5 * g), rule, "has an add_grad_ that disagrees with its grad", w)
+    _require(_close(into, 1 + 0.5 * g), rule, w, "has an add_grad_ that disagrees with its grad")
 
 
 def _check_strength(rule: Penalty, off: Penalty, twice: Penalty, w: Tensor) -> None:
-    _require(not off.active and float(off(w)) == 0, rule, "is not 0 at strength 0", w)
-    _require(bool((off.grad(w) == 0).all()), rule, "has a gradient at strength 0", w)
-    _require(_close(twice(w), 2 * rule(w)), rule, "is not twice as large at twice the strength", w)
+    _require(not off.active and float(off(w)) == 0, rule, w, "is not 0 at strength 0")
+    _require(bool((off.grad(w) == 0).all()), rule, w, "has a gradient at strength 0")
+    _require(_close(twice(w), 2 * rule(w)), rule, w, "is not twice as large at twice the strength")
 
 
 def _check_prox(rule: Penalty, w: Tensor) -> None:
@@ -181,15 +182,10 @@ def _check_prox(rule: Penalty, w: Tensor) -> None:
     for step in steps:
         before = w.clone()
         z = rule.prox(w, step)
-        _require(torch.equal(w, before), rule, "writes to the weight in its prox", before)
+        _require(torch.equal(w, before), rule, before, "writes to the weight in its prox")
         kept = not rule.prox_keeps_signs or bool((z * w >= 0).all())
-        _require(kept, rule, f"has prox_keeps_signs=True, but its prox is {z} at step {step}", w)
-        _require(
-            z.shape == w.shape and z.dtype == w.dtype,
-            rule,
-            "changes shape or dtype in its prox",
-            w,
-        )
+        _require(kept, rule, w, "has prox_keeps_signs=True, but its prox is {} at step {}", z, step)
+        _require(z.shape == w.shape and z.dtype == w.dtype, rule, w, "changes shape or dtype in its prox")
 
         def cost(x: Tensor, step: float | Tensor = step) -> float:
             return float(rule(x) + ((x - w).square() / (2 * step)).sum())
@@ -197,8 +193,8 @@ def _check_prox(rule: Penalty, w: Tensor) -> None:
         best = cost(z)
         for point in (w, torch.zeros_like(w), *(z + s * d for d in _directions(w) for s in (1e-3, -1e-3, 0.1))):
             better = cost(point)
-            fault = f"has a prox of {z} at step {step} with cost {best:.9g}, but {point} has cost {better:.9g}"
-            _require(best <= better + 1e-9 * (1 + abs(best)), rule, fault, w)
+            fault = "has a prox of {} at step {} with cost {:.9g}, but {} has cost {:.9g}"
+            _require(best <= better + 1e-9 * (1 + abs(best)), rule, w, fault, z, step, best, point, better)
 
 
 def _weights(shapes: Sequence[tuple[int, ...]], seed: int) -> Iterator[Tensor]:
@@ -224,14 +220,16 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
-def _difference(found: Tensor, expected: Tensor, source: str) -> str:
-    """The elements that differ most, and their index."""
-    apart = (found - expected).abs().nan_to_num(nan=torch.inf, posinf=torch.inf).flatten()
-    where = int(apart.argmax())
-    index = [int(i) for i in torch.unravel_index(torch.tensor(where), found.shape)]
-    return f"{found.flatten()[where]:.6g} at {index}, {source} {expected.flatten()[where]:.6g}"
+def _require_close(found: Tensor, expected: Tensor, rule: object, w: Tensor, fault: str) -> None:
+    """`fault` shows the elements that differ most: the one found, its index, and the one expected."""
+    if not _close(found, expected):
+        apart = (found - expected).abs().nan_to_num(nan=torch.inf, posinf=torch.inf).flatten()
+        where = apart.argmax()
+        index = [int(i) for i in torch.unravel_index(where, found.shape)]
+        _require(False, rule, w, fault, found.flatten()[where], index, expected.flatten()[where])
 
 
-def _require(holds: bool, rule: object, fault: str, w: Tensor) -> None:
+def _require(holds: bool, rule: object, w: Tensor, fault: str, *values: object) -> None:
+    """`values` are formatted into `fault` only where it is shown: many checks hold, and tensors take long to format."""
     if not holds:
-        raise AssertionError(f"{rule!r} {fault}\n    w = {w.detach()}")
+        raise AssertionError(f"{rule!r} {fault.format(*values)}\n    w = {w.detach()}")

@@ -59,16 +59,41 @@ def test_help_names_the_command_that_was_typed(form: str, program: str, start: S
     assert [name for name in OTHER_NAMES if name in out] == [], out
 
 
-WRONG = [("report", []), ("report", ["--foo"]), ("train", ["--foo"]), ("search", ["--config-dir"])]
+OPTIONS = {"conventions": "--batch", "report": "--page"}  # others have those of Hydra
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("program", "words"), WRONG)
-def test_a_wrong_command_line_names_the_command_that_was_typed(form: str, program: str, words: list[str], start: Start):
-    code, _, err = start(form, program, *words)
-    assert code == 2
-    assert err.startswith(f"usage: {typed(form, program)} ")
-    assert f"\n{typed(form, program)}: error: " in err
+@pytest.mark.parametrize(("form", "program"), ALL)
+def test_an_unknown_option_is_refused_in_a_line_with_the_nearest_one(form: str, program: str, start: Start):
+    near = OPTIONS.get(program, "--config-dir")
+    first = ["0.1"] if program == "conventions" else []
+    assert start(form, program, *first, f"{near}s=a") == (
+        2,
+        "",
+        f"error: {near}s: unknown option; did you mean {near}?\n",
+    )
+    code, _, err = start(form, program, *first, "--xyz")
+    assert (code, err) == (2, f"error: --xyz: unknown option; {typed(form, program)} --help shows what can be given\n")
+
+
+@pytest.mark.parametrize("program", ["train", "path", "search", "doctor"])
+def test_a_setting_with_dashes_is_refused_with_the_form_without(program: str, start: Start):
+    code, _, err = start("regtorch", program, "--reg.lam=0.1")
+    assert (code, err) == (2, "error: --reg.lam: unknown option; settings are written without dashes: reg.lam=0.1\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "said"),
+    [
+        ("report", [], "error: expected one folder, received nothing; regtorch report --help shows examples"),
+        ("report", ["a", "b"], "error: expected one folder, received a b; regtorch report --help shows examples"),
+        ("search", ["--config-dir"], "error: --config-dir: expected one argument"),
+        ("", ["tain"], "error: unknown program 'tain'; did you mean train?"),
+        ("", ["--versoin"], "error: unknown program '--versoin'; did you mean --version?"),
+    ],
+)
+def test_other_wrong_command_lines_are_refused_in_a_line(program: str, words: list[str], said: str, start: Start):
+    code, _, err = start("regtorch", program, *words)
+    assert (code, err) == (2, f"{said}\n")
 
 
 @pytest.mark.parametrize("form", ["regtorch", "python -m regtorch"])

@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 import regtorch as rt
-from data_files import SHARED_DATA
 from doctor_cases import CLASSES, WIDTH, adam, causes, grave, logits_loss, net, obs, said, samples, sgd
-from regtorch.app.data import MNIST
 from regtorch.doctor.diagnose import _FINDS as FINDS
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.measure import head, input_scale, labels
@@ -173,26 +171,3 @@ def test_a_wrong_label_behind_the_first_batch():
     y[-1] = 7
     assert causes(labels.find(obs(y=y))) == {"label_range": "severe"}
     assert grave(head.find(obs(y=y))) == {}
-
-
-# The documents' own cases
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Tensor, Tensor]:
-    """Some of MNIST's pixels, from 0 to 255, and their labels."""
-    if not (SHARED_DATA / "MNIST").exists():
-        pytest.skip("needs the real MNIST in ../shared/data")
-    data = MNIST(str(SHARED_DATA), divisor=1)
-    data.prepare_data()
-    data.setup()
-    return data.splits.train.images[:320].float(), data.splits.train.labels[:320]
-
-
-@pytest.mark.parametrize(("divisor", "severity"), [(255, None), (65025, "severe"), (1, "severe")])
-def test_mnist_by_its_divisor(digits: tuple[Tensor, Tensor], divisor: int, severity: str | None):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.Sigmoid(), nn.Linear(32, 10))
-    examined = obs(digits[0] / divisor, digits[1], model, optimizer=adam)
-    found = grave(input_scale.find(examined)) | grave(labels.find(examined)) | grave(head.find(examined))
-    assert found == ({} if severity is None else {"input_scale": severity})

@@ -13,7 +13,6 @@ from torch import nn
 
 import causes_page
 import regtorch as rt
-from regtorch.app.doctor.variants import proposal
 from regtorch.app.run.remedies import overrides_of
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS, SEVERITIES
 from regtorch.doctor.finding import in_order
@@ -99,19 +98,6 @@ def test_python_makes_the_change():
 def test_the_program_makes_overrides(remedy: Remedy | None, overrides: tuple[str, ...]):
     cfg = OmegaConf.create({"reg": {"convention": "tf"}, "data": {"leak": True}})
     assert overrides_of(remedy, cfg) == overrides
-
-
-def test_a_divergence_by_the_penalty_is_tried_without_it():
-    """Its experiment used to ask for a place that no finding names, so that nothing was tried."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    batches = [(x := torch.randn(32, 4), (x[:, 0] > 0).long()) for _ in range(4)]
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    (found, *_) = rt.diagnose(model, nn.functional.cross_entropy, batches, optimizer, [rt.L2(1e6)])
-    assert (found.cause, found.severity) == ("diverges", "severe")
-    without = proposal(found, OmegaConf.create({"reg": {"convention": "keras"}})).without
-    assert without is not None
-    assert without.overrides == ("reg=none",)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from torch import nn
 import regtorch as rt
 from plain_modules import OPTIMIZERS, STEPS, Batch, Plain, TwoOptimizers, a_net, batches, fit
 from regtorch.app.ground.silence import quiet
-from regtorch.training import Regularize
+from regtorch.training import Regularize, RegularizedModule
+from wrong_rules import WRONG
 
 RULES = (rt.L2(0.03), rt.L1(0.01, select="bias"))
 
@@ -238,3 +239,12 @@ def test_each_term_of_a_sum_acts_in_the_optimizer_that_owns_it():
     for p, q, without in zip(net.parameters(), twin.parameters(), plain.parameters(), strict=True):
         assert torch.equal(p, q)
         assert p.ndim == 1 or not torch.equal(p, without)
+
+
+def test_rules_are_checked_at_the_first_step():
+    wrong = [WRONG["grad"][0]]
+    module = RegularizedModule(a_net(), optimizer=OPTIMIZERS["sgd"], num_classes=3, penalties=wrong, debug=True)
+    for net, callbacks in ((Plain(a_net()), [Regularize(*wrong, debug=True)]), (module, [])):
+        with pytest.raises(AssertionError, match=r"on the weight '(net\.)?0\.weight': .*has grad"):
+            fit(net, *callbacks)
+    fit(Plain(a_net()), Regularize(rt.L2(0.1), rt.MaxNorm(1.0), debug=True))

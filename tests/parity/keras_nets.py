@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from keras_recurrent_nets import RECURRENT_NETS
+
 import keras
 
 L, R, C = keras.layers, keras.regularizers, keras.constraints
@@ -115,3 +117,4 @@ def channels_first() -> Any:
 NETS: dict[str, Callable[[], Any]] = {
     net.__name__: net for net in (mlp, deep_cnn, strided, branches, unequal, sequence, volume, channels_first)
 }
+NETS |= RECURRENT_NETS

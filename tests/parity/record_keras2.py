@@ -92,12 +92,12 @@ CASES: dict[str, tuple[Net, tuple[int, ...], str, str, dict[str, Any]]] = {
 def penalties(model: Any) -> list[Any]:
     """Those of weights; a shared layer once."""
     found = []
-    for layer in model.layers:
-        found += penalties(layer) if hasattr(layer, "layers") else []
-        for name in ("kernel", "bias", "depthwise", "pointwise", "gamma", "beta"):
+    for layer in {id(layer): layer for layer in model._flatten_layers(include_self=False)}.values():
+        for name in ("kernel", "recurrent", "bias", "depthwise", "pointwise", "gamma", "beta"):
             regularizer = getattr(layer, f"{name}_regularizer", None)
-            weight = getattr(layer, f"{name}_kernel", None) if name.endswith("wise") else getattr(layer, name, None)
-            found += [regularizer(weight)] if regularizer is not None else []
+            whole = name if name in ("kernel", "bias", "gamma", "beta") else f"{name}_kernel"
+            weight = getattr(layer, whole, None)  # a recurrent layer has its cell's regularizers, and no weights
+            found += [regularizer(weight)] if regularizer is not None and weight is not None else []
     return found
 
 
@@ -145,8 +145,11 @@ def record(keras: Any, case: tuple[Net, tuple[int, ...], str, str, dict[str, Any
     return result
 
 
-if __name__ == "__main__":
+def write(path: str, cases: dict[str, tuple[Net, tuple[int, ...], str, str, dict[str, Any]]]) -> None:
     keras = importlib.import_module("tensorflow").keras
-    Path(sys.argv[1]).write_text(
-        json.dumps({name: record(keras, case) for name, case in CASES.items()}, separators=(",", ":"))
-    )
+    runs = {name: record(keras, case) for name, case in cases.items()}
+    Path(path).write_text(json.dumps(runs, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], CASES)

@@ -54,4 +54,4 @@ if __name__ == "__main__":
     x = np.random.default_rng(0).random((2, 3, 2, 2)).round(3)
     found = [np.asarray(value).tolist() for value in net(x)]
     record = {"model": json.loads(net.to_json()), "x": x.tolist(), "outputs": found}
-    Path(__file__).with_name("keras-2.14-operations.json").write_text(json.dumps(record), encoding="utf-8")
+    Path(__file__).with_name("operations-keras-2.14.json").write_text(json.dumps(record), encoding="utf-8")

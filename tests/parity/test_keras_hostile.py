@@ -145,6 +145,8 @@ def test_what_both_take_is_the_same(seed: int):
     change(config, random, settings_of)
     try:
         ours, rules = rt.keras.from_config(copy.deepcopy(config))
+        if any((n or 0) > 10_000 for shape in ours.input_shapes for n in shape):
+            return  # Keras runs over every step of a recurrent layer to learn its shape
         theirs = keras.models.model_from_json(json.dumps(config))
     except Exception:
         return  # one of them refuses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from comparing import Compare
+from keras_definitions import DEFINITIONS
 from keras_nets import NETS
 
 import keras
@@ -22,16 +23,18 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's
     "ignore:You are saving your model as an HDF5",
 )
+ALL = NETS | DEFINITIONS
 # Allowed difference and steps: float32 rounding grows from step to step, in Keras as here.
 ALLOWED = {"float64": (1e-12, 10), "float32": (1e-6, 2)}
-# Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as here.
-CANCELLING = {"strided": 1e-3}
+# Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as in the
+# first; the second divides by the deviations of six numbers each.
+CANCELLING = {"strided": 1e-3, "wrapped": 5e-6}
 
 
 def build(name: str, dtype: str) -> tuple[Any, torch.nn.Module, list[Any]]:
     """Keras's net with random weights, and ours with the same."""
     keras.utils.set_random_seed(0)
-    theirs = NETS[name]()
+    theirs = ALL[name]()
     rng = np.random.default_rng(1)
     start = [w + 0.1 * abs(rng.standard_normal(w.shape)) for w in theirs.get_weights()]  # no zeros, variances positive
     theirs.set_weights(start)
@@ -55,12 +58,13 @@ def batch(theirs: Any, seed: int, dtype: str, last: bool) -> tuple[list[torch.Te
 
 
 def as_list(outputs: Any) -> list[torch.Tensor]:
+    outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 @pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
 @pytest.mark.parametrize("dtype", ALLOWED)
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[str], None]):
     floatx(dtype)
     theirs, ours, rules = build(name, dtype)
@@ -100,9 +104,19 @@ def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[s
         compare(a, b, within=within)
 
 
+def class_names(tree: Any) -> Iterator[str]:
+    """Those of the layers in a net, and in its nets and wrappers."""
+    if isinstance(tree, dict):
+        yield tree.get("class_name", "")
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for part in tree:
+            yield from class_names(part)
+
+
 def test_between_them_the_nets_hold_every_layer_there_is():
-    used = {layer["class_name"] for net in NETS.values() for layer in json.loads(net().to_json())["config"]["layers"]}
-    tested_elsewhere = {"Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
+    used = {name for net in NETS.values() for name in class_names(json.loads(net().to_json()))}
+    tested_elsewhere = {"Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"}
     assert LAYERS.keys() <= used | tested_elsewhere
 
 

@@ -146,7 +146,7 @@ def test_shapes(name: str, agree: Callable[..., None]):
 
 @pytest.mark.parity("TensorFlow's functions in nets", "Keras 2.14 (TensorFlow), float64")
 def test_tensorflows_functions(compare: Compare):
-    record = json.loads(Path(__file__).with_name("keras-2.14-operations.json").read_text(encoding="utf-8"))
+    record = json.loads(Path(__file__).with_name("operations-keras-2.14.json").read_text(encoding="utf-8"))
     net, _ = rt.keras.from_config(record["model"])
     values = net(torch.tensor(record["x"], dtype=torch.float64).movedim(-1, 1))
     assert len(values) == len(record["outputs"]) > 20

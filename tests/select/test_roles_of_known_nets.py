@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from regtorch.select.weight import weights_of
@@ -135,6 +134,8 @@ def compare(name: str) -> None:
     "name", ["vit_b_16", "convnext_tiny", "swin_t", "swin_v2_t", "maxvit_t", "resnet18", "mnasnet0_5"]
 )
 def test_torchvisions_bare_parameters_are_no_kernels(name: str):
+    import torchvision
+
     with torch.device("meta"):
         model = getattr(torchvision.models, name)()
     owned = {n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.MultiheadAttention)}

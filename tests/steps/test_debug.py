@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,11 +12,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES
 from nets import NETS, dense
-from plain_modules import Plain, a_net, fit
-from regtorch.training import Regularize, RegularizedModule
 from wrong_rules import WRONG, Elsewhere, Loose
-
-SGD = partial(torch.optim.SGD, lr=0.05)
 
 
 def a_step(model: nn.Module, optimizer: Any, *data: torch.Tensor) -> None:
@@ -123,20 +118,6 @@ def test_it_is_tried_once_and_not_when_it_was_taken_off():
     wrong = WRONG["grad"][0].on(model).attach(optimizer, debug=True)
     wrong.remove()
     a_step(model, optimizer, x, y)
-
-
-def test_in_lightning():
-    for make in (
-        lambda: (Plain(a_net()), [Regularize(WRONG["grad"][0], debug=True)]),
-        lambda: (
-            RegularizedModule(a_net(), optimizer=SGD, num_classes=3, penalties=[WRONG["grad"][0]], debug=True),
-            [],
-        ),
-    ):
-        net, callbacks = make()
-        with pytest.raises(AssertionError, match="on the weight '(net.)?0.weight': .*has grad"):
-            fit(net, *callbacks)
-    fit(Plain(a_net()), Regularize(rt.L2(0.1), rt.MaxNorm(1.0), debug=True))
 
 
 @pytest.mark.filterwarnings("ignore")

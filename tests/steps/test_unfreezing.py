@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import BaseFinetuning
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
-from torch.utils.data import DataLoader, TensorDataset
 
-import lightning
 import regtorch as rt
 from nets import dense, weight_normed
-from regtorch.training import Regularize
 
 close = torch.testing.assert_close
 LAM = 0.1
@@ -180,55 +175,6 @@ def test_a_selection_of_frozen_layers_alone_is_refused_as_ever():
     model, *_ = frozen_first()
     with pytest.raises(rt.SelectionError, match=r"0\.weight \(frozen\)"):
         rt.L2(LAM, select="name:0.*").on(model)
-
-
-class Unfreeze(BaseFinetuning):
-    """Freezes the first layer, and unfreezes it in epoch 1 as a new param group."""
-
-    def freeze_before_training(self, pl_module: Any) -> None:
-        self.freeze(pl_module.net[0])
-
-    def finetune_function(self, pl_module: Any, epoch: int, optimizer: Optimizer) -> None:
-        if epoch == 1:
-            self.unfreeze_and_add_param_group(pl_module.net[0], optimizer, lr=0.05)
-
-
-class Module(lightning.LightningModule):
-    def __init__(self, rule: rt.Penalty | None) -> None:
-        super().__init__()
-        self.net, *_ = dense()
-        self.rule = rule
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        x, y = batch
-        loss = F.cross_entropy(self.net(x), y)
-        return loss if self.rule is None else loss + self.rule.on(self)()
-
-    def configure_optimizers(self) -> Optimizer:
-        return SGD([p for p in self.parameters() if p.requires_grad], lr=0.1)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_lightnings_finetuning():
-    _, x, y = dense()
-    results = []
-    for by_callback in (True, False):
-        module = Module(None if by_callback else rt.L2(LAM))
-        callback = Regularize(rt.L2(LAM))
-        trainer = lightning.Trainer(
-            max_epochs=3,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[callback, Unfreeze()] if by_callback else [Unfreeze()],
-        )
-        trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=8))
-        results.append([p.detach().clone() for p in module.parameters()])
-        if by_callback:
-            assert "net.0.weight joined, unfrozen, at step 3 of SGD" in callback.bound[0].receipt()
-    close(results[0], results[1], rtol=1e-12, atol=1e-14)
 
 
 def test_what_joins_but_no_optimizer_owns_is_told():

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
@@ -64,17 +63,6 @@ class Wrapper:
 
     def __init__(self, name: str, inner: Any) -> None:
         setattr(self, name, inner)
-
-
-class HasBase(Optimizer):
-    """Steps by another optimizer, as SAM does."""
-
-    def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.param_groups, {})
-        self.base_optimizer = inner
-
-    def step(self, closure: Any = None) -> Any:
-        return self.base_optimizer.step(closure)
 
 
 class HandsOn:
@@ -158,7 +146,6 @@ WRAPPERS: dict[str, Callable[[Optimizer], Any]] = {
     "unusual": Unusual,
     "look-ahead wrapped": lambda o: Wrapper("optimizer", Lookahead(o)),
     "hands on what it wraps": lambda o: HandsOn(Wrapper("base_optimizer", o)),
-    "Lightning's, of one that wraps": lambda o: LightningOptimizer(HasBase(o)),
     "has properties that raise": NotYet,
 }
 

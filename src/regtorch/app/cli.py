@@ -73,6 +73,12 @@ def _usage(name: str) -> int:
     if name == "--version":
         print(import_module("regtorch").__version__)
         return 0
+    if name not in ("", "-h", "--help"):
+        from regtorch.app.ground.errors import nearest  # late: it loads Hydra
+
+        hint = nearest(name, [*PROGRAMS, "--help", "--version"]) or f"; {called()} --help lists them"
+        print(f"error: unknown program {name!r}{hint}", file=sys.stderr)
+        return 2
     text = "\n".join(
         [
             f"usage: {called()} PROGRAM ...   (details: {called()} PROGRAM --help)",
@@ -83,8 +89,5 @@ def _usage(name: str) -> int:
             f"Configs of your own:  {called()} train --config-dir=FOLDER reg=mine",
         ]
     )
-    wrong = name not in ("", "-h", "--help")
-    if wrong:
-        print(f"error: unknown program {name!r}\n", file=sys.stderr)
-    print(text, file=sys.stderr if wrong else sys.stdout)
-    return 2 if wrong or not name else 0
+    print(text)
+    return 0 if name else 2

@@ -6,21 +6,15 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from regtorch.conventions.convention import CONVENTIONS, Name
 from regtorch.conventions.conversion import convert
+from regtorch.wrong_options import in_one_line
 
 __all__ = ["main", "table"]
 
 Strength = float | tuple[float, ...]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Prints errors on one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
 
 
 def _strength(text: str) -> Strength:
@@ -31,7 +25,7 @@ def _strength(text: str) -> Strength:
 
 
 def _parser(called: str) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = argparse.ArgumentParser(
         prog=called,
         description="Show a penalty's strength in every convention, for a task loss that is a mean over samples.",
         epilog=f"conventions: {', '.join(CONVENTIONS)}. Example: {called} 0.01 keras --batch 32",
@@ -43,7 +37,7 @@ def _parser(called: str) -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, help="samples in the training set")
     parser.add_argument("--lr", type=float, help="the learning rate")
     parser.add_argument("--clipping", action="store_true", help="gradients are clipped")
-    return parser
+    return in_one_line(parser)
 
 
 def table(strength: Strength, source: Name, **options: Any) -> str:

@@ -80,7 +80,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
 
         Args:
             input: the batch.
-            masks: in Keras 3, one mask (batch, *size) of the positions whose statistics count; Keras 2 ignores it.
+            masks: one mask (batch, *size) of the positions whose statistics count; Keras 2 ignores that of images.
         """
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -88,11 +88,12 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
         if not (self.training and self.trainable and x.numel()):
-            # Copies: a later call in training mode may update the averages before this call's backward pass reads them.
-            averages = self.running_mean.clone(), self.running_var.clone()
+            averages = self.running_mean, self.running_var
+            if torch.is_grad_enabled():  # a later call in training mode may update them before the backward pass
+                averages = averages[0].clone(), averages[1].clone()
             y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
             return y.movedim(1, self.dim)
-        if self.version == 3 and masks and masks[0] is not None:
+        if masks and masks[0] is not None and not fused:
             return self._masked(x, masks[0]).movedim(1, self.dim)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = x.numel() // x.shape[1]
@@ -108,10 +109,10 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         return y.movedim(1, self.dim)
 
     def _masked(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Normalise by the statistics of the positions that count, divided by their number + 1e-7 as Keras does."""
+        """Normalise by the statistics of the positions that count, divided by their number, in Keras 3 + 1e-7."""
         dims = [0, *range(2, x.ndim)]
         kept = mask.bool().unsqueeze(1)
-        count = kept.expand_as(x).sum(dims, keepdim=True) + 1e-7
+        count = kept.expand_as(x).sum(dims, keepdim=True, dtype=x.dtype) + (1e-7 if self.version == 3 else 0.0)
         mean = torch.where(kept, x, 0).sum(dims, keepdim=True) / count
         var = torch.where(kept, x - mean, 0).square().sum(dims, keepdim=True) / count
         self._update(mean.detach().flatten(), var.detach().flatten())

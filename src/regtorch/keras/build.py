@@ -17,10 +17,10 @@ from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
 from regtorch.keras.draw import draw
 from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
-from regtorch.keras.memory import refuse_too_large
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
 from regtorch.keras.spec import Axes
+from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
 
 __all__ = ["from_config"]
@@ -54,10 +54,11 @@ def from_config(
 
     Where Keras 2 and 3 differ, `version` decides: batch norm's moving variance (see `BatchNorm`); the activation
     "hard_sigmoid" (clip(0.2x + 0.5) in 2, relu6(x + 3) / 6 in 3) and selu's slope at 0; a call
-    `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 ignores; numbers that Keras 2 rounds to
-    float32 in float64 nets (leaky slopes, gelu, Rescaling; not followed: bilinear UpSampling2D); the penalty of a
-    frozen layer, which Keras 2 adds to its loss as a constant (a warning reports it) and Keras 3 leaves out; training
-    is the same.
+    `layer(x, training=False)`, which Keras 2 obeys in training and Keras 3 ignores; the layer in a TimeDistributed,
+    which Keras 2 calls on all steps at once and Keras 3 step by step; the mask of a recurrent layer called with initial
+    states, which Keras 3 leaves out; numbers that Keras 2 rounds to float32 in float64 nets (leaky slopes, gelu,
+    Rescaling; not followed: bilinear UpSampling2D); the penalty of a frozen layer, which Keras 2 adds to its loss as a
+    constant (a warning reports it) and Keras 3 leaves out; training is the same.
 
     Args:
         config: JSON text or a dict, of a Sequential or functional net, from Keras 2 or 3.

@@ -18,11 +18,11 @@ from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.masks import PASSES
-from regtorch.keras.memory import MemoryLimit
 from regtorch.keras.net import Call, KerasNet, flat
 from regtorch.keras.nodes import Node
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
+from regtorch.keras.too_large import MemoryLimit
 from regtorch.keras.trees import Key, keys_of, mapped
 
 __all__ = ["ERRORS", "Builder", "DoesNotFit"]

@@ -14,7 +14,9 @@ from regtorch.checks import shown
 __all__ = ["in_order", "refuse_name"]
 
 _TORCH_NAMES = ("weight", "running_mean", "running_var", "num_batches_tracked")
-_KERAS_NAMES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings", "alpha")
+_KERAS_NAMES = (
+    *("kernel", "recurrent_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings", "alpha"),
+)
 
 
 def in_order(arrays: Any) -> list[tuple[str | None, Any]]:

@@ -61,10 +61,13 @@ def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
         gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
         place = torch.arange(1, len(gram) + 1, device=w.device, dtype=w.dtype)
         v = _unit(gram @ place.square().sin())  # a regular start could be orthogonal to v
+        tiny = torch.finfo(w.dtype).tiny
         for number in range(1, _ITERATIONS + 1):
-            before, v = v, _unit(gram @ v)
+            before, product = v, gram @ v
+            v = product / torch.linalg.vector_norm(product).clamp_min(tiny)  # a vector of zeros stays one
             if number % _LOOK == 0 and not bool((v - before).abs().max() > 4 * torch.finfo(w.dtype).eps):
                 break
+        v = torch.where(v.any(), v, _first(v))
         if w.shape[0] <= w.shape[1]:
             return v, _unit(w.T @ v)
         return _unit(w @ v), v
@@ -72,6 +75,10 @@ def largest_singular(w: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unit(v: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(v)
+    return torch.where(norm == 0, _first(v), v / torch.where(norm == 0, 1.0, norm))
+
+
+def _first(v: Tensor) -> Tensor:
     first = torch.zeros_like(v)
     first[0] = 1.0
-    return torch.where(norm == 0, first, v / torch.where(norm == 0, 1.0, norm))
+    return first

@@ -246,14 +246,17 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
         (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, received 'steps'"),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
-        (["--repeats", "0"], "expected at least 1, received 0"),
+        (["--repeats", "0"], "--repeats: expected at least 1, received 0"),
+        (["--devise", "cpu"], "--devise: unknown option; did you mean --device?"),
     ],
 )
 def test_a_wrong_command_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as raised:
         options.main("", CONF, arguments)
     assert raised.value.code == 2
-    assert says in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {says}")
+    assert error.count("\n") == 1
 
 
 # -- against Keras

@@ -1,9 +1,12 @@
 """Folders of configs from other people: what Hydra would call, and what would expand beyond memory."""
 
+import importlib
 from pathlib import Path
 
 import pytest
 
+from command_line import CommandLine
+from regtorch.app.cli import PROGRAMS
 from regtorch.app.config.own_configs import check_own_configs, is_harmless
 from regtorch.app.ground.errors import RunError
 
@@ -35,6 +38,50 @@ def test_a_config_that_could_call_anything_is_refused(tmp_path: Path, name: str,
         check_own_configs(tmp_path)
     assert str(error.value).startswith(f"{file}: ")
     assert message in str(error.value)
+
+
+@pytest.mark.script
+@pytest.mark.parametrize("program", ["train", "path", "search", "doctor"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--config-dir={0}",
+        "-cd={0}",
+        "hydra.searchpath=[{0}]",
+        "hydra.searchpath=[file://{0}]",
+        "hydra.searchpath=[pkg://strangers.mine]",
+        "hydra.searchpath=['{0}','{0}']",
+        "seed=0 hydra.searchpath=[nowhere,{0}]",
+    ],
+)
+def test_every_way_to_give_a_folder_of_configs_is_checked(
+    program: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "strangers" / "mine"
+    (folder / "experiment").mkdir(parents=True)
+    for package in (folder, folder.parent):
+        (package / "__init__.py").touch()
+    (folder / "experiment" / "x.yaml").write_text(f"# @package _global_\nhydra: {{callbacks: {{x: {CALL}}}}}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    main = importlib.import_module(PROGRAMS[program][0]).main
+    result = CommandLine(tmp_path, monkeypatch, capfd, main)(*words.format(folder).split(), "experiment=x", fast=False)
+    assert result.code == 2
+    assert "x.yaml: hydra.callbacks: configs of one's own may set only" in result.error
+    assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.script
+@pytest.mark.parametrize("words", ["--config-path={0}", "-cp={0}", "--config-name=x", "--experimental-rerun=x.pickle"])
+def test_the_programs_own_configs_are_not_replaced(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = CommandLine(tmp_path, monkeypatch, capfd)(words.format(tmp_path), fast=False)
+    assert result.code == 2
+    assert "the program has its own configs; omit it" in result.error
 
 
 def test_configs_of_ones_own_may_set_folders_and_have_anchors(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_schedule_is_printed_and_recorded(train: CommandLine):
 )
 def test_invalid_schedules_are_refused_before_data_are_read(train: CommandLine, arguments: tuple[str, ...], said: str):
     result = train(*arguments, "data=mnist", "data.dir=nowhere")
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
 
 
@@ -137,7 +137,7 @@ def test_the_doctor_examines_one_strength(
     said = "the doctor examines a constant strength; set reg.schedule=null"
     doctor = CommandLine(tmp_path, monkeypatch, capfd, doctor_main, "checkups")
     result = doctor("reg=l2", "reg.schedule=warmup:5")
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
     result = train("reg=l2", "reg.schedule=warmup:5", "doctor=true", "logger=none", "callbacks=none")
     assert result.code == 0

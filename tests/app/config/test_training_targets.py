@@ -168,7 +168,7 @@ def test_a_run_whose_config_calls_something_ends_before_it(
     torch.save({"a": 1}, tmp_path / "net.pt")
     train = CommandLine(tmp_path, monkeypatch, capfd)
     result = train("model=own", "model.net._target_=torch.load", "+model.net.f=net.pt", "+model.net.weights_only=false")
-    assert result.code == 1
+    assert result.code == 2
     assert "model.net" in result.error
     assert "torch.load" in result.error
 

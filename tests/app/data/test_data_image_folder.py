@@ -123,7 +123,7 @@ def test_interpolation(tmp_path: Path, interpolation: str, distinct: int) -> Non
 def test_files_that_are_not_images_of_a_class_are_counted(tmp_path: Path) -> None:
     files = tree(TWO) | {"readme.txt": b"", "cats/notes.txt": b"", "cats/.hidden.png": b"", "__MACOSX/cats/0.png": b""}
     remark = folders(write(tmp_path, files)).remark
-    assert remark == "image folder: classes cats, dogs; ignored 2 files that are not images of a class"
+    assert remark == "image folder: classes cats, dogs; ignored 2 files beside the images of a class"
 
 
 def test_broken_images_stop_and_are_named(tmp_path: Path) -> None:

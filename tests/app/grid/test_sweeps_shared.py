@@ -124,7 +124,7 @@ def test_a_job_whose_folder_cannot_be_made_does_not_end_the_others(sweep: Sweep,
     )
     assert result.code == 1
     assert "File name too long" in result.error
-    assert "1 of 2 jobs failed or did not finish" in result.out
+    assert "1 of 2 jobs failed or did not finish" in result.err
     (finished,) = (tmp_path / "mine").rglob("summary.json")
     assert json.loads(finished.read_text())["config"]["data"]["dir"] == "data"
 
@@ -169,7 +169,7 @@ def test_repeated_settings_run_once(sweep: Sweep, tmp_path: Path, more: tuple[st
 @pytest.mark.parametrize("most", ["-1", "0", "x", "1.5", "true"])
 def test_an_invalid_batch_size_is_reported(sweep: Sweep, tmp_path: Path, most: str):
     result = sweep("reg.lam=1e-3", f"hydra.sweeper.max_batch_size={most}")
-    assert result.code == 1
+    assert result.code == 2
     assert "hydra.sweeper.max_batch_size: expected a whole number of at least 1, or null" in result.error
     assert not (tmp_path / "mine").exists()
 
@@ -177,5 +177,5 @@ def test_an_invalid_batch_size_is_reported(sweep: Sweep, tmp_path: Path, most: s
 def test_a_file_with_the_folders_name_is_reported(sweep: Sweep, tmp_path: Path):
     (tmp_path / "mine").write_text("")
     result = sweep("reg.lam=1e-3")
-    assert result.code == 1
+    assert result.code == 2
     assert "hydra.sweep.dir=mine is a file; name a folder" in result.error

@@ -185,7 +185,7 @@ def test_chunks_fit_into_the_free_memory(path: PathLine, monkeypatch: pytest.Mon
 )
 def test_unsupported_settings_of_a_path_are_reported(path: PathLine, arguments: tuple[str, ...], said: str):
     result = path(*arguments)
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
 
 

@@ -252,7 +252,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     (a_run(tmp_path / "runs" / "2", "reg=l2") / "summary.json").write_text("")
     assert call(monkeypatch, str(tmp_path / "runs"), "--page", str(tmp_path / "to" / "page.html")) == 0
     out = capsys.readouterr().out
-    assert out.startswith("1 trained nets, 1 failed\nleft out: 2/summary.json: expected JSON")
+    assert out.startswith("1 trained net, 1 failed\nleft out: 2/summary.json: expected JSON")
     assert out.endswith(f"written to {tmp_path / 'to' / 'page.html'}\n")
     assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["page", "page.html"]
 

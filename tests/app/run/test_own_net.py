@@ -46,5 +46,5 @@ def test_a_class_is_imported_from_the_working_folder(train: CommandLine):
 )
 def test_errors_in_a_users_net_are_reported(train: CommandLine, words: tuple[str, ...], said: str):
     result = train("model=own", *words, "reg=l2")
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error

@@ -133,7 +133,7 @@ def test_equal_passes_are_refused(train: CommandLine):
 def test_a_path_refuses(arguments: str, said: str, train: CommandLine):
     train.main = path_main
     result = train(*arguments.split())
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
 
 
@@ -147,7 +147,7 @@ def test_a_path_refuses(arguments: str, said: str, train: CommandLine):
 def test_the_doctor_refuses(arguments: str, said: str, train: CommandLine):
     train.main = doctor_main
     result = train(*arguments.split())
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
     train.main = CommandLine(train.folder, train.monkeypatch, train.capfd).main
     warned = train(*arguments.split(), "doctor=true", *BARE)

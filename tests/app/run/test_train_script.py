@@ -181,7 +181,7 @@ def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path
     assert train("hydra.run.dir=here", *BARE).code == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "here").rglob("*")}
     result = train("hydra.run.dir=here", "seed=1")
-    assert result.code == 1
+    assert result.code == 2
     assert "here" in result.error
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "here").rglob("*")} == before
 
@@ -190,7 +190,7 @@ def test_a_failing_job_does_not_end_the_sweep(train: CommandLine, tmp_path: Path
     result = train("-m", "reg=l1,l2", "reg.lam=-1,1e-3", "trainer.max_epochs=1")
     assert result.code == 1
     assert "Traceback" not in result.err
-    assert len(result.err.strip().splitlines()) == 2
+    assert len(result.err.strip().splitlines()) == 3  # each job, and all in the end
     (sweep,) = tmp_path.glob("sweeps/*")
     assert [(sweep / f"{i}" / "error.txt").exists() for i in range(4)] == [True, False, True, False]
     assert [(sweep / f"{i}" / "summary.json").exists() for i in range(4)] == [False, True, False, True]

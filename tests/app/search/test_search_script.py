@@ -72,7 +72,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 )
 def test_settings_that_cannot_be_searched(run: CommandLine, arguments: tuple[str, ...], message: str) -> None:
     result = run("reg=l2", *arguments)
-    assert result.code == 1
+    assert result.code == 2
     assert message in result.error
 
 
@@ -87,7 +87,7 @@ def test_settings_that_cannot_be_searched(run: CommandLine, arguments: tuple[str
 )
 def test_impossible_trials_are_reported_before_the_search(run: CommandLine, given: str, said: str) -> None:
     result = run("search.lam=null" if "also" in given else "reg=l2", given, "trainer.max_epochs=-1")
-    assert result.code == 1
+    assert result.code == 2
     assert said in result.error
 
 

@@ -12,6 +12,7 @@ from regtorch.app.config.kinds import OBJECT, REMOVED, shown
 from regtorch.app.config.known import GROUPS, OPTIONAL, SETTINGS
 from regtorch.app.config.schedule_text import read_schedule
 from regtorch.app.config.targets import check_call, check_targets
+from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, unresolved
 from regtorch.extras import not_installed
 
@@ -30,6 +31,7 @@ _NEEDS = {
 def check_settings(cfg: DictConfig, choices: Mapping[str, str]) -> None:
     """Refuse invalid settings, and packages whose absence would only show after training."""
     _check_all_there(OmegaConf.to_container(cfg))
+    check_keys(cfg, choices)
     plain = _plain(cfg)
     for key, kind in SETTINGS.items():
         if (value := _value(plain, key)) is not REMOVED:

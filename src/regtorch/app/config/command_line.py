@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from regtorch.app.config.experiments import check_experiment
 from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
+from regtorch.app.config.one_experiment import check_experiment
 from regtorch.app.ground.errors import OPEN, RunError
 from regtorch.app.record.overrides import parsed, quoted
 
@@ -23,6 +23,7 @@ __all__ = [
     "is_multirun",
     "multirun_first",
     "own_configs",
+    "own_sources",
     "several_values",
     "shown_in_full",
     "task_overrides",
@@ -46,8 +47,6 @@ def is_multirun(arguments: Iterable[str]) -> bool:
 
 def check_groups(arguments: Sequence[str], conf: Path) -> None:
     """Refuse groups that are removed or not set to one of their options; Hydra reports what it cannot parse."""
-    if named := [argument for argument in arguments if re.match(r"(--config-name|-cn)\b", argument)]:
-        raise RunError(f"{named[0]}: each program has its own config; omit it")
     overrides = [*_parsed(arguments)]
     for override in overrides:
         group = override.key_or_group
@@ -122,17 +121,18 @@ def task_overrides() -> list[str]:
     return overrides
 
 
-def own_configs() -> list[str]:
-    """The override for the user's own config folders (`--config-dir`, `hydra.searchpath=`).
-
-    Commands built from `task_overrides` need it to run again.
-    """
-    if not HydraConfig.initialized():
-        return []
-    sources = [
+def own_sources() -> list[str]:
+    """The user's own config folders (`--config-dir`, `hydra.searchpath=`), as entries of a search path."""
+    return [
         f"{source.schema}://{source.path}"
         for source in HydraConfig.get().runtime.config_sources
         if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
     ]
-    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in sources)
+
+
+def own_configs() -> list[str]:
+    """The override for the user's own config folders, which commands built from `task_overrides` need."""
+    if not HydraConfig.initialized():
+        return []
+    folders = ",".join(source if _PLAIN.fullmatch(source) else quoted(source) for source in own_sources())
     return [f"hydra.searchpath=[{folders}]"] if folders else []

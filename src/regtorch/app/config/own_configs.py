@@ -7,14 +7,18 @@ run's parts are checked in `targets` when they are called.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.reading import read_own_yaml
+from regtorch.app.record.overrides import parsed
 
-__all__ = ["check_own_configs", "is_harmless"]
+__all__ = ["check_flags", "check_own_configs", "folders_of", "is_harmless"]
 
 _HARMLESS = ("run", "sweep", "mode", "output_subdir")
 _HARMLESS_OVERRIDE = re.compile(
@@ -23,6 +27,44 @@ _HARMLESS_OVERRIDE = re.compile(
     r"|(timeout_min|signal_delay_s)|(cpus_per_task|gpus_per_node|tasks_per_node|cpus_per_gpu|gpus_per_task))=[^$]*$)"
 )
 _PACKAGE = re.compile(r"^\s*#\s*@package\s+\S*\bhydra\b", re.MULTILINE)
+
+
+def check_flags(given: Namespace) -> None:
+    """Check what Hydra's parser read: the folders of configs of one's own, and no flag that replaces the program's.
+
+    Raises:
+        RunError: a flag is refused, or a config; the message names the flag or the file.
+    """
+    for name in ("config_name", "config_path", "experimental_rerun"):
+        if (value := getattr(given, name)) is not None:
+            flag = name.replace("_", "-")
+            raise RunError(
+                f"--{flag}={value}: the program has its own configs; omit it (--config-dir adds a folder of yours)"
+            )
+    for folder in folders_of([given.config_dir or "", *_searched(given.overrides)]):
+        check_own_configs(folder)
+
+
+def folders_of(places: Iterable[str]) -> Iterator[Path]:
+    """The folders that entries of a search path name: paths, `file://` paths and `pkg://` packages."""
+    for place in filter(None, places):
+        if place.startswith("pkg://"):
+            package, _, below = place.removeprefix("pkg://").partition("/")
+            with suppress(ImportError, ValueError):  # Hydra has the message for a package that is not there
+                spec = find_spec(package)
+                yield from (Path(root, below) for root in (spec and spec.submodule_search_locations) or ())
+        elif "://" not in place or place.startswith("file://"):
+            yield Path(place.removeprefix("file://"))
+
+
+def _searched(overrides: Iterable[str]) -> Iterator[str]:
+    """The entries of `hydra.searchpath=`."""
+    for text in overrides:
+        with suppress(ValueError):  # Hydra has the message
+            override = parsed(text)
+            if override.key_or_group == "hydra.searchpath":
+                value: Any = override.value()
+                yield from map(str, value if isinstance(value, list) else [value])
 
 
 def check_own_configs(folder: Path) -> None:

@@ -27,6 +27,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from regtorch.app.config.annotations import hints_of, kind_of, parameters_of
 from regtorch.app.config.kinds import NULL, OBJECT, SWITCH, Kind, shown
 from regtorch.app.config.known import ARGUMENTS, GIVEN
+from regtorch.app.config.unknown_keys import in_file
 from regtorch.app.ground.errors import RunError, nearest, one_line
 from regtorch.bound.activity import Activity
 from regtorch.constraints import Constraint
@@ -145,7 +146,8 @@ def _check_argument(
         raise RunError(f"{key}.{name}: the program sets this argument; {given}")
     if name not in parameters:
         if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
-            raise RunError(f"{key}.{name}: {_name(target)} has no such argument{_others(parameters, name)}")
+            where = in_file(f"{key}.{name}")
+            raise RunError(f"{key}.{name}: {_name(target)} has no such argument{where}{_others(parameters, name)}")
     elif not OBJECT.fits(value):  # the result of a call is checked when it is called
         kind = _of(ARGUMENTS, target, name) or _annotated(hint, parameters[name].default)
         if kind is not None:

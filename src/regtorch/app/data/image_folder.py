@@ -16,6 +16,7 @@ from regtorch.app.data.listing import listed
 from regtorch.app.data.options import ImageOptions
 from regtorch.app.data.split import split
 from regtorch.checks import one_of, share, sizes
+from regtorch.counted import counted
 
 __all__ = ["FolderOptions", "ImageFolders"]
 
@@ -139,10 +140,10 @@ class ImageFolders(ArraysDataModule):
         if problems:
             more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
             named = "; ".join(problems[:_NAMED] + more)
-            remarks.append(f"left out {len(problems)} unusable images of {found}: {named}")
+            remarks.append(f"left out {counted(len(problems), 'unusable image')} of {found}: {named}")
             warnings.warn(f"{self.title}: {remarks[-1]}", stacklevel=2)
         if tree.ignored:
-            remarks.append(f"ignored {tree.ignored} files that are not images of a class")
+            remarks.append(f"ignored {counted(tree.ignored, 'file')} beside the images of a class")
         if tree.extra:
             remarks.append(f"ignored the folders {', '.join(tree.extra)}")
         if "test" not in tree.parts and not self.test_share:

@@ -10,6 +10,7 @@ from regtorch.app.ground.errors import sentence
 from regtorch.app.record.command import command
 from regtorch.app.record.overrides import changed, without
 from regtorch.app.run.examine import Examination
+from regtorch.counted import counted
 from regtorch.doctor.causes import CAUSES, EXAMINED, SEVERITIES, Severity, title_of
 from regtorch.doctor.finding import Finding, in_order
 
@@ -60,10 +61,11 @@ class Diagnosis:
         if blamed is None:
             return f"Healthy: nothing to change. Examined: {EXAMINED}."
         count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
-        counted = [_counted(count["severe"], "severe finding"), _counted(count["warning"], "warning")]
+        names = {"severe": "severe finding", "warning": "warning"}
+        named = [counted(count[severity], name) for severity, name in names.items() if count[severity]]
         start = "" if count["severe"] else "Nothing severe, "
         return (
-            f"{start}{' and '.join(part for part in counted if part)}. First: {title_of(blamed.cause).lower()} "
+            f"{start}{' and '.join(named)}. First: {title_of(blamed.cause).lower()} "
             f"({blamed.where}). {sentence(blamed.change)}"
         )
 
@@ -101,7 +103,3 @@ def apply_proofs(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[
 def setup_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides of the setup, without the doctor's own keys."""
     return without(overrides, _OWN)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count > 1)}" if count else ""

@@ -26,8 +26,8 @@ def main(conf: Path | None = None) -> int:
     """Examine the setup given by the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
-        The exit code: 0 if nothing is severe, 3 if something is, 1 if the diagnosis failed, 2 for an invalid command
-        line, 130 after Ctrl-C.
+        The exit code: 0 if nothing is severe, 3 if something is, 1 if the diagnosis failed, 2 for refused
+        input, 130 after Ctrl-C.
     """
     if is_multirun(sys.argv[1:]):
         say(_NO_SWEEPS)

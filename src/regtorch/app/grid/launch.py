@@ -20,7 +20,7 @@ from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import RunError, message, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import claimed, is_busy
-from regtorch.app.record.file_names import ERROR, SAVES
+from regtorch.app.record.file_names import ERROR, SAVE
 from regtorch.app.record.overrides import quoted
 from regtorch.app.record.same_settings import Known, hydra_is, identity, known_in, task_of
 from regtorch.app.terminal.table import own_overrides
@@ -79,7 +79,7 @@ def _launch(jobs: Sequence[Planned], launcher: Launcher, sweep: Path, most: int 
     to_do = [job for job in jobs if job.state in ("new", "begun")]
     for job in to_do:
         try:  # an error in the launcher would skip the jobs after it
-            if (job.folder / SAVES).is_dir():  # it resumes
+            if any(job.folder.glob(SAVE)):  # it resumes
                 (job.folder / ERROR).unlink(missing_ok=True)
             else:
                 move_aside(job.folder)

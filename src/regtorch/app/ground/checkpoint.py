@@ -24,15 +24,19 @@ _PLAIN = re.compile(
 """What rebuilds tensors and plain values; of these, torch calls those that it trusts."""
 
 
-def load_checkpoint(path: Path) -> Any:
+def load_checkpoint(path: Path, *, mapped: bool = False) -> Any:
     """The content of a checkpoint, on the CPU.
+
+    Args:
+        path: the file.
+        mapped: the file is mapped into memory, and its tensors are read when they are used.
 
     Raises:
         RunError: it cannot be read, is damaged or would run code.
     """
     try:
         check_checkpoint(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises whatever the content leads it to
         raise RunError(f"{path} is no checkpoint that can be loaded: {one_line(error)[:300]}") from error
 

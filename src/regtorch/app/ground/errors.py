@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,7 +29,9 @@ __all__ = [
     "DIVERGED",
     "OPEN",
     "Diverged",
+    "Failed",
     "RunError",
+    "exit_code",
     "is_out_of_memory",
     "is_user_error",
     "message",
@@ -38,6 +40,7 @@ __all__ = [
     "root_cause",
     "say",
     "sentence",
+    "unknown_key",
     "unresolved",
     "usage",
 ]
@@ -51,14 +54,19 @@ class RunError(Exception):
     """A problem that the user can fix; the message explains how."""
 
 
-class Diverged(RunError):
+class Failed(RunError):
+    """A problem that shows only while the program works, and not in its input alone."""
+
+
+class Diverged(Failed):
     """A loss, weight or optimizer state is no longer finite."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """'; did you mean ...?', or '' if no name is similar."""
     by_lower = {known.lower(): known for known in names}
-    close = get_close_matches(str(name).lower(), list(by_lower), n=1)
+    other = _OTHER_WORDS.get(name)
+    close = [other] if other in by_lower else get_close_matches(str(name).lower(), list(by_lower), n=1)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
@@ -136,6 +144,16 @@ def is_user_error(error: BaseException) -> bool:
     return ours or (isinstance(error, ValueError | TypeError) and bool(str(error))) or is_out_of_memory(error)
 
 
+def exit_code(error: BaseException) -> int:
+    """The exit code of an error: 2 if the input was refused, 1 if the program failed."""
+    error = root_cause(error)
+    if isinstance(error, Failed) or is_out_of_memory(error):
+        return 1
+    kind = type(error)
+    ours = kind.__module__.startswith("regtorch") or kind.__name__ == "MisconfigurationException"
+    return 2 if ours or isinstance(error, HydraException | OmegaConfBaseException) else 1
+
+
 def usage(error: BaseException) -> str | None:
     """The message of a wrong command line, or None for other errors."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
@@ -178,15 +196,28 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
     full, parent = str(error.full_key), error.parent_node
+    keys = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+    root: Any = OmegaConf.to_container(parent._get_root(), resolve=False) if isinstance(parent, DictConfig) else {}
+    above = full.rpartition(".")[0]
+    new = f" (a new argument needs +{full}=...)" if above in OPEN and full not in _MIXES else ""
+    return f"{unknown_key(full, keys, root)}{new}"
+
+
+def unknown_key(full: str, known: Iterable[str], root: Mapping[str, Any], where: str = "") -> str:
+    """The message of a key that is not known.
+
+    Args:
+        full: the key.
+        known: the keys that are known beside it.
+        root: the config.
+        where: the key is set, such as ' (in FILE)'.
+    """
     above, _, last = full.rpartition(".")
-    keys = [str(key) for key in parent if key not in ("_target_", "hydra")] if isinstance(parent, DictConfig) else []
-    keys = [key for key in keys if not key.startswith("_")]
-    there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
     if full in _MIXES:
-        return f"unknown key {full!r}: only images with classes can be mixed, and this data has none"
-    hint = _elsewhere(parent, above, last) or nearest(last, keys) or f"; {there}"
-    new = f" (a new argument needs +{full}=...)" if above in OPEN else ""
-    return f"unknown key {full!r}{hint}{new}"
+        return f"unknown key {full!r}{where}: only images with classes can be mixed, and this data has none"
+    keys = [key for key in known if key != "hydra" and not key.startswith("_")]
+    there = f"{above or 'the config'} has {', '.join(keys)}" if keys else f"{above} has a value and no keys"
+    return f"unknown key {full!r}{where}{_elsewhere(root, above, last) or nearest(last, keys) or f'; {there}'}"
 
 
 OPEN = ("data", "data.augment", "model.net", "optimizer", "trainer", "reg.penalty", "constraint.projection")
@@ -202,12 +233,12 @@ _OTHER_WORDS = {
 }
 
 
-def _elsewhere(parent: Any, above: str, last: str) -> str:
+def _elsewhere(root: Mapping[str, Any], above: str, name: str) -> str:
     """A hint to a key of that name, or of a synonym, in this or another group."""
-    last = _OTHER_WORDS.get(last, last)
-    root: Any = OmegaConf.to_container(parent._get_root(), resolve=False) if isinstance(parent, DictConfig) else {}
-    groups = {name: node for name, node in root.items() if isinstance(node, dict)}
-    found = [f"{name}.{last}" for name, node in groups.items() if last in node and above in ("", name)]
+    last = _OTHER_WORDS.get(name, name)
+    groups = {group: node for group, node in root.items() if isinstance(node, dict)}
+    found = [f"{group}.{last}" for group, node in groups.items() if last in node and above in ("", group)]
+    found = [key for key in found if key != f"{above}.{name}"]
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 

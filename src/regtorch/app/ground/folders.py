@@ -83,7 +83,7 @@ def folder_named(config: DictConfig, key: str) -> str:
 
 def _end(text: str) -> NoReturn:
     sys.stderr.write(f"error: {text}\n")
-    raise SystemExit(1)  # Hydra turns exceptions of callbacks into warnings
+    raise SystemExit(2)  # Hydra turns exceptions of callbacks into warnings
 
 
 def _refuse(folder: str, key: str) -> None:

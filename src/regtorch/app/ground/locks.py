@@ -10,13 +10,13 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.errors import Failed
 from regtorch.app.ground.folders import is_follower
 
 __all__ = ["Busy", "claimed", "is_busy", "taking_turns"]
 
 
-class Busy(RunError):
+class Busy(Failed):
     """A folder is in use by another process."""
 
 

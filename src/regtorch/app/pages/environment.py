@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from regtorch.app.figures.drawing import svg
 from regtorch.app.figures.panel import Panel, legend
-from regtorch.app.pages.words import counted
+from regtorch.counted import counted
 
 __all__ = ["environment", "render"]
 

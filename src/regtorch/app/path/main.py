@@ -28,8 +28,8 @@ def main(conf: Path | None = None) -> int:
     """Train the path of the command line in `sys.argv` with the configs in `conf`, by default the program's.
 
     Returns:
-        The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for a wrong
-        command line; 130 after Ctrl-C.
+        The exit code: 0, also if some members diverged; 1 if the path failed or all members diverged; 2 for refused
+        input; 130 after Ctrl-C.
     """
     if is_multirun(sys.argv[1:]):
         say(_no_sweeps())

@@ -13,6 +13,7 @@ from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.seed_groups import SeedGroup, best_setting, settings_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.ranking import label_of_metric
+from regtorch.counted import counted
 
 __all__ = ["PICTURE", "draw"]
 
@@ -48,7 +49,7 @@ def _trained(outcome: Outcome, score: str) -> Trained:
 
 def _title(outcomes: Sequence[Outcome], best: SeedGroup | None, label: str) -> str:
     lost = sum(outcome.diverged is not None for outcome in outcomes)
-    parts = [f"{len(outcomes)} members after the last epoch"]
+    parts = [f"{counted(len(outcomes), 'member')} after the last epoch"]
     if best is not None:
         stage = str(best.metric).partition("/")[0]
         parts.append(f"dotted: {best.label}, best by its best epoch's {stage} {label}")

@@ -34,6 +34,7 @@ from regtorch.app.record.provenance import provenance
 from regtorch.app.record.run_record import RunRecord, versions
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.saves.saves import Saves
+from regtorch.counted import counted
 from regtorch.select.language import weights
 
 __all__ = ["run_path"]
@@ -115,13 +116,15 @@ def _receipt(start: Prepared, seen: Probe, chunks: Sequence[Sequence[Member]], d
     axes = {axis: list(dict.fromkeys(m.values[axis] for m in start.members)) for axis in start.members[0].values}
     varied = ", ".join(f"{len(v)} × {axis}" for axis, v in axes.items())
     sizes = [len(chunk) for chunk in chunks]
-    at_once = f"{max(sizes)} side by side" if len(chunks) > 1 else "all side by side"
+    at_once = (
+        f", {max(sizes)} side by side" if len(chunks) > 1 else ", all side by side" if len(start.members) > 1 else ""
+    )
     lines = [
         f"{type(net).__name__}: {total:,} parameters, {trainable:,} trainable, "
-        f"× {len(start.members)} members ({varied}), on data={data}",
+        f"× {counted(len(start.members), 'member')} ({varied}), on data={data}",
         *(rule.on(net).receipt() for rule in (start.penalties[0], start.constraints[0]) if rule is not None),
         *start.remarks,
-        f"{len(start.members)} members, {at_once}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
+        f"{counted(len(start.members), 'member')}{at_once}, about {seen.bytes_a_member / 2**20:.3g} MiB each"
         + (f", in {len(chunks)} chunks" if len(chunks) > 1 else ""),
     ]
     if seen.slow:

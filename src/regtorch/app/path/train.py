@@ -13,12 +13,12 @@ from torch import Tensor
 from regtorch.app.data.order import Order
 from regtorch.app.path.clip import clip_
 from regtorch.app.path.draws import Draws
+from regtorch.app.path.epoch_sums import Progress, Sums
 from regtorch.app.path.feed import Feed
 from regtorch.app.path.member_scores import score_for
 from regtorch.app.path.members import Member
 from regtorch.app.path.outcome import Divergence, OnEpoch, Outcome
 from regtorch.app.path.prepared import Prepared
-from regtorch.app.path.progress import Progress, Sums
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties

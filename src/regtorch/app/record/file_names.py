@@ -8,6 +8,7 @@ __all__ = [
     "OVERRIDES",
     "PATH",
     "RECEIPT",
+    "SAVE",
     "SAVES",
     "SEARCH",
     "STEP",
@@ -19,5 +20,5 @@ SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt",
 METRICS, OVERRIDES = "csv/metrics.csv", ".hydra/overrides.yaml"
 PATH = "path.csv"
 STEP = "diverged.pt"  # the step at which a training diverged
-SAVES = "saves"  # the folder of a run's saves
+SAVES, SAVE = "saves", "saves/save-*"  # the folder of a run's saves, and a pattern of their places
 SEARCH, TRIALS, JOURNAL = "search.json", "trials.csv", "journal.log"

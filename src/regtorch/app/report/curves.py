@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from regtorch.app.figures.panel import LOOKS, Axis, Panel, Series
-from regtorch.app.pages.words import counted
 from regtorch.app.record.ranking import label_of_metric
 from regtorch.app.record.results import curve
 from regtorch.app.record.spread import Spread
 from regtorch.app.report.experiments import Experiment, Setting
+from regtorch.counted import counted
 
 __all__ = ["curves"]
 

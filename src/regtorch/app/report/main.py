@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.record.command import command
+from regtorch.counted import counted
+from regtorch.wrong_options import in_one_line
 
 __all__ = ["main"]
 
@@ -33,7 +35,7 @@ def main(documents: Documents | None = None) -> int:
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):
         received = "--train" if arguments.train else " ".join(arguments.given) or "nothing"
         expected = "one folder" if documents is None else "one folder, or --documents"
-        parser.error(f"expected {expected}, received {received}")
+        parser.error(f"expected {expected}, received {received}; {parser.prog} --help shows examples")
     try:
         if not arguments.documents:
             return _folder(Path(arguments.given[0]), arguments.page)
@@ -81,7 +83,7 @@ def _parser(checkout: bool) -> argparse.ArgumentParser:
     )
     option("--runs", "the folder of the documents' runs", type=Path, default=Path("runs/documents"))
     option("--claims", "the folder of the claims (default: docs/claims)", type=Path)
-    return parser
+    return in_one_line(parser)
 
 
 def _folder(root: Path, page: Path | None) -> int:
@@ -89,7 +91,7 @@ def _folder(root: Path, page: Path | None) -> int:
 
     written, found = report(root, page)
     failed = sum(lost.finished for lost in found.lost)
-    parts = [f"{len(found.entries)} trained nets", f"{failed} failed", f"{len(found.lost) - failed} not finished"]
+    parts = [counted(len(found.entries), "trained net"), f"{failed} failed", f"{len(found.lost) - failed} not finished"]
     print(", ".join(part for part in parts if not part.startswith("0 ")) or "no trained nets")
     for line in found.unreadable:
         print(f"left out: {line}")

@@ -10,7 +10,6 @@ from typing import Any
 
 from regtorch.app.figures.drawing import write_picture
 from regtorch.app.figures.panel import Panel
-from regtorch.app.pages.words import counted
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
@@ -22,6 +21,7 @@ from regtorch.app.report.experiments import Experiment, Setting
 from regtorch.app.report.read_search import Search
 from regtorch.app.report.strengths import strengths_of, unset
 from regtorch.app.report.trials import trial_panels
+from regtorch.counted import counted
 
 __all__ = ["of_experiment", "of_search", "search_title"]
 

@@ -18,7 +18,7 @@ from regtorch.app.config.instantiate import instantiate
 from regtorch.app.config.objects import make, named
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.checkpoint import load_checkpoint
-from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.errors import Failed, RunError
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
 from regtorch.app.record.command import command
@@ -38,6 +38,7 @@ from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
 from regtorch.app.terminal.table import print_metrics
+from regtorch.counted import counted
 from regtorch.lightning.epochs import EpochRecord
 from regtorch.lightning.module import RegularizedModule
 from regtorch.select.language import SelectionError, weights
@@ -69,7 +70,7 @@ def train(
     with determinism(cfg.trainer.get("deterministic")):
         setup = set_up(cfg, choices, sweep=sweep)
         origin = provenance(command("train", overrides), data=setup.data)
-        with loggers_of(cfg, choices) as loggers:
+        with loggers_of(cfg, choices, saver.saves) as loggers:
             return _train(cfg, setup, folder, choices, saver, origin, sweep=sweep, loggers=loggers, callbacks=callbacks)
 
 
@@ -122,7 +123,7 @@ def _train(
     with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:
         trainer.fit(module, datamodule=data, ckpt_path=saver.checkpoint, weights_only=True)
     if trainer.global_step == 0:
-        raise RunError(
+        raise Failed(
             "no step was made: the data has no training batch, or trainer.max_time ended before the first step"
         )
     total, trainable = count(net)
@@ -170,7 +171,7 @@ def _train(
     if trainer.is_global_zero:
         for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
             if stop.wait_count >= stop.patience:
-                print(f"stopped early: {stop.monitor} has not improved for {stop.patience} epochs")
+                print(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
         print_metrics(final, best)
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))

@@ -27,8 +27,8 @@ from regtorch.app.config.command_line import (
     task_overrides,
 )
 from regtorch.app.config.instantiate import main_options
-from regtorch.app.config.own_configs import check_own_configs
-from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
+from regtorch.app.config.own_configs import check_flags
+from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
 from regtorch.app.record.command import command, configs
@@ -38,6 +38,7 @@ from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.saves.arguments import Finished, resumed_arguments
 from regtorch.app.run.saves.rerun import rerun_of
+from regtorch.wrong_options import in_one_line
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]
 
@@ -53,8 +54,8 @@ def main(conf: Path | None = None) -> int:
     """Run the command line in `sys.argv` with the configs in `conf`, by default the program's.
 
     Returns:
-        The exit code: 0, 1 if a run failed or `rerun=` got another result, 2 for a wrong command line, 128 + its number
-        after a signal: 130 after Ctrl-C.
+        The exit code: 0, 1 if a run failed or `rerun=` got another result, 2 for refused input, 128 + its number after
+        a signal: 130 after Ctrl-C.
     """
     return command_line(conf or configs(), "train", run, _report_sweep)
 
@@ -67,7 +68,7 @@ def command_line(
     The job's `SystemExit` is its exit code; `after` always runs, and the larger of the two codes is returned.
 
     Returns:
-        The exit code: 0 or the job's, 1 if the job failed, 2 for a wrong command line, 128 + its number after a signal:
+        The exit code: 0 or the job's, 1 if the job failed, 2 for refused input, 128 + its number after a signal:
         130 after Ctrl-C.
     """
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
@@ -107,11 +108,10 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
         say(str(error))
         return 2
     try:
-        parser = get_args_parser()
+        parser = in_one_line(get_args_parser())
         parser.prog = command(config)
         given = parser.parse_args()  # before Hydra does, whose usage would name the file that was started
-        if given.config_dir:
-            check_own_configs(Path(given.config_dir))
+        check_flags(given)
         hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)
@@ -124,7 +124,7 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
             traceback.print_exc()
         text = several_values(error, config) or usage(error)
         say(message(error) if text is None else text)
-        return 1 if text is None else 2
+        return 2 if text is not None or isinstance(error, OSError) else exit_code(error)  # Hydra creates folders
     return 0
 
 
@@ -212,7 +212,7 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
         say(text if is_user_error(error) else f"{text} ({where})")
-        raise JobFailed(1) from error
+        raise JobFailed(exit_code(error)) from error
 
 
 def _report_sweep() -> int:
@@ -220,7 +220,7 @@ def _report_sweep() -> int:
     folder = Folders.sweep
     if folder is None:
         return 0
-    from regtorch.app.terminal.table import jobs_of, print_jobs
+    from regtorch.app.terminal.table import jobs_of, print_jobs, without_result
 
     jobs = jobs_of(folder, Folders.jobs)
     if jobs:
@@ -232,7 +232,9 @@ def _report_sweep() -> int:
     left = len(Folders.jobs) - sum(job.record is not None for job in jobs)
     if left:
         key = shlex.quote(f"hydra.sweep.dir={folder}")
-        print(
-            f"{left} of {len(Folders.jobs)} jobs failed or did not finish; the same command with {key} runs them again"
+        these = without_result(jobs)
+        say(
+            f"{left} of {len(Folders.jobs)} jobs failed or did not finish{these}; all others are kept, and the same "
+            f"command with {key} runs these again"
         )
     return int(left > 0)

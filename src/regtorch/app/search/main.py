@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
+from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
@@ -26,7 +27,7 @@ def main(conf: Path | None = None) -> int:
     """Run the command line in `sys.argv`, with the configs in `conf`, or else the program's own.
 
     Returns:
-        The exit code: 0, 1 if trials are left or none has a value, 2 for a wrong command line, 130 after Ctrl-C,
+        The exit code: 0, 1 if trials are left or none has a value, 2 for refused input, 130 after Ctrl-C,
         143 after SIGTERM, 129 after SIGHUP.
     """
     if is_multirun(sys.argv[1:]):
@@ -41,6 +42,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
 
     folder, settings = Path(HydraConfig.get().runtime.output_dir), cfg.search
     with reported_errors(cfg, folder if is_new(folder) else None):  # a refused start leaves another search as it is
+        check_keys(cfg, dict(HydraConfig.get().runtime.choices))
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
         if type(settings.name) not in (str, int) or not str(settings.name).strip():

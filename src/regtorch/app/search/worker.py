@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 from regtorch.app.config.compose import composed
 from regtorch.app.ground.errors import RunError, message
 from regtorch.app.ground.signals import exposed, shielded
-from regtorch.app.record.file_names import SAVES
+from regtorch.app.record.file_names import SAVE
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.overrides import chosen, quoted
 from regtorch.app.record.ranking import named
@@ -119,8 +119,8 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
 def _take_over(trial: Trial, folder: Path) -> None:
     """Take the folder of the interrupted trial that this one repeats, if it has saves to resume from."""
     before = interrupted(trial)
-    if before is not None and (earlier := folder.with_name(str(before)) / SAVES).is_dir() and not folder.exists():
-        earlier.parent.rename(folder)
+    if before is not None and not folder.exists() and any((earlier := folder.with_name(str(before))).glob(SAVE)):
+        earlier.rename(folder)
 
 
 def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:

@@ -20,9 +20,11 @@ __all__ = [
     "print_jobs",
     "print_metrics",
     "print_table",
+    "without_result",
 ]
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
+_NAMED = 3  # jobs without a result that a message lists
 _NUMBERS = ("val", "test", "best val", "epoch")
 
 
@@ -106,6 +108,14 @@ def own_overrides(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     known = [set(overrides) for overrides in jobs if overrides]
     shared = set.intersection(*known) if len(known) > 1 else set[str]()
     return [[override for override in overrides if override not in shared] for overrides in jobs]
+
+
+def without_result(jobs: Sequence[Job]) -> str:
+    """Which of the jobs have no result, and why, to follow their number: ': reg.lam=-1 (reg.lam: expected ...)'."""
+    named = zip(jobs, own_overrides([job.overrides for job in jobs]), strict=True)
+    words = [f"{' '.join(own) or f'job {job.folder.name}'} ({job.error})" for job, own in named if job.record is None]
+    more = [f"{len(words) - _NAMED} more"] if len(words) > _NAMED else []
+    return f": {', '.join([*words[:_NAMED], *more])}" if words else ""
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:

@@ -7,6 +7,7 @@ from math import log
 
 from torch import nn
 
+from regtorch.counted import counted
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.pull import LATE, RATIO
@@ -81,12 +82,12 @@ def _is_intended(select: str, role: Role, weights: Sequence[Weight]) -> bool:
 def _effect(role: Role, rule: Penalty, names: Sequence[str]) -> tuple[str, str]:
     if role == "bias":
         return (
-            f"{rule!r} selects {len(names)} biases: it pulls them towards 0, where a bias has no effect.",
+            f"{rule!r} pulls {counted(len(names), 'bias', 'biases')} towards 0, where a bias has no effect.",
             "Nothing if small biases are intended.",
         )
     if not isinstance(rule, L1 | L1L2 | GroupLasso):
         return (
-            f"{rule!r} selects {len(names)} norm weights: it shrinks all of them, and makes none exactly 0.",
+            f"{rule!r} selects {counted(len(names), 'norm weight')} and shrinks every scale, but makes none exactly 0.",
             "Nothing if small scales are intended; use an L1 to disable channels.",
         )
     shifts = any(name.endswith("bias") for name in names)
@@ -145,8 +146,8 @@ def _by_decay(obs: Observed, role: Role) -> Iterator[Finding]:
             f"optimizer.weight_decay of {listed(names)} (group {decays[names[0]].group})",
             "info",
             {"weights": len(names), "weight_decay": max(values), "group": decays[names[0]].group},
-            why=f"The optimizer's weight decay of {max(values):g} acts on {len(names)} weights of the role {role} too: "
-            f"torch's optimizers decay all their parameters. {_WHY[role]}",
+            why=f"The optimizer's weight decay of {max(values):g} acts on {counted(len(names), 'weight')} of the "
+            f"role {role} too: torch's optimizers decay all their parameters. {_WHY[role]}",
             change="Nothing if your recipe does so; otherwise put them into a parameter group with weight_decay=0.",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.constant_output import is_same_for_all
 from regtorch.doctor.watch.attempt import attempt
@@ -24,11 +25,12 @@ def find(obs: Observed) -> Iterator[Finding]:
     zero = [name for name in same if not bool(weights[name].any())]
     still = [name for name in same if name in obs.with_rules.symmetric]
     if still:
-        why = f"All units of {len(still)} weights start as copies of one"
+        why = f"All units of {counted(len(still), 'weight')} start as copies of one"
         why += f"{', at zero' if set(still) & set(zero) else ''}, and still are after {obs.steps} steps: they get the "
         why += "same gradient, so the layer acts like one unit."
     elif zero and is_same_for_all(obs):
-        why = f"{len(zero)} weights start at zero and pass no signal: the outputs are the same for all inputs."
+        starting = counted(len(zero), "weight starts", "weights start")
+        why = f"{starting} at zero and let no signal pass: the outputs are the same for all inputs."
     else:
         return
     names = still or zero

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.watch.observed import Observed
 
@@ -103,7 +104,8 @@ def _left_out(obs: Observed) -> Iterator[Finding]:
             listed(frozen),
             "info",
             {"weights": len(frozen), "share_of_parameters": share},
-            why=f"{len(frozen)} weights, {share:.0%} of all parameters, are frozen: no step and no penalty moves them.",
+            why=f"{counted(len(frozen), 'weight')}, {share:.0%} of all parameters, frozen: no step "
+            "and no penalty moves them.",
             change="Nothing if they are pretrained; otherwise call requires_grad_(True).",
             blame=share,
         )

@@ -118,7 +118,7 @@ def test_own_configs_moved_folders_and_changed_data(run: CommandLine):
     assert "  data.train: " in result.out
     data.unlink()
     result = run("rerun=moved", fast=False)
-    assert result.code == 1
+    assert result.code == 2
     assert "my.npz" in result.error
     shutil.rmtree(mine)
     result = run("rerun=moved", fast=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ import pytest
 import torch
 
 from command_line import CommandLine, Result
-from lightning import Trainer
+from killed import Killed, killed_after
 from regtorch.app.path.main import main as path_main
 from regtorch.app.path.path_saves import PathSaves
-from regtorch.app.run.saves.saver import Saver
 
 pytestmark = pytest.mark.script
 SMALL = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=3", "trainer.limit_train_batches=5")
@@ -32,31 +32,9 @@ RUNS = {
 }
 
 
-class Killed(BaseException):
-    """Ends a process at once, as SIGKILL does."""
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
     return CommandLine(tmp_path, monkeypatch, capfd)
-
-
-@contextmanager
-def killed_after(*steps: int) -> Iterator[None]:
-    """Save at the first rest after so many steps, and die at the last of them."""
-    left = list(steps)
-
-    def at_rest(self: Saver, trainer: Trainer, *, within: bool = False) -> None:
-        if trainer.global_step >= left[0]:
-            self.save(trainer, within=within)
-            if not left[1:]:
-                raise Killed
-            left.pop(0)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Saver, "_at_rest", at_rest)
-        with pytest.raises(Killed):
-            yield
 
 
 def tables_of(folder: Path) -> dict[str, Any]:
@@ -126,9 +104,62 @@ def test_a_broken_save_is_replaced_by_the_one_before(run: CommandLine):
     assert "resumed after step 3" in result.out
 
 
+@pytest.mark.parametrize("program", ["train", "path"])
+def test_a_run_without_an_intact_save_is_refused_and_left_as_it_is(
+    program: str, run: CommandLine, monkeypatch: pytest.MonkeyPatch
+):
+    words = (*SMALL, "reg=l2", "reg.lam=0.1", "hydra.run.dir=killed")
+    if program == "path":
+        run.main, words = path_main, (*SMALL[:3], "reg=l2", "path.lams=[0.1]", "hydra.run.dir=killed")
+        at_rest, states = PathSaves.at_rest, iter(range(9))
+
+        def two(self: PathSaves) -> None:
+            at_rest(self)
+            if next(states) == 2:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PathSaves, "at_rest", two)
+            with pytest.raises(Killed):
+                run(*words, "save_every=1", fast=False)
+    else:
+        with killed_after(3, 8):
+            run(*words, fast=False)
+    folder = run.folder / "killed"
+    saves = sorted((folder / "saves").iterdir(), reverse=True)
+    assert len(saves) == 2
+    for save in saves:
+        (save / "state.ckpt").write_bytes(b"")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.parts}
+    result = run("resume=killed", fast=False)
+    assert result.code == 2
+    why = "is broken (state.ckpt does not match its checksum)"
+    assert result.error.startswith(f"error: resume: {saves[0]} {why}; {saves[1]} {why}; no save is left, and nothing ")
+    anew = result.err.strip().partition("; begin anew with: ")[2]
+    assert anew.startswith(f"python scripts/{program}.py model=mnist_mlp ")
+    assert "resume" not in anew
+    assert {p: p.read_bytes() for p in before} == before
+    fresh = run(*shlex.split(anew)[2:], fast=False)
+    assert fresh.code == 0
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_run_killed_in_its_first_save_begins_anew_in_a_clean_folder(run: CommandLine):
+    """Of which a folder without a whole save is left."""
+    with killed_after(3):
+        run(*SMALL, "reg=l2", "hydra.run.dir=killed", fast=False)
+    (save,) = (run.folder / "killed" / "saves").iterdir()
+    save.rename(save.with_name(f".{save.name}.tmp"))
+    assert run("resume=killed", fast=False).code == 0
+    assert "killed has finished" in run("resume=killed", fast=False).out
+    assert len(list((run.folder / "killed.failed-1").iterdir())) > 1
+    rows = (run.folder / "killed" / "csv" / "metrics.csv").read_text()
+    assert rows == (run(*SMALL, "reg=l2", fast=False).folder / "csv" / "metrics.csv").read_text()
+
+
 def test_other_settings_are_refused(killed: Callable[..., Result]):
     result = killed("resume=killed", "reg.lam=0.5", "optimizer.lr=0.5")
-    assert result.code == 1
+    assert result.code == 2
     assert "began with reg.lam=0.01, now 0.5, reg.penalty.lam=0.01, now 0.5, optimizer.lr=0.001, now 0.5" in result.err
     more = killed("resume=killed", "trainer.max_epochs=4", "save_every=30s")
     assert (more.code, more.err) == (0, "")

@@ -94,11 +94,11 @@ def test_the_save_before_a_broken_one_is_used(kind: str, store: Store, capsys: p
     assert newest(store).step == 5
 
 
-def test_none_is_left_if_all_are_broken(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_all_are_named_if_all_are_broken(store: Store):
     for step in (3, 5):
         damage("cut", write(store, step).folder)
-    assert store.newest() is None
-    assert len(capsys.readouterr().err.splitlines()) == 2
+    with pytest.raises(ValueError, match="save-000002 is broken.*save-000001 is broken"):
+        store.newest()
 
 
 def test_a_failed_save_leaves_those_before(store: Store, monkeypatch: pytest.MonkeyPatch):

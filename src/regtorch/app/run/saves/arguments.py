@@ -9,7 +9,7 @@ from regtorch.app.config.command_line import is_multirun
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
-from regtorch.app.record.file_names import SAVES, SUMMARY
+from regtorch.app.record.file_names import SAVE, SUMMARY
 from regtorch.app.record.overrides import parse, quoted, read_overrides, relevant
 from regtorch.app.run.saves.begun import begun_with, value_of
 from regtorch.app.run.saves.settings import refuse_config
@@ -64,11 +64,12 @@ def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
 
 def _go_on(folder: Path) -> list[str]:
     """Prepare a run's folder: one without saves begins again, its files moved aside."""
-    if (folder / SUMMARY).is_file() and not (folder / SAVES).is_dir():
+    saved = any(folder.glob(SAVE))
+    if (folder / SUMMARY).is_file() and not saved:
         raise Finished(f"{folder} has finished")
     if is_busy(folder):
         raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
-    if (folder / SAVES).is_dir():
+    if saved:
         Folders.resumed, Folders.check = folder.absolute(), partial(refuse_config, folder.absolute())
     else:
         move_aside(folder)

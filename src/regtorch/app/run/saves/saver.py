@@ -44,10 +44,10 @@ class Saver(Checkpoint):
 
     @property
     def checkpoint(self) -> Path | None:
-        """The checkpoint to resume from, once it is known to be one of this program."""
+        """The checkpoint to resume from, once it is known to be one of this program; Lightning loads it."""
         if self.saves.resumed is None:
             return None
-        ours = self.saves.load(*_PARTS)[_OURS]
+        ours = self.saves.load(*_PARTS, mapped=True)[_OURS]
         self.saves.refuse_lacking(ours, _OUR_PARTS)
         return self.saves.resumed.state
 

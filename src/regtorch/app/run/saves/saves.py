@@ -9,17 +9,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from regtorch.app.config.command_line import own_configs, task_overrides
 from regtorch.app.ground.atomic import atomic, remove_leftovers
 from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.record.command import command
-from regtorch.app.record.file_names import ERROR
+from regtorch.app.record.file_names import ERROR, SAVES
 from regtorch.app.record.json_file import plain
 from regtorch.app.run.saves.every import Every
 from regtorch.app.run.saves.settings import refuse_other
 from regtorch.app.run.saves.store import Save, Store
+from regtorch.counted import counted
 
 __all__ = ["Saves"]
 
@@ -31,9 +35,10 @@ class Saves:
         every: when the next one is due.
         resumed: the save that the run resumes from, or None.
         written: the last one written by this process.
+        trackers: the run's id at a tracker, by the name of the logger; saved too.
 
     Raises:
-        RunError: the run in the folder has other settings.
+        RunError: the run in the folder has other settings, or all its saves are broken.
     """
 
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
@@ -41,7 +46,11 @@ class Saves:
         self._store = Store(folder)
         self._settings: Any = plain(OmegaConf.to_container(cfg, resolve=True))
         self.written: Save | None = None
-        self.resumed = self._store.newest()
+        self.trackers: Mapping[str, str] = {}
+        try:
+            self.resumed = self._store.newest()
+        except ValueError as error:
+            raise RunError(f"resume: {error}; no save is left, and nothing was changed; {_anew(folder)}") from None
         if self.resumed is not None:
             refuse_other(self.resumed.settings, self._settings, folder)
             _put_back(self.resumed, folder)
@@ -51,11 +60,11 @@ class Saves:
         """Seconds that the run has taken, those before an interruption included."""
         return perf_counter() - self._began
 
-    def load(self, *parts: str) -> dict[str, Any]:
-        """The state to resume from, which must have these parts; only tensors and plain values are loaded."""
+    def load(self, *parts: str, mapped: bool = False) -> dict[str, Any]:
+        """The state to resume from, which must have these parts; `mapped` tensors are read when they are used."""
         if self.resumed is None:
             raise ValueError(f"{self.folder} has no save")
-        state = load_checkpoint(self.resumed.state)
+        state = load_checkpoint(self.resumed.state, mapped=mapped)
         self.refuse_lacking(state, parts)
         return state
 
@@ -75,6 +84,7 @@ class Saves:
         """Write a save after `step` steps and `epoch` epochs; if that fails, warn: the saves before it are intact."""
         self.every.begin(step)
         about = {"step": step, "epoch": epoch, "seconds": self.seconds(), "settings": self._settings}
+        about["trackers"] = dict(self.trackers)
         try:
             self.written = self._store.write(state, beside, **about)
         except OSError as error:
@@ -88,7 +98,8 @@ class Saves:
     def training(self, program: str, *, alone: bool = True) -> Iterator[None]:
         """Say where the run resumes and, if it is interrupted, how to resume it; `alone` is not part of a sweep."""
         if self.resumed is not None:
-            print(f"resumed after step {self.resumed.step:,}, {self.resumed.epoch} complete epochs", flush=True)
+            epochs = counted(self.resumed.epoch, "complete epoch")
+            print(f"resumed after step {self.resumed.step:,}, {epochs}", flush=True)
         self.every.begin(0 if self.resumed is None else self.resumed.step)
         try:
             yield
@@ -97,6 +108,14 @@ class Saves:
                 words = command(program, [f"resume={self.folder}"])
                 say(f"saved after step {self.written.step:,}; resume with: {words}", "note")
             raise
+
+
+def _anew(folder: Path) -> str:
+    """How to begin the run in a folder anew."""
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        return f"remove {folder / SAVES}, and the same command trains this job anew"
+    return f"begin anew with: {command(str(job.job.config_name), [*own_configs(), *task_overrides()])}"
 
 
 def _put_back(save: Save, folder: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,13 +17,14 @@ from regtorch.app.ground.atomic import atomic
 from regtorch.app.ground.checkpoint import check_checkpoint
 from regtorch.app.ground.errors import say
 from regtorch.app.ground.reading import opened, read_text
-from regtorch.app.record.file_names import SAVES
+from regtorch.app.record.file_names import SAVE, SAVES
 
 __all__ = ["Save", "Store", "checksum_of"]
 
 SCHEMA = 1
 _KEPT = 2
 _NAME = re.compile(r"save-(\d{6,9})")
+_RUN_ID = re.compile(r"[\w-]{1,128}")
 _STATE, _MANIFEST = "state.ckpt", "manifest.json"
 _CHUNK = 2**22  # bytes read at a time
 _DEEPEST = 50  # levels of settings
@@ -39,6 +40,7 @@ class Save:
     seconds: float  # that the run has taken
     settings: Mapping[str, Any]  # the run's resolved config
     beside: Mapping[str, str]  # files kept with it, by name: their place in the run's folder
+    trackers: Mapping[str, str] = field(default_factory=dict)  # the run's id at a tracker, by the name of the logger
 
     @property
     def state(self) -> Path:
@@ -62,7 +64,7 @@ class Store:
         Args:
             state: tensors and plain values.
             beside: checkpoints in the run's folder that belong to this step; they are copied.
-            about: the step, epoch, seconds and settings.
+            about: the step, epoch, seconds, settings and trackers.
 
         Raises:
             OSError: it cannot be written; the earlier saves stay.
@@ -86,12 +88,23 @@ class Store:
         return Save(target, **about, beside=places)
 
     def newest(self) -> Save | None:
-        """The newest intact save, or None; warns about each broken one."""
+        """The newest intact save, or None without any; warns about each broken one before it.
+
+        Raises:
+            ValueError: all are broken; the message says why.
+        """
+        broken: dict[Path, Exception] = {}
         for folder in self._found():
             try:
-                return _checked(folder)
+                save = _checked(folder)
             except (OSError, ValueError, RecursionError) as error:
-                say(f"{folder} is broken ({error}); the save before it is used, if there is one", "warning")
+                broken[folder] = error
+                continue
+            for other, error in broken.items():
+                say(f"{other} is broken ({error}); the save before it is used", "warning")
+            return save
+        if broken:
+            raise ValueError("; ".join(f"{folder} is broken ({error})" for folder, error in broken.items()))
         return None
 
     def settings(self) -> Mapping[str, Any] | None:
@@ -107,7 +120,7 @@ class Store:
 
     def _found(self) -> list[Path]:
         """The folders of the saves, newest first."""
-        return sorted((p for p in self.folder.glob("save-*") if _NAME.fullmatch(p.name)), reverse=True)
+        return sorted((p for p in self.run.glob(SAVE) if _NAME.fullmatch(p.name)), reverse=True)
 
 
 def _checked(folder: Path) -> Save:
@@ -137,7 +150,8 @@ def _manifest_of(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if not isinstance(sums, dict) or sums.pop(_MANIFEST, None) != checksum_of(manifest):
         raise ValueError(f"{_MANIFEST} does not match its own checksum")
     del manifest["schema"]
-    kinds = {"step": int, "epoch": int, "seconds": float, "settings": dict, "beside": dict}
+    manifest.setdefault("trackers", {})  # earlier saves have none
+    kinds = {"step": int, "epoch": int, "seconds": float, "settings": dict, "beside": dict, "trackers": dict}
     if manifest.keys() != kinds.keys() or any(type(manifest[name]) is not kind for name, kind in kinds.items()):
         raise ValueError(f"{_MANIFEST}: expected {', '.join(kinds)}")
     names = {_STATE, *manifest["beside"]}
@@ -148,6 +162,8 @@ def _manifest_of(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise ValueError(f"{_MANIFEST}: expected step, epoch and seconds of at least 0, received {counted}")
     if _depth(manifest["settings"]) > _DEEPEST:
         raise ValueError(f"{_MANIFEST}: expected settings at most {_DEEPEST} levels deep")
+    if not all(isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) for run_id in manifest["trackers"].values()):
+        raise ValueError(f"{_MANIFEST}: expected ids of a tracker's runs, received {manifest['trackers']}")
     run = folder.parent.parent
     for place in manifest["beside"].values():
         if not isinstance(place, str) or not _is_checkpoint_of(run, place):

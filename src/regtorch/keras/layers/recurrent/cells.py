@@ -96,6 +96,8 @@ class Cell(nn.Module, ABC):
         Returns:
             The output of each step, and the last states.
         """
+        if x.is_meta:  # shapes alone, at once for any number of steps
+            return states[0].unsqueeze(1).expand(-1, x.shape[1], *states[0].shape[1:]), list(states)
         kept = self.masks(states[0], self.recurrent_dropout, self.gates)
         separate = self.training and self.dropout > 0 and self.apart
         kernel = self.fast() if kept is None and not separate else None

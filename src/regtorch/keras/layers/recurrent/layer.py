@@ -86,6 +86,8 @@ class Recurrent(nn.Module):
         x = x if x.is_floating_point() else x.to(self.cells[0].kernel.dtype)
         mask = masks[0] if masks else None
         if mask is not None:
+            if mask.ndim < 2:  # of a TimeDistributed, whose mask (batch, steps) tells nothing of this layer's steps
+                raise ValueError(f"its mask must have the shape (batch, steps), received {tuple(mask.shape)}")
             mask = mask.flatten(2).any(-1) if mask.ndim > 2 else mask.bool()  # of steps that have steps of their own
             mask = mask.mT if self.time_major else mask
         states = self._first(x, [*given, *flat_states(initial_state)])

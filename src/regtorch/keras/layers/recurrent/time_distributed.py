@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.batch_norm import BatchNorm
-from regtorch.keras.layers.recurrent.bidirectional import Bidirectional
-from regtorch.keras.layers.recurrent.layer import Recurrent
+from regtorch.keras.layers.dense import Dense
 from regtorch.keras.masks import Masks
 from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.spec import Spec
@@ -22,7 +21,8 @@ class TimeDistributed(nn.Module):
 
     Keras 2 calls it on all steps at once, Keras 3 step by step. That makes a difference, and is followed, where a call
     changes the layer's state, as batch norm's averages in training, or where each call has a penalty; Keras 3 leaves
-    out the activity penalty of the layer itself.
+    out the activity penalty of the layer itself. Keras 2 runs a net a second time for its mask, which moves averages
+    twice and doubles activity penalties.
     """
 
     takes_masks = True
@@ -31,44 +31,60 @@ class TimeDistributed(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.axes, self.version = spec.axes, spec.version
-        spec.get("layer")
+        config = spec.get("layer")
         keras = spec.keras_shape
         if len(keras) < 3:
             raise ValueError(f"it takes an input of three dims or more, received {keras}")
         shape = tuple(self.axes.shape((keras[0], *keras[2:])))
         self.layer = spec.inner("layer", "layer", shape)
+        self.takes_mask = isinstance(self.layer, KerasNet) or getattr(self.layer, "takes_masks", False)
         self.penalized = isinstance(self.layer, KerasNet) and self.layer.penalized
+
+        # The activation of a head is the last that it computes, where `logits=True` looks for it.
+        self.activation: nn.Module = nn.Identity()
+        penalized = self.version == 2 and config["config"].get("activity_regularizer") is not None
+        if isinstance(self.layer, Dense) and not penalized:
+            self.activation, self.layer.activation = self.layer.activation, nn.Identity()
+            if isinstance(self.activation, nn.Softmax):
+                self.activation = nn.Softmax(self.axes.dim(-1, len(keras)))
 
     @property
     def stepwise(self) -> bool:
-        """Whether a call of all steps at once would differ from a call for each step."""
-        parts = list(self.layer.modules())
-        if any(getattr(part, "stateful", False) for part in parts):
-            return True
-        averages = any(isinstance(part, BatchNorm) and part.training for part in parts)
-        return self.version == 3 and (averages or self.penalized)
+        """Whether it is called for each step on its own."""
+        stateful = any(getattr(part, "stateful", False) for part in self.layer.modules())
+        return stateful or (self.version == 3 and self.counted)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of calls makes a difference."""
+        return self.penalized or any(isinstance(part, BatchNorm) and part.training for part in self.layer.modules())
 
     def forward(self, x: Tensor, masks: Masks = ()) -> Tensor:
         """Apply the layer to each step."""
         steps = self.axes.to_keras(x)
-        mask = masks[0] if masks and getattr(self.layer, "takes_masks", False) else None
-        if mask is not None and mask.ndim < 3 and isinstance(self.layer, Recurrent | Bidirectional | TimeDistributed):
-            raise ValueError(
-                "a mask of steps is not supported for a layer with steps of its own, which takes a mask (batch, steps, "
-                f"its steps); received one of shape {tuple(mask.shape)}"
-            )
+        mask = masks[0] if masks and self.takes_mask else None
+        if mask is not None and mask.shape[:2] != steps.shape[:2]:
+            raise ValueError(f"its mask must begin with {tuple(steps.shape[:2])}, received {tuple(mask.shape)}")
         if self.stepwise:
-            each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in range(steps.shape[1])]
-            y = torch.stack(each, 1)
+            count = steps.shape[1]
+            called = range(1 if x.is_meta else count)  # one tells the shape
+            y = torch.stack([self._called(steps[:, t], None if mask is None else mask[:, t]) for t in called], 1)
+            y = y.expand(-1, count, *y.shape[2:])
         else:
-            y = self._called(steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
+            given = steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
+            if self.version == 2 and isinstance(self.layer, KerasNet) and self.counted:
+                self._called(*given)
+            y = self._called(*given)
             y = y.unflatten(0, steps.shape[:2])
-        return self.axes.from_keras(y)
+        return self.activation(self.axes.from_keras(y))
 
     def _called(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The layer's output for some steps, in Keras's order of dims."""
         keywords: dict[str, Any] = {} if mask is None else {"masks": [mask]}
-        output = flat(self.layer(self.axes.from_keras(x), **keywords))
+        output = self.layer(self.axes.from_keras(x), **keywords)
+        if keywords and isinstance(self.layer, KerasNet):
+            output, _ = output
+        output = flat(output)
         if len(output) != 1:
             raise ValueError(f"its layer must have one output, received {len(output)}")
         return self.axes.to_keras(output[0])

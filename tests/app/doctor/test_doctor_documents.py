@@ -1,4 +1,4 @@
-"""The documents' nets, by the measurements of their layers."""
+"""The documents' nets, by the measurements of their layers; and MNIST, by those of inputs and labels."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from itertools import islice
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 import regtorch as rt
 from data_files import SHARED_DATA
-from doctor_cases import (
-    logits_loss,
-    of,
-)
+from doctor_cases import adam, grave, logits_loss, obs, of
 from regtorch.app.data import MNIST, Windows
 from regtorch.app.nets import MnistMLP, SixClass, WindowNet
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure import dead_units, dropout, normalization
+from regtorch.doctor.measure import dead_units, dropout, head, input_scale, labels, normalization
 from regtorch.doctor.watch.observed import Observed
 
 
@@ -63,3 +61,23 @@ def test_a_healthy_net_on_real_digits_has_nothing():
     model = MnistMLP()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     assert not every(of(model, batches, rt.L2(1e-4), optimizer=optimizer, steps=20))
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    """Some of MNIST's pixels, from 0 to 255, and their labels."""
+    if not (SHARED_DATA / "MNIST").exists():
+        pytest.skip("needs the real MNIST in ../shared/data")
+    data = MNIST(str(SHARED_DATA), divisor=1)
+    data.prepare_data()
+    data.setup()
+    return data.splits.train.images[:320].float(), data.splits.train.labels[:320]
+
+
+@pytest.mark.parametrize(("divisor", "severity"), [(255, None), (65025, "severe"), (1, "severe")])
+def test_mnist_by_its_divisor(digits: tuple[Tensor, Tensor], divisor: int, severity: str | None):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.Sigmoid(), nn.Linear(32, 10))
+    examined = obs(digits[0] / divisor, digits[1], model, optimizer=adam)
+    found = grave(input_scale.find(examined)) | grave(labels.find(examined)) | grave(head.find(examined))
+    assert found == ({} if severity is None else {"input_scale": severity})
