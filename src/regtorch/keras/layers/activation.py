@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from regtorch.keras.activations import Elementwise, leaky, rectifier
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
 
-__all__ = ["PReLU", "Softmax", "leaky_relu", "relu"]
+__all__ = ["PReLU", "Softmax", "leaky_relu", "relu", "thresholded_relu"]
 
 
 def relu(spec: Spec) -> nn.Module:
