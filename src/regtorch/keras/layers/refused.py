@@ -31,7 +31,6 @@ REFUSED: Mapping[str, str] = {
     "ContrastLimitedAdaptiveHistogramEqualization": "torch has no equal of it; equalize the images before the net",
     "MaxNumBoundingBoxes": "its inputs are dicts of bounding boxes; pad the boxes before the net",
     "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
-    "RandomCrop": "Keras crops in training alone, so that the layers after it do not fit in evaluation; crop before the "
-    "net, or use CenterCrop",
+    "RandomCrop": "in evaluation Keras does not crop, and the layers after it do not fit; crop before the net",
 }
 """The reason by class name, as a sentence that says what to do instead."""
