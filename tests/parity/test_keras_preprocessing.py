@@ -42,7 +42,6 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "rescaling": (lambda: L.Rescaling(1 / 127.5, offset=-1.0), IMAGES),
     "rescaling by lists": (lambda: L.Rescaling([1.0, 2.0, 3.0], offset=[0.0, 0.5, 1.0]), IMAGES),
     "rescaling by an array": (lambda: L.Rescaling(np.array([1.0, 2.0, 3.0]), offset=0.5), IMAGES),
-    "bins": (lambda: L.Discretization([-1.0, 0.0, 0.5]), STEPS),
     "bins, one-hot": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="one_hot"), STEPS),
     "bins, multi-hot": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="multi_hot"), FEATURES),
     "bins, counted": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="count"), FEATURES),
@@ -71,6 +70,7 @@ def test_a_layer(name: str, compare: Compare, floatx: Callable[[str], None]):
     follow(keras.Sequential([keras.Input(shape), make()]), compare, within=within)
 
 
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
 @pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
 @pytest.mark.parametrize("shape", [(1,), (3,)])
 def test_categories(mode: str, shape: tuple[int, ...], compare: Compare):
@@ -81,15 +81,25 @@ def test_categories(mode: str, shape: tuple[int, ...], compare: Compare):
     )
 
 
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
 def test_weighted_counts(compare: Compare):
     x, weights = keras.Input((3,), dtype="int32"), keras.Input((3,))
     follow(keras.Model([x, weights], L.CategoryEncoding(6, output_mode="count")(x, count_weights=weights)), compare)
 
 
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
+def test_indices_of_bins(compare: Compare):
+    theirs = keras.Sequential([keras.Input(IMAGES), L.Discretization([-1.0, 0.0, 0.5])])
+    ours, _ = rt.keras.from_config(theirs.to_json())
+    x = torch.cat([torch.randn(3, *IMAGES), torch.tensor([-1.0, 0.0, 0.5]).expand(1, *IMAGES)])
+    y = ours(x.movedim(-1, 1)).movedim(1, -1)
+    assert y.dtype == torch.int64
+    compare(y, theirs(x), within=0)
+
+
 def made(kind: str) -> Any:
     of = {
         "AugMix": {"value_range": (0, 1)},
-        "Equalization": {},
         "MixUp": {},
         "RandAugment": {"value_range": (0, 1)},
         "RandomErasing": {},
@@ -142,7 +152,7 @@ def test_random_layers_draw_from_keras_distribution(name: str, compare: Compare)
     keras.utils.set_random_seed(0)
     theirs = keras.Sequential([keras.Input(IMAGES), RANDOM[name]()])
     ours, _ = rt.keras.from_config(theirs.to_json())
-    x = torch.linspace(0.2, 0.7, 60).reshape(1, *IMAGES).expand(20_000, *IMAGES)
+    x = torch.linspace(0.2, 0.7, 60).reshape(1, *IMAGES).repeat(20_000, 1, 1, 1)
     a = ours.train()(x.movedim(-1, 1)).movedim(1, -1)
     b = torch.as_tensor(theirs(x, training=True))
     compare(a.mean(0), b.mean(0), within=0.02)

@@ -89,7 +89,7 @@ class Normalization(_Constants):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         shape = spec.keras_shape
-        given = [] if spec.get("axis", -1) is None else spec.integers("axis", -1)
+        given = [] if spec.get("axis", -1) in (None, [], ()) else spec.integers("axis", -1)
         if any(not -len(shape) <= axis < len(shape) for axis in given):
             raise ValueError(f"axis={given} does not exist in an input of {len(shape)} dims")
         kept = sorted({axis % len(shape) for axis in given})

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 ONLY_EVALUATED = (
-    *("AugMix", "CutMix", "Equalization", "MixUp", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
+    *("AugMix", "CutMix", "MixUp", "RandAugment", "RandomColorDegeneration", "RandomColorJitter"),
     *("RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomHue", "RandomPerspective"),
     *("RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear"),
     *("RandomTranslation", "RandomZoom", "Solarization"),
