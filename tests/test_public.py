@@ -25,7 +25,7 @@ MODULES = [
     import_module(f"regtorch{part}")
     for part in (
         *("", ".penalties", ".constraints", ".outputs", ".select", ".schedules", ".init", ".nn", ".conventions"),
-        *(".testing", ".keras", ".models", ".training"),
+        *(".testing", ".keras", ".keras.losses", ".models", ".training"),
     )
 ]
 RULES = {thing for kind in KINDS.values() for thing in rules(kind).values()}
@@ -57,12 +57,19 @@ def members(cls: type) -> Iterator[str]:
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base.__module__.startswith("regtorch") and base not in theirs:
-            found |= {name: value for name, value in vars(base).items() if not name.startswith("_")}
+            found |= {
+                name: value for name, value in vars(base).items() if not name.startswith("_") and _own(value, base)
+            }
     for name, value in sorted(found.items()):
         if isinstance(value, property):
             yield f"{name}: property"
         elif isinstance(value, classmethod | staticmethod) or inspect.isfunction(value):
             yield name + signature(getattr(cls, name))
+
+
+def _own(value: Any, cls: type) -> bool:
+    """Not what torch puts into an optimizer's class when one is made: its parent's `step`, wrapped."""
+    return not hasattr(value, "hooked") or value.__qualname__ == f"{cls.__qualname__}.step"
 
 
 def lines() -> Iterator[str]:

@@ -13,6 +13,7 @@ EXTRAS = {
     "submitit": "submitit",
     "mlflow": "mlflow",
     "wandb": "wandb",
+    "h5py": "keras",
 }
 """The extra that installs a package; any extra installs the packages that regtorch itself requires."""
 

@@ -101,7 +101,13 @@ CONFIGS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "constraint": (rt.keras.constraint, [keras.constraints.MinMaxNorm(), keras.constraints.MaxNorm(axis=[0, 1])]),
     "optimizer": (
         lambda config: rt.keras.optimizer(config, [nn.Parameter(torch.ones(1))]),
-        [keras.optimizers.SGD(momentum=0.5), keras.optimizers.Adam(), keras.optimizers.RMSprop(centered=True)],
+        [
+            *(keras.optimizers.SGD(momentum=0.5), keras.optimizers.Adam(), keras.optimizers.RMSprop(centered=True)),
+            *(keras.optimizers.Adafactor(), keras.optimizers.Ftrl(), keras.optimizers.Muon(exclude_embeddings=False)),
+            keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.1, 0.01]), use_ema=True),
+            keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 5, warmup_target=0.2, warmup_steps=2)),
+            keras.optimizers.LossScaleOptimizer(keras.optimizers.Lion(clipnorm=1.0, gradient_accumulation_steps=2)),
+        ],
     ),
     "initializer": (
         lambda config: initialize(config, (3, 4), None),

@@ -16,7 +16,7 @@ import regtorch as rt
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
-    pytest.mark.filterwarnings("ignore:.*the weight_decay of AdamW"),  # meant here
+    pytest.mark.filterwarnings("ignore:.*the weight_decay of (AdamW|Muon)"),  # meant here
 ]
 
 Make = Callable[[Any], torch.optim.Optimizer]
@@ -42,6 +42,29 @@ RULES: dict[str, tuple[Callable[[], Any], Make]] = {
     "Adadelta": (lambda: keras.optimizers.Adadelta(1.0), lambda p: rt.keras.Adadelta(p, 1.0)),
     "Nadam": (lambda: keras.optimizers.Nadam(), rt.keras.Nadam),
     "Adamax": (lambda: keras.optimizers.Adamax(), rt.keras.Adamax),
+    "Lion": (lambda: keras.optimizers.Lion(), rt.keras.Lion),
+    "Lamb": (lambda: keras.optimizers.Lamb(0.01), lambda p: rt.keras.Lamb(p, 0.01)),
+    "Ftrl": (lambda: keras.optimizers.Ftrl(0.1), lambda p: rt.keras.Ftrl(p, 0.1)),
+    "Ftrl with L1 and L2": (
+        lambda: keras.optimizers.Ftrl(
+            0.1,
+            learning_rate_power=-0.7,
+            l1_regularization_strength=0.02,
+            l2_regularization_strength=0.01,
+            l2_shrinkage_regularization_strength=0.03,
+            beta=0.2,
+        ),
+        lambda p: rt.keras.Ftrl(p, 0.1, learning_rate_power=-0.7, l1=0.02, l2=0.01, l2_shrinkage=0.03, beta=0.2),
+    ),
+    "Adafactor": (lambda: keras.optimizers.Adafactor(0.05), lambda p: rt.keras.Adafactor(p, 0.05)),
+    "Muon": (
+        lambda: keras.optimizers.Muon(0.05, exclude_embeddings=False),
+        lambda p: rt.keras.Muon(p, 0.05, exclude_embeddings=False),
+    ),
+    "Muon plain": (
+        lambda: keras.optimizers.Muon(0.05, exclude_embeddings=False, nesterov=False, rms_rate=None, ns_steps=3),
+        lambda p: rt.keras.Muon(p, 0.05, exclude_embeddings=False, nesterov=False, rms_rate=None, ns_steps=3),
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import keras
 import regtorch as rt
-from regtorch.keras.load import net_variables
+from regtorch.keras.net_variables import net_variables
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 

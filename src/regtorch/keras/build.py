@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from regtorch.keras.spec import Axes
 from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
 
-__all__ = ["from_config"]
+__all__ = ["from_config", "on_meta"]
 
 _TRIAL_SIZES = (64, 256, 331)  # in place of a size that Keras leaves open, to infer shapes
 
@@ -92,9 +93,29 @@ def from_config(
         >>> net(torch.ones(5, 3)).shape, rules
         (torch.Size([5, 2]), [L2(lam=0.01, select='name:dense.weight')])
     """
-    flag("from_config", "logits", logits)
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
+    builder, net = on_meta(config, logits=logits, version=version, custom_objects=custom_objects)
+    refuse_too_large(net)
+    net.to_empty(device="cpu")
+    draw(builder, None if seed is None else torch.Generator().manual_seed(seed))
+    return net, builder.rules.all()
+
+
+def on_meta(
+    config: str | bytes | Mapping[str, Any],
+    *,
+    logits: bool,
+    version: int | None,
+    custom_objects: Mapping[str, Factory] | None,
+) -> tuple[Builder, KerasNet]:
+    """The net without memory for its weights, and its builder, which has the rules.
+
+    Raises:
+        TypeError: as `from_config`.
+        ValueError: as `from_config`.
+    """
+    flag("from_config", "logits", logits)
     custom, config = check_custom("from_config", custom_objects), read(config)
     if version is None:
         version = version_of(config)
@@ -102,10 +123,8 @@ def from_config(
     builder, net = _build(parse(apply_custom(config, custom) if custom else config, custom), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
-    refuse_too_large(net)
-    net.to_empty(device="cpu")
-    draw(builder, None if seed is None else torch.Generator().manual_seed(seed))
-    return net, builder.rules.all()
+    net.config = deepcopy(config)
+    return builder, net
 
 
 def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:

@@ -19,7 +19,7 @@ from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.layers.refused import REFUSED
 from regtorch.keras.masks import PASSES
-from regtorch.keras.net import Call, KerasNet, flat
+from regtorch.keras.net import Call, KerasNet, Source, flat
 from regtorch.keras.nodes import Node
 from regtorch.keras.schedule import in_keras_order
 from regtorch.keras.spec import COMMON, Axes, Spec
@@ -100,9 +100,11 @@ class Builder:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         for key in graph.outputs:
             _value(values, key, "an output")
-        net.calls, net.outputs = tuple(calls), tuple(graph.outputs)
+        net.calls, net.outputs, net.version = tuple(calls), tuple(graph.outputs), self.version
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
         net.penalized = self.rules.has_activity_in(path)
+        own = (layer for layer in graph.layers if not layer.operation)
+        net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
         return net
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regtorch.keras.masks import Masks, masks_after
 from regtorch.keras.trees import Key, keys_of, mapped
 
-__all__ = ["Call", "KerasNet", "Key", "flat"]
+__all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,32 @@ class Call:
         return replace(self, inputs=inputs, keywords=keywords, mask=mask)
 
 
+@dataclass(frozen=True)
+class Source:
+    """A layer of Keras's net, for its files.
+
+    Attributes:
+        name: Keras's name.
+        class_name: Keras's class.
+        module: the submodule's name; None if no output needs the layer.
+    """
+
+    name: str
+    class_name: str
+    module: str | None
+
+
 class KerasNet(nn.Module):
     """A net built by `regtorch.keras.from_config`; its submodules have the names of Keras's layers.
 
     Images and volumes enter and leave channels first; everything else has Keras's layout. Several inputs are
     positional arguments, one list, or a dict by the names of the inputs; several outputs are a tuple, or a dict where
     the Keras net gives one.
+
+    Attributes:
+        config: the JSON that the net was built from, and with which `save` writes it; empty in a nested net.
+        version: the version of Keras that the net follows, 2 or 3.
+        layers: Keras's layers, in its order.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -69,6 +89,9 @@ class KerasNet(nn.Module):
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
         self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
+        self.config: Mapping[str, Any] = {}
+        self.version = 3
+        self.layers: tuple[Source, ...] = ()
 
     @property
     def makes_masks(self) -> bool:

@@ -153,7 +153,13 @@ def attached_to(optimizer: Optimizer) -> list[BoundTerms | BoundConstraint]:
 
 
 def _warn_of_weight_decay(optimizer: Optimizer, bound: Any) -> None:
-    decayed = {id(p) for g in optimizer.param_groups if g.get("weight_decay") for p in g["params"]}
+    decayed = {
+        id(p)
+        for g in optimizer.param_groups
+        if g.get("weight_decay")
+        for i, p in enumerate(g["params"])
+        if i not in g.get("undecayed", ())  # excluded in an optimizer of regtorch.keras
+    }
     twice = {name for _, term in bound.terms() if term.rule.active for name, p in term.leaves() if id(p) in decayed}
     if twice:
         names = ", ".join(sorted(twice)[:5]) + ", …" * (len(twice) > 5)

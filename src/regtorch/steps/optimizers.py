@@ -8,7 +8,7 @@ per element if the optimizer scales elements.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -137,7 +137,9 @@ def register_optimizer(
 def facts_of(optimizer: Optimizer, *, or_of_base: bool = False) -> Facts:
     """The facts about an optimizer's class; with `or_of_base`, those of its nearest known base class."""
     classes = type(optimizer).__mro__ if or_of_base else (type(optimizer),)
-    return next((_FACTS[cls] for cls in classes if cls in _FACTS), _UNKNOWN)
+    found = next((_FACTS[cls] for cls in classes if cls in _FACTS), _UNKNOWN)
+    coupled: str = getattr(optimizer, "couples_elements", "")  # why, with the settings of this one
+    return replace(found, elementwise=False, why_not=coupled) if coupled else found
 
 
 def names_of(which: Callable[[Facts], bool], module: str = "") -> list[str]:
@@ -171,9 +173,10 @@ def check_step_size(optimizer: Optimizer) -> None:
     if facts_of(optimizer).step_size is None:
         kind = type(optimizer)
         known = names_of(lambda facts: facts.step_size is not None, "torch.optim")
+        ours = names_of(lambda facts: facts.step_size is not None, "regtorch.keras")
         name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ in known else kind.__name__
         raise TypeError(
             f"attach: proximal=True needs the optimizer's step size for each weight, which is unknown for {name}; "
-            f"use one of torch.optim's {', '.join(known)} or an optimizer of regtorch.keras, register it by "
+            f"use one of torch.optim's {', '.join(known)} or regtorch.keras's {', '.join(ours)}, register it by "
             "rt.register_optimizer(cls, step_size=...), or attach without proximal=True"
         )

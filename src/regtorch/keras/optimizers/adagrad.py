@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
+from regtorch.keras.optimizers.settings import SharedWithDecay
 
 __all__ = ["Adadelta", "Adagrad"]
 
@@ -16,10 +17,12 @@ class Adagrad(KerasOptimizer):
     """a ← a + g², w ← w - lr·g / √(a + ε), a starting at 0.1 (torch: at 0, ε outside the root).
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         initial_accumulator_value: where a starts.
         eps: ε (Keras's epsilon).
+        legacy: √a + ε instead of √(a + ε), as before Keras 2.11 and in its `optimizers.legacy`.
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -27,12 +30,20 @@ class Adagrad(KerasOptimizer):
         >>> optimizer = rt.keras.Adagrad([w])
     """
 
-    slots = ("accumulator",)
+    slots = (Slots(("accumulator",)),)
 
     def __init__(
-        self, params: Parameters, lr: float = 0.001, initial_accumulator_value: float = 0.1, eps: float = 1e-7
+        self,
+        params: Parameters,
+        lr: LearningRate = 0.001,
+        initial_accumulator_value: float = 0.1,
+        eps: float = 1e-7,
+        legacy: bool = False,
+        **shared: Unpack[SharedWithDecay],
     ) -> None:
-        super().__init__(params, lr=lr, initial_accumulator_value=initial_accumulator_value, eps=eps)
+        super().__init__(
+            params, shared, lr=lr, initial_accumulator_value=initial_accumulator_value, eps=eps, legacy=legacy
+        )
 
     def slot(self, name: str, p: Tensor, group: dict[str, Any]) -> Tensor:
         """The accumulator starts above 0."""
@@ -40,23 +51,26 @@ class Adagrad(KerasOptimizer):
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
-        """`lr / √(a + ε)`."""
-        return group["lr"] / (state["accumulator"] + group["eps"]).sqrt()
+        """`lr / √(a + ε)`, or `lr / (√a + ε)`."""
+        a, eps = state["accumulator"], group["eps"]
+        return group["lr"] / (a.sqrt() + eps if group["legacy"] else (a + eps).sqrt())
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         a: Tensor = state["accumulator"]
         a.addcmul_(g, g)
-        p.addcdiv_(g, (a + group["eps"]).sqrt_(), value=-group["lr"])
+        root = a.sqrt().add_(group["eps"]) if group["legacy"] else (a + group["eps"]).sqrt_()
+        p.addcdiv_(g, root, value=-group["lr"])
 
 
 class Adadelta(KerasOptimizer):
     """Δ = -√(d + ε) g / √(a + ε), w ← w + lr·Δ, with a and d the running means of g² and Δ².
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate; the paper has 1, Keras 0.001).
         rho: decay of the running means.
         eps: ε (Keras's epsilon).
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -64,10 +78,17 @@ class Adadelta(KerasOptimizer):
         >>> optimizer = rt.keras.Adadelta([w], lr=1.0)
     """
 
-    slots = ("accumulated_grad", "accumulated_delta")
+    slots = (Slots(("accumulated_grad", "accumulated_delta")),)
 
-    def __init__(self, params: Parameters, lr: float = 0.001, rho: float = 0.95, eps: float = 1e-7) -> None:
-        super().__init__(params, lr=lr, rho=rho, eps=eps)
+    def __init__(
+        self,
+        params: Parameters,
+        lr: LearningRate = 0.001,
+        rho: float = 0.95,
+        eps: float = 1e-7,
+        **shared: Unpack[SharedWithDecay],
+    ) -> None:
+        super().__init__(params, shared, lr=lr, rho=rho, eps=eps)
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
+from regtorch.keras.optimizers.settings import Shared, SharedWithDecay
 
 __all__ = ["Adam", "AdamW"]
 
@@ -18,11 +19,12 @@ class Adam(KerasOptimizer):
     ε is added to the uncorrected √v; torch adds it to the corrected one, so early steps differ.
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         betas: decay of the first and second moment.
         eps: ε (Keras's epsilon).
         amsgrad: divide by the largest v so far.
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -30,17 +32,18 @@ class Adam(KerasOptimizer):
         >>> optimizer = rt.keras.Adam([w])
     """
 
-    slots = ("m", "v")
+    slots = (Slots(("m", "v")), Slots(("v_hat",), "amsgrad"))
 
     def __init__(
         self,
         params: Parameters,
-        lr: float = 0.001,
+        lr: LearningRate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
         amsgrad: bool = False,
+        **shared: Unpack[SharedWithDecay],
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
+        super().__init__(params, shared, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
@@ -55,20 +58,21 @@ class Adam(KerasOptimizer):
         m.add_(g - m, alpha=1 - beta1)
         v.add_(g.square() - v, alpha=1 - beta2)
         if group["amsgrad"]:
-            v = state["v_hat"] = torch.maximum(state.get("v_hat", torch.zeros_like(v)), v)
+            v = torch.maximum(state["v_hat"], v, out=state["v_hat"])
         p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-alpha)
 
 
 class AdamW(Adam):
-    """Adam after w ← w - lr·weight_decay·w: decoupled decay, not a penalty.
+    """Adam with a `weight_decay` of 0.004: w ← w - lr·weight_decay·w before each update, which is not a penalty.
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         weight_decay: each step subtracts lr·weight_decay·w.
         betas: decay of the first and second moment.
         eps: ε (Keras's epsilon).
         amsgrad: divide by the largest v so far.
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -79,16 +83,11 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Parameters,
-        lr: float = 0.001,
+        lr: LearningRate = 0.001,
         weight_decay: float = 0.004,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
         amsgrad: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        KerasOptimizer.__init__(self, params, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad, weight_decay=weight_decay)
-
-    step_size = staticmethod(Adam.step_size)
-
-    def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
-        p.mul_(1 - group["weight_decay"] * group["lr"])
-        super().update(p, g, state, group, t)
+        super().__init__(params, lr, betas, eps, amsgrad, weight_decay=weight_decay, **shared)

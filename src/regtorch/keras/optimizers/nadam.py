@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
+from regtorch.keras.optimizers.settings import SharedWithDecay
 
 __all__ = ["Adamax", "Nadam"]
 
 _DECAY = 0.96  # of Nadam's momentum schedule, fixed in Keras
+
+
+def _momentum(beta1: float, t: int) -> float:
+    return beta1 * (1 - 0.5 * _DECAY**t)
 
 
 class _Moments(KerasOptimizer):
@@ -20,11 +26,12 @@ class _Moments(KerasOptimizer):
     def __init__(
         self,
         params: Parameters,
-        lr: float = 0.001,
+        lr: LearningRate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
+        **shared: Unpack[SharedWithDecay],
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps)
+        super().__init__(params, shared, lr=lr, betas=betas, eps=eps)
 
 
 class Nadam(_Moments):
@@ -34,10 +41,11 @@ class Nadam(_Moments):
     once for nearly every variable instead of once a step.
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         betas: decay of the first and second moment.
         eps: ε (Keras's epsilon).
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -45,7 +53,8 @@ class Nadam(_Moments):
         >>> optimizer = rt.keras.Nadam([w])
     """
 
-    slots = ("m", "v")
+    slots = (Slots(("m", "v")),)
+    extra_slot = "u_product"
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
@@ -53,10 +62,14 @@ class Nadam(_Moments):
         v_hat = state["v"] / (1 - group["betas"][1] ** state["step"])
         return group["lr"] / (v_hat.sqrt() + group["eps"])
 
+    def extra_at(self, group: dict[str, Any], t: int) -> float:
+        """Π u_s up to step `t`."""
+        return math.prod(_momentum(group["betas"][0], s) for s in range(1, t + 1))
+
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         beta1, beta2 = group["betas"]
-        now, after = (beta1 * (1 - 0.5 * _DECAY**s) for s in (t, t + 1))
-        product = state["u_product"] = state.get("u_product", 1.0) * now
+        now, after = (_momentum(beta1, s) for s in (t, t + 1))
+        product = state["u_product"] = state["u_product"] * now
         m, v = state["m"], state["v"]
         m.add_(g - m, alpha=1 - beta1)
         v.add_(g.square() - v, alpha=1 - beta2)
@@ -69,10 +82,11 @@ class Adamax(_Moments):
     """u ← max(β₂u, |g|), w ← w - lr·m / ((1-β₁ᵗ)(u + ε)).
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         betas: decay of the first moment and of the infinity norm.
         eps: ε (Keras's epsilon).
+        shared: the settings of all optimizers; see `SGD`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -80,7 +94,7 @@ class Adamax(_Moments):
         >>> optimizer = rt.keras.Adamax([w])
     """
 
-    slots = ("m", "u")
+    slots = (Slots(("m", "u")),)
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:

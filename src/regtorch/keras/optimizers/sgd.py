@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, Parameters
+from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
+from regtorch.keras.optimizers.settings import SharedWithDecay
 
 __all__ = ["SGD"]
 
@@ -17,21 +18,30 @@ class SGD(KerasOptimizer):
     Unlike in torch, the velocity contains the learning rate, so a change of it affects new gradients only.
 
     Args:
-        params: parameters or groups of them.
+        params: the net, or parameters or groups of them.
         lr: learning rate (Keras's learning_rate).
         momentum: μ.
         nesterov: use Nesterov's momentum.
+        shared: the settings of all optimizers, under Keras's names: weight_decay, clipnorm, clipvalue, global_clipnorm,
+            use_ema, ema_momentum, ema_overwrite_frequency, gradient_accumulation_steps, loss_scale_factor.
 
     Example:
         >>> import torch, regtorch as rt
         >>> w = torch.nn.Parameter(torch.ones(1))
-        >>> optimizer = rt.keras.SGD([w], lr=0.1, momentum=0.9)
+        >>> optimizer = rt.keras.SGD([w], lr=0.1, momentum=0.9, clipnorm=1.0)
     """
 
-    def __init__(self, params: Parameters, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
-        super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov)
+    slots = (Slots(("velocity",), "momentum"),)
 
-    slots = ("velocity",)
+    def __init__(
+        self,
+        params: Parameters,
+        lr: LearningRate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **shared: Unpack[SharedWithDecay],
+    ) -> None:
+        super().__init__(params, shared, lr=lr, momentum=momentum, nesterov=nesterov)
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> float:

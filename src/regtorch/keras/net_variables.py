@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from regtorch.checks import flag
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.variables import Variable, variables
 from regtorch.keras.weight_lists import in_order, refuse_name
@@ -19,7 +18,7 @@ from regtorch.select.weight import derived, modules_of
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["NetVariable", "get_weights", "load_weights", "net_variables"]
+__all__ = ["NetVariable", "assign", "get_weights", "load_arrays", "net_variables"]
 
 
 class NetVariable:
@@ -54,66 +53,72 @@ class NetVariable:
         tensor = self.variable.to_torch(value, self.tensor.shape)
         return tensor.unflatten(-1, (-1, self.maps)).mT.flatten(-2) if self.maps else tensor
 
-    def to_keras(self) -> Tensor:
-        """The tensor in Keras's layout."""
-        tensor = self.tensor.detach()
+    def to_keras(self, value: Tensor | None = None) -> Tensor:
+        """The tensor, or another value of its shape, in Keras's layout."""
+        tensor = (self.tensor if value is None else value).detach()
         return self.variable.to_keras(tensor.unflatten(-1, (self.maps, -1)).mT.flatten(-2) if self.maps else tensor)
 
+    def fit(self, shape: tuple[int, ...]) -> None:
+        """Take an array of this shape: a convolution with one input channel a group may be depthwise.
 
-def load_weights(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any], *, finite: bool = True) -> nn.Module:
-    """Load the output of Keras's `model.get_weights()` into a torch net with the same layers in the same order.
+        Raises:
+            ValueError: the variable has another shape.
+        """
+        variable, module = self.variable, self.module
+        if shape == variable.shape:
+            return
+        if isinstance(module, _ConvNd) and variable.name == "kernel" and module.groups == module.in_channels:
+            n = len(module.kernel_size)
+            depthwise = (*module.kernel_size, module.in_channels, module.out_channels // module.groups)
+            if shape == depthwise:
+                order = (n, n + 1, *range(n))
+                self.variable = replace(variable, name="depthwise", shape=depthwise, order=order)
+                return
+        hint = ""
+        if shape == tuple(self.tensor.shape):
+            hint = "; that is torch's layout: give the arrays as Keras's get_weights() does"
+        raise ValueError(
+            f"load_weights: {self} expects a {variable.name} of shape {variable.shape}, received {shape}{hint}"
+        )
 
-    Converted are Dense kernels (in, out), convolution kernels (height, width, in, out), transposed and depthwise ones,
-    and the order of a flattened map, which Keras keeps channels last. BatchNorm takes gamma, beta, moving mean and
-    moving variance. Weights carry no settings: a torch BatchNorm needs Keras's eps=1e-3. In a net not built by
-    `from_config`, a Linear or BatchNorm1d that follows a convolution in the order of modules and has k times its
-    channels as inputs is assumed to take its flattened map; nets from `from_config` have Keras's order.
 
-    Args:
-        model: a net of linear, convolution, embedding and norm layers, defined in Keras's order.
-        arrays: one for each variable, layer by layer: NumPy arrays, tensors or nested lists, or the result of
-            `numpy.load` on a file from `numpy.savez(file, *model.get_weights())`. Names in a dict that end in a Keras
-            variable's ("conv/kernel") must match the variable at that position.
-        finite: refuse non-finite numbers; False loads them unchanged.
-
-    Returns:
-        The same net.
+def load_arrays(model: nn.Module, arrays: Sequence[Any] | Mapping[str, Any], *, finite: bool) -> None:
+    """Load arrays in Keras's order into a net.
 
     Raises:
-        TypeError: a module owns parameters that Keras has no variables for, or computes a weight from others; `arrays`
-            is a path, or not a list.
-        ValueError: the number of arrays, a name or a shape does not match, or a number is not finite, overflows the
-            net's dtype, or is a negative variance; the message names the layer. Nothing is loaded then.
-
-    Example:
-        >>> import torch, regtorch as rt
-        >>> net = torch.nn.Linear(2, 1)
-        >>> _ = rt.keras.load_weights(net, [[[1.0], [2.0]], [3.0]])
-        >>> net(torch.tensor([[1.0, 1.0]])).item()
-        6.0
+        TypeError: as `load_weights`.
+        ValueError: as `load_weights`; nothing is loaded then.
     """
-    flag("load_weights", "finite", finite)
     wanted = net_variables(model)
-    for entry in wanted:
+    given = in_order(arrays)
+    if len(given) != len(wanted):
+        takes = ", ".join(f"{entry.layer}.{entry.variable.name} {entry.variable.shape}" for entry in wanted)
+        raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(given)}; it takes {takes}")
+    assign(list(zip(wanted, given, strict=True)), finite=finite)
+
+
+def assign(pairs: Sequence[tuple[NetVariable, tuple[str | None, Any]]], *, finite: bool) -> None:
+    """Give variables of a net their arrays, each with its name or None.
+
+    Raises:
+        TypeError: a module computes a weight from others.
+        ValueError: a name or a shape does not match, or a number is not allowed; nothing is loaded then.
+    """
+    for entry, _ in pairs:
         if entry.tensor.is_meta or not entry.stored:
             raise TypeError(
                 f"load_weights: the {entry.variable.name} of {entry} is computed by a parametrization or pruning, "
                 "or on the meta device; load before parametrizing or pruning, and after to_empty()"
             )
-    given = in_order(arrays)
-    if len(given) != len(wanted):
-        takes = ", ".join(f"{entry.layer}.{entry.variable.name} {entry.variable.shape}" for entry in wanted)
-        raise ValueError(f"load_weights: the net takes {len(wanted)} arrays, received {len(given)}; it takes {takes}")
     values = []
-    for entry, (name, array) in zip(wanted, given, strict=True):
+    for entry, (name, array) in pairs:
         refuse_name(name, entry.variable.name, str(entry))
         value = _tensor(entry, array)
-        entry.variable = _fitting(entry, tuple(value.shape))
+        entry.fit(tuple(value.shape))
         values.append(_checked(entry, value, finite))
     with torch.no_grad():
-        for entry, value in zip(wanted, values, strict=True):
+        for (entry, _), value in zip(pairs, values, strict=True):
             entry.tensor.copy_(value)
-    return model
 
 
 def get_weights(model: nn.Module) -> list[np.ndarray[Any, Any]]:
@@ -193,12 +198,12 @@ def _tensor(entry: NetVariable, array: Any) -> Tensor:
 def _checked(entry: NetVariable, value: Tensor, finite: bool) -> Tensor:
     dtype = entry.tensor.dtype
     converted = value.to(dtype)
-    what, wrong = f"load_weights: the {entry.variable.name} of {entry}", value[~value.isfinite()]
-    if finite and len(wrong):
+    what, known = f"load_weights: the {entry.variable.name} of {entry}", value.isfinite()
+    if finite and not known.all():
+        wrong = value[~known]
         count = "1 non-finite number" if len(wrong) == 1 else f"{len(wrong)} non-finite numbers"
         raise ValueError(f"{what} has {count}: {wrong[0].item()}; finite=False loads them unchanged")
-    beyond = value[value.isfinite() & ~converted.isfinite()]
-    if len(beyond):
+    if dtype != value.dtype and len(beyond := value[known & ~converted.isfinite()]):
         raise ValueError(f"{what}: {beyond[0].item()} overflows the net's {dtype}; convert the net first")
     if entry.variable.name == "moving_variance":
         negative = value[value.to(torch.float64) + getattr(entry.module, "eps", 0.0) <= 0]
@@ -208,22 +213,3 @@ def _checked(entry: NetVariable, value: Tensor, finite: bool) -> Tensor:
                 "get_weights()"
             )
     return entry.to_torch(converted)
-
-
-def _fitting(entry: NetVariable, shape: tuple[int, ...]) -> Variable:
-    """The variable for an array of this shape: a convolution with one input channel a group may be depthwise."""
-    variable = entry.variable
-    if shape == variable.shape:
-        return variable
-    module = entry.module
-    if isinstance(module, _ConvNd) and variable.name == "kernel" and module.groups == module.in_channels:
-        n = len(module.kernel_size)
-        depthwise = (*module.kernel_size, module.in_channels, module.out_channels // module.groups)
-        if shape == depthwise:
-            return replace(variable, name="depthwise", shape=depthwise, order=(n, n + 1, *range(n)))
-    hint = ""
-    if shape == tuple(entry.tensor.shape):
-        hint = "; that is torch's layout: give the arrays as Keras's get_weights() does"
-    raise ValueError(
-        f"load_weights: {entry} expects a {variable.name} of shape {variable.shape}, received {shape}{hint}"
-    )

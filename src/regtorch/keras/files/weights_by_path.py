@@ -1,0 +1,159 @@
+"""Which array of a file belongs to which variable of a net, as Keras itself maps them.
+
+Keras 3 numbers a net's layers within each class ("layers/conv2d_1/vars/0"), whatever their names. Keras 2's HDF5 files
+and Keras 3's `model.h5` list the layers that have weights, in the net's order; in a nested net the weights that train
+come first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from regtorch.checks import shown
+from regtorch.keras.files.h5 import H5
+from regtorch.keras.net import KerasNet, Source
+from regtorch.keras.net_variables import NetVariable, net_variables
+
+__all__ = ["Match", "legacy_group", "listed", "matched", "paths"]
+
+Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
+
+_UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
+# State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
+_IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+
+
+def matched(net: KerasNet, file: H5) -> list[Match]:
+    """The variables of a net from `from_config` with the paths of their arrays, whose shapes fit.
+
+    Raises:
+        ValueError: the file has other arrays than the net.
+    """
+    group = legacy_group(file)
+    pairs = list(_by_path(net, file) if group is None else _by_layer(net, file, group))
+    for entry, path in pairs:
+        try:
+            entry.fit(tuple(file.arrays[path].shape))
+        except ValueError as error:
+            message = str(error).removeprefix("load_weights: ")
+            raise ValueError(f"its weights are another net's: {message} in {shown(path)}") from None
+    return pairs
+
+
+def legacy_group(file: H5) -> str | None:
+    """The group of weights in a file that lists its layers; None in Keras 3's own files."""
+    return next((group for group in ("model_weights", "") if _lists(file, group)), None)
+
+
+def _lists(file: H5, group: str) -> bool:
+    return group in file.groups and any(file.has(group, name) for name in ("layer_names", "layer_names0"))
+
+
+def paths(net: KerasNet, path: str = "", module: str = "") -> Iterator[Match]:
+    """The variables of a net and where Keras 3 stores them."""
+    for source, inner in _numbered(net, path):
+        if source.module is None:
+            continue
+        layer, dotted = net.get_submodule(source.module), f"{module}{source.module}"
+        if isinstance(layer, KerasNet):
+            yield from paths(layer, f"{inner}/", f"{dotted}.")
+        else:
+            entries = _entries(net, source, dotted)
+            yield from zip(entries, _places(source, entries, inner), strict=True)
+
+
+def _numbered(net: KerasNet, path: str) -> Iterator[tuple[Source, str]]:
+    used: Counter[str] = Counter()
+    for source in net.layers:
+        name = _snake_case("Functional" if source.class_name == "Model" else source.class_name)
+        used[name] += 1
+        number = f"_{used[name] - 1}" if used[name] > 1 else ""
+        yield source, f"{path}layers/{name}{number}"
+
+
+def _snake_case(name: str) -> str:
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _entries(net: KerasNet, source: Source, dotted: str) -> list[NetVariable]:
+    entries = net_variables(net.get_submodule(source.module or ""))
+    for entry in entries:
+        entry.layer = f"{dotted}.{entry.layer}".rstrip(".")
+    return entries
+
+
+def _places(source: Source, entries: Sequence[NetVariable], path: str) -> list[str]:
+    """Where in its group a layer stores its variables; a recurrent layer's are its cell's."""
+    inner = "cell/" if source.class_name in _RECURRENT else ""
+    return [f"{path}/{inner}vars/{i}" for i in range(len(entries))]
+
+
+def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
+    renamed = {path.replace(_UNTIL_2_14, "layers"): path for path in file.arrays}
+    found = {name: path for name, path in renamed.items() if name.startswith("layers/")}
+    if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
+        raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
+    wanted = {path: entry for entry, path in paths(net)}
+    surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
+    missing = [name for name in wanted if name not in found]
+    if missing or surplus:
+        parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
+        raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}")
+    for name, entry in wanted.items():
+        yield entry, found[name]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(sorted(names)[:3]) + more
+
+
+def listed(file: H5) -> list[str]:
+    """The paths of all arrays in a file that lists its layers, in its order."""
+    group = legacy_group(file) or ""
+    return [path for name in file.names(group, "layer_names") for path in _arrays(file, group, name)]
+
+
+def _by_layer(net: KerasNet, file: H5, group: str) -> Iterator[Match]:
+    ours = [(source, entries) for source in net.layers if (entries := _trained_first(net, source))]
+    theirs = [(name, arrays) for name in file.names(group, "layer_names") if (arrays := _arrays(file, group, name))]
+    surplus = _arrays(file, group, "top_level_model_weights")
+    if surplus:
+        raise ValueError(f"its net has weights of its own, outside its layers: {_few(surplus)}")
+    for (source, entries), (name, arrays) in zip(ours, theirs, strict=False):
+        if len(entries) + 1 == len(arrays) and arrays[-1].rpartition("/")[2].partition(":")[0] == "count":
+            arrays = arrays[:-1]  # of Normalization
+        if len(entries) != len(arrays):
+            raise ValueError(
+                f"its weights are another net's: the layer {source.name!r} ({source.class_name}) takes "
+                f"{len(entries)} arrays, and {name!r} in the file has {len(arrays)}"
+            )
+        yield from zip(entries, arrays, strict=True)
+    if len(ours) != len(theirs):
+        raise ValueError(
+            f"its weights are another net's: the net has {len(ours)} layers with weights, the file {len(theirs)}"
+        )
+
+
+def _trained_first(net: KerasNet, source: Source) -> list[NetVariable]:
+    if source.module is None:
+        return []
+    entries = _entries(net, source, source.module)
+    return sorted(entries, key=lambda entry: not entry.tensor.requires_grad)
+
+
+def _arrays(file: H5, group: str, layer: str) -> list[str]:
+    path = f"{group}/{layer}".lstrip("/")
+    if path not in file.groups:
+        if layer == "top_level_model_weights":
+            return []
+        raise ValueError(f"it is damaged: it lists a layer {shown(layer)} and has no group for it")
+    found = [f"{path}/{name}" for name in file.names(path, "weight_names")]
+    missing = next((name for name in found if name not in file.arrays), None)
+    if missing is not None:
+        raise ValueError(f"it is damaged: it lists an array {shown(missing)} that it does not have")
+    return found

@@ -1,0 +1,48 @@
+"""Nets of live Keras 3 that are hard to map from a file: nested, shared, frozen, and named against their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_nets import NETS as LAYERS
+
+import keras
+
+L = keras.layers
+
+
+def nested() -> Any:
+    """Nets in nets in nets, with weights that do not train, which `model.h5` keeps last."""
+    inmost = keras.Sequential([keras.Input((6,)), L.Dense(5), L.BatchNormalization(), L.Dropout(0.0), L.Dense(4)])
+    a = keras.Input((6,))
+    middle = keras.Model(a, L.Dense(3, name="z")(L.Concatenate()([inmost(a), L.Dense(2, name="a")(a)])))
+    x = keras.Input((6,))
+    return keras.Model(x, L.Dense(2)(L.Add()([middle(x), L.Dense(3)(L.BatchNormalization()(x))])))
+
+
+def shared() -> Any:
+    """A layer and a net that are each called twice, and operations, which are no layers."""
+    a, b = keras.Input((5,)), keras.Input((5,))
+    once = L.Dense(4, activation="tanh")
+    twice = keras.Sequential([keras.Input((4,)), L.Dense(4), L.LayerNormalization()])
+    x = L.Multiply()([twice(once(a)), twice(once(b))])
+    return keras.Model([a, b], [L.Dense(2, name="first")(x), L.Dense(1, name="second")(once(a))])
+
+
+def frozen() -> Any:
+    """Frozen layers outside and inside of a nested net."""
+    inner = keras.Sequential([keras.Input((4, 4, 3)), L.Conv2D(3, 2), L.BatchNormalization(), L.Conv2D(2, 2)])
+    inner.layers[0].trainable = False
+    model = keras.Sequential([keras.Input((6, 6, 2)), L.SeparableConv2D(3, 3), inner, L.Flatten(), L.Dense(3)])
+    model.layers[0].trainable = False
+    return model
+
+
+def odd_names() -> Any:
+    """Names whose order is not the net's."""
+    names = ["z", "m deep", "dense_1", "dense", "a"]
+    return keras.Sequential([keras.Input((3,)), *(L.Dense(3 + i, name=name) for i, name in enumerate(names))])
+
+
+NETS: dict[str, Callable[[], Any]] = LAYERS | {net.__name__: net for net in (nested, shared, frozen, odd_names)}

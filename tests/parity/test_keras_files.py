@@ -1,0 +1,171 @@
+"""Files of live Keras 3, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from comparing import Compare
+from keras_file_nets import NETS
+from test_keras_nets import as_list, batch
+
+import keras
+import regtorch as rt
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5"),
+]
+FORMATS = ("model.keras", "model.h5", "model.weights.h5")
+Keras = keras.optimizers
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "SGD": lambda: Keras.SGD(0.01),
+    "SGD momentum": lambda: Keras.SGD(0.01, momentum=0.9, nesterov=True),
+    "Adam": lambda: Keras.Adam(0.01, amsgrad=True, clipnorm=1.0),
+    "Adam averaged": lambda: Keras.Adam(0.01, use_ema=True, ema_momentum=0.9),
+    "Adam by a schedule": lambda: Keras.Adam(Keras.schedules.ExponentialDecay(0.1, 2, 0.5)),
+    "AdamW": lambda: Keras.AdamW(0.01, weight_decay=0.1),
+    "RMSprop": lambda: Keras.RMSprop(0.01, momentum=0.5, centered=True),
+    "Adagrad": lambda: Keras.Adagrad(0.1),
+    "Adadelta": lambda: Keras.Adadelta(1.0),
+    "Nadam": lambda: Keras.Nadam(0.01),
+    "Adamax": lambda: Keras.Adamax(0.01),
+    "Lion": lambda: Keras.Lion(0.01),
+}
+
+
+def built(name: str) -> Any:
+    """Keras's net with random weights."""
+    keras.utils.set_random_seed(0)
+    theirs = NETS[name]()
+    rng = np.random.default_rng(1)
+    theirs.set_weights([w + 0.1 * abs(rng.standard_normal(w.shape)) for w in theirs.get_weights()])
+    return theirs
+
+
+def save(model: Any, path: Path) -> Path:
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def outputs(model: Any, given: list[torch.Tensor]) -> list[torch.Tensor]:
+    return as_list(model(given if len(given) > 1 else given[0], training=False))
+
+
+@pytest.mark.parity("files: outputs of a net that is loaded", "Keras 3 (torch), float64")
+@pytest.mark.parametrize("file", FORMATS)
+@pytest.mark.parametrize("name", NETS)
+def test_a_loaded_net_is_kerass(name: str, file: str, tmp_path: Path, compare: Compare, floatx: Callable[[str], None]):
+    floatx("float64")
+    theirs = built(name)
+    path = save(theirs, tmp_path / file)
+    if file == "model.weights.h5":
+        net = rt.keras.load_weights(rt.keras.from_config(theirs.to_json())[0], path)
+    else:
+        net = rt.keras.load(path).net
+    for ours, expected in zip(rt.keras.get_weights(net), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    given, x = batch(theirs, 0, "float64", name != "channels_first")
+    for ours, expected in zip(as_list(net.eval()(*x)), outputs(theirs, given), strict=True):
+        compare(ours, expected, within=1e-12)
+
+
+@pytest.mark.parity("files: outputs of a net that was saved here", "Keras 3 (torch), float64")
+@pytest.mark.parametrize("file", ["ours.keras", "ours.weights.h5"])
+@pytest.mark.parametrize("name", NETS)
+def test_keras_reads_what_is_saved(
+    name: str, file: str, tmp_path: Path, compare: Compare, floatx: Callable[[str], None]
+):
+    floatx("float64")
+    theirs = built(name)
+    net = rt.keras.load(save(theirs, tmp_path / "model.keras")).net
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(1.5)
+    rt.keras.save(net, tmp_path / file)
+    again: Any
+    if file == "ours.keras":
+        again = keras.models.load_model(tmp_path / file)
+    else:
+        again = NETS[name]()
+        again.load_weights(tmp_path / file)
+    for ours, expected in zip(rt.keras.get_weights(net), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    given, x = batch(theirs, 0, "float64", name != "channels_first")
+    for ours, expected in zip(as_list(net.eval()(*x)), outputs(again, given), strict=True):
+        compare(ours, expected, within=1e-12)
+
+
+def their_step(model: Any, given: list[torch.Tensor]) -> None:
+    """A step of Keras's optimizer and constraints over gradients of torch's autograd."""
+    out = as_list(model(given if len(given) > 1 else given[0], training=True))
+    (sum(o.square().mean() for o in out) + sum(model.losses)).backward()
+    variables = model.trainable_variables
+    model.optimizer.apply([v.value.grad for v in variables], variables)
+    model.zero_grad()
+
+
+def our_step(loaded: rt.keras.Loaded, bound: list[Any], x: list[torch.Tensor]) -> None:
+    assert loaded.optimizer is not None
+    loaded.optimizer.zero_grad()
+    task = sum(o.square().mean() for o in as_list(loaded.net(*x)))
+    (task + sum(b() for b in bound if not isinstance(b, rt.BoundConstraint))).backward()
+    loaded.optimizer.step()
+
+
+@pytest.mark.parity("files: weights after two further steps, optimizer's variables", "Keras 3 (torch), float64")
+@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
+@pytest.mark.parametrize(
+    # Adam and others divide by a gradient's size, which is rounding alone where a bias comes before a batch norm.
+    ("name", "kind"),
+    [*((name, "SGD momentum") for name in NETS), *(("branches", kind) for kind in OPTIMIZERS)],
+)
+def test_training_goes_on(
+    name: str, kind: str, file: str, tmp_path: Path, compare: Compare, floatx: Callable[[str], None]
+):
+    floatx("float64")
+    theirs = built(name)
+    theirs.compile(OPTIMIZERS[kind](), "mse")
+    batches = [batch(theirs, step, "float64", name != "channels_first") for step in range(5)]
+    for given, _ in batches[:2]:
+        their_step(theirs, given)
+    loaded = rt.keras.load(save(theirs, tmp_path / file))
+    assert loaded.optimizer is not None
+    assert loaded.optimizer.iterations == 2
+    assert isinstance(loaded.loss, rt.keras.losses.MeanSquaredError)
+    without = rt.keras.load(tmp_path / file, compile=False)
+    assert (without.optimizer, without.loss, without.metrics) == (None, None, None)
+    check_state(theirs, loaded, compare)
+    bound = [rule.on(loaded.net) for rule in loaded.rules]
+    for b in bound:
+        if isinstance(b, rt.BoundConstraint):
+            b.attach(loaded.optimizer)
+    for given, x in batches[2:4]:
+        their_step(theirs, given)
+        our_step(loaded, bound, x)
+    check_state(theirs, loaded, compare)
+    rt.keras.save(loaded.net, tmp_path / "ours.keras", optimizer=loaded.optimizer)
+    again = keras.models.load_model(tmp_path / "ours.keras")
+    check_state(again, loaded, compare)
+    given, x = batches[4]
+    their_step(again, given)
+    our_step(loaded, bound, x)
+    check_state(again, loaded, compare)
+
+
+def check_state(theirs: Any, loaded: rt.keras.Loaded, compare: Compare) -> None:
+    assert loaded.optimizer is not None
+    for ours, expected in zip(rt.keras.get_weights(loaded.net), theirs.get_weights(), strict=True):
+        compare(ours, expected, within=1e-12)
+    expected = [keras.ops.convert_to_numpy(v.value) for v in theirs.optimizer.variables]
+    ours = loaded.optimizer.keras_state(loaded.net)
+    assert [a.shape for a in ours] == [a.shape for a in expected]
+    # Together: the moments of a bias before a batch norm are rounding alone.
+    compare(*(np.concatenate([a.ravel() for a in arrays]) for arrays in (ours, expected)), within=1e-12)
