@@ -142,6 +142,11 @@ REFUSED = [
 ]
 
 
+def test_keras_2s_renorm_is_refused():
+    with pytest.raises(ValueError, match="renorm=True is not supported for a net of Keras 2"):
+        build(layer("BatchNormalization", renorm=True), shape=FLAT, version=2)
+
+
 @pytest.mark.parametrize(("shape", "kind", "config", "message"), REFUSED)
 def test_refused(shape: Any, kind: str, config: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=rf"layer 'it' \({kind}\): .*{message}"):

@@ -93,8 +93,9 @@ def transformer() -> Any:
 
 def vision_transformer() -> Any:
     start = keras.Input((8, 8, 3))
-    x = ops.reshape(L.Conv2D(6, 4, strides=4)(start), (-1, 4, 6))
-    places = ops.cast(ops.cumsum(ops.ones_like(x[:, :, 0]), axis=1) - 1, "int32")
+    x: Any = ops.reshape(L.Conv2D(6, 4, strides=4)(start), (-1, 4, 6))
+    ones: Any = ops.cumsum(ops.ones_like(x[:, :, 0]), axis=1)
+    places = ops.cast(ones - 1, "int32")
     x = x + L.Embedding(4, 6)(places)
     y = L.LayerNormalization()(x)
     x = x + L.MultiHeadAttention(2, 3)(y, y)

@@ -52,6 +52,12 @@ class _Constants(nn.Module):
         return self.constants[name].to(like.device, like.dtype)
 
 
+def _fits(constant: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a constant broadcasts to this shape."""
+    dims = zip(reversed(constant.shape), reversed(shape), strict=False)
+    return constant.ndim <= len(shape) and all(n in (1, size) for n, size in dims)
+
+
 class Rescaling(_Constants):
     """Keras's Rescaling; lists of scales and offsets go along Keras's last axes."""
 
@@ -59,7 +65,7 @@ class Rescaling(_Constants):
         super().__init__(spec)
         self.constants = {"scale": _numbers(spec, "scale"), "offset": _numbers(spec, "offset", 0.0)}
         shape = spec.keras_shape
-        if any(torch.broadcast_shapes(shape, c.shape) != shape for c in self.constants.values()):
+        if not all(_fits(constant, shape) for constant in self.constants.values()):
             raise ValueError(f"scale and offset do not fit its input of shape {shape}")
         if any(c.ndim for c in self.constants.values()) and not self.axes.channels_last and len(shape) >= 4:
             raise ValueError("a list of scales or offsets is not supported with data_format='channels_first'")
