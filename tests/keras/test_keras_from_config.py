@@ -20,7 +20,8 @@ IMAGE = (None, 8, 8, 3)
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
-        ([layer("Hashing", num_bins=3)], (None, 4), r"layer 'it' \(Hashing\) is not supported; supported are .*Dense"),
+        ([layer("Hashing", num_bins=3)], (None, 4), r"layer 'it' \(Hashing\) is not supported: torch has none"),
+        ([layer("Dens", units=3)], (None, 4), r"layer 'it' \(Dens\) is not supported; supported are .*Dense"),
         ([layer("Lambda")], (None, 4), r"layer 'it' \(Lambda\) is not supported"),
         ([dense(activation="relux")], (None, 4), "'it' .Dense.: activation .relux. is not supported"),
         (
@@ -31,9 +32,9 @@ IMAGE = (None, 8, 8, 3)
         ([dense(kernel_constraint="radial")], (None, 4), "layer 'it' .Dense.: constraint: 'radial' is not supported"),
         ([dense(lora_rank=4)], (None, 4), "layer 'it' .Dense.: lora_rank=4 is not supported"),
         ([layer("Dense")], (None, 4), "layer 'it' .Dense.: the config has no units"),
-        ([layer("Dropout", rate=0.5, noise_shape=[None, 1])], (None, 4), r"noise_shape=\[None, 1\] is not supported"),
+        ([layer("Dropout", rate=0.5, noise_shape=[None, 2])], (None, 4), r"noise_shape=\[None, 2\] does not fit"),
         ([layer("Dropout", rate=1.5)], (None, 4), "layer 'it' .Dropout.: rate must be a number from 0 to 1"),
-        ([layer("BatchNormalization", renorm=True)], (None, 4), "renorm=True is not supported"),
+        ([layer("BatchNormalization", virtual_batch_size=2)], (None, 4), "virtual_batch_size=2 is not supported"),
         ([layer("Embedding", input_dim=3, output_dim=2, mask_zero=1)], (None, 4), "mask_zero must be True or False"),
         ([layer("Conv2D", filters=2, kernel_size=9)], IMAGE, "layer 'it' .Conv2D. does not fit its input of shape"),
         ([layer("Conv2D", filters=2, kernel_size=[3, 3, 3])], IMAGE, "kernel_size must be one or 2 whole numbers"),

@@ -13,17 +13,19 @@ import pytest
 import torch
 from comparing import Compare
 from keras_definitions import DEFINITIONS
+from keras_further_nets import FURTHER_NETS
 from keras_nets import NETS
 
 import keras
 import regtorch as rt
 from regtorch.keras.layers import LAYERS
+from regtorch.keras.layers.random_images import ONLY_EVALUATED
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's
     "ignore:You are saving your model as an HDF5",
 )
-ALL = NETS | DEFINITIONS
+ALL = NETS | DEFINITIONS | FURTHER_NETS
 # Allowed difference and steps: float32 rounding grows from step to step, in Keras as here.
 ALLOWED = {"float64": (1e-12, 10), "float32": (1e-6, 2)}
 # Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as in the
@@ -57,9 +59,20 @@ def batch(theirs: Any, seed: int, dtype: str, last: bool) -> tuple[list[torch.Te
     return given, [a.movedim(-1, 1) if last and a.ndim >= 4 else a for a in given]
 
 
+def as_given(theirs: Any, x: list[torch.Tensor]) -> Any:
+    """The inputs as Keras's net takes them."""
+    names = getattr(theirs, "_inputs_struct", None)
+    return dict(zip(names, x, strict=True)) if isinstance(names, dict) else x if len(x) > 1 else x[0]
+
+
 def as_list(outputs: Any) -> list[torch.Tensor]:
     outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+def ours_as_list(outputs: Any) -> list[torch.Tensor]:
+    """Those of a net whose images have their channels last in Keras."""
+    return [x.movedim(1, -1) if x.ndim >= 4 else x for x in as_list(outputs)]
 
 
 @pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
@@ -82,8 +95,8 @@ def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[s
             b.attach(optimizer)
     for step in range(steps):
         given, x = batch(theirs, step, dtype, last)
-        expected = as_list(theirs(given if len(given) > 1 else given[0], training=True))
-        outputs = as_list(ours(*x))
+        expected = as_list(theirs(as_given(theirs, given), training=True))
+        outputs = ours_as_list(ours(*x))
         for a, b in zip(outputs, expected, strict=True):
             compare(a, b, within=within)
         their_penalty = sum(theirs.losses, torch.zeros(()))
@@ -99,8 +112,8 @@ def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[s
         for a, b in zip(rt.keras.get_weights(ours), theirs.get_weights(), strict=True):
             compare(a, b, within=within)
     given, x = batch(theirs, 99, dtype, last)
-    expected = as_list(theirs(given if len(given) > 1 else given[0], training=False))
-    for a, b in zip(as_list(ours.eval()(*x)), expected, strict=True):
+    expected = as_list(theirs(as_given(theirs, given), training=False))
+    for a, b in zip(ours_as_list(ours.eval()(*x)), expected, strict=True):
         compare(a, b, within=within)
 
 
@@ -115,9 +128,14 @@ def class_names(tree: Any) -> Iterator[str]:
 
 
 def test_between_them_the_nets_hold_every_layer_there_is():
-    used = {name for net in NETS.values() for name in class_names(json.loads(net().to_json()))}
-    tested_elsewhere = {"Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"}
-    assert LAYERS.keys() <= used | tested_elsewhere
+    used = {name for net in ALL.values() for name in class_names(json.loads(net().to_json()))}
+    tested_elsewhere = {
+        *("Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"),
+        *("RandomFlip", "RandomBrightness", "RandomContrast", "RandomGrayscale", "RandomInvert", "ThresholdedReLU"),
+        *("Attention", "GroupQueryAttention", "EinsumDense"),
+        *ONLY_EVALUATED,
+    }
+    assert LAYERS.keys() - used - tested_elsewhere == set()
 
 
 def test_a_keras_file(tmp_path: Path):

@@ -17,6 +17,7 @@ from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
+from regtorch.keras.layers.refused import REFUSED
 from regtorch.keras.masks import PASSES
 from regtorch.keras.net import Call, KerasNet, Source, flat
 from regtorch.keras.nodes import Node
@@ -169,6 +170,8 @@ class Builder:
         known = OPERATIONS if layer.operation else LAYERS
         make = known.get(layer.class_name) if layer.factory is None else None
         if make is None and layer.factory is None:
+            if not layer.operation and layer.class_name in REFUSED:
+                raise ValueError(f"from_config: {where} is not supported: {REFUSED[layer.class_name]}")
             nested = "" if layer.operation else " and nested models"
             raise ValueError(f"from_config: {where} is not supported; supported are {', '.join(sorted(known))}{nested}")
         shapes, node = [tuple(x.shape) for x in inputs], layer.nodes[0] if layer.nodes else Node()

@@ -22,7 +22,12 @@ _POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("MultiHeadAttention", "GroupQueryAttention"), ("query", "value", "key")
 )
 _NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}  # in model.h5, which has the classes' names in Keras's code
-_WRAPPERS = {"RNN": ("cell",), "Bidirectional": ("layer", "backward_layer"), "TimeDistributed": ("layer",)}
+_WRAPPERS = {
+    "RNN": ("cell",),
+    "Bidirectional": ("layer", "backward_layer"),
+    "TimeDistributed": ("layer",),
+    "SpectralNormalization": ("layer",),
+}
 
 
 @dataclass(frozen=True)

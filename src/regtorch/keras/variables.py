@@ -77,6 +77,14 @@ def variables(module: nn.Module) -> list[Variable]:
     Raises:
         TypeError: the layer owns parameters that have no known Keras variables.
     """
+    found = _own(module)
+    if isinstance(getattr(module, "vector_u", None), Tensor):  # of a layer in SpectralNormalization
+        drawn = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}
+        found.insert(cast(Any, module).vector_u_at, *held(module, vector_u=drawn))
+    return found
+
+
+def _own(module: nn.Module) -> list[Variable]:
     kernel = _kernel(module)
     if hasattr(module, "keras_variables"):
         return cast("list[Variable]", cast(Any, module).keras_variables())

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from regtorch.keras.activations import leaky, rectifier
+from regtorch.keras.activations import Elementwise, leaky, rectifier
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
 
-__all__ = ["PReLU", "Softmax", "leaky_relu", "relu"]
+__all__ = ["PReLU", "Softmax", "leaky_relu", "relu", "thresholded_relu"]
 
 
 def relu(spec: Spec) -> nn.Module:
     slope, threshold = spec.number("negative_slope", 0.0, 0.0), spec.number("threshold", 0.0, 0.0)
     most = None if spec.get("max_value") is None else spec.number("max_value", low=0.0)
     return rectifier(slope, most, threshold, spec.version)
+
+
+def thresholded_relu(spec: Spec) -> nn.Module:
+    """Keras 2's ThresholdedReLU: x above theta, else 0."""
+    theta = spec.number("theta", 1.0, 0.0)
+    return Elementwise(f"thresholded_relu(theta={theta:g})", partial(F.threshold, threshold=theta, value=0.0))
 
 
 def leaky_relu(spec: Spec) -> nn.Module:

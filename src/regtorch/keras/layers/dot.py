@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 
-__all__ = ["Dot", "unit"]
+__all__ = ["EPSILON", "Dot", "unit"]
 
-_EPSILON = {2: 1e-6, 3: 1e-7}  # Keras 2's l2_normalize bounds the sum of squares by 1e-12, Keras 3 the norm
+EPSILON = {2: 1e-6, 3: 1e-7}  # Keras 2's l2_normalize bounds the sum of squares by 1e-12, Keras 3 the norm
 
 
 def unit(x: Tensor, dims: tuple[int, ...], epsilon: float) -> Tensor:
@@ -25,7 +25,7 @@ class Dot(nn.Module):
         super().__init__()
         if len(spec.shapes) != 2:
             raise ValueError(f"it takes two inputs, received {len(spec.shapes)}")
-        self.axes, self.epsilon = spec.axes, _EPSILON[spec.version]
+        self.axes, self.epsilon = spec.axes, EPSILON[spec.version]
         given = spec.integers("axes")
         pair = given * 2 if len(given) == 1 else given
         ranks = [len(shape) for shape in spec.shapes]

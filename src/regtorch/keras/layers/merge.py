@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
@@ -22,14 +22,24 @@ class _Merge(nn.Module):
         super().__init__()
         if not self.least <= len(spec.shapes) <= self.most:
             raise ValueError(f"it takes {self.least} inputs{' or more' * (self.most > 2)}, received {len(spec.shapes)}")
-        if len({len(shape) for shape in spec.shapes}) > 1:
-            raise ValueError(f"inputs of different numbers of dims are not supported: {spec.shapes}")
+        self.axes, self.ndim = spec.axes, max(map(len, spec.shapes))
+        self.unequal = any(len(shape) < self.ndim for shape in spec.shapes)
+
+    def aligned(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The inputs with as many dims as the largest: Keras adds them after the batch, in its order of dims."""
+        if not self.unequal:
+            return inputs
+        return [self._aligned(x) for x in inputs]
+
+    def _aligned(self, x: Tensor) -> Tensor:
+        x = self.axes.to_keras(x)
+        return self.axes.from_keras(x.reshape(len(x), *[1] * (self.ndim - x.ndim), *x.shape[1:]))
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
         return united(masks)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return reduce(self.operation, inputs)
+        return reduce(self.operation, self.aligned(inputs))
 
 
 class Add(_Merge):
@@ -54,12 +64,13 @@ class _Extreme(_Merge):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.axes, self.version = spec.axes, spec.version
+        self.version = spec.version
 
     def forward(self, *inputs: Tensor, masks: Masks = ()) -> Tensor:
         """In Keras 3, where one of two inputs does not count, the other's value stands for it."""
         if self.version == 2 or not masks:
             return super().forward(*inputs)
+        inputs = tuple(self.aligned(inputs))
         output, counts = inputs[0], self._spread(masks[0], inputs[0])
         for x, mask in zip(inputs[1:], masks[1:], strict=True):
             kept = self._spread(mask, x)
@@ -88,7 +99,9 @@ class Concatenate(_Merge):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.axes, self.dim = spec.axes, spec.dim("axis", self.axis, len(spec.shapes[0]))
+        if self.unequal:
+            raise ValueError(f"inputs of different numbers of dims are not supported: {spec.shapes}")
+        self.dim = spec.dim("axis", self.axis, len(spec.shapes[0]))
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
         """A step counts where any of its values comes from a step that counts; an input without a mask counts."""

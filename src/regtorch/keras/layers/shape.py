@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
 from regtorch.keras.spec import Spec
 
-__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D", "UpSampling2D"]
+__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
 
 class _Reorder(nn.Module):
@@ -78,33 +77,3 @@ class RepeatVector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, features) to (batch, n, features)."""
         return x.unsqueeze(1).expand(-1, self.n, -1)
-
-
-class UpSampling1D(nn.Module):
-    """Keras's UpSampling1D, on (batch, steps, channels)."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        spec.data_format()
-        spec.require_dims(3)
-        self.size = spec.size("size", 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.repeat_interleave(self.size, dim=1)
-
-
-class UpSampling2D(nn.Module):
-    """Keras's UpSampling2D, nearest or bilinear."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        spec.data_format()
-        spec.channels(4)
-        self.size = spec.sizes("size", 2, 2)
-        self.mode = spec.one_of("interpolation", {"nearest": "nearest", "bilinear": "bilinear"}, "nearest")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=[float(n) for n in self.size], mode=self.mode)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, {self.mode}"

@@ -1,0 +1,37 @@
+"""Keras's layers that are not supported, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["REFUSED"]
+
+_STRINGS = "torch has no tensors of strings; encode them as whole numbers before the net"
+_TABLE = "its vocabulary is a table, not a computation on tensors; look the values up before the net"
+_HASH = "torch has none of its hash functions; hash the values before the net"
+_OTHER = "its computation is that of another framework, which its config does not hold"
+_OWN = "its config does not hold its computation; give a module for it in custom_objects"
+_SPECTROGRAM = "compute spectrograms before the net, for example with torchaudio"
+
+REFUSED: Mapping[str, str] = {
+    "Lambda": _OWN,
+    "Layer": _OWN,
+    "Wrapper": _OWN,
+    "TorchModuleWrapper": _OWN,
+    "FlaxLayer": _OTHER,
+    "JaxLayer": _OTHER,
+    "TFSMLayer": _OTHER,
+    "StringLookup": _STRINGS,
+    "TextVectorization": _STRINGS,
+    "IntegerLookup": _TABLE,
+    "Hashing": _HASH,
+    "HashedCrossing": _HASH,
+    "MelSpectrogram": _SPECTROGRAM,
+    "STFTSpectrogram": _SPECTROGRAM,
+    "ContrastLimitedAdaptiveHistogramEqualization": "torch has no equal of it; equalize the images before the net",
+    "Equalization": "Keras cannot put it into a functional net; equalize the images before the net",
+    "MaxNumBoundingBoxes": "its inputs are dicts of bounding boxes; pad the boxes before the net",
+    "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
+    "RandomCrop": "in evaluation Keras does not crop, and the layers after it do not fit; crop before the net",
+}
+"""The reason by class name, as a sentence that says what to do instead."""

@@ -1,0 +1,57 @@
+"""A wrapper that divides a layer's kernel by its largest singular value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.keras.layers.dot import EPSILON, unit
+from regtorch.keras.spec import Spec
+from regtorch.keras.variables import variables
+
+__all__ = ["SpectralNormalization"]
+
+
+class SpectralNormalization(nn.Module):
+    """Keras's SpectralNormalization.
+
+    Each call in training divides the kernel itself by an estimate of its largest singular value, from power iterations
+    that go on from `vector_u`, before the layer is called; gradients are those of the divided kernel. In Keras with
+    JAX they are those of the kernel before.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        spec.get("layer")
+        self.iterations = spec.size("power_iterations", 1)
+        self.epsilon = EPSILON[spec.version]
+        self.layer = spec.inner("layer", "layer", spec.shape)
+        own = variables(self.layer)
+        if not own or own[0].name not in ("kernel", "embeddings", "depthwise"):
+            raise ValueError("its layer must have one kernel or embeddings")
+        layer: Any = self.layer
+        layer.register_buffer("vector_u", torch.empty(1, own[0].shape[-1]))
+        layer.vector_u_at = 1 if spec.version == 3 else len(own)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        if self.training:
+            self._normalize()
+        return self.layer(*inputs)
+
+    @torch.no_grad()
+    def _normalize(self) -> None:
+        kernel = variables(self.layer)[0]
+        weight = kernel.read(self.layer)
+        if not weight.any():
+            return
+        matrix = kernel.to_keras(weight).flatten(0, -2)
+        layer: Any = self.layer
+        u = layer.vector_u
+        v = u
+        for _ in range(self.iterations):
+            v = unit(u @ matrix.T, (0, 1), self.epsilon)
+            u = unit(v @ matrix, (0, 1), self.epsilon)
+        weight.div_(v @ matrix @ u.T)
+        layer.vector_u.copy_(u)

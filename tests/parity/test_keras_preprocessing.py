@@ -1,0 +1,163 @@
+"""Preprocessing layers of live Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from comparing import Compare
+from following import follow
+
+import keras
+import regtorch as rt
+from regtorch.keras.layers.random_images import ONLY_EVALUATED
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+L = keras.layers
+FEATURES, STEPS, IMAGES = (6,), (5, 6), (4, 5, 3)
+SIX = [0.1, 2.0, -0.3, 4.0, 0.0, 1.0]
+POSITIVE = [0.1, 2.0, 0.3, 4.0, 0.0, 1.0]
+
+
+def adapted(**settings: Any) -> Any:
+    layer = L.Normalization(**settings)
+    layer.adapt(np.random.default_rng(0).normal(3.0, 2.0, (40, *IMAGES)))
+    return layer
+
+
+LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "normalization": (lambda: L.Normalization(mean=SIX, variance=POSITIVE), FEATURES),
+    "normalization, a number": (lambda: L.Normalization(mean=2.0, variance=3.0), IMAGES),
+    "normalization, inverse": (lambda: L.Normalization(mean=SIX, variance=POSITIVE, invert=True), STEPS),
+    "normalization, no axis": (lambda: L.Normalization(axis=None, mean=1.0, variance=4.0), STEPS),
+    "normalization, rows": (lambda: L.Normalization(axis=1, mean=SIX[:4], variance=POSITIVE[:4]), IMAGES),
+    "normalization, two axes": (lambda: L.Normalization(axis=(1, 3), mean=SIX[:3], variance=POSITIVE[:3]), IMAGES),
+    "normalization, weights": (lambda: L.Normalization(), IMAGES),
+    "normalization, adapted": (adapted, IMAGES),
+    "normalization, adapted along rows": (lambda: adapted(axis=(1, -1), invert=True), IMAGES),
+    "normalization, adapted to all": (lambda: adapted(axis=None), IMAGES),
+    "rescaling": (lambda: L.Rescaling(1 / 127.5, offset=-1.0), IMAGES),
+    "rescaling by lists": (lambda: L.Rescaling([1.0, 2.0, 3.0], offset=[0.0, 0.5, 1.0]), IMAGES),
+    "rescaling by an array": (lambda: L.Rescaling(np.array([1.0, 2.0, 3.0]), offset=0.5), IMAGES),
+    "bins, one-hot": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="one_hot"), STEPS),
+    "bins, multi-hot": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="multi_hot"), FEATURES),
+    "bins, counted": (lambda: L.Discretization([-1.0, 0.0, 0.5], output_mode="count"), FEATURES),
+    "centre": (lambda: L.CenterCrop(2, 3), IMAGES),
+    "centre, larger": (lambda: L.CenterCrop(6, 3), IMAGES),
+    "centre, wider": (lambda: L.CenterCrop(3, 8), IMAGES),
+    "resizing": (lambda: L.Resizing(7, 8), IMAGES),
+    "resizing, smaller": (lambda: L.Resizing(2, 3), IMAGES),
+    "resizing, nearest": (lambda: L.Resizing(7, 3, interpolation="nearest"), IMAGES),
+    "resizing, antialias": (lambda: L.Resizing(2, 3, antialias=True), IMAGES),
+    "resizing, cropped": (lambda: L.Resizing(6, 2, crop_to_aspect_ratio=True), IMAGES),
+    "resizing, padded": (lambda: L.Resizing(6, 2, pad_to_aspect_ratio=True, fill_value=0.3), IMAGES),
+    "resizing, padded at the sides": (lambda: L.Resizing(3, 9, pad_to_aspect_ratio=True), IMAGES),
+    "contrast": (lambda: L.AutoContrast(value_range=(0, 1)), IMAGES),
+    "contrast of bytes": (lambda: L.AutoContrast(), IMAGES),
+}
+
+
+@pytest.mark.parity("preprocessing: values and gradients", "Keras 3 (torch), float64")
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer(name: str, compare: Compare, floatx: Callable[[str], None]):
+    floatx("float64")
+    make, shape = LAYERS[name]
+    # Keras computes these in float32, whatever the dtype.
+    within = 1e-6 if name.startswith(("contrast", "normalization")) else 1e-12
+    follow(keras.Sequential([keras.Input(shape), make()]), compare, within=within)
+
+
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("shape", [(1,), (3,)])
+def test_categories(mode: str, shape: tuple[int, ...], compare: Compare):
+    follow(
+        keras.Sequential([keras.Input(shape, dtype="int32"), L.CategoryEncoding(6, output_mode=mode)]),
+        compare,
+        within=0,
+    )
+
+
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
+def test_weighted_counts(compare: Compare):
+    x, weights = keras.Input((3,), dtype="int32"), keras.Input((3,))
+    follow(keras.Model([x, weights], L.CategoryEncoding(6, output_mode="count")(x, count_weights=weights)), compare)
+
+
+@pytest.mark.parity("categories and bins", "Keras 3 (torch)")
+def test_indices_of_bins(compare: Compare):
+    theirs = keras.Sequential([keras.Input(IMAGES), L.Discretization([-1.0, 0.0, 0.5])])
+    ours, _ = rt.keras.from_config(theirs.to_json())
+    x = torch.cat([torch.randn(3, *IMAGES), torch.tensor([-1.0, 0.0, 0.5]).expand(1, *IMAGES)])
+    y = ours(x.movedim(-1, 1)).movedim(1, -1)
+    assert y.dtype == torch.int64
+    compare(y, theirs(x), within=0)
+
+
+def made(kind: str) -> Any:
+    of = {
+        "AugMix": {"value_range": (0, 1)},
+        "MixUp": {},
+        "RandAugment": {"value_range": (0, 1)},
+        "RandomErasing": {},
+        "RandomElasticTransform": {},
+        "RandomGaussianBlur": {},
+        "RandomPerspective": {},
+        "RandomShear": {},
+        "RandomTranslation": {"height_factor": 0.1, "width_factor": 0.2},
+        "RandomZoom": {"height_factor": 0.1},
+        "Solarization": {},
+        "RandomColorJitter": {"value_range": (0, 1)},
+        "RandomFlip": {},
+        "CutMix": {},
+        "RandomHue": {"factor": 0.2, "value_range": (0, 1)},
+    }
+    return getattr(L, kind)(**of.get(kind, {"factor": 0.5 if kind != "RandomPosterization" else 5}))
+
+
+TRAINED = ["RandomFlip", "RandomBrightness", "RandomContrast", "RandomGrayscale", "RandomInvert"]
+
+
+@pytest.mark.parametrize("kind", [*TRAINED, *ONLY_EVALUATED])
+def test_random_layers_change_nothing_in_evaluation(kind: str):
+    theirs = keras.Sequential([keras.Input(IMAGES), made(kind)])
+    ours, _ = rt.keras.from_config(theirs.to_json())
+    x = torch.rand(3, *IMAGES)
+    assert torch.equal(torch.as_tensor(theirs(x, training=False)), x)
+    assert torch.equal(ours.eval()(x.movedim(-1, 1)), x.movedim(-1, 1))
+    if kind in ONLY_EVALUATED:
+        with pytest.raises(NotImplementedError, match=f"{kind} in training is not supported"):
+            ours.train()(x.movedim(-1, 1))
+
+
+RANDOM = {
+    "flip": lambda: L.RandomFlip(),
+    "flip, rows": lambda: L.RandomFlip("vertical"),
+    "flip, columns": lambda: L.RandomFlip("horizontal"),
+    "brightness": lambda: L.RandomBrightness(0.3, value_range=(0, 1)),
+    "brightness, a range": lambda: L.RandomBrightness((0.1, 0.4), value_range=(0, 1)),
+    "contrast": lambda: L.RandomContrast(0.5, value_range=(0, 1)),
+    "contrast, a range": lambda: L.RandomContrast((0.2, 0.8), value_range=(0, 1)),
+    "gray": lambda: L.RandomGrayscale(0.3),
+    "inverted": lambda: L.RandomInvert(0.6, value_range=(0, 1)),
+}
+
+
+@pytest.mark.parity("random image layers: quantiles of one pixel and means of 20,000 images", "Keras 3 (torch)")
+@pytest.mark.parametrize("name", RANDOM)
+def test_random_layers_draw_from_keras_distribution(name: str, compare: Compare):
+    keras.utils.set_random_seed(0)
+    theirs = keras.Sequential([keras.Input(IMAGES), RANDOM[name]()])
+    ours, _ = rt.keras.from_config(theirs.to_json())
+    x = torch.linspace(0.2, 0.7, 60).reshape(1, *IMAGES).repeat(20_000, 1, 1, 1)
+    a = ours.train()(x.movedim(-1, 1)).movedim(1, -1)
+    b = torch.as_tensor(theirs(x, training=True))
+    compare(a.mean(0), b.mean(0), within=0.02)
+    compare(a.square().mean(0), b.square().mean(0), within=0.02)
+    for quantile in (0.1, 0.25, 0.75, 0.9):
+        compare(a[:, 0, 0, 1].quantile(quantile), b[:, 0, 0, 1].quantile(quantile), within=0.05)
+    pixels = [y[:, 0, 0, 0] * y[:, 2, 1, 1] for y in (a, b)]  # drawn once for an image
+    compare(pixels[0].mean(), pixels[1].mean(), within=0.02)
