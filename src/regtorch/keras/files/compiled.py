@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -36,5 +36,5 @@ def compiled_loss(training: Mapping[str, Any], net: KerasNet, *, logits: bool, c
             if isinstance(part, Loss) and not hasattr(part, "from_logits"):
                 raise ValueError(f"its loss {type(part).__name__} takes no logits; load it without logits=True")
             if isinstance(part, Loss):
-                part.from_logits = True
+                cast(Any, part).from_logits = True
     return made
