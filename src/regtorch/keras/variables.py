@@ -23,6 +23,7 @@ class Variable:
         shape: Keras's shape.
         order: torch's dims as indices of Keras's.
         initializer: Keras's default for it; None for its default for the name.
+        groups: where Keras's files have it, as paths from its layer's group.
         fans: the axes of its inputs and of its outputs; None for those of a kernel (…, in, out).
     """
 
@@ -32,6 +33,7 @@ class Variable:
     order: tuple[int, ...]
     initializer: Any = None
     fans: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    groups: tuple[str, ...] = ("",)
 
     @property
     def setting(self) -> str:
@@ -80,7 +82,9 @@ def variables(module: nn.Module) -> list[Variable]:
     found = _own(module)
     if isinstance(getattr(module, "vector_u", None), Tensor):  # of a layer in SpectralNormalization
         drawn = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}
-        found.insert(cast(Any, module).vector_u_at, *held(module, vector_u=drawn))
+        (vector,) = held(module, vector_u=drawn)
+        found[0] = replace(found[0], groups=("..", ""))
+        found.insert(cast(Any, module).vector_u_at, replace(vector, groups=("..",)))
     return found
 
 

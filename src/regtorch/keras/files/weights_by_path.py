@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from posixpath import normpath
 
 from regtorch.checks import shown
 from regtorch.keras.files.h5 import H5
@@ -57,9 +58,10 @@ def paths(net: KerasNet) -> Iterator[Match]:
     """The variables of a net and where Keras 3 stores them."""
     groups, used = _groups(net), Counter[str]()
     for entry in net_variables(net):
-        group = groups[entry.layer]
-        yield entry, f"{group}/vars/{used[group]}"
-        used[group] += 1
+        for part in entry.variable.groups:
+            group = normpath(f"{groups[entry.layer]}/{part}")
+            yield entry, f"{group}/vars/{used[group]}"
+            used[group] += 1
 
 
 def _groups(net: KerasNet) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ class SpectralNormalization(nn.Module):
     that go on from `vector_u`, before the layer is called; gradients are those of the divided kernel. In Keras with
     JAX they are those of the kernel before.
     """
+
+    keras_parts: Mapping[str, str] = {"layer": "layer"}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
