@@ -1,10 +1,12 @@
 """Keras in PyTorch: its identifiers, configs, weights, nets, optimizers and batch norm, with the same numbers."""
 
 from regtorch.init import keras_init_ as init_
+from regtorch.keras import losses
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import from_config
 from regtorch.keras.identifiers import constraint, penalty, serialize
 from regtorch.keras.load import get_weights, load_weights
+from regtorch.keras.losses.config import loss
 from regtorch.keras.optimizers import (
     SGD,
     Adadelta,
@@ -14,6 +16,7 @@ from regtorch.keras.optimizers import (
     Adamax,
     AdamW,
     Ftrl,
+    KerasOptimizer,
     Lamb,
     Lion,
     Muon,
@@ -32,6 +35,7 @@ __all__ = [
     "Adamax",
     "BatchNorm",
     "Ftrl",
+    "KerasOptimizer",
     "Lamb",
     "Lion",
     "Muon",
@@ -42,6 +46,8 @@ __all__ = [
     "get_weights",
     "init_",
     "load_weights",
+    "loss",
+    "losses",
     "optimizer",
     "penalty",
     "serialize",
