@@ -255,3 +255,12 @@ def test_a_function_of_ones_own_is_refused():
     with pytest.raises(ValueError, match="loss: mine is a user-defined function"):
         rt.keras.loss(mine)
     assert type(rt.keras.loss(K.mean_squared_error)) is rt.keras.losses.MeanSquaredError
+
+
+def test_settings_that_a_loss_lacks_are_refused():
+    with pytest.raises(ValueError, match="loss: Huber has no axis"):
+        rt.keras.loss({"class_name": "Huber", "config": {"axis": 1}})
+    with pytest.raises(ValueError, match="loss: 'wasserstein' is not supported"):
+        rt.keras.loss("wasserstein")
+    with pytest.raises(ValueError, match="loss_weights names the outputs c"):
+        rt.keras.loss(["mse"], loss_weights={"c": 1.0}, outputs=["a"])

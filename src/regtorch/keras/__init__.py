@@ -7,6 +7,8 @@ from regtorch.keras.build import from_config
 from regtorch.keras.identifiers import constraint, penalty, serialize
 from regtorch.keras.load import get_weights, load_weights
 from regtorch.keras.losses.config import loss
+from regtorch.keras.metrics import metric
+from regtorch.keras.module import regularized_module
 from regtorch.keras.optimizers import (
     SGD,
     Adadelta,
@@ -48,7 +50,9 @@ __all__ = [
     "load_weights",
     "loss",
     "losses",
+    "metric",
     "optimizer",
     "penalty",
+    "regularized_module",
     "serialize",
 ]
