@@ -42,6 +42,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 LIBRARY = FLOOR["doctor"]
 # `penalty.on(model)` is a convenience that needs the floor above when it is called; a rule's part is such a rule.
 STEPS_UP = {("penalties", "bound"), ("constraints", "bound"), ("masked", "bound")}
+STEPS_UP |= {("keras", "lightning")}  # metric and regularized_module make objects of Lightning and torchmetrics
 STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
 # Packages of an extra, which are imported inside the functions that use them alone.
 OPTIONAL = {"keras.files": {"h5py"}}  # Keras's files are HDF5

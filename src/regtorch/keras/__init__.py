@@ -7,6 +7,8 @@ from regtorch.keras.build import from_config
 from regtorch.keras.files import Loaded, load, load_weights, save
 from regtorch.keras.identifiers import constraint, penalty, serialize
 from regtorch.keras.losses.config import loss
+from regtorch.keras.metrics import metric
+from regtorch.keras.module import regularized_module
 from regtorch.keras.net_variables import get_weights
 from regtorch.keras.optimizers import (
     SGD,
@@ -51,8 +53,10 @@ __all__ = [
     "load_weights",
     "loss",
     "losses",
+    "metric",
     "optimizer",
     "penalty",
+    "regularized_module",
     "save",
     "serialize",
 ]

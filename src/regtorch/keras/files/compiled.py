@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -36,10 +36,5 @@ def compiled_loss(training: Mapping[str, Any], net: KerasNet, *, logits: bool, c
         for part in parts:
             if not hasattr(part, "from_logits"):
                 raise ValueError(f"its loss {type(part).__name__} takes no logits; load it without logits=True")
-<<<<<<< HEAD
             part.from_logits = True
-=======
-            if isinstance(part, Loss):
-                cast(Any, part).from_logits = True
->>>>>>> s12-kattn2
     return made

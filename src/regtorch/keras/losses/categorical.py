@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from regtorch.checks import flag, number, share
 from regtorch.keras.losses.loss import EPSILON, Loss, checked_axis, clipped, same_shape
@@ -154,7 +155,7 @@ class SparseCategoricalCrossentropy(Loss):
             targets = torch.where(counted, targets, 0.0)
             outputs = torch.where(counted.unsqueeze(1), outputs, 1.0)
         logs = outputs.log_softmax(1) if self.from_logits else _probabilities(outputs, 1).log()
-        values = -logs.gather(1, targets.long().unsqueeze(1)).squeeze(1)
+        values = F.nll_loss(logs.contiguous(), targets.long(), reduction="none")  # its gradient needs it
         return (values, None) if counted is None else (torch.where(counted, values, 0.0), counted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from regtorch.keras.losses.regression import (
 )
 from regtorch.keras.losses.similarity import CTC, Circle
 
-__all__ = ["LOSSES", "SeveralLosses", "kind_of", "loss"]
+__all__ = ["LOSSES", "SeveralLosses", "kind_of", "loss", "named"]
 
 LOSSES: Mapping[str, type[Loss]] = {
     kind.__name__: kind
@@ -64,7 +65,7 @@ class _ByShape(nn.Module):
 
 
 def kind_of(outputs: Tensor, targets: Tensor, *, channels_last: bool = True) -> str:
-    """The kind of accuracy or cross entropy that Keras takes for the shapes: Binary, SparseCategorical, Categorical."""
+    """Which accuracies and cross entropies Keras takes for the shapes: Binary, SparseCategorical, or Categorical."""
     dim = 1 if channels_last and outputs.ndim >= 4 else -1
     if outputs.shape[dim] == 1:
         return "Binary"
@@ -139,26 +140,26 @@ def loss(
         return _several(identifier, loss_weights, outputs, channels_last)
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
         return _ByShape(channels_last=channels_last)
-    name, config = identify("loss", _named(identifier), LOSSES)
+    name, config = identify("loss", named("loss", identifier), LOSSES)
+    config |= getattr(identifier, "_fn_kwargs", {})  # a Huber's config lacks its delta, in Keras 3
     config = {k: v for k, v in config.items() if k not in ("name", "dtype", "fn")}
     if isinstance(reduction := config.get("reduction"), str):
         config["reduction"] = _REDUCTIONS.get(reduction, reduction)
-    try:
-        return LOSSES[name](**config, channels_last=channels_last)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise ValueError(f"loss: {name} has no such setting, received {shown(config)}") from None
+    kind = LOSSES[name]
+    if unknown := sorted(config.keys() - (signature(kind).parameters.keys() - {"channels_last"})):
+        raise ValueError(f"loss: {name} has no {', '.join(unknown)}; received {shown(config)}")
+    return kind(**config, channels_last=channels_last)
 
 
-def _named(identifier: Any) -> Any:
-    """The identifier with a name that is a class's, and with the settings that Keras's own config lacks."""
-    if hasattr(identifier, "_fn_kwargs") and hasattr(identifier, "get_config"):  # Keras's Huber does not save its delta
-        kind, config = type(identifier), identifier.get_config() | identifier._fn_kwargs
-        return {"class_name": kind.__name__, "module": kind.__module__, "config": config}
+def named(what: str, identifier: Any) -> Any:
+    """The identifier with a name that is a class's.
+
+    Raises:
+        ValueError: it is a function that is not Keras's.
+    """
     if callable(identifier) and not hasattr(identifier, "get_config") and hasattr(identifier, "__name__"):
         if not str(identifier.__module__).startswith("keras."):
-            raise ValueError(f"loss: {identifier.__name__} is a user-defined function; call it yourself")
+            raise ValueError(f"{what}: {identifier.__name__} is a user-defined function; call it yourself")
         identifier = identifier.__name__
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
         identifier = identifier.get("config")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regtorch.keras.losses.loss import Loss, at_least, same_shape
+from regtorch.keras.losses.loss import Loss, same_shape
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
@@ -25,7 +25,7 @@ class Hinge(Loss):
         outputs, targets = same_shape(self, outputs, targets)
         binary = ((targets == 0) | (targets == 1)).all()
         signs = torch.where(binary, 2 * targets - 1, targets)
-        return at_least(1 - signs * outputs, 0).pow(self.power).mean(-1), None
+        return (1 - signs * outputs).clamp(min=0).pow(self.power).mean(-1), None
 
 
 class SquaredHinge(Hinge):
@@ -52,4 +52,4 @@ class CategoricalHinge(Loss):
     def values(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         outputs, targets = same_shape(self, outputs, targets)
         positive = (targets * outputs).sum(-1)
-        return at_least(((1 - targets) * outputs).amax(-1) - positive + 1, 0), None
+        return (((1 - targets) * outputs).amax(-1) - positive + 1).clamp(min=0), None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from regtorch.checks import ArgumentTypeError, flag, one_of
 from regtorch.keras.spec import Axes
 
-__all__ = ["EPSILON", "Loss", "aligned", "at_least", "checked_axis", "clipped", "divided", "same_shape"]
+__all__ = ["EPSILON", "Loss", "aligned", "checked_axis", "clipped", "divided", "same_shape"]
 
 EPSILON = 1e-7  # Keras's backend epsilon, to which probabilities are clipped
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
@@ -100,20 +100,15 @@ class Loss(nn.Module):
         return f"reduction={self.reduction!r}"
 
 
-def at_least(x: Tensor, low: float) -> Tensor:
-    """The larger of both; half the gradient at a tie, as in Keras on torch and JAX."""
-    return torch.maximum(x, x.new_tensor(low))
-
-
-def clipped(x: Tensor, low: float, high: float) -> Tensor:
-    """A number from `low` to `high`; half the gradient at a bound."""
-    return torch.minimum(at_least(x, low), x.new_tensor(high))
-
-
 def divided(a: Tensor, b: Tensor) -> Tensor:
     """`a / b`, and 0 where b is 0."""
     zero = b == 0
     return torch.where(zero, torch.zeros_like(a), a / torch.where(zero, torch.ones_like(b), b))
+
+
+def clipped(x: Tensor, low: float, high: float | None = None) -> Tensor:
+    """`x` within bounds. As in Keras, half of the gradient passes at a bound, where `x.clamp` with numbers varies."""
+    return x.clamp(x.new_full((), low), None if high is None else x.new_full((), high))
 
 
 def aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.checks import number
-from regtorch.keras.losses.loss import EPSILON, Loss, at_least, checked_axis, same_shape
+from regtorch.keras.losses.loss import EPSILON, Loss, checked_axis, clipped, same_shape
 
 __all__ = [
     "CosineSimilarity",
@@ -70,7 +70,7 @@ class MeanAbsolutePercentageError(_Mean):
     """
 
     def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return 100 * ((targets - outputs) / targets.abs().clamp(min=EPSILON)).abs()
+        return 100 * ((targets - outputs) / clipped(targets.abs(), EPSILON)).abs()
 
 
 class MeanSquaredLogarithmicError(_Mean):
@@ -83,7 +83,7 @@ class MeanSquaredLogarithmicError(_Mean):
     """
 
     def elements(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        logs = [(at_least(x, EPSILON) + 1).log() for x in (outputs, targets)]
+        logs = [(clipped(x, EPSILON) + 1).log() for x in (outputs, targets)]
         return (logs[0] - logs[1]).square()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.checks import flag, number
-from regtorch.keras.losses.loss import Loss, at_least
+from regtorch.keras.losses.loss import Loss
 
 __all__ = ["CTC", "Circle"]
 
@@ -58,9 +58,9 @@ class Circle(Loss):
         others = ~same
         if self.remove_diagonal:
             same = same & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)
-        distances, m = at_least(1 - outputs @ outputs.T, 0), self.margin
-        near = -self.gamma * at_least((m + distances) * same, 0) * (m - distances)
-        far = self.gamma * at_least((1 + m - distances) * others, 0) * (1 - m - distances)
+        distances, m = (1 - outputs @ outputs.T).clamp(min=0), self.margin
+        near = -self.gamma * ((m + distances) * same).clamp(min=0) * (m - distances)
+        far = self.gamma * ((1 + m - distances) * others).clamp(min=0) * (1 - m - distances)
         first = torch.where(same, near, -torch.inf).logsumexp(1)
         second = torch.where(others, far, -torch.inf).logsumexp(1)
         values = F.softplus(first + second)
