@@ -180,7 +180,8 @@ def _moved(value: Any, before: str, now: str) -> Any:
 
 def _unlogged(trainer: Trainer) -> dict[str, Any] | None:
     """When Lightning logs the step's metrics, which it does after all hooks; None if it does not."""
-    if not trainer._logger_connector.should_update_logs:
+    connector = trainer._logger_connector
+    if not (connector.should_update_logs and connector.metrics["log"]):
         return None
     return {"epoch": trainer.current_epoch, "step": trainer.fit_loop.epoch_loop._batches_that_stepped}
 
