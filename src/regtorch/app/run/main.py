@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
@@ -202,13 +202,15 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         if folder is not None and not (folder / SUMMARY).is_file():  # else the run had finished
-            write_error(folder, str(error) or "interrupted", error)
+            with suppress(OSError):  # a full disk
+                write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)
         where = "debug=true shows the traceback"
         if folder is not None:
-            where = f"the full traceback is in {write_error(folder, text, error)}"
+            with suppress(OSError):  # a full disk, which may be the error
+                where = f"the full traceback is in {write_error(folder, text, error)}"
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
         say(text if is_user_error(error) else f"{text} ({where})")

@@ -85,8 +85,7 @@ class Saver(Checkpoint):
 
     def save(self, trainer: Trainer, *, within: bool = False) -> None:
         """Write a save, `within` an epoch or between two."""
-        for logger in trainer.loggers:
-            logger.save()
+        unwritten = _written(trainer)
         checkpoint: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         checkpoint[_OURS] = {
             "folder": str(self.saves.folder),
@@ -100,6 +99,9 @@ class Saver(Checkpoint):
             "unlogged": _unlogged(trainer) if within else None,
         }
         if not trainer.is_global_zero:
+            return
+        if unwritten is not None:
+            self.saves.failed(trainer.global_step, unwritten)
             return
         beside = _checkpoints(trainer, self.saves.folder)
         self.saves.write(checkpoint, beside, step=trainer.global_step, epoch=trainer.current_epoch)
@@ -162,6 +164,16 @@ class Saver(Checkpoint):
     def _restore_metrics(self, trainer: Trainer) -> None:
         """Restore the metrics of the epochs before."""
         trainer._logger_connector._callback_metrics.update(self._ours["metrics"])
+
+
+def _written(trainer: Trainer) -> OSError | None:
+    """Write what the loggers have recorded, to which a save refers; the error if that fails."""
+    try:
+        for logger in trainer.loggers:
+            logger.save()
+    except OSError as error:
+        return error
+    return None
 
 
 def _validates(trainer: Trainer) -> bool:
