@@ -99,6 +99,7 @@ class Saver(Checkpoint):
             "unlogged": _unlogged(trainer) if within else None,
         }
         if not trainer.is_global_zero:
+            self.saves.every.begin(trainer.global_step)  # as process 0, or they would not meet at the next save
             return
         if unwritten is not None:
             self.saves.failed(trainer.global_step, unwritten)
