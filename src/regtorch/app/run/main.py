@@ -30,7 +30,7 @@ from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_own_configs
 from regtorch.app.ground.errors import RunError, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
-from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
+from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_handler, end_if_asked
 from regtorch.app.record.command import command, configs
 from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
@@ -159,7 +159,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
     from regtorch.app.terminal.watch import job_output
 
     end_if_asked()
-    with job_output(folder):
+    with before_a_queues_handler(), job_output(folder):
         print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
@@ -99,3 +100,30 @@ def test_the_script_of_the_documentation_requeues_a_job_until_it_is_done(tmp_pat
     assert (tmp_path / "queue").read_text() == "requeue 17\n" * 2
     finished(tmp_path, *LONG, "hydra.run.dir=whole")
     assert_same(tmp_path / "whole", tmp_path / "runs" / "mine")
+
+
+def job_of(folder: Path) -> int:
+    """The process that trains the first job of submitit."""
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = status.read_bytes().split(b"\0")
+            if b"submitit.core._submit" in words and str(folder).encode() in b" ".join(words):
+                return int(status.parent.name)
+    return 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").is_file(), reason="the job's process is looked up in /proc")
+def test_a_job_of_submitit_that_is_preempted_is_requeued_and_goes_on(tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
+    words = ("-m", *(word for word in LONG if not word.startswith("reg=")), "reg=l1,dropout")
+    finished(tmp_path, *words, "hydra.sweep.dir=whole")
+    launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")
+    process = started(tmp_path, *words, *launcher, "hydra.sweep.dir=mine")
+    wait_for_a_save(tmp_path / "mine" / "0", process, 0)
+    os.kill(job_of(tmp_path / "mine"), signal.SIGUSR2)
+    assert process.wait(100) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert "resumed after step" in (tmp_path / "mine" / "0" / "log.txt").read_text()
+    launched = [path.read_text() for path in (tmp_path / "mine" / ".submitit").rglob("*.err")]
+    assert any("ended by SIGUSR2: saving after the current step" in text for text in launched)
+    for job in ("0", "1"):
+        assert_same(tmp_path / "whole" / job, tmp_path / "mine" / job, "choices")  # of the launcher
