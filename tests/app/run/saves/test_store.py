@@ -107,7 +107,7 @@ def test_a_failed_save_leaves_those_before(store: Store, monkeypatch: pytest.Mon
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store_module.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
         write(store, 5)
     assert [path.name for path in store.folder.iterdir()] == ["save-000001"]
