@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from regtorch.app.run.saves import store as store_module
 from regtorch.app.run.saves.store import Save, Store
 
 ABOUT: dict[str, Any] = {"epoch": 1, "seconds": 2.5, "settings": {"seed": 0}}
