@@ -10,6 +10,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -121,7 +122,8 @@ def _saver(folder: Path, save_every: int | str) -> _Timed:
 
 def save_price(case: NetCase, settings: Settings) -> SavePrice:
     """Measure a net's saves, on the CPU."""
-    with TemporaryDirectory(dir=Path.cwd()) as place, quiet():  # on the disk of the runs
+    with TemporaryDirectory(dir=Path.cwd()) as place, quiet(), catch_warnings():  # on the disk of the runs
+        simplefilter("ignore")  # Lightning misses validation and workers
         folder = Path(place)
         monitored = {"best": "train/task_loss", "last": None}
         kept = [
