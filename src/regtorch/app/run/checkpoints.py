@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.checkpoint import save_checkpoint
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.run.culprit import ADVICE
 from regtorch.numerics.finite import not_finite
@@ -39,8 +39,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
         if storage_options is not None or "://" in local:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with atomic(Path(local)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with atomic(Path(local)) as temporary:
+            save_checkpoint(checkpoint, temporary)
 
 
 def use_atomic_checkpoints(trainer: Trainer) -> None:
