@@ -142,7 +142,7 @@ def _train(
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
     if best is not None and best["checkpoint"] is not None and not (folder / best["checkpoint"]).is_file():
-        raise RunError(f"{folder / best['checkpoint']} is no longer there, so the run is not recorded as finished")
+        raise Failed(f"{folder / best['checkpoint']} is no longer there, so the run is not recorded as finished")
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
