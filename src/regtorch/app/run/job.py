@@ -135,14 +135,15 @@ def _train(
     final |= _test(trainer, module, data)
     best = best_of(trainer, recorded.epochs, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
+        kept = folder / best["checkpoint"]
+        _require_there(kept)
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
-            saved = load_checkpoint(folder / best["checkpoint"])
+            saved = load_checkpoint(kept)
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
-    if best is not None and best["checkpoint"] is not None and not (folder / best["checkpoint"]).is_file():
-        raise Failed(f"{folder / best['checkpoint']} is no longer there, so the run is not recorded as finished")
+            _require_there(kept)
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
@@ -245,6 +246,11 @@ def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, f
     with interruptible(trainer):
         trainer.test(module, datamodule=data, verbose=False)
     return _only(_metrics(trainer), "test/")
+
+
+def _require_there(checkpoint: Path) -> None:
+    if not checkpoint.is_file():
+        raise Failed(f"{checkpoint} is no longer there, so the run is not recorded as finished")
 
 
 def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
