@@ -26,7 +26,7 @@ from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.json_file import plain
 from regtorch.app.record.provenance import device_name, provenance, weights_checksum
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
-from regtorch.app.run.best_epoch import best_of, monitored
+from regtorch.app.run.best_epoch import best_of, monitored, require_there
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
@@ -136,14 +136,14 @@ def _train(
     best = best_of(trainer, recorded.epochs, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
         kept = folder / best["checkpoint"]
-        _require_there(kept)
+        require_there(kept)
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
             saved = load_checkpoint(kept)
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
-            _require_there(kept)
+            require_there(kept)
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())
@@ -246,11 +246,6 @@ def _test(trainer: Trainer, module: RegularizedModule, data: Any) -> dict[str, f
     with interruptible(trainer):
         trainer.test(module, datamodule=data, verbose=False)
     return _only(_metrics(trainer), "test/")
-
-
-def _require_there(checkpoint: Path) -> None:
-    if not checkpoint.is_file():
-        raise Failed(f"{checkpoint} is no longer there, so the run is not recorded as finished")
 
 
 def _only(metrics: Mapping[str, Any], stage: str) -> dict[str, Any]:
