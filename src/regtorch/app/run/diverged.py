@@ -57,12 +57,14 @@ class StopWhenDiverged(EpochCallback):
         self._random: dict[str, Tensor] = {}
         self._due = False
         self._hooks: list[Any] = []
+        self._names: dict[int, str] = {}  # of the weights
 
     # -- a step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check gradients at the end of the optimizers' closures, when the penalties have added theirs."""
         self.teardown(trainer, pl_module, "fit")
+        self._names = {id(p): name for name, p in getattr(pl_module, "net", pl_module).named_parameters()}
         if trainer.world_size == 1 and getattr(trainer.precision_plugin, "scaler", None) is None:
             for optimizer in trainer.optimizers:
                 hook = self._checked_closure(trainer, pl_module)
@@ -93,11 +95,15 @@ class StopWhenDiverged(EpochCallback):
     def _now(self, trainer: Trainer) -> Step:
         return Step.of(trainer, *self._batch, self._random)
 
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check a batch whose gradient is accumulated: in their sum, its part cannot be told from the others'."""
+        if self._hooks and trainer.accumulate_grad_batches > 1 and self._checks(pl_module):
+            for optimizer in trainer.optimizers:
+                self._check_gradients(trainer, pl_module, optimizer)
+
     def _checked_closure(
         self, trainer: Trainer, module: LightningModule
     ) -> Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Any]:
-        names = {id(p): name for name, p in getattr(module, "net", module).named_parameters()}
-
         def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             closure = kwargs.get("closure")
             if closure is None or not self._checks(module):
@@ -106,18 +112,21 @@ class StopWhenDiverged(EpochCallback):
             def checked() -> Any:
                 self._random = random_of(module.device)
                 loss = closure()
-                params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-                grads = {names.get(id(p), "a weight"): _values(p.grad) for p in params}
-                small = ((name, grad) for name, grad in grads.items() if grad.numel() <= _SMALL)
-                if not_finite(grads if self._due else dict(islice(small, _FEW))) and (
-                    found := term_of_gradient(module, grads)
-                ):
-                    self._stop(trainer, module, found)
+                self._check_gradients(trainer, module, optimizer)
                 return loss
 
             return args, {**kwargs, "closure": checked}
 
         return before_step
+
+    def _check_gradients(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
+        params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        grads = {self._names.get(id(p), "a weight"): _values(p.grad) for p in params}
+        small = ((name, grad) for name, grad in grads.items() if grad.numel() <= _SMALL)
+        if not_finite(grads if self._due else dict(islice(small, _FEW))):
+            found = term_of_gradient(module, grads)
+            if found is not None:
+                self._stop(trainer, module, found)
 
     def _stop(self, trainer: Trainer, module: LightningModule, found: Culprit) -> None:
         """Write the step and end the training."""
