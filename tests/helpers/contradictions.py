@@ -15,6 +15,7 @@ _TRAIN = {
     "model=../train": "model: expected the name of an option, such as model=cnn, received '../train'",
     "model=/etc/passwd": "model: expected the name of an option, such as model=cnn, received '/etc/passwd'",
     "=1": "cannot read '=1': expected group=option or key=value",
+    "seed=1 --cfg job reg.rate=0.3": "reg.rate=0.3: put all settings side by side, before or after the options",
     "--resolve": "--resolve: .*--cfg job --resolve",
     "hydra.output_subdir=null": "hydra.output_subdir: expected .hydra",
     # rules and weights
