@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
@@ -45,7 +45,8 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         check_keys(cfg, dict(HydraConfig.get().runtime.choices))
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
-        if type(settings.name) not in (str, int) or not str(settings.name).strip():
+        name = PurePath(str(settings.name))
+        if type(settings.name) not in (str, int) or not name.name.strip() or name.is_absolute() or ".." in name.parts:
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
         if not isinstance(settings.storage, str | None):
             raise RunError(

@@ -154,6 +154,10 @@ def test_true_finds_the_newest_run_of_the_settings(killed: Callable[..., Result]
     again = killed(*SMALL, "reg=l2", "resume=true")
     assert again.code == 0
     assert "has finished; nothing is left to do" in again.out
+    assert killed(f"resume={result.folder}", "save_every=7").code == 0
+    longer = killed(f"resume={result.folder}", "trainer.max_epochs=9")
+    assert longer.code == 2
+    assert "has finished with other settings; start a new run with these" in longer.err
 
 
 def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):
