@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
 from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
+from regtorch.app.ground.processes import check_processes
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
@@ -88,6 +89,7 @@ def _begun(cfg: DictConfig, folder: Path, conf: Path) -> tuple[Book, int]:
     plan = Plan.of(cfg, [*own_configs(), *trained], folder)
     _check(plan, conf)
     trials, workers = (_count(f"search.{key}", cfg.search[key]) for key in ("trials", "workers"))
+    check_processes("search.workers", workers)
     return Book.start(open_store(cfg.search.storage, folder), str(cfg.search.name), plan, trials), workers
 
 
