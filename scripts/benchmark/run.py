@@ -13,6 +13,7 @@ from benchmark.against_keras import against_keras
 from benchmark.machine import describe
 from benchmark.memory import memory_of
 from benchmark.per_byte import per_byte
+from benchmark.saves import save_price, saves_table
 from benchmark.settings import Settings
 from benchmark.step import Comparison, compare, wanted
 from benchmark.tables import floor_table, keras_table, memory_table, per_byte_table, step_table
@@ -21,7 +22,7 @@ from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor")
+PARTS = ("step", "memory", "keras", "floor", "saves")
 
 
 def run(
@@ -64,6 +65,11 @@ def run(
                 say(f"\n{keras_table(compared)}")
                 results["keras"].append(asdict(compared))
                 keep(results)
+        if "saves" in parts:
+            prices = [save_price(case, settings) for case in settings.nets if not case.large]
+            say(f"\n{saves_table(prices)}")
+            results["saves"] = [asdict(price) for price in prices]
+            keep(results)
     return results
 
 

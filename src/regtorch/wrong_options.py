@@ -28,6 +28,8 @@ def in_one_line(parser: ArgumentParser) -> ArgumentParser:
 def _refusal(parser: ArgumentParser, words: str) -> str:
     """The first unknown option, with the nearest known one."""
     word = next((word for word in words.split() if word.startswith("-")), words)
+    if not word.startswith("-") and "=" in word:
+        return f"{word}: put all settings side by side, before or after the options"
     if not word.startswith("-"):
         return f"expected no more arguments, received {word}"
     name, _, value = word.partition("=")

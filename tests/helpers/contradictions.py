@@ -9,6 +9,15 @@ __all__ = ["CONTRADICTIONS"]
 EARLY = "callbacks=early_stopping"
 
 _TRAIN = {
+    # options of the command line
+    "+reg=l2": r"\+reg=l2: .*write reg=l2",
+    "reg@model=l2": "reg@model=l2: .*write reg=l2",
+    "model=../train": "model: expected the name of an option, such as model=cnn, received '../train'",
+    "model=/etc/passwd": "model: expected the name of an option, such as model=cnn, received '/etc/passwd'",
+    "=1": "cannot read '=1': expected group=option or key=value",
+    "seed=1 --cfg job reg.rate=0.3": "reg.rate=0.3: put all settings side by side, before or after the options",
+    "--resolve": "--resolve: .*--cfg job --resolve",
+    "hydra.output_subdir=null": "hydra.output_subdir: expected .hydra",
     # rules and weights
     "reg=l2 reg.select=name:nothing": "reg.select.*name:nothing",
     "reg=l2 'reg.select=kernel -kernel'": "reg.select.*kernel -kernel",
@@ -190,6 +199,9 @@ _OTHERS = {
         "'search.also={optimizer.lr: [abc,def]}'": "optimizer.lr",
         "'search.also={model.net.hidden: [0,-1]}'": "model.net.hidden",
         "search.pruner=hyperband trainer.max_epochs=-1 trainer.max_steps=5": "search.pruner",
+        "search.name=../../elsewhere": "search.name: expected a name, received '../../elsewhere'",
+        "search.name=/elsewhere": "search.name: expected a name, received '/elsewhere'",
+        "search.also={seed:'lin:0:2'}": "seed: expected a whole number",
         "search.storage=nonsense://x": "search.storage",
         "search.storage=sqlite:////no/such/folder/a.db": "search.storage",
         "search.worker=true search.name=nowhere": "search.*nowhere",

@@ -223,12 +223,13 @@ def test_tables_hold_every_rule_and_way():
 @pytest.mark.slow
 def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "docs" / "bench.json"
-    arguments = ["--device", "cpu", "--quick", "--parts", "step,memory,floor", "--nets", "4 × dense 40"]
+    arguments = ["--device", "cpu", "--quick", "--parts", "step,memory,floor,saves", "--nets", "4 × dense 40"]
     assert options.main("", CONF, [*arguments, "--json", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "GroupLasso" in printed
     found = json.loads(path.read_text())
-    assert set(found) == {"machine", "step", "per_byte", "memory"}
+    assert set(found) == {"machine", "step", "per_byte", "memory", "saves"}
+    assert all(price["seconds"]["low"] > 0 and price["mebibytes"] > 0 for price in found["saves"])
     assert found["machine"]["torch"] == torch.__version__
     assert {result["optimizer"] for result in found["step"]} == set(OPTIMIZERS)
     for result in found["step"]:
@@ -244,7 +245,7 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
     [
         (["--json", "."], "--json: expected a file, received the folder ."),
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
-        (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, received 'steps'"),
+        (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, saves, received 'steps'"),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
         (["--repeats", "0"], "--repeats: expected at least 1, received 0"),
         (["--devise", "cpu"], "--devise: unknown option; did you mean --device?"),

@@ -26,6 +26,7 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
         ("experiment/x.yaml", "defaults:\n- reg@hydra.callbacks: x\n", "the default 'reg@hydra.callbacks'"),
         ("experiment/x.yaml", "defaults:\n- reg/x@_global_.hydra.callbacks\n", "the default 'reg/x@_global_"),
         ("hydra/callbacks/x.yaml", f"x: {CALL}\n", "what is in the folder hydra"),
+        ("reg/x.yaml", "a: &a\n  b: *a\n", "expected no value within itself, received *a"),
         ("reg/x.yaml", LAUGHS, "expected no aliases, or fewer"),
         ("reg/x.yaml", "a: !!python/object/apply:os.system [touch it-ran]\n", "could not determine a constructor"),
     ],

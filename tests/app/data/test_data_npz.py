@@ -107,8 +107,17 @@ def test_regression_targets(tmp_path: Path, outputs: tuple[int, ...]) -> None:
         ("x_test", images(20, 8, 6, 3) > 9, "x_train has uint8 (40, 8, 6, 3) and x_test has bool (20, 8, 6, 3); "),
         ("x_train", images(40, 0, 6, 3), "x_train: its samples are empty, found uint8 (40, 0, 6, 3)."),
         ("x_train", np.zeros((40, 0)), "x_train: its samples are empty, found float64 (40, 0)."),
-        ("x_test", np.full((20, 8, 6, 3), 1e300), "x_test: it holds 2880 numbers that are NaN or infinite in float32."),
-        ("y_test", np.full(20, 1e300), "y_test: it holds 20 numbers that are NaN or infinite in float32."),
+        (
+            "x_test",
+            np.full((20, 8, 6, 3), 1e300),
+            "x_test: 2,880 values NaN or infinite in float32, first in sample 0; ",
+        ),
+        (
+            "y_test",
+            np.where(np.arange(20) == 7, np.nan, 1.0),
+            "y_test: 1 value NaN or infinite in float32, first in sample 7",
+        ),
+        ("y_test", np.full(20, 1e300), "y_test: 20 values NaN or infinite in float32, first in sample 0; "),
         ("x_test", labels(20), "x_test: expected uint8 or floats, found int64 (20,); convert it with astype."),
         (
             "x_test",
@@ -118,7 +127,7 @@ def test_regression_targets(tmp_path: Path, outputs: tuple[int, ...]) -> None:
         (
             "x_test",
             np.full((20, 8, 6, 3), np.nan),
-            "x_test: it holds 2880 numbers that are NaN or infinite in float32.",
+            "x_test: 2,880 values NaN or infinite in float32, first in sample 0; ",
         ),
         ("y_train", labels(40) + 1, "train: expected labels from 0 to 9, found 1 to 10; number the classes from 0."),
         ("y_test", np.arange(20) % 12, "test: expected labels from 0 to 9, found 0 to 11; set data.num_classes=12."),
@@ -150,7 +159,7 @@ def test_wrong_arrays(tmp_path: Path, name: str, array: np.ndarray, message: str
 
 def test_wrong_regression_targets(tmp_path: Path) -> None:
     path = write(tmp_path / "my.npz", y_train=np.full(40, np.inf))
-    with pytest.raises(DataError, match="y_train: it holds 40 numbers that are NaN or infinite"):
+    with pytest.raises(DataError, match="y_train: 40 values NaN or infinite"):
         loaded(path, num_classes=None)
     path = write(tmp_path / "my.npz", y_train=np.zeros((40, 0)))
     with pytest.raises(DataError, match=r"y_train: its samples are empty, found float64 \(40, 0\)"):

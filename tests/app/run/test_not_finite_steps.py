@@ -114,6 +114,12 @@ CASES = {
         rules=[rt.Activity(lambda output: (output - output).log().sum(), select="name:0")],
     ),
     "gradient of the loss": Case(r"^the gradient of the loss at 0\.bias became (inf|nan) in .*\b21\b", Roots, Zeros),
+    "gradient of an accumulated batch": Case(
+        r"^the gradient of the loss at 0\.bias became (inf|nan) in .*\b21\b",
+        Roots,
+        Zeros,
+        options={"accumulate_grad_batches": 8},
+    ),
     "gradient of a penalty": Case(
         r"^the gradient of Custom.* at bias became nan in epoch 1, step 1", zeroed, rules=[ROOT]
     ),
@@ -174,6 +180,65 @@ def test_no_checkpoint_has_weights_that_are_not_finite(tmp_path: Path, weights_o
     found = [torch.load(path, weights_only=True)["state_dict"] for path in tmp_path.glob("*.ckpt")]
     assert len(found) == 3
     assert all(value.isfinite().all() for state in found for value in state.values())
+
+
+class Masked(nn.Module):
+    """Adds a mask of -inf, as attention does, and keeps a mean that may become NaN."""
+
+    mask: Tensor
+    mean: Tensor
+
+    def __init__(self, breaks_at: int | None = None) -> None:
+        super().__init__()
+        self.layer, self.calls, self.breaks_at = nn.Linear(2, 1), 0, breaks_at
+        self.register_buffer("mask", torch.tensor([[0.0, -math.inf]]))
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.calls += self.training
+        if self.calls == self.breaks_at:
+            self.mean.fill_(math.nan)
+        return self.layer((input + self.mask).softmax(1))
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_infinite_masks_are_no_divergence(tmp_path: Path, weights_only: bool):
+    fit(tmp_path, ModelCheckpoint(tmp_path, "last", save_weights_only=weights_only), net=Masked())
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["net.mask"].isinf().any()
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_no_checkpoint_has_running_means_that_are_not_finite(tmp_path: Path, weights_only: bool):
+    every = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1, save_weights_only=weights_only)
+    with pytest.raises(Diverged, match="mean has NaN or infinite values"):
+        fit(tmp_path, every, net=Masked(breaks_at=4))
+    assert len([*tmp_path.glob("*.ckpt")]) == 3
+
+
+def test_saves_keep_the_running_means_that_were_finite(tmp_path: Path):
+    """Saves are written by another way than checkpoints."""
+    guard = StopWhenDiverged()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        callbacks=[guard],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = RegularizedModule(Masked(), optimizer=partial(torch.optim.SGD, lr=0.01), task=regression())
+    with quiet():
+        trainer.fit(module, datamodule=Numbers(num_classes=None, batch_size=4))
+    module.net.mean.fill_(math.nan)
+    with pytest.raises(Diverged, match="mean has NaN or infinite values in epoch"):
+        guard.on_save_checkpoint(trainer, module, {})
+
+
+def test_clipping_does_not_hide_where_a_gradient_began(tmp_path: Path):
+    with pytest.raises(Diverged, match=r"gradient of the loss at 0\.bias became (inf|nan) in .*\b21\b"):
+        fit(tmp_path, net=Roots(), data=Zeros, gradient_clip_val=1.0, enable_checkpointing=False)
 
 
 @pytest.fixture

@@ -50,8 +50,13 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
     overrides = [*_parsed(arguments)]
     for override in overrides:
         group = override.key_or_group
-        if group not in (*GROUPS, "experiment") or override.package is not None:
+        if not group:
+            raise RunError(f"cannot read {override.input_line!r}: expected group=option or key=value")
+        if group not in (*GROUPS, "experiment"):
             continue
+        if override.is_add() or override.package is not None:
+            plain = f"{group}={override.get_value_string()}"
+            raise RunError(f"{override.input_line}: a run has one {group}, in its own place; write {plain}")
         example = GROUPS.get(group, "rps")
         if override.is_delete() and group in GROUPS:
             raise RunError(f"~{group}: a run needs this group; choose one of its options, such as {group}={example}")
@@ -96,6 +101,11 @@ def check_new_keys(overrides: Iterable[str]) -> None:
 
 
 def _check_choice(group: str, value: Any, example: str) -> None:
+    if isinstance(value, str) and (value.startswith("/") or ".." in value.split("/")):
+        raise RunError(
+            f"{group}: expected the name of an option, such as {group}={example}, received {value!r}; "
+            "--config-dir=FOLDER adds options of your own"
+        )
     if isinstance(value, str | dict | Glob):
         return  # an option, settings beside the option's own, or all options of a pattern
     if isinstance(value, list) and value and group in _SEVERAL:

@@ -41,6 +41,8 @@ def check_flags(given: Namespace) -> None:
             raise RunError(
                 f"--{flag}={value}: the program has its own configs; omit it (--config-dir adds a folder of yours)"
             )
+    if given.resolve and not (given.cfg or given.help):
+        raise RunError("--resolve: expected --cfg, received none; give both: --cfg job --resolve")
     for folder in folders_of([given.config_dir or "", *_searched(given.overrides)]):
         check_own_configs(folder)
 

@@ -17,6 +17,7 @@ from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.options import ImageOptions
 from regtorch.app.data.split import split
 from regtorch.checks import share
+from regtorch.counted import counted
 
 __all__ = ["Npz", "read_npz"]
 
@@ -161,9 +162,11 @@ def _contiguous(array: np.ndarray, source: str) -> np.ndarray:
         return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
-    infinite = array.size - int(np.isfinite(array).sum())
-    if infinite:
-        raise DataError(f"{source}: it holds {infinite} numbers that are NaN or infinite in float32.")
+    infinite = ~np.isfinite(array)
+    if infinite.any():
+        first = int(infinite.nonzero()[0][0])
+        values = counted(int(infinite.sum()), "value")
+        raise DataError(f"{source}: {values} NaN or infinite in float32, first in sample {first}; clean the data.")
     return array
 
 

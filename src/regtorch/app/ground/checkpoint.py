@@ -1,4 +1,4 @@
-"""Load checkpoints, which may come from strangers: tensors and plain values, and nothing that runs code."""
+"""Write and load checkpoints, which may come from strangers: tensors and plain values, and nothing that runs code."""
 
 import pickletools
 import re
@@ -12,7 +12,7 @@ import torch
 from regtorch.app.ground.errors import RunError, one_line
 from regtorch.app.ground.reading import opened
 
-__all__ = ["check_checkpoint", "load_checkpoint"]
+__all__ = ["check_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _MOST_PICKLED = 2**27  # bytes of the structure around the tensors; a path of 10,000 members has some ten millions
 _PLAIN = re.compile(
@@ -22,6 +22,21 @@ _PLAIN = re.compile(
     r"|torch\.(bool|[a-z]*(int|float)\d\w*|complex\d+)"
 )
 """What rebuilds tensors and plain values; of these, torch calls those that it trusts."""
+
+
+def save_checkpoint(content: Any, path: Path) -> None:
+    """Write a checkpoint.
+
+    Raises:
+        OSError: it cannot be written; torch alone raises a RuntimeError that does not say why.
+    """
+    with path.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path, *, mapped: bool = False) -> Any:

@@ -1,5 +1,6 @@
 """Error messages of one or two lines for users."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ __all__ = [
     "Failed",
     "RunError",
     "exit_code",
+    "is_disk_full",
     "is_out_of_memory",
     "is_user_error",
     "message",
@@ -91,6 +93,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a disk has no space left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def message(error: BaseException, cfg: DictConfig | None = None) -> str:
     """The message of an error in one or two lines."""
     error = root_cause(error)
@@ -102,6 +109,9 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
         return "batch norm cannot train on a batch of one sample; raise data.batch_size"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
         return not_installed(str(error.name), "this program")
+    if isinstance(error, OSError) and is_disk_full(error):
+        place = f"{_setting_of(error.filename, cfg)}{error.filename}: " if isinstance(error.filename, str) else ""
+        return f"{place}{str(error.strerror).lower()}; free some space, or name another place"
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"{_setting_of(error.filename, cfg)}{error.filename}: {error.strerror.lower()}; name another place"
     if isinstance(error, InterpolationResolutionError) and error.full_key:

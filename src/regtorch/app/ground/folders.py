@@ -37,6 +37,7 @@ class Folders(Callback):
     check: ClassVar[Callable[[DictConfig], None]]
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_settings_folder(config)
         folder = folder_named(config, "hydra.run.dir")
         if Path(folder).absolute() != Folders.resumed:
             _refuse(folder, "hydra.run.dir")
@@ -48,11 +49,19 @@ class Folders(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the sweep's folder; a grid may continue in its own."""
+        _check_settings_folder(config)
         folder = Path(folder_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
             _refuse(str(folder), "hydra.sweep.dir")
         Folders.sweep, Folders.jobs, Folders.lost = folder, [] if grid else None, {}
+
+
+def _check_settings_folder(config: DictConfig) -> None:
+    name = config.hydra.output_subdir
+    if name != ".hydra" and not is_follower():  # Lightning starts followers without
+        received = "null" if name is None else repr(name)
+        _end(f"hydra.output_subdir: expected .hydra, where resume= and rerun= look, received {received}; omit it")
 
 
 def move_aside(folder: Path) -> None:

@@ -61,15 +61,21 @@ def read_text(path: Path, most: int = _MOST, *, errors: str = "strict") -> str:
 
 
 def _yaml_text(path: Path, aliases: int = 0) -> str:
-    """The text of a YAML file with few aliases, as many could expand beyond memory, and without deep nesting."""
-    text, depth = read_text(path, _MOST_YAML), 0
+    """The text of a YAML file with few aliases, as many could expand beyond memory, without deep nesting or loops."""
+    text = read_text(path, _MOST_YAML)
+    within: list[str | None] = []  # anchors of the lists and mappings around an event
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.AliasEvent):
             aliases -= 1
             if aliases < 0:
                 raise ValueError(f"expected no aliases, or fewer, received *{event.anchor}")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
+            if event.anchor in within:
+                raise ValueError(f"expected no value within itself, received *{event.anchor}")
+        if isinstance(event, yaml.CollectionStartEvent):
+            within.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            within.pop()
+        if len(within) > _DEEPEST:
             raise ValueError(f"expected lists in lists at most {_DEEPEST} deep, received more")
     return text
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ended",
     "asked_to_end",
+    "before_a_queues_handler",
     "end_if_asked",
     "end_now",
     "exposed",
@@ -44,6 +45,7 @@ class Ended(KeyboardInterrupt):
 
 
 class _State:
+    active = False  # handlers are in place
     asked: int | None = None
     shields = 0
     patient = False
@@ -54,16 +56,16 @@ def _once_is_enough(number: int, frame: Any) -> None:
 
 
 @contextmanager
-def asked_to_end() -> Iterator[None]:
-    """Raise `Ended` on SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. No effect in threads.
+def asked_to_end(signals: Iterable[signal.Signals] = _ASKING) -> Iterator[None]:
+    """Raise `Ended` on these signals: SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. No effect in threads.
 
     All but SIGINT are ignored once one has arrived.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {known: signal.getsignal(known) for known in _ASKING}
-    taken = [known for known in _ASKING if before[known] != signal.SIG_IGN]  # nohup stays in effect
+    before = {known: signal.getsignal(known) for known in signals}
+    taken = [known for known in before if before[known] != signal.SIG_IGN]  # nohup stays in effect
 
     def end(number: int, _: Any) -> None:
         first, _State.asked = _State.asked is None, number
@@ -77,7 +79,7 @@ def asked_to_end() -> Iterator[None]:
         else:
             raise Ended(number)
 
-    _State.asked, _State.shields, _State.patient = None, 0, False
+    _State.active, _State.asked, _State.shields, _State.patient = True, None, 0, False
     for known in taken:
         signal.signal(known, end)
     try:
@@ -85,7 +87,28 @@ def asked_to_end() -> Iterator[None]:
     finally:
         for known in taken:
             signal.signal(known, before[known])
-        _State.asked = None
+        _State.active, _State.asked = False, None
+
+
+@contextmanager
+def before_a_queues_handler() -> Iterator[None]:
+    """In a job of a queue's launcher: answer SIGUSR1 and SIGUSR2 as `asked_to_end` does, then by its handler.
+
+    The launcher's handler ends the process at once and has the job started again.
+    """
+    found = {known: signal.getsignal(known) for known in _ASKING if known.name.startswith("SIGUSR")}
+    handlers = {known: handler for known, handler in found.items() if callable(handler)}
+    if _State.active or not handlers:
+        yield
+        return
+    try:
+        with asked_to_end(handlers):
+            yield
+    except Ended as ended:
+        number = ended.code - 128
+        if (handler := handlers.get(signal.Signals(number))) is not None:
+            handler(number, None)
+        raise
 
 
 def end_if_asked() -> None:
@@ -160,7 +183,7 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
         yield
     except SystemExit as error:
         end_if_asked()
-        if trainer.interrupted:
+        if trainer.interrupted and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
     finally:

@@ -71,6 +71,7 @@ class Comparison:
         else:
             within = self.within
             how = "" if within is None else f", metrics within a relative difference of {within:.2g}"
+            how = " in its weights, not in its metrics" if within == 0 else how
             lines = [f"the result differs{how}{unknown}", *(f"  {difference}" for difference in self.results)]
         if self.origins:
             lines += ["differs in", *(f"  {difference}" for difference in self.origins)]

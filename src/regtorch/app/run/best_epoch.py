@@ -9,10 +9,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from regtorch.app.ground.checkpoint import load_checkpoint
-from regtorch.app.ground.errors import RunError, nearest
+from regtorch.app.ground.errors import Failed, RunError, nearest
 from regtorch.app.record.ranking import best_epoch
 
-__all__ = ["best_of", "monitored"]
+__all__ = ["best_of", "monitored", "require_there"]
 
 
 def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Path, score: str) -> dict[str, Any] | None:
@@ -27,6 +27,7 @@ def best_of(trainer: Trainer, epochs: Sequence[Mapping[str, float]], folder: Pat
 def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], folder: Path) -> dict[str, Any]:
     """The epoch and step of a checkpoint, and the epoch's metrics if it was saved at its end."""
     path = Path(callback.best_model_path)
+    require_there(path)
     saved = load_checkpoint(path)
     monitor, value = str(callback.monitor), float(callback.best_model_score or math.nan)
     metrics: dict[str, Any] = {"epoch": saved["epoch"] + 1, monitor: value}
@@ -34,6 +35,16 @@ def _saved(callback: ModelCheckpoint, epochs: Sequence[Mapping[str, float]], fol
         if epoch["epoch"] == metrics["epoch"] and epoch.get(monitor) == value:
             metrics = _of_epoch(epoch)
     return {**metrics, "step": saved["global_step"], "checkpoint": str(path.relative_to(folder))}
+
+
+def require_there(checkpoint: Path) -> None:
+    """Check that a checkpoint of this run is still there.
+
+    Raises:
+        Failed: it is not.
+    """
+    if not checkpoint.is_file():
+        raise Failed(f"{checkpoint} is no longer there, so the run is not recorded as finished")
 
 
 def _of_epoch(epoch: Mapping[str, float]) -> dict[str, Any]:

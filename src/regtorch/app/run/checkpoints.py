@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.checkpoint import save_checkpoint
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.run.culprit import ADVICE
 from regtorch.numerics.finite import not_finite
@@ -21,7 +21,12 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     Lightning writes into the system's temporary folder; if that is another file system, the copy overwrites the old
     checkpoint, and a killed process leaves neither.
+
+    Attributes:
+        masks: names of buffers that may hold infinite values, as they did when training began.
     """
+
+    masks: frozenset[str] = frozenset()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; Lightning writes remote ones.
@@ -31,6 +36,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """
         state = checkpoint.get("state_dict", {})
         weights = {n: v for n, v in state.items() if isinstance(v, Tensor) and v.is_floating_point()}
+        weights = {name: value for name, value in weights.items() if name not in self.masks}
         if wrong := not_finite(weights):
             raise Diverged(
                 f"{wrong[0].removeprefix('net.')} has NaN or infinite values, so {path} is not written: {ADVICE}"
@@ -39,8 +45,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
         if storage_options is not None or "://" in local:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with atomic(Path(local)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with atomic(Path(local)) as temporary:
+            save_checkpoint(checkpoint, temporary)
 
 
 def use_atomic_checkpoints(trainer: Trainer) -> None:

@@ -27,7 +27,7 @@ class CSVLogger(loggers.CSVLogger):
 
 
 class _Writer(ExperimentWriter):
-    """Writes metrics.csv.
+    """Writes metrics.csv; rows that cannot be written, for lack of space, are kept for the next time.
 
     Attributes:
         rows: how many rows the file has.
@@ -44,27 +44,44 @@ class _Writer(ExperimentWriter):
         names, kept = _read(path) if path.is_file() else ([], [])
         self.metrics_keys, self.metrics, self.rows = names, [], min(rows, len(kept))
         if names:
-            self._replace(kept[:rows])
+            write_text(path, _table(names, kept[:rows], header=True))
 
     def save(self) -> None:
         """Append the recorded rows; rewrite the file if they have new columns."""
+        path, count = Path(self.metrics_file_path), len(self.metrics)
         new = {key for row in self.metrics for key in row} - {*self.metrics_keys}
-        self.rows += len(self.metrics)
-        if not new or "://" in self.metrics_file_path:  # a remote path
+        if "://" in self.metrics_file_path:
             super().save()
-            return
-        path = Path(self.metrics_file_path)
-        rows = _read(path)[1] if path.is_file() else []
-        self.metrics_keys = sorted({*self.metrics_keys, *new})
-        self._replace([*rows, *self.metrics])
+        elif new:
+            names = sorted({*self.metrics_keys, *new})
+            rows = _read(path)[1] if path.is_file() else []
+            write_text(path, _table(names, [*rows, *self.metrics], header=True))
+            self.metrics_keys = names
+        elif count:
+            _append(path, _table(self.metrics_keys, self.metrics).encode())
         self.metrics = []
+        self.rows += count
 
-    def _replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, self.metrics_keys)
+
+def _table(names: Sequence[str], rows: Sequence[Mapping[str, Any]], *, header: bool = False) -> str:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, names)
+    if header:
         writer.writeheader()
-        writer.writerows(rows)
-        write_text(Path(self.metrics_file_path), table.getvalue())
+    writer.writerows(rows)
+    return table.getvalue()
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append to a file all of the content or nothing."""
+    with path.open("r+b", buffering=0) as file:
+        size = file.seek(0, io.SEEK_END)
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

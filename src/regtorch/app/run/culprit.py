@@ -13,6 +13,7 @@ from torch import Tensor
 
 from regtorch.app.data.batches import Batches
 from regtorch.app.ground.atomic import atomic
+from regtorch.app.ground.checkpoint import save_checkpoint
 from regtorch.app.ground.errors import DIVERGED
 from regtorch.lightning.module import RegularizedModule
 from regtorch.numerics.finite import not_finite
@@ -178,8 +179,8 @@ def write_step(path: Path, step: Step, culprit: Culprit, net: Mapping[str, Tenso
         "random": dict(step.random),
         "settings": settings,
     }
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+    with atomic(path) as temporary:
+        save_checkpoint(content, temporary)
 
 
 def _on_cpu(value: Any) -> Any:

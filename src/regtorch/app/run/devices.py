@@ -5,6 +5,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.config.kinds import shown
 from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.processes import check_processes
 
 __all__ = ["check_devices"]
 
@@ -35,3 +36,5 @@ def check_devices(trainer: DictConfig) -> None:
             f"trainer.devices: expected a number of processes on a CPU, such as 1, received {shown(devices)}; a CPU "
             "has no numbered devices"
         )
+    if accelerator == "cpu" and isinstance(devices, int):
+        check_processes("trainer.devices", devices)

@@ -1,7 +1,7 @@
 """Stop a diverged training: a loss, a gradient, a penalty, a weight or the optimizer's state is no longer finite."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.record.file_names import STEP
+from regtorch.app.run.checkpoints import AtomicCheckpoints
 from regtorch.app.run.culprit import (
     ADVICE,
     Culprit,
@@ -43,8 +44,9 @@ class StopWhenDiverged(EpochCallback):
     A step's loss and gradients are checked before its update, so that the weights are those before the step: every
     `log_every_n_steps` steps, at the first and the last of an epoch, and on a CPU, where no check waits for a device,
     the loss and a few small gradients at every step. Penalties on weights are checked as often as they are logged;
-    weights and optimizer state before every validation, checkpoint and save. With several processes, losses are
-    checked after the update, and gradients under a GradScaler by the scaler.
+    weights, buffers and optimizer state before every validation, checkpoint and save. With several processes, losses
+    are checked after the update, and gradients under a GradScaler by the scaler. Buffers that were infinite when
+    training began, as masks are, may stay so.
 
     Args:
         folder: where the step is written to diverged.pt; None writes nothing.
@@ -57,12 +59,19 @@ class StopWhenDiverged(EpochCallback):
         self._random: dict[str, Tensor] = {}
         self._due = False
         self._hooks: list[Any] = []
+        self._names: dict[int, str] = {}  # of the weights
+        self._masks: frozenset[str] = frozenset()  # buffers that were infinite from the start
 
     # -- a step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check gradients at the end of the optimizers' closures, when the penalties have added theirs."""
         self.teardown(trainer, pl_module, "fit")
+        net = getattr(pl_module, "net", pl_module)
+        self._names = {id(p): name for name, p in net.named_parameters()}
+        self._masks = frozenset(not_finite(dict(_buffers(pl_module))))
+        if isinstance(trainer.strategy.checkpoint_io, AtomicCheckpoints):
+            trainer.strategy.checkpoint_io.masks = self._masks
         if trainer.world_size == 1 and getattr(trainer.precision_plugin, "scaler", None) is None:
             for optimizer in trainer.optimizers:
                 hook = self._checked_closure(trainer, pl_module)
@@ -93,11 +102,16 @@ class StopWhenDiverged(EpochCallback):
     def _now(self, trainer: Trainer) -> Step:
         return Step.of(trainer, *self._batch, self._random)
 
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check a batch's gradients before they are accumulated or clipped, which spreads a NaN to other weights."""
+        mixed = trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val is not None
+        if self._hooks and mixed and self._checks(pl_module):
+            for optimizer in trainer.optimizers:
+                self._check_gradients(trainer, pl_module, optimizer)
+
     def _checked_closure(
         self, trainer: Trainer, module: LightningModule
     ) -> Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Any]:
-        names = {id(p): name for name, p in getattr(module, "net", module).named_parameters()}
-
         def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             closure = kwargs.get("closure")
             if closure is None or not self._checks(module):
@@ -106,18 +120,21 @@ class StopWhenDiverged(EpochCallback):
             def checked() -> Any:
                 self._random = random_of(module.device)
                 loss = closure()
-                params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-                grads = {names.get(id(p), "a weight"): _values(p.grad) for p in params}
-                small = ((name, grad) for name, grad in grads.items() if grad.numel() <= _SMALL)
-                if not_finite(grads if self._due else dict(islice(small, _FEW))) and (
-                    found := term_of_gradient(module, grads)
-                ):
-                    self._stop(trainer, module, found)
+                self._check_gradients(trainer, module, optimizer)
                 return loss
 
             return args, {**kwargs, "closure": checked}
 
         return before_step
+
+    def _check_gradients(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
+        params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        grads = {self._names.get(id(p), "a weight"): _values(p.grad) for p in params}
+        small = ((name, grad) for name, grad in grads.items() if grad.numel() <= _SMALL)
+        if not_finite(grads if self._due else dict(islice(small, _FEW))):
+            found = term_of_gradient(module, grads)
+            if found is not None:
+                self._stop(trainer, module, found)
 
     def _stop(self, trainer: Trainer, module: LightningModule, found: Culprit) -> None:
         """Write the step and end the training."""
@@ -148,15 +165,15 @@ class StopWhenDiverged(EpochCallback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.training or trainer.validating:
-            _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
+            self._check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
-        _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
+        self._check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep a checkpoint or a save from being written from weights that are not finite."""
-        _check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
+        self._check_weights(trainer, f" in epoch {trainer.current_epoch + 1}")
 
     def on_epoch(self, trainer: Trainer, epoch: int, metrics: dict[str, float]) -> None:
         """Check losses, but no score: R² of a single sample is NaN."""
@@ -165,7 +182,16 @@ class StopWhenDiverged(EpochCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the last epoch, and the weights if it was incomplete."""
         super().on_train_end(trainer, pl_module)
-        _check_weights(trainer, " in the last epoch")
+        self._check_weights(trainer, " in the last epoch")
+
+    @torch.no_grad()
+    def _check_weights(self, trainer: Trainer, when: str) -> None:
+        """Check all weights, buffers and the optimizers' state, with one wait for the device."""
+        tensors = dict(_tensors(trainer, trainer.lightning_module))
+        wrong = not_finite({name: value for name, value in tensors.items() if name not in self._masks})
+        if not trainer.strategy.reduce_boolean_decision(not wrong):
+            where = wrong[0].removeprefix("net.") if wrong else "another process"
+            raise Diverged(f"{where} has NaN or infinite values{when}: {ADVICE}")
 
 
 def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when: str) -> None:
@@ -184,16 +210,6 @@ def check_losses(metrics: Mapping[str, float], start: Mapping[str, float], when:
             raise Diverged(f"{name} became {value:.3g}{when}, from {start[part]:.3g} before training: {ADVICE}")
 
 
-@torch.no_grad()
-def _check_weights(trainer: Trainer, when: str) -> None:
-    """Check all weights, batch norm statistics and optimizer state, with one wait for the device."""
-    module = trainer.lightning_module
-    wrong = not_finite(dict(_tensors(trainer, module)))
-    if not trainer.strategy.reduce_boolean_decision(not wrong):
-        where = wrong[0] if wrong else "another process"
-        raise Diverged(f"{where} has NaN or infinite values{when}: {ADVICE}")
-
-
 def _values(grad: Tensor) -> Tensor:
     """A gradient's numbers in this process."""
     local = grad.to_local() if is_sharded(grad) else grad  # pyright: ignore[reportAttributeAccessIssue]
@@ -201,15 +217,26 @@ def _values(grad: Tensor) -> Tensor:
 
 
 def _tensors(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Tensor]]:
+    """Weights and buffers by their names in checkpoints, and the state of the optimizers."""
+    yield from _floats(module.named_parameters())
+    yield from _buffers(module)
     names = {id(p): name.removeprefix("net.") for name, p in module.named_parameters()}
-    tensors = [(names[id(p)], p) for p in module.parameters()]
-    for name, norm in module.named_modules():
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            tensors += [(f"{name.removeprefix('net.')}.{key}", value) for key, value in norm.named_buffers()]
     for optimizer in trainer.optimizers:
         for p, state in optimizer.state.items():
             of = f"of {names.get(id(p), 'a weight')} in {type(optimizer).__name__}"
-            tensors += [(f"{key} {of}", value) for key, value in state.items() if isinstance(value, Tensor)]
+            yield from _floats((f"{key} {of}", value) for key, value in state.items() if isinstance(value, Tensor))
+
+
+def _buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that checkpoints hold."""
+    for path, part in module.named_modules():
+        kept = ((name, value) for name, value in part._buffers.items() if name not in part._non_persistent_buffers_set)
+        prefix = f"{path}." if path else ""
+        yield from _floats((prefix + name, value) for name, value in kept if value is not None)
+
+
+def _floats(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """This process's part of those tensors that have floating-point numbers."""
     for name, tensor in tensors:
         part = tensor.to_local() if is_sharded(tensor) else tensor  # pyright: ignore[reportAttributeAccessIssue]
         if part.is_floating_point() and part.numel() and part.layout == torch.strided:

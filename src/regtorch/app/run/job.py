@@ -26,7 +26,7 @@ from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.json_file import plain
 from regtorch.app.record.provenance import device_name, provenance, weights_checksum
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
-from regtorch.app.run.best_epoch import best_of, monitored
+from regtorch.app.run.best_epoch import best_of, monitored, require_there
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
@@ -135,12 +135,15 @@ def _train(
     final |= _test(trainer, module, data)
     best = best_of(trainer, recorded.epochs, folder, checked.task.score)
     if best is not None and best["checkpoint"] is not None:
+        kept = folder / best["checkpoint"]
+        require_there(kept)
         if best["step"] == trainer.global_step:
             best |= _only(final, "test/")
         else:
-            saved = load_checkpoint(folder / best["checkpoint"])
+            saved = load_checkpoint(kept)
             module.load_state_dict(saved["state_dict"])
             best |= _test(trainer, module, data)
+            require_there(kept)
     check_losses({**final, **(best or {})}, start, " after training")
     regularized = {w.name: w.shape.numel() for rule in module.penalties for w in rule.selection.chosen}
     parameters = sum(regularized.values())

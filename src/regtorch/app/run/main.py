@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
@@ -30,7 +30,7 @@ from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
 from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
-from regtorch.app.ground.signals import Ended, asked_to_end, end_if_asked
+from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_handler, end_if_asked
 from regtorch.app.record.command import command, configs
 from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
@@ -159,7 +159,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
     from regtorch.app.terminal.watch import job_output
 
     end_if_asked()
-    with job_output(folder):
+    with before_a_queues_handler(), job_output(folder):
         print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
         try:
             with claimed(folder):
@@ -202,13 +202,15 @@ def reported_errors(cfg: DictConfig, folder: Path | None) -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         if folder is not None and not (folder / SUMMARY).is_file():  # else the run had finished
-            write_error(folder, str(error) or "interrupted", error)
+            with suppress(OSError):  # a full disk
+                write_error(folder, str(error) or "interrupted", error)
         raise
     except Exception as error:
         text = message(error, cfg)
         where = "debug=true shows the traceback"
         if folder is not None:
-            where = f"the full traceback is in {write_error(folder, text, error)}"
+            with suppress(OSError):  # a full disk, which may be the error
+                where = f"the full traceback is in {write_error(folder, text, error)}"
         if debug or os.environ.get(_FULL) == "1":
             traceback.print_exc()
         say(text if is_user_error(error) else f"{text} ({where})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
 from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
+from regtorch.app.ground.processes import check_processes
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
 
@@ -45,7 +46,8 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         check_keys(cfg, dict(HydraConfig.get().runtime.choices))
         if not isinstance(settings.worker, bool):
             raise RunError(f"search.worker: expected true or false, received {settings.worker!r}")
-        if type(settings.name) not in (str, int) or not str(settings.name).strip():
+        name = PurePath(str(settings.name))
+        if type(settings.name) not in (str, int) or not name.name.strip() or name.is_absolute() or ".." in name.parts:
             raise RunError(f"search.name: expected a name, received {settings.name!r}")
         if not isinstance(settings.storage, str | None):
             raise RunError(
@@ -87,6 +89,7 @@ def _begun(cfg: DictConfig, folder: Path, conf: Path) -> tuple[Book, int]:
     plan = Plan.of(cfg, [*own_configs(), *trained], folder)
     _check(plan, conf)
     trials, workers = (_count(f"search.{key}", cfg.search[key]) for key in ("trials", "workers"))
+    check_processes("search.workers", workers)
     return Book.start(open_store(cfg.search.storage, folder), str(cfg.search.name), plan, trials), workers
 
 

@@ -23,6 +23,9 @@ _KEYS = {name: AXES[name].key if name in AXES else f"reg.{name}" for name in ("l
 Choice = str | list[Any]
 """A range as text, or a list of choices."""
 
+_INSIDE = 0.618
+"""Where in a range an example lies; no whole number of a short one."""
+
 
 def read_space(search: DictConfig) -> dict[str, Choice]:
     """The given ranges by key of train.py's config."""
@@ -124,7 +127,10 @@ def check_monitor(monitor: str, cfg: DictConfig) -> None:
 
 
 def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
-    """Parameters of trials that cover every string of each list, and one of its numbers."""
+    """Parameters of trials that cover every string of each list, one of its numbers, and two numbers of each range.
+
+    An end of a range may be whole, for a key that takes whole numbers only; a number inside is not.
+    """
     choices = {key: _samples(key, value) for key, value in space.items()}
     count = max(map(len, choices.values()))
     return [{key: values[n % len(values)] for key, values in choices.items()} for n in range(count)]
@@ -132,6 +138,7 @@ def examples(space: Mapping[str, Choice]) -> list[dict[str, Any]]:
 
 def _samples(key: str, value: Choice) -> list[Any]:
     if isinstance(value, str):
-        return [_range(key, value).first]
+        found = _range(key, value)
+        return [found.first, found.first + _INSIDE * (found.last - found.first)]
     words = [choice for choice in value if isinstance(choice, str)]
     return [*words, *[choice for choice in value if not isinstance(choice, str)][:1]]

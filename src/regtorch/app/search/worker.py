@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Trainer
 
 from regtorch.app.config.compose import composed
-from regtorch.app.ground.errors import RunError, message
+from regtorch.app.ground.errors import RunError, is_disk_full, message
 from regtorch.app.ground.signals import exposed, shielded
 from regtorch.app.record.file_names import SAVE
 from regtorch.app.record.outputs import write_error
@@ -91,6 +91,7 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
 
     Raises:
         KeyboardInterrupt: interrupted; the current trial returned to the queue.
+        OSError: a disk is full; so did it.
     """
     from optuna import TrialPruned
     from optuna.trial import TrialState
@@ -105,6 +106,9 @@ def work(book: Book, do: Callable[[Trial], float]) -> None:
             except TrialPruned:
                 book.study.tell(trial, state=TrialState.PRUNED)
             except Exception as error:
+                if is_disk_full(error):  # whatever the trial's setting
+                    book.hand_back(trial)
+                    raise
                 book.fail(trial, message(error))
             except BaseException:
                 book.hand_back(trial)
@@ -154,6 +158,7 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     except TrialPruned:
         raise
     except Exception as error:
-        write_error(folder, message(error), error)
+        with suppress(OSError):  # a full disk, which may be the error
+            write_error(folder, message(error), error)
         raise
     return report.best

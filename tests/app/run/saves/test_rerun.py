@@ -51,7 +51,10 @@ DIFFERENT = {
         "metrics within a relative difference of 1e-06\n  val/loss: ",
     ),
     "a metric that is missing": (lambda r: r["final"].pop("val/loss"), "differs\n  val/loss: unknown, now "),
-    "the weights": (lambda r: r["provenance"].update(weights="0" * 64), "weights: 000000000000…, now "),
+    "the weights": (
+        lambda r: r["provenance"].update(weights="0" * 64),
+        "differs in its weights, not in its metrics\n  weights: 000000000000…, now ",
+    ),
 }
 
 
@@ -146,6 +149,8 @@ def test_records_that_cannot_be_repeated_are_refused(run: CommandLine):
     first, record = run.folder / "first", (run.folder / "first" / "summary.json").read_text()
     shutil.copytree(first / ".hydra", run.folder / "unfinished" / ".hydra")
     assert "resume=unfinished" in run("rerun=unfinished", fast=False).error
+    (run.folder / "unfinished" / "diverged.pt").touch()
+    assert "this run diverged, and unfinished/diverged.pt repeats" in run("rerun=unfinished", fast=False).error
     for change, expected in (
         (lambda r: r.pop("config"), "has no config to compare with"),
         (lambda r: r.update(schema=99), "a newer regtorch wrote it"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from command_line import CommandLine, Result
 from killed import Killed, killed_after
 from regtorch.app.path.main import main as path_main
 from regtorch.app.path.path_saves import PathSaves
+from same_runs import assert_same, tables_of
 
 pytestmark = pytest.mark.script
 SMALL = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=3", "trainer.limit_train_batches=5")
@@ -28,6 +27,7 @@ RUNS = {
         *("reg=l1", "reg.proximal=true", "reg.schedule=warmup:7", "constraint=max_norm", "optimizer=sgd"),
         *("optimizer.momentum=0.9", "trainer.log_every_n_steps=2", "trainer.accumulate_grad_batches=2"),
     ),
+    "nothing to log at a step": ("reg=none", "trainer.log_every_n_steps=7"),
     "stopped early": ("reg=l2", "callbacks=[default,early_stopping]", "callbacks.stop.patience=1"),
 }
 
@@ -35,28 +35,6 @@ RUNS = {
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
     return CommandLine(tmp_path, monkeypatch, capfd)
-
-
-def tables_of(folder: Path) -> dict[str, Any]:
-    """What a run leaves, but for times and event files."""
-    left = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
-    left = {name: p for name, p in left.items() if not name.startswith((".hydra", "tensorboard"))}
-    record = json.loads(left.pop("summary.json").read_text())
-    for name in ("seconds", "config"):
-        del record[name]
-    return {name: p.read_bytes() for name, p in left.items() if p.suffix != ".ckpt"} | {"record": record}
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    checkpoints = {p.name: torch.load(p, weights_only=True) for p in sorted((folder / "checkpoints").iterdir())}
-    return {f"{name} {key}": value for name, c in checkpoints.items() for key, value in c["state_dict"].items()}
-
-
-def assert_same(one: Path, other: Path) -> None:
-    assert tables_of(one) == tables_of(other)
-    first, second = weights_of(one), weights_of(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @pytest.mark.parametrize("settings", RUNS.values(), ids=list(RUNS))
@@ -176,6 +154,10 @@ def test_true_finds_the_newest_run_of_the_settings(killed: Callable[..., Result]
     again = killed(*SMALL, "reg=l2", "resume=true")
     assert again.code == 0
     assert "has finished; nothing is left to do" in again.out
+    assert killed(f"resume={result.folder}", "save_every=7").code == 0
+    longer = killed(f"resume={result.folder}", "trainer.max_epochs=9")
+    assert longer.code == 2
+    assert "has finished with other settings; start a new run with these" in longer.err
 
 
 def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from regtorch.app.run.saves import store as store_module
 from regtorch.app.run.saves.store import Save, Store
 
 ABOUT: dict[str, Any] = {"epoch": 1, "seconds": 2.5, "settings": {"seed": 0}}
@@ -107,7 +106,7 @@ def test_a_failed_save_leaves_those_before(store: Store, monkeypatch: pytest.Mon
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store_module.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
         write(store, 5)
     assert [path.name for path in store.folder.iterdir()] == ["save-000001"]

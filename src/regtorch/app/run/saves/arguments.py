@@ -50,7 +50,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
     if folder is None or not (folder / ".hydra").is_dir():
         say("no run with these settings has begun; this one is new", "note")
         return others
-    return [*others, *_go_on(folder)]
+    return [*others, *_go_on(folder, others)]
 
 
 def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
@@ -59,13 +59,16 @@ def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
         return ["-m", *begun_with(sweep, program, "resume"), *others, f"hydra.sweep.dir={quoted(folder)}"]
     if not run.is_file():
         raise RunError(f"resume={folder}: expected the folder of a run or a sweep, with its .hydra or multirun.yaml")
-    return [*begun_with(run, program, "resume"), *others, *_go_on(folder)]
+    arguments = [*begun_with(run, program, "resume"), *others]
+    return [*arguments, *_go_on(folder, arguments)]
 
 
-def _go_on(folder: Path) -> list[str]:
-    """Prepare a run's folder: one without saves begins again, its files moved aside."""
+def _go_on(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """Prepare the folder of a run with these arguments: one without saves begins again, its files moved aside."""
     saved = any(folder.glob(SAVE))
     if (folder / SUMMARY).is_file() and not saved:
+        if not _has(folder, _values([text for text in arguments if not text.startswith("-")])):
+            raise RunError(f"resume: the run in {folder} has finished with other settings; start a new run with these")
         raise Finished(f"{folder} has finished")
     if is_busy(folder):
         raise RunError(f"resume: {folder} is in use by another process; resume it when that has ended")
@@ -92,4 +95,5 @@ def _has(folder: Path, wanted: dict[str, Any]) -> bool:
 
 def _values(overrides: Sequence[str]) -> dict[str, Any]:
     """The values that decide which run it is, by key."""
-    return {key: value for key, (value, _) in parse(relevant(overrides)).items()}
+    given = parse(relevant(overrides))
+    return {key: value for key, (value, _) in given.items() if key not in ("save_every", "debug")}

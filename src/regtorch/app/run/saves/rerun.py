@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from regtorch.app.ground.errors import RunError
 from regtorch.app.record.command import command
 from regtorch.app.record.comparison import Comparison
-from regtorch.app.record.file_names import SUMMARY
+from regtorch.app.record.file_names import STEP, SUMMARY
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.saves.begun import begun_with, value_of
 
@@ -82,8 +82,9 @@ def _record(folder: Path) -> RunRecord:
     except ValueError as error:
         raise RunError(f"rerun: {error}") from None
     if record is None:
-        unfinished = (folder / ".hydra").is_dir()
+        unfinished, failed = (folder / ".hydra").is_dir(), (folder / STEP).is_file()
         how = f"finish it with: {command('train', [f'resume={folder}'])}" if unfinished else "has it moved?"
+        how = f"this run diverged, and {folder / STEP} repeats the step" if failed else how
         raise RunError(f"rerun={folder}: expected the folder of a finished run, with its {SUMMARY}; {how}")
     if record.path is not None:
         raise RunError(

@@ -85,8 +85,7 @@ class Saver(Checkpoint):
 
     def save(self, trainer: Trainer, *, within: bool = False) -> None:
         """Write a save, `within` an epoch or between two."""
-        for logger in trainer.loggers:
-            logger.save()
+        unwritten = _written(trainer)
         checkpoint: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         checkpoint[_OURS] = {
             "folder": str(self.saves.folder),
@@ -100,6 +99,10 @@ class Saver(Checkpoint):
             "unlogged": _unlogged(trainer) if within else None,
         }
         if not trainer.is_global_zero:
+            self.saves.every.begin(trainer.global_step)  # as process 0, or they would not meet at the next save
+            return
+        if unwritten is not None:
+            self.saves.failed(trainer.global_step, unwritten)
             return
         beside = _checkpoints(trainer, self.saves.folder)
         self.saves.write(checkpoint, beside, step=trainer.global_step, epoch=trainer.current_epoch)
@@ -164,6 +167,16 @@ class Saver(Checkpoint):
         trainer._logger_connector._callback_metrics.update(self._ours["metrics"])
 
 
+def _written(trainer: Trainer) -> OSError | None:
+    """Write what the loggers have recorded, to which a save refers; the error if that fails."""
+    try:
+        for logger in trainer.loggers:
+            logger.save()
+    except OSError as error:
+        return error
+    return None
+
+
 def _validates(trainer: Trainer) -> bool:
     """Whether validation follows the current batch."""
     fetcher: Any = trainer.fit_loop._data_fetcher
@@ -180,7 +193,8 @@ def _moved(value: Any, before: str, now: str) -> Any:
 
 def _unlogged(trainer: Trainer) -> dict[str, Any] | None:
     """When Lightning logs the step's metrics, which it does after all hooks; None if it does not."""
-    if not trainer._logger_connector.should_update_logs:
+    connector = trainer._logger_connector
+    if not (connector.should_update_logs and connector.metrics["log"]):
         return None
     return {"epoch": trainer.current_epoch, "step": trainer.fit_loop.epoch_loop._batches_that_stepped}
 

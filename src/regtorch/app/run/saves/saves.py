@@ -82,13 +82,19 @@ class Saves:
 
     def write(self, state: Mapping[str, Any], beside: Iterable[Path] = (), *, step: int, epoch: int) -> None:
         """Write a save after `step` steps and `epoch` epochs; if that fails, warn: the saves before it are intact."""
-        self.every.begin(step)
         about = {"step": step, "epoch": epoch, "seconds": self.seconds(), "settings": self._settings}
         about["trackers"] = dict(self.trackers)
         try:
             self.written = self._store.write(state, beside, **about)
         except OSError as error:
-            say(f"step {step:,} could not be saved ({error.strerror or error}); training goes on", "warning")
+            self.failed(step, error)
+        else:
+            self.every.begin(step)
+
+    def failed(self, step: int, error: OSError) -> None:
+        """Warn that a step is not saved, and try again when the next save is due."""
+        self.every.begin(step)
+        say(f"step {step:,} could not be saved ({error.strerror or error}); training goes on", "warning")
 
     def remove(self) -> None:
         """Remove all saves: the run has finished."""
@@ -103,7 +109,7 @@ class Saves:
         self.every.begin(0 if self.resumed is None else self.resumed.step)
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):
             if self.written is not None and alone:
                 words = command(program, [f"resume={self.folder}"])
                 say(f"saved after step {self.written.step:,}; resume with: {words}", "note")

@@ -8,13 +8,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import ENOENT
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
-
 from regtorch.app.ground.atomic import atomic
-from regtorch.app.ground.checkpoint import check_checkpoint
+from regtorch.app.ground.checkpoint import check_checkpoint, save_checkpoint
 from regtorch.app.ground.errors import say
 from regtorch.app.ground.reading import opened, read_text
 from regtorch.app.record.file_names import SAVE, SAVES
@@ -69,12 +68,13 @@ class Store:
         Raises:
             OSError: it cannot be written; the earlier saves stay.
         """
+        if not self.run.is_dir():
+            raise FileNotFoundError(ENOENT, f"{self.run} is no longer there")
         found = self._found()
         last = _NAME.fullmatch(found[0].name) if found else None
         target = self.folder / f"save-{int(last[1]) + 1 if last else 1:06d}"
         with atomic(target, folder=True) as temporary:
-            with (temporary / _STATE).open("wb") as file:
-                torch.save(dict(state), file)
+            save_checkpoint(dict(state), temporary / _STATE)
             places: dict[str, str] = {}
             for number, path in enumerate(beside):
                 shutil.copyfile(path, temporary / f"{number}-{path.name}")

@@ -1,0 +1,83 @@
+"""Processes of the program that need no time for imports: forks of one that has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from time import monotonic
+
+__all__ = ["Program"]
+
+_MODULES = ["regtorch.app.run.job", "regtorch.app.path.run_path", "regtorch.app.search.conduct", "optuna", "processes"]
+
+
+def _main(words: list[str], folder: Path, log: Path) -> None:
+    """Be `python -m regtorch` with these words."""
+    import torch
+
+    from regtorch.app.cli import main
+
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.argv = ["regtorch", *words]
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+@cache
+def _warm() -> ForkServerContext:
+    """The server of forks, which has imported the program."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_MODULES)
+    first = context.Process(target=os.getpid)
+    first.start()
+    first.join()
+    return context
+
+
+@dataclass(frozen=True)
+class Program:
+    """`regtorch` in a folder; what it prints is added to `log`."""
+
+    folder: Path
+    log: Path
+
+    def start(self, *words: str) -> ForkServerProcess:
+        """A process of its own."""
+        process = _warm().Process(target=_main, args=(list(words), self.folder, self.log))
+        process.start()
+        return process
+
+    def __call__(self, *words: str, code: int = 0) -> float:
+        """Run to the end; the seconds that it took."""
+        start = monotonic()
+        self.ends(self.start(*words), code)
+        return monotonic() - start
+
+    def ends(self, process: ForkServerProcess, code: int = 0) -> None:
+        """Wait for the end of a process."""
+        process.join(240)
+        if process.exitcode is None:
+            process.kill()
+        assert process.exitcode == code, self.log.read_text(errors="replace")[-4000:]
+
+    def is_killed(self, process: ForkServerProcess, seconds: float) -> bool:
+        """Kill a process by SIGKILL after so many seconds; False if it had ended before."""
+        process.join(seconds)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        if process.exitcode == -signal.SIGKILL:
+            return True
+        self.ends(process)
+        return False
