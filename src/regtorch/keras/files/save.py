@@ -50,7 +50,7 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
 
     Example:
         >>> import tempfile, regtorch as rt
-        >>> layers = [{"class_name": "Dense", "config": {"units": 2, "batch_input_shape": [None, 3]}}]
+        >>> layers = [{"class_name": "Dense", "config": {"units": 2, "batch_shape": [None, 3]}}]
         >>> net, _ = rt.keras.from_config({"class_name": "Sequential", "config": {"layers": layers}})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     rt.keras.save(net, f"{folder}/model.keras")
