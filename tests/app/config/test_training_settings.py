@@ -154,7 +154,6 @@ ACCEPTED = (
     ("trainer.devices=-1", "trainer.fast_dev_run=3", "trainer.gradient_clip_val=0.5"),
     ("trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=1", "trainer.num_sanity_val_steps=-1"),
     ("callbacks.best=null", "callbacks.stop.patience=0", "+callbacks.stop.min_delta=0.1", "logger.csv=null"),
-    ("+callbacks.gone.patience=3",),  # of an experiment whose callbacks others replaced
     ("callbacks.best.monitor=null", "logger.csv.version=3", "+logger.csv.flush_logs_every_n_steps=1"),
     ("+data.augment={_target_: regtorch.data.Augment, zoom: [0.9, 1.1], rotation: 15}",),
     ("+optimizer.maximize=true", "+optimizer.foreach=null"),

@@ -142,7 +142,7 @@ def test_a_job_that_hydra_cannot_begin_does_not_end_the_others(
     monkeypatch.setattr(utils, "_save_config", full)
     result = sweep("reg.lam=1e-3,1e-2")
     assert result.code == 1
-    assert result.error.startswith("error: job 0, reg.lam=0.001: OSError: [Errno 28] No space left on device")
+    assert result.error.startswith("error: job 0, reg.lam=0.001: no space left on device; free some space")
     assert "space" in result.out  # its row, in lines of a column's width
     assert (tmp_path / "mine" / "1" / "summary.json").is_file()
 
