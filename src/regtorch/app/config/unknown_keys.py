@@ -55,7 +55,8 @@ def _nodes(plain: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[tup
     yield (), plain, [*GROUPS, *sorted(top), *(key for key in programs if key not in top), *sorted(own - {*GROUPS})]
     for group, part in _PARTS.items():
         keys = [key for key in SETTINGS if key.startswith(f"{group}.") and key not in OPTIONAL]
-        yield (group,), plain.get(group) or {}, dict.fromkeys([*(key.removeprefix(f"{group}.") for key in keys), part])
+        names = [*(key.removeprefix(f"{group}.") for key in keys), part, *_of_option(group, choices.get(group))]
+        yield (group,), plain.get(group) or {}, dict.fromkeys(names)
     for group in _MEMBERS:
         node = plain.get(group) or {}
         objects = [name for name, member in node.items() if isinstance(member, Mapping) and "_target_" in member]
@@ -72,6 +73,13 @@ def _of_programs() -> Mapping[str, Any]:
     for file in configs().glob("*.yaml"):
         found |= read_yaml(file)
     return {key: value for key, value in found.items() if key not in ("defaults", "hydra")}
+
+
+@cache
+def _of_option(group: str, option: str | None) -> Sequence[str]:
+    """The keys of an option of the program: one may be left unread when what refers to it gets a value."""
+    file = configs() / group / f"{option}.yaml"
+    return [*read_yaml(file)] if file.is_file() else []
 
 
 @cache
