@@ -1,4 +1,4 @@
-"""Every net of live keras.applications, with random weights, with and without its top."""
+"""Nets of live keras.applications, with random weights, with and without their top."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ pytestmark = [
     ),
 ]
 WITHIN = 3e-6  # rounding in float32, up to 2e-6; ConvNeXtBase in float64 differs by 4e-15
-NAMES = sorted(name for name, make in vars(keras.applications).items() if inspect.isfunction(make))
+FAMILIES = (
+    "ConvNeXt",
+    "DenseNet",
+    "EfficientNetB",
+    "EfficientNetV2B",
+    "EfficientNetV2S",
+    "InceptionResNet",
+    "MobileNet",
+)
+NAMES = sorted(
+    name for name, make in vars(keras.applications).items() if inspect.isfunction(make) and name.startswith(FAMILIES)
+)
 
 
 def made(name: str, top: bool) -> Any:
@@ -39,17 +50,11 @@ def moved(variable: Any, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return abs(value + 0.1 * noise) + 0.1 if "var" in variable.path else value + 0.02 * noise
 
 
-def test_there_are_all():
-    assert len(NAMES) >= 40
-
-
 @pytest.mark.parity("keras.applications: outputs, {top}", "Keras 3 (torch), float32")
 @pytest.mark.parametrize("top", ["with top", "without top"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_application(name: str, top: str, compare: Compare):
     keras.utils.set_random_seed(0)
-    if name == "NASNetMobile" and top == "without top":
-        pytest.skip("Keras itself builds it for images of 224 alone")
     theirs = made(name, top == "with top")
     rng = np.random.default_rng(0)
     theirs.set_weights([moved(variable, rng) for variable in theirs.weights])
