@@ -1,4 +1,4 @@
-"""Metrics against live Keras, over two batches; and a short training against Keras's fit."""
+"""Metrics against live Keras, over two batches."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ def curve(g: np.random.Generator) -> tuple[Any, Any]:
 
 
 def column(g: np.random.Generator) -> tuple[Any, Any]:
-    return tuple(x[:, :1] for x in curve(g))
+    p, y = curve(g)
+    return p[:, :1], y[:, :1]
+
+
+def flat_column(g: np.random.Generator) -> tuple[Any, Any]:
+    p, y = column(g)
+    return p[:, 0], y[:, 0]
 
 
 def pixels(g: np.random.Generator) -> tuple[Any, Any]:
@@ -132,7 +138,7 @@ CASES: dict[str, tuple[Callable[[], Any], Data]] = {
     "MeanIoU images": (lambda: K.MeanIoU(num_classes=3, sparse_y_pred=False), images_of_classes),
     "OneHotIoU": (lambda: K.OneHotIoU(num_classes=4, target_class_ids=[3], dtype="float64"), hot),
     "OneHotMeanIoU": (lambda: K.OneHotMeanIoU(num_classes=4), hot),
-    "BinaryIoU": (lambda: K.BinaryIoU(threshold=0.3, dtype="float64"), lambda g: [x[:, 0] for x in curve(g)]),
+    "BinaryIoU": (lambda: K.BinaryIoU(threshold=0.3, dtype="float64"), flat_column),
 }
 OF_POSITIONS = {kind.__name__ for kind in (*COUNTS, K.AUC)} | {"IoU", "MeanIoU"}
 
@@ -192,31 +198,73 @@ def test_weights_of_another_shape_are_refused():
         rt.keras.metric("mse").update(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(3))
 
 
-@pytest.mark.parity("fit: weights after 2 epochs, metric", "Keras 3 (torch), float32")
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's hints for loaders
-def test_training_as_fit(compare: Compare):
-    from lightning.pytorch import Trainer
-    from torch.utils.data import DataLoader, TensorDataset
-
-    model = keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(5, "tanh", kernel_regularizer="l2", kernel_constraint=keras.constraints.MaxNorm(1.0)),
-            keras.layers.Dense(3, "softmax"),
-        ]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+@pytest.mark.parity("metrics: Mean and Sum", "Keras 3 (torch), float64")
+def test_means_and_sums_of_values(compare: Compare, floatx: Callable[[str], None]):
+    floatx("float64")
     g = np.random.default_rng(0)
-    x, y = g.standard_normal((24, 4)).astype("float32"), g.integers(0, 3, 24)
-    net, rules = rt.keras.from_config(model.to_json())
-    rt.keras.load_weights(net, model.get_weights())
-    module = rt.keras.regularized_module(
-        net, rules, optimizer=model.optimizer, loss="sparse_categorical_crossentropy", metric="accuracy"
+    batches = [
+        (g.normal(size=(6, 3)), g.uniform(size=6)),
+        (g.normal(size=(4, 3)), None),
+        (g.normal(size=5), g.uniform(size=5)),
+    ]
+    for theirs in (K.Mean(), K.Sum(name="all")):
+        ours = rt.keras.metric(theirs)
+        for values, weight in batches:
+            theirs.update_state(values, weight)
+            ours.update(torch.from_numpy(values), None if weight is None else torch.from_numpy(weight))
+        compare(ours.compute(), theirs.result(), within=1e-12)
+        assert ours.name == theirs.name
+
+
+def test_metrics_of_keras_2():
+    """The numbers of Keras 2.14."""
+    ours = rt.keras.metric({"class_name": "MeanRelativeError", "config": {"normalizer": [1.0, 3.0, 2.0, 0.0]}})
+    outputs, targets = torch.tensor([[0.5, 2.0, 1.0, 4.0]]), torch.tensor([[1.0, 3.0, 2.0, 3.0]])
+    ours.update(outputs, targets)
+    assert (ours.name, float(ours.compute())) == ("mean_relative_error", pytest.approx(1 / 3))
+    tensor = rt.keras.metric({"class_name": "MeanTensor", "config": {"name": "mean"}})
+    tensor.update(torch.tensor([[0.0, 2.0], [4.0, 1.0]]), torch.tensor([1.0, 3.0]))
+    tensor.update(torch.tensor([[2.0, 2.0], [2.0, 5.0]]))
+    assert tensor.compute().tolist() == [[1.0, 2.0], [3.5, 2.0]]
+    wrapped = rt.keras.metric(
+        {"class_name": "MeanMetricWrapper", "config": {"name": "hits", "fn": "binary_accuracy", "dtype": "float32"}}
     )
-    trainer = Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False)
-    trainer.fit(module, DataLoader(TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=8))
-    history = model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
-    for ours, theirs in zip(rt.keras.get_weights(net), model.get_weights(), strict=True):
-        compare(ours, theirs, within=1e-5)  # float32, of Adam's division by small roots
-    compare(trainer.callback_metrics["train/accuracy"], history["accuracy"][-1], within=1e-6)
+    wrapped.update(torch.tensor([[0.9], [0.8]]), torch.tensor([[1.0], [0.0]]))
+    assert (wrapped.name, wrapped.compute()) == ("hits", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "match"),
+    [
+        ({"class_name": "TopKCategoricalAccuracy", "config": {"threshold": 1}}, "CategoricalAccuracy has no threshold"),
+        ({"class_name": "MeanSquaredError", "config": {"reduction": "sum"}}, "MeanSquaredError has no reduction"),
+        ({"class_name": "Hinge", "config": {"k": 1}}, "Hinge has no k"),
+        ({"class_name": "AUC", "config": {"curve": "DET"}}, "curve must be"),
+        ({"class_name": "AUC", "config": {"num_labels": 3}}, "num_labels is for multi_label=True"),
+        ({"class_name": "Recall", "config": {"thresholds": [1.5]}}, "thresholds must be a number from 0 to 1"),
+        ({"class_name": "PrecisionAtRecall"}, "PrecisionAtRecall needs recall"),
+        ({"class_name": "PyMetric"}, "PyMetric runs Python code"),
+        ("CTC", "CTC .* has no value of each sample"),
+        (lambda outputs, targets: outputs, "user-defined function"),
+        ("auk", "did you mean 'AUC'"),
+    ],
+)
+def test_refused(identifier: Any, match: str):
+    with pytest.raises(ValueError, match=match):
+        rt.keras.metric(identifier)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "targets"),
+    [
+        ("R2Score", torch.zeros(4), torch.zeros(4)),
+        ("F1Score", torch.zeros(4, 3), torch.zeros(4)),
+        ("Precision", torch.zeros(4, 3), torch.zeros(4, 2)),
+        ({"class_name": "Recall", "config": {"class_id": 3}}, torch.zeros(4, 3), torch.zeros(4, 3)),
+        ({"class_name": "AUC", "config": {"multi_label": True}}, torch.zeros(4), torch.zeros(4)),
+        ({"class_name": "MeanIoU", "config": {"num_classes": 2}}, torch.zeros(4, 1), torch.zeros(3)),
+    ],
+)
+def test_shapes_that_do_not_fit(name: Any, outputs: torch.Tensor, targets: torch.Tensor):
+    with pytest.raises(ValueError, match="must (have|be)"):
+        rt.keras.metric(name).update(outputs, targets)

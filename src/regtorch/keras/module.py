@@ -14,7 +14,7 @@ from regtorch.extras import needed_by
 from regtorch.keras.by_output import is_by_name
 from regtorch.keras.files import Loaded
 from regtorch.keras.losses import SeveralLosses
-from regtorch.keras.losses.config import loss as loss_of
+from regtorch.keras.losses.config import several
 from regtorch.keras.metrics.compiled import compiled_metrics
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import optimizer as optimizer_of
@@ -50,8 +50,8 @@ def regularized_module(
         net: what `load` gives, whose optimizer goes on with its moments; or a net, as from `from_config`.
         rules: the penalties and constraints of a net, as from `from_config`; None: those that were loaded.
         optimizer: as in `rt.keras.optimizer`, or one over the net's weights; None: the one that was loaded.
-        loss: as in `rt.keras.loss`, for several outputs one for all, a list, or a dict by output; None: the one that was
-            loaded.
+        loss: as in `rt.keras.loss`, for several outputs one for all, a list, or a dict by output; None: the one that
+            was loaded.
         loss_weights: the weights of the losses of several outputs.
         metric: the only metric of a net with one output, as in `rt.keras.metric`.
         metrics: a list of metrics; for several outputs a list with an entry for each or a dict by output, of metrics or
@@ -83,25 +83,19 @@ def regularized_module(
             raise ValueError("regularized_module: give metric= or metrics=, not both")
         metrics = [metric]
     saved = net if isinstance(net, Loaded) else None
-    net = saved.net if saved is not None else net
-    known = saved._asdict() if saved is not None else {}
-    given = {"rules": rules, "optimizer": optimizer, "loss": loss}
-    found = {name: known.get(name) if value is None else value for name, value in given.items()}
-    if missing := [name for name, value in found.items() if value is None]:
-        raise ValueError(
-            f"regularized_module: {' and '.join(missing)} must be given"
-            + (": the net was not compiled with one in Keras" if saved is not None else "")
-        )
+    module: nn.Module = net.net if isinstance(net, Loaded) else net
+    own = module if isinstance(module, KerasNet) else None
     if loss is None and loss_weights is not None:
         raise ValueError("regularized_module: loss_weights are for loss=, which is None; give both")
-    own = net if isinstance(net, KerasNet) else None
+    of_net = _found("rules", rules, saved)
+    losses = _found("loss", loss, saved)
+    made = _found("optimizer", optimizer, saved)
     if channels_last is None:
         channels_last = True if own is None else own.channels_last
-    losses = found["loss"]
     names = _names(losses) if own is None else own.names_of_outputs
     if not isinstance(losses, SeveralLosses):
-        several = [losses] if len(names) < 2 and not is_by_name(losses) and not isinstance(losses, list | tuple) else losses
-        losses = loss_of(several, loss_weights=loss_weights, outputs=names, channels_last=channels_last)
+        single = len(names) < 2 and not (is_by_name(losses) or isinstance(losses, list | tuple))
+        losses = several([losses] if single else losses, loss_weights, names, channels_last)
     of_outputs = None if saved is None or metrics is not None or weighted_metrics is not None else saved.metrics
     if of_outputs is None:
         of_outputs = compiled_metrics(
@@ -111,15 +105,27 @@ def regularized_module(
             activations=() if own is None else own.activations,
             channels_last=channels_last,
         )
-    made = found["optimizer"]
     return KerasModule(
-        net,
-        found["rules"],
-        optimizer=made if isinstance(made, Optimizer) else optimizer_of(made, net),  # the net gives Keras's names
+        module,
+        of_net,
+        optimizer=made if isinstance(made, Optimizer) else optimizer_of(made, module),  # the net gives Keras's names
         loss=losses,
         metrics=of_outputs,
         class_weight=class_weight,
     )
+
+
+def _found(what: str, given: Any, saved: Loaded | None) -> Any:
+    """What is given, or else what was loaded.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = getattr(saved, what, None) if given is None else given
+    if found is None:
+        why = "must be given" if saved is None else "must be given: the net was not compiled with one in Keras"
+        raise ValueError(f"regularized_module: {what} {why}")
+    return found
 
 
 def _names(loss: Any) -> tuple[str, ...]:

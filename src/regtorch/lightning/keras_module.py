@@ -58,11 +58,11 @@ class _Step(NamedTuple):
 class KerasModule(RegularizedModule):
     """A `RegularizedModule` that trains as Keras's `fit`.
 
-    Batches are (inputs, targets) or (inputs, targets, sample_weight); each is a tensor, or for several inputs or outputs
-    a sequence or a dict by Keras's names. The masks of the net's outputs are heeded in losses and metrics. Metrics are
-    logged by Keras's names, such as `val/accuracy`, with several outputs `val/NAME_accuracy` and `val/NAME_loss`, and
-    one of several numbers as `val/precision_0`, `val/precision_1` and so on. A fit ends with the running means of an
-    optimizer with `use_ema`; a second fit goes on with the optimizer's moments.
+    Batches are (inputs, targets) or (inputs, targets, sample_weight); each is a tensor, or for several inputs or
+    outputs a sequence or a dict by Keras's names. The masks of the net's outputs are heeded in losses and metrics.
+    Metrics are logged by Keras's names, such as `val/accuracy`, with several outputs `val/NAME_accuracy` and
+    `val/NAME_loss`, and one of several numbers as `val/precision_0`, `val/precision_1` and so on. A fit ends with the
+    running means of an optimizer with `use_ema`; a second fit goes on with the optimizer's moments.
 
     Args:
         net: the net.
@@ -127,9 +127,11 @@ class KerasModule(RegularizedModule):
 
     def _log_score(self, stage: str) -> None:
         for name, value in cast(Any, self.scores[stage]).compute().items():
-            parts = {name: value} if value.ndim == 0 else {f"{name}_{i}": part for i, part in enumerate(value.flatten())}
+            parts = (
+                {name: value} if value.ndim == 0 else {f"{name}_{i}": part for i, part in enumerate(value.flatten())}
+            )
             for key, part in parts.items():
-                self.log(f"{stage}/{key}", part.to(torch.float32), sync_dist=self.trainer.world_size > 1)
+                self.log(f"{stage}/{key}", part, sync_dist=self.trainer.world_size > 1)
 
     def _step(self, stage: str, batch: Any) -> Tensor | dict[str, Any]:
         done = self._done(batch, training=stage == "train")
@@ -158,7 +160,8 @@ class KerasModule(RegularizedModule):
         def task_loss(of: Any) -> Tensor:
             passes.append(list(self.losses.parts(of, y, weight, masks)))
             values: list[Any] = [self.losses.weights[i] * value for i, value in passes[-1]]
-            return sum(values[1:], values[0])
+            total: Any = sum(values[1:], values[0])
+            return total
 
         loss, more = self.output_rules.losses(self.net, x, outputs, task_loss, training=training)
         return _Step(outputs, y, weight, masks, loss, passes[0], [*penalties, *more])
@@ -179,7 +182,9 @@ class KerasModule(RegularizedModule):
             return x, y, weight
         if weight is not None or not isinstance(y, Tensor):
             what = "targets of several outputs" if weight is None else "sample weights"
-            raise ValueError(f"regularized_module: class_weight cannot go with {what}; give batches sample weights alone")
+            raise ValueError(
+                f"regularized_module: class_weight cannot go with {what}; give batches sample weights alone"
+            )
         dtype = next((p.dtype for p in self.net.parameters()), None)
         return x, y, class_weights(y, self.class_weight, dtype=dtype)
 

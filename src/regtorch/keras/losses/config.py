@@ -15,7 +15,7 @@ from regtorch.keras.losses import binary, categorical, hinge, overlap, regressio
 from regtorch.keras.losses.loss import Loss
 from regtorch.keras.losses.several import SeveralLosses
 
-__all__ = ["LOSSES", "kind_of", "loss", "named"]
+__all__ = ["LOSSES", "kind_of", "loss", "named", "several"]
 
 LOSSES: Mapping[str, type[Loss]] = {
     name: getattr(family, name)
@@ -78,9 +78,9 @@ def loss(
         >>> loss(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)).item()
         4.5
     """
-    several = isinstance(identifier, list | tuple) or is_by_name(identifier)
-    if several or len(outputs) > 1 or loss_weights is not None:
-        return _several(identifier, loss_weights, outputs, channels_last)
+    listed = isinstance(identifier, list | tuple) or is_by_name(identifier)
+    if listed or len(outputs) > 1 or loss_weights is not None:
+        return several(identifier, loss_weights, outputs, channels_last)
     if isinstance(identifier, nn.Module):
         return identifier
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
@@ -113,7 +113,8 @@ def named(what: str, identifier: Any) -> Any:
     return _SHORT.get(identifier.lower(), identifier)
 
 
-def _several(identifier: Any, loss_weights: Any, outputs: Sequence[str], channels_last: bool) -> SeveralLosses:
+def several(identifier: Any, loss_weights: Any, outputs: Sequence[str], channels_last: bool) -> SeveralLosses:
+    """The loss of each output; see `loss` for the arguments and errors."""
     names = list(outputs)
     if isinstance(identifier, list | tuple):
         count = len(identifier) if not names else len(names)
@@ -125,6 +126,8 @@ def _several(identifier: Any, loss_weights: Any, outputs: Sequence[str], channel
     found = settings_by_output("loss", "loss", identifier, names, [None] * count)
     if nested := next((one for one in found if isinstance(one, list | tuple) or is_by_name(one)), None):
         raise ValueError(f"loss: an output has one loss, received {shown(nested)}; add further ones in your own module")
+    if all(one is None for one in found):
+        raise ValueError(f"loss: at least one output needs a loss, received {shown(identifier)}")
     if type(loss_weights) in (int, float) and count == 1:
         loss_weights = [loss_weights]
     weights = settings_by_output("loss", "loss_weights", loss_weights, names, [1.0] * count)

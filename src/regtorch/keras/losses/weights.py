@@ -12,9 +12,7 @@ from regtorch.checks import integer, nonnegative, shown
 __all__ = ["class_weights"]
 
 
-def class_weights(
-    targets: Tensor, class_weight: Mapping[int, float], *, dtype: torch.dtype | None = None
-) -> Tensor:
+def class_weights(targets: Tensor, class_weight: Mapping[int, float], *, dtype: torch.dtype | None = None) -> Tensor:
     """The sample weights (N,) that Keras makes of `fit(class_weight=…)`.
 
     Args:

@@ -51,7 +51,7 @@ def compiled_metrics(
         for output, listed in enumerate(_by_output(given, names, count, version)):
             for identifier in listed:
                 made = metric(identifier, channels_last=channels_last)
-                own = str(getattr(made, "name", type(made).__name__))
+                own = str(getattr(made, "name", type(made).__name__))  # torchmetrics have no names
                 name = f"{names[output]}_{own}" if count > 1 else own
                 if seen[name] and weighted:
                     seen[name] += 1

@@ -17,7 +17,7 @@ from regtorch.keras.losses.config import LOSSES, named
 from regtorch.keras.metrics.values import VALUES, Values, accuracy_by_shape
 
 if TYPE_CHECKING:
-    from torchmetrics import Metric
+    from regtorch.lightning.keras_metrics.metric import KerasMetric
 
 __all__ = ["metric"]
 
@@ -32,12 +32,20 @@ _MODULES: Mapping[str, tuple[str, ...]] = {  # in regtorch.lightning.keras_metri
     "mean": ("Mean", "Sum", "MeanTensor"),
 }
 _OWN = {name: module for module, names in _MODULES.items() for name in names}
-_LOSSES = {**{name: name for name in LOSSES if name not in ("Circle", "CTC")}, "LogCoshError": "LogCosh"}
+_REFUSED = {
+    "PyMetric": "PyMetric runs Python code of its own; write a torchmetrics metric",
+    "Metric": "Metric is the base of metrics; name one of them",
+    **{
+        name: f"{name} compares whole batches or sequences, and has no value of each sample; log the loss"
+        for name in ("Circle", "CTC")
+    },
+}
+_LOSSES = {**{name: name for name in LOSSES if name not in _REFUSED}, "LogCoshError": "LogCosh"}
 _KNOWN = {**VALUES, **_LOSSES, **_OWN}
 _OF_VALUES_ALONE = ("Mean", "Sum", "MeanTensor")  # their update takes no targets
 
 
-def metric(identifier: Any, *, channels_last: bool = True) -> Metric:
+def metric(identifier: Any, *, channels_last: bool = True) -> KerasMetric:
     """The metric that Keras means by an identifier, as a torchmetrics metric: `update(outputs, targets)`.
 
     "accuracy" is, by the shapes of a batch and as in Keras: BinaryAccuracy for one output, SparseCategoricalAccuracy
@@ -63,27 +71,30 @@ def metric(identifier: Any, *, channels_last: bool = True) -> Metric:
         0.5
     """
     with needed_by("rt.keras.metric"):
-        from torchmetrics import Metric
-
         from regtorch.lightning.keras_metrics.mean import KerasMean
 
-    if isinstance(identifier, Metric):
+    if hasattr(identifier, "compute") and not isinstance(identifier, type):  # a torchmetrics metric
         return identifier
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
         return KerasMean(identifier, accuracy_by_shape, channels_last=channels_last)
+    kind = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
+    if isinstance(kind, str) and kind in _REFUSED:
+        raise ValueError(f"metric: {_REFUSED[kind]}")
     outer = _wrapped(identifier)
     name, config = identify("metric", named("metric", outer.get("fn", identifier)), _KNOWN)
-    given = str(outer.get("name") or config.get("name") or (identifier if isinstance(identifier, str) else _snake(name)))
+    given = str(
+        outer.get("name") or config.get("name") or (identifier if isinstance(identifier, str) else _snake(name))
+    )
     config |= getattr(identifier, "_fn_kwargs", {})  # the config of Keras's CosineSimilarity lacks its axis
     whole = "float" not in str(config.get("dtype"))
     config = {k: v for k, v in config.items() if k not in ("name", "dtype", "fn")}
     if name in _OWN:
-        kind = getattr(import_module(f"regtorch.lightning.keras_metrics.{_OWN[name]}"), name)
-        _check(name, config, kind, "whole")
+        own = getattr(import_module(f"regtorch.lightning.keras_metrics.{_OWN[name]}"), name)
+        _check(name, config, own, "whole")
         options: dict[str, Any] = {} if name in _OF_VALUES_ALONE else {"channels_last": channels_last}
         if _OWN[name] == "overlap":
             options["whole"] = whole
-        return kind(**config, **options, name=given)
+        return own(**config, **options, name=given)
     return KerasMean(given, _values(name, config), root=name == "RootMeanSquaredError", channels_last=channels_last)
 
 

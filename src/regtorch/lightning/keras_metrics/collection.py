@@ -76,7 +76,8 @@ class KerasMetrics(nn.Module):
             weights = tensors_by_output("metrics", "sample_weight", sample_weight, self.names, [False] * len(needed))
         for name, i, weighted, metric in self.of_outputs:
             output, target, activation = o[i], y[i], self.activations[i]
-            assert output is not None and target is not None
+            assert output is not None
+            assert target is not None
             output = output.detach() if activation is None else activation(output.detach())
             weight = weights[i] if weighted else None
             if isinstance(metric, KerasMetric):
@@ -84,7 +85,9 @@ class KerasMetrics(nn.Module):
             elif weight is None:
                 metric.update(output, target)
             else:
-                raise ValueError(f"metrics: {name} is not Keras's and takes no sample weights; give it as a metric alone")
+                raise ValueError(
+                    f"metrics: {name} is not Keras's and takes no sample weights; give it as a metric alone"
+                )
 
     def compute(self) -> dict[str, Tensor]:
         """The value of each metric by its name."""

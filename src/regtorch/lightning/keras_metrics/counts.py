@@ -125,7 +125,8 @@ class _AtThresholds(Counts):
         self, thresholds: float | Sequence[float] | None = None, *, name: str, channels_last: bool = True, **at: Any
     ) -> None:
         usual = _LEAST if at.get("top_k") is not None else 0.5
-        given = thresholds if isinstance(thresholds, list | tuple) else [usual if thresholds is None else thresholds]
+        given: list[Any] = [usual if thresholds is None else thresholds]
+        given = list(thresholds) if isinstance(thresholds, list | tuple) else given
         if not given:
             raise ValueError(f"metric: thresholds must be a number or numbers, received {shown(thresholds)}")
         if thresholds is not None:

@@ -47,11 +47,10 @@ class KerasMetric(Metric):
         outputs = outputs.detach()
         if outputs.dtype in (torch.float16, torch.bfloat16):
             outputs = outputs.float()
-        targets, weight = (
-            x if x is None or x.ndim != rank else self.axes.to_keras(x) for x in (targets, sample_weight)
-        )
-        assert targets is not None
-        self.add(self.axes.to_keras(outputs), targets, weight, mask)
+        targets = self.axes.to_keras(targets) if targets.ndim == rank else targets
+        if sample_weight is not None and sample_weight.ndim == rank:
+            sample_weight = self.axes.to_keras(sample_weight)
+        self.add(self.axes.to_keras(outputs), targets, sample_weight, mask)
 
     @abstractmethod
     def add(self, outputs: Tensor, targets: Tensor, weight: Tensor | None, mask: Tensor | None) -> None:

@@ -47,9 +47,7 @@ class IoU(KerasMetric):
     ) -> None:
         super().__init__(name, channels_last=channels_last)
         self.classes = integer("metric", "num_classes", num_classes)
-        self.chosen = [
-            integer("metric", "target_class_ids", i, low=0, high=self.classes - 1) for i in target_class_ids
-        ]
+        self.chosen = [integer("metric", "target_class_ids", i, low=0, high=self.classes - 1) for i in target_class_ids]
         self.ignored = None if ignore_class is None else integer("metric", "ignore_class", ignore_class, low=-(2**31))
         self.sparse_targets = flag("metric", "sparse_y_true", sparse_y_true)
         self.sparse_outputs = flag("metric", "sparse_y_pred", sparse_y_pred)
