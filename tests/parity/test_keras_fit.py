@@ -144,8 +144,10 @@ def trained(module: Any, given: list[Any], epochs: int = 1) -> dict[str, float]:
 
 
 @pytest.mark.parity("fit: losses, metrics and weights of 2 fits, loaded in between", "Keras 3 (torch), float64")
-@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [*((name, "model.keras") for name in CASES), ("weighted", "model.h5"), ("several by name", "model.h5")],
+)
 def test_fit(name: str, file: str, compare: Compare, floatx: Callable[[str], None], tmp_path: Path):
     floatx("float64")
     keras.utils.set_random_seed(3)

@@ -13,6 +13,7 @@ from test_keras_losses import Data, chances, classes, images, images_of_classes,
 
 import keras
 import regtorch as rt
+from regtorch.keras.metrics.compiled import compiled_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, under NumPy 2
 K = keras.metrics
@@ -231,6 +232,18 @@ def test_metrics_of_keras_2():
     )
     wrapped.update(torch.tensor([[0.9], [0.8]]), torch.tensor([[1.0], [0.0]]))
     assert (wrapped.name, wrapped.compute()) == ("hits", 0.5)
+
+
+def test_metrics_of_several_outputs_in_keras_2():
+    """A flat list is for each output; names may begin with the output's."""
+    named = {"class_name": "MeanMetricWrapper", "config": {"name": "a_hits", "fn": "binary_accuracy"}}
+    for given, expected in (
+        (["mse", "mae"], ["a_mse", "a_mae", "b_mse", "b_mae"]),
+        ([[named], ["mse"]], ["a_hits", "b_mse"]),
+        ({"b": "AUC"}, ["b_AUC"]),
+    ):
+        assert list(compiled_metrics(given, names=["a", "b"], version=2)) == expected
+    assert list(compiled_metrics(["mse", "mae"], names=["a", "b"])) == ["a_mse", "b_mae"]
 
 
 @pytest.mark.parametrize(

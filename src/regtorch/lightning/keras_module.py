@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -137,7 +136,7 @@ class KerasModule(RegularizedModule):
         done = self._done(batch, training=stage == "train")
         scores = cast(Any, self.scores[stage])
         scores.metrics.update(done.outputs, done.targets, done.weight, done.masks)
-        samples = torch.tensor(_samples(done.outputs))
+        samples = done.loss.new_tensor(_samples(done.outputs))
         for mean, (_, value) in zip(scores.losses, done.parts if self._logged else [], strict=True):
             mean.update(value, samples)
         if not done.penalties:

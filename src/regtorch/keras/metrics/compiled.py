@@ -52,6 +52,8 @@ def compiled_metrics(
             for identifier in listed:
                 made = metric(identifier, channels_last=channels_last)
                 own = str(getattr(made, "name", type(made).__name__))  # torchmetrics have no names
+                if count > 1 and version == 2:
+                    own = own.removeprefix(f"{names[output]}_")  # Keras 2 saves it with the output's name
                 name = f"{names[output]}_{own}" if count > 1 else own
                 if seen[name] and weighted:
                     seen[name] += 1
