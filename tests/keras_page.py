@@ -53,8 +53,8 @@ def applications() -> list[str]:
         "## keras.applications",
         "",
         "The largest |ours - Keras's| over the largest |Keras's|, with random weights in float64 and Keras 3.15 on "
-        "torch; `tests/parity/keras_applications.py` says how. Outputs are of evaluation, with and without the top, and of "
-        "training mode; then every variable after a step of SGD, the worst of them.",
+        "torch; `tests/parity/keras_applications.py` says how. Outputs are of evaluation, with and without the top, "
+        "and of training mode; then every variable after a step of SGD, the worst of them.",
         "",
         "| net | with top | without top | in training | weights |",
         "|---|--:|--:|--:|--:|",
