@@ -23,11 +23,6 @@ class MemoryLimit(TorchDispatchMode):
         super().__init__()
         self.most = free_memory()
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Whether torch is to import its compiler, to keep it off `__torch_dispatch__`: that takes seconds."""
-        return False
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Check the result of an operation.
 
