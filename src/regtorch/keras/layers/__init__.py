@@ -25,11 +25,11 @@ from regtorch.keras.layers import (
     norm,
     padding,
     pooling,
-    random_images,
     shape,
     spectral,
     up_sampling,
 )
+from regtorch.keras.layers.random_images import RANDOM_IMAGES
 from regtorch.keras.layers.recurrent import RECURRENT
 from regtorch.keras.spec import Spec
 from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
@@ -56,8 +56,6 @@ _CLASSES: list[type[nn.Module]] = [
     *(group_norm.LayerScale, group_norm.CustomScaleLayer, spectral.SpectralNormalization),
     *(features.Rescaling, features.Normalization, features.CategoryEncoding, features.Discretization),
     *(images.CenterCrop, images.Resizing, images.AutoContrast),
-    *(random_images.RandomFlip, random_images.RandomBrightness, random_images.RandomContrast),
-    *(random_images.RandomGrayscale, random_images.RandomInvert),
     *(masking.Masking, activation.PReLU),
     *(multi_head.MultiHeadAttention, multi_head.GroupQueryAttention, attention.Attention),
     *(attention.AdditiveAttention, einsum_dense.EinsumDense, dot.Dot),
@@ -67,7 +65,7 @@ _CLASSES: list[type[nn.Module]] = [
 LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     **{layer.__name__: layer for layer in _CLASSES},
     **RECURRENT,
-    **{name: random_images.only_evaluated(name) for name in random_images.ONLY_EVALUATED},
+    **RANDOM_IMAGES,
     "BatchNormalization": norm.batch_normalization,
     "LayerNormalization": norm.layer_normalization,
     "Activation": lambda spec: spec.activation(len(spec.shape)),

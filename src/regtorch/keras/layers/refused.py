@@ -32,6 +32,5 @@ REFUSED: Mapping[str, str] = {
     "Equalization": "Keras cannot put it into a functional net; equalize the images before the net",
     "MaxNumBoundingBoxes": "its inputs are dicts of bounding boxes; pad the boxes before the net",
     "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
-    "RandomCrop": "in evaluation Keras does not crop, and the layers after it do not fit; crop before the net",
 }
 """The reason by class name, as a sentence that says what to do instead."""
