@@ -102,6 +102,7 @@ class Builder:
             _value(values, key, "an output")
         net.calls, net.outputs, net.version = tuple(calls), tuple(graph.outputs), self.version
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
+        net.makes_masks = any(getattr(net.get_submodule(name), "makes_masks", False) for name in names.values())
         net.penalized = self.rules.has_activity_in(path)
         own = (layer for layer in graph.layers if not layer.operation)
         net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)

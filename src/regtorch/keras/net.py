@@ -90,14 +90,10 @@ class KerasNet(nn.Module):
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
         self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
+        self.makes_masks = False  # whether a layer in it makes a mask
         self.config: Mapping[str, Any] = {}
         self.version = 3
         self.layers: tuple[Source, ...] = ()
-
-    @property
-    def makes_masks(self) -> bool:
-        """Whether a layer in the net makes a mask."""
-        return any(getattr(self.get_submodule(call.module), "makes_masks", False) for call in self.calls)
 
     @property
     def keras_parts(self) -> Mapping[str, str]:
