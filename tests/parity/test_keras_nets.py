@@ -19,7 +19,7 @@ from keras_nets import NETS
 import keras
 import regtorch as rt
 from regtorch.keras.layers import LAYERS
-from regtorch.keras.layers.random_images import ONLY_EVALUATED
+from regtorch.keras.layers.random_images import RANDOM_IMAGES
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's
@@ -131,9 +131,9 @@ def test_between_them_the_nets_hold_every_layer_there_is():
     used = {name for net in ALL.values() for name in class_names(json.loads(net().to_json()))}
     tested_elsewhere = {
         *("Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"),
-        *("RandomFlip", "RandomBrightness", "RandomContrast", "RandomGrayscale", "RandomInvert", "ThresholdedReLU"),
-        *("Attention", "GroupQueryAttention", "EinsumDense"),
-        *ONLY_EVALUATED,
+        *("Attention", "GroupQueryAttention", "EinsumDense", "ThresholdedReLU"),
+        *("LocallyConnected1D", "LocallyConnected2D"),
+        *RANDOM_IMAGES,
     }
     assert LAYERS.keys() - used - tested_elsewhere == set()
 

@@ -13,7 +13,6 @@ from following import follow
 
 import keras
 import regtorch as rt
-from regtorch.keras.layers.random_images import ONLY_EVALUATED
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 L = keras.layers
@@ -95,69 +94,3 @@ def test_indices_of_bins(compare: Compare):
     y = ours(x.movedim(-1, 1)).movedim(1, -1)
     assert y.dtype == torch.int64
     compare(y, theirs(x), within=0)
-
-
-def made(kind: str) -> Any:
-    of = {
-        "AugMix": {"value_range": (0, 1)},
-        "MixUp": {},
-        "RandAugment": {"value_range": (0, 1)},
-        "RandomErasing": {},
-        "RandomElasticTransform": {},
-        "RandomGaussianBlur": {},
-        "RandomPerspective": {},
-        "RandomShear": {},
-        "RandomTranslation": {"height_factor": 0.1, "width_factor": 0.2},
-        "RandomZoom": {"height_factor": 0.1},
-        "Solarization": {},
-        "RandomColorJitter": {"value_range": (0, 1)},
-        "RandomFlip": {},
-        "CutMix": {},
-        "RandomHue": {"factor": 0.2, "value_range": (0, 1)},
-    }
-    return getattr(L, kind)(**of.get(kind, {"factor": 0.5 if kind != "RandomPosterization" else 5}))
-
-
-TRAINED = ["RandomFlip", "RandomBrightness", "RandomContrast", "RandomGrayscale", "RandomInvert"]
-
-
-@pytest.mark.parametrize("kind", [*TRAINED, *ONLY_EVALUATED])
-def test_random_layers_change_nothing_in_evaluation(kind: str):
-    theirs = keras.Sequential([keras.Input(IMAGES), made(kind)])
-    ours, _ = rt.keras.from_config(theirs.to_json())
-    x = torch.rand(3, *IMAGES)
-    assert torch.equal(torch.as_tensor(theirs(x, training=False)), x)
-    assert torch.equal(ours.eval()(x.movedim(-1, 1)), x.movedim(-1, 1))
-    if kind in ONLY_EVALUATED:
-        with pytest.raises(NotImplementedError, match=f"{kind} in training is not supported"):
-            ours.train()(x.movedim(-1, 1))
-
-
-RANDOM = {
-    "flip": lambda: L.RandomFlip(),
-    "flip, rows": lambda: L.RandomFlip("vertical"),
-    "flip, columns": lambda: L.RandomFlip("horizontal"),
-    "brightness": lambda: L.RandomBrightness(0.3, value_range=(0, 1)),
-    "brightness, a range": lambda: L.RandomBrightness((0.1, 0.4), value_range=(0, 1)),
-    "contrast": lambda: L.RandomContrast(0.5, value_range=(0, 1)),
-    "contrast, a range": lambda: L.RandomContrast((0.2, 0.8), value_range=(0, 1)),
-    "gray": lambda: L.RandomGrayscale(0.3),
-    "inverted": lambda: L.RandomInvert(0.6, value_range=(0, 1)),
-}
-
-
-@pytest.mark.parity("random image layers: quantiles of one pixel and means of 20,000 images", "Keras 3 (torch)")
-@pytest.mark.parametrize("name", RANDOM)
-def test_random_layers_draw_from_keras_distribution(name: str, compare: Compare):
-    keras.utils.set_random_seed(0)
-    theirs = keras.Sequential([keras.Input(IMAGES), RANDOM[name]()])
-    ours, _ = rt.keras.from_config(theirs.to_json())
-    x = torch.linspace(0.2, 0.7, 60).reshape(1, *IMAGES).repeat(20_000, 1, 1, 1)
-    a = ours.train()(x.movedim(-1, 1)).movedim(1, -1)
-    b = torch.as_tensor(theirs(x, training=True))
-    compare(a.mean(0), b.mean(0), within=0.02)
-    compare(a.square().mean(0), b.square().mean(0), within=0.02)
-    for quantile in (0.1, 0.25, 0.75, 0.9):
-        compare(a[:, 0, 0, 1].quantile(quantile), b[:, 0, 0, 1].quantile(quantile), within=0.05)
-    pixels = [y[:, 0, 0, 0] * y[:, 2, 1, 1] for y in (a, b)]  # drawn once for an image
-    compare(pixels[0].mean(), pixels[1].mean(), within=0.02)

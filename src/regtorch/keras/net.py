@@ -93,6 +93,7 @@ class KerasNet(nn.Module):
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
         self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
+        self.makes_masks = False  # whether a layer in it makes a mask
         self.config: Mapping[str, Any] = {}
         self.version = 3
         self.layers: tuple[Source, ...] = ()
@@ -104,11 +105,6 @@ class KerasNet(nn.Module):
     def names_of_outputs(self) -> tuple[str, ...]:
         """Keras's names of the outputs: the keys of a dict, else the layers."""
         return self.output_layers if self.output_names is None else self.output_names
-
-    @property
-    def makes_masks(self) -> bool:
-        """Whether a layer in the net makes a mask."""
-        return any(getattr(self.get_submodule(call.module), "makes_masks", False) for call in self.calls)
 
     @property
     def keras_parts(self) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from regtorch.keras.layers import (
     features,
     group_norm,
     images,
+    local,
     masking,
     merge,
     multi_head,
@@ -25,11 +26,11 @@ from regtorch.keras.layers import (
     norm,
     padding,
     pooling,
-    random_images,
     shape,
     spectral,
     up_sampling,
 )
+from regtorch.keras.layers.random_images import RANDOM_IMAGES
 from regtorch.keras.layers.recurrent import RECURRENT
 from regtorch.keras.spec import Spec
 from regtorch.nn import AlphaDropout, GaussianDropout, GaussianNoise
@@ -41,6 +42,7 @@ _CLASSES: list[type[nn.Module]] = [
     *(conv.Conv1D, conv.Conv2D, conv.Conv3D),
     *(conv.DepthwiseConv1D, conv.DepthwiseConv2D, conv.SeparableConv1D, conv.SeparableConv2D),
     *(conv_transpose.Conv1DTranspose, conv_transpose.Conv2DTranspose, conv_transpose.Conv3DTranspose),
+    *(local.LocallyConnected1D, local.LocallyConnected2D),
     *(pooling.MaxPooling1D, pooling.MaxPooling2D, pooling.MaxPooling3D),
     *(pooling.AveragePooling1D, pooling.AveragePooling2D, pooling.AveragePooling3D),
     *(pooling.GlobalMaxPooling1D, pooling.GlobalMaxPooling2D, pooling.GlobalMaxPooling3D),
@@ -56,8 +58,6 @@ _CLASSES: list[type[nn.Module]] = [
     *(group_norm.LayerScale, group_norm.CustomScaleLayer, spectral.SpectralNormalization),
     *(features.Rescaling, features.Normalization, features.CategoryEncoding, features.Discretization),
     *(images.CenterCrop, images.Resizing, images.AutoContrast),
-    *(random_images.RandomFlip, random_images.RandomBrightness, random_images.RandomContrast),
-    *(random_images.RandomGrayscale, random_images.RandomInvert),
     *(masking.Masking, activation.PReLU),
     *(multi_head.MultiHeadAttention, multi_head.GroupQueryAttention, attention.Attention),
     *(attention.AdditiveAttention, einsum_dense.EinsumDense, dot.Dot),
@@ -67,7 +67,7 @@ _CLASSES: list[type[nn.Module]] = [
 LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     **{layer.__name__: layer for layer in _CLASSES},
     **RECURRENT,
-    **{name: random_images.only_evaluated(name) for name in random_images.ONLY_EVALUATED},
+    **RANDOM_IMAGES,
     "BatchNormalization": norm.batch_normalization,
     "LayerNormalization": norm.layer_normalization,
     "Activation": lambda spec: spec.activation(len(spec.shape)),

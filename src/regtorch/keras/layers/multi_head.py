@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
@@ -29,12 +30,13 @@ _GROUPS = {
 }
 
 
-class _Heads(nn.Module):
+class _Heads(nn.Module, ABC):
     """Projections, the mask of the scores, and attention in Keras's order of dims."""
 
     takes_masks = True
     keras_order = True
     penalized: tuple[str, ...] = ("query", "key", "value", "attention_output")
+    takes_query_mask = True
     ndim: int
     scale: float
 
@@ -117,9 +119,41 @@ class _Heads(nn.Module):
                 weights = _softmax(torch.where(mask, scores, least), attended).where(mask, 0.0)
         return torch.einsum(combine, self.dropout(weights), value), weights
 
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        *,
+        masks: Masks = (),
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """The outputs, with `return_attention_scores` the scores too."""
+        given = (query_mask if self.takes_query_mask else None, value_mask, key_mask)
+        steps = [own if mask is None else mask for own, mask in zip([*masks, None, None, None], given, strict=False)]
+        q, v, k = (self.axes.to_keras(x) for x in (query, value, value if key is None else key))
+        mask = self.mask_of(q, v, steps, use_causal_mask, self.counted(attention_mask))
+        heads = self.query(q), self.shared(self.key(k)), self.shared(self.value(v))
+        y, scores = self.attend(*heads, mask, use_causal_mask, return_attention_scores)
+        y = self.axes.from_keras(self.attention_output(y * self.gate(q) if self.gated else y))
+        return y if not return_attention_scores or scores is None else (y, self.axes.from_keras(scores))
+
+    @abstractmethod
+    def counted(self, mask: Tensor | None) -> Tensor | None:
+        """The `attention_mask` of a call as it is compared."""
+
+    @abstractmethod
+    def shared(self, heads: Tensor) -> Tensor:
+        """A key or value for each head of the query."""
+
+    @abstractmethod
     def equations(self, ndim: int) -> tuple[str, str, int]:
         """The einsums of query and key to scores and of scores and value, and over how many dims one attends."""
-        raise NotImplementedError
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Masks:
         return [masks[0] if masks else None, None]  # scores have none
@@ -129,6 +163,7 @@ class MultiHeadAttention(_Heads):
     """Keras's MultiHeadAttention."""
 
     keras_parts: Mapping[str, str] = _GROUPS | {"gate": "_gate_dense"}
+    takes_query_mask = False  # Keras takes the one that the query has
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -157,31 +192,11 @@ class MultiHeadAttention(_Heads):
         scores = "".join([*batch, *(query[i] for i in self.attended), *(key[i] for i in self.attended)])
         return f"{query},{key}->{scores}", f"{scores},{key}->{query}", len(self.attended)
 
-    def forward(
-        self,
-        query: Tensor,
-        value: Tensor,
-        key: Tensor | None = None,
-        *,
-        masks: Masks = (),
-        query_mask: Tensor | None = None,
-        value_mask: Tensor | None = None,
-        key_mask: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        """Attend; Keras ignores `query_mask` and takes the mask that the query has."""
-        own = [*masks, None, None, None]
-        steps = [own[0], own[1] if value_mask is None else value_mask, own[2] if key_mask is None else key_mask]
-        q, v, k = (self.axes.to_keras(x) for x in (query, value, value if key is None else key))
-        mask = self.mask_of(q, v, steps, use_causal_mask, None if attention_mask is None else attention_mask.bool())
-        y, scores = self.attend(
-            self.query(q), self.key(k), self.value(v), mask, use_causal_mask, return_attention_scores
-        )
-        y = self.attention_output(y * self.gate(q) if self.gated else y)
-        y = self.axes.from_keras(y)
-        return y if not return_attention_scores or scores is None else (y, self.axes.from_keras(scores))
+    def counted(self, mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else mask.bool()
+
+    def shared(self, heads: Tensor) -> Tensor:
+        return heads
 
 
 class GroupQueryAttention(_Heads):
@@ -204,28 +219,11 @@ class GroupQueryAttention(_Heads):
     def equations(self, ndim: int) -> tuple[str, str, int]:
         return "bquh,bkuh->buqk", "buqk,bkuh->bquh", 1
 
-    def forward(
-        self,
-        query: Tensor,
-        value: Tensor,
-        key: Tensor | None = None,
-        *,
-        masks: Masks = (),
-        query_mask: Tensor | None = None,
-        value_mask: Tensor | None = None,
-        key_mask: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        given = (query_mask, value_mask, key_mask)
-        steps = [own if mask is None else mask for own, mask in zip([*masks, None, None, None], given, strict=False)]
-        mask = self.mask_of(query, value, steps, use_causal_mask, attention_mask)
-        k, v = self.key(value if key is None else key), self.value(value)
-        k, v = (x.repeat_interleave(self.repeats, dim=2) for x in (k, v))
-        y, scores = self.attend(self.query(query), k, v, mask, use_causal_mask, return_attention_scores)
-        y = self.attention_output(y * self.gate(query) if self.gated else y)
-        return y if not return_attention_scores or scores is None else (y, self.axes.from_keras(scores))
+    def counted(self, mask: Tensor | None) -> Tensor | None:
+        return mask
+
+    def shared(self, heads: Tensor) -> Tensor:
+        return heads.repeat_interleave(self.repeats, dim=2)
 
 
 def _projection(

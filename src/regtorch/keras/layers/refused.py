@@ -11,6 +11,7 @@ _TABLE = "its vocabulary is a table, not a computation on tensors; look the valu
 _HASH = "torch has none of its hash functions; hash the values before the net"
 _OTHER = "its computation is that of another framework, which its config does not hold"
 _OWN = "its config does not hold its computation; give a module for it in custom_objects"
+_BASE = "it is a base class; give a module for yours in custom_objects, by its name"
 _SPECTROGRAM = "compute spectrograms before the net, for example with torchaudio"
 
 REFUSED: Mapping[str, str] = {
@@ -18,6 +19,8 @@ REFUSED: Mapping[str, str] = {
     "Layer": _OWN,
     "Wrapper": _OWN,
     "TorchModuleWrapper": _OWN,
+    "AbstractRNNCell": _BASE,
+    "PreprocessingLayer": _BASE,
     "FlaxLayer": _OTHER,
     "JaxLayer": _OTHER,
     "TFSMLayer": _OTHER,
@@ -30,8 +33,10 @@ REFUSED: Mapping[str, str] = {
     "STFTSpectrogram": _SPECTROGRAM,
     "ContrastLimitedAdaptiveHistogramEqualization": "torch has no equal of it; equalize the images before the net",
     "Equalization": "Keras cannot put it into a functional net; equalize the images before the net",
+    "DenseFeatures": "its feature columns are TensorFlow's; build the features before the net",
+    "RandomFourierFeatures": "it is experimental in Keras 2; give a module for it in custom_objects",
+    "SyncBatchNormalization": "on one device it is BatchNormalization; build the net with that",
     "MaxNumBoundingBoxes": "its inputs are dicts of bounding boxes; pad the boxes before the net",
     "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
-    "RandomCrop": "in evaluation Keras does not crop, and the layers after it do not fit; crop before the net",
 }
 """The reason by class name, as a sentence that says what to do instead."""

@@ -56,7 +56,6 @@ class KerasOptimizer(Averages, LossScaled):
     """
 
     slots: ClassVar[tuple[Slots, ...]] = ()
-    extra_slot: ClassVar[str] = ""  # a number in the state of every weight that Keras keeps once
 
     def __init__(self, params: Parameters, shared: Mapping[str, Any], *, lr: LearningRate, **defaults: Any) -> None:
         owner = type(self).__name__
@@ -118,13 +117,12 @@ class KerasOptimizer(Averages, LossScaled):
             state["step"] = 0
             for name in (name for names in self.slots_of(group, p) for name in names):
                 state.setdefault(name, self.slot(name, p, group))
-            if self.extra_slot:
-                state.setdefault(self.extra_slot, 1.0)
+            state |= {name: value for name, value in self.numbers_at(group, 0).items() if name not in state}
         return state
 
-    def extra_at(self, group: dict[str, Any], t: int) -> float:
-        """The value of `extra_slot` after `t` updates, for files without it."""
-        raise NotImplementedError
+    def numbers_at(self, group: dict[str, Any], t: int) -> dict[str, float]:
+        """The numbers in the state of every weight, which Keras keeps once, after `t` updates."""
+        return {}
 
     # -- Keras's layout of the state
 

@@ -40,7 +40,6 @@ class Nadam(Moments):
     """
 
     slots = (Slots(("m", "v")),)
-    extra_slot = "u_product"
 
     @staticmethod
     def step_size(group: dict[str, Any], state: dict[str, Any]) -> Tensor:
@@ -48,9 +47,9 @@ class Nadam(Moments):
         v_hat = state["v"] / (1 - group["betas"][1] ** state["step"])
         return group["lr"] / (v_hat.sqrt() + group["eps"])
 
-    def extra_at(self, group: dict[str, Any], t: int) -> float:
+    def numbers_at(self, group: dict[str, Any], t: int) -> dict[str, float]:
         """Π u_s up to step `t`."""
-        return math.prod(_momentum(group["betas"][0], s) for s in range(1, t + 1))
+        return {"u_product": math.prod((_momentum(group["betas"][0], s) for s in range(1, t + 1)), start=1.0)}
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         beta1, beta2 = group["betas"]

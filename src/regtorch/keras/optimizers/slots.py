@@ -95,8 +95,8 @@ def load_state(optimizer: KerasOptimizer, net: nn.Module, arrays: Sequence[Any],
             if iterations and p.requires_grad:
                 state = optimizer.state_of(p, group)
                 state["step"] = updates
-                if optimizer.extra_slot:
-                    state[optimizer.extra_slot] = numbers.get(optimizer.extra_slot, optimizer.extra_at(group, updates))
+                at = optimizer.numbers_at(group, updates)
+                state |= {name: numbers.get(name, value) for name, value in at.items()}
     if not iterations:
         return
     for entry, value in zip(entries, values, strict=True):
@@ -123,7 +123,10 @@ def save_state(optimizer: KerasOptimizer, net: nn.Module) -> list[np.ndarray[Any
         "outer learning_rate": torch.tensor(0.0),
         "step_counter": torch.tensor(group.get("finite_steps", 0), dtype=torch.int32),
         "dynamic_scale": torch.tensor(group.get("loss_scale", 0.0)),
-        optimizer.extra_slot: torch.tensor(states[0].get(optimizer.extra_slot, 1.0) if states else 1.0, dtype=dtype),
+        **{
+            name: torch.tensor(states[0][name] if states else value, dtype=dtype)
+            for name, value in optimizer.numbers_at(group, 0).items()
+        },
     }
     form = _Form(rate=optimizer.schedule is None)
     found = []
@@ -159,8 +162,9 @@ def _entries(
     yield _Entry("iteration")
     if form.rate:
         yield _Entry("learning_rate")
-    if form.legacy and optimizer.extra_slot:
-        yield _Entry(optimizer.extra_slot)
+    once = [_Entry(name) for name in optimizer.numbers_at(optimizer.param_groups[0], 0)]
+    if form.legacy:
+        yield from once
     if settings.use_ema and not form.legacy:
         yield from (_Entry("average", v.variable.shape, v) for v, _ in weights)
     if settings.gradient_accumulation_steps and form.version == 3:
@@ -172,8 +176,8 @@ def _entries(
             count = max(len(names) for _, names in rows)
             rows = [(v, names[i : i + 1]) for i in range(count) for v, names in rows]
         yield from (_Entry(name, optimizer.keras_shape(name, v), v) for v, names in rows for name in names)
-    if form.version == 3 and optimizer.extra_slot:
-        yield _Entry(optimizer.extra_slot)
+    if form.version == 3:
+        yield from once
 
 
 def _blocks(optimizer: KerasOptimizer, v: NetVariable, group: dict[str, Any], form: _Form) -> list[tuple[str, ...]]:
