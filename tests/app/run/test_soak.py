@@ -40,8 +40,8 @@ def soaked(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_trainings_leave_nothing_behind(tmp_path: Path):
     first, *later = soaked(tmp_path)
+    print("\n".join(f"{cycle['trainings']} trainings: {cycle['MiB']:.1f} MiB" for cycle in (first, *later)))
     for cycle in later:
         assert {name for name in first if first[name] != cycle[name]} <= {"trainings", "MiB"}
         trainings = cycle["trainings"] - first["trainings"]
         assert cycle["MiB"] - first["MiB"] <= GROWTH + GROWTH / 1024 * trainings
-    print("\n".join(f"{cycle['trainings']} trainings: {cycle['MiB']:.1f} MiB" for cycle in (first, *later)))
