@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from keras_json import class_names
 from places import ROOT
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.refused import REFUSED
@@ -92,16 +93,7 @@ def _classes() -> Iterator[str]:
 
 def _used(config: Any) -> Iterable[str]:
     """The classes in a config that are layers, sorted."""
-
-    def found(tree: Any) -> Iterator[str]:
-        if isinstance(tree, dict):
-            yield tree.get("class_name", "")
-            tree = list(tree.values())
-        if isinstance(tree, list):
-            for part in tree:
-                yield from found(part)
-
-    return sorted({name for name in found(config) if name in LAYERS})
+    return sorted({name for name in class_names(config) if name in LAYERS})
 
 
 def _mark(there: bool) -> str:

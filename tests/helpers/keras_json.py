@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -41,3 +42,13 @@ def call(*names: str) -> list[Any]:
 
 
 START = (layer("InputLayer", "start", batch_input_shape=[None, 4]), [])
+
+
+def class_names(tree: Any) -> Iterator[str]:
+    """Those of the layers in a net, and in its nets and wrappers."""
+    if isinstance(tree, dict):
+        yield tree.get("class_name", "")
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for part in tree:
+            yield from class_names(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_nets import NETS
 
 import keras
 import regtorch as rt
+from keras_json import class_names
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.random_images import RANDOM_IMAGES
 
@@ -115,16 +116,6 @@ def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[s
     expected = as_list(theirs(as_given(theirs, given), training=False))
     for a, b in zip(ours_as_list(ours.eval()(*x)), expected, strict=True):
         compare(a, b, within=within)
-
-
-def class_names(tree: Any) -> Iterator[str]:
-    """Those of the layers in a net, and in its nets and wrappers."""
-    if isinstance(tree, dict):
-        yield tree.get("class_name", "")
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for part in tree:
-            yield from class_names(part)
 
 
 def test_between_them_the_nets_hold_every_layer_there_is():

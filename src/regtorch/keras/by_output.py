@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -12,8 +12,8 @@ from regtorch.checks import shown
 __all__ = ["is_by_name", "settings_by_output", "tensors_by_output"]
 
 
-def is_by_name(value: Any) -> bool:
-    """Whether a setting is a dict by output, and not a config."""
+def is_by_name(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a dict by names, and not a config of Keras."""
     return isinstance(value, Mapping) and "class_name" not in value
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regtorch.checks import flag, shown
+from regtorch.keras.by_output import is_by_name
 from regtorch.keras.custom_objects import Factory, layer_factory
 from regtorch.keras.nodes import Node, keys_in, node_of
 from regtorch.keras.origin import is_operation, is_user_defined
@@ -128,7 +129,7 @@ def parse(config: Mapping[str, Any], custom: Mapping[str, Factory] | None = None
 def _ends(inner: Mapping[str, Any], what: str, net: str) -> tuple[list[Key], list[str] | None]:
     """The inputs or outputs of a net, and their names if they are in a dict."""
     tree = inner.get(what) or []
-    named = tree if isinstance(tree, Mapping) and "class_name" not in tree else None
+    named = tree if is_by_name(tree) else None
     if named is not None and what == "output_layers":
         named = dict(sorted(named.items()))  # the order in which Keras counts them
     try:

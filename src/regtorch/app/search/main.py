@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
-from regtorch.app.config.kinds import shown
+from regtorch.app.config.kinds import count
 from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
 from regtorch.app.ground.processes import check_processes
@@ -91,9 +91,10 @@ def _begun(cfg: DictConfig, folder: Path, conf: Path) -> tuple[Book, int]:
     trained = [text for text in task_overrides() if not text.lstrip("+~").startswith("search.")]
     plan = Plan.of(cfg, [*own_configs(), *trained], folder)
     _check(plan, conf)
-    trials, workers = (_count(f"search.{key}", cfg.search[key]) for key in ("trials", "workers"))
-    if trials > _MOST_TRIALS:
-        raise RunError(f"search.trials: expected at most {_MOST_TRIALS:,}, received {shown(trials)}; give fewer")
+    trials, workers = cfg.search["trials"], cfg.search["workers"]
+    count(1).check("search.trials", trials)
+    count(high=_MOST_TRIALS).check("search.trials", trials)
+    count(1).check("search.workers", workers)
     check_processes("search.workers", workers)
     return Book.start(open_store(cfg.search.storage, folder), str(cfg.search.name), plan, trials), workers
 
@@ -123,9 +124,3 @@ def _check(plan: Plan, conf: Path) -> None:
             build(cfg, choices, sweep=True)
         except RunError as error:
             raise RunError(f"invalid trial {' '.join(chosen(parameters))}: {error}") from error
-
-
-def _count(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RunError(f"{key}: expected a whole number of at least 1, received {shown(value)}")
-    return value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from regtorch.keras.by_output import is_by_name
 from regtorch.keras.custom_objects import Factory, from_factory
 from regtorch.keras.losses.config import loss
 from regtorch.keras.losses.loss import Loss
@@ -74,6 +75,6 @@ def _with_own(kind: str, tree: Any, custom: Mapping[str, Factory]) -> Any:
     """Losses or metrics in which objects of factories replace the names and configs of user-defined ones."""
     if (own := from_factory(kind, tree, custom)) is not tree:
         return own
-    if isinstance(tree, Mapping) and "class_name" not in tree:
+    if is_by_name(tree):
         return {name: _with_own(kind, part, custom) for name, part in tree.items()}
     return [_with_own(kind, part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
