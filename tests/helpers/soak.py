@@ -115,10 +115,10 @@ def left() -> dict[str, Any]:
 
 
 def main(seconds: float, folder: Path) -> list[dict[str, Any]]:
-    """Train for so long, and at least three cycles; what was left after each cycle."""
+    """Train for so long, and at least five cycles; what was left after each cycle."""
     torch.set_num_threads(1)
     end, found, trainings = monotonic() + seconds, [], 0
-    while monotonic() < end or len(found) < 3:
+    while monotonic() < end or len(found) < 5:
         trainings += cycle(folder)
         found.append({"trainings": trainings, **left()})
     return found

@@ -129,7 +129,7 @@ BEYOND: Mapping[str, tuple[str, ...]] = {
     "seed": ("-1", "4294967296"),
     "data.seed": ("-1", "4294967296"),
     "seconds": ("0", "-1", "1e7"),
-    "search.trials": ("0", "-1"),
+    "search.trials": ("0", "-1", "10001"),
     "search.workers": ("0", "-1", "99999999"),
     "trainer.max_epochs": ("0", "-2"),
     "trainer.max_steps": ("0", "-2"),

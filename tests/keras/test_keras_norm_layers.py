@@ -135,7 +135,7 @@ REFUSED = [
     (FLAT, "CenterCrop", {"height": 2, "width": 2}, "takes an input of 4 dims"),
     (IMAGE, "RandomBrightness", {"factor": 2.0}, "factor must be"),
     (IMAGE, "RandomBrightness", {"factor": 0.2, "value_range": [1, 0]}, "value_range must be in ascending order"),
-    (IMAGE, "RandomGrayscale", {"factor": 0.2}, "one or three channels"),
+    (IMAGE, "RandomGrayscale", {"factor": 0.2}, "1 or 3 channels"),
     (STEPS, "Dropout", {"rate": 0.5, "noise_shape": [None, 2, 6]}, "does not fit its input"),
     (FLAT, "SpectralNormalization", {"layer": layer("ReLU", "inner")}, "must have one kernel or embeddings"),
     (FLAT, "BatchNormalization", {"renorm": True, "renorm_clipping": {"max": 1}}, "a dict of rmin, rmax and dmax"),

@@ -14,7 +14,7 @@ from regtorch.keras.layers.refused import REFUSED
 
 ELSEWHERE = {"InputLayer"}  # part of the graph
 # The classes in keras.layers, keras.layers.experimental and keras.layers.experimental.preprocessing.
-OF_KERAS_2 = set((Path(__file__).parent / "layers-of-keras-2.14.txt").read_text().split())
+OF_KERAS_2 = set((Path(__file__).parent / "layers-keras-2.14.txt").read_text().split())
 
 
 def public() -> dict[str, type]:

@@ -84,6 +84,8 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         """
         assert self.running_mean is not None
         assert self.running_var is not None
+        if input.is_meta:  # the shape alone, for which torch itself runs slow Python
+            return torch.empty_like(input)
         x = input.movedim(self.dim, 1)
         fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps

@@ -102,6 +102,8 @@ class Builder:
             _value(values, key, "an output")
         net.calls, net.outputs, net.version = tuple(calls), tuple(graph.outputs), self.version
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
+        net.output_layers = tuple(key.layer for key in graph.outputs)
+        net.activations, net.channels_last = (None,) * len(graph.outputs), self.axes.channels_last
         net.makes_masks = any(getattr(net.get_submodule(name), "makes_masks", False) for name in names.values())
         net.penalized = self.rules.has_activity_in(path)
         own = (layer for layer in graph.layers if not layer.operation)

@@ -30,6 +30,8 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, nn.Module) and not [*value.parameters(), *value.buffers()],
         "a module without weights",
     ),
+    "loss": (lambda value: isinstance(value, nn.Module), "a module of outputs and targets"),
+    "metric": (lambda value: hasattr(value, "update") and hasattr(value, "compute"), "a torchmetrics metric"),
 }
 
 

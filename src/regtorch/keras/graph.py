@@ -129,6 +129,8 @@ def _ends(inner: Mapping[str, Any], what: str, net: str) -> tuple[list[Key], lis
     """The inputs or outputs of a net, and their names if they are in a dict."""
     tree = inner.get(what) or []
     named = tree if isinstance(tree, Mapping) and "class_name" not in tree else None
+    if named is not None and what == "output_layers":
+        named = dict(sorted(named.items()))  # the order in which Keras counts them
     try:
         keys = [keys_in(tree)] if named is None else [keys_in(part) for part in named.values()]
     except ValueError as error:

@@ -94,10 +94,15 @@ def _variance_scaling(shape: Shape, c: dict[str, Any], generator: torch.Generato
 
 
 def _truncated_normal(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:
-    mean, std = c["mean"], c["stddev"]
-    if not std:
-        return _constant(shape, {"value": mean}, generator)
-    return nn.init.trunc_normal_(_empty(shape), mean, std, mean - 2 * std, mean + 2 * std, generator=generator)
+    """Normal numbers, drawn again while they lie more than two deviations away: faster than the inverse of erf."""
+    drawn = _empty(shape).normal_(generator=generator)
+    flat = drawn.view(-1)
+    outside = (flat.abs() > 2).nonzero().flatten()
+    while outside.numel():
+        again = _empty((outside.numel(),)).normal_(generator=generator)
+        flat[outside] = again
+        outside = outside[again.abs() > 2]
+    return drawn.mul_(c["stddev"]).add_(c["mean"])
 
 
 def _uniform(shape: Shape, c: dict[str, Any], generator: torch.Generator | None) -> Tensor:

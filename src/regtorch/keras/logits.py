@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -31,7 +32,9 @@ class Logits:
         Raises:
             ValueError: an output does not end in a softmax or sigmoid, or its softmax has one unit.
         """
+        found = [_activation(net, key) for key in net.outputs]
         self._cut(net, "", range(len(net.outputs)), ())
+        net.activations = tuple(found)
 
     def _cut(self, net: KerasNet, path: str, wanted: Collection[int], kept: Collection[int]) -> dict[int, int]:
         """Make the outputs `wanted` logits, in place or appended if the output is `kept`; return their positions."""
@@ -131,6 +134,16 @@ class Logits:
 def _call_of(net: KerasNet, key: Key) -> Call | None:
     """The call that computes a tensor; None for an input."""
     return next((call for call in net.calls if (call.layer, call.node) == key[:2]), None)
+
+
+def _activation(net: KerasNet, key: Key) -> nn.Module | None:
+    """The module that an output goes through last, if it is a softmax or sigmoid."""
+    call = _call_of(net, key)
+    module: Any = None if call is None else net.get_submodule(call.module)
+    if isinstance(module, KerasNet):
+        return _activation(module, module.outputs[key.output])
+    last = module if _is_activation(module) else getattr(module, "activation", None)
+    return last if _is_activation(last) else None
 
 
 def _is_activation(module: object) -> bool:

@@ -79,6 +79,9 @@ class KerasNet(nn.Module):
         config: the JSON that the net was built from, and with which `save` writes it; empty in a nested net.
         version: the version of Keras that the net follows, 2 or 3.
         layers: Keras's layers, in its order.
+        output_layers: the layers of Keras's that give its outputs.
+        activations: the modules after each output that `logits=True` leaves out.
+        channels_last: whether Keras's net is.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -94,6 +97,14 @@ class KerasNet(nn.Module):
         self.config: Mapping[str, Any] = {}
         self.version = 3
         self.layers: tuple[Source, ...] = ()
+        self.output_layers: tuple[str, ...] = ()
+        self.activations: tuple[nn.Module | None, ...] = ()
+        self.channels_last = True
+
+    @property
+    def names_of_outputs(self) -> tuple[str, ...]:
+        """Keras's names of the outputs: the keys of a dict, else the layers."""
+        return self.output_layers if self.output_names is None else self.output_names
 
     @property
     def keras_parts(self) -> Mapping[str, str]:

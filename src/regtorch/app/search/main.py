@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
+from regtorch.app.config.kinds import shown
 from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
 from regtorch.app.ground.processes import check_processes
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from regtorch.app.search.plan import Plan
 
 __all__ = ["main"]
+
+_MOST_TRIALS = 10_000  # each is an entry of the storage before the first one runs
 
 
 def main(conf: Path | None = None) -> int:
@@ -89,6 +92,8 @@ def _begun(cfg: DictConfig, folder: Path, conf: Path) -> tuple[Book, int]:
     plan = Plan.of(cfg, [*own_configs(), *trained], folder)
     _check(plan, conf)
     trials, workers = (_count(f"search.{key}", cfg.search[key]) for key in ("trials", "workers"))
+    if trials > _MOST_TRIALS:
+        raise RunError(f"search.trials: expected at most {_MOST_TRIALS:,}, received {shown(trials)}; give fewer")
     check_processes("search.workers", workers)
     return Book.start(open_store(cfg.search.storage, folder), str(cfg.search.name), plan, trials), workers
 
@@ -122,5 +127,5 @@ def _check(plan: Plan, conf: Path) -> None:
 
 def _count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RunError(f"{key}: expected a whole number of at least 1, received {value!r}")
+        raise RunError(f"{key}: expected a whole number of at least 1, received {shown(value)}")
     return value

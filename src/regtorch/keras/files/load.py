@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import nn
 
 from regtorch.bound.activity import Activity
 from regtorch.checks import flag
 from regtorch.constraints import Constraint
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import on_meta
-from regtorch.keras.custom_objects import Factory
-from regtorch.keras.files.compiled import compiled_loss
+from regtorch.keras.custom_objects import Factory, check_custom
+from regtorch.keras.files.compiled import compiled_loss, metrics_of
 from regtorch.keras.files.optimizer_state import compiled_optimizer
 from regtorch.keras.files.saved import Saved, saved
 from regtorch.keras.files.weights import fill
@@ -22,6 +24,9 @@ from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
 from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
+
+if TYPE_CHECKING:
+    from regtorch.lightning.keras_metrics.collection import KerasMetrics
 
 __all__ = ["Loaded", "load"]
 
@@ -33,15 +38,17 @@ class Loaded(NamedTuple):
         net: the net with its weights.
         rules: its regularizers and constraints, to be bound with `rule.on(net)`.
         optimizer: over the net's parameters, with its moments and its number of steps; None if it was not compiled.
-        loss: Keras's name or config of the loss, as `compile_config` has it; None if it was not compiled.
-        metrics: those of the metrics, likewise.
+        loss: `loss(outputs, targets, sample_weight=None)`; `rt.keras.losses.SeveralLosses` for several outputs or with
+            `loss_weights`; None if it was not compiled.
+        metrics: torchmetrics by Keras's names, with `update(outputs, targets)`, `compute()` and `reset()`; None if it
+            was compiled without any.
     """
 
     net: KerasNet
     rules: list[Penalty | Constraint | Activity]
     optimizer: KerasOptimizer | None
-    loss: Any
-    metrics: Any
+    loss: nn.Module | None
+    metrics: KerasMetrics | None
 
 
 def load(
@@ -60,13 +67,14 @@ def load(
 
     Args:
         path: the file.
-        custom_objects: as in `from_config`.
+        custom_objects: as in `from_config`; a loss's function returns a module, called with outputs and targets, a
+            metric's a torchmetrics metric.
         logits: leave out the softmax or sigmoid at each output, as in `from_config`.
         compile: False leaves out the optimizer, the loss and the metrics.
         finite: refuse non-finite numbers; False loads them unchanged.
 
     Returns:
-        The net, its rules, the optimizer over its parameters, the loss, and Keras's names or configs of the metrics.
+        The net, its rules, the optimizer over its parameters, the loss and the metrics.
 
     Raises:
         TypeError: `path` is not a path; otherwise as `from_config`.
@@ -106,13 +114,15 @@ def load(
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
                 module.num_batches_tracked.zero_()
-        made, loss, training = None, None, (given.training or {}) if compile else {}
+        made, loss, metrics, training = None, None, None, (given.training or {}) if compile else {}
         if training:
             net.config = {**net.config, "compile_config": training}
             with _optional():
                 made = compiled_optimizer(given, net)
-                loss = compiled_loss(training, net, logits=logits, channels_last=builder.axes.channels_last)
-    return Loaded(net, builder.rules.all(), made, loss, training.get("metrics"))
+                custom = check_custom("load", custom_objects)
+                loss = compiled_loss(training, net, custom, logits=logits)
+                metrics = metrics_of(training, net, custom)
+    return Loaded(net, builder.rules.all(), made, loss, metrics)
 
 
 @contextmanager

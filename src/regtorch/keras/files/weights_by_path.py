@@ -71,9 +71,12 @@ def _groups(net: KerasNet) -> dict[str, str]:
     """
     modules = modules_of(net)
     groups = {"": ""}
+    parts_of: dict[str, Mapping[str, str]] = {}
     for name in filter(None, modules):
         parent, _, own = name.rpartition(".")
-        parts: Mapping[str, str] = getattr(modules[parent], "keras_parts", {})
+        if parent not in parts_of:
+            parts_of[parent] = getattr(modules[parent], "keras_parts", {})
+        parts = parts_of[parent]
         groups[name] = f"{groups[parent]}/{parts[own]}".lstrip("/") if own in parts else groups[parent]
     return groups
 

@@ -52,7 +52,8 @@ class _Heads(nn.Module, ABC):
         self.window = None if spec.get("sliding_window") is None else spec.size("sliding_window")
         self.use_bias, self.gated = spec.flag("use_bias", True), spec.flag("use_gate", False)
         self.dropout = nn.Dropout(spec.number("dropout", 0.0, 0.0, 1.0))
-        spec.get("flash_attention")  # a way to compute the same
+        for key in ("flash_attention", "query_shape", "key_shape", "value_shape"):
+            spec.get(key)  # a way to compute the same; the shapes of the inputs, which Keras 2 writes again
 
     def project(self, heads: tuple[int, int], value_heads: tuple[int, int], gate: tuple[int, int]) -> None:
         """Make the projections, each to (number of heads, size of a head)."""
@@ -162,7 +163,6 @@ class MultiHeadAttention(_Heads):
     """Keras's MultiHeadAttention."""
 
     keras_parts: Mapping[str, str] = _GROUPS | {"gate": "_gate_dense"}
-    clears_masks = True  # Keras takes the masks off its inputs
     takes_query_mask = False  # Keras takes the one that the query has
 
     def __init__(self, spec: Spec) -> None:
@@ -180,8 +180,9 @@ class MultiHeadAttention(_Heads):
             raise ValueError(f"attention_axes must name axes from 1 to {self.ndim - 2}, received {list(axes)}")
         self.project((heads, size), (heads, out), (heads, out))
         self.project_back(sizes, (heads, out))
-        if self.version == 2:
-            self.penalized = (*self.penalized, "")
+        self.clears_masks = self.version == 3  # Keras 3 takes the masks off its inputs
+        if self.version == 2:  # whose projections lose the activity regularizer
+            self.penalized = ("",)
 
     def equations(self, ndim: int) -> tuple[str, str, int]:
         query = ascii_lowercase[:ndim]

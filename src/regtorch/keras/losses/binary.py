@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.checks import flag, number
-from regtorch.keras.losses.loss import EPSILON, Loss, checked_axis, clipped, same_shape
+from regtorch.keras.losses.loss import EPSILON, CrossEntropy, Loss, clipped, same_shape
 
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy", "KLDivergence", "Poisson"]
 
@@ -16,15 +16,8 @@ def _crossentropy(p: Tensor, y: Tensor) -> Tensor:
     return -(y * p.log() + (1 - y) * (1 - p).log())
 
 
-class BinaryCrossentropy(Loss):
-    """The mean of -y log p - (1 - y) log(1 - p), p clipped to 1e-7 … 1 - 1e-7.
-
-    Args:
-        from_logits: whether outputs are logits; they are not clipped.
-        label_smoothing: s: y ← y (1 - s) + s / 2.
-        axis: over which of Keras's axes the mean is.
-        reduction: see `Loss`.
-        channels_last: see `Loss`.
+class BinaryCrossentropy(CrossEntropy):
+    """The mean of -y log p - (1 - y) log(1 - p), p clipped to 1e-7 … 1 - 1e-7. See `CrossEntropy` for the arguments.
 
     Example:
         >>> import torch, regtorch as rt
@@ -33,25 +26,9 @@ class BinaryCrossentropy(Loss):
         0.6931
     """
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        *,
-        reduction: str | None = "sum_over_batch_size",
-        channels_last: bool = True,
-    ) -> None:
-        super().__init__(reduction=reduction, channels_last=channels_last)
-        owner = type(self).__name__
-        self.from_logits = flag(owner, "from_logits", from_logits)
-        self.label_smoothing = number(owner, "label_smoothing", label_smoothing, low=0, high=1)
-        self.axis = checked_axis(owner, axis)
-
     def values(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         outputs, targets = same_shape(self, outputs, targets)
-        y = targets * (1 - self.label_smoothing) + self.label_smoothing / 2 if self.label_smoothing else targets
-        return self.elements(outputs, y).mean(self.axis), None
+        return self.elements(outputs, self.smoothed(targets, 2)).mean(self.axis), None
 
     def elements(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The loss of each element."""
@@ -67,11 +44,7 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         apply_class_balancing: whether to weigh ones by α and zeros by 1 - α.
         alpha: α.
         gamma: γ.
-        from_logits: whether outputs are logits.
-        label_smoothing: s: y ← y (1 - s) + s / 2.
-        axis: over which of Keras's axes the mean is.
-        reduction: see `Loss`.
-        channels_last: see `Loss`.
+        from_logits: this and the rest: see `CrossEntropy`.
 
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002.
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regtorch.checks import flag, number, share
-from regtorch.keras.losses.loss import EPSILON, Loss, checked_axis, clipped, same_shape
+from regtorch.checks import number, share
+from regtorch.keras.losses.loss import EPSILON, CrossEntropy, Loss, clipped, same_shape
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -22,15 +22,8 @@ def _probabilities(p: Tensor, axis: int) -> Tensor:
     return clipped(p / p.sum(axis, keepdim=True), EPSILON, 1 - EPSILON)
 
 
-class CategoricalCrossentropy(Loss):
-    """The sum -Σ y log p over the classes, p divided by their sum and clipped to 1e-7 … 1 - 1e-7.
-
-    Args:
-        from_logits: whether outputs are logits; they are not clipped.
-        label_smoothing: s: y ← y (1 - s) + s / classes.
-        axis: which of Keras's axes the classes are.
-        reduction: see `Loss`.
-        channels_last: see `Loss`.
+class CategoricalCrossentropy(CrossEntropy):
+    """The sum -Σ y log p over the classes, p divided by their sum and clipped. See `CrossEntropy` for the arguments.
 
     Example:
         >>> import torch, regtorch as rt
@@ -39,26 +32,9 @@ class CategoricalCrossentropy(Loss):
         0.6931
     """
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        *,
-        reduction: str | None = "sum_over_batch_size",
-        channels_last: bool = True,
-    ) -> None:
-        super().__init__(reduction=reduction, channels_last=channels_last)
-        owner = type(self).__name__
-        self.from_logits = flag(owner, "from_logits", from_logits)
-        self.label_smoothing = number(owner, "label_smoothing", label_smoothing, low=0, high=1)
-        self.axis = checked_axis(owner, axis)
-
     def values(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        outputs, y = same_shape(self, outputs, targets)
-        if self.label_smoothing:
-            y = y * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1]
-        return self.of_classes(outputs, y), None
+        outputs, targets = same_shape(self, outputs, targets)
+        return self.of_classes(outputs, self.smoothed(targets, targets.shape[-1])), None
 
     def of_classes(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The loss of smoothed classes."""
@@ -72,11 +48,7 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
     Args:
         alpha: α.
         gamma: γ.
-        from_logits: whether outputs are logits.
-        label_smoothing: s: y ← y (1 - s) + s / classes.
-        axis: which of Keras's axes the classes are.
-        reduction: see `Loss`.
-        channels_last: see `Loss`.
+        from_logits: this and the rest: see `CrossEntropy`.
 
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002.
 
@@ -107,17 +79,14 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
         return ((1 - p).pow(self.gamma) * self.alpha * (-y * p.log())).sum(self.axis)
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(CrossEntropy):
     """-log p of the target's class, p divided by their sum and clipped to 1e-7 … 1 - 1e-7.
 
     Targets are class numbers, of the outputs' shape without the classes, or with 1 in their place.
 
     Args:
-        from_logits: whether outputs are logits; they are not clipped.
+        from_logits: this and the rest: see `CrossEntropy`.
         ignore_class: targets of this number do not count.
-        axis: which of Keras's axes the classes are.
-        reduction: see `Loss`.
-        channels_last: see `Loss`.
 
     Example:
         >>> import torch, regtorch as rt
@@ -135,11 +104,8 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         channels_last: bool = True,
     ) -> None:
-        super().__init__(reduction=reduction, channels_last=channels_last)
-        owner = type(self).__name__
-        self.from_logits = flag(owner, "from_logits", from_logits)
-        self.ignore_class = None if ignore_class is None else number(owner, "ignore_class", ignore_class)
-        self.axis = checked_axis(owner, axis)
+        super().__init__(from_logits, axis=axis, reduction=reduction, channels_last=channels_last)
+        self.ignore_class = None if ignore_class is None else number(type(self).__name__, "ignore_class", ignore_class)
 
     def values(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         outputs = outputs.movedim(self.axis, 1)

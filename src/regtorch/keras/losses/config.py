@@ -9,38 +9,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from regtorch.checks import number, shown
+from regtorch.keras.by_output import is_by_name, settings_by_output
 from regtorch.keras.identifiers import identify
-from regtorch.keras.losses.binary import BinaryCrossentropy, BinaryFocalCrossentropy, KLDivergence, Poisson
-from regtorch.keras.losses.categorical import (
-    CategoricalCrossentropy,
-    CategoricalFocalCrossentropy,
-    CategoricalGeneralizedCrossEntropy,
-    SparseCategoricalCrossentropy,
-)
-from regtorch.keras.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
+from regtorch.keras.losses import binary, categorical, hinge, overlap, regression, similarity
 from regtorch.keras.losses.loss import Loss
-from regtorch.keras.losses.overlap import Dice, Tversky
-from regtorch.keras.losses.regression import (
-    CosineSimilarity,
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-)
-from regtorch.keras.losses.similarity import CTC, Circle
+from regtorch.keras.losses.several import SeveralLosses
 
-__all__ = ["LOSSES", "SeveralLosses", "kind_of", "loss", "named"]
+__all__ = ["LOSSES", "kind_of", "loss", "named", "several"]
 
 LOSSES: Mapping[str, type[Loss]] = {
-    kind.__name__: kind
-    for kind in (
-        *(BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy),
-        *(SparseCategoricalCrossentropy, CategoricalGeneralizedCrossEntropy, Poisson, KLDivergence),
-        *(MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError),
-        *(CosineSimilarity, Huber, LogCosh, Hinge, SquaredHinge, CategoricalHinge, Dice, Tversky, Circle, CTC),
-    )
+    name: getattr(family, name)
+    for family in (binary, categorical, hinge, overlap, regression, similarity)
+    for name in family.__all__
 }
 _SHORT = {  # Keras's other names
     **{"mse": "MeanSquaredError", "mae": "MeanAbsoluteError", "mape": "MeanAbsolutePercentageError"},
@@ -73,45 +53,6 @@ def kind_of(outputs: Tensor, targets: Tensor, *, channels_last: bool = True) -> 
     return "SparseCategorical" if sparse else "Categorical"
 
 
-class SeveralLosses(nn.Module):
-    """The weighted sum of a loss for each output: Keras's lists and dicts of losses with `loss_weights`.
-
-    `loss(outputs, targets, sample_weight=None)` takes sequences, or dicts of targets and weights by output.
-
-    Args:
-        losses: a loss for each output; None for outputs without one.
-        weights: the weight of each.
-        names: the names of the outputs, for dicts.
-    """
-
-    def __init__(self, losses: Sequence[nn.Module | None], weights: Sequence[float], names: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.losses = nn.ModuleList([nn.Identity() if one is None else one for one in losses])
-        self.weights, self.names = list(weights), list(names)
-
-    def forward(self, outputs: Any, targets: Any, sample_weight: Any = None) -> Tensor:
-        """The sum.
-
-        Raises:
-            ValueError: there are not as many outputs, or targets, as losses.
-        """
-        parts = [self._listed(what, value) for what, value in (("outputs", outputs), ("targets", targets))]
-        given = [sample_weight] * len(self.losses)
-        if isinstance(sample_weight, Mapping | list | tuple):
-            given = self._listed("sample_weight", sample_weight)
-        total: Any = 0.0
-        for loss, factor, o, y, w in zip(self.losses, self.weights, *parts, given, strict=True):
-            if not isinstance(loss, nn.Identity):
-                total = total + factor * loss(o, y, w)
-        return total
-
-    def _listed(self, what: str, value: Any) -> list[Any]:
-        found = [value[name] for name in self.names] if isinstance(value, Mapping) else list(value)
-        if len(found) != len(self.losses):
-            raise ValueError(f"loss: {what} must be {len(self.losses)} tensors, one for each output, got {len(found)}")
-        return found
-
-
 def loss(
     identifier: Any, *, loss_weights: Any = None, outputs: Sequence[str] = (), channels_last: bool = True
 ) -> nn.Module:
@@ -121,8 +62,9 @@ def loss(
 
     Args:
         identifier: a name ("mse", "categorical_crossentropy", "CategoricalCrossentropy", "crossentropy", …), a config,
-            a Keras loss or function; or a list of them, or a dict by output, for a net with several outputs.
-        loss_weights: for several outputs: a list of numbers, or a dict by output.
+            a Keras loss or function; a module of torch, which is given back; or a list of them, or a dict by output,
+            for a net with several outputs. One is for all outputs.
+        loss_weights: a list of numbers, or a dict by output; a number for a net with one output.
         outputs: the names of the outputs in their order, for dicts.
         channels_last: whether the Keras net is channels last; see `rt.keras.losses.Loss`.
 
@@ -136,8 +78,11 @@ def loss(
         >>> loss(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)).item()
         4.5
     """
-    if isinstance(identifier, list | tuple) or (isinstance(identifier, Mapping) and "class_name" not in identifier):
-        return _several(identifier, loss_weights, outputs, channels_last)
+    listed = isinstance(identifier, list | tuple) or is_by_name(identifier)
+    if listed or len(outputs) > 1 or loss_weights is not None:
+        return several(identifier, loss_weights, outputs, channels_last)
+    if isinstance(identifier, nn.Module):
+        return identifier
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
         return _ByShape(channels_last=channels_last)
     name, config = identify("loss", named("loss", identifier), LOSSES)
@@ -168,33 +113,24 @@ def named(what: str, identifier: Any) -> Any:
     return _SHORT.get(identifier.lower(), identifier)
 
 
-def _several(identifier: Any, loss_weights: Any, outputs: Sequence[str], channels_last: bool) -> SeveralLosses:
+def several(identifier: Any, loss_weights: Any, outputs: Sequence[str], channels_last: bool) -> SeveralLosses:
+    """The loss of each output; see `loss` for the arguments and errors."""
     names = list(outputs)
-    count = len(identifier) if not isinstance(identifier, Mapping) else len(names)
-    found = _by_output("loss", identifier, names, [None] * count)
-    weights = _by_output("loss_weights", loss_weights, names, [1.0] * count)
+    if isinstance(identifier, list | tuple):
+        count = len(identifier) if not names else len(names)
+    elif is_by_name(identifier):
+        count = len(names)
+    else:  # one for all outputs
+        count = max(len(names), 1)
+        identifier = [identifier] * count
+    found = settings_by_output("loss", "loss", identifier, names, [None] * count)
+    if nested := next((one for one in found if isinstance(one, list | tuple) or is_by_name(one)), None):
+        raise ValueError(f"loss: an output has one loss, received {shown(nested)}; add further ones in your own module")
+    if all(one is None for one in found):
+        raise ValueError(f"loss: at least one output needs a loss, received {shown(identifier)}")
+    if type(loss_weights) in (int, float) and count == 1:
+        loss_weights = [loss_weights]
+    weights = settings_by_output("loss", "loss_weights", loss_weights, names, [1.0] * count)
     weights = [1.0 if weight is None else number("loss", "loss_weights", weight) for weight in weights]
     made = [None if one is None else loss(one, channels_last=channels_last) for one in found]
     return SeveralLosses(made, weights, names)
-
-
-def _by_output(what: str, value: Any, names: Sequence[str], default: list[Any]) -> list[Any]:
-    """One entry for each output.
-
-    Raises:
-        ValueError: an output is unknown, or there are not as many entries as outputs.
-    """
-    if value is None:
-        return default
-    if isinstance(value, Mapping):
-        unknown = sorted(map(str, value.keys() - set(names)))
-        if unknown:
-            raise ValueError(
-                f"loss: {what} names the outputs {', '.join(unknown)}; the net's are {names}, see outputs="
-            )
-        return [value.get(name, unset) for name, unset in zip(names, default, strict=True)]
-    if not isinstance(value, list | tuple) or len(value) != len(default):
-        raise ValueError(
-            f"loss: {what} must have one entry for each of {len(default)} outputs, received {shown(value)}"
-        )
-    return list(value)

@@ -7,10 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from regtorch.checks import ArgumentTypeError, flag, one_of
+from regtorch.checks import ArgumentTypeError, flag, number, one_of
 from regtorch.keras.spec import Axes
 
-__all__ = ["EPSILON", "Loss", "aligned", "checked_axis", "clipped", "divided", "same_shape"]
+__all__ = ["EPSILON", "CrossEntropy", "Loss", "aligned", "checked_axis", "clipped", "divided", "same_shape"]
 
 EPSILON = 1e-7  # Keras's backend epsilon, to which probabilities are clipped
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
@@ -98,6 +98,38 @@ class Loss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"reduction={self.reduction!r}"
+
+
+class CrossEntropy(Loss):
+    """What Keras's cross entropies share.
+
+    Args:
+        from_logits: whether outputs are logits; they are not clipped.
+        label_smoothing: s: y ← y (1 - s) + s / n of n classes; n is 2 for independent probabilities.
+        axis: which of Keras's axes the classes are; for independent probabilities, over which axis the mean is.
+        reduction: see `Loss`.
+        channels_last: see `Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(reduction=reduction, channels_last=channels_last)
+        owner = type(self).__name__
+        self.from_logits = flag(owner, "from_logits", from_logits)
+        self.label_smoothing = number(owner, "label_smoothing", label_smoothing, low=0, high=1)
+        self.axis = checked_axis(owner, axis)
+
+    def smoothed(self, targets: Tensor, classes: int) -> Tensor:
+        """The targets with label smoothing."""
+        s = self.label_smoothing
+        return targets * (1 - s) + s / classes if s else targets
 
 
 def divided(a: Tensor, b: Tensor) -> Tensor:

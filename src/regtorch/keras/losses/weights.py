@@ -12,12 +12,13 @@ from regtorch.checks import integer, nonnegative, shown
 __all__ = ["class_weights"]
 
 
-def class_weights(targets: Tensor, class_weight: Mapping[int, float]) -> Tensor:
+def class_weights(targets: Tensor, class_weight: Mapping[int, float], *, dtype: torch.dtype | None = None) -> Tensor:
     """The sample weights (N,) that Keras makes of `fit(class_weight=…)`.
 
     Args:
         targets: class numbers (N,) or (N, 1), or shares of classes (N, classes), of which the largest counts.
         class_weight: weights by class number; 1 for classes that it lacks.
+        dtype: of the weights; None: torch's default.
 
     Raises:
         ValueError: targets have another shape, or a weight is negative.
@@ -37,7 +38,7 @@ def class_weights(targets: Tensor, class_weight: Mapping[int, float]) -> Tensor:
     if targets.ndim == 2:
         targets = targets.squeeze(1) if targets.shape[1] == 1 else targets.argmax(1)
     classes = targets.round().long() if targets.is_floating_point() else targets.long()
-    weights = torch.ones(len(classes), device=targets.device)
+    weights = torch.ones(len(classes), dtype=dtype, device=targets.device)
     for number, weight in class_weight.items():
         key = integer("class_weights", "class_weight", number, "give class numbers as keys", low=-(2**31))
         weights[classes == key] = nonnegative("class_weights", "class_weight", weight)

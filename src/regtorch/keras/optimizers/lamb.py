@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
-from regtorch.keras.optimizers.settings import SharedWithDecay
+from regtorch.keras.optimizers.keras_optimizer import Slots
+from regtorch.keras.optimizers.moments import Moments
 
 __all__ = ["Lamb"]
 
 
-class Lamb(KerasOptimizer):
+class Lamb(Moments):
     """w ← w - lr·r·u with u = m̂ / (√v̂ + ε) and r = ‖w‖ / ‖u‖, or 1 where a norm is 0.
 
     r couples the elements of a weight, so there is no step size for proximal steps.
@@ -34,16 +34,6 @@ class Lamb(KerasOptimizer):
     """
 
     slots = (Slots(("m", "v")),)
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: LearningRate = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-7,
-        **shared: Unpack[SharedWithDecay],
-    ) -> None:
-        super().__init__(params, shared, lr=lr, betas=betas, eps=eps)
 
     def update(self, p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any], t: int) -> None:
         beta1, beta2 = group["betas"]

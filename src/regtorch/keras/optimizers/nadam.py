@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from regtorch.keras.optimizers.keras_optimizer import KerasOptimizer, LearningRate, Parameters, Slots
-from regtorch.keras.optimizers.settings import SharedWithDecay
+from regtorch.keras.optimizers.keras_optimizer import Slots
+from regtorch.keras.optimizers.moments import Moments
 
 __all__ = ["Adamax", "Nadam"]
 
@@ -20,21 +20,7 @@ def _momentum(beta1: float, t: int) -> float:
     return beta1 * (1 - 0.5 * _DECAY**t)
 
 
-class _Moments(KerasOptimizer):
-    """The arguments of Nadam and Adamax."""
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: LearningRate = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-7,
-        **shared: Unpack[SharedWithDecay],
-    ) -> None:
-        super().__init__(params, shared, lr=lr, betas=betas, eps=eps)
-
-
-class Nadam(_Moments):
+class Nadam(Moments):
     """Adam with Nesterov's momentum and the schedule u_t = β₁ (1 - ½·0.96ᵗ).
 
     Two peculiarities of Keras 2.14 are not reproduced: it rounds 0.96 to float32, and its graph mode multiplies Πu
@@ -77,7 +63,7 @@ class Nadam(_Moments):
         p.addcdiv_(m_hat, v_hat.sqrt_().add_(group["eps"]), value=-group["lr"])
 
 
-class Adamax(_Moments):
+class Adamax(Moments):
     """u ← max(β₂u, |g|), w ← w - lr·m / ((1-β₁ᵗ)(u + ε)).
 
     Args:

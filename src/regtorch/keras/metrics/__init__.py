@@ -1,0 +1,5 @@
+"""Keras's metrics by name or config."""
+
+from regtorch.keras.metrics.config import metric
+
+__all__ = ["metric"]

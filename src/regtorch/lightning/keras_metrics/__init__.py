@@ -1,0 +1,1 @@
+"""Keras's metrics as torchmetrics, with its arithmetic, and all those of a net by name."""
