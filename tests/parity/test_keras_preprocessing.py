@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "resizing, cropped": (lambda: L.Resizing(6, 2, crop_to_aspect_ratio=True), IMAGES),
     "resizing, padded": (lambda: L.Resizing(6, 2, pad_to_aspect_ratio=True, fill_value=0.3), IMAGES),
     "resizing, padded at the sides": (lambda: L.Resizing(3, 9, pad_to_aspect_ratio=True), IMAGES),
-    # Tiles of 16 · 16 and one pixel of padding: Keras's torch backend cuts limits to whole numbers and pads more wrongly.
+    # Tiles of 16 · 16, one pixel of padding: Keras's torch backend cuts limits to whole numbers, and pads more wrongly.
     "tiles": (lambda: L.ContrastLimitedAdaptiveHistogramEqualization((-1, 2), 2.0, (2, 3)), (31, 47, 2)),
     "tiles of bytes": (lambda: L.ContrastLimitedAdaptiveHistogramEqualization(tile_grid_size=(1, 2)), (16, 32, 1)),
     "tiles without a limit": (lambda: L.ContrastLimitedAdaptiveHistogramEqualization((-2, 2), 0.0, (1, 2)), IMAGES),
