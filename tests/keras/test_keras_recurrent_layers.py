@@ -148,7 +148,11 @@ def test_the_roles_and_units_of_the_weights():
         (recurrent("LSTM", stateful=True), (None, 4, 3), "stateful=True needs a batch size"),
         (recurrent("LSTM"), (None, 4, 3, 2), r"it takes an input \(batch, steps, features\)"),
         (recurrent("GRU", num_constants=1), (None, 4, 3), "num_constants=1 is not supported"),
-        (layer("RNN", cell=layer("Dense", units=3)), (None, 4, 3), "its cell must be a recurrent cell, received Dense"),
+        (
+            layer("RNN", cell=layer("Dense", units=3)),
+            (None, 4, 3),
+            "a cell must be one of Keras's, or a module whose state_size .* received Dense with",
+        ),
         (layer("RNN", cell=None), (None, 4, 3), "its cell must be the config of a layer, received None"),
         (layer("Bidirectional", layer=layer("Dense", units=3)), (None, 4, 3), "must be a recurrent layer, received"),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def follow(
     steps: int = 2,
     given: Sequence[Any] | None = None,
     masks: Sequence[Any] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> torch.nn.Module:
     """Compare outputs, gradients of inputs, penalties and weights of two training steps, and then of evaluation.
 
@@ -32,10 +33,11 @@ def follow(
         steps: how many.
         given: the inputs as arrays; None for normal ones, and whole numbers from 0 to 4 for inputs of whole numbers.
         masks: of the inputs.
+        custom_objects: for layers of one's own.
     """
     rng = np.random.default_rng(1)
     theirs.set_weights([_positive(w, rng) for w in theirs.get_weights()])
-    ours, rules = rt.keras.from_config(theirs.to_json())
+    ours, rules = rt.keras.from_config(theirs.to_json(), custom_objects=custom_objects)
     rt.keras.load_weights(ours, theirs.get_weights())
     rule = keras.optimizers.SGD(0.01, momentum=0.9)
     weights = list(ours.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,22 @@ def test_keras_reads_what_is_saved(
     given, x = batch(theirs, 0, "float64", name != "channels_first")
     for ours, expected in zip(ours_as_list(net.eval()(*x)), outputs(again, given), strict=True):
         compare(ours, expected, within=1e-12)
+
+
+def test_layers_of_an_old_file_have_their_modules(tmp_path: Path):
+    """`model.h5` does not say them; without them Keras does not find its newer layers."""
+    scale = importlib.import_module("keras.src.applications.convnext").LayerScale(1e-3, 4)
+    custom = importlib.import_module("keras.src.applications.inception_resnet_v2").CustomScaleLayer(0.2)
+    x, K = keras.Input((6, 4)), keras.layers
+    y = custom([scale(x), keras.ops.relu(x)])
+    y = K.Bidirectional(K.RNN([K.LSTMCell(3), K.GRUCell(2)], return_sequences=True))(K.TimeDistributed(K.Dense(3))(y))
+    y = keras.Sequential([keras.Input((6, 4)), K.Dense(4, kernel_regularizer="l2", kernel_constraint="non_neg")])(y)
+    theirs = keras.Model(x, K.RMSNormalization()(K.GroupQueryAttention(4, 2, 1)(y, y)))
+    net = rt.keras.load(save(theirs, tmp_path / "model.h5")).net
+    rt.keras.save(net, tmp_path / "model.keras")
+    again: Any = keras.models.load_model(tmp_path / "model.keras")
+    given = torch.randn(2, 6, 4)
+    np.testing.assert_array_equal(again(given).detach(), theirs(given).detach())
 
 
 def their_step(model: Any, given: list[torch.Tensor]) -> None:

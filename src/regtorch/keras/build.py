@@ -66,10 +66,12 @@ def from_config(
         logits: leave out the softmax or sigmoid at each output; every output must end in one.
         version: 2 or 3; None takes the JSON's.
         seed: seed of the drawn weights; None draws from PyTorch's global generator.
-        custom_objects: for user-defined regularizers, constraints, initializers and activations, by the class's or
+        custom_objects: for user-defined classes and functions, by the class's or
             function's name: a function of its config, a dict. It returns a penalty or constraint of regtorch (which
             gets weights in torch's layout, output units first), an initializer (a function of shape and generator that
-            returns a tensor in Keras's layout), or an activation (a module without weights).
+            returns a tensor in Keras's layout), or an activation (a module without weights); for layers, Lambdas and
+            recurrent cells: a module. A cell has `state_size`, a number of units or a list with that of each state, and
+            takes (inputs, list of states) to (output, list of states).
 
     Returns:
         The net and the list of rules.

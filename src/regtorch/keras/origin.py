@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["is_operation", "is_user_defined", "with_modules"]
+__all__ = ["is_operation", "is_user_defined", "with_layer_modules", "with_modules"]
 
+_LAYERS = ("layers", "cells", "layer", "backward_layer", "cell")  # where configs have other layers
+_MODULES = {  # of classes that are not in keras.layers
+    "Sequential": "keras",
+    "Functional": "keras.src.models.functional",
+    "Model": "keras.src.models.functional",
+    "LayerScale": "keras.src.applications.convnext",
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+}
 _PACKAGES = ("keras", "tf_keras", "tensorflow")  # where Keras's own classes are defined
 
 
@@ -50,6 +58,27 @@ def with_modules(tree: Any, operations: Collection[str]) -> Any:
     if of_keras_3 and "module" not in tree and tree.get("class_name") in operations and isinstance(settings, Mapping):
         return tree if "trainable" in settings else {"module": "keras.src.ops", **tree}
     return {key: with_modules(part, operations) for key, part in tree.items()}
+
+
+def with_layer_modules(tree: Any, known: Collection[str], *, layer: bool = False) -> Any:
+    """A config in which Keras's layers have their modules, which `model.h5` leaves out.
+
+    Without them Keras does not find those of its layers that older versions lack.
+
+    Args:
+        tree: of a net, or of what is in one.
+        known: the names of Keras's layers.
+        layer: whether it is a layer, or a list of them.
+    """
+    if isinstance(tree, list | tuple):
+        return [with_layer_modules(part, known, layer=layer) for part in tree]
+    if not isinstance(tree, Mapping):
+        return tree
+    found = {key: with_layer_modules(part, known, layer=key in _LAYERS) for key, part in tree.items()}
+    name = tree.get("class_name")
+    if not layer or "module" in tree or not (name in known or name in _MODULES):
+        return found
+    return {"module": _MODULES.get(str(name), "keras.layers"), "registered_name": None, **found}
 
 
 def _parts(config: Mapping[str, Any]) -> list[str]:

@@ -19,8 +19,10 @@ from regtorch.extras import needed_by
 from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
 from regtorch.keras.files.optimizer_state import settings_for
 from regtorch.keras.files.weights_by_path import paths
+from regtorch.keras.layers import LAYERS
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
+from regtorch.keras.origin import with_layer_modules
 from regtorch.keras.read import version_of
 
 __all__ = ["save"]
@@ -96,8 +98,7 @@ def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
 
 
 def _zip(net: KerasNet, training: Mapping[str, Any] | None, weights: bytes) -> bytes:
-    module = "keras" if net.config["class_name"] == "Sequential" else "keras.src.models.functional"
-    config = {"module": module, "registered_name": None, **net.config, "compile_config": training}
+    config = {**with_layer_modules(net.config, {*LAYERS, "InputLayer"}, layer=True), "compile_config": training}
     config = {key: part for key, part in config.items() if key in _KEYS}
     metadata = {"keras_version": _WRITTEN_AS, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
     content = io.BytesIO()

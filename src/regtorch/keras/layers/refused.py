@@ -31,7 +31,6 @@ REFUSED: Mapping[str, str] = {
     "HashedCrossing": _HASH,
     "MelSpectrogram": _SPECTROGRAM,
     "STFTSpectrogram": _SPECTROGRAM,
-    "ContrastLimitedAdaptiveHistogramEqualization": "torch has no equal of it; equalize the images before the net",
     "Equalization": "Keras cannot put it into a functional net; equalize the images before the net",
     "DenseFeatures": "its feature columns are TensorFlow's; build the features before the net",
     "RandomFourierFeatures": "it is experimental in Keras 2; give a module for it in custom_objects",

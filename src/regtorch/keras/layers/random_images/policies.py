@@ -10,35 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Beta, Dirichlet
 
+from regtorch.keras.layers.histograms import Equalization
 from regtorch.keras.layers.images import AutoContrast, ImageLayer, value_range
 from regtorch.keras.layers.random_images import colours, filters, geometry
 from regtorch.keras.layers.random_images.base import RandomImages, factors
 from regtorch.keras.spec import Spec
 
 __all__ = ["AugMix", "RandAugment"]
-
-
-class _Equalization(ImageLayer):
-    """Keras's Equalization: over the whole batch, each channel's values become equally frequent."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
-        self.low, self.high = value_range(spec)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A channel of equal values stays as it is."""
-        values = (x - self.low) / (self.high - self.low) * 255
-        levels = values.clamp(0, 255).long()
-        equal = [self._channel(*pair) for pair in zip(values.unbind(1), levels.unbind(1), strict=True)]
-        return torch.stack(equal, 1) / 255 * (self.high - self.low) + self.low
-
-    @staticmethod
-    def _channel(values: Tensor, levels: Tensor) -> Tensor:
-        below = torch.bincount(levels.flatten(), minlength=256).cumsum(0)
-        least = below[below > 0][0]
-        if least == below[-1]:
-            return values
-        return ((below - least) * 255 / (below[-1] - least)).round().to(values.dtype)[levels]
 
 
 class _Policy(RandomImages):
@@ -60,7 +38,7 @@ class _Policy(RandomImages):
             (filters.RandomPosterization, {"factor": max(1, int(8 * factor[1]))}),
             (filters.Solarization, solar),
             (AutoContrast, {}),
-            (_Equalization, {}),
+            (Equalization, {}),
         ]
         if coloured:
             of_colour = (colours.RandomBrightness, colours.RandomColorDegeneration, colours.RandomContrast)

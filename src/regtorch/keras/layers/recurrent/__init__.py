@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from regtorch.keras.layers.recurrent.bidirectional import Bidirectional
-from regtorch.keras.layers.recurrent.cells import Cell, SimpleRNNCell, StackedRNNCells
+from regtorch.keras.layers.recurrent.cells import Cell, SimpleRNNCell
 from regtorch.keras.layers.recurrent.conv_lstm import ConvLSTM
 from regtorch.keras.layers.recurrent.gru import CuDNNGRUCell, GRUCell
 from regtorch.keras.layers.recurrent.layer import RNN, Recurrent
 from regtorch.keras.layers.recurrent.lstm import CuDNNLSTMCell, LSTMCell
+from regtorch.keras.layers.recurrent.stack import StackedRNNCells
 from regtorch.keras.layers.recurrent.time_distributed import TimeDistributed
 from regtorch.keras.spec import Spec
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regtorch.checks import shown
 from regtorch.keras.activations import activation
-from regtorch.keras.file_names import numbered
 from regtorch.keras.layers.recurrent.fast import run_kernel
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable
 
-__all__ = ["Cell", "DenseCell", "SimpleRNNCell", "StackedRNNCells", "rate"]
+__all__ = ["Cell", "DenseCell", "SimpleRNNCell", "rate"]
 
 Kernel = Callable[..., tuple[Tensor, ...]]
 
@@ -56,6 +54,11 @@ class Cell(nn.Module, ABC):
         super().__init__()
         self.dropout, self.recurrent_dropout = rate(spec, "dropout"), rate(spec, "recurrent_dropout")
         self.activation = activation(spec.get("activation", "tanh"), dim, version)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its weights and states."""
+        return self.kernel.dtype
 
     @abstractmethod
     def keras_variables(self) -> list[Variable]:
@@ -200,34 +203,3 @@ class SimpleRNNCell(DenseCell):
         kernels: dict[type, Any] = {nn.Tanh: torch.rnn_tanh, nn.ReLU: torch.rnn_relu}
         kernel = kernels.get(type(self.activation))
         return None if kernel is None else (kernel, self.weights())
-
-
-class StackedRNNCells(nn.ModuleList):
-    """Cells each of which takes the outputs of the one before."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        configs, shape = spec.require("cells"), spec.shapes[0]
-        if not isinstance(configs, list | tuple) or not configs:
-            raise ValueError(f"cells must be a list of one cell or more, received {shown(configs)}")
-        for i in range(len(configs)):
-            cell = spec.inner(f"cells.{i}", str(i), shape)
-            if not isinstance(cell, DenseCell):
-                raise ValueError(f"a stack is of recurrent cells, received {type(cell).__name__}")
-            self.append(cell)
-            shape = (*shape[:-1], cell.units)
-
-    @property
-    def keras_parts(self) -> Mapping[str, str]:
-        """Where Keras's files have each cell."""
-        names = numbered(type(cell).__name__ for cell in self)
-        return {str(i): f"cells/{name}" for i, name in enumerate(names)}
-
-    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """One step: the output of the last cell and the new states of all."""
-        given, after = list(states), []
-        for cell in self:
-            assert isinstance(cell, Cell)
-            x, *new = cell(x, *(given.pop(0) for _ in range(cell.state_count)))
-            after += new
-        return x, *after

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from regtorch.keras.layers.recurrent.cells import Cell, StackedRNNCells
+from regtorch.keras.layers.recurrent.cells import Cell
+from regtorch.keras.layers.recurrent.own_cell import OwnCell
+from regtorch.keras.layers.recurrent.stack import StackedRNNCells, cell_of
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 
@@ -51,9 +53,9 @@ class Recurrent(nn.Module):
             self.register_buffer(f"state_{i}", torch.zeros(state.shape), persistent=False)
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Cell | OwnCell]:
         """The cells, first to last."""
-        return cast("list[Cell]", list(self.cell) if isinstance(self.cell, StackedRNNCells) else [self.cell])
+        return self.cell.cells if isinstance(self.cell, StackedRNNCells) else [cell_of(self.cell)]
 
     @property
     def states(self) -> list[Tensor]:
@@ -84,7 +86,7 @@ class Recurrent(nn.Module):
             ValueError: the states or the batch size do not fit.
         """
         x = self._steps(x)
-        x = x if x.is_floating_point() else x.to(self.cells[0].kernel.dtype)
+        x = x if x.is_floating_point() else x.to(self.cells[0].dtype)
         mask = masks[0] if masks else None
         if mask is not None:
             if mask.ndim < 2:  # of a TimeDistributed, whose mask (batch, steps) tells nothing of this layer's steps
@@ -138,8 +140,8 @@ class RNN(Recurrent):
     def __init__(self, spec: Spec) -> None:
         spec.get("cell")
         cell = spec.inner("cell", "cell", spec.shapes[0])
-        if not isinstance(cell, Cell | StackedRNNCells):
-            raise ValueError(f"its cell must be a recurrent cell, received {type(cell).__name__}")
+        if not isinstance(cell, StackedRNNCells):
+            cell_of(cell)  # refuses what is none
         super().__init__(spec, cell)
 
 

@@ -61,8 +61,8 @@ class TimeDistributed(nn.Module):
         """Whether the number of calls makes a difference."""
         return self.penalized or any(isinstance(part, BatchNorm) and part.training for part in self.layer.modules())
 
-    def forward(self, x: Tensor, masks: Masks = ()) -> Tensor:
-        """Apply the layer to each step."""
+    def forward(self, x: Tensor, masks: Masks = ()) -> Any:
+        """The layer's output of each step, or a tuple if it has several."""
         steps = self.axes.to_keras(x)
         mask = masks[0] if masks and self.takes_mask else None
         if mask is not None and mask.shape[:2] != steps.shape[:2]:
@@ -70,26 +70,24 @@ class TimeDistributed(nn.Module):
         if self.stepwise:
             count = steps.shape[1]
             called = range(1 if x.is_meta else count)  # one tells the shape
-            y = torch.stack([self._called(steps[:, t], None if mask is None else mask[:, t]) for t in called], 1)
-            y = y.expand(-1, count, *y.shape[2:])
+            each = [self._called(steps[:, t], None if mask is None else mask[:, t]) for t in called]
+            stacked = (torch.stack(parts, 1) for parts in zip(*each, strict=True))
+            outputs = [y.expand(-1, count, *y.shape[2:]) for y in stacked]
         else:
             given = steps.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
             if self.version == 2 and isinstance(self.layer, KerasNet) and self.counted:
                 self._called(*given)
-            y = self._called(*given)
-            y = y.unflatten(0, steps.shape[:2])
-        return self.activation(self.axes.from_keras(y))
+            outputs = [y.unflatten(0, steps.shape[:2]) for y in self._called(*given)]
+        outputs = tuple(self.activation(self.axes.from_keras(y)) for y in outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
-    def _called(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """The layer's output for some steps, in Keras's order of dims."""
+    def _called(self, x: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """The layer's outputs for some steps, in Keras's order of dims."""
         keywords: dict[str, Any] = {} if mask is None else {"masks": [mask]}
         output = self.layer(self.axes.from_keras(x), **keywords)
         if keywords and isinstance(self.layer, KerasNet):
             output, _ = output
-        output = flat(output)
-        if len(output) != 1:
-            raise ValueError(f"its layer must have one output, received {len(output)}")
-        return self.axes.to_keras(output[0])
+        return [self.axes.to_keras(y) for y in flat(output)]
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
         """The input's mask; in Keras 2 that of the layer's output, or the steps that count at all."""
