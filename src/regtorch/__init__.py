@@ -15,7 +15,7 @@ from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
 from regtorch.conventions import convert
-from regtorch.doctor import Finding, diagnose
+from regtorch.doctor import Finding, diagnose, read_history
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
 from regtorch.outputs import *
@@ -43,6 +43,7 @@ __all__ = [
     "outputs",
     "param_groups",
     "penalties",
+    "read_history",
     "register_optimizer",
     "schedules",
     "select",

@@ -2,5 +2,6 @@
 
 from regtorch.doctor.diagnose import diagnose
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.history.read import read_history
 
-__all__ = ["Finding", "diagnose"]
+__all__ = ["Finding", "diagnose", "read_history"]

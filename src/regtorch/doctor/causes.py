@@ -20,7 +20,7 @@ class Cause:
     name: str  # a stable identifier
     title: str  # in plain words
     severities: tuple[Severity, ...]  # that its findings can have
-    measurement: str  # the module of `regtorch.doctor.measure`; empty: watching the steps finds it
+    measurement: str  # the module of `regtorch.doctor.measure`; empty: watching the steps finds it; "history": curves
     prevents_steps: bool = False  # no training step is possible where it is severe
     structural: bool = False  # a fault of the setup: short trainings cannot refute it, only weaken it to a warning
 
@@ -107,6 +107,16 @@ _TABLE = (
     Cause("optimizer_not_watched", "The optimizer was not watched", _INFO, ""),
     Cause("validation_leak", "Validation samples are trained on", _GRAVE, "validation"),
     Cause("validation_noise", "Few validation samples", _MILD, "validation"),
+    Cause("never_left_chance", "Training never left chance", _SEVERE, "history"),
+    Cause("overfitting", "Overfitting", _MILD, "history"),
+    Cause("underfitting", "Underfitting", _WARNING, "history"),
+    Cause("batch_norm_lag", "Running statistics lag behind", _WARNING, "history"),
+    Cause("still_improving", "Training stopped too early", _MILD, "history"),
+    Cause("validation_better", "Validation is better than training", _INFO, "history"),
+    Cause("rate_step", "A lower rate set training free", _INFO, "history"),
+    Cause("plateau", "A plateau", _INFO, "history"),
+    Cause("best_by_luck", "The best epoch is luck", _INFO, "history"),
+    Cause("history_incomplete", "A short or partial history", _INFO, "history"),
 )
 _SUBJECTS = {
     "trainable": "the weights",
@@ -132,7 +142,7 @@ _GROUPS = [(measurement, list(causes)) for measurement, causes in groupby(_TABLE
 _RANKS = {cause.name: rank for rank, (_, causes) in enumerate(_GROUPS) for cause in causes}
 
 _BLOCKING = [cause.measurement for cause in _TABLE if cause.prevents_steps]
-_OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation")]
+_OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation", "history")]
 MEASUREMENTS = tuple(dict.fromkeys([*_BLOCKING, *_OF_A_NET]))
 """The measurements in the order they run; those that can find training impossible come first."""
 _EXAMINED = list(_SUBJECTS.values())

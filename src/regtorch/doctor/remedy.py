@@ -25,10 +25,11 @@ Kind = Literal[
     "no batch norm",
     "no last activation",
     "split",
+    "epochs",
 ]
 _OF_GROUPS: Mapping[str, str] = {"rate": "lr", "weight decay": "weight_decay", "maximize": "maximize"}
 _OF_RULES = ("strength", "select", "bound")
-_VALUED = (*_OF_RULES, *_OF_GROUPS, "dropout rate", "batch size")
+_VALUED = (*_OF_RULES, *_OF_GROUPS, "dropout rate", "batch size", "epochs")
 _LINES: Mapping[str, str] = {
     "standardised inputs": "x = (x - x_train.mean(0)) / x_train.std(0)",
     "no constraint": "handle.remove()",
@@ -107,6 +108,8 @@ class Remedy:
             return self._line_of_groups(_OF_GROUPS[self.what])
         if self.what == "dropout rate":
             return "; ".join(f'model.get_submodule("{name}").p = {self.value!r}' for name in self.where)
+        if self.what == "epochs":
+            return f"epochs = {self.value}"
         if self.what == "batch size":
             return f"loader = torch.utils.data.DataLoader(dataset, batch_size={self.value}, shuffle=True)"
         return ""

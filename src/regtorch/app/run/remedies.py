@@ -54,6 +54,8 @@ def _override(remedy: Remedy, cfg: DictConfig) -> str:
             return f"reg.rate={value:g}"
         case "batch size" if value is not None:
             return f"data.batch_size={value}"
+        case "epochs" if value is not None:
+            return f"trainer.max_epochs={value}"
         case _:
             return ""
 
