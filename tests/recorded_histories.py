@@ -191,7 +191,7 @@ def healthy_l2() -> Training:
 @case
 def healthy_sgd() -> Training:
     data = split(images("notMNIST"), 6000, 3000)
-    return Training(mlp(784, width()), data, sgd=True, rate=around(0.05), epochs=random.randint(15, 25))
+    return Training(mlp(784, width()), data, sgd=True, rate=around(0.015), epochs=random.randint(10, 16))
 
 
 @case
@@ -301,7 +301,7 @@ def penalty_dominates_start() -> Training:
 
 
 @case
-def diverges_classes() -> Training:
+def never_left_chance_steps() -> Training:
     return Training(mlp(784, 64), split(images("MNIST"), 3000, 1000), sgd=True, rate=around(3.0), epochs=10)
 
 
@@ -318,14 +318,19 @@ def diverges_later() -> Training:
 
 @case
 def batch_norm_lag_momentum() -> Training:
-    data = split(images("MNIST"), 800, 1000)
-    return Training(mlp(784, 64, norm=0.01), data, rate=around(3e-2), batch=64, epochs=20)
+    data = split(images("MNIST"), 2000, 2000)
+    return Training(mlp(784, 64, norm=around(3e-3)), data, rate=around(3e-3), batch=64, epochs=15)
 
 
 @case
 def batch_norm_lag_rate() -> Training:
-    data = split(digits(), 600, 800)
-    return Training(cnn(8, 0.02), data, rate=around(5e-2), batch=64, epochs=20)
+    return Training(cnn(8, 0.01), split(digits(), 1000, 700), rate=around(2e-2, 1.3), epochs=15)
+
+
+@case
+def batch_norm_lag_scale() -> Training:
+    x, y = images("MNIST")
+    return Training(mlp(784, 64, norm=5e-3), split((8 * x + 3, y), 2000, 2000), rate=around(3e-3), batch=64, epochs=15)
 
 
 @case

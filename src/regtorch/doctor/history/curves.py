@@ -11,7 +11,7 @@ from statistics import median
 from regtorch.doctor.history.history import History, Points
 from regtorch.doctor.history.robust import AT_CHANCE, error_of_share, finite, fluctuation, tail
 
-__all__ = ["Curve", "Curves"]
+__all__ = ["Curve", "Curves", "common"]
 
 _MOST_CLASSES = 1000
 _NEAR = 0.03  # relative distance of a loss from that of chance
@@ -85,9 +85,7 @@ class Curves:
             return self.history.classes
         for loss, accuracy in ((self.val, self.val_accuracy), (self.task, self.accuracy)):
             if loss and accuracy:
-                level, share = loss.values[0], accuracy.values[0]
-                ends = loss.end, accuracy.end
-                for value, right in ((level, share), ends):
+                for value, right in ((loss.end, accuracy.end), (loss.values[0], accuracy.values[0])):
                     guess = round(math.exp(value)) if value < math.log(_MOST_CLASSES) else 0
                     near = guess >= 2 and abs(value - math.log(guess)) < _NEAR * math.log(guess)
                     if near and 0.5 / guess < right < AT_CHANCE / guess:
@@ -100,7 +98,7 @@ class Curves:
         if self.history.val_samples is not None:
             return self.history.val_samples
         shares = set(self.val_accuracy.values)
-        if len(shares) < 4:
+        if len(shares) < 2:
             return None
         for count in range(2, _SAMPLES):
             off = max(abs(share * count - round(share * count)) for share in shares)
@@ -117,10 +115,11 @@ class Curves:
 
     @cached_property
     def one_class(self) -> bool:
-        """Whether the validation accuracy is the same in every epoch, and that of training does not rise."""
+        """Whether the validation accuracy is the same in all epochs but the first, and that of training does not rise."""
         shares = self.val_accuracy.values or self.accuracy.values
-        same = len(shares) > 2 and max(shares) - min(shares) < 1e-9 and shares[0] < 0.95
-        return same and not self._rises
+        later = shares[1:] if len(shares) > 3 else shares
+        same = len(later) > 2 and max(later) - min(later) < 1e-9 and later[0] < 0.9
+        return same and not self._rises and (not self.accuracy or abs(self.accuracy.end - later[0]) < 0.05)
 
     @property
     def _rises(self) -> bool:
@@ -138,3 +137,9 @@ class Curves:
         best = median(sorted(shares)[-max(1, len(shares) // 4) :])
         limit = 1 / self.classes + min((AT_CHANCE - 1) / self.classes, 0.08)
         return best < limit and not self._rises
+
+
+def common(first: Curve, second: Curve) -> list[tuple[float, float, float]]:
+    """The epochs that both have, with their values."""
+    other = dict(zip(second.epochs, second.values, strict=True))
+    return [(e, v, other[e]) for e, v in zip(first.epochs, first.values, strict=True) if e in other]

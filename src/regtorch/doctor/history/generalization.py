@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from regtorch.doctor.finding import Finding, fmt
-from regtorch.doctor.history.curves import Curve, Curves
+from regtorch.doctor.history.curves import Curves, common
 from regtorch.doctor.history.robust import GAP, LEAST, RISE, SURE, smooth, window
 from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
 
+_APART = 1.5  # validation over training loss
+_WITHOUT = 0.2  # relative fall of the training loss in the second half, without validation
 _BETTER = 0.05  # relative difference of the losses
 _LAG = 1.5  # times half an epoch's progress, by which a mean over the epoch lags behind its end
 
@@ -33,16 +35,31 @@ def _overfitting(curves: Curves) -> Iterator[Finding]:
         if low < len(val) - window(len(val)) and learns and rise > max(RISE * steady[low], sure) and steady[low] > 0:
             yield _rising(curves, val.epochs[low], steady[low])
             return
-    gap = _gap(curves)
+    yield from _memorised(curves)
+
+
+def _memorised(curves: Curves) -> Iterator[Finding]:
+    """Training goes on without validation, though the validation loss hardly rises."""
+    unit, task, val, gap = curves.history.unit, curves.task, curves.val, _gap(curves)
+    why, numbers, epoch = "", {}, 0.0
     if gap is not None:
+        epoch, numbers = curves.accuracy.epochs[-1], {"gap": gap}
+        why = f"Training ends at an accuracy of {curves.accuracy.end:.3f}, validation at {curves.val_accuracy.end:.3f}"
+    elif len(val) >= 2 * LEAST and len(task) >= 2 * LEAST and val.end > _APART * task.end:
+        half = len(val) // 2
+        fell, held = 1 - task.end / task.values[len(task) // 2], 1 - val.end / val.values[half]
+        if fell > _WITHOUT and held < _WITHOUT / 4:
+            epoch, numbers = val.epochs[val.lowest()], {"ratio": val.end / task.end}
+            why = f"In the second half of training its loss fell by {fell:.0%} to {fmt(task.end)}, that of validation stays"
+            why += f" at {fmt(val.end)}"
+    if why:
         yield Finding(
             "overfitting",
-            f"{unit} {curves.accuracy.epochs[-1]:g}",
+            f"{unit} {epoch:g}",
             "info",
-            {"gap": gap, "epoch": curves.accuracy.epochs[-1]},
-            why=f"Training ends at an accuracy of {curves.accuracy.end:.3f}, validation at {curves.val_accuracy.end:.3f}: the "
-            f"net knows its training samples better, though the validation loss does not rise.",
-            change="More data, augmentation, dropout or a stronger penalty may raise the validation accuracy.",
+            {**numbers, "epoch": epoch},
+            why=f"{why}: the net knows its training samples better, though the validation loss hardly rises.",
+            change="More data, augmentation, dropout or a stronger penalty may improve validation.",
         )
 
 
@@ -79,7 +96,7 @@ def _gap(curves: Curves) -> float | None:
 
 
 def _better(curves: Curves) -> Iterator[Finding]:
-    pairs = _common(curves.task, curves.val)
+    pairs = common(curves.task, curves.val)
     if len(pairs) < 2:
         return
     ours = [train for _, train, _ in pairs]
@@ -110,7 +127,7 @@ def _better(curves: Curves) -> Iterator[Finding]:
 
 
 def _reason(curves: Curves, pairs: Sequence[tuple[float, float, float]], persists: bool) -> tuple[str, str]:
-    shares = _common(curves.accuracy, curves.val_accuracy)
+    shares = common(curves.accuracy, curves.val_accuracy)
     if not persists:
         return (
             "a training loss is a mean over the epoch, in which the net was still worse than at its end, where validation "
@@ -129,9 +146,3 @@ def _reason(curves: Curves, pairs: Sequence[tuple[float, float, float]], persist
         "Measure the training samples in evaluation mode; if they are still worse, look for training samples in the "
         "validation set, or for a split that is not random.",
     )
-
-
-def _common(first: Curve, second: Curve) -> list[tuple[float, float, float]]:
-    """The epochs that both have, with their values."""
-    other = dict(zip(second.epochs, second.values, strict=True))
-    return [(e, v, other[e]) for e, v in zip(first.epochs, first.values, strict=True) if e in other]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.history.curves import Curves
-from regtorch.doctor.history.robust import BEYOND, ceiling
+from regtorch.doctor.history.robust import BEYOND, ceiling, window
 from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
 
 _SHARE = 0.5  # of the loss
 _LEARNT = 0.9  # accuracy from which a large penalty has done no visible harm
+_UNSURE = 1.5  # times the highest loss of its accuracy: further above, being unsure does not explain a loss
+_SLOW = 0.1  # relative fall of the loss over its last quarter: one that falls faster may be unsure rather than penalised
 _FALL = 0.2  # of the loss, that no rise of the accuracy explains
 _MOST_CLASSES = 1000  # where they are unknown: a rise of the accuracy then explains the largest fall
 
@@ -28,7 +31,8 @@ def find(curves: Curves) -> Iterator[Finding]:
         if share >= _SHARE:
             yield _finding(curves, share, f"the penalty is {share:.2f} of the loss at the end", first=_first(curves))
         return
-    excess, fall = _of_excess(curves), _of_fall(curves)
+    excess = _of_excess(curves)
+    fall = None if curves.at_chance and excess is None else _of_fall(curves)  # a first step too large falls likewise
     reasons: list[str] = []
     if fall is not None:
         first, last = curves.accuracy.values[0], curves.accuracy.values[-1]
@@ -83,7 +87,11 @@ def _of_excess(curves: Curves) -> float | None:
     if curves.classes is None or not curves.accuracy:
         return None
     limit = ceiling(curves.accuracy.end, curves.classes)
-    excess = curves.loss.end - limit
+    excess, values = curves.loss.end - limit, curves.loss.values
+    before = values[max(0, len(values) - 1 - window(len(values)))]
+    unsure = values[-1] < (1 - _SLOW) * before and values[-1] < min(math.log(curves.classes), _UNSURE * limit)
+    if unsure:
+        return None
     return excess / curves.loss.end if excess > max(BEYOND * limit, 0.05) else None
 
 

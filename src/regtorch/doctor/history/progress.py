@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.history.curves import Curve, Curves
-from regtorch.doctor.history.robust import FALLING, FLAT, LEAST, SURE, smooth, window
+from regtorch.doctor.history.robust import FALLING, FLAT, LEAST, SURE, fluctuation, smooth, window
 from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
@@ -14,8 +15,9 @@ __all__ = ["find"]
 _HALF = 0.5  # of the way from chance to 1: less learnt on a plateau is underfitting
 _SMALL_GAP = 0.05
 _CUT = 0.7  # the new rate as a share of the old
-_STEP = 3.0  # times the fall of the epochs before
-_MUCH = 0.03, 0.01  # relative fall of the loss in the last epoch, and rise of the accuracy over the last quarter
+_BEFORE = 1.3  # times the fall of the epochs before
+_PART = 0.1  # of the whole fall of a loss, in its last quarter
+_RISING = 0.01  # of an accuracy, in its last quarter
 _DONE = 0.9  # accuracy from which a loss that still falls is no reason to go on
 
 
@@ -75,21 +77,19 @@ def _improving(curves: Curves) -> Iterator[Finding]:
     if len(loss) < 3 or loss.end <= 0:
         return
     size = window(len(loss))
-    before = loss.values[-1 - size]
+    before = median(loss.values[-2 - size : len(loss) - size]) if len(loss) > size + 1 else loss.values[0]
     fall = (before - loss.values[-1]) / before if before > 0 else 0.0
-    each = 1 - (1 - fall) ** (1 / size) if fall < 1 else 1.0
-    lowest = loss.lowest() == len(loss) - 1
-    if not lowest or fall < FALLING or before - loss.values[-1] < SURE * loss.fluctuation:
+    if loss.lowest() != len(loss) - 1 or fall < FALLING or before - loss.values[-1] < SURE * loss.fluctuation:
         return
-    more = not shares or shares.end < _DONE
-    rising = len(shares) <= size or shares.values[-1] - shares.values[-1 - size] > max(_MUCH[1], curves.error)
-    severe = more and rising and each > _MUCH[0]
+    of_all = (before - loss.values[-1]) / (max(loss.values) - loss.values[-1])
+    rising = len(shares) <= size or shares.values[-1] - shares.values[-1 - size] > max(_RISING, curves.error)
+    much = of_all > _PART and rising and (not shares or shares.end < _DONE)
     unit = curves.history.unit
     kind = "validation" if len(curves.val) > 1 else "training"
     yield Finding(
         "still_improving",
         f"{unit} {loss.epochs[-1]:g}",
-        "warning" if severe else "info",
+        "warning" if much else "info",
         {"epoch": loss.epochs[-1], "fall": fall, "epochs": size},
         why=f"The {kind} loss is lowest in the last {unit} and fell by {fall:.0%} in the last {size} of {len(loss)}, from "
         f"{fmt(before)} to {fmt(loss.values[-1])}: training stopped before it was done.",
@@ -100,23 +100,24 @@ def _improving(curves: Curves) -> Iterator[Finding]:
 
 
 def _rate_steps(curves: Curves) -> Iterator[Finding]:
-    rates, loss = curves.history.lr, curves.task
-    falls = {b: a_v - b_v for (a_v, b_v, b) in zip(loss.values, loss.values[1:], loss.epochs[1:], strict=False)}
+    rates, loss, unit = curves.history.lr, curves.task, curves.history.unit
     epochs = list(rates)
     for before, epoch in zip(epochs, epochs[1:], strict=False):
-        if not 0 < rates[epoch] <= _CUT * rates[before] or epoch not in falls:
+        if not 0 < rates[epoch] <= _CUT * rates[before] or epoch not in loss.epochs:
             continue
         at = list(loss.epochs).index(epoch)
-        usual = [falls[e] for e in loss.epochs[max(1, at - 4) : at]]
-        if len(usual) < 2 or falls[epoch] < max(_STEP * max(sorted(usual)[len(usual) // 2], 0.0), FALLING * loss.values[at - 1]):
+        parts = [loss.values[max(0, start) : start + 4] for start in (at - 8, at - 4, at)]
+        if at < 8 or len(parts[2]) < 2:
             continue
-        unit = curves.history.unit
+        earlier, level, then = map(median, parts)
+        if level - then < max(_BEFORE * (earlier - level), FALLING * level, fluctuation(loss.values[:at])):
+            continue
         yield Finding(
             "rate_step",
             f"{unit} {epoch:g}",
             "info",
-            {"epoch": epoch, "from": rates[before], "to": rates[epoch], "fall": falls[epoch]},
+            {"epoch": epoch, "from": rates[before], "to": rates[epoch], "fall": level - then},
             why=f"When the rate went from {rates[before]:.3g} to {rates[epoch]:.3g} in {unit} {epoch:g}, the training loss fell "
-            f"from {fmt(loss.values[at - 1])} to {fmt(loss.values[at])}: before, steps were too large to settle.",
-            change=f"Lower the rate earlier, or let it fall all along, as a cosine does.",
+            f"from {fmt(level)} to {fmt(then)}: before, steps were too large to settle.",
+            change="Lower the rate earlier, or let it fall all along, as a cosine does.",
         )

@@ -7,14 +7,15 @@ from math import log
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
-from regtorch.doctor.history.curves import Curve, Curves
+from regtorch.doctor.history.curves import Curve, Curves, common
 from regtorch.doctor.history.robust import FEW, JUMP, LEAST, SURE, fluctuation, smooth
 
 __all__ = ["find"]
 
 _NOISY = 0.02  # of an accuracy, about its trend
 _TIMES = 3.0  # a validation curve that fluctuates so many times more than that of training
-_LATE = 0.15  # of an accuracy, by which validation is worse at first, and later is not
+_AHEAD = 1.2  # validation over training loss in the first epoch; without a lag it is below 1
+_LATE = 0.15  # of an accuracy, by which validation is worse in the first epoch
 _OFTEN = 0.15  # share of the epochs that jump
 _WORTH = 0.003  # of an accuracy: a best epoch that is less than this above the others is theirs
 
@@ -46,11 +47,12 @@ def _lag(curves: Curves) -> Iterator[Finding]:
             f"where the training loss is smooth"
         )
         first = own[0]
-    elif late is not None:
-        first = curves.val_accuracy.epochs[0]
+    elif late is not None and not few:
+        first = val.epochs[0]
         why = (
-            f"Validation is far behind at first (accuracy {curves.val_accuracy.values[0]:.3f} against "
-            f"{curves.accuracy.values[0]:.3f} in training) and catches up until {curves.history.unit} {late:g}"
+            f"In {curves.history.unit} {first:g} validation is far behind (loss {fmt(val.values[0])}, {fmt(task.values[0])} in "
+            f"training), though training is a mean over the {curves.history.unit}; it catches up until "
+            f"{curves.history.unit} {late:g} or later"
         )
     else:
         return
@@ -79,14 +81,18 @@ def _value(curve: Curve, epoch: float) -> float:
 
 
 def _late(curves: Curves) -> float | None:
-    """The epoch in which a validation accuracy that was far behind has caught up."""
-    train = dict(zip(curves.accuracy.epochs, curves.accuracy.values, strict=True))
-    held = [(epoch, value, train[epoch]) for epoch, value in zip(curves.val_accuracy.epochs, curves.val_accuracy.values, strict=True) if epoch in train]
-    if len(held) < LEAST or held[0][2] - held[0][1] < _LATE + SURE * curves.error:
+    """The epoch in which a validation that was far behind at first has caught up by half."""
+    losses = common(curves.task, curves.val)
+    shares = common(curves.accuracy, curves.val_accuracy)
+    if len(losses) < LEAST:
         return None
-    last = held[-1][2] - held[-1][1]
-    behind = held[0][2] - held[0][1]
-    return next((epoch for epoch, value, train in held[1:] if train - value < behind / 2), None) if last < behind / 2 else None
+    gaps = [(epoch, held - train) for epoch, train, held in losses]
+    if losses[0][2] < _AHEAD * losses[0][1]:
+        return None
+    behind = bool(shares) and shares[0][1] - shares[0][2] > _LATE + SURE * curves.error
+    early = max(gap for _, gap in gaps[: max(2, len(gaps) // 3)])
+    closed = next((epoch for epoch, gap in gaps[1:] if gap < early / 2), None)
+    return losses[-1][0] if closed is None and behind else closed
 
 
 def _noise(curves: Curves, *, jumps: bool) -> Iterator[Finding]:
