@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
 
-__all__ = ["Diagnosis", "apply_proofs", "setup_overrides"]
+__all__ = ["Diagnosis", "apply_proofs", "setup_overrides", "severity_of", "verdict_of"]
 
 # Keys that `regtorch train` lacks or does not need.
-_OWN = ("cure", "strength", "seconds", "doctor")
+_OWN = ("cure", "strength", "seconds", "doctor", "history", "run", "classes", "val_samples")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Diagnosis:
     @property
     def severity(self) -> Severity:
         """That of the most severe finding."""
-        found = {finding.severity for finding in self.findings}
-        return "severe" if "severe" in found else "warning" if "warning" in found else "info"
+        return severity_of(self.findings)
 
     @property
     def blamed(self) -> Finding | None:
@@ -57,17 +56,7 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """A one-line summary."""
-        blamed = self.blamed
-        if blamed is None:
-            return f"Healthy: nothing to change. Examined: {EXAMINED}."
-        count = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
-        names = {"severe": "severe finding", "warning": "warning"}
-        named = [counted(count[severity], name) for severity, name in names.items() if count[severity]]
-        start = "" if count["severe"] else "Nothing severe, "
-        return (
-            f"{start}{' and '.join(named)}. First: {title_of(blamed.cause).lower()} "
-            f"({blamed.where}). {sentence(blamed.change)}"
-        )
+        return verdict_of(self.findings) or f"Healthy: nothing to change. Examined: {EXAMINED}."
 
     @property
     def command(self) -> str | None:
@@ -81,6 +70,27 @@ class Diagnosis:
         if not change:
             return None
         return command("train", changed(self.overrides, change))
+
+
+def severity_of(findings: Sequence[Finding]) -> Severity:
+    """That of the most severe finding; "info" without any."""
+    found = {finding.severity for finding in findings}
+    return "severe" if "severe" in found else "warning" if "warning" in found else "info"
+
+
+def verdict_of(findings: Sequence[Finding]) -> str:
+    """How many findings need a change, and the first of them; empty without any."""
+    blamed = next((finding for finding in findings if finding.severity != "info"), None)
+    if blamed is None:
+        return ""
+    count = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
+    names = {"severe": "severe finding", "warning": "warning"}
+    named = [counted(count[severity], name) for severity, name in names.items() if count[severity]]
+    start = "" if count["severe"] else "Nothing severe, "
+    return (
+        f"{start}{' and '.join(named)}. First: {title_of(blamed.cause).lower()} "
+        f"({blamed.where}). {sentence(blamed.change)}"
+    )
 
 
 def apply_proofs(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[list[Finding], list[Finding]]:

@@ -16,7 +16,7 @@ from regtorch.app.pages.environment import render
 from regtorch.doctor.causes import EXAMINED, title_of
 from regtorch.doctor.finding import Finding
 
-__all__ = ["write_page"]
+__all__ = ["in_words", "write_page"]
 
 
 def write_page(folder: Path, diagnosis: Diagnosis) -> Path:
@@ -40,21 +40,27 @@ def write_page(folder: Path, diagnosis: Diagnosis) -> Path:
 
 
 def _found(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings in words, as the template shows them."""
+    proofs = [diagnosis.proof(finding) for finding in findings]
+    words = ["" if proof is None else proof_in_words(proof) for proof in proofs]
     return [
-        {
-            "severity": finding.severity,
-            "title": title_of(finding.cause),
-            "cause": finding.cause,
-            "where": finding.where,
-            "why": sentence(finding.why),
-            "change": sentence(finding.change),
-            "override": " ".join(diagnosis.change(finding)),
-            "proof": "" if (proof := diagnosis.proof(finding)) is None else proof_in_words(proof),
-            "numbers": [(name.replace("_", " "), _number(value)) for name, value in finding.numbers.items()],
-        }
-        for finding in findings
+        in_words(finding, " ".join(diagnosis.change(finding)), proof)
+        for finding, proof in zip(findings, words, strict=True)
     ]
+
+
+def in_words(finding: Finding, change: str = "", proof: str = "") -> dict[str, Any]:
+    """A finding as the template shows it; `change` is code to copy."""
+    return {
+        "severity": finding.severity,
+        "title": title_of(finding.cause),
+        "cause": finding.cause,
+        "where": finding.where,
+        "why": sentence(finding.why),
+        "change": sentence(finding.change),
+        "override": change,
+        "proof": proof,
+        "numbers": [(name.replace("_", " "), _number(value)) for name, value in finding.numbers.items()],
+    }
 
 
 def _number(value: float) -> str:

@@ -19,6 +19,7 @@ __all__ = ["SEVERE", "main"]
 
 SEVERE = 3
 """The exit code if a finding is severe."""
+_FOLDER = "hydra.run.dir=checkups/history/${now:%Y-%m-%d_%H-%M-%S-%f}"
 _NO_SWEEPS = "-m: the doctor examines one setup at a time; give each key one value"
 
 
@@ -32,6 +33,8 @@ def main(conf: Path | None = None) -> int:
     if is_multirun(sys.argv[1:]):
         say(_NO_SWEEPS)
         return 2
+    if any(argument.startswith("history=") for argument in sys.argv[1:]):
+        sys.argv.insert(1, _FOLDER)  # before the user's own, which counts
     folder = conf or configs()
     return command_line(folder, "doctor", lambda cfg: _run(cfg, folder))
 
@@ -43,10 +46,16 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     with reported_errors(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
+        overrides = [*own_configs(), *task_overrides()]
+        if cfg.history is not None:
+            from regtorch.app.doctor.history import diagnose_history
+
+            if diagnose_history(cfg, overrides, folder, started):
+                raise SystemExit(SEVERE)
+            return
         from regtorch.app.doctor.pipeline import diagnose_setup
         from regtorch.app.run.determinism import determinism
 
-        overrides = [*own_configs(), *task_overrides()]
         with determinism(cfg.trainer.get("deterministic")):
             severe = diagnose_setup(cfg, dict(job.runtime.choices), overrides, conf, folder, started)
     if severe:

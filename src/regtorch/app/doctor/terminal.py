@@ -20,9 +20,20 @@ if TYPE_CHECKING:
     from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
 
-__all__ = ["announce", "print_diagnosis", "progress", "proof_in_words", "strength_in_words"]
+__all__ = [
+    "COLOURS",
+    "announce",
+    "print_diagnosis",
+    "print_finding",
+    "print_unwrapped",
+    "print_wrapped",
+    "progress",
+    "proof_in_words",
+    "strength_in_words",
+]
 
-_COLOURS = {"severe": "bold red", "warning": "bold yellow", "info": "bold green"}
+COLOURS = {"severe": "bold red", "warning": "bold yellow", "info": "bold green"}
+"""Of severities."""
 
 
 @contextmanager
@@ -49,40 +60,42 @@ def print_diagnosis(diagnosis: Diagnosis, folder: Path) -> None:
 
     console = Console(highlight=False)
     for number, finding in enumerate((f for f in diagnosis.findings if f.severity != "info"), 1):
-        _print_finding(console, number, finding, diagnosis)
+        proof = diagnosis.proof(finding)
+        change = " ".join(diagnosis.change(finding))
+        print_finding(console, number, finding, change, "" if proof is None else proof_in_words(proof))
     for finding in diagnosis.withdrawn:
         proof = diagnosis.proof(finding)
         assert proof is not None
-        _print(console, f"withdrawn: {title_of(finding.cause)} ({finding.where}). {proof_in_words(proof)}")
+        print_wrapped(console, f"withdrawn: {title_of(finding.cause)} ({finding.where}). {proof_in_words(proof)}")
     noted = dict.fromkeys(title_of(f.cause) for f in diagnosis.findings if f.severity == "info")
     if noted:
-        _print(console, f"noted: {'; '.join(noted)}")
+        print_wrapped(console, f"noted: {'; '.join(noted)}")
     if diagnosis.strength is not None:
-        _print(console, strength_in_words(diagnosis.strength))
+        print_wrapped(console, strength_in_words(diagnosis.strength))
     if any(proof.verdict == "undecided" and (proof.cured or proof.without) for proof in diagnosis.proofs):
-        _print(console, "Undecided causes may need more steps or seeds: seconds=600 gives short trainings more time.")
+        print_wrapped(console, "Undecided causes may need more steps or seeds: seconds=600 gives short trainings more time.")
     for name in ("doctor.html", "doctor.json"):
-        _print_unwrapped(console, f"written: {folder / name}")
+        print_unwrapped(console, f"written: {folder / name}")
     console.print()
-    _print(console, diagnosis.verdict, _COLOURS[diagnosis.severity])
+    print_wrapped(console, diagnosis.verdict, COLOURS[diagnosis.severity])
     if diagnosis.command:
-        _print_unwrapped(console, diagnosis.command)
+        print_unwrapped(console, diagnosis.command)
 
 
-def _print_finding(console: Console, number: int, finding: Finding, diagnosis: Diagnosis) -> None:
+def print_finding(console: Console, number: int, finding: Finding, change: str = "", proof: str = "") -> None:
+    """Print a finding; `change` is code to copy."""
     from rich.text import Text
 
     head = Text(f"{number}  ")
-    head.append(finding.severity, _COLOURS[finding.severity])
+    head.append(finding.severity, COLOURS[finding.severity])
     head.append(f"  {title_of(finding.cause)}: {finding.where}", "bold")
     console.print(head, soft_wrap=True)
-    _print(console, sentence(finding.why), indent="   ")
-    _print(console, f"Change: {sentence(finding.change)}", indent="   ")
-    proof, change = diagnosis.proof(finding), diagnosis.change(finding)
-    if proof is not None:
-        _print(console, proof_in_words(proof), indent="   ")
+    print_wrapped(console, sentence(finding.why), indent="   ")
+    print_wrapped(console, f"Change: {sentence(finding.change)}", indent="   ")
+    if proof:
+        print_wrapped(console, proof, indent="   ")
     if change:
-        _print_unwrapped(console, f"   {' '.join(change)}", "cyan")
+        print_unwrapped(console, f"   {change}", "cyan")
     console.print()
 
 
@@ -96,7 +109,7 @@ def strength_in_words(strength: Strength) -> str:
     return sentence(f"advised: reg.lam from {strength.low:.2g} to {strength.high:.2g}: {strength.why}")
 
 
-def _print(console: Console, text: str, style: str = "", indent: str = "") -> None:
+def print_wrapped(console: Console, text: str, style: str = "", indent: str = "") -> None:
     """Wrap to the terminal's width; rich's own wrapping leaves trailing blanks."""
     wrap = TextWrapper(
         width=max(30, console.width - 1),
@@ -105,10 +118,11 @@ def _print(console: Console, text: str, style: str = "", indent: str = "") -> No
         break_long_words=False,
         break_on_hyphens=False,
     )
-    _print_unwrapped(console, wrap.fill(text), style)
+    print_unwrapped(console, wrap.fill(text), style)
 
 
-def _print_unwrapped(console: Console, text: str, style: str = "") -> None:
+def print_unwrapped(console: Console, text: str, style: str = "") -> None:
+    """Print a line that is to be copied."""
     from rich.text import Text
 
     console.print(Text(text, style), soft_wrap=True)

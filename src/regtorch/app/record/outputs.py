@@ -38,8 +38,12 @@ def write_diagnosis(
     strength: Any = None,
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
+    history: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write doctor.json: findings, most severe first, and the experiments (`proofs`) that confirm or refute them."""
+    """Write doctor.json: findings, most severe first, and the experiments (`proofs`) that confirm or refute them.
+
+    `history` are the series of a training whose curves were read.
+    """
     path = folder / DIAGNOSIS
     remaining = {finding.severity for finding in findings if finding not in withdrawn}
     record = {
@@ -54,7 +58,7 @@ def write_diagnosis(
         "provenance": provenance,
         "config": config,
     }
-    write_json(path, record)
+    write_json(path, record if history is None else {**record, "history": history})
     return path
 
 
