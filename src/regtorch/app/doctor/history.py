@@ -47,7 +47,8 @@ def diagnose_history(cfg: DictConfig, overrides: Sequence[str], folder: Path, st
     others = [text for text in overrides if text.lstrip("+").partition("=")[0] not in (*KEYS, "debug")]
     if others:
         raise RunError(
-            f"history=: the doctor reads curves alone, with {', '.join(f'{key}=' for key in KEYS[1:])} at most; leave out "
+            f"history=: the doctor reads curves alone, with {', '.join(f'{key}=' for key in KEYS[1:])} at most; leave "
+            "out "
             f"{' '.join(others)}"
         )
     try:
@@ -87,7 +88,8 @@ def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str,
         withdrawn=[],
         strength="",
         panels=panels,
-        examined=f"Read in {seconds:.1f} s: {counted(len(history.epochs), history.unit)} of {', '.join(_names(history))}.",
+        examined=f"Read in {seconds:.1f} s: {counted(len(history.epochs), history.unit)} of "
+        f"{', '.join(_names(history))}.",
     )
     write_text(path, text)
 

@@ -73,7 +73,9 @@ def print_diagnosis(diagnosis: Diagnosis, folder: Path) -> None:
     if diagnosis.strength is not None:
         print_wrapped(console, strength_in_words(diagnosis.strength))
     if any(proof.verdict == "undecided" and (proof.cured or proof.without) for proof in diagnosis.proofs):
-        print_wrapped(console, "Undecided causes may need more steps or seeds: seconds=600 gives short trainings more time.")
+        print_wrapped(
+            console, "Undecided causes may need more steps or seeds: seconds=600 gives short trainings more time."
+        )
     for name in ("doctor.html", "doctor.json"):
         print_unwrapped(console, f"written: {folder / name}")
     console.print()

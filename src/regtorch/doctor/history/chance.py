@@ -52,7 +52,8 @@ def _divergence(curves: Curves, epoch: float, why: str) -> Finding:
         "severe",
         {"epoch": epoch, **({"rate": rate[-1]} if rate else {})},
         why=f"Training diverges: {why}{f', at a learning rate of {rate[-1]:g}' if rate else ''}.",
-        change="Lower the learning rate to a tenth, or clip gradients; if it still diverges, look for inputs that are not "
+        change="Lower the learning rate to a tenth, or clip gradients; if it still diverges, look for inputs that are "
+        "not "
         "finite.",
         remedy=Remedy("rate", factor=0.1),
     )
@@ -100,7 +101,8 @@ def _chance(curves: Curves) -> Iterator[Finding]:
     fell = curves.loss.values[0] - curves.loss.end if len(curves.loss) > 1 else 0.0
     if fell > 0.03 and curves.val and curves.loss.values[0] - curves.val.values[0] > 0.03:
         parts.append(
-            f"the training loss fell from {curves.loss.values[0]:.4g} to {curves.loss.values[-1]:.4g} without the accuracy: "
+            f"the training loss fell from {curves.loss.values[0]:.4g} to {curves.loss.values[-1]:.4g} without the "
+            "accuracy: "
             f"what fell is a penalty, or the noise of dropout"
         )
     yield Finding(
@@ -109,7 +111,8 @@ def _chance(curves: Curves) -> Iterator[Finding]:
         "severe",
         numbers,
         why=_sentence(parts),
-        change="Train without penalties and dropout first; if it learns, bring them back one at a time, weaker. If it does "
+        change="Train without penalties and dropout first; if it learns, bring them back one at a time, weaker. If it "
+        "does "
         "not, the learning rate, the inputs' scale or the labels are wrong: rt.diagnose on the net tells which.",
     )
 

@@ -16,6 +16,8 @@ __all__ = ["Curve", "Curves", "common"]
 _MOST_CLASSES = 1000
 _NEAR = 0.03  # relative distance of a loss from that of chance
 _ROUNDED = 5e-5  # printed accuracies have four digits
+_CERTAIN = 0.9  # an accuracy from which a constant one is a net that has learnt
+_CLOSE = 0.05  # training and validation accuracy of a net that gives every sample the same class
 _SAMPLES = 400  # at most, where the number of validation samples is told from their accuracies
 
 
@@ -37,6 +39,12 @@ class Curve:
     @property
     def end(self) -> float:
         return tail(self.values)
+
+    @property
+    def middle(self) -> float:
+        """The level half way."""
+        half = len(self) // 2
+        return median(self.values[max(0, half - 2) : half + 3])
 
     @property
     def fluctuation(self) -> float:
@@ -115,11 +123,16 @@ class Curves:
 
     @cached_property
     def one_class(self) -> bool:
-        """Whether the validation accuracy is the same in all epochs but the first, and that of training does not rise."""
+        """Whether all validation accuracies but the first are those of one class, and that of training does not rise.
+
+        They are the same, or those of two classes, which add up to 1.
+        """
         shares = self.val_accuracy.values or self.accuracy.values
         later = shares[1:] if len(shares) > 3 else shares
-        same = len(later) > 2 and max(later) - min(later) < 1e-9 and later[0] < 0.9
-        return same and not self._rises and (not self.accuracy or abs(self.accuracy.end - later[0]) < 0.05)
+        if len(later) < 3 or later[0] >= _CERTAIN:
+            return False
+        same = all(min(abs(share - later[0]), abs(share + later[0] - 1)) < _ROUNDED for share in later)
+        return same and not self._rises and (not self.accuracy or abs(self.accuracy.end - later[-1]) < _CLOSE)
 
     @property
     def _rises(self) -> bool:

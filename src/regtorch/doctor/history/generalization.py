@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 
 from regtorch.doctor.finding import Finding, fmt
@@ -25,7 +26,7 @@ def find(curves: Curves) -> Iterator[Finding]:
 
 
 def _overfitting(curves: Curves) -> Iterator[Finding]:
-    val, task, unit = curves.val, curves.task, curves.history.unit
+    val, task = curves.val, curves.task
     if len(val) >= LEAST and len(task) >= LEAST:
         steady = smooth(val.values)
         low = min(range(len(steady)), key=steady.__getitem__)
@@ -46,11 +47,11 @@ def _memorised(curves: Curves) -> Iterator[Finding]:
         epoch, numbers = curves.accuracy.epochs[-1], {"gap": gap}
         why = f"Training ends at an accuracy of {curves.accuracy.end:.3f}, validation at {curves.val_accuracy.end:.3f}"
     elif len(val) >= 2 * LEAST and len(task) >= 2 * LEAST and val.end > _APART * task.end:
-        half = len(val) // 2
-        fell, held = 1 - task.end / task.values[len(task) // 2], 1 - val.end / val.values[half]
+        fell, held = (1 - curve.end / curve.middle for curve in (task, val))
         if fell > _WITHOUT and held < _WITHOUT / 4:
             epoch, numbers = val.epochs[val.lowest()], {"ratio": val.end / task.end}
-            why = f"In the second half of training its loss fell by {fell:.0%} to {fmt(task.end)}, that of validation stays"
+            why = f"In the second half of training its loss fell by {fell:.0%} to {fmt(task.end)}, that of validation "
+            "stays"
             why += f" at {fmt(val.end)}"
     if why:
         yield Finding(
@@ -67,7 +68,8 @@ def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
     unit, val, task, shares = curves.history.unit, curves.val, curves.task, curves.val_accuracy
     at = min(range(len(task)), key=lambda i: abs(task.epochs[i] - epoch))
     why = (
-        f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.end)}, while the training "
+        f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.end)}, while the "
+        "training "
         f"loss falls from {fmt(task.values[at])} to {fmt(task.end)}"
     )
     if len(shares) > 1:
@@ -81,7 +83,8 @@ def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
         "warning",
         {"epoch": epoch, "lowest": lowest, "end": val.end, "rise": val.end / lowest - 1},
         why=f"{why}.",
-        change=f"Keep the weights of {unit} {epoch:g} (early stopping on the validation loss), or regularize: a stronger "
+        change=f"Keep the weights of {unit} {epoch:g} (early stopping on the validation loss), or regularize: a "
+        "stronger "
         f"penalty, dropout, augmentation, more data, a smaller net.",
         remedy=Remedy("epochs", value=max(1, round(epoch))) if unit == "epoch" else None,
         blame=2.0,
@@ -105,14 +108,15 @@ def _better(curves: Curves) -> Iterator[Finding]:
     first = next((epoch for (epoch, _, _), by in zip(pairs, better, strict=True) if by > _BETTER), None)
     if first is None:
         return
-    lags = [(a - b) / 2 for a, b in zip(ours, ours[1:], strict=False)]  # half an epoch's progress
+    lags = [(a - b) / 2 for a, b in pairwise(ours)]  # half an epoch's progress
     gains = [train - held for _, train, held in pairs]
     late = median(better[-half:])
-    behind = all(gain <= _LAG * max(lag, 0.0) for gain, lag in zip(gains, lags, strict=False) if gain > _BETTER * ours[0])
+    behind = all(
+        gain <= _LAG * max(lag, 0.0) for gain, lag in zip(gains, lags, strict=False) if gain > _BETTER * ours[0]
+    )
     persists = late > _BETTER and better[-1] > 0
-    if not persists and (behind or first != pairs[0][0]):
-        if median(better[:half]) <= _BETTER:
-            return
+    if not persists and (behind or first != pairs[0][0]) and median(better[:half]) <= _BETTER:
+        return
     reason, change = _reason(curves, pairs, persists)
     unit = curves.history.unit
     last = pairs[-1] if persists else pairs[0]
@@ -121,7 +125,8 @@ def _better(curves: Curves) -> Iterator[Finding]:
         f"{unit} {first:g}",
         "info",
         {"epoch": first, "training": last[1], "validation": last[2]},
-        why=f"In {unit} {last[0]:g} the validation loss is {fmt(last[2])} and the training loss {fmt(last[1])}: {reason}.",
+        why=f"In {unit} {last[0]:g} the validation loss is {fmt(last[2])} and the training loss {fmt(last[1])}: "
+        f"{reason}.",
         change=change,
     )
 
@@ -130,18 +135,21 @@ def _reason(curves: Curves, pairs: Sequence[tuple[float, float, float]], persist
     shares = common(curves.accuracy, curves.val_accuracy)
     if not persists:
         return (
-            "a training loss is a mean over the epoch, in which the net was still worse than at its end, where validation "
+            "a training loss is a mean over the epoch, in which the net was still worse than at its end, where "
+            "validation "
             "is measured; the difference vanishes as training slows down",
             "Nothing.",
         )
     if shares and abs(shares[-1][2] - shares[-1][1]) < max(0.01, 2 * curves.error):
         return (
-            "the accuracies are equal, so the training loss includes what the validation loss does not, such as a penalty or "
+            "the accuracies are equal, so the training loss includes what the validation loss does not, such as a "
+            "penalty or "
             "smoothed labels",
             "Nothing, or log the penalty apart to compare the two.",
         )
     return (
-        "the difference stays, so training is made harder by dropout, noise, augmentation or a penalty that validation does "
+        "the difference stays, so training is made harder by dropout, noise, augmentation or a penalty that "
+        "validation does "
         "without, or the validation samples are easier",
         "Measure the training samples in evaluation mode; if they are still worse, look for training samples in the "
         "validation set, or for a split that is not random.",

@@ -16,7 +16,9 @@ __all__ = ["find"]
 _SHARE = 0.5  # of the loss
 _LEARNT = 0.9  # accuracy from which a large penalty has done no visible harm
 _UNSURE = 1.5  # times the highest loss of its accuracy: further above, being unsure does not explain a loss
-_SLOW = 0.1  # relative fall of the loss over its last quarter: one that falls faster may be unsure rather than penalised
+_SLOW = (
+    0.1  # relative fall of the loss over its last quarter: one that falls faster may be unsure rather than penalised
+)
 _FALL = 0.2  # of the loss, that no rise of the accuracy explains
 _MOST_CLASSES = 1000  # where they are unknown: a rise of the accuracy then explains the largest fall
 
@@ -43,8 +45,10 @@ def find(curves: Curves) -> Iterator[Finding]:
     if excess is not None:
         accuracy = curves.accuracy.end
         reasons.append(
-            f"the training loss ends at {loss.end:.4g}; calibrated, a classifier of {curves.classes} classes with an accuracy "
-            f"of {accuracy:.3g} has at most {ceiling(accuracy, curves.classes or 2):.3g}: the rest is a penalty or smoothed "
+            f"the training loss ends at {loss.end:.4g}; calibrated, a classifier of {curves.classes} classes with an "
+            "accuracy "
+            f"of {accuracy:.3g} has at most {ceiling(accuracy, curves.classes or 2):.3g}: the rest is a penalty or "
+            "smoothed "
             f"labels, unless the outputs are far too large"
         )
     if reasons:
@@ -75,7 +79,9 @@ def _finding(curves: Curves, share: float, why: str, first: float | None = None)
 def _first(curves: Curves) -> float:
     """The first epoch from which the penalty stays the larger part."""
     epoch = curves.loss.epochs[-1]
-    for at, whole, part in reversed(list(zip(curves.loss.epochs, curves.loss.values, curves.penalty.values, strict=False))):
+    for at, whole, part in reversed(
+        list(zip(curves.loss.epochs, curves.loss.values, curves.penalty.values, strict=False))
+    ):
         if part < _SHARE * whole:
             break
         epoch = at

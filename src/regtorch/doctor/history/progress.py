@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from statistics import median
 
 from regtorch.doctor.finding import Finding, fmt
@@ -57,7 +58,8 @@ def _plateau(curves: Curves, epoch: float) -> Iterator[Finding]:
                 {**numbers, "accuracy": shares.end},
                 why=f"Training itself gets no better: {level}, with a training accuracy of {shares.end:.3f}"
                 f"{f' and a validation accuracy of {held.end:.3f}' if held else ''}.",
-                change="Weaken penalties and dropout, enlarge the net, or change the learning rate; more data does not help.",
+                change="Weaken penalties and dropout, enlarge the net, or change the learning rate; more data does "
+                "not help.",
                 blame=1.5,
             )
             return
@@ -67,7 +69,8 @@ def _plateau(curves: Curves, epoch: float) -> Iterator[Finding]:
         "info",
         numbers,
         why=f"{level[:1].upper()}{level[1:]}.",
-        change="Stop there, or lower the learning rate there to a tenth; if that does not help, the net has learnt what it can.",
+        change="Stop there, or lower the learning rate there to a tenth; if that does not help, the net has learnt "
+        "what it can.",
     )
 
 
@@ -79,7 +82,9 @@ def _improving(curves: Curves) -> Iterator[Finding]:
     size = window(len(loss))
     before = median(loss.values[-2 - size : len(loss) - size]) if len(loss) > size + 1 else loss.values[0]
     fall = (before - loss.values[-1]) / before if before > 0 else 0.0
-    if loss.lowest() != len(loss) - 1 or fall < FALLING or before - loss.values[-1] < SURE * loss.fluctuation:
+    steady = all(a > b for a, b in pairwise(loss.values[-1 - size :]))
+    noisy = not steady and before - loss.values[-1] < SURE * loss.fluctuation
+    if loss.lowest() != len(loss) - 1 or fall < FALLING or noisy:
         return
     of_all = (before - loss.values[-1]) / (max(loss.values) - loss.values[-1])
     rising = len(shares) <= size or shares.values[-1] - shares.values[-1 - size] > max(_RISING, curves.error)
@@ -91,9 +96,11 @@ def _improving(curves: Curves) -> Iterator[Finding]:
         f"{unit} {loss.epochs[-1]:g}",
         "warning" if much else "info",
         {"epoch": loss.epochs[-1], "fall": fall, "epochs": size},
-        why=f"The {kind} loss is lowest in the last {unit} and fell by {fall:.0%} in the last {size} of {len(loss)}, from "
+        why=f"The {kind} loss is lowest in the last {unit} and fell by {fall:.0%} in the last {size} of {len(loss)}, "
+        "from "
         f"{fmt(before)} to {fmt(loss.values[-1])}: training stopped before it was done.",
-        change=f"Train at least twice as long, with early stopping; or raise the learning rate if it fell slowly all along.",
+        change="Train at least twice as long, with early stopping; or raise the learning rate if it fell slowly all "
+        "along.",
         remedy=Remedy("epochs", value=2 * round(loss.epochs[-1])) if unit == "epoch" else None,
         blame=0.5,
     )
@@ -102,7 +109,7 @@ def _improving(curves: Curves) -> Iterator[Finding]:
 def _rate_steps(curves: Curves) -> Iterator[Finding]:
     rates, loss, unit = curves.history.lr, curves.task, curves.history.unit
     epochs = list(rates)
-    for before, epoch in zip(epochs, epochs[1:], strict=False):
+    for before, epoch in pairwise(epochs):
         if not 0 < rates[epoch] <= _CUT * rates[before] or epoch not in loss.epochs:
             continue
         at = list(loss.epochs).index(epoch)
@@ -117,7 +124,8 @@ def _rate_steps(curves: Curves) -> Iterator[Finding]:
             f"{unit} {epoch:g}",
             "info",
             {"epoch": epoch, "from": rates[before], "to": rates[epoch], "fall": level - then},
-            why=f"When the rate went from {rates[before]:.3g} to {rates[epoch]:.3g} in {unit} {epoch:g}, the training loss fell "
+            why=f"When the rate went from {rates[before]:.3g} to {rates[epoch]:.3g} in {unit} {epoch:g}, the training "
+            "loss fell "
             f"from {fmt(level)} to {fmt(then)}: before, steps were too large to settle.",
             change="Lower the rate earlier, or let it fall all along, as a cosine does.",
         )

@@ -76,7 +76,8 @@ def read_history(
 
     Example:
         >>> import regtorch as rt
-        >>> found = rt.read_history({"loss": [1.2, 0.7, 0.4, 0.2, 0.1, 0.05], "val_loss": [1.1, 0.8, 0.7, 0.8, 1.0, 1.2]})
+        >>> curves = {"loss": [1.2, 0.7, 0.4, 0.2, 0.1, 0.05], "val_loss": [1.1, 0.8, 0.7, 0.8, 1.0, 1.2]}
+        >>> found = rt.read_history(curves)
         >>> found[0].cause, found[0].numbers["epoch"]
         ('overfitting', 3.0)
     """
@@ -98,11 +99,14 @@ def _chosen(found: list[History], run: int | None) -> History:
     if run is None and len(found) > 1:
         each = ", ".join(counted(len(history.epochs), history.unit) for history in found[:5])
         raise ValueError(
-            f"{found[0].source}: holds {len(found)} trainings, of {each}{', …' if len(found) > 5 else ''}; choose one by "
+            f"{found[0].source}: holds {len(found)} trainings, of {each}{', …' if len(found) > 5 else ''}; choose one "
+            "by "
             f"run=1 to run={len(found)}"
         )
     if run is not None and run > len(found):
-        raise ValueError(f"read_history: run must be at most {len(found)}, the trainings in {found[0].source}, received {run}")
+        raise ValueError(
+            f"read_history: run must be at most {len(found)}, the trainings in {found[0].source}, received {run}"
+        )
     return found[(run or 1) - 1]
 
 

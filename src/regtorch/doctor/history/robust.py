@@ -1,9 +1,8 @@
 """Levels, trends and fluctuations of short, noisy series, and every threshold of the findings.
 
-A fluctuation is the standard deviation about the local trend, from the median of absolute second differences: a straight
-line has none, and a few outliers do not change it. A level is a mean over a window that grows with the series. A change
-counts if it exceeds `SURE` fluctuations of the two means that it compares, and a margin: noise must not alarm, and what
-nobody would act on must not either.
+A fluctuation is the standard deviation about the local trend, from the median of absolute second differences: a
+straight line has none, and a few outliers do not change it. The level at the end is the median of the last quarter. A
+change counts if it exceeds `SURE` standard errors, and a margin: neither noise nor what nobody would act on may alarm.
 """
 
 from __future__ import annotations
@@ -42,12 +41,13 @@ FALLING = 0.05  # relative fall of a loss over its last epochs from which it is 
 RISE = 0.05  # relative rise of a validation loss above its lowest level, from which it is overfitting
 GAP = 0.10  # training minus validation accuracy, beyond the error of the latter
 JUMP = 1.3  # a validation loss that is larger by this factor than in the epochs before and after has jumped
-AT_CHANCE = 1.4  # an accuracy below this multiple of chance, or a loss above 0.97 of chance, has not left it
+AT_CHANCE = 1.4  # an accuracy below this multiple of chance has not left it
 BEYOND = 0.05  # relative excess of a loss over the highest that a calibrated classifier of its accuracy has
 FEW = 1000, 100  # validation samples: below, differences of accuracies of a few percent are chance
 
 
 def finite(values: Sequence[float]) -> list[float]:
+    """The values that are neither NaN nor infinite."""
     return [value for value in values if math.isfinite(value)]
 
 
@@ -71,7 +71,9 @@ def tail(values: Sequence[float]) -> float:
 
 def smooth(values: Sequence[float]) -> list[float]:
     """Running medians of three, whose ends are kept, and then running means of a tenth of the series."""
-    medians = [median(values[max(0, i - 1) : i + 2]) if 0 < i < len(values) - 1 else values[i] for i in range(len(values))]
+    medians = [
+        median(values[max(0, i - 1) : i + 2]) if 0 < i < len(values) - 1 else values[i] for i in range(len(values))
+    ]
     half = len(values) // 20
     return [fmean(medians[max(0, i - half) : i + half + 1]) for i in range(len(values))] if half else medians
 

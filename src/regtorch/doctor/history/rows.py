@@ -129,7 +129,9 @@ def _history(rows: Sequence[tuple[float, Cells]], unit: str, source: str, known:
             values.append(value)
     series = {
         stage: {
-            quantity: _scaled(quantity, {epoch: math.fsum(v) / len(v) if len(v) > 1 else v[0] for epoch, v in by.items()})
+            quantity: _scaled(
+                quantity, {epoch: math.fsum(v) / len(v) if len(v) > 1 else v[0] for epoch, v in by.items()}
+            )
             for quantity, by in quantities.items()
         }
         for stage, quantities in found.items()

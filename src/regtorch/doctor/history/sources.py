@@ -22,7 +22,8 @@ __all__ = ["histories_of"]
 
 _MOST = 2**28  # bytes of a file
 _EXPECTED = (
-    "a run's folder, a file (metrics.csv, a CSV log, JSON, trainer_state.json, TensorBoard's events, printed progress), "
+    "a run's folder, a file (metrics.csv, a CSV log, JSON, trainer_state.json, TensorBoard's events, printed "
+    "progress), "
     "a mapping of lists, or a list of mappings"
 )
 # Files of a folder, the first that there is counts.
@@ -97,7 +98,9 @@ def _of_folder(folder: Path) -> list[History]:
             return _of_path(folder / name)
     if files := event_files(folder):
         return histories(event_rows(files), str(folder))
-    raise ValueError(f"{folder}: expected one of {', '.join(_IN_FOLDER)}, or TensorBoard's events, received none of them")
+    raise ValueError(
+        f"{folder}: expected one of {', '.join(_IN_FOLDER)}, or TensorBoard's events, received none of them"
+    )
 
 
 def _of_text(text: str, source: str) -> list[History]:
@@ -137,21 +140,20 @@ def _table(text: str, delimiter: str, source: str) -> Iterator[Row]:
         header = [name.strip() for name in next(rows)]
         for row in rows:
             if len(row) > len(header):
-                raise ValueError(
-                    f"{source}: line {rows.line_num}: expected {len(header)} columns, received {len(row)}"
-                )
+                raise ValueError(f"{source}: line {rows.line_num}: expected {len(header)} columns, received {len(row)}")
             yield dict(zip(header, row, strict=False))
     except csv.Error as error:
         raise ValueError(f"{source}: line {rows.line_num}: {error}") from None
 
 
-def _of_json(value: object, source: str) -> list[History]:
+def _of_json(value: Any, source: str) -> list[History]:
     if isinstance(value, dict):
         if isinstance(logged := value.get("log_history"), list):
             return _of_logs(logged, source)
         inner = value.get("history")
         return _of_mapping(inner if isinstance(inner, dict) else value, source)
-    return histories(_records(value if isinstance(value, list) else [], source), source)
+    rows: list[Any] = value if isinstance(value, list) else []
+    return histories(_records(rows, source), source)
 
 
 def _of_logs(logs: list[Any], source: str) -> list[History]:

@@ -43,14 +43,16 @@ def _lag(curves: Curves) -> Iterator[Finding]:
     if not few and often and (rough or len(own) > 2 * len(calm)):
         shown = ", ".join(f"{epoch:g}" for epoch in own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")
         why = (
-            f"The validation loss jumps in {curves.history.unit} {shown}, up to {fmt(max(_value(val, e) for e in own))}, "
+            f"The validation loss jumps in {curves.history.unit} {shown}, up to "
+            f"{fmt(max(_value(val, e) for e in own))}, "
             f"where the training loss is smooth"
         )
         first = own[0]
     elif late is not None and not few:
         first = val.epochs[0]
         why = (
-            f"In {curves.history.unit} {first:g} validation is far behind (loss {fmt(val.values[0])}, {fmt(task.values[0])} in "
+            f"In {curves.history.unit} {first:g} validation is far behind (loss {fmt(val.values[0])}, "
+            f"{fmt(task.values[0])} in "
             f"training), though training is a mean over the {curves.history.unit}; it catches up until "
             f"{curves.history.unit} {late:g} or later"
         )
@@ -62,7 +64,8 @@ def _lag(curves: Curves) -> Iterator[Finding]:
         "warning",
         {"epoch": first, "jumps": len(own)},
         why=f"{why}: in evaluation, batch norms use running statistics, which lag behind weights that change fast.",
-        change="With batch norms: a momentum that follows faster (Keras 0.9, torch 0.1), a lower learning rate, or larger "
+        change="With batch norms: a momentum that follows faster (Keras 0.9, torch 0.1), a lower learning rate, or "
+        "larger "
         "batches. Without them: a lower learning rate.",
         blame=1.0,
     )
@@ -104,14 +107,17 @@ def _noise(curves: Curves, *, jumps: bool) -> Iterator[Finding]:
         told = "" if curves.history.val_samples is not None else ", as all accuracies are multiples of 1/{0}"
         severity: Severity = "warning" if samples < FEW[1] else "info"
         why = (
-            f"With {samples} validation samples{told.format(samples)}, the standard error of an accuracy of {shares.end:.3f} "
+            f"With {samples} validation samples{told.format(samples)}, the standard error of an accuracy of "
+            f"{shares.end:.3f} "
             f"is {curves.error:.3f}: epochs that differ by less than {2 * curves.error:.3f} cannot be told apart"
         )
     elif samples is None and not jumps and own > _NOISY and own > _TIMES * fluctuation(curves.accuracy.values):
         severity = "warning" if own > 2 * _NOISY else "info"
         why = (
-            f"The validation accuracy goes up and down by {own:.3f} from {curves.history.unit} to {curves.history.unit}, that of "
-            f"training by {fluctuation(curves.accuracy.values):.3f}: there are few validation samples, or the learning rate "
+            f"The validation accuracy goes up and down by {own:.3f} from {curves.history.unit} to "
+            f"{curves.history.unit}, that of "
+            f"training by {fluctuation(curves.accuracy.values):.3f}: there are few validation samples, or the "
+            "learning rate "
             f"is too large"
         )
     else:
@@ -144,7 +150,8 @@ def _luck(curves: Curves) -> Iterator[Finding]:
         f"{curves.history.unit} {shares.epochs[best]:g}",
         "info",
         {"epoch": shares.epochs[best], "best": shares.values[best], "around": level, "noise": noise},
-        why=f"The best accuracy, {shares.values[best]:.4g}, is {above:.3f} above its neighbours' median, and the noise of a "
+        why=f"The best accuracy, {shares.values[best]:.4g}, is {above:.3f} above its neighbours' median, and the "
+        "noise of a "
         f"single one is {noise:.3f}: another seed would make another {curves.history.unit} the best.",
         change=f"Report {level:.3f}, the level around it, or the score of the chosen weights on other samples.",
     )
