@@ -1,4 +1,4 @@
-"""Records the trainings of tests/doctor/histories.json: `python tests/recorded_histories.py 0 10 11` for those seeds.
+"""Records the trainings of tests/doctor/histories.json: `python tests/recorded_histories.py 0 10 20` for those seeds.
 
 Each case is a small net, healthy or with a fault, whose size, rate and data differ by seed.
 """
@@ -287,11 +287,7 @@ def recorded(seed: int) -> dict[str, dict[str, list[float]]]:
         random.seed(f"{name} {seed}")
         series = make().run()
         found[f"{name}_{seed}"] = {key: [float(f"{value:.4g}") for value in values] for key, values in series.items()}
-        print(
-            f"{name}_{seed}",
-            *(f"{key} {values[0]} … {values[-1]}" for key, values in found[f"{name}_{seed}"].items()),
-            flush=True,
-        )
+        print(f"{name}_{seed}", flush=True)
     return found
 
 

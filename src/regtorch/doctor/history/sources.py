@@ -14,7 +14,7 @@ from typing import Any
 from regtorch.checks import ArgumentTypeError, shown
 from regtorch.doctor.history.events import event_files, event_rows
 from regtorch.doctor.history.history import History
-from regtorch.doctor.history.names import meaning
+from regtorch.doctor.history.names import is_curve, meaning
 from regtorch.doctor.history.printed import printed_rows, printed_samples
 from regtorch.doctor.history.rows import MOST_ROWS, Row, histories
 
@@ -117,14 +117,10 @@ def _of_text(text: str, source: str) -> list[History]:
                 raise ValueError(f"{source}: expected JSON: {error}") from None
     first = text.lstrip().splitlines()[0]
     delimiter = max(",;\t", key=first.count)
-    named = [name for name in first.split(delimiter) if name.strip()]
-    if delimiter in first and len({meaning(name) for name in named if _is_name(name)} - {None}) > 1:
+    columns = [meaning(name) for name in first.split(delimiter) if not any(sign in name for sign in ":=[")]
+    if delimiter in first and any(column is not None and is_curve(column) for column in columns):
         return histories(_table(text.lstrip(), delimiter, source), source)
     return histories(list(printed_rows(text)) or _none_printed(source), source, val_samples=printed_samples(text))
-
-
-def _is_name(text: str) -> bool:
-    return not any(sign in text for sign in ":=[")
 
 
 def _none_printed(source: str) -> list[Row]:
