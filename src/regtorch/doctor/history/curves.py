@@ -40,6 +40,10 @@ class Curve:
     def end(self) -> float:
         return tail(self.values)
 
+    def at(self, epoch: float) -> float:
+        """The value of the nearest epoch."""
+        return self.values[min(range(len(self)), key=lambda i: abs(self.epochs[i] - epoch))]
+
     @property
     def middle(self) -> float:
         """The level half way."""

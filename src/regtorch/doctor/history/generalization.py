@@ -32,8 +32,9 @@ def _overfitting(curves: Curves) -> Iterator[Finding]:
         low = min(range(len(steady)), key=steady.__getitem__)
         rise = val.end - steady[low]
         sure = SURE * val.fluctuation * (2 / window(len(val))) ** 0.5
-        learns = task.end < task.values[min(low, len(task) - 1)]
-        if low < len(val) - window(len(val)) and learns and rise > max(RISE * steady[low], sure) and steady[low] > 0:
+        scale = steady[low] if steady[low] > 0 else val.values[0] - steady[low]  # a likelihood's loss may be negative
+        learns = task.end < task.at(val.epochs[low])
+        if low < len(val) - window(len(val)) and learns and rise > max(RISE * scale, sure):
             yield _rising(curves, val.epochs[low], steady[low])
             return
     yield from _memorised(curves)
@@ -46,7 +47,7 @@ def _memorised(curves: Curves) -> Iterator[Finding]:
     if gap is not None:
         epoch, numbers = curves.accuracy.epochs[-1], {"gap": gap}
         why = f"Training ends at an accuracy of {curves.accuracy.end:.3f}, validation at {curves.val_accuracy.end:.3f}"
-    elif len(val) >= 2 * LEAST and len(task) >= 2 * LEAST and val.end > _APART * task.end:
+    elif min(len(val), len(task)) >= 2 * LEAST and val.end > _APART * task.end > 0 < min(val.middle, task.middle):
         fell, held = (1 - curve.end / curve.middle for curve in (task, val))
         if fell > _WITHOUT and held < _WITHOUT / 4:
             epoch, numbers = val.epochs[val.lowest()], {"ratio": val.end / task.end}
@@ -66,11 +67,10 @@ def _memorised(curves: Curves) -> Iterator[Finding]:
 
 def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
     unit, val, task, shares = curves.history.unit, curves.val, curves.task, curves.val_accuracy
-    at = min(range(len(task)), key=lambda i: abs(task.epochs[i] - epoch))
     why = (
         f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.end)}, while the "
         "training "
-        f"loss falls from {fmt(task.values[at])} to {fmt(task.end)}"
+        f"loss falls from {fmt(task.at(epoch))} to {fmt(task.end)}"
     )
     if len(shares) > 1:
         then = next((v for e, v in zip(shares.epochs, shares.values, strict=True) if e >= epoch), shares.values[-1])
@@ -81,7 +81,7 @@ def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
         "overfitting",
         f"{unit} {epoch:g}",
         "warning",
-        {"epoch": epoch, "lowest": lowest, "end": val.end, "rise": val.end / lowest - 1},
+        {"epoch": epoch, "lowest": lowest, "end": val.end, "rise": val.end - lowest},
         why=f"{why}.",
         change=f"Keep the weights of {unit} {epoch:g} (early stopping on the validation loss), or regularize: a "
         "stronger "

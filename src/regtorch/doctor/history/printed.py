@@ -14,7 +14,7 @@ _LINES = re.compile(r"[\r\n]|\x08+")  # a bar is drawn over by a carriage return
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _EPOCH = re.compile(r"^\W*epoch\W{0,3}(\d{1,9})\b", re.IGNORECASE)
 _PAIR = re.compile(
-    r"([A-Za-z][\w/.]*(?: (?:loss|acc|accuracy|penalty|rate)\b)?)\s*[:=]\s*"
+    r"(?<![\w/.])([A-Za-z][\w/.]{0,80}(?: (?:loss|acc|accuracy|penalty|rate)\b)?)\s*[:=]\s*"
     r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|[-+]?inf)(?![\w.])(\s?%)?",
     re.IGNORECASE,
 )
@@ -78,6 +78,8 @@ def _ends(row: Row) -> bool:
 def _pairs(line: str) -> dict[str, float | int]:
     """The values of a line that has a loss or an accuracy."""
     found: dict[str, float | int] = {}
+    if ":" not in line and "=" not in line:
+        return found
     for name, value, percent in _PAIR.findall(line):
         found[name] = float(value) / (100 if percent else 1)
     columns = [meaning(name) for name in found]

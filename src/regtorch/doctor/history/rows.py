@@ -15,6 +15,7 @@ __all__ = ["MOST_ROWS", "Row", "histories", "value_of"]
 Row = Mapping[str, Any]
 MOST_ROWS = 1_500_000
 _MOST_COLUMNS = 10_000
+_LARGEST = 1e100  # larger numbers are infinite, and those below its inverse are 0: sums and ratios stay finite
 _PERCENT = 1.5, 100.0  # an accuracy whose largest value lies between is in percent
 
 
@@ -49,9 +50,12 @@ def value_of(value: object, place: str) -> float | None:
     try:
         if isinstance(value, bool | bytes):
             raise TypeError
-        return float(value)  # pyright: ignore[reportArgumentType] (0-dim tensors and arrays too)
+        number = float(value)  # pyright: ignore[reportArgumentType] (0-dim tensors and arrays too)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f"{place}: expected a number, received {shown(value)}") from None
+    if abs(number) < 1 / _LARGEST:
+        return 0.0
+    return number if abs(number) <= _LARGEST or math.isnan(number) else math.copysign(math.inf, number)
 
 
 Cells = dict[Column, float]
