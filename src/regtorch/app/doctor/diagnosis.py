@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from regtorch.app.ground.errors import sentence
 from regtorch.app.record.command import command
 from regtorch.app.record.overrides import changed, without
-from regtorch.app.run.examine import Examination
 from regtorch.counted import counted
 from regtorch.doctor.causes import CAUSES, EXAMINED, SEVERITIES, Severity, title_of
 from regtorch.doctor.finding import Finding, in_order
@@ -17,6 +16,7 @@ from regtorch.doctor.finding import Finding, in_order
 if TYPE_CHECKING:
     from regtorch.app.doctor.proofs import Proof
     from regtorch.app.doctor.strength import Strength
+    from regtorch.app.run.examine import Examination
 
 __all__ = ["Diagnosis", "apply_proofs", "setup_overrides", "severity_of", "verdict_of"]
 

@@ -48,8 +48,7 @@ def diagnose_history(cfg: DictConfig, overrides: Sequence[str], folder: Path, st
     if others:
         raise RunError(
             f"history=: the doctor reads curves alone, with {', '.join(f'{key}=' for key in KEYS[1:])} at most; leave "
-            "out "
-            f"{' '.join(others)}"
+            f"out {' '.join(others)}"
         )
     try:
         known = {key: cfg[key] for key in KEYS[1:]}

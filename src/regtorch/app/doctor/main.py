@@ -10,10 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regtorch.app.config.command_line import is_multirun, own_configs, task_overrides
-from regtorch.app.ground.errors import RunError, say
+from regtorch.app.config.command_line import check_new_keys, is_multirun, own_configs, task_overrides
+from regtorch.app.ground.errors import RunError, exit_code, message, say
 from regtorch.app.record.command import configs
-from regtorch.app.run.main import command_line, reported_errors
+from regtorch.app.run.main import JobFailed, command_line, reported_errors
 
 __all__ = ["SEVERE", "main"]
 
@@ -43,16 +43,20 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     started = perf_counter()
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
+    overrides = [*own_configs(), *task_overrides()]
+    if cfg.history is not None:  # before anything that loads Lightning
+        from regtorch.app.doctor.history import diagnose_history
+
+        try:
+            check_new_keys(task_overrides())
+            severe = diagnose_history(cfg, overrides, folder, started)
+        except (RunError, OSError) as error:
+            say(message(error, cfg))
+            raise JobFailed(exit_code(error)) from error
+        raise SystemExit(SEVERE if severe else 0)
     with reported_errors(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
-        overrides = [*own_configs(), *task_overrides()]
-        if cfg.history is not None:
-            from regtorch.app.doctor.history import diagnose_history
-
-            if diagnose_history(cfg, overrides, folder, started):
-                raise SystemExit(SEVERE)
-            return
         from regtorch.app.doctor.pipeline import diagnose_setup
         from regtorch.app.run.determinism import determinism
 

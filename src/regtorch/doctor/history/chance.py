@@ -52,9 +52,8 @@ def _divergence(curves: Curves, epoch: float, why: str) -> Finding:
         "severe",
         {"epoch": epoch, **({"rate": rate[-1]} if rate else {})},
         why=f"Training diverges: {why}{f', at a learning rate of {rate[-1]:g}' if rate else ''}.",
-        change="Lower the learning rate to a tenth, or clip gradients; if it still diverges, look for inputs that are "
-        "not "
-        "finite.",
+        change="Lower the learning rate to a tenth, or clip gradients; if it still diverges, look for inputs that "
+        "are not finite.",
         remedy=Remedy("rate", factor=0.1),
     )
 
@@ -72,10 +71,10 @@ def _constant(curves: Curves) -> Iterator[Finding]:
         f"{curves.history.unit} {loss.epochs[0]:g}",
         "severe",
         {"loss": loss.values[0], "epoch": loss.epochs[0]},
-        why=f"The loss is {loss.values[0]:.4g} in all {len(loss)} {curves.history.unit}s, to the last digit: no weight "
-        f"moves, or none has an effect.",
-        change="Look for a rate of 0, frozen weights, dead ReLUs, a softmax over one unit, or a loss cut off from the "
-        "net; rt.diagnose on the net tells which.",
+        why=f"The loss is {loss.values[0]:.4g} in all {len(loss)} {curves.history.unit}s, to the last digit: no "
+        "weight moves, or none has an effect.",
+        change="Look for a rate of 0, frozen weights, dead ReLUs, a softmax over one unit, or a loss cut off from "
+        "the net; rt.diagnose on the net tells which.",
     )
 
 
@@ -102,8 +101,7 @@ def _chance(curves: Curves) -> Iterator[Finding]:
     if fell > 0.03 and curves.val and curves.loss.values[0] - curves.val.values[0] > 0.03:
         parts.append(
             f"the training loss fell from {curves.loss.values[0]:.4g} to {curves.loss.values[-1]:.4g} without the "
-            "accuracy: "
-            f"what fell is a penalty, or the noise of dropout"
+            "accuracy: what fell is a penalty, or the noise of dropout"
         )
     yield Finding(
         "never_left_chance",
@@ -111,9 +109,9 @@ def _chance(curves: Curves) -> Iterator[Finding]:
         "severe",
         numbers,
         why=_sentence(parts),
-        change="Train without penalties and dropout first; if it learns, bring them back one at a time, weaker. If it "
-        "does "
-        "not, the learning rate, the inputs' scale or the labels are wrong: rt.diagnose on the net tells which.",
+        change="Train without penalties and dropout first; if it learns, bring them back one at a time, weaker. If "
+        "it does not, the learning rate, the inputs' scale or the labels are wrong: rt.diagnose on the net tells "
+        "which.",
     )
 
 

@@ -69,8 +69,7 @@ def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
     unit, val, task, shares = curves.history.unit, curves.val, curves.task, curves.val_accuracy
     why = (
         f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.end)}, while the "
-        "training "
-        f"loss falls from {fmt(task.at(epoch))} to {fmt(task.end)}"
+        f"training loss falls from {fmt(task.at(epoch))} to {fmt(task.end)}"
     )
     if len(shares) > 1:
         then = next((v for e, v in zip(shares.epochs, shares.values, strict=True) if e >= epoch), shares.values[-1])
@@ -84,8 +83,7 @@ def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
         {"epoch": epoch, "lowest": lowest, "end": val.end, "rise": val.end - lowest},
         why=f"{why}.",
         change=f"Keep the weights of {unit} {epoch:g} (early stopping on the validation loss), or regularize: a "
-        "stronger "
-        f"penalty, dropout, augmentation, more data, a smaller net.",
+        "stronger penalty, dropout, augmentation, more data, a smaller net.",
         remedy=Remedy("epochs", value=max(1, round(epoch))) if unit == "epoch" else None,
         blame=2.0,
     )
@@ -136,21 +134,18 @@ def _reason(curves: Curves, pairs: Sequence[tuple[float, float, float]], persist
     if not persists:
         return (
             "a training loss is a mean over the epoch, in which the net was still worse than at its end, where "
-            "validation "
-            "is measured; the difference vanishes as training slows down",
+            "validation is measured; the difference vanishes as training slows down",
             "Nothing.",
         )
     if shares and abs(shares[-1][2] - shares[-1][1]) < max(0.01, 2 * curves.error):
         return (
             "the accuracies are equal, so the training loss includes what the validation loss does not, such as a "
-            "penalty or "
-            "smoothed labels",
+            "penalty or smoothed labels",
             "Nothing, or log the penalty apart to compare the two.",
         )
     return (
         "the difference stays, so training is made harder by dropout, noise, augmentation or a penalty that "
-        "validation does "
-        "without, or the validation samples are easier",
+        "validation does without, or the validation samples are easier",
         "Measure the training samples in evaluation mode; if they are still worse, look for training samples in the "
         "validation set, or for a split that is not random.",
     )

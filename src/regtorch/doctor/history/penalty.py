@@ -46,10 +46,8 @@ def find(curves: Curves) -> Iterator[Finding]:
         accuracy = curves.accuracy.end
         reasons.append(
             f"the training loss ends at {loss.end:.4g}; calibrated, a classifier of {curves.classes} classes with an "
-            "accuracy "
-            f"of {accuracy:.3g} has at most {ceiling(accuracy, curves.classes or 2):.3g}: the rest is a penalty or "
-            "smoothed "
-            f"labels, unless the outputs are far too large"
+            f"accuracy of {accuracy:.3g} has at most {ceiling(accuracy, curves.classes or 2):.3g}: the rest is a "
+            "penalty or smoothed labels, unless the outputs are far too large"
         )
     if reasons:
         yield _finding(curves, max(excess or 0.0, fall or 0.0), "; ".join(reasons))
@@ -69,8 +67,8 @@ def _finding(curves: Curves, share: float, why: str, first: float | None = None)
         severity,
         {"share": share, "epoch": epoch},
         why=f"{why[:1].upper()}{why[1:]}.",
-        change="Compare accuracies, not losses, with a training without the penalty, and lower its strength to a tenth "
-        "if that is better.",
+        change="Compare accuracies, not losses, with a training without the penalty, and lower its strength to a "
+        "tenth if that is better.",
         remedy=Remedy("strength", factor=0.1),
         blame=share,
     )

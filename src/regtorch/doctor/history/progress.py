@@ -56,8 +56,8 @@ def _plateau(curves: Curves, epoch: float) -> Iterator[Finding]:
                 f"{unit} {epoch:g}",
                 "warning",
                 {**numbers, "accuracy": shares.end},
-                why=f"Training itself gets no better: {level}, with a training accuracy of {shares.end:.3f}"
-                f"{f' and a validation accuracy of {held.end:.3f}' if held else ''}.",
+                why=f"Training itself gets no better: {level}, with a training accuracy of "
+                f"{shares.end:.3f}{f' and a validation accuracy of {held.end:.3f}' if held else ''}.",
                 change="Weaken penalties and dropout, enlarge the net, or change the learning rate; more data does "
                 "not help.",
                 blame=1.5,
@@ -97,8 +97,7 @@ def _improving(curves: Curves) -> Iterator[Finding]:
         "warning" if much else "info",
         {"epoch": loss.epochs[-1], "fall": fall, "epochs": size},
         why=f"The {kind} loss is lowest in the last {unit} and fell by {fall:.0%} in the last {size} of {len(loss)}, "
-        "from "
-        f"{fmt(before)} to {fmt(loss.values[-1])}: training stopped before it was done.",
+        f"from {fmt(before)} to {fmt(loss.values[-1])}: training stopped before it was done.",
         change="Train at least twice as long, with early stopping; or raise the learning rate if it fell slowly all "
         "along.",
         remedy=Remedy("epochs", value=2 * round(loss.epochs[-1])) if unit == "epoch" else None,
@@ -125,7 +124,6 @@ def _rate_steps(curves: Curves) -> Iterator[Finding]:
             "info",
             {"epoch": epoch, "from": rates[before], "to": rates[epoch], "fall": level - then},
             why=f"When the rate went from {rates[before]:.3g} to {rates[epoch]:.3g} in {unit} {epoch:g}, the training "
-            "loss fell "
-            f"from {fmt(level)} to {fmt(then)}: before, steps were too large to settle.",
+            f"loss fell from {fmt(level)} to {fmt(then)}: before, steps were too large to settle.",
             change="Lower the rate earlier, or let it fall all along, as a cosine does.",
         )

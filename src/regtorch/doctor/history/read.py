@@ -100,8 +100,7 @@ def _chosen(found: list[History], run: int | None) -> History:
         each = ", ".join(counted(len(history.epochs), history.unit) for history in found[:5])
         raise ValueError(
             f"{found[0].source}: holds {len(found)} trainings, of {each}{', …' if len(found) > 5 else ''}; choose one "
-            "by "
-            f"run=1 to run={len(found)}"
+            f"by run=1 to run={len(found)}"
         )
     if run is not None and run > len(found):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Levels, trends and fluctuations of short, noisy series, and every threshold of the findings.
+"""Levels, trends and fluctuations of short, noisy series, and the thresholds that several findings share.
 
 A fluctuation is the standard deviation about the local trend, from the median of absolute second differences: a
 straight line has none, and a few outliers do not change it. The level at the end is the median of the last quarter. A

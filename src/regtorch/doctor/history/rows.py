@@ -109,7 +109,7 @@ def _trainings(rows: Sequence[Cells], key: Column | None, source: str) -> list[l
             if place > trainings[-1][0][0]:
                 raise ValueError(
                     f"{source}: epochs and steps must not go back, received {place:g} after {last:g} in row {number}; "
-                    f"keep the rows of one training"
+                    "keep the rows of one training"
                 )
             trainings.append([])
         elif not trainings:

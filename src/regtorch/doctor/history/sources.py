@@ -23,8 +23,7 @@ __all__ = ["histories_of"]
 _MOST = 2**28  # bytes of a file
 _EXPECTED = (
     "a run's folder, a file (metrics.csv, a CSV log, JSON, trainer_state.json, TensorBoard's events, printed "
-    "progress), "
-    "a mapping of lists, or a list of mappings"
+    "progress), a mapping of lists, or a list of mappings"
 )
 # Files of a folder, the first that there is counts.
 _IN_FOLDER = ("csv/metrics.csv", "metrics.csv", "trainer_state.json", "history.json", "training.log", "history.csv")
@@ -71,8 +70,8 @@ def _of_path(source: str | os.PathLike[str]) -> list[History]:
         return histories(event_rows([path]), str(path))
     if content[:1] == b"\x80" or path.suffix in (".pkl", ".pickle") or content[:6] == b"\x93NUMPY":
         raise ValueError(
-            f"{path}: a pickle may run any code, so it is not read; save the history by "
-            f"json.dump(history.history, open('history.json', 'w'), default=float)"
+            f"{path}: a pickle may run any code, so it is not read; save the history by json.dump(history.history, "
+            "open('history.json', 'w'), default=float)"
         )
     try:
         text = content.decode("utf-8-sig")
@@ -126,7 +125,7 @@ def _of_text(text: str, source: str) -> list[History]:
 def _none_printed(source: str) -> list[Row]:
     raise ValueError(
         f"{source}: expected a CSV file with columns such as epoch, loss and val_loss, JSON, or progress such as "
-        f"'Epoch 1/3 … loss: 1.2 - val_loss: 1.3', received other text"
+        "'Epoch 1/3 … loss: 1.2 - val_loss: 1.3', received other text"
     )
 
 

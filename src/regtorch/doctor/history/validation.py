@@ -30,7 +30,7 @@ def find(curves: Curves) -> Iterator[Finding]:
 
 
 def _lag(curves: Curves) -> Iterator[Finding]:
-    val, task = curves.val, curves.task
+    val, task, unit = curves.val, curves.task, curves.history.unit
     if len(val) < LEAST or len(task) < LEAST or min(val.values) <= 0 or min(task.values) <= 0:
         return
     jumps = _jumps(val)
@@ -43,30 +43,27 @@ def _lag(curves: Curves) -> Iterator[Finding]:
     if not few and often and (rough or len(own) > 2 * len(calm)):
         shown = ", ".join(f"{epoch:g}" for epoch in own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")
         why = (
-            f"The validation loss jumps in {curves.history.unit} {shown}, up to "
-            f"{fmt(max(_value(val, e) for e in own))}, "
-            f"where the training loss is smooth"
+            f"The validation loss jumps in {unit} {shown}, up to {fmt(max(_value(val, e) for e in own))}, where the "
+            "training loss is smooth"
         )
         first = own[0]
     elif late is not None and not few:
         first = val.epochs[0]
         why = (
-            f"In {curves.history.unit} {first:g} validation is far behind (loss {fmt(val.values[0])}, "
-            f"{fmt(task.values[0])} in "
-            f"training), though training is a mean over the {curves.history.unit}; it catches up until "
-            f"{curves.history.unit} {late:g} or later"
+            f"In {unit} {first:g} validation is far behind (loss {fmt(val.values[0])}, in training "
+            f"{fmt(task.values[0])}), though a training loss is a mean over the {unit}; {late}"
         )
     else:
         return
     yield Finding(
         "batch_norm_lag",
-        f"{curves.history.unit} {first:g}",
+        f"{unit} {first:g}",
         "warning",
         {"epoch": first, "jumps": len(own)},
         why=f"{why}: in evaluation, batch norms use running statistics, which lag behind weights that change fast.",
         change="With batch norms: a momentum that follows faster (Keras 0.9, torch 0.1), a lower learning rate, or "
-        "larger "
-        "batches. Without them: a lower learning rate.",
+        "larger batches. Without them: a lower learning rate, and validation inputs that are prepared as those of "
+        "training.",
         blame=1.0,
     )
 
@@ -83,8 +80,8 @@ def _value(curve: Curve, epoch: float) -> float:
     return curve.values[list(curve.epochs).index(epoch)]
 
 
-def _late(curves: Curves) -> float | None:
-    """The epoch in which a validation that was far behind at first has caught up by half."""
+def _late(curves: Curves) -> str | None:
+    """What became of a validation that was far behind at first; None of another."""
     losses = common(curves.task, curves.val)
     shares = common(curves.accuracy, curves.val_accuracy)
     if len(losses) < LEAST:
@@ -95,7 +92,9 @@ def _late(curves: Curves) -> float | None:
     behind = bool(shares) and shares[0][1] - shares[0][2] > _LATE + SURE * curves.error
     early = max(gap for _, gap in gaps[: max(2, len(gaps) // 3)])
     closed = next((epoch for epoch, gap in gaps[1:] if gap < early / 2), None)
-    return losses[-1][0] if closed is None and behind else closed
+    if closed is not None:
+        return f"half of the gap is closed in {curves.history.unit} {closed:g}"
+    return "the gap stays" if behind else None
 
 
 def _noise(curves: Curves, *, jumps: bool) -> Iterator[Finding]:
@@ -108,17 +107,15 @@ def _noise(curves: Curves, *, jumps: bool) -> Iterator[Finding]:
         severity: Severity = "warning" if samples < FEW[1] else "info"
         why = (
             f"With {samples} validation samples{told.format(samples)}, the standard error of an accuracy of "
-            f"{shares.end:.3f} "
-            f"is {curves.error:.3f}: epochs that differ by less than {2 * curves.error:.3f} cannot be told apart"
+            f"{shares.end:.3f} is {curves.error:.3f}: epochs that differ by less than {2 * curves.error:.3f} cannot be "
+            "told apart"
         )
     elif samples is None and not jumps and own > _NOISY and own > _TIMES * fluctuation(curves.accuracy.values):
         severity = "warning" if own > 2 * _NOISY else "info"
         why = (
             f"The validation accuracy goes up and down by {own:.3f} from {curves.history.unit} to "
-            f"{curves.history.unit}, that of "
-            f"training by {fluctuation(curves.accuracy.values):.3f}: there are few validation samples, or the "
-            "learning rate "
-            f"is too large"
+            f"{curves.history.unit}, that of training by {fluctuation(curves.accuracy.values):.3f}: there are few "
+            "validation samples, or the learning rate is too large"
         )
     else:
         return
@@ -151,7 +148,6 @@ def _luck(curves: Curves) -> Iterator[Finding]:
         "info",
         {"epoch": shares.epochs[best], "best": shares.values[best], "around": level, "noise": noise},
         why=f"The best accuracy, {shares.values[best]:.4g}, is {above:.3f} above its neighbours' median, and the "
-        "noise of a "
-        f"single one is {noise:.3f}: another seed would make another {curves.history.unit} the best.",
+        f"noise of a single one is {noise:.3f}: another seed would make another {curves.history.unit} the best.",
         change=f"Report {level:.3f}, the level around it, or the score of the chosen weights on other samples.",
     )
