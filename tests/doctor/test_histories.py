@@ -135,6 +135,17 @@ def test_a_constant_net_of_an_imbalanced_problem_is_at_chance():
     assert found[0].cause == "never_left_chance"
 
 
+def test_a_net_that_has_learnt_and_rests_is_not_at_chance():
+    """Few validation samples give the same accuracy again and again; a constant net of it has a higher loss."""
+    series = {
+        "loss": [0.4, 0.36, 0.35, 0.34],
+        "accuracy": [0.84, 0.85, 0.85, 0.86],
+        "val_loss": [0.4, 0.38, 0.37, 0.36],
+    }
+    found = rt.read_history({**series, "val_accuracy": [0.85] * 4})
+    assert not [f for f in found if f.severity == "severe"]
+
+
 def test_samples_are_told_from_accuracies_or_given():
     accuracies = [k / 40 for k in (20, 28, 31, 30, 32, 31, 33, 32)]
     series = {"loss": [1 / n for n in range(1, 9)], "accuracy": [0.5 + n / 20 for n in range(8)]}

@@ -21,11 +21,6 @@ from torch.nn import functional as F
 
 from data_files import SHARED_DATA
 
-__all__ = [
-    *("Training", "absolute", "around", "cnn", "digits", "friedman", "images", "mlp", "reviews", "split", "squares"),
-    "width",
-]
-
 Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 """Inputs and targets of training and validation."""
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import median
 
 from regtorch.doctor.history.history import History, Points
-from regtorch.doctor.history.robust import AT_CHANCE, error_of_share, finite, fluctuation, tail
+from regtorch.doctor.history.robust import AT_CHANCE, entropy, error_of_share, finite, fluctuation, tail
 
 __all__ = ["Curve", "Curves", "common"]
 
@@ -18,6 +18,7 @@ _NEAR = 0.03  # relative distance of a loss from that of chance
 _ROUNDED = 5e-5  # printed accuracies have four digits
 _CERTAIN = 0.9  # an accuracy from which a constant one is a net that has learnt
 _CLOSE = 0.05  # training and validation accuracy of a net that gives every sample the same class
+_STEADY = 0.03  # by which its training accuracy rises at most after the first epoch
 _SAMPLES = 400  # at most, where the number of validation samples is told from their accuracies
 
 
@@ -129,14 +130,19 @@ class Curves:
     def one_class(self) -> bool:
         """Whether all validation accuracies but the first are those of one class, and that of training does not rise.
 
-        They are the same, or those of two classes, which add up to 1.
+        They are the same, or those of two classes, which add up to 1. A constant prediction that is right with share a
+        has a loss of at least h(a) = −a ln a − (1 − a) ln(1 − a).
         """
         shares = self.val_accuracy.values or self.accuracy.values
         later = shares[1:] if len(shares) > 3 else shares
         if len(later) < 3 or later[0] >= _CERTAIN:
             return False
         same = all(min(abs(share - later[0]), abs(share + later[0] - 1)) < _ROUNDED for share in later)
-        return same and not self._rises and (not self.accuracy or abs(self.accuracy.end - later[-1]) < _CLOSE)
+        loss, training = self.val or self.task, self.accuracy.values[1:]
+        if not same or (loss and loss.end < (1 - _NEAR) * entropy(later[-1])):
+            return False
+        steady = not training or (self.accuracy.end - training[0] < _STEADY and abs(training[-1] - later[-1]) < _CLOSE)
+        return steady and not self._rises
 
     @property
     def _rises(self) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "SURE",
     "TAIL",
     "ceiling",
+    "entropy",
     "error_of_share",
     "finite",
     "fluctuation",
@@ -90,5 +91,11 @@ def ceiling(accuracy: float, classes: int) -> float:
     Fano's inequality bounds the entropy of the label by it, and a calibrated classifier's loss is that entropy. A loss
     above it includes a penalty or smoothed labels, or outputs are surer than they are right.
     """
-    a = min(max(accuracy, 1 / classes), 1 - 1e-9)
-    return -a * math.log(a) - (1 - a) * math.log1p(-a) + (1 - a) * math.log(max(classes - 1, 1))
+    a = max(accuracy, 1 / classes)
+    return entropy(a) + max(0.0, 1 - a) * math.log(max(classes - 1, 1))
+
+
+def entropy(share: float) -> float:
+    """h(a) = −a ln a − (1 − a) ln(1 − a), in nats."""
+    a = min(max(share, 1e-9), 1 - 1e-9)
+    return -a * math.log(a) - (1 - a) * math.log1p(-a)

@@ -47,8 +47,8 @@ def histories_of(source: Any) -> list[History]:
     logged = getattr(getattr(source, "state", source), "log_history", None)  # a Trainer, or its state
     if isinstance(logged, list):
         return _of_logs(logged, "log_history")
-    if callable(as_dict := getattr(source, "to_dict", None)) and hasattr(source, "columns"):  # a DataFrame
-        return histories(_records(as_dict("records"), "history"), "history")
+    if callable(getattr(source, "to_dict", None)) and hasattr(source, "columns"):  # a DataFrame
+        return histories(_records(source.to_dict("records"), "history"), "history")
     if isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
         return histories(_records(source, "history"), "history")
     raise ArgumentTypeError(f"read_history: source must be {_EXPECTED}, received {shown(source)}")
