@@ -49,7 +49,9 @@ class CommandLine:
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def __call__(self, *arguments: str, fast: bool = True) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["train.py", *(FAST if fast else ()), *arguments])
+        given = {argument.partition("=")[0] for argument in arguments}
+        small = [setting for setting in FAST if fast and setting.partition("=")[0] not in given]
+        self.monkeypatch.setattr(sys, "argv", ["train.py", *small, *arguments])
         self.capfd.readouterr()
         code = self.main(ROOT / "conf")
         out, err = self.capfd.readouterr()
