@@ -14,6 +14,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,12 +51,29 @@ class Large(Numbers):
     odd = 1e30
 
 
+class LargeInValidation(Numbers):
+    """Its ninth sample of validation is large."""
+
+    def load(self) -> Splits:
+        part = super().load().train
+        x = part.images[:12].clone()
+        x[9, 0] = 1e30
+        return Splits(part, Arrays(x, torch.ones(12, 1)), part.take(slice(4)))
+
+
 class NaNs(Numbers):
     odd = math.nan
 
 
 class Zeros(Numbers):
     odd = 0.0
+
+
+class AllZeros(Numbers):
+    def load(self) -> Splits:
+        part = super().load().train
+        part.images.zero_()
+        return Splits(part, part.take(slice(4)), part.take(slice(4)))
 
 
 class Squares(nn.Sequential):
@@ -234,6 +252,41 @@ def test_saves_keep_the_running_means_that_were_finite(tmp_path: Path):
     module.net.mean.fill_(math.nan)
     with pytest.raises(Diverged, match="mean has NaN or infinite values in epoch"):
         guard.on_save_checkpoint(trainer, module, {})
+
+
+def test_weights_are_named_with_the_steps_between_which_they_changed(tmp_path: Path):
+    with pytest.raises(Diverged, match=r"after step 8 \(finite after step 0\): .*; save_every=1 checks every step"):
+        fit(tmp_path, net=Masked(breaks_at=4), enable_checkpointing=False)
+
+
+def test_a_validation_names_its_term_and_batch(tmp_path: Path):
+    expected = r"^task loss became (inf|nan) in epoch 1, validation batch 3 \(samples 8, 9, 10, 11\)"
+    with pytest.raises(Diverged, match=expected):
+        fit(tmp_path, net=Squares(), data=LargeInValidation)
+    saved = torch.load(tmp_path / "diverged.pt", weights_only=True)
+    assert (saved["part"], saved["step"], saved["samples"].tolist()) == ("validation batch", 3, [8, 9, 10, 11])
+    net = Squares().eval()
+    net.load_state_dict(saved["net"])
+    x, y = saved["batch"]
+    assert str(F.mse_loss(net(x), y).item()) == str(saved["value"])
+
+
+@pytest.mark.parametrize(
+    ("expected", "case"),
+    [
+        (r"^the gradient of Custom.* at bias became nan in epoch 1, step 1 ", {"net": zeroed(), "rules": [ROOT]}),
+        (r"^the gradient of the loss at 0\.bias became nan in epoch 1, step 4 ", {"net": Roots(), "data": AllZeros}),
+    ],
+    ids=["of a penalty", "of the loss at every scale"],
+)
+def test_a_gradient_under_a_scaler(expected: str, case: dict[str, Any], tmp_path: Path):
+    plugin = MixedPrecision("bf16-mixed", "cpu")
+    plugin.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**-22)
+    before = [p.detach().clone() for p in case["net"].parameters()]
+    with pytest.raises(Diverged, match=expected):
+        fit(tmp_path, **case, plugins=plugin, log_every_n_steps=1, enable_checkpointing=False)
+    saved = torch.load(tmp_path / "diverged.pt", weights_only=True)
+    torch.testing.assert_close([*saved["net"].values()], before, rtol=0, atol=0)
 
 
 def test_clipping_does_not_hide_where_a_gradient_began(tmp_path: Path):

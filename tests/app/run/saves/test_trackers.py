@@ -159,7 +159,9 @@ def test_rows_at_wandb_name_the_save_that_they_go_on_from(run: CommandLine):
     (book,) = (run.folder / "tracker").iterdir()
     notes = [json.loads(line) for line in book.read_text().splitlines() if line.startswith('["metrics"')]
     rows = [(step, row.get("trainer/resumed_after", 0)) for _, step, row in notes if "train/loss_step" in row]
-    assert [row for row in rows if row[1] == 0] == [(step, 0) for step in range(8)]  # the ninth is logged after all hooks
+    assert [row for row in rows if row[1] == 0] == [
+        (step, 0) for step in range(8)
+    ]  # the ninth is logged after all hooks
     assert [row for row in rows if row[1] == 7] == [(step, 7) for step in range(7, 15)]
 
 
