@@ -20,11 +20,22 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from command_line import CommandLine
-from regtorch.app.data.arrays import Arrays, Splits
-from regtorch.app.data.datamodule import ArraysDataModule
+from not_finite import (
+    ROOT,
+    AllZeros,
+    Large,
+    LargeInValidation,
+    NaNs,
+    Numbers,
+    Roots,
+    Squares,
+    Zeros,
+    fit,
+    layers,
+    zeroed,
+)
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.ground.silence import quiet
-from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged
 from regtorch.lightning.tasks import regression
 from regtorch.training import RegularizedModule
@@ -33,85 +44,11 @@ pytestmark = pytest.mark.script
 SWITCHES = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
 
 
-class Numbers(ArraysDataModule):
-    """32 samples in batches of 4; one of them may be odd."""
-
-    title = "Numbers"
-    images = False
-    odd = 0.5
-
-    def load(self) -> Splits:
-        x = torch.linspace(0.1, 1.0, 64).reshape(32, 2)
-        x[21, 0] = self.odd
-        part = Arrays(x, torch.ones(32, 1))
-        return Splits(part, part.take(slice(4)), part.take(slice(4)))
-
-
-class Large(Numbers):
-    odd = 1e30
-
-
-class LargeInValidation(Numbers):
-    """Its ninth sample of validation is large."""
-
-    def load(self) -> Splits:
-        part = super().load().train
-        x = part.images[:12].clone()
-        x[9, 0] = 1e30
-        return Splits(part, Arrays(x, torch.ones(12, 1)), part.take(slice(4)))
-
-
-class NaNs(Numbers):
-    odd = math.nan
-
-
-class Zeros(Numbers):
-    odd = 0.0
-
-
-class AllZeros(Numbers):
-    def load(self) -> Splits:
-        part = super().load().train
-        part.images.zero_()
-        return Splits(part, part.take(slice(4)), part.take(slice(4)))
-
-
-class Squares(nn.Sequential):
-    """Overflows for a large input."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Linear(2, 4), nn.Dropout(0.2), nn.Linear(4, 1))
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.square())
-
-
-class Roots(nn.Sequential):
-    """An infinite gradient at a zero."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Linear(2, 1), nn.Linear(1, 1))
-
-    def forward(self, input: Tensor) -> Tensor:
-        first = self[0](input)
-        return self[1](torch.where(input[:, :1] == 0, first * 0, first.abs() + 0.1).sqrt())
-
-
 class Kept(Callback):
     """Keeps the weights before each step."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.weights = {name: p.detach().clone() for name, p in pl_module.net.named_parameters()}
-
-
-def zeroed() -> nn.Module:
-    layer = nn.Linear(2, 1)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def layers() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1))
 
 
 @dataclass(frozen=True)
@@ -123,7 +60,6 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-ROOT = rt.Custom(lambda w: w.square().sum().sqrt(), 0.1, select="all")  # without a gradient at 0
 CASES = {
     "task loss": Case(r"^task loss became (inf|nan) in epoch 1, step \d \(samples .*\b21\b", Squares, Large),
     "inputs": Case(r"^a value of the batch's inputs became nan in .*; clean or scale the data", data=NaNs),
@@ -145,20 +81,6 @@ CASES = {
         r"^L2\(lam=1e\+38\) of 0\.weight became inf", rules=[rt.L2(1e38)], options={"lr": 1e-36, "log_every_n_steps": 1}
     ),
 }
-
-
-def fit(folder: Path, *callbacks: Callback, net: nn.Module, rules: Sequence[Any] = (), **options: Any) -> None:
-    """Train with the guard; the options are the trainer's, and `data`, `lr` and `optimizer`."""
-    options = {"data": Numbers, "optimizer": torch.optim.SGD, "lr": 0.01, **options}
-    data, optimizer, lr = (options.pop(name) for name in ("data", "optimizer", "lr"))
-    module = RegularizedModule(net, optimizer=partial(optimizer, lr=lr), task=regression(), penalties=rules)
-    switches = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
-    guard = StopWhenDiverged(folder, {"seed": 0})
-    settings = {**switches, "accelerator": "cpu", "max_epochs": 2, "log_every_n_steps": 10, **options}
-    trainer = Trainer(num_sanity_val_steps=0, callbacks=[*callbacks, guard], **settings)
-    use_atomic_checkpoints(trainer)
-    with quiet():
-        trainer.fit(module, datamodule=data(num_classes=None, batch_size=4))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))

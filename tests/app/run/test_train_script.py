@@ -178,9 +178,9 @@ def test_a_sweep_may_share_a_convention_of_squares(train: CommandLine):
 
 
 def test_a_setting_that_is_given_twice_is_named(train: CommandLine):
-    result = train("reg=l2", "reg.lam=1", "++seed=3", "reg.lam=2", "seed=3", "--cfg", "job", fast=False)
-    assert result.err == "note: reg.lam is given twice; reg.lam=2 is used, reg.lam=1 is not\n"
-    assert "lam: 2\n" in result.out
+    result = train("reg=l1", "++seed=3", "reg=l2", "seed=3", "--cfg", "job", fast=False)
+    assert result.err == "note: reg is given twice; reg=l2 is used, reg=l1 is not\n"
+    assert "_target_: regtorch.L2\n" in result.out
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):
