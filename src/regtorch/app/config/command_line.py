@@ -72,7 +72,7 @@ def note_repeated(arguments: Sequence[str]) -> None:
     given: dict[str, Override] = {}
     for override in _parsed(arguments):
         before = given.get(key := override.get_key_element().lstrip("+~"))
-        if before is not None and before.value() != override.value():
+        if before is not None and not override.is_delete() and before.value() != override.value():
             say(f"{key} is given twice; {override.input_line} is used, {before.input_line} is not", "note")
         given[key] = override
 

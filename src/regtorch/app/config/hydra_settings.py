@@ -40,7 +40,7 @@ def _is_size(value: Any) -> bool:
 
 
 _NAME = Kind(lambda value: isinstance(value, str) and value.strip() != "", ("text",))
-_FOLDER = Kind(_NAME.fits, ("the name of a folder",)) | Kind(number().fits, ())
+_FOLDER = Kind(TEXT.fits, ("the name of a folder",)) | Kind(number().fits, ())
 _LOGGER = Kind(_is_logger, ("the name of a logger, such as lightning.pytorch",))
 _VARIABLE = Kind(lambda value: isinstance(value, str) and value in os.environ, ("a variable of the environment",))
 _SEARCHED = Kind(_is_searched, ("a folder, or pkg://PACKAGE/FOLDER, that is there",))
