@@ -33,7 +33,10 @@ class Result:
 
 
 class CommandLine:
-    """Calls `train.py`, or another script, in an empty folder, with a small net unless `fast` is False."""
+    """Calls `train.py`, or another script, in an empty folder, with a small net unless `fast` is False.
+
+    Of a setting such as `trainer.max_epochs` that is given several times, only the last is passed on.
+    """
 
     def __init__(
         self,
@@ -49,9 +52,16 @@ class CommandLine:
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def __call__(self, *arguments: str, fast: bool = True) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["train.py", *(FAST if fast else ()), *arguments])
+        last = {_key(word): at for at, word in enumerate(arguments)}
+        small = [word for word in FAST if fast and _key(word) not in last]
+        given = [word for at, word in enumerate(arguments) if "." not in _key(word) or last[_key(word)] == at]
+        self.monkeypatch.setattr(sys, "argv", ["train.py", *small, *given])
         self.capfd.readouterr()
         code = self.main(ROOT / "conf")
         out, err = self.capfd.readouterr()
         folders = sorted(self.folder.glob(f"{self.runs}/*/*"), key=lambda f: f.name) or [self.folder]
         return Result(code, out, err, folders[-1])
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]

@@ -18,16 +18,16 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_after(*steps: int) -> Iterator[None]:
-    """Save at the first rest after so many steps, and die at the last of them."""
+def killed_after(*steps: int, after: int = 0) -> Iterator[None]:
+    """Save at the first rest after so many steps, and die at the last of them, or at the first rest `after` as many."""
     left = list(steps)
 
     def at_rest(self: Saver, trainer: Trainer, *, within: bool = False) -> None:
-        if trainer.global_step >= left[0]:
+        if left and trainer.global_step >= left[0]:
             self.save(trainer, within=within)
-            if not left[1:]:
-                raise Killed
             left.pop(0)
+        if not left and trainer.global_step >= after:
+            raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Saver, "_at_rest", at_rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import json
 import logging
@@ -11,8 +12,10 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from time import monotonic
 from typing import Any
 
@@ -88,6 +91,33 @@ def cycle(folder: Path) -> int:
     return len(TRAININGS) + 3
 
 
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")),
+        *((name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")),
+    )
+
+
+def allocated() -> float:
+    """KiB that malloc has given out and not got back, by glibc's mallinfo2: fragments are not in it."""
+    mallinfo2: Any = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Mallinfo2
+    found = mallinfo2()
+    return (found.uordblks + found.hblkhd) / 2**10
+
+
+def growth(cycles: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Growth a training: the mean over cycles without the tenth that grew most and the tenth that grew least.
+
+    A table that doubles is one step. Python's table of interned strings grows by 3.7 MiB once it has 174,763 entries,
+    those of strings that are gone included; resident memory, which holds both tables meanwhile, by 7.3 MiB.
+    """
+    grown = sorted(after[name] - before[name] for before, after in pairwise(cycles))
+    few = max(1, len(grown) // 10)
+    trainings = (cycles[-1]["trainings"] - cycles[0]["trainings"]) / len(grown)
+    return fmean(grown[few:-few]) / trainings
+
+
 def left() -> dict[str, Any]:
     """What is left in this process."""
     from matplotlib import pyplot
@@ -98,27 +128,29 @@ def left() -> dict[str, Any]:
     owned = [getattr(owner, name) for owner in (module, optimizer) for name in dir(owner) if "_global_" in name]
     signals = [signal.getsignal(known) for known in signal.Signals]
     return {
-        "MiB": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20,
+        "KiB resident": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**10,
+        "KiB allocated": allocated(),
+        "Python's blocks": sys.getallocatedblocks(),
         "files": len(os.listdir("/proc/self/fd")),
         "threads": len(os.listdir("/proc/self/task")),
         "tensors": sum(issubclass(type(thing), Tensor) for thing in gc.get_objects()),
         "modules": sum(issubclass(type(thing), nn.Module) for thing in gc.get_objects()),
         "hooks": sum(len(hooks) for hooks in owned if isinstance(hooks, dict)),
-        "signals": [str(handler) for handler in signals],
+        "signals": ", ".join(map(str, signals)),  # a text: what is kept for each cycle must not count as lost
         "filters": len(warnings.filters),
         "handlers": len(logging.getLogger().handlers) + len(logging.getLogger("lightning.pytorch").handlers),
         "at exit": atexit._ncallbacks(),
         "figures": len(pyplot.get_fignums()),
-        "environment": dict(os.environ),
+        "environment": json.dumps(dict(os.environ)),
         "paths": len(sys.path),
     }
 
 
 def main(seconds: float, folder: Path) -> list[dict[str, Any]]:
-    """Train for so long, and at least five cycles; what was left after each cycle."""
+    """Train for so long, and at least eight cycles; what was left after each cycle."""
     torch.set_num_threads(1)
     end, found, trainings = monotonic() + seconds, [], 0
-    while monotonic() < end or len(found) < 5:
+    while monotonic() < end or len(found) < 8:
         trainings += cycle(folder)
         found.append({"trainings": trainings, **left()})
     return found

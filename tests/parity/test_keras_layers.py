@@ -29,13 +29,13 @@ def one_layer(layer: Any, shape: tuple[int, ...], **options: Any) -> tuple[Any, 
 @pytest.mark.parametrize("name", _ACTIVATIONS)
 def test_activations(name: str, compare: Compare, floatx: Callable[[str], None]):
     floatx("float64")
-    theirs, ours = one_layer(keras.layers.Activation(name), (4, 3, 5))
-    x = torch.linspace(-60, 60, 2 * 60, dtype=torch.float64).reshape(2, 4, 3, 5).roll(7, -1)
+    theirs, ours = one_layer(keras.layers.Activation(name), (4, 3, 6))
+    x = torch.linspace(-60, 60, 2 * 72, dtype=torch.float64).reshape(2, 4, 3, 6).roll(7, -1)
     x = x / 4 if name in ("exponential", "softplus") else x  # Keras's softplus is linear above 20
     a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
-    weights = torch.rand(x.shape, dtype=torch.float64)
     expected, value = theirs(a), ours(b.movedim(-1, 1)).movedim(1, -1)
     compare(value, expected, within=1e-12)
+    weights = torch.rand(expected.shape, dtype=torch.float64)
     (expected * weights).sum().backward()
     (value * weights).sum().backward()
     compare(b.grad, a.grad, within=1e-12)

@@ -54,6 +54,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "dropped": lambda: chain(embedding(), L.Conv1D(2, 1), L.GlobalAveragePooling1D()),
     "add": lambda: merged(L.Add()),
     "maximum": lambda: merged(L.Maximum()),
+    "multiply": lambda: merged(L.Multiply()),
+    "multiply by unmasked": lambda: merged(L.Multiply(), other=L.Embedding(4, 3)),
     "add to unmasked": lambda: merged(L.Add(), other=L.Embedding(4, 3)),
     "concatenate": lambda: merged(L.Concatenate()),
     "concatenate with unmasked": lambda: merged(L.Concatenate(), other=L.Embedding(4, 2)),

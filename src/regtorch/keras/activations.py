@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from regtorch.checks import shown
 from regtorch.keras.origin import is_user_defined
 from regtorch.keras.rounding import round_to_float32
+from regtorch.keras.sparse_activations import sparse_plus, sparse_sigmoid, sparsemax, squareplus
 
 __all__ = ["Elementwise", "activation", "leaky", "rectifier"]
 
@@ -75,6 +76,13 @@ _ACTIVATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "hard_sigmoid": lambda dim: nn.Hardsigmoid(),
     "tanh_shrink": lambda dim: nn.Tanhshrink(),
     "exponential": lambda dim: Elementwise("exponential", torch.exp),
+    "glu": lambda dim: nn.GLU(dim),
+    "hard_shrink": lambda dim: nn.Hardshrink(),
+    "soft_shrink": lambda dim: nn.Softshrink(),
+    "sparse_plus": lambda dim: Elementwise("sparse_plus", sparse_plus),
+    "sparse_sigmoid": lambda dim: Elementwise("sparse_sigmoid", sparse_sigmoid),
+    "sparsemax": lambda dim: Elementwise("sparsemax", partial(sparsemax, axis=dim)),
+    "squareplus": lambda dim: Elementwise("squareplus", squareplus),
 }
 
 # What Keras 2 computes differently, or with constants rounded to float32.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from regtorch.checks import nonnegative, number, one_of
+from regtorch.keras.dtypes import as_floats
 from regtorch.keras.rounding import round_to_float32
 from regtorch.shapes import Float
 
@@ -84,6 +85,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         """
         assert self.running_mean is not None
         assert self.running_var is not None
+        input = as_floats(input, self.running_mean.dtype)
         if input.is_meta:  # the shape alone, for which torch itself runs slow Python
             return torch.empty_like(input)
         x = input.movedim(self.dim, 1)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from regtorch.checks import shown
 from regtorch.keras.origin import is_user_defined
 
-__all__ = ["dtype_of", "input_dtype_of"]
+__all__ = ["as_floats", "dtype_of", "input_dtype_of"]
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 _POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
@@ -52,6 +53,13 @@ def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
         ValueError: it is not supported.
     """
     name = config.get("dtype")
-    if isinstance(name, str) and name.startswith(("int", "uint", "bool")):
+    if name == "bool":
+        return torch.bool
+    if isinstance(name, str) and name.startswith(("int", "uint")):
         return torch.int64
     return dtype_of(config) or torch.float32
+
+
+def as_floats(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x`, whole numbers cast to `dtype`."""
+    return x if x.is_floating_point() else x.to(dtype)

@@ -177,9 +177,9 @@ class RegularizedModule(LightningModule):
         penalty = sum(values[1:], values[0])
         return {"loss": loss + penalty, "penalty": penalty.detach()}
 
-    def _terms(self, batch: tuple[Tensor, Tensor]) -> list[tuple[str, Tensor]]:
-        """The terms of a training step's loss by name: the task loss, then penalties that depend on the batch."""
-        _, loss, penalties = self._losses(batch, training=True)
+    def _terms(self, batch: tuple[Tensor, Tensor], *, training: bool = True) -> list[tuple[str, Tensor]]:
+        """The terms of a step's loss by name: the task loss, then penalties that depend on the batch."""
+        _, loss, penalties = self._losses(batch, training=training)
         return [("task loss", loss), *((repr(rule), value) for rule, value in penalties)]
 
     def _losses(

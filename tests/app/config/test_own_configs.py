@@ -52,7 +52,7 @@ def test_a_config_that_could_call_anything_is_refused(tmp_path: Path, name: str,
         "hydra.searchpath=[file://{0}]",
         "hydra.searchpath=[pkg://strangers.mine]",
         "hydra.searchpath=['{0}','{0}']",
-        "seed=0 hydra.searchpath=[nowhere,{0}]",
+        "seed=0 hydra.searchpath=[pkg://regtorch,{0}]",
     ],
 )
 def test_every_way_to_give_a_folder_of_configs_is_checked(

@@ -71,7 +71,9 @@ def refused(
         base = [word for word in base if not any(w.startswith("model=") for w in case.arguments)]
         small = SMALL[1:] if "trainer=gpu" in case.arguments else SMALL
         began = time.process_time()
-        result = run(*base, *small, *PROGRAMS[case.program], *case.arguments, fast=False)
+        given = {word.partition("=")[0] for word in case.arguments}
+        right = [w for w in (*base, *small, *PROGRAMS[case.program]) if w.partition("=")[0] not in given]
+        result = run(*right, *case.arguments, fast=False)
         seconds = time.process_time() - began
         assert result.code == 2, f"{case}: {result.code}, {result.err}"
         assert re.search(case.said, result.error, re.DOTALL), f"{case}: {result.err}"

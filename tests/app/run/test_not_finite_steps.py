@@ -14,16 +14,28 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
 from command_line import CommandLine
-from regtorch.app.data.arrays import Arrays, Splits
-from regtorch.app.data.datamodule import ArraysDataModule
+from not_finite import (
+    ROOT,
+    AllZeros,
+    Large,
+    LargeInValidation,
+    NaNs,
+    Numbers,
+    Roots,
+    Squares,
+    Zeros,
+    fit,
+    layers,
+    zeroed,
+)
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.ground.silence import quiet
-from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.diverged import StopWhenDiverged
 from regtorch.lightning.tasks import regression
 from regtorch.training import RegularizedModule
@@ -32,68 +44,11 @@ pytestmark = pytest.mark.script
 SWITCHES = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
 
 
-class Numbers(ArraysDataModule):
-    """32 samples in batches of 4; one of them may be odd."""
-
-    title = "Numbers"
-    images = False
-    odd = 0.5
-
-    def load(self) -> Splits:
-        x = torch.linspace(0.1, 1.0, 64).reshape(32, 2)
-        x[21, 0] = self.odd
-        part = Arrays(x, torch.ones(32, 1))
-        return Splits(part, part.take(slice(4)), part.take(slice(4)))
-
-
-class Large(Numbers):
-    odd = 1e30
-
-
-class NaNs(Numbers):
-    odd = math.nan
-
-
-class Zeros(Numbers):
-    odd = 0.0
-
-
-class Squares(nn.Sequential):
-    """Overflows for a large input."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Linear(2, 4), nn.Dropout(0.2), nn.Linear(4, 1))
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.square())
-
-
-class Roots(nn.Sequential):
-    """An infinite gradient at a zero."""
-
-    def __init__(self) -> None:
-        super().__init__(nn.Linear(2, 1), nn.Linear(1, 1))
-
-    def forward(self, input: Tensor) -> Tensor:
-        first = self[0](input)
-        return self[1](torch.where(input[:, :1] == 0, first * 0, first.abs() + 0.1).sqrt())
-
-
 class Kept(Callback):
     """Keeps the weights before each step."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.weights = {name: p.detach().clone() for name, p in pl_module.net.named_parameters()}
-
-
-def zeroed() -> nn.Module:
-    layer = nn.Linear(2, 1)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def layers() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1))
 
 
 @dataclass(frozen=True)
@@ -105,7 +60,6 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-ROOT = rt.Custom(lambda w: w.square().sum().sqrt(), 0.1, select="all")  # without a gradient at 0
 CASES = {
     "task loss": Case(r"^task loss became (inf|nan) in epoch 1, step \d \(samples .*\b21\b", Squares, Large),
     "inputs": Case(r"^a value of the batch's inputs became nan in .*; clean or scale the data", data=NaNs),
@@ -127,20 +81,6 @@ CASES = {
         r"^L2\(lam=1e\+38\) of 0\.weight became inf", rules=[rt.L2(1e38)], options={"lr": 1e-36, "log_every_n_steps": 1}
     ),
 }
-
-
-def fit(folder: Path, *callbacks: Callback, net: nn.Module, rules: Sequence[Any] = (), **options: Any) -> None:
-    """Train with the guard; the options are the trainer's, and `data`, `lr` and `optimizer`."""
-    options = {"data": Numbers, "optimizer": torch.optim.SGD, "lr": 0.01, **options}
-    data, optimizer, lr = (options.pop(name) for name in ("data", "optimizer", "lr"))
-    module = RegularizedModule(net, optimizer=partial(optimizer, lr=lr), task=regression(), penalties=rules)
-    switches = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
-    guard = StopWhenDiverged(folder, {"seed": 0})
-    settings = {**switches, "accelerator": "cpu", "max_epochs": 2, "log_every_n_steps": 10, **options}
-    trainer = Trainer(num_sanity_val_steps=0, callbacks=[*callbacks, guard], **settings)
-    use_atomic_checkpoints(trainer)
-    with quiet():
-        trainer.fit(module, datamodule=data(num_classes=None, batch_size=4))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -234,6 +174,41 @@ def test_saves_keep_the_running_means_that_were_finite(tmp_path: Path):
     module.net.mean.fill_(math.nan)
     with pytest.raises(Diverged, match="mean has NaN or infinite values in epoch"):
         guard.on_save_checkpoint(trainer, module, {})
+
+
+def test_weights_are_named_with_the_steps_between_which_they_changed(tmp_path: Path):
+    with pytest.raises(Diverged, match=r"after step 8 \(finite after step 0\): .*; save_every=1 checks every step"):
+        fit(tmp_path, net=Masked(breaks_at=4), enable_checkpointing=False)
+
+
+def test_a_validation_names_its_term_and_batch(tmp_path: Path):
+    expected = r"^task loss became (inf|nan) in epoch 1, validation batch 3 \(samples 8, 9, 10, 11\)"
+    with pytest.raises(Diverged, match=expected):
+        fit(tmp_path, net=Squares(), data=LargeInValidation)
+    saved = torch.load(tmp_path / "diverged.pt", weights_only=True)
+    assert (saved["part"], saved["step"], saved["samples"].tolist()) == ("validation batch", 3, [8, 9, 10, 11])
+    net = Squares().eval()
+    net.load_state_dict(saved["net"])
+    x, y = saved["batch"]
+    assert str(F.mse_loss(net(x), y).item()) == str(saved["value"])
+
+
+@pytest.mark.parametrize(
+    ("expected", "case"),
+    [
+        (r"^the gradient of Custom.* at bias became nan in epoch 1, step 1 ", {"net": zeroed(), "rules": [ROOT]}),
+        (r"^the gradient of the loss at 0\.bias became nan in epoch 1, step 4 ", {"net": Roots(), "data": AllZeros}),
+    ],
+    ids=["of a penalty", "of the loss at every scale"],
+)
+def test_a_gradient_under_a_scaler(expected: str, case: dict[str, Any], tmp_path: Path):
+    plugin = MixedPrecision("bf16-mixed", "cpu")
+    plugin.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**-22)
+    before = [p.detach().clone() for p in case["net"].parameters()]
+    with pytest.raises(Diverged, match=expected):
+        fit(tmp_path, **case, plugins=plugin, log_every_n_steps=1, enable_checkpointing=False)
+    saved = torch.load(tmp_path / "diverged.pt", weights_only=True)
+    torch.testing.assert_close([*saved["net"].values()], before, rtol=0, atol=0)
 
 
 def test_clipping_does_not_hide_where_a_gradient_began(tmp_path: Path):

@@ -171,10 +171,16 @@ def test_channels_last_trains_the_same_net(train: CommandLine):
     torch.testing.assert_close(weights, expected, rtol=1e-6, atol=1e-8, check_stride=False)
 
 
-def test_a_convention_of_squares_is_no_error_for_other_penalties(train: CommandLine):
-    result = train("reg=l1", "reg.lam=1e-4", "reg.convention=tf", *BARE)
+def test_a_sweep_may_share_a_convention_of_squares(train: CommandLine):
+    result = train("-m", "reg=l1,l2", "reg.lam=1e-4", "reg.convention=tf", *BARE)
     assert result.code == 0
-    assert "reg.convention=tf applies to Σw², which reg=l1 does not have: lam is unchanged" in result.out
+    assert "reg.convention=tf is one of Σw², and reg=l1 has none: its lam is unchanged" in result.out
+
+
+def test_a_setting_that_is_given_twice_is_named(train: CommandLine):
+    result = train("reg=l1", "++seed=3", "reg=l2", "seed=3", "--cfg", "job", fast=False)
+    assert result.err == "note: reg is given twice; reg=l2 is used, reg=l1 is not\n"
+    assert "_target_: regtorch.L2\n" in result.out
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):

@@ -49,6 +49,15 @@ def test_continuing_a_search(tmp_path: Path) -> None:
     assert {"reg=l2", "reg.lam=0.0001", "logger=csv"} <= {*command}
     assert results["best"]["command"] in second.stdout
 
+    moved = tmp_path / "elsewhere"
+    folder.rename(moved)
+    third = search(tmp_path, *settings, "search.trials=6", "hydra.run.dir=elsewhere")
+    assert third.returncode == 0, third.stderr
+    assert not folder.exists()
+    results = json.loads((moved / "search.json").read_text())
+    assert [trial["folder"] for trial in results["trials"]] == [f"{moved}/trials/{number}" for number in range(6)]
+    assert (moved / "trials" / "5" / "log.txt").exists()
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.config.one_experiment import check_experiment
-from regtorch.app.ground.errors import OPEN, RunError
+from regtorch.app.ground.errors import OPEN, RunError, say
 from regtorch.app.record.overrides import parsed, quoted
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check_new_keys",
     "is_multirun",
     "multirun_first",
+    "note_repeated",
     "own_configs",
     "own_sources",
     "several_values",
@@ -64,6 +65,16 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
     check_experiment([(override.key_or_group, override.value()) for override in overrides], conf)
+
+
+def note_repeated(arguments: Sequence[str]) -> None:
+    """Say which value is used of a key or group that is given several: the last one, as Hydra does."""
+    given: dict[str, Override] = {}
+    for override in _parsed(arguments):
+        before = given.get(key := override.get_key_element().lstrip("+~"))
+        if before is not None and not override.is_delete() and before.value() != override.value():
+            say(f"{key} is given twice; {override.input_line} is used, {before.input_line} is not", "note")
+        given[key] = override
 
 
 def shown_in_full(arguments: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = [
     "term_of_gradient",
     "term_of_loss",
     "term_of_penalty",
+    "term_of_validation",
     "write_step",
 ]
 
@@ -46,11 +48,11 @@ class Culprit(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A training step before its update.
+    """A training step before its update, or a batch of validation.
 
     Attributes:
         epoch: counted from 1.
-        number: of the batch in its epoch, from 1.
+        number: of the batch in its epoch or its validation, from 1.
         batch: as the net gets it.
         samples: the indices of its samples in the training data, if known.
         random: the states of PyTorch's generators before the step, of the CPU and of the net's device.
@@ -61,6 +63,7 @@ class Step:
     batch: Any
     samples: Tensor | None
     random: Mapping[str, Tensor]
+    part: str = "step"
 
     @classmethod
     def of(cls, trainer: Trainer, batch: Any, batch_idx: int, random: Mapping[str, Tensor]) -> Step:
@@ -71,7 +74,7 @@ class Step:
         return cls(trainer.current_epoch + 1, batch_idx + 1, batch, samples, random)
 
     def __str__(self) -> str:
-        where = f"epoch {self.epoch}, step {self.number}"
+        where = f"epoch {self.epoch}, {self.part} {self.number}"
         if self.samples is None:
             return where
         more = ", …" * (len(self.samples) > _SHOWN)
@@ -96,10 +99,8 @@ def term_of_loss(trainer: Trainer, module: LightningModule, step: Step) -> Culpr
     """The first term of a step's loss that is not finite, and its value; None if all are finite when computed again."""
     if not isinstance(module, RegularizedModule):
         return None
-    x, y = step.batch
-    for name, tensor in (("inputs", x), ("targets", y)):
-        if tensor.is_floating_point() and not_finite({name: tensor}):
-            return Culprit(f"a value of the batch's {name}", _first(tensor), _CLEAN)
+    if (culprit := _in_batch(step.batch)) is not None:
+        return culprit
     weights = {name: p for name, p in module.net.named_parameters() if p.is_floating_point()}
     if names := not_finite(weights):
         return Culprit(
@@ -109,6 +110,33 @@ def term_of_loss(trainer: Trainer, module: LightningModule, step: Step) -> Culpr
     with trainer.precision_plugin.train_step_context(), torch.enable_grad():
         terms = module._terms(step.batch)
     return next((Culprit(name, float(value.detach())) for name, value in terms if not bool(value.isfinite())), None)
+
+
+def _in_batch(batch: Any) -> Culprit | None:
+    """The first value of a batch that is not finite."""
+    for name, tensor in zip(("inputs", "targets"), batch, strict=True):
+        if tensor.is_floating_point() and not_finite({name: tensor}):
+            return Culprit(f"a value of the batch's {name}", _first(tensor), _CLEAN)
+    return None
+
+
+def term_of_validation(trainer: Trainer, module: LightningModule, epoch: int) -> tuple[Culprit, Step] | None:
+    """The first term of an epoch's validation that is not finite, and its batch, found by validating once more."""
+    loader: Any = trainer.val_dataloaders
+    if trainer.world_size > 1 or not isinstance(module, RegularizedModule) or not isinstance(loader, Batches):
+        return None
+    module.eval()
+    with torch.no_grad(), trainer.precision_plugin.val_step_context():
+        for at, host in enumerate(islice(loader, int(trainer.num_val_batches[0]))):
+            random = random_of(module.device)
+            batch = trainer.strategy.batch_to_device(host)
+            step = Step(epoch, at + 1, batch, loader.samples(0, at), random, "validation batch")
+            if (culprit := _in_batch(batch)) is not None:
+                return culprit, step
+            for name, value in module._terms(batch, training=False):
+                if not bool(value.isfinite()):
+                    return Culprit(name, float(value)), step
+    return None
 
 
 def term_of_gradient(module: LightningModule, grads: Mapping[str, Tensor]) -> Culprit | None:
@@ -172,6 +200,7 @@ def write_step(path: Path, step: Step, culprit: Culprit, net: Mapping[str, Tenso
         "term": culprit.term,
         "value": culprit.value,
         "epoch": step.epoch,
+        "part": step.part,
         "step": step.number,
         "samples": step.samples,
         "batch": _on_cpu(step.batch),

@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regtorch.app.config.objects import make
 from regtorch.app.config.targets import located
-from regtorch.app.run.saves.saves import Saves
+from regtorch.app.ground.folders import is_follower
+from regtorch.app.run.saves.event_files import cut
+from regtorch.app.run.saves.saves import OURS, Saves
 
 __all__ = ["loggers_of"]
 
@@ -33,7 +35,8 @@ _RUN = {MLFlowLogger: "run_id", WandbLogger: "id"}
 def loggers_of(cfg: DictConfig, choices: Mapping[str, str], saves: Saves) -> Iterator[list[Logger]]:
     """Build the loggers of a config; at the end of the block, close what Lightning leaves open.
 
-    A run that is resumed goes on with its run at a tracker, which `saves` names.
+    A run that is resumed goes on with its run at a tracker, which `saves` names, and what it logged after the save is
+    taken back, or not logged again, or can be told apart.
     """
     for name, value in _PRIVATE.items():
         os.environ.setdefault(name, value)  # before the packages are imported
@@ -42,6 +45,8 @@ def loggers_of(cfg: DictConfig, choices: Mapping[str, str], saves: Saves) -> Ite
     loggers: dict[str, Logger] = {
         name: make(_going_on(node, name, known.get(name)), f"logger.{name}", Logger) for name, node in nodes.items()
     }
+    if saves.resumed is not None and not is_follower():
+        _take_back(loggers, known, saves)
     failed = True
     try:
         for name, logger in loggers.items():
@@ -68,3 +73,44 @@ def _going_on(node: DictConfig, name: str, run: str | None) -> DictConfig:
     with open_dict(node):
         node[argument] = run
     return node
+
+
+def _take_back(loggers: Mapping[str, Logger], known: Mapping[str, str], saves: Saves) -> None:
+    """Undo what was logged between the save and the end of the process, for a curve without repeated rows."""
+    assert saves.resumed is not None
+    files = [logger for logger in loggers.values() if isinstance(logger, TensorBoardLogger)]
+    saved = saves.load(OURS, mapped=True)[OURS]
+    for logger, sizes in zip(files, saved.get("events", ()), strict=False):  # earlier saves have none
+        cut(logger, sizes)
+    for name in known.keys() & loggers.keys():
+        match loggers[name]:
+            case MLFlowLogger() as logger:
+                _without_repeats(logger)
+            case WandbLogger() as logger:
+                _marked(logger, saves.resumed.step)
+            case _:
+                pass
+
+
+def _without_repeats(logger: MLFlowLogger) -> None:
+    """Log only what the run at MLflow, which cannot forget rows, does not have yet."""
+    client, run, log = logger.experiment, str(logger.run_id), logger.log_metrics
+    keys = client.get_run(run).data.metrics
+    logged = {key: {metric.step for metric in client.get_metric_history(run, key)} for key in keys}
+
+    def new_rows(metrics: Mapping[str, float], step: int | None = None) -> None:
+        new = {key: value for key, value in metrics.items() if (step or 0) not in logged.get(key, ())}
+        if new:
+            log(new, step)
+
+    logger.log_metrics = new_rows
+
+
+def _marked(logger: WandbLogger, save: int) -> None:
+    """Log with each row the step of the save: rows of later steps with a smaller one, or none, were logged again."""
+    log = logger.log_metrics
+
+    def marked(metrics: Mapping[str, float], step: int | None = None) -> None:
+        log({**metrics, "trainer/resumed_after": save}, step)
+
+    logger.log_metrics = marked

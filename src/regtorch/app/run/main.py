@@ -21,11 +21,13 @@ from regtorch.app.config.command_line import (
     check_groups,
     check_new_keys,
     multirun_first,
+    note_repeated,
     own_configs,
     several_values,
     shown_in_full,
     task_overrides,
 )
+from regtorch.app.config.hydra_settings import check_hydra
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
 from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
@@ -96,6 +98,8 @@ def command_line(
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
     Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
+        check_hydra(sys.argv[1:], config)
+        note_repeated(sys.argv[1:])
         if (rerun := rerun_of(sys.argv[1:], config)) is not None:
             sys.argv[1:], job = rerun.arguments, rerun.compared(job)
         sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))

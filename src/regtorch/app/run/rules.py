@@ -51,13 +51,17 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     if penalty is None:
         remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
         if reg.schedule is not None:
-            idle.append(f"reg.schedule={reg.schedule}: reg={name} has no penalty with a strength")
+            idle.append(
+                f"reg.schedule={reg.schedule}: reg={name} has no penalty with a strength; choose one, such as reg=l2"
+            )
     else:
-        penalty = _in_keras_terms(penalty, reg.convention, name, remarks)
+        penalty = _in_keras_terms(penalty, reg.convention, name, remarks, idle)
     if reg.proximal and not isinstance(penalty, Penalty):
-        idle.append(f"reg.proximal=true: reg={name} has no penalty with a proximal step")
+        idle.append(
+            f"reg.proximal=true: reg={name} has no penalty with a proximal step; choose reg=l1, l2, l1l2 or group_lasso"
+        )
     if idle and not sweep:
-        raise RunError(f"{idle[0]}; choose reg=l1, l2, l1l2 or group_lasso, or omit it")
+        raise RunError(f"{idle[0]}, or omit it")
     remarks += idle
     schedule = None if penalty is None else read_schedule("reg.schedule", reg.schedule)
     if schedule is not None:
@@ -117,16 +121,14 @@ def _check_modules(net: nn.Module, select: str, reg: DictConfig) -> None:
         raise RunError(f"reg.outputs: {error}" if "outputs" in reg else str(error)) from error
 
 
-def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str]) -> Any:
+def _in_keras_terms(penalty: Any, convention: str, name: str, remarks: list[str], idle: list[str]) -> Any:
     """Convert the strength of Σw² to Keras's convention."""
     if convention == "keras":
         return penalty
     field = {L2: "lam", L1L2: "l2"}.get(type(penalty))
-    if isinstance(penalty, ElasticNet):
-        remarks.append(f"reg.convention={convention}: reg={name} uses scikit-learn's alpha and l1_ratio regardless")
-        return penalty
     if field is None:
-        remarks.append(f"reg.convention={convention} applies to Σw², which reg={name} does not have: lam is unchanged")
+        its = "takes scikit-learn's alpha" if isinstance(penalty, ElasticNet) else "has none: its lam is unchanged"
+        idle.append(f"reg.convention={convention} is one of Σw², and reg={name} {its}; choose reg=l2 or l1l2")
         return penalty
     given = getattr(penalty, field)
     converted = convert(given, CONVENTIONS[convention], "keras")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regtorch.app.ground.errors import RunError
@@ -44,7 +45,13 @@ class Book:
 
         direction = "maximize" if plan.maximize else "minimize"
         wanted = plan.as_json()
-        if all(known.study_name != name for known in store.storage.get_all_studies()):
+        names = [known.study_name for known in store.storage.get_all_studies()]
+        if name not in names and names and store.home is not None:
+            raise RunError(
+                f"search.name={name}: {store.home} has the search {' and '.join(names)}; continue it with "
+                f"search.name={names[0]}, or name another folder with hydra.run.dir="
+            )
+        if name not in names:
             with suppress(optuna.exceptions.DuplicatedStudyError):  # of two simultaneous starts, one creates it
                 created = optuna.create_study(study_name=name, storage=store.storage, direction=direction)
                 created.set_user_attr(_PLAN, wanted)
@@ -62,6 +69,10 @@ class Book:
                 f"search.name={name}: the existing search has {key} {kept.get(key)}, not {wanted[key]}; "
                 f"continue with {continued}, or start another one with search.name="
             )
+        if kept is not None:
+            plan = replace(plan, folder=_folder_of(kept, store, plan.folder))
+            if kept["folder"] != plan.folder:
+                study.set_user_attr(_PLAN, {**kept, "folder": plan.folder})
         book = Book(store, study, plan)
         book.reclaim()
         missing = trials - sum(book.counts().values())
@@ -84,7 +95,7 @@ class Book:
         kept = _plan_of(study)
         if kept is None:
             raise _foreign(name, store)
-        plan = Plan(**kept)
+        plan = Plan(**{**kept, "folder": _folder_of(kept, store, kept["folder"])})
         study.pruner = plan.make_pruner()
         return Book(store, study, plan)
 
@@ -194,6 +205,13 @@ def _plan_of(study: Study) -> dict[str, Any] | None:
     while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == set(kept) else None
+
+
+def _folder_of(kept: Mapping[str, Any], store: Store, now: str) -> str:
+    """Where a search's trials lie: beside its own journal, or where it began, or `now` if that is no longer there."""
+    if store.home is not None:
+        return str(store.home)
+    return kept["folder"] if Path(kept["folder"]).is_dir() else now
 
 
 def _is_foreign(study: Study, direction: str) -> bool:

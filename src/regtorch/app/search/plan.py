@@ -68,6 +68,10 @@ class Plan:
             folder=str(folder.absolute()),
         )
 
+    def folder_of(self, number: int) -> Path:
+        """The folder of a trial."""
+        return Path(self.folder) / "trials" / str(number)
+
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON values, as a storage returns them."""
         return json.loads(json.dumps(asdict(self)))

@@ -22,6 +22,8 @@ from regtorch.app.search.book import LOSS, REASON, Book
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from regtorch.app.search.plan import Plan
+
 __all__ = ["described", "importance", "print_results", "write_results"]
 
 _SHOWN = 5
@@ -63,7 +65,7 @@ def write_results(book: Book, folder: Path) -> None:
         name=book.study.study_name,
         plan=book.plan.as_json(),
         importance=importance(book),
-        trials=[_record(trial) for trial in book.trials()],
+        trials=[_record(trial, book.plan) for trial in book.trials()],
         command="" if best is None else command_of(best, book),
         versions=versions(),
         provenance=provenance(command("search", sys.argv[1:])),
@@ -77,7 +79,7 @@ def write_results(book: Book, folder: Path) -> None:
     write_text(folder / TRIALS, table.getvalue())
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial, plan: Plan) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=trial.state.name.lower(),
@@ -87,7 +89,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         by_epoch={str(epoch): value for epoch, value in trial.intermediate_values.items()},
         seconds=None if trial.duration is None else round(trial.duration.total_seconds(), 3),
         reason=trial.user_attrs.get(REASON),
-        folder=trial.user_attrs.get("folder"),
+        folder=None if trial.state.name == "WAITING" else str(plan.folder_of(trial.number)),
     )
 
 

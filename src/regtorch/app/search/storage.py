@@ -51,10 +51,12 @@ class Store(ABC):
     Attributes:
         url: the value of search.storage for workers elsewhere.
         grace: seconds until a killed worker is detected.
+        home: the folder of the search whose own journal this is, also after it was moved; None for other storages.
     """
 
     url: str
     grace: int
+    home: Path | None = None
 
     @property
     @abstractmethod
@@ -119,6 +121,8 @@ class _Journal(Store):
         self.leases = path.with_suffix(".leases")
         self.leases.mkdir(parents=True, exist_ok=True)
         self.url = str(path.absolute())
+        if path.name == JOURNAL and (path.parent / ".hydra").is_dir():
+            self.home = path.parent.absolute()
         lock: Any = _Lock(self.leases / "journal", path)
         self._storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 

@@ -136,10 +136,9 @@ def train_trial(trial: Trial, plan: Plan, conf: Path) -> float:
     """
     from optuna import TrialPruned
 
-    folder = Path(plan.folder) / "trials" / str(trial.number)
+    folder = plan.folder_of(trial.number)
     _take_over(trial, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    trial.set_user_attr("folder", str(folder))
     report = Report(trial, plan.monitor, plan.maximize)
     given = [
         *chosen(trial.params),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regtorch.keras.dtypes import as_floats
 from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
@@ -27,6 +28,7 @@ class Dense(nn.Linear):
         self.activation = spec.activation(ndim)
 
     def forward(self, input: Tensor) -> Tensor:
+        input = as_floats(input, self.weight.dtype)
         if self.dim in (-1, input.ndim - 1):
             y = super().forward(input)
         else:

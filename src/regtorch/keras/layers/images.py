@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regtorch.keras.dtypes import dtype_of
+from regtorch.keras.dtypes import as_floats, dtype_of
 from regtorch.keras.layers.resampling import INTERPOLATIONS, resize
 from regtorch.keras.quantity import number
 from regtorch.keras.spec import Spec
@@ -48,7 +48,7 @@ class ImageLayer(nn.Module):
         self.dtype = dtype_of(spec.config) or torch.float32
 
     def floating(self, x: Tensor) -> Tensor:
-        return x if x.is_floating_point() else x.to(self.dtype)
+        return as_floats(x, self.dtype)
 
 
 class CenterCrop(ImageLayer):

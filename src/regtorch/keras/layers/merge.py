@@ -50,22 +50,41 @@ class Subtract(_Merge):
     most, operation = 2, staticmethod(torch.sub)
 
 
-class Multiply(_Merge):
-    operation = staticmethod(torch.mul)
-
-
 class Average(Add):
     def forward(self, *inputs: Tensor) -> Tensor:
         return super().forward(*inputs) / len(inputs)
 
 
-class _Extreme(_Merge):
+class _Masked(_Merge):
+    """A merge that in Keras 3 heeds the masks of its inputs."""
+
     takes_masks = True
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self.version = spec.version
 
+    def _spread(self, mask: Tensor | None, x: Tensor) -> Tensor | None:
+        return (
+            None if mask is None else self.axes.from_keras(mask.bool()[..., None].expand(self.axes.to_keras(x).shape))
+        )
+
+
+class Multiply(_Masked):
+    operation = staticmethod(torch.mul)
+
+    def forward(self, *inputs: Tensor, masks: Masks = ()) -> Tensor:
+        """In Keras 3, what does not count is 1 in the product, and the product is 0 where no input counts."""
+        if self.version == 2 or not masks:
+            return super().forward(*inputs)
+        inputs = tuple(self.aligned(inputs))
+        counts = [self._spread(mask, x) for mask, x in zip(masks, inputs, strict=True)]
+        output = super().forward(*(x if c is None else x.where(c, 1) for x, c in zip(inputs, counts, strict=True)))
+        known = [c for c in counts if c is not None]
+        return output.where(reduce(torch.logical_or, known), 0) if len(known) == len(counts) else output
+
+
+class _Extreme(_Masked):
     def forward(self, *inputs: Tensor, masks: Masks = ()) -> Tensor:
         """In Keras 3, where one of two inputs does not count, the other's value stands for it."""
         if self.version == 2 or not masks:
@@ -79,11 +98,6 @@ class _Extreme(_Merge):
             counts = None if kept is None or counts is None else counts | kept
             output = self.operation(output, given)
         return output
-
-    def _spread(self, mask: Tensor | None, x: Tensor) -> Tensor | None:
-        return (
-            None if mask is None else self.axes.from_keras(mask.bool()[..., None].expand(self.axes.to_keras(x).shape))
-        )
 
 
 class Maximum(_Extreme):

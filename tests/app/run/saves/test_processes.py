@@ -13,6 +13,7 @@ from random import Random
 from time import monotonic, sleep
 
 import pytest
+import torch
 
 from places import ROOT
 from same_runs import assert_same
@@ -72,6 +73,19 @@ def test_two_processes_that_are_killed_go_on_and_are_deterministic(tmp_path: Pat
     finished(tmp_path, *words)
     assert "resumed after step" in (tmp_path / "log.txt").read_text()
     assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_step_of_two_processes_that_is_not_finite_is_written(tmp_path: Path):
+    words = ("optimizer=sgd", "optimizer.lr=1e38", "trainer.log_every_n_steps=1", "hydra.run.dir=run")
+    assert started(tmp_path, *DDP, *words).wait(100) == 1
+    said = (tmp_path / "log.txt").read_text()
+    assert re.search(
+        r"error: .* became (nan|-?inf) in epoch 1, step \d .*diverged(-1)?\.pt has its batch .*process \d of 2", said
+    )
+    for path in (tmp_path / "run").glob("diverged*.pt"):
+        step = torch.load(path, weights_only=True)
+        assert all(value.isfinite().all() for value in step["net"].values())
+        assert len(step["samples"]) == len(step["batch"][0])
 
 
 def test_the_script_of_the_documentation_requeues_a_job_until_it_is_done(tmp_path: Path):

@@ -9,19 +9,20 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from regtorch.app.ground.signals import end_now, is_asked, keep_handler
 from regtorch.app.run.csv_logger import CSVLogger
+from regtorch.app.run.saves.event_files import sizes
 from regtorch.app.run.saves.random_numbers import restore_generators, states_of_generators
-from regtorch.app.run.saves.saves import Saves
+from regtorch.app.run.saves.saves import OURS, Saves
 from regtorch.lightning.epochs import EpochCallback, EpochRecord
 from regtorch.lightning.means import of_all_processes
 from regtorch.lightning.module import RegularizedModule
 
 __all__ = ["Saver"]
 
-_OURS = "regtorch"
-_PARTS = ("pytorch-lightning_version", "state_dict", "optimizer_states", "loops", "callbacks", "global_step", _OURS)
+_PARTS = ("pytorch-lightning_version", "state_dict", "optimizer_states", "loops", "callbacks", "global_step", OURS)
 _OUR_PARTS = ("folder", "generators", "scores", "metrics", "epochs", "validated", "rows", "of_step", "unlogged")
 
 
@@ -47,7 +48,7 @@ class Saver(Checkpoint):
         """The checkpoint to resume from, once it is known to be one of this program; Lightning loads it."""
         if self.saves.resumed is None:
             return None
-        ours = self.saves.load(*_PARTS, mapped=True)[_OURS]
+        ours = self.saves.load(*_PARTS, mapped=True)[OURS]
         self.saves.refuse_lacking(ours, _OUR_PARTS)
         return self.saves.resumed.state
 
@@ -87,7 +88,7 @@ class Saver(Checkpoint):
         """Write a save, `within` an epoch or between two."""
         unwritten = _written(trainer)
         checkpoint: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        checkpoint[_OURS] = {
+        checkpoint[OURS] = {
             "folder": str(self.saves.folder),
             "generators": of_all_processes(trainer, states_of_generators()),
             "scores": of_all_processes(trainer, _scores(trainer)),
@@ -95,6 +96,7 @@ class Saver(Checkpoint):
             "epochs": [callback.epochs for callback in _records(trainer)],
             "validated": any(c._validated for c in _callbacks(trainer) if isinstance(c, EpochCallback)),
             "rows": [logger.experiment.rows for logger in trainer.loggers if isinstance(logger, CSVLogger)],
+            "events": [sizes(logger) for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)],
             "of_step": dict(trainer._logger_connector.metrics["log"]) if within else {},
             "unlogged": _unlogged(trainer) if within else None,
         }
@@ -110,7 +112,7 @@ class Saver(Checkpoint):
     # -- resuming
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._ours = checkpoint.get(_OURS, {})
+        self._ours = checkpoint.get(OURS, {})
         before = str(self._ours.get("folder", self.saves.folder))
         checkpoint["callbacks"] = _moved(checkpoint.get("callbacks", {}), before, str(self.saves.folder))
         checkpoint.get("callbacks", {}).pop("Timer", None)  # trainer.max_time is that of a process

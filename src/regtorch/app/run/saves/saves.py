@@ -25,7 +25,10 @@ from regtorch.app.run.saves.settings import refuse_other
 from regtorch.app.run.saves.store import Save, Store
 from regtorch.counted import counted
 
-__all__ = ["Saves"]
+__all__ = ["OURS", "Saves"]
+
+OURS = "regtorch"
+"""The part of a state that Lightning's checkpoints leave out."""
 
 
 class Saves:

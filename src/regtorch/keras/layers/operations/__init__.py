@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regtorch.keras.layers.operations.arrays import ARRAYS
 from regtorch.keras.layers.operations.elementwise import ELEMENTWISE
+from regtorch.keras.layers.operations.images import IMAGES
+from regtorch.keras.layers.operations.linear_algebra import LINEAR_ALGEBRA
+from regtorch.keras.layers.operations.networks import NETWORKS
 from regtorch.keras.layers.operations.operation import Make
 from regtorch.keras.layers.operations.reductions import REDUCTIONS
 from regtorch.keras.layers.operations.shapes import SHAPES
@@ -12,4 +16,13 @@ from regtorch.keras.layers.operations.tensorflow import TENSORFLOW
 
 __all__ = ["OPERATIONS"]
 
-OPERATIONS: Mapping[str, Make] = {**ELEMENTWISE, **REDUCTIONS, **SHAPES, **TENSORFLOW}
+OPERATIONS: Mapping[str, Make] = {
+    **ELEMENTWISE,
+    **REDUCTIONS,
+    **SHAPES,
+    **ARRAYS,
+    **LINEAR_ALGEBRA,
+    **IMAGES,
+    **NETWORKS,
+    **TENSORFLOW,
+}

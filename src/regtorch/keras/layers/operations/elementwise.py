@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, operation
+from regtorch.keras.sparse_activations import sparse_plus, sparse_sigmoid, sparsemax, squareplus
 
 __all__ = ["ELEMENTWISE", "cast", "divide_no_nan", "gelu", "identity", "softplus", "squared_difference", "where"]
 
@@ -58,10 +59,6 @@ def _leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     return F.leaky_relu(x, negative_slope)
 
 
-def _squareplus(x: Tensor, b: float = 4) -> Tensor:
-    return (x + torch.sqrt(x.square() + b)) / 2
-
-
 def _threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     return torch.where(x > threshold, x, default_value)
 
@@ -70,8 +67,33 @@ def _shrink(function: Any, x: Tensor, threshold: float = 0.5) -> Tensor:
     return function(x, threshold)
 
 
+def _glu(x: Tensor, axis: int = -1) -> Tensor:
+    return F.glu(x, axis)
+
+
 def identity(x: Tensor) -> Tensor:
     return x
+
+
+def _cbrt(x: Tensor) -> Tensor:
+    return x.sign() * x.abs().pow(1 / 3)
+
+
+def _isclose(x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, *, equal_nan: bool = False) -> Tensor:
+    return of_two(partial(torch.isclose, rtol=rtol, atol=atol, equal_nan=equal_nan), x1, x2)
+
+
+def _full_like(x: Tensor, fill_value: Any, *, dtype: str | None = None) -> Tensor:
+    y = torch.as_tensor(fill_value, dtype=x.dtype, device=x.device).expand_as(x)
+    return y if dtype is None else cast(y, dtype)
+
+
+def _select(conditions: list[Tensor], choices: list[Any], default: Any = 0) -> Tensor:
+    """The first choice whose condition holds."""
+    output = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        output = where(condition, choice, output)
+    return output
 
 
 def _like(function: Any, x: Tensor, dtype: str | None = None) -> Tensor:
@@ -98,31 +120,37 @@ _OF_ONE = {
     "Selu": F.selu,
     "TanhShrink": F.tanhshrink,
     "Softplus": softplus,
+    "SparsePlus": sparse_plus,
+    "SparseSigmoid": sparse_sigmoid,
+    "Cbrt": _cbrt,
+    "Deg2rad": torch.deg2rad,
+    "Rad2deg": torch.rad2deg,
+    "Fabs": torch.abs,
+    "I0": torch.i0,
+    **dict.fromkeys(("Real", "Conj", "Conjugate"), identity),
+    "Imag": torch.zeros_like,
 }
 _WITH_SETTINGS = {
-    "Clip": (_clip, "x_min", "x_max"),
     "Round": (_round, "decimals"),
     "Gelu": (gelu, "approximate"),
     "LeakyRelu": (_leaky_relu, "negative_slope"),
     "Elu": (F.elu, "alpha"),
     "Celu": (F.celu, "alpha"),
-    "Squareplus": (_squareplus, "b"),
+    "Squareplus": (squareplus, "b"),
     "Threshold": (_threshold, "threshold", "default_value"),
     "HardShrink": (partial(_shrink, F.hardshrink), "threshold"),
     "SoftShrink": (partial(_shrink, F.softshrink), "threshold"),
+    "Glu": (_glu, "axis"),
+    "Sparsemax": (sparsemax, "axis"),
+    "NanToNum": (torch.nan_to_num, "nan", "posinf", "neginf"),
 }
 _OF_TWO = {
     "Add": torch.add,
     "Subtract": torch.sub,
     "Multiply": torch.mul,
-    **dict.fromkeys(("Divide", "TrueDivide"), torch.div),
     "DivideNoNan": divide_no_nan,
-    "FloorDivide": torch.floor_divide,
     "Power": torch.pow,
-    "Mod": torch.remainder,
     "Fmod": torch.fmod,
-    "Maximum": torch.maximum,
-    "Minimum": torch.minimum,
     "Fmax": torch.fmax,
     "Fmin": torch.fmin,
     "Arctan2": torch.atan2,
@@ -130,7 +158,12 @@ _OF_TWO = {
     "Logaddexp": torch.logaddexp,
     "Logaddexp2": torch.logaddexp2,
 }
-_OF_ANY_TWO = {
+_OF_ANY_TWO = {  # of whole numbers too, whose results cannot wrap
+    **dict.fromkeys(("Divide", "TrueDivide"), torch.div),
+    "FloorDivide": torch.floor_divide,
+    "Mod": torch.remainder,
+    "Maximum": torch.maximum,
+    "Minimum": torch.minimum,
     "Equal": torch.eq,
     "NotEqual": torch.ne,
     "Greater": torch.gt,
@@ -145,9 +178,14 @@ _OF_ANY_TWO = {
 ELEMENTWISE: Mapping[str, Make] = {
     **{name: operation(partial(of_floats, function)) for name, function in _OF_ONE.items()},
     **{name: operation(partial(of_floats, f), *settings) for name, (f, *settings) in _WITH_SETTINGS.items()},
+    "Clip": operation(_clip, "x_min", "x_max"),
     **{name: operation(partial(of_floats, partial(of_two, function))) for name, function in _OF_TWO.items()},
     **{name: operation(partial(of_two, function)) for name, function in _OF_ANY_TWO.items()},
-    **{name: operation(getattr(torch, name.lower())) for name in ("Isnan", "Isinf", "Isfinite")},
+    **{f"Is{name}": operation(getattr(torch, f"is{name}")) for name in ("nan", "inf", "finite", "posinf", "neginf")},
+    "Signbit": operation(torch.signbit),
+    "Isclose": operation(_isclose, "equal_nan"),
+    "Select": operation(_select),
+    "FullLike": operation(_full_like, "dtype"),
     "LogicalNot": operation(torch.logical_not),
     "Where": operation(where),
     "Cast": operation(cast, "dtype"),

@@ -130,6 +130,21 @@ def _moments(x: Tensor, axes: Axis, keepdims: bool = False, synchronized: bool =
     return _reduced(torch.mean, x, axes, keepdims), _reduced(_var, x, axes, keepdims)
 
 
+def _median(x: Tensor, dim: int) -> Tensor:
+    return torch.quantile(x, 0.5, dim)
+
+
+def _range(x: Tensor, dims: list[int], keepdims: bool) -> Tensor:
+    return x.amax(dims, keepdims) - x.amin(dims, keepdims)
+
+
+def _known(function: Callable[..., Tensor], x: Tensor, dims: list[int], keepdims: bool) -> Tensor:
+    """An extreme of what is not NaN; NaN where nothing is."""
+    nothing = torch.inf if function is torch.amin else -torch.inf
+    y = function(x.nan_to_num(nothing, torch.inf, -torch.inf), dims, keepdims)
+    return y.masked_fill(x.isnan().all(dims, keepdims), torch.nan)
+
+
 mean, total, logsumexp = (partial(_reduced, f) for f in (torch.mean, torch.sum, torch.logsumexp))
 variance, deviation, some, every = (partial(_reduced, f) for f in (_var, _std, _any, _all))
 largest = partial(_reduced, partial(_initial, torch.amax, torch.maximum))
@@ -144,15 +159,18 @@ _OF_FLOATS = {
     "Std": deviation,
     "Logsumexp": logsumexp,
     "Prod": product,
-} | {
-    "Amax": largest,
-    "Amin": least,
+    "Median": partial(_over_one, _median),
+    "Ptp": partial(_reduced, _range),
+    "Nansum": partial(_reduced, torch.nansum),
+    "Nanmean": partial(_reduced, torch.nanmean),
+    "Nanmax": partial(_reduced, partial(_known, torch.amax)),
+    "Nanmin": partial(_reduced, partial(_known, torch.amin)),
 }
 
 REDUCTIONS: Mapping[str, Make] = {
     **{name: operation(partial(of_floats, function), *_BOTH) for name, function in _OF_FLOATS.items()},
-    "Max": operation(partial(of_floats, largest), *_BOTH, "initial"),
-    "Min": operation(partial(of_floats, least), *_BOTH, "initial"),
+    **{name: operation(largest, *_BOTH, "initial") for name in ("Max", "Amax")},
+    **{name: operation(least, *_BOTH, "initial") for name in ("Min", "Amin")},
     "Any": operation(some, *_BOTH),
     "All": operation(every, *_BOTH),
     "Argmax": operation(argmax, *_BOTH),

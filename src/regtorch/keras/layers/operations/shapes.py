@@ -65,7 +65,25 @@ def squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
 
 
 def get_item(x: Tensor, key: Any) -> Tensor:
-    return x[tuple(key) if isinstance(key, list) else key]
+    """Slices may go backwards, which torch's do not."""
+    keys = list(key) if isinstance(key, list | tuple) else [key]
+    if any(isinstance(part, slice) and (part.step or 1) < 0 for part in keys):
+        return _backwards(x, keys)
+    return x[tuple(keys)]
+
+
+def _backwards(x: Tensor, keys: list[Any]) -> Tensor:
+    """Take the values of slices with negative steps first, then the rest of the keys."""
+    at = next((i for i, key in enumerate(keys) if key is ...), len(keys))
+    missing = x.ndim - sum(key is not None and key is not ... for key in keys)
+    keys = [*keys[:at], *[slice(None)] * missing, *keys[at + 1 :]]
+    dim = 0
+    for i, key in enumerate(keys):
+        if isinstance(key, slice) and (key.step or 1) < 0:
+            x = x.index_select(dim, torch.tensor(range(x.shape[dim])[key], device=x.device))
+            keys[i] = slice(None)
+        dim += key is not None
+    return x[tuple(keys)]
 
 
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
