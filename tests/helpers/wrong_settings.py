@@ -63,6 +63,8 @@ NO_VALUES = (
 NO_TIME = ("true", "5", "abc", "00:00:00:00", "1:1", "{days: 0}", "[1]", "''")
 
 NULLS: Mapping[str, tuple[str, ...]] = {
+    "history": ("5", "true", "[a]", "{a: 1}", "banana", "''"),
+    **dict.fromkeys(("run", "classes", "val_samples"), ("5", "abc", "[a]")),  # without a history
     "resume": ("5", "1.5", "[a]", "{a: 1}"),
     "data.augment": NO_OBJECT,
     "reg.schedule": ("abc", "true", "5", "[warmup:10]", "warmup", "warmup:0", "step:10|warmup:3", "''"),

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from command_line import FAST, HEAVY, ROOT, CommandLine, Result
 from data_files import SHARED_DATA
+from regtorch.app.doctor.history import KEYS
 from regtorch.app.doctor.main import main
 from regtorch.lightning.module import RegularizedModule
 
@@ -207,6 +208,7 @@ def test_an_experiment_is_the_same_to_the_doctor_and_to_train_py(experiment: str
 
     ours = config("doctor")
     assert (ours.pop("cure"), ours.pop("strength"), ours.pop("seconds")) == (False, False, 100)
+    assert [ours.pop(key) for key in KEYS] == [None] * len(KEYS)
     assert ours == config("train")
 
 

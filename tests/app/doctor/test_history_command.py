@@ -62,6 +62,8 @@ def test_a_warning_with_its_epoch(doctor: CommandLine, tmp_path: Path):
         (("history=two.txt", "run=3"), "run must be at most 2"),
         (("history=two.txt", "run=x"), "run must be a whole number"),
         (("history=two.txt", "run=1", "cure=true", "model=cnn"), "leave out cure=true model=cnn"),
+        (("classes=10",), "classes: expected nothing without history=FILE, received 10"),
+        (("history=[two.txt]",), "history: expected a file or a folder, received ['two.txt']"),
     ],
 )
 def test_refused(doctor: CommandLine, tmp_path: Path, arguments: tuple[str, ...], told: str):

@@ -50,6 +50,8 @@ def diagnose_history(cfg: DictConfig, overrides: Sequence[str], folder: Path, st
             f"history=: the doctor reads curves alone, with {', '.join(f'{key}=' for key in KEYS[1:])} at most; leave "
             f"out {' '.join(others)}"
         )
+    if not isinstance(cfg.history, str):
+        raise RunError(f"history: expected a file or a folder, received {cfg.history!r}; quote a name such as '1'")
     try:
         known = {key: cfg[key] for key in KEYS[1:]}
         reading = read_history(str(cfg.history), **known)

@@ -57,6 +57,9 @@ def _run(cfg: DictConfig, conf: Path) -> None:
     with reported_errors(cfg, folder):
         if job.mode == RunMode.MULTIRUN:
             raise RunError(_NO_SWEEPS)
+        for key in ("run", "classes", "val_samples"):
+            if cfg[key] is not None:
+                raise RunError(f"{key}: expected nothing without history=FILE, received {cfg[key]!r}; remove it")
         from regtorch.app.doctor.pipeline import diagnose_setup
         from regtorch.app.run.determinism import determinism
 
