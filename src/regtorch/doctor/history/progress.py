@@ -17,7 +17,7 @@ _HALF = 0.5  # of the way from chance to 1: less learnt on a plateau is underfit
 _SMALL_GAP = 0.05
 _CUT = 0.7  # the new rate as a share of the old
 _BEFORE = 1.3  # times the fall of the epochs before
-_PART = 0.1  # of the whole fall of a loss, in its last quarter
+_PART = 0.15  # of the whole fall of a loss, in its last quarter
 _RISING = 0.01  # of an accuracy, in its last quarter
 _DONE = 0.9  # accuracy from which a loss that still falls is no reason to go on
 
