@@ -218,7 +218,7 @@ def test_settings_of_inputs(setting: str):
     ],
 )
 def test_nets_larger_than_memory(monkeypatch: pytest.MonkeyPatch, layers: Any, shape: Any, where: str):
-    monkeypatch.setattr("regtorch.keras.too_large.free_memory", lambda: 10**12)
+    monkeypatch.setattr("regtorch.keras.shapes_only.free_memory", lambda: 10**12)
     with pytest.raises(ValueError, match=rf"from_config: {re.escape(where)}.* this machine's free memory"):
         build(*layers, shape=shape)
 

@@ -20,8 +20,8 @@ from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
+from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.keras.spec import Axes
-from regtorch.keras.too_large import refuse_too_large
 from regtorch.penalties import Penalty
 
 __all__ = ["from_config", "on_meta"]

@@ -22,8 +22,8 @@ from regtorch.keras.masks import PASSES
 from regtorch.keras.net import Call, KerasNet, Source, flat
 from regtorch.keras.nodes import Node
 from regtorch.keras.schedule import in_keras_order
+from regtorch.keras.shapes_only import ShapesOnly
 from regtorch.keras.spec import COMMON, Axes, Spec
-from regtorch.keras.too_large import MemoryLimit
 from regtorch.keras.trees import Key, keys_of, mapped
 
 __all__ = ["ERRORS", "Builder", "DoesNotFit"]
@@ -62,7 +62,7 @@ class Builder:
         Raises:
             ValueError: something is not supported; the message names the layer.
         """
-        with torch.device("meta"), MemoryLimit():
+        with torch.device("meta"), ShapesOnly():
             return self._net(graph, "", [], graph.trainable)
 
     def _net(self, graph: Graph, path: str, given: list[Tensor], trainable: bool) -> KerasNet:

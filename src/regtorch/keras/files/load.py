@@ -22,7 +22,7 @@ from regtorch.keras.files.weights import fill
 from regtorch.keras.files.weights_by_path import matched
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
-from regtorch.keras.too_large import refuse_too_large
+from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.penalties import Penalty
 
 if TYPE_CHECKING:
