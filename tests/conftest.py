@@ -26,7 +26,6 @@ os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 
-
 def pytest_collection_finish() -> None:
     """What costs a fifth of the time, and says nothing of what is tested."""
     import torch  # not needed by the process that hands out the tests

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from command_line import CommandLine
 from regtorch.app.data.arrays import Arrays, Splits
 from regtorch.app.data.datamodule import ArraysDataModule
@@ -134,10 +135,8 @@ def fit(folder: Path, *callbacks: Callback, net: nn.Module, rules: Sequence[Any]
     options = {"data": Numbers, "optimizer": torch.optim.SGD, "lr": 0.01, **options}
     data, optimizer, lr = (options.pop(name) for name in ("data", "optimizer", "lr"))
     module = RegularizedModule(net, optimizer=partial(optimizer, lr=lr), task=regression(), penalties=rules)
-    switches = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     guard = StopWhenDiverged(folder, {"seed": 0})
-    settings = {**switches, "accelerator": "cpu", "max_epochs": 2, "log_every_n_steps": 10, **options}
-    trainer = Trainer(num_sanity_val_steps=0, callbacks=[*callbacks, guard], **settings)
+    trainer = bare_trainer(*callbacks, guard, **{"max_epochs": 2, "log_every_n_steps": 10, **options})
     use_atomic_checkpoints(trainer)
     with quiet():
         trainer.fit(module, datamodule=data(num_classes=None, batch_size=4))
@@ -218,16 +217,7 @@ def test_no_checkpoint_has_running_means_that_are_not_finite(tmp_path: Path, wei
 def test_saves_keep_the_running_means_that_were_finite(tmp_path: Path):
     """Saves are written by another way than checkpoints."""
     guard = StopWhenDiverged()
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        num_sanity_val_steps=0,
-        callbacks=[guard],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(guard, max_epochs=1)
     module = RegularizedModule(Masked(), optimizer=partial(torch.optim.SGD, lr=0.01), task=regression())
     with quiet():
         trainer.fit(module, datamodule=Numbers(num_classes=None, batch_size=4))
