@@ -27,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 
 def pytest_collection_finish() -> None:
-    """What costs a fifth of the time, and says nothing of what is tested."""
+    """What costs a tenth of the time, and says nothing of what is tested."""
     import torch  # not needed by the process that hands out the tests
 
     gc.freeze()  # what is imported lives to the end, and is not looked through whenever garbage is collected

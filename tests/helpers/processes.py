@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-__all__ = ["Program", "on_ranks"]
+__all__ = ["Program", "forked", "on_ranks"]
 
 _MODULES = [
     *("regtorch.app.run.job", "regtorch.app.path.run_path", "regtorch.app.search.conduct", "optuna", "processes"),
@@ -50,6 +50,13 @@ def _warm() -> ForkServerContext:
     return context
 
 
+def forked(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """A process of its own that calls this."""
+    process = _warm().Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
 def on_ranks(worker: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
     """Run `worker(rank, *arguments)` in a process for each rank; what one raises is raised."""
     from torch.multiprocessing.spawn import start_processes
@@ -67,9 +74,7 @@ class Program:
 
     def start(self, *words: str) -> ForkServerProcess:
         """A process of its own."""
-        process = _warm().Process(target=_main, args=(list(words), self.folder, self.log))
-        process.start()
-        return process
+        return forked(_main, list(words), self.folder, self.log)
 
     def __call__(self, *words: str, code: int = 0) -> float:
         """Run to the end; the seconds that it took."""
