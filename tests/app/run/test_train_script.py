@@ -1,3 +1,4 @@
+import gc
 import json
 import re
 import signal
@@ -175,6 +176,17 @@ def test_a_convention_of_squares_is_no_error_for_other_penalties(train: CommandL
     result = train("reg=l1", "reg.lam=1e-4", "reg.convention=tf", *BARE)
     assert result.code == 0
     assert "reg.convention=tf applies to Σw², which reg=l1 does not have: lam is unchanged" in result.out
+
+
+def test_the_rehearsal_does_not_act_in_the_training(train: CommandLine):
+    """Its optimizer, which never steps, lives until garbage is collected."""
+    gc.disable()
+    try:
+        words = ("reg=l1", "reg.proximal=true", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=8")
+        result = train(*words, "constraint=max_norm", "optimizer=sgd", *BARE)
+    finally:
+        gc.enable()
+    assert (result.code, result.err) == (0, "")
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):
