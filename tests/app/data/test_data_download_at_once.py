@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torchvision import datasets
@@ -61,7 +62,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.server_close()
 
 
-def started(root: Path, server: Server, folder: Path) -> tuple[ForkServerProcess, Connection]:
+def started(root: Path, server: Server, folder: Path) -> tuple[ForkServerProcess, Any]:
     sums = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())]
     heard, told = Pipe(duplex=False)
     process = forked(fetch, root, f"http://127.0.0.1:{server.server_port}/", sums, told)
