@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 # Not even collected by `make quick`: importing Lightning and Hydra takes as long as its tests.
 PROGRAM := $(foreach folder,app data lightning models training,tests/$(folder) src/regtorch/$(folder)) src/regtorch/__main__.py
+# Nor what takes long for what it adds to the rest.
+LONG   := parity corpus third_party readme wheel public floors doctor_odd doctor_false doctor_training doctor_advice files_refused
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
@@ -25,7 +27,7 @@ test-slow: $(VENV)/.dev ## Run the slow tests alone
 quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
 	$(PYTEST) -p no:logging -p no:hydra_pytest -m "not slow and not script" -k "not compile" --hypothesis-profile quick \
 		tests src/regtorch $(PROGRAM:%=--ignore=%) \
-		$(foreach part,parity corpus third_party readme wheel public,--ignore-glob='*$(part)*')
+		$(foreach part,$(LONG),--ignore-glob='*$(part)*')
 
 lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff check

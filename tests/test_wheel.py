@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -58,15 +59,42 @@ def test_every_program_runs_from_an_empty_folder(program: str, site: Path, tmp_p
         assert "regtorch train" in next((tmp_path / "runs").glob("*.html")).read_text(encoding="utf-8")
 
 
-def test_the_wheel_is_what_runs(site: Path, tmp_path: Path):
-    code = "import regtorch; from regtorch.app.record.command import configs; print(regtorch.__file__, configs())"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == [str(site / "regtorch" / "__init__.py"), str(site / "regtorch" / "conf")]
+ALL = """
+import contextlib, io, json, sys
+import regtorch
+from regtorch.app.cli import main
+from regtorch.app.record.command import configs
+
+found = [str(regtorch.__file__), str(configs())]
+for words in json.loads(sys.argv[1]):
+    sys.argv = [regtorch.__file__.replace("__init__", "__main__"), *words]
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+    found.append([code, text.getvalue()])
+print(json.dumps(found))
+"""
+"""Where it is, and how each command line ends, of one process."""
+
+
+def test_the_wheel_is_what_runs_and_says_what_there_is(site: Path, tmp_path: Path):
+    lines = [["--help"], [], ["tain", "reg=l2"], ["report", "--documents"]]
+    environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"}
+    command = [sys.executable, "-c", ALL, json.dumps(lines)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    place, configs, usage, none, wrong, documents = json.loads(done.stdout)
+    assert [place, configs] == [str(site / "regtorch" / "__init__.py"), str(site / "regtorch" / "conf")]
     (points,) = site.glob("*.dist-info/entry_points.txt")
     assert "regtorch = regtorch.app.cli:main" in points.read_text()
+    for (code, text), expected in ((usage, 0), (none, 2)):
+        assert code == expected
+        assert set(re.findall(r"^  (\w+)  +\w", text, re.MULTILINE)) == {*RUNS, "report"}
+    assert wrong[0] == documents[0] == 2
+    assert "error: unknown program 'tain'" in wrong[1]
+    assert "a checkout of the repository" in documents[1]
 
 
 @pytest.mark.slow
@@ -78,19 +106,6 @@ def test_a_checkout_beside_an_installed_wheel_uses_its_own_code(tmp_path: Path):
         command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--help"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-
-
-def test_what_there_is_and_what_there_is_not(site: Path, tmp_path: Path):
-    for words in (["--help"], []):
-        done = regtorch(site, tmp_path, *words)
-        assert done.returncode == (0 if words else 2)
-        assert set(re.findall(r"^  (\w+)  +\w", done.stdout + done.stderr, re.MULTILINE)) == {*RUNS, "report"}
-    wrong = regtorch(site, tmp_path, "tain", "reg=l2")
-    assert wrong.returncode == 2
-    assert "error: unknown program 'tain'" in wrong.stderr
-    documents = regtorch(site, tmp_path, "report", "--documents")
-    assert documents.returncode == 2
-    assert "a checkout of the repository" in documents.stderr
 
 
 @pytest.mark.slow

@@ -115,16 +115,34 @@ def test_the_documents_are_offered_where_they_are(start: Start):
     assert "document" not in start("regtorch", "report", "--help")[1]
 
 
-@pytest.mark.parametrize("program", ["", *(program for program in cli.PROGRAMS)])
-def test_a_reader_that_leaves_ends_the_program_silently(program: str, tmp_path: Path):
+WITHOUT_A_READER = """
+import io, os, sys
+from importlib import import_module
+from regtorch.app import cli
+
+for module, _ in cli.PROGRAMS.values():
+    import_module(module)
+reader, writer = os.pipe()
+os.close(reader)
+for name in ("", *cli.PROGRAMS):
+    for buffered in (True, False) if name in ("", "train") else (True,):
+        if os.fork() == 0:
+            os.dup2(writer, 1)
+            file = open(1, "wb", -1 if buffered else 0, closefd=False)
+            sys.stdout = io.TextIOWrapper(file, write_through=not buffered)
+            sys.argv = ["regtorch", *([name] if name else []), "--help"]
+            sys.exit(cli.main())
+        print(name, buffered, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+"""Every program in a fork of one process, which has imported them all."""
+
+
+def test_a_reader_that_leaves_ends_the_program_silently(tmp_path: Path):
     """Buffered, the output fails at the end; else where it is printed."""
-    for unbuffered in ("", "1") if program in ("", "train") else ("",):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": unbuffered}
-        reader, writer = os.pipe()
-        os.close(reader)
-        with os.fdopen(writer, "w") as closed:
-            words = [sys.executable, "-m", "regtorch", *([program] if program else []), "--help"]
-            done = subprocess.run(
-                words, cwd=tmp_path, env=environment, stdout=closed, stderr=subprocess.PIPE, text=True, check=False
-            )
-        assert (done.returncode, done.stderr) == (141, ""), unbuffered
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_READER], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ends = [f"{name} True 141" for name in ("", *cli.PROGRAMS)] + [" False 141", "train False 141"]
+    assert sorted(done.stdout.splitlines()) == sorted(ends)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 import regtorch as rt
+from processes import on_ranks
 
 pytestmark = pytest.mark.script
 
@@ -64,7 +64,7 @@ def alone() -> list[Tensor]:
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 def test_two_processes_end_where_one_does(tmp_path: Path):
-    spawn(worker, (str(tmp_path),), nprocs=2)
+    on_ranks(worker, str(tmp_path))
     expected = alone()
     for path in [tmp_path / f"{way}-{rank}.pt" for way in (2, 3) for rank in (0, 1)]:
         for a, b in zip(torch.load(path), expected, strict=True):

@@ -157,7 +157,7 @@ ILL: dict[str, tuple[Callable[[], SetUp], str | tuple[str, ...]]] = {
     "all the same": (lambda: set_up(changed(mlp(act=nn.Tanh), filled(0.1)), vectors()), "symmetric_units"),
     "at the bounds": (
         lambda: set_up(changed(mlp(act=nn.Sigmoid), lambda m: [p.mul_(100) for p in m.parameters()]), vectors()),
-        "saturated_sigmoids",
+        ("start_too_large", "saturated_sigmoids"),
     ),
     "not finite": (
         lambda: set_up(changed(mlp(), lambda m: m[2].weight[0].fill_(math.nan)), vectors()),

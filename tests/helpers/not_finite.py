@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from regtorch.app.data.arrays import Arrays, Splits
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.ground.silence import quiet
@@ -103,10 +104,8 @@ def fit(folder: Path, *callbacks: Callback, net: nn.Module, rules: Sequence[Any]
     options = {"data": Numbers, "optimizer": torch.optim.SGD, "lr": 0.01, **options}
     data, optimizer, lr = (options.pop(name) for name in ("data", "optimizer", "lr"))
     module = RegularizedModule(net, optimizer=partial(optimizer, lr=lr), task=regression(), penalties=rules)
-    switches = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     guard = StopWhenDiverged(folder, {"seed": 0})
-    settings = {**switches, "accelerator": "cpu", "max_epochs": 2, "log_every_n_steps": 10, **options}
-    trainer = Trainer(num_sanity_val_steps=0, callbacks=[*callbacks, guard], **settings)
+    trainer = bare_trainer(*callbacks, guard, **{"max_epochs": 2, "log_every_n_steps": 10, **options})
     use_atomic_checkpoints(trainer)
     with quiet():
         trainer.fit(module, datamodule=data(num_classes=None, batch_size=4))

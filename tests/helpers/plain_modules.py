@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from bare_trainer import bare_trainer
 from regtorch.app.ground.silence import quiet
 
 STEPS, BATCH = 7, 5
@@ -76,17 +77,7 @@ class TwoOptimizers(Plain):
 
 
 def fit(module: LightningModule, *callbacks: Callback, epochs: int = 2, **options: Any) -> Trainer:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=list(callbacks),
-        num_sanity_val_steps=0,
-        **{"log_every_n_steps": 1, **options},
-    )
+    trainer = bare_trainer(*callbacks, max_epochs=epochs, **options)
     with quiet():
         trainer.fit(module, batches(), batches())
     return trainer

@@ -1,4 +1,4 @@
-"""Processes of the program that need no time for imports: forks of one that has imported everything."""
+"""Processes that need no time for imports: forks of one that has imported everything."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-__all__ = ["Program"]
+__all__ = ["Program", "forked", "on_ranks"]
 
-_MODULES = ["regtorch.app.run.job", "regtorch.app.path.run_path", "regtorch.app.search.conduct", "optuna", "processes"]
+_MODULES = [
+    *("regtorch.app.run.job", "regtorch.app.path.run_path", "regtorch.app.search.conduct", "optuna", "processes"),
+    *("torch.distributed.fsdp", "torch.distributed.tensor.parallel", "torch.nn.parallel"),
+]
 
 
 def _main(words: list[str], folder: Path, log: Path) -> None:
@@ -45,6 +50,21 @@ def _warm() -> ForkServerContext:
     return context
 
 
+def forked(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """A process of its own that calls this."""
+    process = _warm().Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
+def on_ranks(worker: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
+    """Run `worker(rank, *arguments)` in a process for each rank; what one raises is raised."""
+    from torch.multiprocessing.spawn import start_processes
+
+    _warm()
+    start_processes(worker, arguments, nprocs=ranks, start_method="forkserver")
+
+
 @dataclass(frozen=True)
 class Program:
     """`regtorch` in a folder; what it prints is added to `log`."""
@@ -54,9 +74,7 @@ class Program:
 
     def start(self, *words: str) -> ForkServerProcess:
         """A process of its own."""
-        process = _warm().Process(target=_main, args=(list(words), self.folder, self.log))
-        process.start()
-        return process
+        return forked(_main, list(words), self.folder, self.log)
 
     def __call__(self, *words: str, code: int = 0) -> float:
         """Run to the end; the seconds that it took."""

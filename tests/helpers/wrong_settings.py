@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -180,17 +181,34 @@ def _leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 @cache
 def _keys() -> Mapping[str, tuple[str, tuple[str, ...], Any]]:
     """Each key of the configs: a program and choices of options that have it, and its default."""
-    groups = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]
-    options = [(f"{group}={path.stem}",) for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
     found: dict[str, tuple[str, tuple[str, ...], Any]] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for program in PROGRAMS:
-            for choice in [(), *options] if program == "train" else [()]:
-                partner = (*choice, *filter(None, (_MADE_FOR.get("".join(choice)) or _PARTNER.get("".join(choice)),)))
-                cfg: Any = OmegaConf.to_container(compose(program, [*partner, "out_dir=."]), resolve=False)
-                for key, default in _leaves(cfg):
-                    found.setdefault(key, (program, partner, default))
+            for key, default in _leaves(_composed(program)):
+                found.setdefault(key, (program, (), default))
+            if program == "train":
+                for choice, node in _options():
+                    other = _MADE_FOR.get(choice) or _PARTNER.get(choice)
+                    for key, default in _leaves(node, choice.partition("=")[0]):
+                        found.setdefault(key, (program, (choice, other) if other else (choice,), default))
     return found
+
+
+def _composed(program: str, *words: str) -> dict[str, Any]:
+    cfg: Any = OmegaConf.to_container(compose(program, [*words, "out_dir=."]), resolve=False)
+    return cfg
+
+
+def _options() -> list[tuple[str, dict[str, Any]]]:
+    """Each option of each group but the experiments, and what it sets there; one of each group at a time."""
+    groups = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "experiment"]
+    of_groups = [[f"{group}={path.stem}" for path in sorted((CONF / group).glob("*.yaml"))] for group in groups]
+    found = {}
+    for row in zip_longest(*of_groups):
+        choices = [choice for choice in row if choice]
+        cfg = _composed("train", *choices)
+        found |= {choice: cfg[choice.partition("=")[0]] or {} for choice in choices}
+    return [(choice, found[choice]) for choices in of_groups for choice in choices]
 
 
 def _values(key: str, default: Any) -> tuple[str, ...]:

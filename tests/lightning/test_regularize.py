@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import nn
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from plain_modules import OPTIMIZERS, STEPS, Batch, Plain, TwoOptimizers, a_net, batches, fit
 from regtorch.app.ground.silence import quiet
 from regtorch.training import Regularize, RegularizedModule
@@ -91,7 +91,7 @@ def test_validating_another_module_logs_its_own_penalty():
     first, second = Plain(a_net()), Plain(nn.Sequential(*[nn.Linear(4, 3)]).double())
     callback = Regularize(rt.L2(0.05))
     fit(first, callback, epochs=1)
-    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, callbacks=[callback])
+    trainer = bare_trainer(callback)
     with quiet():
         trainer.validate(second, batches(), verbose=False)
     expected = rt.L2(0.05).on(second.net)().item()

@@ -15,29 +15,20 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lightning
 import regtorch as rt
+from bare_trainer import bare_trainer
 from nets import dense
 from regtorch.steps.hooks import attached_to
 from regtorch.training import Regularize
+from third_party.shapes import Holder
 
 close = torch.testing.assert_close
 LAM = 0.1
 
 
-class HasBase(Optimizer):
-    """Steps by another optimizer, as SAM does."""
-
-    def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.param_groups, {})
-        self.base_optimizer = inner
-
-    def step(self, closure: Any = None) -> Any:
-        return self.base_optimizer.step(closure)
-
-
 def test_the_optimizer_in_the_wrapper_is_found():
     model, *_ = dense()
     optimizer = SGD(model.parameters(), lr=0.5)
-    wrapper = LightningOptimizer(HasBase(optimizer))
+    wrapper = LightningOptimizer(Holder(optimizer, "base_optimizer"))
     reg = rt.L2(1.0).on(model)
     handle = reg.attach(wrapper)
     assert attached_to(wrapper) == attached_to(optimizer) == [reg]
@@ -82,15 +73,7 @@ def test_lightnings_finetuning():
     for by_callback in (True, False):
         module = Module(None if by_callback else rt.L2(LAM))
         callback = Regularize(rt.L2(LAM))
-        trainer = lightning.Trainer(
-            max_epochs=3,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[callback, Unfreeze()] if by_callback else [Unfreeze()],
-        )
+        trainer = bare_trainer(*([callback] if by_callback else []), Unfreeze(), max_epochs=3)
         trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=8))
         results.append([p.detach().clone() for p in module.parameters()])
         if by_callback:

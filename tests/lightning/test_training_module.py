@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from regtorch.app.ground.silence import quiet
 from regtorch.training import Regularize, RegularizedModule
 
@@ -28,16 +29,7 @@ def loader(samples: int = 22) -> DataLoader[Any]:
 
 
 def trainer_for(*callbacks: Callback, **options: Any) -> Trainer:
-    settings = {
-        "max_epochs": 2,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-    }
-    return Trainer(callbacks=list(callbacks), **(settings | options))
+    return bare_trainer(*callbacks, **{"max_epochs": 2, "num_sanity_val_steps": None, **options})
 
 
 def fit(module: RegularizedModule, trainer: Trainer | None = None) -> Trainer:

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from plain_modules import OPTIMIZERS, STEPS, Plain, TwoOptimizers, a_net, batches, fit
 from regtorch.app.ground.silence import quiet
 from regtorch.training import Regularize, RegularizedModule
@@ -47,15 +48,7 @@ def test_a_schedule_equals_setting_the_scale_by_hand():
 
 
 def run(module: LightningModule, *callbacks: Callback, ckpt: Path | None = None) -> Trainer:
-    trainer = Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        callbacks=list(callbacks),
-    )
+    trainer = bare_trainer(*callbacks, max_epochs=3)
     with quiet():
         trainer.fit(module, batches(), batches(), ckpt_path=ckpt)
     return trainer

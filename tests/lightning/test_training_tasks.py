@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-import lightning
+from bare_trainer import bare_trainer
 from regtorch.app.ground.silence import quiet
 from regtorch.lightning.tasks import Task, binary, classification, regression, task_of
 from regtorch.training import RegularizedModule
@@ -79,8 +79,7 @@ def test_a_module_learns_each_task(task: Task, width: int, tmp_path: Path):
     y = score if task.score == "r2" else (score[:, 0] > 0).long()
     loader = DataLoader(TensorDataset(x, y), batch_size=32)
     module = RegularizedModule(nn.Linear(4, width), optimizer=partial(torch.optim.Adam, lr=0.05), task=task)
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = lightning.Trainer(max_epochs=8, accelerator="cpu", default_root_dir=tmp_path, **off)
+    trainer = bare_trainer(max_epochs=8)
     with quiet():
         trainer.fit(module, loader, loader)
     assert trainer.callback_metrics[f"val/{task.score}"] > 0.9

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
-from torch.multiprocessing.spawn import spawn
 from torch.nn import functional as F
 
 import regtorch as rt
+from processes import on_ranks
 
 pytestmark = [
     pytest.mark.script,
@@ -137,7 +137,7 @@ def worker(rank: int, out: str, kind: str, bind_first: bool) -> None:
     ],
 )
 def test_parts_are_regularized_as_the_whole(tmp_path: Path, kind: str, bind_first: bool):
-    spawn(worker, (str(tmp_path), kind, bind_first), nprocs=2)
+    on_ranks(worker, str(tmp_path), kind, bind_first)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
     for case in cases(proximal=True):
         expected = run(kind, *case, alone=True)
@@ -163,4 +163,4 @@ def flat_worker(rank: int, out: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_fsdp1_is_refused_with_what_to_do(tmp_path: Path):
-    spawn(flat_worker, (str(tmp_path),), nprocs=1)
+    on_ranks(flat_worker, str(tmp_path), ranks=1)

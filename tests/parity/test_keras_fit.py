@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from comparing import Compare
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 import keras
 import regtorch as rt
+from bare_trainer import bare_trainer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, under NumPy 2
@@ -125,15 +125,7 @@ def batches(x: list[Any], y: Any, weight: Any) -> list[Any]:
 
 
 def trained(module: Any, given: list[Any], epochs: int = 1) -> dict[str, float]:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
+    trainer = bare_trainer(max_epochs=epochs)
     loader = DataLoader(given, batch_size=None)
     torch.set_default_dtype(torch.float64)  # in which Lightning logs
     try:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from bare_trainer import bare_trainer
 from places import ROOT
 from regtorch.app.data import Augment, Digits
 from regtorch.app.ground.silence import quiet
@@ -199,18 +200,7 @@ class Seen(Callback):
 def run(data: Digits) -> Seen:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     seen = Seen()
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        callbacks=[seen],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        val_check_interval=3,
-        limit_train_batches=6,
-        num_sanity_val_steps=1,
-    )
+    trainer = bare_trainer(seen, max_epochs=1, val_check_interval=3, limit_train_batches=6, num_sanity_val_steps=1)
     torch.manual_seed(0)
     module = RegularizedModule(net, optimizer=partial(torch.optim.SGD, lr=0.1), num_classes=10)
     with quiet():

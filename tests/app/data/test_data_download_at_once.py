@@ -1,37 +1,37 @@
 """Two processes that download one data set into one folder at once."""
 
 import hashlib
-import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torchvision import datasets
 
 from data_files import write_mnist
-
-PROGRAM = """
-import json, sys
-from torchvision import datasets
+from processes import forked
 from regtorch.app.data import MNIST
 
-root, address, sums = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-datasets.MNIST.mirrors, datasets.MNIST.resources = [address], list(sums.items())
-fetch, fetched = MNIST.fetch, []
-MNIST.fetch = lambda self, root: fetched.append(root) or fetch(self, root)
-print("ready", flush=True)
-sys.stdin.readline()
-module = MNIST(root, val_size=10)
-module.prepare_data()
-module.setup()
-print(sum(map(len, module.splits)), "samples,", len(fetched), "downloads")
-"""
+
+def fetch(root: Path, address: str, sums: list[tuple[str, str]], told: Connection) -> None:
+    """Download, in a process of its own."""
+    os.environ["no_proxy"] = "127.0.0.1"
+    datasets.MNIST.mirrors, datasets.MNIST.resources = [address], sums
+    fetch, fetched = MNIST.fetch, []
+    MNIST.fetch = lambda self, root: fetched.append(root) or fetch(self, root)
+    told.send("ready")
+    module = MNIST(str(root), val_size=10)
+    module.prepare_data()
+    module.setup()
+    told.send((sum(map(len, module.splits)), len(fetched)))
 
 
 class Server(ThreadingHTTPServer):
@@ -62,19 +62,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.server_close()
 
 
-def started(root: Path, server: Server, folder: Path) -> subprocess.Popen[str]:
-    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(root), f"http://127.0.0.1:{server.server_port}/", json.dumps(sums)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "no_proxy": "127.0.0.1"},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+def started(root: Path, server: Server, folder: Path) -> tuple[ForkServerProcess, Any]:
+    sums = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())]
+    heard, told = Pipe(duplex=False)
+    process = forked(fetch, root, f"http://127.0.0.1:{server.server_port}/", sums, told)
+    told.close()
+    assert heard.recv() == "ready"
+    return process, heard
 
 
 def wait_for(server: Server, count: int) -> None:
@@ -88,20 +82,18 @@ def wait_for(server: Server, count: int) -> None:
 @pytest.mark.parametrize("killed", [False, True], ids=["both finish", "the first is killed"])
 def test_two_processes_fetch_one_data_set_at_once(tmp_path: Path, server: Server, killed: bool) -> None:
     root, served = tmp_path / "new" / "data", tmp_path / "served/MNIST/raw"
-    first, second = (started(root, server, served) for _ in range(2))
-    for process in (first, second):
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-        wait_for(server, 1)
+    first, of_first = started(root, server, served)
+    wait_for(server, 1)
+    second, of_second = started(root, server, served)
     time.sleep(0.3)  # the second waits for the first
     assert len(server.asked) == 1
     if killed:
         first.kill()
     server.waiting.set()
-    outputs = {process: process.communicate(timeout=60)[0] for process in (first, second)}
-    assert outputs[second] == f"60 samples, {int(killed)} downloads\n"
+    for process in (first, second):
+        process.join(60)
+    assert of_second.recv() == (60, int(killed))
     if not killed:
-        assert outputs[first] == "60 samples, 1 downloads\n"
+        assert of_first.recv() == (60, 1)
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert found == {f"MNIST/raw/{path.stem}" for path in served.iterdir()}

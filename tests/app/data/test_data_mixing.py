@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 
+from bare_trainer import bare_trainer
 from regtorch.app.data import Digits
 from regtorch.app.data.mixing import Mixing
 from regtorch.app.data.order import Order
@@ -97,17 +98,7 @@ def a_net() -> nn.Sequential:
 
 def run(net: nn.Module, data: Digits, **options: Any) -> tuple[Seen, dict[str, float]]:
     seen = Seen()
-    trainer = Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        callbacks=[seen],
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    trainer = bare_trainer(seen, max_epochs=2, precision="64-true")
     module = RegularizedModule(net, optimizer=partial(torch.optim.SGD, lr=0.1), num_classes=12, **options)
     with quiet():
         trainer.fit(module, datamodule=data)

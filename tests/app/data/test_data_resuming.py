@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
+from bare_trainer import bare_trainer
 from lightning import Callback, LightningModule, Trainer
 from regtorch.app.data import ArraysDataModule, Augment
 from regtorch.app.data.arrays import Arrays, Splits
@@ -55,15 +56,9 @@ class Seen(Callback):
 
 def fit(data: ArraysDataModule, *callbacks: Callback, ckpt: Path | None = None, **options: Any) -> tuple[Net, Seen]:
     """Train the net; what it saw."""
-    settings: dict[str, Any] = {"max_epochs": EPOCHS, "accelerator": "cpu", "logger": False, **options}
     seen, net = Seen(), Net()
     torch.manual_seed(77 if ckpt is None else 78)  # a new process has other random numbers
-    trainer = Trainer(
-        callbacks=[seen, *callbacks],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks), **settings},
-    )
+    trainer = bare_trainer(seen, *callbacks, **{"max_epochs": EPOCHS, "num_sanity_val_steps": None, **options})
     with quiet():
         trainer.fit(net, data, ckpt_path=ckpt)
     return net, seen

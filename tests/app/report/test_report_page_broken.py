@@ -69,24 +69,25 @@ def report(root: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return main(root)
 
 
-@pytest.mark.parametrize("odd", ODD)
 def test_what_is_no_file_is_told_beside_the_other_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], odd: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     a_run(tmp_path / "good", "reg=l2")
     names = [*NAMES, ".hydra/overrides.yaml", ".hydra/config.yaml"]
-    for number, name in enumerate(names):
-        path = a_run(tmp_path / str(number), "reg=l1") / name
-        path.unlink(missing_ok=True)
-        ODD[odd](path)
+    for odd in ODD:
+        for number, name in enumerate(names):
+            path = a_run(tmp_path / odd / str(number), "reg=l1") / name
+            path.unlink(missing_ok=True)
+            ODD[odd](path)
     assert report(tmp_path, monkeypatch) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert " trained nets" in out
-    for number, name in enumerate(names):
-        told = f"left out: {number}/{name}: " in out
-        if name in ("summary.json", "doctor.json", "search.json", "csv/metrics.csv", ".hydra/overrides.yaml"):
-            assert told or (odd, name) == ("empty", "csv/metrics.csv"), name
+    for odd in ODD:
+        for number, name in enumerate(names):
+            told = f"left out: {odd}/{number}/{name}: " in out
+            if name in ("summary.json", "doctor.json", "search.json", "csv/metrics.csv", ".hydra/overrides.yaml"):
+                assert told or (odd, name) == ("empty", "csv/metrics.csv"), (odd, name)
 
 
 def test_a_receipt_that_is_no_file_is_told_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

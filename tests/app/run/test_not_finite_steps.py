@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from command_line import CommandLine
 from not_finite import (
     ROOT,
@@ -158,16 +159,7 @@ def test_no_checkpoint_has_running_means_that_are_not_finite(tmp_path: Path, wei
 def test_saves_keep_the_running_means_that_were_finite(tmp_path: Path):
     """Saves are written by another way than checkpoints."""
     guard = StopWhenDiverged()
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        num_sanity_val_steps=0,
-        callbacks=[guard],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = bare_trainer(guard, max_epochs=1)
     module = RegularizedModule(Masked(), optimizer=partial(torch.optim.SGD, lr=0.01), task=regression())
     with quiet():
         trainer.fit(module, datamodule=Numbers(num_classes=None, batch_size=4))

@@ -1,3 +1,4 @@
+import gc
 import json
 import re
 import signal
@@ -181,6 +182,17 @@ def test_a_setting_that_is_given_twice_is_named(train: CommandLine):
     result = train("reg=l1", "++seed=3", "reg=l2", "seed=3", "--cfg", "job", fast=False)
     assert result.err == "note: reg is given twice; reg=l2 is used, reg=l1 is not\n"
     assert "_target_: regtorch.L2\n" in result.out
+
+
+def test_the_rehearsal_does_not_act_in_the_training(train: CommandLine):
+    """Its optimizer, which never steps, lives until garbage is collected."""
+    gc.disable()
+    try:
+        words = ("reg=l1", "reg.proximal=true", "trainer.accumulate_grad_batches=2", "trainer.limit_train_batches=8")
+        result = train(*words, "constraint=max_norm", "optimizer=sgd", *BARE)
+    finally:
+        gc.enable()
+    assert (result.code, result.err) == (0, "")
 
 
 def test_a_used_folder_is_refused_and_left_as_it_is(train: CommandLine, tmp_path: Path):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from bare_trainer import bare_trainer
 from command_line import CommandLine
 from regtorch.app.ground.errors import Diverged
 from regtorch.app.ground.silence import quiet
@@ -101,14 +101,8 @@ def test_which_tensors_are_checked(case: str):
     scale = 1e30 if "batch norm" in case else 1.0
     batches = DataLoader(TensorDataset(torch.randn(6, 2) * scale, torch.randn(6, 1)), batch_size=2)
     module = RegularizedModule(net, optimizer=partial(optimizer, lr=0.0), task=regression())
-    switches = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        callbacks=[StopWhenDiverged()],
-        num_sanity_val_steps=0,
-        limit_val_batches=1.0 if "validation" in case else 0,
-        **switches,
+    trainer = bare_trainer(
+        StopWhenDiverged(), max_epochs=1, limit_val_batches=1.0 if "validation" in case else 0, log_every_n_steps=50
     )
     with quiet(), pytest.raises(Diverged, match=expected):
         trainer.fit(module, batches, batches)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
+from bare_trainer import bare_trainer
 from regtorch.app.ground.silence import quiet
 from regtorch.lightning.tasks import binary, classification, regression
 from regtorch.training import Regularize, RegularizedModule
@@ -47,16 +47,7 @@ def batches(soft: bool = False) -> list[Batch]:
 
 
 def fit(module: RegularizedModule, train: Sequence[Batch], epochs: int = 2) -> dict[str, float]:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
+    trainer = bare_trainer(max_epochs=epochs)
     torch.manual_seed(5)  # of dropout's masks
     with quiet():
         trainer.fit(module, Loader(train), Loader(train))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -68,15 +69,15 @@ def build(cfg: DictConfig, choices: Mapping[str, str], *, sweep: bool = False) -
 
 
 def _rehearse(net: nn.Module, rules: Rules, optimizer: Optimizer, cfg: DictConfig) -> None:
-    """Attach the rules to an optimizer that takes no step."""
-    with warnings.catch_warnings():
+    """Attach the rules to an optimizer that takes no step, and detach them."""
+    with warnings.catch_warnings(), ExitStack() as attached:
         warnings.simplefilter("ignore")  # they come when the training begins
         for penalty in (rule for rule in rules.penalties if isinstance(rule, Penalty)):
             with named("reg.proximal" if rules.proximal else "reg.penalty", cfg.reg):
-                penalty.on(net).attach(optimizer, proximal=rules.proximal)
+                attached.callback(penalty.on(net).attach(optimizer, proximal=rules.proximal).remove)
         for constraint in rules.constraints:
             with named("constraint", cfg.constraint):
-                constraint.on(net).attach(optimizer)
+                attached.callback(constraint.on(net).attach(optimizer).remove)
 
 
 def _optimizer(cfg: DictConfig, net: nn.Module) -> Optimizer:

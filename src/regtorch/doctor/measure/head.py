@@ -41,7 +41,6 @@ def _against_the_loss(obs: Observed) -> Iterator[Finding]:
     if not bool(torch.isfinite(outputs).all()):
         return
     yield from _of_likelihoods(obs, outputs)
-    yield from _sign(obs)
     bounds = bounds_of(obs)
     if obs.loss.task == "classes":
         yield from _of_classes(obs, outputs, bounds)
@@ -49,6 +48,8 @@ def _against_the_loss(obs: Observed) -> Iterator[Finding]:
         yield from _of_binary(obs, bounds)
     elif obs.loss.task == "numbers" and bounds:
         yield from _of_numbers(obs, targets, bounds)
+    if obs.loss.task != "classes":
+        yield from _of_batch(obs)
     if obs.loss.broadcasts:
         yield _broadcast(obs, outputs, targets)
     yield from same_for_all(obs, outputs, targets)
@@ -105,6 +106,22 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
         )
 
 
+def _of_batch(obs: Observed) -> Iterator[Finding]:
+    """A softmax over the samples, with a loss of probabilities."""
+    output = obs.outputs[0]
+    if output.ndim != 2 or min(output.shape) < 2 or _softmax_dims(output) != [0]:
+        return
+    if float((output.float().sum(1) - 1).abs().max()) > _SUM:
+        yield _activation(
+            obs,
+            "softmax_over_wrong_dim",
+            {"dim": 0},
+            "The outputs sum to 1 over dim 0: the softmax normalises over the samples, and what a sample gets depends "
+            "on the others in its batch.",
+            "Take the softmax over dim 1",
+        )
+
+
 def _softmax_dims(output: Tensor) -> list[int]:
     """The dims, except that of the classes, over which the outputs are positive and sum to 1."""
     off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
@@ -140,26 +157,6 @@ def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
         ),
         blame=100,
     )
-
-
-def _sign(obs: Observed) -> Iterator[Finding]:
-    groups = () if obs.subject.optimizer is None else obs.subject.optimizer.param_groups
-    loss, maximized = obs.subject.loss_fn, any(group.get("maximize") for group in groups)
-    if obs.loss.cross_entropy_sign == (1 if maximized else -1):
-        yield Finding(
-            "loss_sign",
-            "optimizer" if maximized else "loss",
-            "severe",
-            {"sign": obs.loss.cross_entropy_sign},
-            why="The optimizer maximizes a cross entropy: every step makes the right class less likely."
-            if maximized
-            else "The loss is minus the cross entropy: every step makes the right class less likely.",
-            change="Remove `maximize`."
-            if maximized
-            else _with_loss(obs, "Remove the minus sign", lambda output, target: -loss(output, target)),
-            remedy=Remedy("maximize", value=False) if maximized else None,
-            blame=1000,
-        )
 
 
 def floor(classes: int, gap: float = 1.0) -> float:
@@ -274,4 +271,4 @@ def _of_numbers(obs: Observed, targets: Tensor, bounds: Bounds) -> Iterator[Find
         why = f"The head keeps the outputs in [{low:g}, {high:g}]: the targets are inside, but the gradient vanishes "
         why += "towards both ends."
         advice = "Use a linear head, as is usual for a regression"
-        yield _activation(obs, "bounded_head", numbers, why, advice, "warning", blame=0)
+        yield _activation(obs, "bounded_head", numbers, why, advice, "info", blame=0)

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from regtorch.doctor.finding import Finding
+from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.scope import acting_decays
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.calls import calls, kept_inputs
+from regtorch.doctor.watch.calls import DROPOUTS, calls, kept_inputs
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.restored import restored
 from regtorch.doctor.watch.scale import HIDDEN
 from regtorch.doctor.watch.subject import Subject
 from regtorch.select.weight import modules_of
@@ -31,7 +32,8 @@ _LOOKED_AT = 16  # batches
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`batch_of_one`, `small_batch_norm`, `bias_before_norm`, `norm_idle`, `scale_hidden_by_norm`."""
+    """`eval_left_on`, `batch_of_one`, `small_batch_norm`, `bias_before_norm`, `norm_idle`, `scale_hidden_by_norm`."""
+    yield from _left_in_evaluation(obs.subject)
     norms = [name for name, module in modules_of(obs.subject.model).items() if _is_batch_norm(module)]
     if norms:
         small = list(_small_batches(obs.subject, norms))
@@ -41,6 +43,32 @@ def find(obs: Observed) -> Iterator[Finding]:
         yield from _useless_biases(obs)
         yield from _idle(obs)
     yield from _hidden_scale(obs)
+
+
+def _left_in_evaluation(subject: Subject) -> Iterator[Finding]:
+    """Norms with trained weights, and dropouts, that `train()` does not switch to training."""
+    with restored(subject.model):
+        subject.model.train()
+        names = [
+            name
+            for name, module in modules_of(subject.model).items()
+            if not module.training
+            and (
+                (isinstance(module, DROPOUTS) and bool(module.p))
+                or (isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters()))
+            )
+        ]
+    if names:
+        yield Finding(
+            "eval_left_on",
+            listed(names),
+            "warning",
+            {"layers": len(names)},
+            why=f"{len(names)} norm or dropout layers stay in evaluation mode when the net is set to training: batch "
+            "norms keep the statistics they have, and dropout drops nothing.",
+            change="Remove the `.eval()` from `train()` or `forward`; to freeze a batch norm, freeze its weights too.",
+            blame=len(names),
+        )
 
 
 def _is_batch_norm(module: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.fitting_rate import GOOD, TRIED, common_rate, fitting_rate, fitting_rate_of_group
+from regtorch.doctor.measure.slow_rate import slow
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
@@ -47,6 +48,7 @@ def _still(obs: Observed) -> Iterator[Finding]:
     medians = medians_of(obs.without_penalties)
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
     if not largest < _SMALL:  # NaN: an infinite rate
+        yield from slow(obs, largest)
         return
     lr = common_rate(obs)
     change, remedy = fitting_rate(obs, max, largest)

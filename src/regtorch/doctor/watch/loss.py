@@ -112,6 +112,11 @@ class LossBehaviour:
         found = self._losses(target, output)
         return found[0] if found else None
 
+    def costs(self, target: Tensor, *outputs: Tensor) -> list[float] | None:
+        """The losses of some outputs; None if one is rejected or not finite."""
+        found = self._losses(target, *outputs)
+        return found if found is not None and all(map(isfinite, found)) else None
+
     @cached_property
     def is_constant(self) -> bool:
         """Whether the loss is the same for all outputs and has no gradient in the net either."""

@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_for_a_while_stops_no_training(train: CommandLine, d
     assert_same(train.folder / "whole", disk / "run")
 
 
-@pytest.mark.parametrize("step", [3, 6, 9])
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.slow), 6, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_run_that_a_full_disk_ends_goes_on(step: int, train: CommandLine, disk: Path):
     with happening({step: lambda: fill(disk)}):
         result = train(*SMALL, f"hydra.run.dir={disk / 'run'}", fast=False)

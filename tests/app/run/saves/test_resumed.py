@@ -37,19 +37,30 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     return CommandLine(tmp_path, monkeypatch, capfd)
 
 
-@pytest.mark.parametrize("settings", RUNS.values(), ids=list(RUNS))
-def test_a_run_resumes_to_the_bit(settings: tuple[str, ...], run: CommandLine):
+def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int) -> None:
+    """Killed after each of these numbers of steps."""
     arguments = (*SMALL, *settings)
     whole = run(*arguments, "hydra.run.dir=whole", fast=False)
     assert whole.code == 0
-    for steps in (1, 4, 5, 7):
-        with killed_after(steps):
-            run(*arguments, f"hydra.run.dir=killed{steps}", fast=False)
-        resumed = run(f"resume=killed{steps}", fast=False)
+    for step in steps:
+        with killed_after(step):
+            run(*arguments, f"hydra.run.dir=killed{step}", fast=False)
+        resumed = run(f"resume=killed{step}", fast=False)
         assert (resumed.code, resumed.err) == (0, "")
         assert "resumed after step" in resumed.out
-        assert_same(run.folder / "whole", run.folder / f"killed{steps}")
-        assert not (run.folder / f"killed{steps}" / "saves").exists()
+        assert_same(run.folder / "whole", run.folder / f"killed{step}")
+        assert not (run.folder / f"killed{step}" / "saves").exists()
+
+
+@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1, 7), (4,), (7,), (4,), (5,), (7,)], strict=True)])
+def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
+    resumes_to_the_bit(run, RUNS[name], *steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_resumes_to_the_bit_after_any_step(name: str, run: CommandLine):
+    resumes_to_the_bit(run, RUNS[name], 1, 4, 5, 7)
 
 
 def test_a_moved_run_resumes_twice(run: CommandLine):
@@ -221,13 +232,10 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("settings", PATHS.values(), ids=list(PATHS))
-def test_a_path_resumes_to_the_bit(
-    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-):
-    path = CommandLine(tmp_path, monkeypatch, capfd, path_main, "paths")
+def a_path_resumes_to_the_bit(path: CommandLine, settings: tuple[str, ...], *all_steps: int) -> None:
+    """Killed after each of these numbers of steps."""
     assert path(*SMALL, *settings, "hydra.run.dir=whole", fast=False).code == 0
-    for steps in (1, 5, 8, 19):
+    for steps in all_steps:
 
         def at_rest(self: PathSaves, steps: int = steps) -> None:
             trainer = self._work.trainer
@@ -242,5 +250,21 @@ def test_a_path_resumes_to_the_bit(
         resumed = path(f"resume=killed{steps}", fast=False)
         assert resumed.code == 0
         assert "resumed after step" in resumed.out or "has finished" in resumed.out
-        one, other = (tables_of(tmp_path / name) for name in ("whole", f"killed{steps}"))
+        one, other = (tables_of(path.folder / name) for name in ("whole", f"killed{steps}"))
         assert one == other
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd, path_main, "paths")
+
+
+@pytest.mark.parametrize(("name", "steps"), [*zip(PATHS, [(19,), (1, 8)], strict=True)])
+def test_a_path_resumes_to_the_bit(name: str, steps: tuple[int, ...], path: CommandLine):
+    a_path_resumes_to_the_bit(path, PATHS[name], *steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_resumes_to_the_bit_after_any_step(name: str, path: CommandLine):
+    a_path_resumes_to_the_bit(path, PATHS[name], 1, 5, 8, 19)

@@ -1,0 +1,53 @@
+"""Batches that hold one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from regtorch.doctor.finding import Finding
+from regtorch.doctor.measure.label_form import IGNORED
+from regtorch.doctor.watch.observed import Observed
+
+__all__ = ["find"]
+
+_BATCHES, _SAMPLES = 4, 4  # at least, and in each
+_MIXED = 0.3  # of the classes' entropy over all batches
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """`batches_sorted`."""
+    if obs.targets is None or obs.loss.task not in ("classes", "binary"):
+        return
+    batches = [_labels(y) for _, y in obs.subject.batches]
+    batches = [labels for labels in batches if len(labels) >= _SAMPLES]
+    if len(batches) < _BATCHES:
+        return
+    whole, within = _entropy(torch.cat(batches)), sum(map(_entropy, batches)) / len(batches)
+    if not within < _MIXED * whole:
+        return
+    alone = sum(len(labels.unique()) == 1 for labels in batches) / len(batches)
+    yield Finding(
+        "batches_sorted",
+        "batches",
+        "warning",
+        {"entropy_within": within, "entropy": whole, "share_of_one_class": alone},
+        why=f"The samples are sorted by class: {alone:.0%} of the {len(batches)} batches have a single class, so every "
+        "step unlearns what the steps before have learnt.",
+        change="Shuffle the training set: `DataLoader(dataset, shuffle=True, …)`.",
+        blame=10,
+    )
+
+
+def _labels(target: Tensor) -> Tensor:
+    if target.ndim == 2 and target.shape[1] > 1:
+        return target.argmax(1).cpu()
+    labels = target.flatten().long().cpu()
+    return labels[labels != IGNORED]
+
+
+def _entropy(labels: Tensor) -> float:
+    shares = labels.unique(return_counts=True)[1].double() / len(labels)
+    return float(-(shares * shares.log()).sum())

@@ -1,0 +1,91 @@
+"""Initial weights whose size makes the first outputs far worse than a guess, or lets no signal pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+
+from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.watch.idle_units import reinitialised
+from regtorch.doctor.watch.observed import Observed, joined
+
+__all__ = ["find", "gain"]
+
+_WORSE, _FAR_WORSE = 2.5, 15.0  # times the loss of outputs that are all 0
+_WIDE = 4.0  # gain of a layer's weights, 1 keeps the size of a signal, of which no initialisation has more than 1.5
+_NARROW = 0.02
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """`start_too_large` and `start_too_small`."""
+    yield from _large(obs)
+    yield from _small(obs)
+
+
+def _large(obs: Observed) -> Iterator[Finding]:
+    output, target = obs.outputs[0], obs.subject.batches[0][1]
+    if (
+        obs.targets is None
+        or not isinstance(output, Tensor)
+        or not output.is_floating_point()
+        or not obs.loss.uses_targets
+    ):
+        return
+    zero, start = obs.loss.cost(torch.zeros_like(output), target), obs.loss.value
+    logits = obs.loss.is_cross_entropy or obs.loss.takes_logits or obs.loss.task == "numbers"
+    if not logits or zero is None or not zero > 0 or not isfinite(start) or start < _WORSE * zero:
+        return
+    gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
+    wide = sorted((name for name, value in gains.items() if value > _WIDE), key=lambda name: -gains[name])
+    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    inputs = joined([x for x, _ in obs.subject.batches[:1]])
+    size = float(inputs.double().square().mean().sqrt()) if inputs is not None and inputs.is_floating_point() else 1.0
+    if not wide and not (random.learns and random.before < start / 2):
+        return
+    named = f"; the weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}" if wide else ""
+    yield Finding(
+        "start_too_large",
+        listed(wide) if wide else "initial weights",
+        "severe" if start > _FAR_WORSE * zero else "warning",
+        {"loss": start, "loss_of_zeros": zero, "size_of_inputs": size, **({"gain": gains[wide[0]]} if wide else {})},
+        why=f"Before the first step the loss is {fmt(start)}, and outputs of 0 would cost {fmt(zero)}{named}.",
+        change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
+        blame=start / zero,
+    )
+
+
+def _small(obs: Observed) -> Iterator[Finding]:
+    """Weights so small that signals and gradients die between the layers; zeros are left to other findings."""
+    if any(isinstance(m, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm) for m in _modules(obs)):
+        return  # a norm restores the size
+    gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
+    names = [name for name, value in gains.items() if 0 < value < _NARROW]
+    if len(names) < 2:  # one small head is a common choice
+        return
+    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    least = min(gains[name] for name in names)
+    yield Finding(
+        "start_too_small",
+        listed(names),
+        "warning",
+        {"weights": len(names), "gain": least},
+        why=f"The initial weights of {len(names)} layers multiply a signal's size by {least:.1e} or little more: after "
+        "them the outputs are the same for all inputs, and gradients vanish on the way back.",
+        change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
+        blame=1 / least,
+    )
+
+
+def gain(weight: Tensor) -> float:
+    """The factor by which a weight changes the size of a random signal: √fan_in times its root mean square."""
+    if not weight.numel():
+        return 0.0
+    return float(weight.detach().double().square().mean().sqrt()) * weight[0].numel() ** 0.5
+
+
+def _modules(obs: Observed) -> list[nn.Module]:
+    return list(obs.subject.model.modules())
