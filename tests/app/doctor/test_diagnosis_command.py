@@ -207,8 +207,7 @@ def test_an_experiment_is_the_same_to_the_doctor_and_to_train_py(experiment: str
         return made
 
     ours = config("doctor")
-    assert (ours.pop("cure"), ours.pop("strength"), ours.pop("seconds")) == (False, False, 100)
-    assert [ours.pop(key) for key in KEYS] == [None] * len(KEYS)
+    assert [ours.pop(key) for key in ("cure", "strength", "seconds", *KEYS)] == [False, False, 100, *[None] * len(KEYS)]
     assert ours == config("train")
 
 
