@@ -170,7 +170,7 @@ def test_repeated_settings_run_once(sweep: Sweep, tmp_path: Path, more: tuple[st
 def test_an_invalid_batch_size_is_reported(sweep: Sweep, tmp_path: Path, most: str):
     result = sweep("reg.lam=1e-3", f"hydra.sweeper.max_batch_size={most}")
     assert result.code == 2
-    assert "hydra.sweeper.max_batch_size: expected a whole number of at least 1, or null" in result.error
+    assert "hydra.sweeper.max_batch_size: expected a whole number of at least 1 or null" in result.error
     assert not (tmp_path / "mine").exists()
 
 

@@ -107,7 +107,7 @@ def _without_repeats(logger: MLFlowLogger) -> None:
 
 
 def _marked(logger: WandbLogger, save: int) -> None:
-    """Log with each row the step of the save: rows of later steps with a smaller one, or none, were logged again."""
+    """Log with each row the step of the save: of the rows of one step, the one with the largest counts."""
     log = logger.log_metrics
 
     def marked(metrics: Mapping[str, float], step: int | None = None) -> None:
