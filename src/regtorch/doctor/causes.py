@@ -64,7 +64,7 @@ _TABLE = (
     Cause("one_class", "All labels are of one class", _SEVERE, "labels"),
     Cause("labels_unrelated", "Labels unrelated to the inputs", _ALL, "labels"),
     Cause("imbalance", "Imbalanced classes", _WARNING, "labels"),
-    Cause("start_too_large", "Initial weights are too large", _GRAVE, "start"),
+    Cause("start_too_large", "Initial weights are too large", _ALL, "start"),
     Cause("start_too_small", "Initial weights are too small", _WARNING, "start"),
     Cause("no_activation", "No activation between layers", _WARNING, "depth", structural=True),
     Cause("hidden_softmax", "A softmax between layers", _WARNING, "depth", structural=True),

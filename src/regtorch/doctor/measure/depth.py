@@ -112,7 +112,7 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
         or len(trace.shapes) < 2
     ):
         return
-    classes, least = output.shape[1], log2(output.shape[1])
+    classes, least = output.shape[1], log2(output.shape[1]) / 2
     widths = [shape[0] for shape in trace.shapes[:-1] if shape and len(shape) == 2]
     width = min(widths, default=classes)
     if classes < 3 or width >= least:

@@ -8,6 +8,7 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
+from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.watch.attempt import attempt
 from regtorch.doctor.watch.idle_units import reinitialised
@@ -50,12 +51,19 @@ def _large(obs: Observed) -> Iterator[Finding]:
     yield Finding(
         "start_too_large",
         listed(wide) if wide else "initial weights",
-        "severe" if start > _FAR_WORSE * zero else "warning",
+        _severity(obs, start, zero),
         {"loss": start, "loss_of_zeros": zero, "size_of_inputs": size, **({"gain": gains[wide[0]]} if wide else {})},
         why=f"Before the first step the loss is {fmt(start)}, and outputs of 0 would cost {fmt(zero)}{named}.",
         change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
         blame=start / zero,
     )
+
+
+def _severity(obs: Observed, start: float, zero: float) -> Severity:
+    """Info if the watched steps halve the loss, as then training repairs the start by itself."""
+    if obs.without_penalties.last_task_loss < start / 2:
+        return "info"
+    return "severe" if start > _FAR_WORSE * zero else "warning"
 
 
 def _small(obs: Observed) -> Iterator[Finding]:
