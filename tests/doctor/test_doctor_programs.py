@@ -188,6 +188,12 @@ HEALTHY = {
     "a norm frozen with its weights": program(
         lambda: changed(Frozen(), lambda m: m.net[1].requires_grad_(False)), pictures
     ),
+    "one unit for each pixel": program(
+        lambda: nn.Sequential(
+            *(nn.Flatten(), nn.Unflatten(1, (196, 1)), nn.Linear(1, 1), nn.ReLU()), nn.Flatten(), nn.Linear(196, 10)
+        ),
+        digits,
+    ),
     "a softmax inside": program(lambda: Then(mlp(), lambda o: o * o.softmax(1).detach().mean(0, keepdim=True).sqrt())),
 }
 

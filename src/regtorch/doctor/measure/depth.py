@@ -51,7 +51,7 @@ class _Trace(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.gaps: list[set[str]] = []  # behind each layer
-        self.shapes: list[tuple[int, ...]] = []  # of each layer's weight
+        self.shapes: list[tuple[int, ...]] = []  # of the weights that take whole samples
         self.hidden = 0
         self._softmaxes: list[Tensor] = []
 
@@ -61,7 +61,8 @@ class _Trace(TorchFunctionMode):
             x, weight = args[0] if args else (kwargs or {})["input"], args[1] if len(args) > 1 else None
             self.hidden += any(x.data_ptr() == softmax.data_ptr() for softmax in self._softmaxes)
             self.gaps.append(set())
-            self.shapes.append(tuple(weight.shape) if isinstance(weight, Tensor) else ())
+            whole = isinstance(weight, Tensor) and x.ndim == 2  # not a position of a sample
+            self.shapes.append(tuple(weight.shape) if whole else ())
         elif self.gaps:
             self.gaps[-1].add(name)
         output = func(*args, **(kwargs or {}))
