@@ -61,8 +61,8 @@ class _Trace(TorchFunctionMode):
             x, weight = args[0] if args else (kwargs or {})["input"], args[1] if len(args) > 1 else None
             self.hidden += any(x.data_ptr() == softmax.data_ptr() for softmax in self._softmaxes)
             self.gaps.append(set())
-            whole = isinstance(weight, Tensor) and x.ndim == 2  # not a position of a sample
-            self.shapes.append(tuple(weight.shape) if whole else ())
+            shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
+            self.shapes.append(shape if x.ndim == 2 else ())  # else a layer takes positions of a sample
         elif self.gaps:
             self.gaps[-1].add(name)
         output = func(*args, **(kwargs or {}))
