@@ -35,7 +35,9 @@ def _overfitting(curves: Curves) -> Iterator[Finding]:
         scale = steady[low] if steady[low] > 0 else val.values[0] - steady[low]  # a likelihood's loss may be negative
         learns = task.end < task.at(val.epochs[low])
         if low < len(val) - window(len(val)) and learns and rise > max(RISE * scale, sure):
-            yield _rising(curves, val.epochs[low], steady[low])
+            near = range(max(0, low - 2), min(len(val), low + 3))  # medians flatten the lowest place
+            best = min(near, key=val.values.__getitem__)
+            yield _rising(curves, val.epochs[best], val.values[best])
             return
     yield from _memorised(curves)
 
