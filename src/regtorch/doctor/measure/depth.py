@@ -13,8 +13,7 @@ from torch.overrides import TorchFunctionMode
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.symmetry import equal_rows
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.idle_units import reinitialised
+from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored
 
@@ -142,7 +141,7 @@ def _vanishing(obs: Observed) -> Iterator[Finding]:
     (first, least), (last, most) = known[0], known[-1]
     if not least < _WEAK * most:
         return
-    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    random = restarted(obs)
     severity: Severity = "severe" if least < _WEAKEST * most else "warning"
     small = [name for name, value in known if value < _WEAK * most]
     yield Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure.label_form import with_targets
 from regtorch.doctor.watch.attempt import Context, attempt
 from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
 from regtorch.doctor.watch.observed import Observed, joined
@@ -53,7 +54,7 @@ def _unbounded(obs: Observed, targets: Tensor) -> Iterator[Finding]:
     if len(values) == 2:
         low, high = float(values[0]), float(values[1])
         change = f"Map the targets {low:g} and {high:g} to 0 and 1: `(target - {low:g}) / {high - low:g}`"
-        change += _tried(obs, lambda y: (y - low) / (high - low))
+        change += f" ({with_targets(obs, lambda y: (y - low) / (high - low)).summary})"
     elif whole and len(values) <= _CLASSES:
         change = f"Give the net {len(values)} outputs and use `CrossEntropyLoss` on class indices"
         change += f", here `(target - {float(values[0]):g}).long()`" if values[0] else ", `target.long()`"
@@ -69,11 +70,6 @@ def _unbounded(obs: Observed, targets: Tensor) -> Iterator[Finding]:
         change=f"{change}.",
         blame=1e4,
     )
-
-
-def _tried(obs: Observed, change: Callable[[Tensor], Tensor]) -> str:
-    x, y = obs.subject.batches[0]
-    return f" ({attempt(replace(obs.subject, batches=[(x, change(y))])).summary})"
 
 
 def _multi_hot(obs: Observed, outputs: Tensor, targets: Tensor) -> Iterator[Finding]:

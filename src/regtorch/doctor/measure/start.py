@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.idle_units import reinitialised
+from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed, joined
 
 __all__ = ["find", "gain"]
@@ -42,7 +41,7 @@ def _large(obs: Observed) -> Iterator[Finding]:
         return
     gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
     wide = sorted((name for name, value in gains.items() if value > _WIDE), key=lambda name: -gains[name])
-    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    random = restarted(obs)
     inputs = joined([x for x, _ in obs.subject.batches[:1]])
     size = float(inputs.double().square().mean().sqrt()) if inputs is not None and inputs.is_floating_point() else 1.0
     if not wide and not (random.learns and random.before < start / 2):
@@ -74,7 +73,7 @@ def _small(obs: Observed) -> Iterator[Finding]:
     names = [name for name, value in gains.items() if 0 < value < _NARROW]
     if len(names) < 2:  # one small head is a common choice
         return
-    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    random = restarted(obs)
     least = min(gains[name] for name in names)
     yield Finding(
         "start_too_small",

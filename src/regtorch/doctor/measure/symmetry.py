@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.constant_output import is_same_for_all
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.idle_units import reinitialised
+from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.steps import equal_rows
 
@@ -40,7 +39,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     else:
         return
     names = still or alike or zero
-    random = attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
+    random = restarted(obs)
     yield Finding(
         "symmetric_units",
         listed(names),

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.watch.attempt import attempt
+from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.standardised import standardised_inputs
 from regtorch.doctor.watch.steps import watch_steps
 from regtorch.doctor.watch.uses import Use
 from regtorch.select.weight import modules_of
 
-__all__ = ["SwitchedOn", "awake", "redrawn", "reinitialised"]
+__all__ = ["SwitchedOn", "awake", "redrawn", "reinitialised", "restarted"]
 
 _HARMLESS = 1 / 3  # of the loss reduction with all units active: half the units may learn half as fast
 _MOST = 0.5  # share of units still idle
@@ -76,6 +76,11 @@ def redrawn(obs: Observed, layer: str, kind: str) -> str | None:
         return None
     draw = "Reinitialise the weights (He, biases at 0)"
     return f"{draw}{' and standardise the inputs' if standard is not None else ''} ({found.summary})."
+
+
+def restarted(obs: Observed) -> Attempt:
+    """Train with all weights reinitialised."""
+    return attempt(obs.subject, lambda model: reinitialised(list(model.modules())))
 
 
 @contextmanager
