@@ -8,6 +8,7 @@ reg.add_grad_()                                 # way 2: the same gradient in cl
 handle = reg.attach(optimizer)                  # way 3: at every optimizer step, in any trainer
 rt.MaxNorm(3.0).on(model).attach(optimizer)     # projected after every step
 rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it hurt?
+rt.watch(model, optimizer)                      # a word when something turns bad
 """
 
 from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
@@ -16,6 +17,7 @@ from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
 from regtorch.conventions import convert
 from regtorch.doctor import Finding, diagnose, read_history
+from regtorch.doctor.along import DoctorWarning, watch
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
 from regtorch.outputs import *
@@ -30,6 +32,7 @@ __all__ = [
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
+    "DoctorWarning",
     "Finding",
     "SelectionError",
     "constraints",
@@ -48,6 +51,7 @@ __all__ = [
     "schedules",
     "select",
     "testing",
+    "watch",
 ]
 __all__ += penalties.__all__
 __all__ += outputs.__all__

@@ -20,7 +20,7 @@ class Cause:
     name: str  # a stable identifier
     title: str  # in plain words
     severities: tuple[Severity, ...]  # that its findings can have
-    measurement: str  # the module of `regtorch.doctor.measure`; empty: watching the steps finds it; "history": curves
+    measurement: str  # the module of `regtorch.doctor.measure`; empty: the steps; "history": curves; "along": looks
     prevents_steps: bool = False  # no training step is possible where it is severe
     structural: bool = False  # a fault of the setup: short trainings cannot refute it, only weaken it to a warning
 
@@ -114,6 +114,8 @@ _TABLE = (
     Cause("norm_idle", "A batch norm with little to do", _MILD, "normalization"),
     Cause("scale_hidden_by_norm", "A norm hides the scale of weights", _INFO, "normalization"),
     Cause("bias_before_norm", "A bias before a norm does nothing", _INFO, "normalization"),
+    Cause("loss_scale_at_floor", "A loss scale at its floor", _SEVERE, "along"),
+    Cause("always_clipped", "Every step is clipped", _MILD, "along"),
     Cause("loss_at_chance", "The loss is at chance level", _INFO, "head"),
     Cause("measurement_failed", "A measurement failed", _INFO, ""),
     Cause("optimizer_not_watched", "The optimizer was not watched", _INFO, ""),
@@ -159,7 +161,7 @@ _GROUPS = [(measurement, list(causes)) for measurement, causes in groupby(_TABLE
 _RANKS = {cause.name: rank for rank, (_, causes) in enumerate(_GROUPS) for cause in causes}
 
 _BLOCKING = [cause.measurement for cause in _TABLE if cause.prevents_steps]
-_OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation", "history")]
+_OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation", "history", "along")]
 MEASUREMENTS = tuple(dict.fromkeys([*_BLOCKING, *_OF_A_NET]))
 """The measurements in the order they run; those that can find training impossible come first."""
 _EXAMINED = list(_SUBJECTS.values())

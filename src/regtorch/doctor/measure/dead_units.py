@@ -16,9 +16,10 @@ from regtorch.doctor.watch.lower_rate import lower_rate
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.uses import NEAR, RELUS, Use
 
-__all__ = ["are_idle", "find"]
+__all__ = ["SEVERE", "WARNING", "are_idle", "find"]
 
-_SEVERE, _WARNING = 0.9, 0.5
+SEVERE, WARNING = 0.9, 0.5
+"""Share of a layer's units or outputs without a gradient."""
 _THROWN = 2.0  # spreads by which the first step moves the inputs: ReLUs that die this way do not recover
 
 
@@ -52,7 +53,7 @@ def _idle(obs: Observed) -> Iterator[_Idle]:
         earlier = before.get(key, use)
         moved = second[key].moved_from(earlier) if key in second else 0.0
         if use.kind in RELUS:
-            severity = _severity(use.share, dying=use.share - earlier.share >= _WARNING and moved > _THROWN)
+            severity = _severity(use.share, dying=use.share - earlier.share >= WARNING and moved > _THROWN)
         else:
             severity = _severity(use.share)
             if use.is_output and (looks[-1].loss < looks[0].loss or _is_right(obs)):
@@ -62,7 +63,7 @@ def _idle(obs: Observed) -> Iterator[_Idle]:
 
 
 def _severity(share: float, dying: bool = False) -> Severity | None:
-    return "severe" if share >= _SEVERE or dying else "warning" if share >= _WARNING else None
+    return "severe" if share >= SEVERE or dying else "warning" if share >= WARNING else None
 
 
 def _is_right(obs: Observed) -> bool:
@@ -70,32 +71,32 @@ def _is_right(obs: Observed) -> bool:
     output, y = obs.outputs[0], obs.subject.batches[0][1]
     if not isinstance(output, Tensor) or output.numel() != y.numel():
         return False
-    return float((output - y.reshape(output.shape)).abs().lt(0.5).float().mean()) >= _SEVERE
+    return float((output - y.reshape(output.shape)).abs().lt(0.5).float().mean()) >= SEVERE
 
 
 def _dead(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved, severity = idle.before.share, idle.after.share, idle.moved, idle.severity
     numbers = {"dead_now": now, "dead_after": after, "steps": obs.steps, "moved": moved}
     change, remedy = "", Remedy("standardised inputs")
-    if now >= _WARNING:
+    if now >= WARNING:
         why = f"{after:.0%} of the units of the following ReLU are zero for every sample, as they were before training "
         why += f"({now:.0%}): no gradient passes through them"
     else:
         why = f"{after:.0%} of the units of the following ReLU became zero for every sample within {obs.steps} steps "
         why += f"({now:.0%} before); the first step shifted its inputs by {fmt(moved, '.2g')} standard deviations"
-    measured = awake(obs, idle.before) if now >= _WARNING or severity == "warning" else None
+    measured = awake(obs, idle.before) if now >= WARNING or severity == "warning" else None
     if measured is not None:
         numbers |= {"loss_at_first": measured.start, "loss_after": measured.as_is, "loss_awake": measured.with_all}
         why += f". The loss goes from {measured.start:.3g} to {measured.as_is:.3g} in {obs.steps} steps, and to "
         why += f"{measured.with_all:.3g} if these units are active at first"
-    if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
+    if severity == "warning" and now < WARNING and obs.without_penalties.falls:
         severity, remedy = "info", None
         change = "Nothing if the loss keeps falling; a smaller learning rate keeps more units active."
     elif measured is not None and not measured.idle_units_matter:
         why += ": they do no harm"
         severity, remedy = "info", None
         change = "Nothing; standardised inputs (mean 0, not all positive) keep more units active."
-    elif now >= _WARNING:
+    elif now >= WARNING:
         change = redrawn(obs, idle.after.layer, idle.after.kind) or (
             "Look for biases far below 0, or inputs that all have the same sign."
         )
@@ -118,7 +119,7 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
 def _saturated(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved = idle.before.share, idle.after.share, idle.moved
     remedy: Remedy | None = Remedy("standardised inputs")
-    if now >= _WARNING:
+    if now >= WARNING:
         change = (
             redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and initialise smaller weights."
         )
@@ -141,4 +142,4 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
 
 def _is_idle(found: Attempt, idle: _Idle) -> bool:
     use = found.use_of(idle.after.layer, idle.after.kind)
-    return use is None or use.share >= _WARNING
+    return use is None or use.share >= WARNING

@@ -17,7 +17,7 @@ from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.restored import restored
 
-__all__ = ["find"]
+__all__ = ["DEEP", "WEAKEST", "find"]
 
 _LAYERS = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 # Functions that keep a chain of layers linear, or nearly so.
@@ -27,8 +27,10 @@ _LINEAR = {
     *("avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d", "max_pool1d", "max_pool2d", "mean", "dim", "__get__"),
     *("max_pool1d_with_indices", "max_pool2d_with_indices", "boolean_dispatch", "fn", "add", "add_", "numel"),
 }
-_WEAK, _WEAKEST = 1e-3, 1e-5  # of the last weights' gradient
-_DEEP = 4  # weights from which on gradients are compared
+_WEAK, WEAKEST = 1e-3, 1e-5
+"""Of the last weights' gradient: the first weights learn slowly, or hardly at all."""
+DEEP = 4
+"""Weights from which on gradients are compared."""
 
 
 def find(obs: Observed) -> Iterator[Finding]:
@@ -132,17 +134,17 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
 def _vanishing(obs: Observed) -> Iterator[Finding]:
     """Gradients of the first weights that are far smaller, in relation to the weights, than those of the last."""
     weights = {name: p for name, p in obs.subject.trained.items() if p.ndim > 1 and not equal_rows(p)}
-    if len(weights) < _DEEP:
+    if len(weights) < DEEP:
         return
     found = _relative_gradients(obs, weights)
     known = [(name, value) for name, value in found.items() if value > 0]
-    if len(known) < _DEEP:
+    if len(known) < DEEP:
         return
     (first, least), (last, most) = known[0], known[-1]
     if not least < _WEAK * most:
         return
     random = restarted(obs)
-    severity: Severity = "severe" if least < _WEAKEST * most else "warning"
+    severity: Severity = "severe" if least < WEAKEST * most else "warning"
     small = [name for name, value in known if value < _WEAK * most]
     yield Finding(
         "vanishing_gradients",

@@ -18,9 +18,10 @@ from regtorch.doctor.watch.optimizer_copy import number, rate_of
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 from regtorch.doctor.watch.uses import RELUS
 
-__all__ = ["find"]
+__all__ = ["SMALL", "TINY", "find"]
 
-_TINY, _SMALL = 1e-6, 1e-5
+TINY, SMALL = 1e-6, 1e-5
+"""‖update‖/‖weight‖ below which no weight moves, or hardly any."""
 _DEAD = 0.9  # share of a layer's units
 _POWERS = 6  # of ten, tried when lowering a strength
 _RISE = 10.0  # of a batch's loss, in a step meant to lower it
@@ -35,7 +36,7 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     yield from _still(obs)
     medians = medians_of(obs.without_penalties)
-    if medians and max(medians.values()) >= _SMALL:
+    if medians and max(medians.values()) >= SMALL:
         yield from _still_groups(obs, medians)
     if medians:
         yield from _too_large(obs)
@@ -47,7 +48,7 @@ def _still(obs: Observed) -> Iterator[Finding]:
     """`rate_too_small` if no weight moves."""
     medians = medians_of(obs.without_penalties)
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
-    if not largest < _SMALL:  # NaN: an infinite rate
+    if not largest < SMALL:  # NaN: an infinite rate
         yield from slow(obs, largest)
         return
     lr = common_rate(obs)
@@ -55,7 +56,7 @@ def _still(obs: Observed) -> Iterator[Finding]:
     yield Finding(
         "rate_too_small",
         "optimizer.lr",
-        "severe" if largest < _TINY else "warning",
+        "severe" if largest < TINY else "warning",
         {"largest_update_over_weight": largest, **({} if lr is None else {"lr": lr})},
         why=f"With {_named(lr)} no weight moves by more than {largest:.1e} of its norm per step ({name} moves most); "
         f"about {GOOD:g} is usual.",
@@ -160,7 +161,7 @@ def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Findi
     for index, group in enumerate(obs.subject.optimizer.param_groups):
         own = [name for p in group["params"] if (name := names.get(id(p), "")) in medians]
         largest = max((medians[name] for name in own), default=inf)
-        if largest < _TINY:
+        if largest < TINY:
             lr = rate_of(group)
             to, remedy = fitting_rate_of_group(obs, index, own, largest)
             yield Finding(

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from regtorch.bound.penalty import BoundPenalty
 from regtorch.doctor.watch.optimizer_copy import Decay, decays_of, number
 from regtorch.doctor.watch.subject import Subject
 
-__all__ = ["Forces", "norm_of", "of_coupled_decay", "of_decoupled_decay", "of_penalties", "totals"]
+__all__ = ["Forces", "norm_of", "of_coupled_decay", "of_decoupled_decay", "of_penalties", "of_terms", "totals"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,22 @@ def totals(forces: Iterable[Forces]) -> tuple[float, float]:
     return hypot(*(one.penalty for one in found)), hypot(*(one.task for one in found))
 
 
-@torch.no_grad()
 def of_penalties(subject: Subject, penalties: float) -> dict[str, Forces]:
     """The forces on each penalised weight, while `grad` holds the task's gradient alone."""
-    pulls: dict[str, Tensor] = {}
-    for factor, term in subject.terms:
+    return of_terms([(penalties * factor, term) for factor, term in subject.terms], subject.penalised)
+
+
+@torch.no_grad()
+def of_terms(terms: Iterable[tuple[float, BoundPenalty]], weights: Mapping[str, nn.Parameter]) -> dict[str, Forces]:
+    """The forces of penalties, each with its scale, on those of `weights` that they act on."""
+    pulls: dict[int, Tensor] = {}
+    known = {id(p) for p in weights.values()}
+    for factor, term in terms:
         for weight, p in term.weights():
-            if weight.name in subject.penalised and term.rule.active:
-                pull = term.grad(weight, p).mul_(penalties * factor)
-                pulls[weight.name] = pulls[weight.name].add_(pull) if weight.name in pulls else pull
-    return {name: _compared(p, p.grad, pulls[name]) for name, p in subject.penalised.items() if name in pulls}
+            if id(p) in known and term.rule.active:
+                pull = term.grad(weight, p).mul_(factor)
+                pulls[id(p)] = pulls[id(p)].add_(pull) if id(p) in pulls else pull
+    return {name: _compared(p, p.grad, pulls[id(p)]) for name, p in weights.items() if id(p) in pulls}
 
 
 @torch.no_grad()

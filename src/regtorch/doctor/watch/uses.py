@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -15,7 +15,7 @@ from regtorch.doctor.watch.calls import hooked
 from regtorch.doctor.watch.restored import seed
 from regtorch.doctor.watch.subject import Subject
 
-__all__ = ["NEAR", "RELUS", "Look", "Use", "look"]
+__all__ = ["NEAR", "RELUS", "ActivationWatch", "Look", "Use", "look"]
 
 # Names of torch's functions, which modules, functions and methods all call; relu6 calls hardtanh.
 RELUS = {"relu", "relu6", "hardtanh", "leaky_relu"}
@@ -77,7 +77,7 @@ def look(subject: Subject) -> Look:
         seed(0)
         subject.model.train()
         for number in range(min(enough, _MOST, len(subject.batches))):
-            watch = _ActivationWatch()
+            watch = ActivationWatch()
             with watch, hooked(subject.model, None, watch.leave):
                 output = subject.output(number)
             losses.append(float(subject.task_loss(output, subject.batch(number)[1])))
@@ -87,7 +87,7 @@ def look(subject: Subject) -> Look:
     return Look(losses[0], uses)
 
 
-class _ActivationWatch(TorchFunctionMode):
+class ActivationWatch(TorchFunctionMode):
     """Records every activation, module or function."""
 
     def __init__(self) -> None:
@@ -102,29 +102,48 @@ class _ActivationWatch(TorchFunctionMode):
             self._layer = name
 
     def mark(self, output: Any) -> None:
-        """Mark the use that computed the net's output."""
-        if self._last is not None and isinstance(output, Tensor) and output.data_ptr() == self._last[1].data_ptr():
-            key = self._last[0]
-            self.uses[key] = replace(self.uses[key], is_output=True)
+        """Mark the use that computed the net's output, or a part of it."""
+        if self._last is None:
+            return
+        if isinstance(output, Mapping):
+            output = tuple(output.values())
+        key, last = self._last
+        for part in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(part, Tensor) and part.data_ptr() == last.data_ptr():
+                self.uses[key] = replace(self.uses[key], is_output=True)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        begun = self.enter(func, args, kwargs or {})
+        output = func(*args, **(kwargs or {}))
+        if begun is not None:
+            self.record(begun, output)
+        return output
+
+    def enter(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Use | None:
+        """A use that begins, before the function works in place; None for other functions."""
         name = getattr(func, "__name__", "")
         if name == "linear" or name.startswith("conv"):
             self._units_last = name == "linear"
         kind = name.removesuffix("_")
         known = kind in RELUS or kind in _SIGMOIDS
-        x = (args[0] if args else (kwargs or {}).get("input")) if known else None
+        x = (args[0] if args else kwargs.get("input")) if known else None
         if not isinstance(x, Tensor) or x.ndim < 2 or not x.numel():
-            return func(*args, **(kwargs or {}))
-        unit = x.ndim - 1 if self._units_last else 1
-        rest = [dim for dim in range(x.ndim) if dim != unit]
-        means, spread = x.float().mean(rest), float(x.float().std(correction=0))  # before: func may work in place
-        output = func(*args, **(kwargs or {}))
-        if kind in RELUS:
+            return None
+        means, spread = x.float().mean(self._rest(x)), float(x.float().std(correction=0))
+        return Use(self._layer, kind, torch.zeros_like(means), means, spread)
+
+    def record(self, begun: Use, output: Tensor) -> None:
+        """Record a use with its output."""
+        if begun.kind in RELUS:
+            rest = self._rest(output)
             idle = ((output.amax(rest) == 0) & (output.amin(rest) == 0)).float()
         else:
-            idle = ((output < _SIGMOIDS[kind] + NEAR) | (output > 1 - NEAR)).float().mean()
-        use, key = Use(self._layer, kind, idle, means, spread), (self._layer, kind)
+            idle = ((output < _SIGMOIDS[begun.kind] + NEAR) | (output > 1 - NEAR)).float().mean()
+        use, key = replace(begun, idle=idle), (begun.layer, begun.kind)
         self.uses[key] = use.and_(self.uses[key]) if key in self.uses else use
         self._last = key, output
-        return output
+
+    def _rest(self, x: Tensor) -> list[int]:
+        """All dims but that of the units."""
+        unit = x.ndim - 1 if self._units_last else 1
+        return [dim for dim in range(x.ndim) if dim != unit]

@@ -1,0 +1,1 @@
+"""What looks can show: one file for each kind of sign."""
