@@ -71,9 +71,9 @@ class StepReader:
         }
         rules = attached_to(optimizer)
         self._penalties = [rule for rule in rules if isinstance(rule, BoundTerms)]
-        self._constrained = {
-            id(p) for rule in rules if isinstance(rule, BoundConstraint) for _, p in rule.leaves()
-        } & {id(p) for p in self.weights.values()}
+        self._constrained = {id(p) for rule in rules if isinstance(rule, BoundConstraint) for _, p in rule.leaves()} & {
+            id(p) for p in self.weights.values()
+        }
         self._before = [sampled(p).clone() for p in self.weights.values()]
         self._stepped: dict[str, Tensor] = {}
         self._grads: dict[str, Tensor] = {}
@@ -143,8 +143,4 @@ class StepReader:
             names.append(name)
             products += [torch.dot(update, (stepped - after).float()), torch.dot(update, update)]
         values: Sequence[float] = floats(products)
-        return {
-            name: back / whole
-            for name, back, whole in zip(names, values[::2], values[1::2], strict=True)
-            if whole
-        }
+        return {name: back / whole for name, back, whole in zip(names, values[::2], values[1::2], strict=True) if whole}

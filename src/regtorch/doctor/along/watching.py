@@ -13,8 +13,8 @@ from regtorch.checks import integer, share
 from regtorch.doctor.along.passing import Passing
 from regtorch.doctor.along.signs.scaling import Scaling
 from regtorch.doctor.along.stepping import Stepping, names_of
-from regtorch.doctor.finding import Finding, in_order
 from regtorch.doctor.causes import title_of
+from regtorch.doctor.finding import Finding, in_order
 from regtorch.doctor.watch.pairs import one_line
 from regtorch.steps.wrappers import bare, owned_by, runs_hooks
 
@@ -137,7 +137,9 @@ class Watching:
         owned = {key for optimizer in self._optimizers for key in owned_by(optimizer)}
         names = names_of(self._model)
         return {
-            names[id(p)]: p for p in self._model.parameters() if p.requires_grad and id(p) not in owned and id(p) in names
+            names[id(p)]: p
+            for p in self._model.parameters()
+            if p.requires_grad and id(p) not in owned and id(p) in names
         }
 
     def _guard(self, what: str, read: Callable[[], object]) -> None:

@@ -32,8 +32,10 @@ class Activations:
             if severity is None and share >= WARNING and share - first >= WARNING:
                 severity = "warning"
             if severity is not None:
-                yield self._dead(use, share, first, severity) if use.kind in RELUS else self._saturated(
-                    use, share, first, severity
+                yield (
+                    self._dead(use, share, first, severity)
+                    if use.kind in RELUS
+                    else self._saturated(use, share, first, severity)
                 )
         self._last = uses
 

@@ -72,9 +72,7 @@ class Dominance:
         if name and pull >= _STRONG * task and pull:
             one = look.weights[name]
             before = self._norms.get(name, (look.step - 1, one.norm))
-            half = min(
-                _half_life(before[1], one.norm, look.step - before[0]), _half_life(one.norm, one.after, 1)
-            )
+            half = min(_half_life(before[1], one.norm, look.step - before[0]), _half_life(one.norm, one.after, 1))
             if half <= _SOON and not look.forces[name].cosine > _WANTED:
                 ratio = pull / task if task else inf
                 yield Sign(
