@@ -20,8 +20,8 @@ from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
-from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.keras.spec import Axes
+from regtorch.keras.structure import structure_of
 from regtorch.penalties import Penalty
 
 __all__ = ["from_config", "on_meta"]
@@ -98,10 +98,9 @@ def from_config(
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
     builder, net = on_meta(config, logits=logits, version=version, custom_objects=custom_objects)
-    refuse_too_large(net)
-    net.to_empty(device="cpu")
+    builder.allocate(net)
     draw(builder, None if seed is None else torch.Generator().manual_seed(seed))
-    return net, builder.rules.all()
+    return net, builder.rules.of(net)
 
 
 def on_meta(
@@ -111,7 +110,7 @@ def on_meta(
     version: int | None,
     custom_objects: Mapping[str, Factory] | None,
 ) -> tuple[Builder, KerasNet]:
-    """The net without memory for its weights, and its builder, which has the rules.
+    """The net without memory for its weights, and its builder.
 
     Raises:
         TypeError: as `from_config`.
@@ -125,7 +124,7 @@ def on_meta(
     builder, net = _build(parse(apply_custom(config, custom) if custom else config, custom), version)
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
-    net.config = deepcopy(config)
+    net.config, net.config_rules, net.built_as = deepcopy(config), builder.rules, structure_of(net)
     return builder, net
 
 

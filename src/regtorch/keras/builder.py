@@ -21,8 +21,9 @@ from regtorch.keras.layers.refused import REFUSED
 from regtorch.keras.masks import PASSES
 from regtorch.keras.net import Call, KerasNet, Source, flat
 from regtorch.keras.nodes import Node
+from regtorch.keras.own_modules import Aside
 from regtorch.keras.schedule import in_keras_order
-from regtorch.keras.shapes_only import ShapesOnly
+from regtorch.keras.shapes_only import ShapesOnly, refuse_too_large
 from regtorch.keras.spec import COMMON, Axes, Spec
 from regtorch.keras.trees import Key, keys_of, mapped
 
@@ -44,6 +45,7 @@ class Builder:
         shapes: the shape of every tensor in each net.
         rules: the regularizers and constraints.
         built: each layer's dotted name, module, config and description for messages.
+        aside: the tensors of the modules that `custom_objects` gave.
     """
 
     def __init__(self, version: int, axes: Axes, any_size: int) -> None:
@@ -55,6 +57,7 @@ class Builder:
         self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
         self.rules = Rules(version)
         self.built: list[tuple[str, nn.Module, LayerConfig, str]] = []
+        self.aside: list[Aside] = []
 
     def net(self, graph: Graph) -> KerasNet:
         """Build the net of a graph, without memory for its weights.
@@ -64,6 +67,17 @@ class Builder:
         """
         with torch.device("meta"), ShapesOnly():
             return self._net(graph, "", [], graph.trainable)
+
+    def allocate(self, net: KerasNet) -> None:
+        """Give the net memory for its weights.
+
+        Raises:
+            ValueError: this machine lacks it.
+        """
+        refuse_too_large(net)
+        net.to_empty(device="cpu")
+        for aside in self.aside:
+            aside.restore()
 
     def _net(self, graph: Graph, path: str, given: list[Tensor], trainable: bool) -> KerasNet:
         """`given` are the inputs of a nested net; `trainable` is False inside a frozen net."""
@@ -183,7 +197,7 @@ class Builder:
         try:
             trainable &= spec.flag("trainable", True)
             if make is None:
-                module = layer.factory()  # pyright: ignore[reportOptionalCall]
+                module = self._own(layer)
             else:
                 module = make(spec)
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
@@ -198,6 +212,14 @@ class Builder:
         if not trainable:
             module.requires_grad_(False)
         self.built.append((name, module, layer, where))
+        return module
+
+    def _own(self, layer: LayerConfig) -> nn.Module:
+        """The module that `custom_objects` gives for a layer, with the values that it has of its own."""
+        assert layer.factory is not None
+        with torch.device("cpu"):
+            module = layer.factory()
+        self.aside.append(Aside(module))
         return module
 
     def _inner(

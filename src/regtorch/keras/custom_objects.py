@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
+from copy import copy, deepcopy
+from inspect import signature
 from typing import Any, TypeVar
 
 from torch import nn
@@ -39,14 +40,14 @@ def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
     """The factories by name; empty for None.
 
     Raises:
-        TypeError: it is not a dict of functions by name.
+        TypeError: it is not a dict of functions or modules by name.
     """
     if custom is None:
         return {}
     if not isinstance(custom, Mapping) or not all(isinstance(k, str) and callable(v) for k, v in custom.items()):
         raise TypeError(
-            f"{who}: custom_objects must be a dict of functions, e.g. {{'Mine': lambda config: rt.L2(config['l2'])}}, "
-            f"received {shown(custom)}"
+            f"{who}: custom_objects must be a dict of functions or modules, e.g. "
+            f"{{'Mine': lambda config: rt.L2(config['l2'])}}, received {shown(custom)}"
         )
     return custom
 
@@ -80,7 +81,7 @@ def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Fact
     settings = {"build_config": layer.get("build_config"), **(config if isinstance(config, Mapping) else {})}
 
     def make() -> Any:
-        module = custom[found](settings)
+        module = _made(found, custom[found], settings)
         if not isinstance(module, nn.Module):
             raise TypeError(f"custom_objects[{found!r}] must return a module for the layer {name!r}, got {module!r}")
         return module
@@ -105,11 +106,28 @@ def from_factory(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> A
     if name is None:
         return identifier
     config = identifier.get("config") if isinstance(identifier, Mapping) else None
-    result = custom[name](dict(config) if isinstance(config, Mapping) else {})
+    result = _made(name, custom[name], dict(config) if isinstance(config, Mapping) else {})
     fits, words = _KINDS[kind]
     if not fits(result):
         raise TypeError(f"custom_objects[{name!r}] must return {words} for the {kind}, received {result!r}")
     return result
+
+
+def _made(name: str, factory: Factory, config: dict[str, Any]) -> Any:
+    """What a factory returns; of a module in its place a copy.
+
+    Raises:
+        TypeError: the factory does not take a config.
+    """
+    if isinstance(factory, nn.Module):
+        return deepcopy(factory)
+    try:
+        signature(factory).bind(config)
+    except TypeError as error:
+        raise TypeError(f"custom_objects[{name!r}] is called with the config, a dict: {error}") from None
+    except ValueError:  # of a builtin, which has no signature
+        pass
+    return factory(config)
 
 
 def _names(identifier: Any) -> list[str]:

@@ -22,7 +22,6 @@ from regtorch.keras.files.weights import fill
 from regtorch.keras.files.weights_by_path import matched
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
-from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.penalties import Penalty
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def load(
         with _explained(given):
             builder, net = on_meta(given.config, logits=logits, version=given.major, custom_objects=custom_objects)
         pairs = matched(net, given.file)
-        refuse_too_large(net)
-        net.to_empty(device="cpu")
+        builder.allocate(net)
         fill(pairs, given, finite=finite)
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
@@ -122,7 +120,7 @@ def load(
                 custom = check_custom("load", custom_objects)
                 loss = compiled_loss(training, net, custom, logits=logits)
                 metrics = metrics_of(training, net, custom)
-    return Loaded(net, builder.rules.all(), made, loss, metrics)
+    return Loaded(net, builder.rules.of(net), made, loss, metrics)
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from posixpath import normpath
 
 from regtorch.checks import shown
 from regtorch.keras.files.h5 import H5
 from regtorch.keras.net import KerasNet, Source
 from regtorch.keras.net_variables import NetVariable, net_variables
+from regtorch.keras.own_modules import is_own, note_parts
 from regtorch.select.weight import modules_of
 
 __all__ = ["Match", "legacy_group", "listed", "matched", "paths"]
@@ -26,6 +27,10 @@ _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
 # State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
 _IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
+_OWN = (
+    "; a module of custom_objects holds the weights of Keras's layer in Keras's order, as parameters and then buffers "
+    "(other buffers have persistent=False), and the layers in it as attributes of the same names"
+)
 
 
 def matched(net: KerasNet, file: H5) -> list[Match]:
@@ -54,9 +59,9 @@ def _lists(file: H5, group: str) -> bool:
     return group in file.groups and any(file.has(group, name) for name in ("layer_names", "layer_names0"))
 
 
-def paths(net: KerasNet) -> Iterator[Match]:
-    """The variables of a net and where Keras 3 stores them."""
-    groups, used = _groups(net), Counter[str]()
+def paths(net: KerasNet, file_paths: Collection[str] = ()) -> Iterator[Match]:
+    """The variables of a net and where Keras 3 stores them; with a file's paths where it has a module's own layers."""
+    groups, used = _groups(net, file_paths), Counter[str]()
     for entry in net_variables(net):
         for part in entry.variable.groups:
             group = normpath(f"{groups[entry.layer]}/{part}")
@@ -64,7 +69,7 @@ def paths(net: KerasNet) -> Iterator[Match]:
             used[group] += 1
 
 
-def _groups(net: KerasNet) -> dict[str, str]:
+def _groups(net: KerasNet, file_paths: Collection[str] = ()) -> dict[str, str]:
     """The group of the Keras layer that each submodule is or belongs to.
 
     A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own.
@@ -75,6 +80,8 @@ def _groups(net: KerasNet) -> dict[str, str]:
     for name in filter(None, modules):
         parent, _, own = name.rpartition(".")
         if parent not in parts_of:
+            if file_paths and is_own(modules[parent]):
+                note_parts(modules[parent], groups[parent], file_paths)
             parts_of[parent] = getattr(modules[parent], "keras_parts", {})
         parts = parts_of[parent]
         groups[name] = f"{groups[parent]}/{parts[own]}".lstrip("/") if own in parts else groups[parent]
@@ -86,12 +93,13 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
     found = {name: path for name, path in renamed.items() if name.startswith("layers/")}
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
-    wanted = {_of_all_versions(path): entry for entry, path in paths(net)}
+    wanted = {_of_all_versions(path): entry for entry, path in paths(net, found)}
     surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
     missing = [name for name in wanted if name not in found]
     if missing or surplus:
         parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
-        raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}")
+        hint = _OWN if any(map(is_own, net.modules())) else ""
+        raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}{hint}")
     for name, entry in wanted.items():
         yield entry, found[name]
 
