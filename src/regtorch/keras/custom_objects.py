@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
-from inspect import signature
 from typing import Any, TypeVar
 
 from torch import nn
@@ -14,10 +13,11 @@ from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "layer_factory", "with_select"]
+__all__ = ["Factory", "LayerFactory", "apply_custom", "check_custom", "from_factory", "layer_factory", "with_select"]
 
 _R = TypeVar("_R", bound=Rule)
 Factory = Callable[[dict[str, Any]], Any]
+LayerFactory = Callable[[Sequence[Sequence[int]]], Any]
 
 # By the last word of a setting's name: a check of what a factory returns, and its description.
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -66,8 +66,8 @@ def apply_custom(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any
     return [apply_custom(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
 
 
-def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Factory]) -> Callable[[], Any] | None:
-    """A function that makes the module of a user-defined layer; None if no factory has its name.
+def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Factory]) -> LayerFactory | None:
+    """A function of Keras's shapes of the inputs that makes the module of a user-defined layer; None without a factory.
 
     A Lambda goes by its layer's name, its function's, or `Lambda`.
     """
@@ -78,10 +78,13 @@ def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Fact
     found = next((known for known in names if known in custom), None)
     if found is None:
         return None
-    settings = {"build_config": layer.get("build_config"), **(config if isinstance(config, Mapping) else {})}
+    settings = dict(config) if isinstance(config, Mapping) else {}
+    built = layer.get("build_config")
 
-    def make() -> Any:
-        module = _made(found, custom[found], settings)
+    def make(shapes: Sequence[Sequence[int]]) -> Any:
+        first = [[None, *shape[1:]] for shape in shapes]
+        known = {"input_shape": first[0] if len(first) == 1 else first} if built is None else built
+        module = _made(found, custom[found], {"build_config": known, **settings})
         if not isinstance(module, nn.Module):
             raise TypeError(f"custom_objects[{found!r}] must return a module for the layer {name!r}, got {module!r}")
         return module
@@ -117,17 +120,18 @@ def _made(name: str, factory: Factory, config: dict[str, Any]) -> Any:
     """What a factory returns; of a module in its place a copy.
 
     Raises:
-        TypeError: the factory does not take a config.
+        TypeError: the factory raises one.
+        ValueError: it raises another error.
     """
     if isinstance(factory, nn.Module):
         return deepcopy(factory)
     try:
-        signature(factory).bind(config)
-    except TypeError as error:
-        raise TypeError(f"custom_objects[{name!r}] is called with the config, a dict: {error}") from None
-    except ValueError:  # of a builtin, which has no signature
-        pass
-    return factory(config)
+        return factory(config)
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"custom_objects[{name!r}] is called with the config, a dict, and raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _names(identifier: Any) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from regtorch.bound.activity import Activity
@@ -98,6 +99,7 @@ class KerasNet(nn.Module):
         self.inputs = tuple(inputs)
         self.input_names: tuple[str, ...] = tuple(key.layer for key in inputs)
         self.input_shapes = tuple(shapes)
+        self.float_inputs = (False,) * len(self.inputs)  # which inputs are of floats
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
@@ -215,9 +217,17 @@ class KerasNet(nn.Module):
             given = [given[name] for name in self.input_names]
         tensors = [x for x in given if isinstance(x, Tensor)]
         if len(tensors) != len(self.inputs) or len(given) != len(tensors):
-            kinds = ", ".join(type(x).__name__ for x in given)
-            raise ValueError(f"the net takes {len(self.inputs)} tensors, received {kinds or 'nothing'}")
-        return tensors
+            kinds = ", ".join(type(x).__name__ for x in given) or "nothing"
+            count = "1 tensor" if len(self.inputs) == 1 else f"{len(self.inputs)} tensors"
+            hint = "" if len(given) == len(tensors) else "; make tensors of arrays and lists by torch.as_tensor"
+            raise ValueError(f"the net takes {count} ({', '.join(self.input_names)}), received {kinds}{hint}")
+        return [self._cast(x) if floats else x for x, floats in zip(tensors, self.float_inputs, strict=True)]
+
+    def _cast(self, x: Tensor) -> Tensor:
+        """Whole numbers for an input of floats, as Keras casts them."""
+        if x.is_floating_point():
+            return x
+        return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
 
     def _check(self, name: str, shape: tuple[int | None, ...], x: Tensor) -> None:
         fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))

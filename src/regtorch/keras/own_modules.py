@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, MutableMapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedTensorMixin
 
 from regtorch.keras.file_names import numbered
 
-__all__ = ["Aside", "is_own", "note_parts"]
+__all__ = ["Aside", "is_own", "parts_in"]
 
 _MARK = "of_custom_objects"
 _KERAS = {  # what Keras calls a layer of torch, in the names of a list of them
@@ -64,8 +64,8 @@ def _on_meta(tensor: Tensor) -> Tensor:
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-def note_parts(module: nn.Module, group: str, paths: Collection[str]) -> None:
-    """Note which submodules of a module of `custom_objects` a file has as layers of their own, as its `keras_parts`.
+def parts_in(module: nn.Module, group: str, paths: Collection[str]) -> dict[str, str]:
+    """Which submodules of a module of the user's a file has as layers of their own: their `keras_parts`.
 
     An attribute has the same name in Keras; a list of layers goes by their classes. What a file does not have so are
     submodules that hold weights of the Keras layer itself.
@@ -75,9 +75,12 @@ def note_parts(module: nn.Module, group: str, paths: Collection[str]) -> None:
         group: where the file has the layer.
         paths: those of all arrays in the file.
     """
-    known = _names_in(module).items()
-    parts = {child: name for child, name in known if any(path.startswith(f"{group}/{name}/") for path in paths)}
-    cast(Any, module).keras_parts = parts
+    known = {child: f"{group}/{name}/".lstrip("/") for child, name in _names_in(module).items()}
+    return {
+        child: place.removeprefix(f"{group}/").rstrip("/")
+        for child, place in known.items()
+        if any(path.startswith(place) for path in paths)
+    }
 
 
 def _names_in(module: nn.Module) -> dict[str, str]:

@@ -129,7 +129,11 @@ def _optional() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise type(error)(f"{error}; load(path, compile=False) leaves the optimizer, loss and metrics out") from None
+        raise type(error)(
+            f"{error}; for a loss or metric of your own give custom_objects={{name: function}}, a function of its "
+            "config that returns a module or a torchmetrics metric; load(path, compile=False) leaves the optimizer, "
+            "loss and metrics out"
+        ) from None
 
 
 @contextmanager
@@ -139,7 +143,7 @@ def _explained(given: Saved) -> Iterator[None]:
         yield
     except ValueError as error:
         notes = [str(error)]
-        if "Lambda" in notes[0]:
+        if "(Lambda) is not supported" in notes[0]:
             notes.append("a Lambda's code is marshalled Python, which is never run")
         if given.is_newer:
             notes.append(f"the file is of Keras {given.version}, newer than this version of regtorch knows")
