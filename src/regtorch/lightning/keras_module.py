@@ -118,6 +118,10 @@ class KerasModule(RegularizedModule):
         x = batch[0] if isinstance(batch, list | tuple) and not alone else batch
         return self.net(x)
 
+    def on_fit_start(self) -> None:
+        """Train in training mode, as Keras's `fit` does, whatever the net's mode was before."""
+        self.net.train()
+
     def on_train_end(self) -> None:
         """Replace the weights by their running means, if the optimizer has `use_ema`."""
         if isinstance(self._optimizer, KerasOptimizer):

@@ -13,7 +13,7 @@ from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.trees import mapped
 
-__all__ = ["Make", "Operation", "of_floats", "of_numbers", "of_two", "operation"]
+__all__ = ["Make", "Operation", "for_numbers", "of_floats", "of_numbers", "of_two", "operation"]
 
 Make = Callable[[Spec], nn.Module]
 
@@ -72,9 +72,14 @@ def of_numbers(function: Callable[..., Any], *settings: str) -> Make:
     """An operation on whole numbers too, unless the net has ones of 8 or 16 bits, with which Keras wraps."""
 
     def make(spec: Spec) -> nn.Module:
-        return operation(partial(of_floats if spec.narrow else _not_of_bools, function), *settings)(spec)
+        return operation(for_numbers(spec, function), *settings)(spec)
 
     return make
+
+
+def for_numbers(spec: Spec, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a check that Keras would not wrap its whole numbers in this net."""
+    return partial(of_floats if spec.narrow else _not_of_bools, function)
 
 
 def _not_of_bools(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
