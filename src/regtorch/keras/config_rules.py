@@ -107,9 +107,8 @@ class Rules:
     def of(self, net: nn.Module) -> list[Penalty | Constraint | Activity]:
         """Penalties, activity penalties, constraints of the weights that train now, and of every output."""
         known = {name for weight in weights_of(net) if weight.trainable for name in weight.names}
-        penalties, constraints = (_on(rules, known) for rules in (self.penalties, self.constraints))
         activities = [Activity(rule, select=_select(names)) for rule, names in self.activities.items()]
-        return [*penalties, *activities, *constraints]
+        return [*_on(self.penalties, known), *activities, *_on(self.constraints, known)]
 
 
 def without_activity(layer: LayerConfig) -> LayerConfig:

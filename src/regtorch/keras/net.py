@@ -99,7 +99,7 @@ class KerasNet(nn.Module):
         self.inputs = tuple(inputs)
         self.input_names: tuple[str, ...] = tuple(key.layer for key in inputs)
         self.input_shapes = tuple(shapes)
-        self.float_inputs = (False,) * len(self.inputs)  # which inputs are of floats
+        self.float_inputs: tuple[bool, ...] = (False,) * len(self.inputs)  # which inputs are of floats
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None

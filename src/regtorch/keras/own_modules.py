@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from regtorch.keras.file_names import numbered
 
@@ -55,7 +55,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple[MutableMapping[str, Any], str,
     for part in module.modules():
         for held in (part._parameters, part._buffers, part.__dict__):
             for name, tensor in list(held.items()):
-                if isinstance(tensor, Tensor) and not isinstance(tensor, UninitializedTensorMixin):
+                if isinstance(tensor, Tensor) and not is_lazy(tensor):
                     yield held, name, tensor
 
 

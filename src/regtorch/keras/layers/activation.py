@@ -82,7 +82,7 @@ class Softmax(_Masked, nn.Softmax):
         self.axes, self.version = spec.axes, spec.version
 
     def probabilities(self, x: Tensor) -> Tensor:
-        return x.softmax(self.dim)
+        return nn.Softmax.forward(self, x)
 
 
 class SoftmaxOver(_Masked):
