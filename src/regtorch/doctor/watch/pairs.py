@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Batch", "form", "fresh", "one_line", "pairs_of"]
+__all__ = ["MOST", "Batch", "form", "fresh", "one_line", "pairs_of"]
 
 Batch = tuple[Any, Tensor]
-_MOST = 64  # batches used
+MOST = 64
+"""Batches used."""
 
 
 def pairs_of(batches: Iterable[Any]) -> list[Batch]:
@@ -28,7 +29,7 @@ def pairs_of(batches: Iterable[Any]) -> list[Batch]:
         raise TypeError(
             f"diagnose: batches must be a list or loader of (input, target), received a {type(batches).__name__}"
         ) from error
-    pairs = [_pair(batch) for batch in islice(iterator, _MOST)]
+    pairs = [_pair(batch) for batch in islice(iterator, MOST)]
     if not pairs:
         raise ValueError("diagnose: batches is empty; pass a list or loader of (input, target)")
     return pairs
