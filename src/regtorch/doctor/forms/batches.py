@@ -103,7 +103,7 @@ def _split(batch: Any, *, weights: bool, inputs: Callable[[int], bool]) -> tuple
         return None
     if len(batch) == 2:
         return batch[0], batch[1], None
-    if len(batch) == 3 and weights:
+    if len(batch) == 3 and weights and (inputs(1) or not inputs(2)):
         return batch[0], batch[1], batch[2]
     if len(batch) > 2 and inputs(len(batch) - 1):
         return tuple(batch[:-1]), batch[-1], None

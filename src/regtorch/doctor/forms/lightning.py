@@ -18,9 +18,8 @@ from regtorch.doctor.forms.keras import by_output
 from regtorch.doctor.forms.setup import Setup, read_batches, setup_of_net, single_inputs
 from regtorch.doctor.forms.training_step import TrainingStep, views_of_step
 from regtorch.doctor.forms.trees import Path, as_tensors, pick, tensors_of, with_part
-from regtorch.doctor.forms.views import Passed
 from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.pairs import fresh
+from regtorch.doctor.watch.pairs import Passed, fresh
 
 __all__ = ["of_module", "of_regularized"]
 

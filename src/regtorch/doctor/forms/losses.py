@@ -63,7 +63,18 @@ class SumOfLosses:
         self.parts = dict(parts)
 
     def __call__(self, output: Any, target: Any, *weight: Any) -> Any:
-        return sum(loss(pick(output, path), target_of(target, path), *weight) for path, loss in self.parts.items())
+        return sum(
+            loss(_part("output", output, path), target_of(target, path), *weight) for path, loss in self.parts.items()
+        )
+
+
+def _part(what: str, tree: Any, path: Path) -> Any:
+    try:
+        return pick(tree, path)
+    except (LookupError, TypeError) as error:
+        keys = list(tree) if isinstance(tree, Mapping) else range(len(tree)) if isinstance(tree, tuple | list) else ()
+        there = ", ".join(map(str, keys)) or "one tensor"
+        raise ValueError(f"loss_fn has a loss for {what} {path[0]!r}, received {there}") from error
 
 
 class WeightedLoss:
@@ -78,7 +89,7 @@ class WeightedLoss:
 
 def target_of(target: Any, path: Path) -> Any:
     """The target of an output: the part of that name, or the only one there is."""
-    return target if isinstance(target, Tensor) else pick(target, path)
+    return target if isinstance(target, Tensor) else _part("target", target, path)
 
 
 def loss_of(given: Any) -> Loss:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regtorch.doctor.forms.views import Passed, by_input, left_together, of_one, output_names
+from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
 from regtorch.doctor.watch.form import Views
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Batch
+from regtorch.doctor.watch.pairs import Batch, Passed
 
 __all__ = ["logits_of", "views_of_logits"]
 
@@ -25,7 +25,10 @@ Found = tuple[Change, Change, Callable[[Tensor, Tensor], Tensor]]  # of logits, 
 
 def logits_of(outputs: Any) -> Tensor | None:
     """The logits in the outputs of a net that computes its own loss."""
-    found = outputs.get("logits") if hasattr(outputs, "get") else getattr(outputs, "logits", None)
+    if isinstance(outputs, tuple):
+        found = outputs[1] if len(outputs) > 1 else None  # behind the loss
+    else:
+        found = outputs.get("logits") if hasattr(outputs, "get") else getattr(outputs, "logits", None)
     return found if isinstance(found, Tensor) and found.is_floating_point() and found.ndim else None
 
 
@@ -83,11 +86,15 @@ def _usual(smoothing: float) -> Iterator[Found]:
     def classes(o: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(o.float(), y, label_smoothing=smoothing)
 
+    def numbers(o: Tensor, y: Tensor) -> Tensor:
+        return F.mse_loss(o, y.reshape(o.shape))
+
+    def several(o: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(o, y)
+
     yield lambda o: o.movedim(-1, 1), lambda y: y, classes
     yield lambda o: o.movedim(-1, 1), lambda y: y.flatten(), classes
     yield lambda o: o[:, :-1].movedim(-1, 1), lambda y: y[:, 1:], classes
-    yield lambda o: o, lambda y: y, F.mse_loss
-    yield lambda o: o.squeeze(-1), lambda y: y.reshape(y.shape[:1]), F.mse_loss
-    yield lambda o: o, lambda y: y, F.binary_cross_entropy_with_logits
-
-
+    yield lambda o: o.squeeze(-1), lambda y: y.reshape(y.shape[:1]), numbers
+    yield lambda o: o, lambda y: y, numbers
+    yield lambda o: o, lambda y: y, several

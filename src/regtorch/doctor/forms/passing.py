@@ -50,7 +50,7 @@ class Passing:
         found = [way for way in _possible(x) if _fits(signature, *_WAYS[way](x))]
         if signature is not None and isinstance(x, Mapping) and set(x) <= set(signature.parameters):
             found.sort(key=lambda way: way != "named")
-        return found or ["whole"]
+        return found or ["named" if isinstance(x, Mapping) and all(isinstance(key, str) for key in x) else "spread"]
 
 
 def _possible(x: Any) -> Iterator[str]:
@@ -90,9 +90,9 @@ def _signature(model: nn.Module) -> inspect.Signature | None:
 
 
 def takes_positional(model: nn.Module, count: int) -> bool:
-    """Whether a net's forward has that many arguments by position."""
+    """Whether a net's forward can be called with that many arguments by position."""
     signature = _signature(model)
-    if signature is None:
+    if signature is None or not _fits(signature, (None,) * count, {}):
         return False
     places = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(places) >= count

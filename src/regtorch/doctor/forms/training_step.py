@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.forms.own_loss import logits_of, views_of_logits
 from regtorch.doctor.forms.trees import Path, pick, with_part
-from regtorch.doctor.forms.views import Passed, by_input, left_together, of_one, output_names
+from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
 from regtorch.doctor.watch.form import Views
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import fresh
+from regtorch.doctor.watch.pairs import Passed, fresh
 from regtorch.doctor.watch.restored import seed
 
 __all__ = ["TrainingStep", "views_of_step"]

@@ -10,28 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.finding import Finding, Refused, Unfit, listed
+from regtorch.counted import counted
+from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.forms.batches import TARGETS
 from regtorch.doctor.forms.losses import Loss, SumOfLosses, target_of
-from regtorch.doctor.forms.trees import Path, leaves_of, name_of, pick, tensors_of, with_part
+from regtorch.doctor.forms.trees import Path, name_of, pick, tensors_of, with_part
 from regtorch.doctor.watch.calls import calls, hooked, with_weights
 from regtorch.doctor.watch.form import Form, Views
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import fresh
+from regtorch.doctor.watch.pairs import Passed, fresh
 from regtorch.doctor.watch.restored import restored, seed
 from regtorch.doctor.watch.subject import Subject
 
-__all__ = ["Passed", "Whole", "by_input", "left_together", "of_one", "output_names", "separated"]
+__all__ = ["Whole", "by_input", "left_together", "of_one", "output_names", "separated"]
 
 Run = Callable[[Any, int], Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Passed:
-    """The outputs of a batch whose targets are more than one tensor, or whose loss is known already."""
-
-    outputs: Any
-    number: int
-    loss: Any = None
 
 
 @dataclass
@@ -78,7 +71,7 @@ def _entering(subject: Subject, owners: Sequence[nn.Module]) -> dict[nn.Module, 
 def by_input(obs: Observed) -> dict[str, Observed]:
     """The setup with each of several inputs that are floating-point numbers, by name."""
     base = obs.subject
-    paths = [path for path, x in tensors_of(base.batches[0][0]).items() if path and x.is_floating_point() and x.ndim]
+    paths = [path for path, x in tensors_of(base.batches[0][0]).items() if path and _varies(path, x)]
     found: dict[str, Observed] = {}
     for path in paths:
         try:
@@ -88,6 +81,13 @@ def by_input(obs: Observed) -> dict[str, Observed]:
         if all(isinstance(x, Tensor) for x, _ in batches):
             found[name_of(path)] = _OfInput(_with_input(base, path, batches), obs.steps)
     return found
+
+
+def _varies(path: Path, x: Tensor) -> bool:
+    """Whether an input is numbers, and neither the labels of a net that computes its loss nor a mask of 0 and 1."""
+    if path[0] in TARGETS or not x.is_floating_point() or not x.ndim or x.layout is not torch.strided:
+        return False
+    return not bool(((x == 0) | (x == 1)).all())
 
 
 def _with_input(base: Subject, path: Path, batches: Sequence[Any]) -> Subject:
@@ -128,7 +128,7 @@ def of_one(
         base,
         batches=batches,
         loss_fn=lambda output, target: loss(output, target, kept.of(output)),
-        form=replace(base.form, run=output),
+        form=replace(base.form, run=output, several=True),
     )
 
 
@@ -172,14 +172,14 @@ def separated(obs: Observed, given: Whole) -> Views:
     if isinstance(given.loss, SumOfLosses):
         return Views(obs, _by_loss(obs, given, outputs), by_input(obs))
     used = _used_outputs(obs, given, outputs)
-    wanted = _used_targets(obs, given, outputs)
+    wanted = None if used is None else _used_targets(obs, given, outputs)
+    if used is None or wanted is None:  # the loss fails, which the steps will tell
+        return Views(obs, inputs=by_input(obs))
     if len(used) != 1 or len(wanted) != 1:
-        names = output_names(outputs)
-        why = f"The loss takes {max(len(used), 1)} outputs and {max(len(wanted), 1)} targets together"
-        if not any(isinstance(leaf, Tensor) for leaf in leaves_of(outputs).values()):
-            return Views(obs, inputs=by_input(obs))  # a net without outputs that are tensors
+        what = f"{counted(len(used), 'output')} and {counted(len(wanted), 'target')} together"
         change = "Nothing; to have each output examined pass a loss for each, `loss_fn={name: loss, …}`."
-        return Views(obs, inputs=by_input(obs), left=left_together(names, why, change))
+        left = left_together(output_names(outputs), f"The loss takes {what}", change)
+        return Views(obs, inputs=by_input(obs), left=left)
     alone = Observed(_alone(obs.subject, given, outputs, used[0], wanted[0]), obs.steps)
     return Views(alone, inputs=by_input(alone))
 
@@ -213,7 +213,7 @@ def _by_loss(obs: Observed, given: Whole, outputs: Any) -> dict[str, Observed]:
     for path, own in given.loss.parts.items():
         try:
             output, targets = pick(outputs, path), [target_of(y, path) for y in given.targets]
-        except (KeyError, IndexError, TypeError):
+        except (LookupError, TypeError, ValueError):
             continue
         if isinstance(output, Tensor) and all(isinstance(y, Tensor) for y in targets):
             pairs = [(x, y) for (x, _), y in zip(obs.subject.batches, targets, strict=True)]
@@ -231,8 +231,8 @@ def _detached(outputs: Any) -> Any:
     return outputs
 
 
-def _used_outputs(obs: Observed, given: Whole, outputs: Any) -> list[Path]:
-    """The outputs that have a gradient of the loss."""
+def _used_outputs(obs: Observed, given: Whole, outputs: Any) -> list[Path] | None:
+    """The outputs that have a gradient of the loss; None if there are none that are tensors, or it fails."""
     paths = [path for path, leaf in tensors_of(outputs).items() if leaf.is_floating_point()]
     copies = {path: pick(outputs, path).detach().clone().requires_grad_() for path in paths}
     for path, leaf in copies.items():
@@ -240,13 +240,13 @@ def _used_outputs(obs: Observed, given: Whole, outputs: Any) -> list[Path]:
     with obs.subject.restored():
         try:
             loss = given.total(outputs, fresh(given.targets[0]), given.weights[0])
-            grads = torch.autograd.grad(loss.sum(), list(copies.values()), allow_unused=True) if copies else ()
+            grads = torch.autograd.grad(loss.sum(), list(copies.values()), allow_unused=True)
         except Exception:
-            return []
+            return None
     return [path for path, grad in zip(paths, grads, strict=True) if grad is not None and bool(grad.any())]
 
 
-def _used_targets(obs: Observed, given: Whole, outputs: Any) -> list[Path]:
+def _used_targets(obs: Observed, given: Whole, outputs: Any) -> list[Path] | None:
     """The targets that change the loss when they are assigned to other samples."""
     target, outputs = given.targets[0], _detached(outputs)
     paths = list(tensors_of(target))
@@ -257,13 +257,13 @@ def _used_targets(obs: Observed, given: Whole, outputs: Any) -> list[Path]:
         seed(0)
         try:
             return float(given.total(fresh(outputs), fresh(changed), given.weights[0]))
-        except (Unfit, Refused):
-            raise
-        except Exception:
+        except Exception:  # such as of labels that must not be 0
             return None
 
     with obs.subject.restored(), torch.no_grad():
         before = cost(target)
+        if before is None:
+            return None
         return [p for p in paths if cost(with_part(target, p, _reversed(pick(target, p)))) != before]
 
 

@@ -43,6 +43,7 @@ class Form:
         modules: those of the loss, which training may change.
         outer: the part whose output is the net's; None for the net.
         loss: what computes the loss, for messages.
+        several: whether the net has, or may have, more outputs than the one that is examined.
     """
 
     run: Callable[[Any, int], Any]
@@ -50,3 +51,4 @@ class Form:
     modules: Sequence[nn.Module] = ()
     outer: nn.Module | None = None
     loss: str = "loss_fn"
+    several: bool = False

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["MOST", "Batch", "form", "fresh", "one_line", "pairs_of"]
+__all__ = ["MOST", "Batch", "Passed", "form", "fresh", "one_line", "pairs_of"]
 
 Batch = tuple[Any, Tensor]
 MOST = 64
 """Batches used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """The outputs of batch `number`, whose targets are more than one tensor, or whose loss is known already."""
+
+    outputs: Any
+    number: int
+    loss: Any = None
 
 
 def pairs_of(batches: Iterable[Any]) -> list[Batch]:
@@ -67,4 +77,5 @@ def one_line(error: Exception) -> str:
 
 def form(thing: Any) -> str:
     """A tensor's dtype and shape, or the type of anything else."""
+    thing = thing.outputs if isinstance(thing, Passed) else thing
     return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"
