@@ -104,9 +104,7 @@ def setup_of_steps(
 ) -> Setup:
     """The setup of a step that gives a batch's loss and outputs."""
     labels = [_labels(batch) for batch in given]
-    pairs: list[Batch] = [
-        (batch, _counted(batch) if y is None else y) for batch, y in zip(given, labels, strict=True)
-    ]
+    pairs: list[Batch] = [(batch, _counted(batch) if y is None else y) for batch, y in zip(given, labels, strict=True)]
 
     def run(x: Any, number: int) -> Passed:
         value, outputs = step(x)

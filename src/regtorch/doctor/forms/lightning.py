@@ -96,7 +96,9 @@ def _loss_of(module: Any) -> Any:
         return by_output(module.net, getattr(module, "losses", module.train_loss))
 
     def weighted(output: Any, target: Any, sample_weight: Any = None) -> Any:
-        _, y, weight = module._unpacked((None, target, *(() if sample_weight is None else (sample_weight,))), training=True)
+        _, y, weight = module._unpacked(
+            (None, target, *(() if sample_weight is None else (sample_weight,))), training=True
+        )
         return module.losses(output, y, weight)
 
     return weighted

@@ -14,7 +14,16 @@ from torch.nn import functional as F
 from regtorch.checks import shown
 from regtorch.doctor.forms.trees import Path, pick
 
-__all__ = ["Loss", "NamedLoss", "SumOfLosses", "WeightedLoss", "loss_of", "modules_of_loss", "takes_weights", "target_of"]
+__all__ = [
+    "Loss",
+    "NamedLoss",
+    "SumOfLosses",
+    "WeightedLoss",
+    "loss_of",
+    "modules_of_loss",
+    "takes_weights",
+    "target_of",
+]
 
 Loss = Callable[..., Any]
 

@@ -47,7 +47,9 @@ def views_of_logits(obs: Observed, labels: Sequence[Tensor | None], smoothing: f
             ),
         )
     of_logits, of_labels, usual = found
-    pairs: list[Batch] = [(x, of_labels(y)) for (x, _), y in zip(obs.subject.batches, labels, strict=True) if y is not None]
+    pairs: list[Batch] = [
+        (x, of_labels(y)) for (x, _), y in zip(obs.subject.batches, labels, strict=True) if y is not None
+    ]
 
     def loss(output: Tensor, target: Tensor, passed: Passed | None) -> Any:
         if passed is not None and torch.equal(target, pairs[passed.number][1]):
@@ -71,8 +73,12 @@ def _usual_loss(obs: Observed, labels: Sequence[Tensor | None], smoothing: float
         return None
     for of_logits, of_labels, loss in _usual(smoothing):
         try:
-            pairs = [(of_logits(_present(logits_of(one.outputs))), of_labels(_present(labels[one.number]))) for one in passes]
-            near = [abs(float(loss(*pair)) / float(one.loss) - 1) < _NEAR for pair, one in zip(pairs, passes, strict=True)]
+            pairs = [
+                (of_logits(_present(logits_of(one.outputs))), of_labels(_present(labels[one.number]))) for one in passes
+            ]
+            near = [
+                abs(float(loss(*pair)) / float(one.loss) - 1) < _NEAR for pair, one in zip(pairs, passes, strict=True)
+            ]
         except (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError):
             continue
         if all(near):

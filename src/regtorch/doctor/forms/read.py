@@ -24,8 +24,14 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     ("skorch.net", "NeuralNet"): skorch.of_net,
 }
 _INSTEAD: Mapping[tuple[str, str], str] = {
-    ("lightning.pytorch.trainer.trainer", "Trainer"): "pass the LightningModule and its data: rt.diagnose(module, data)",
-    ("pytorch_lightning.trainer.trainer", "Trainer"): "pass the LightningModule and its data: rt.diagnose(module, data)",
+    (
+        "lightning.pytorch.trainer.trainer",
+        "Trainer",
+    ): "pass the LightningModule and its data: rt.diagnose(module, data)",
+    (
+        "pytorch_lightning.trainer.trainer",
+        "Trainer",
+    ): "pass the LightningModule and its data: rt.diagnose(module, data)",
     ("fastai.learner", "Learner"): "pass its parts: rt.diagnose(learn.model, learn.loss_func, learn.dls.train)",
     ("keras.src.models.model", "Model"): "save it, and pass rt.keras.load(path)",
     ("ignite.engine.engine", "Engine"): "pass the net, the loss and the batches that its function uses",
@@ -41,7 +47,9 @@ def read(model: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, und
     """
     for place, instead in _INSTEAD.items():
         if _is(model, place):
-            raise TypeError(f"diagnose: model must be a net, received a {place[1]} of {place[0].split('.')[0]}; {instead}")
+            raise TypeError(
+                f"diagnose: model must be a net, received a {place[1]} of {place[0].split('.')[0]}; {instead}"
+            )
     reader = next((reader for place, reader in _READERS.items() if _is(model, place)), None)
     if reader is not None:
         return reader(model, loss_fn, batches, optimizer, rules, undo)

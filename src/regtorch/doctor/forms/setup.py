@@ -109,5 +109,3 @@ def _pairs(parts: Sequence[Parts], single: Path | None) -> list[Batch]:
     """The batches as pairs, of which a nest of targets counts by its first tensor."""
     inputs = [part.x if single is None else tensors_of(part.x)[single] for part in parts]
     return [(x, next(iter(tensors_of(part.y).values()))) for x, part in zip(inputs, parts, strict=True)]
-
-
