@@ -39,7 +39,8 @@ def of_net(model: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack
     if wrong is not None:
         raise TypeError(
             "diagnose: loss_fn must be a function of output and target, or a loss's name such as 'cross_entropy', "
-            f"received None; only a net that returns its loss goes without, with dicts as batches, not a {type(wrong).__name__}"
+            "received None; only a net that returns its loss goes without, with dicts as batches, not a "
+            f"{type(wrong).__name__}"
         )
     passing = Passing(model)
 

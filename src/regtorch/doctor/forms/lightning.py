@@ -34,8 +34,8 @@ def of_module(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: An
         return setup_of_net(module, loss_fn, _loader(module, batches), optimizer, rules, undo)
     if not module.automatic_optimization:
         raise ValueError(
-            "diagnose: the LightningModule optimizes by hand (automatic_optimization=False), so its training_step is no "
-            "loss; pass the net, the loss and the batches"
+            "diagnose: the LightningModule optimizes by hand (automatic_optimization=False), so its training_step is "
+            "no loss; pass the net, the loss and the batches"
         )
     undo.enter_context(attributes_restored(module))
     undo.enter_context(_muted(module))
@@ -60,10 +60,9 @@ def _setup(module: Any, given: Sequence[Any], optimizer: Any, rules: Any) -> Set
 def _places(given: Sequence[Any]) -> tuple[Path, Path | None]:
     """Where batches have their inputs and their target; () for all, and None if it is unknown."""
     first = given[0]
-    if isinstance(first, tuple | list) and all(isinstance(b, tuple | list) and len(b) == 2 for b in given):
-        if all(isinstance(batch[1], Tensor) for batch in given):
-            single = single_inputs([batch[0] for batch in given])
-            return (0, *(single or ())), (1,)
+    if all(isinstance(b, tuple | list) and len(b) == 2 and isinstance(b[1], Tensor) for b in given):
+        single = single_inputs([batch[0] for batch in given])
+        return (0, *(single or ())), (1,)
     if isinstance(first, Mapping):
         key = next((key for key in TARGETS if all(isinstance(batch.get(key), Tensor) for batch in given)), None)
         return (), None if key is None else (key,)
@@ -145,7 +144,8 @@ def optimizer_of(module: Any) -> Optimizer | None:
             ) from error
     if len(found) > 1:
         raise ValueError(
-            f"diagnose: configure_optimizers gives {len(found)} optimizers, and one can be examined; pass it as optimizer="
+            f"diagnose: configure_optimizers gives {len(found)} optimizers, and one can be examined; pass it as "
+            "optimizer="
         )
     return found[0] if found else None
 
@@ -165,7 +165,9 @@ def _optimizers(given: Any) -> Iterator[Optimizer]:
 def _rules_of_trainer(module: Any) -> list[Any]:
     """The rules of the callback `Regularize` of the module's trainer."""
     kind = getattr(sys.modules.get("regtorch.lightning.regularize"), "Regularize", None)
-    callbacks = getattr(module._trainer, "callbacks", ()) if kind is not None else ()
+    if kind is None:
+        return []
+    callbacks = getattr(module._trainer, "callbacks", ())
     return [rule for callback in callbacks if isinstance(callback, kind) for rule in callback.bound or callback.rules]
 
 
