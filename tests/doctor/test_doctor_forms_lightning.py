@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "of a trainer": (
         lambda: Module(optimizers=lambda m: adam(m, m.trainer.estimated_stepping_batches)),
         vectors,
-        "configure_optimizers needs a Trainer",
+        "configure_optimizers raises RuntimeError: Module is not attached to a `Trainer`; pass optimizer=",
     ),
     "no data": (Module, lambda: None, "has no train_dataloader; pass batches"),
     "several loaders": (Module, Several, "gives several loaders"),
@@ -179,6 +179,43 @@ def test_a_step_that_calls_parts_is_examined_as_far_as_it_can_be():
     assert grave(rt.diagnose(Coder(), None, vectors(), None)) == {}
     (left,) = (f for f in rt.diagnose(Coder(twice=True), vectors()) if f.cause == "outputs_together")
     assert "more than one output of a net" in left.why
+
+
+@pytest.mark.parametrize(("cause", "change"), [("label_range", lambda y: y + 1), ("label_form", lambda y: y.int())])
+def test_labels_that_the_steps_loss_rejects_are_named(cause: str, change: Callable[[Tensor], Tensor]):
+    found = rt.diagnose(Module(), [(x, change(y)) for x, y in vectors()])
+    assert found == rt.diagnose(Module().net, F.cross_entropy, [(x, change(y)) for x, y in vectors()])
+    assert found[0].cause == cause
+
+
+class Attached(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.trainer.max_epochs * super().training_step(batch, batch_idx)
+
+
+def test_a_step_that_needs_a_trainer_says_so():
+    module = Attached()
+    with pytest.raises(ValueError, match="^diagnose: training_step needs a Trainer"):
+        rt.diagnose(module, vectors())
+    module.trainer = trainer()
+    assert grave(rt.diagnose(module, vectors())) == {}
+    with pytest.raises(TypeError, match="^diagnose: rules must be a list"):
+        rt.diagnose(module, vectors(), rules=None)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_datamodule_goes_with_any_net():
+    assert rt.diagnose(mlp(nn.Softmax(1)), "cross_entropy", Data())[0].cause == "softmax_before_cross_entropy"
+
+
+class OfThree(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y, number = batch
+        return super().training_step((x, y), batch_idx) + F.mse_loss(self.net(x)[:, 0], number)
+
+
+def test_a_target_that_is_not_known_as_one_is_no_input():
+    found = rt.diagnose(OfThree(), [(x, y, 1e3 * torch.ones(len(y))) for x, y in vectors()])
+    assert "input_scale" not in [finding.cause for finding in found]
 
 
 # Ours

@@ -16,12 +16,12 @@ from regtorch.doctor.forms.attributes import attributes_restored
 from regtorch.doctor.forms.batches import TARGETS, dtype_of
 from regtorch.doctor.forms.keras import by_output
 from regtorch.doctor.forms.setup import Setup, read_batches, setup_of_net, single_inputs
-from regtorch.doctor.forms.training_step import TrainingStep, views_of_step
+from regtorch.doctor.forms.training_step import TrainingStep, loss_of_pass, views_of_step
 from regtorch.doctor.forms.trees import Path, as_tensors, pick, tensors_of, with_part
 from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.pairs import Passed, fresh
+from regtorch.doctor.watch.pairs import Passed, fresh, one_line
 
-__all__ = ["of_module", "of_regularized"]
+__all__ = ["loader_of", "of_module", "of_regularized"]
 
 
 def of_module(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
@@ -54,7 +54,7 @@ def _setup(module: Any, given: Sequence[Any], optimizer: Any, rules: Any) -> Set
 
     pairs = [(pick(batch, place), _counted(batch) if target is None else pick(batch, target)) for batch in given]
     form = Form(run, lambda obs: views_of_step(obs, step, given, target), loss="training_step")
-    return Setup(module, lambda passed, _: passed.loss, pairs, optimizer, rules, form)
+    return Setup(module, lambda passed, _: loss_of_pass(passed), pairs, optimizer, rules, form)
 
 
 def _places(given: Sequence[Any]) -> tuple[Path, Path | None]:
@@ -127,7 +127,7 @@ def optimizer_of(module: Any) -> Optimizer | None:
     """The optimizer of a module's trainer, or that which `configure_optimizers` gives.
 
     Raises:
-        ValueError: there are several, or it needs a Trainer.
+        ValueError: there are several, or it raises an error, as without a Trainer that it needs.
     """
     found = getattr(module._trainer, "optimizers", None)
     if not found:
@@ -135,12 +135,10 @@ def optimizer_of(module: Any) -> Optimizer | None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # without one, Lightning warns of it in training
                 found = list(_optimizers(module.configure_optimizers()))
-        except RuntimeError as error:
-            if "not attached to a" not in str(error):
-                raise
+        except Exception as error:
             raise ValueError(
-                "diagnose: configure_optimizers needs a Trainer, to which the LightningModule is not attached; pass "
-                "optimizer=, or set module.trainer"
+                f"diagnose: configure_optimizers raises {one_line(error)}; pass optimizer=, or set module.trainer if "
+                "it needs a Trainer"
             ) from error
     if len(found) > 1:
         raise ValueError(
@@ -185,6 +183,15 @@ def _loader(module: Any, batches: Any) -> Any:
         owner = getattr(module._trainer, "datamodule", None) or module
     if not callable(getattr(owner, "train_dataloader", None)):
         return batches
+    return loader_of(owner)
+
+
+def loader_of(owner: Any) -> Any:
+    """The training loader of a datamodule, which is prepared and set up as a Trainer does.
+
+    Raises:
+        ValueError: there are several, or none.
+    """
     owner.prepare_data()
     owner.setup("fit")
     loader = _made(owner.train_dataloader)

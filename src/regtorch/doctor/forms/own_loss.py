@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
 from regtorch.doctor.watch.form import Views
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Batch, Passed
+from regtorch.doctor.watch.pairs import Batch, Passed, same
 
 __all__ = ["logits_of", "views_of_logits"]
 
@@ -52,7 +51,7 @@ def views_of_logits(obs: Observed, labels: Sequence[Tensor | None], smoothing: f
     ]
 
     def loss(output: Tensor, target: Tensor, passed: Passed | None) -> Any:
-        if passed is not None and torch.equal(target, pairs[passed.number][1]):
+        if passed is not None and same(target, pairs[passed.number][1]):
             return passed.loss
         return usual(output, target)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from regtorch.doctor.forms import huggingface, keras, lightning, skorch
 from regtorch.doctor.forms.setup import Setup, setup_of_net
+from regtorch.doctor.watch.subject import check_rules
 
 __all__ = ["read"]
 
@@ -50,9 +51,12 @@ def read(model: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, und
             raise TypeError(
                 f"diagnose: model must be a net, received a {place[1]} of {place[0].split('.')[0]}; {instead}"
             )
+    check_rules(rules)
     reader = next((reader for place, reader in _READERS.items() if _is(model, place)), None)
     if reader is not None:
         return reader(model, loss_fn, batches, optimizer, rules, undo)
+    if callable(getattr(batches, "train_dataloader", None)):
+        batches = lightning.loader_of(batches)
     if loss_fn is None:
         return huggingface.of_net(model, batches, optimizer, rules, undo)
     if batches is None:

@@ -17,10 +17,10 @@ from regtorch.doctor.forms.trees import Path, pick, with_part
 from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
 from regtorch.doctor.watch.form import Views
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Passed, fresh
+from regtorch.doctor.watch.pairs import Passed, fresh, same
 from regtorch.doctor.watch.restored import seed
 
-__all__ = ["TrainingStep", "views_of_step"]
+__all__ = ["TrainingStep", "loss_of_pass", "views_of_step"]
 
 _NEAR = 1e-3  # of a loss
 
@@ -47,10 +47,15 @@ class TrainingStep:
         self._arguments = 2 if several else len([p for p in places if p.default is p.empty])
 
     def __call__(self, batch: Any, number: int) -> Passed:
-        """The pass of a batch: the output of the net, and the loss."""
+        """The pass of a batch: the output of the net, and the loss, or the error that it raised."""
         seen: list[tuple[nn.Module, Any]] = []
-        with _outermost_calls(self.module, seen):
-            loss = self._loss(batch, number)
+        try:
+            with _outermost_calls(self.module, seen):
+                loss = self._loss(batch, number)
+        except Exception as error:
+            if isinstance(error, Refused) or not seen or not isinstance(seen[-1][1], Tensor):  # of the net
+                raise
+            loss = error
         self.source, output = seen[-1] if seen else (None, None)
         self.calls = sum(module is self.source for module, _ in seen)
         return Passed(output, number, loss)
@@ -62,7 +67,15 @@ class TrainingStep:
             return self._loss(batch, number)
 
     def _loss(self, batch: Any, number: int) -> Any:
-        found = self.module.training_step(*(batch, number, 0)[: max(1, self._arguments)])
+        try:
+            found = self.module.training_step(*(batch, number, 0)[: max(1, self._arguments)])
+        except RuntimeError as error:
+            if "is not attached to a `Trainer`" not in str(error):
+                raise
+            raise Refused(
+                "diagnose: training_step needs a Trainer, to which the LightningModule is not attached; set "
+                "module.trainer = Trainer(…)"
+            ) from error
         if isinstance(found, Mapping):
             if "loss" not in found:
                 raise Refused(f"diagnose: training_step must return a loss, received a dict of {', '.join(found)}")
@@ -108,6 +121,13 @@ def _returning(module: nn.Module, output: Any) -> Iterator[None]:
             vars(module)["forward"] = own
 
 
+def loss_of_pass(passed: Passed) -> Any:
+    """The loss of a pass; raises the error that it raised."""
+    if isinstance(passed.loss, Exception):
+        raise passed.loss
+    return passed.loss
+
+
 def views_of_step(obs: Observed, step: TrainingStep, given: Sequence[Any], place: Path | None) -> Views:
     """The setup with the net's output alone, if the loss depends on the weights through it.
 
@@ -130,7 +150,8 @@ def views_of_step(obs: Observed, step: TrainingStep, given: Sequence[Any], place
         alone = Observed(_alone(obs, step, given, place), obs.steps)
         return Views(alone, inputs=by_input(alone))
     change = "Nothing; to have them examined pass the net, the loss and the batches."
-    return Views(obs, inputs=by_input(obs), left=left_together(output_names(output), why, change))
+    inputs = {} if place is None else by_input(obs)  # else targets would count as inputs
+    return Views(obs, inputs=inputs, left=left_together(output_names(output), why, change))
 
 
 def _is_whole(obs: Observed, step: TrainingStep, given: Sequence[Any]) -> bool:
@@ -140,6 +161,8 @@ def _is_whole(obs: Observed, step: TrainingStep, given: Sequence[Any]) -> bool:
         seed(0)
         subject.model.eval()
         passed = subject.output(0)
+        if isinstance(passed.loss, Exception):
+            return True
         try:
             again = float(step.loss_of(passed.outputs, fresh(given[0]), 0))
         except (Unfit, Refused):
@@ -154,8 +177,8 @@ def _alone(obs: Observed, step: TrainingStep, given: Sequence[Any], place: Path)
 
     def loss(output: Tensor, target: Tensor, passed: Passed | None) -> Any:
         number = 0 if passed is None else passed.number
-        if passed is not None and torch.equal(target, pairs[number][1]):
-            return passed.loss
+        if passed is not None and same(target, pairs[number][1]):
+            return loss_of_pass(passed)
         return step.loss_of(output, with_part(fresh(given[number]), place, target), number)
 
     subject = of_one(obs.subject, lambda output: output, pairs, loss)

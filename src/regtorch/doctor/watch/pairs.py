@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["MOST", "Batch", "Passed", "form", "fresh", "one_line", "pairs_of"]
+__all__ = ["MOST", "Batch", "Passed", "form", "fresh", "one_line", "pairs_of", "same"]
 
 Batch = tuple[Any, Tensor]
 MOST = 64
@@ -50,6 +51,11 @@ def _pair(batch: Any) -> Batch:
         what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
         raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
     return batch[0], batch[1]
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal, of one shape and dtype."""
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 def fresh(thing: Any) -> Any:

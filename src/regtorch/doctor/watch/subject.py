@@ -27,7 +27,7 @@ from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
 from regtorch.steps.hooks import attached_to, bare, owned_by
 
-__all__ = ["Rule", "Subject"]
+__all__ = ["Rule", "Subject", "check_rules"]
 
 Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
 
@@ -73,8 +73,7 @@ class Subject:
                 raise ValueError(
                     "diagnose: the optimizer owns none of the model's parameters; build it from this model"
                 )
-        if not isinstance(rules, Sequence) or isinstance(rules, str):
-            raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
+        check_rules(rules)
         unknown = [rule for rule in rules if not isinstance(rule, Rule)]
         if unknown:
             raise TypeError(f"diagnose: rules must be penalties or constraints, received {unknown[0]!r}")
@@ -229,6 +228,12 @@ class Subject:
                 thing.zero_grad()
             else:
                 thing.grad = None
+
+
+def check_rules(rules: Any) -> None:
+    """Refuse what is no list of rules, with a TypeError."""
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
 
 
 def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
