@@ -116,6 +116,7 @@ _TABLE = (
     Cause("bias_before_norm", "A bias before a norm does nothing", _INFO, "normalization"),
     Cause("loss_at_chance", "The loss is at chance level", _INFO, "head"),
     Cause("measurement_failed", "A measurement failed", _INFO, ""),
+    Cause("outputs_together", "Outputs under one loss", _INFO, ""),
     Cause("optimizer_not_watched", "The optimizer was not watched", _INFO, ""),
     Cause("validation_leak", "Validation samples are trained on", _GRAVE, "validation"),
     Cause("validation_noise", "Few validation samples", _MILD, "validation"),

@@ -189,7 +189,11 @@ def _without_activation(obs: Observed, advice: str) -> str:
     """The advice to remove the last activation, tried if it can be removed from outside."""
     with restored(obs.subject.model), torch.no_grad():
         kind = last_activation(lambda: obs.subject.output(0))
-    return f"{advice} ({attempt(obs.subject, without_last_activation).summary})." if kind else f"{advice}."
+    return (
+        f"{advice} ({attempt(obs.subject, lambda _: without_last_activation(obs.subject.outer)).summary})."
+        if kind
+        else f"{advice}."
+    )
 
 
 def _with_loss(obs: Observed, advice: str, loss: Callable[[Any, Tensor], Tensor]) -> str:

@@ -196,5 +196,5 @@ def _logits(obs: Observed, bounded: bool) -> str:
         alone = output.ndim > 1 and output.shape[1] > 1 and bool((target.sum(1) == 1).all())
         return F.cross_entropy(output, target) if alone else F.binary_cross_entropy_with_logits(output, target)
 
-    change: tuple[Context, ...] = (without_last_activation,) if bounded else ()
+    change: tuple[Context, ...] = (lambda _: without_last_activation(obs.subject.outer),) if bounded else ()
     return f" ({attempt(replace(obs.subject, loss_fn=loss), *change).summary})"
