@@ -19,6 +19,7 @@ from regtorch.doctor.watch.uses import NEAR, RELUS, Use
 __all__ = ["are_idle", "find"]
 
 _SEVERE, _WARNING = 0.9, 0.5
+_ALL = 0.999  # no signal passes at all
 _THROWN = 2.0  # spreads by which the first step moves the inputs: ReLUs that die this way do not recover
 
 
@@ -91,7 +92,7 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
     if severity == "warning" and now < _WARNING and obs.without_penalties.falls:
         severity, remedy = "info", None
         change = "Nothing if the loss keeps falling; a smaller learning rate keeps more units active."
-    elif measured is not None and not measured.idle_units_matter:
+    elif measured is not None and not measured.idle_units_matter and after < _ALL:
         why += ": they do no harm"
         severity, remedy = "info", None
         change = "Nothing; standardised inputs (mean 0, not all positive) keep more units active."
