@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import regtorch as rt
 from programs.data import is_here
@@ -26,7 +26,7 @@ class Look:
     causes: Sequence[str]  # that name the fault; empty for a healthy program
     found: Sequence[rt.Finding]
     seconds: float
-    step: float  # seconds of a training step
+    steps: float  # that many training steps take as long, in processor time; 0 if not measured
 
     @property
     def is_first(self) -> bool:
@@ -44,24 +44,24 @@ def look_at(name: str, program: Program, causes: Sequence[str] = (), seed: int =
     """Diagnose a program; `timed` also trains it for some steps first."""
     step = step_of(program.set_up(seed)) if timed else 0.0
     made = program.set_up(seed)
-    start = perf_counter()
+    start, before = perf_counter(), process_time()
     found = rt.diagnose(made.model, made.loss, made.batches, made.optimizer, made.rules)
-    return Look(name, causes, found, perf_counter() - start, step)
+    return Look(name, causes, found, perf_counter() - start, (process_time() - before) / step if step else 0.0)
 
 
 def step_of(made: SetUp) -> float:
-    """Seconds of a training step; 0 if the program cannot train."""
+    """Processor seconds of a training step; 0 if the program cannot train."""
     taken: list[float] = []
     for number in range(_TIMED):
         x, y = made.batches[number % len(made.batches)]
-        start = perf_counter()
+        start = process_time()
         try:
             made.optimizer.zero_grad()
             made.loss(made.model(x), y).backward()
             made.optimizer.step()
         except (RuntimeError, ValueError, IndexError):
             return 0.0
-        taken.append(perf_counter() - start)
+        taken.append(process_time() - start)
     return median(taken)
 
 
@@ -85,7 +85,7 @@ def report(ill: Sequence[Look], well: Sequence[Look]) -> str:
     lines = [f"{look.name}: {', '.join(look.causes)}; found {_said(look)}" for look in ill if not look.is_first]
     lines += [f"{look.name}: healthy; found {_said(look)}" for look in well if look.has("severe") or look.has("warning")]
     named = sum(look.is_first for look in ill), sum(look.is_named for look in ill)
-    steps = [look.seconds / look.step for look in (*ill, *well) if look.step]
+    steps = [look.steps for look in (*ill, *well) if look.steps]
     seconds = median([look.seconds for look in (*ill, *well)] or [0.0])
     return "\n".join(
         [

@@ -72,7 +72,7 @@ _TABLE = (
     Cause("start_too_small", "Initial weights are too small", _WARNING, "start"),
     Cause("no_activation", "No activation between layers", _WARNING, "depth", structural=True),
     Cause("hidden_softmax", "A softmax between layers", _WARNING, "depth", structural=True),
-    Cause("too_few_units", "A layer with too few units for the classes", _WARNING, "depth", structural=True),
+    Cause("too_few_units", "A layer with too few units for the classes", _GRAVE, "depth", structural=True),
     Cause("vanishing_gradients", "Gradients vanish towards the first layers", _GRAVE, "depth"),
     Cause("batches_sorted", "Batches are sorted by target", _GRAVE, "order"),
     Cause("target_broadcast", "Outputs and targets broadcast", _SEVERE, "head"),

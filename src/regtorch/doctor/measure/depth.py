@@ -120,7 +120,7 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
     yield Finding(
         "too_few_units",
         "model",
-        "warning",
+        "severe" if width == 1 else "warning",
         {"units": width, "classes": classes},
         why=f"A layer on the way to {classes} classes has {width} unit{'s' * (width > 1)}: all that the next layers "
         "know of a sample passes through it.",

@@ -8,6 +8,7 @@ from math import isfinite
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.fitting_rate import GOOD, common_rate
 from regtorch.doctor.remedy import Remedy
+from regtorch.doctor.watch.lower_rate import LARGE
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 
@@ -17,12 +18,13 @@ _FAR = 1.0  # ‖update‖/‖weight‖ in the first steps
 _PARTS = (0.1, 0.01, 0.001, 0.0001)
 _GAIN = 0.03  # of the first loss, that a lower rate has to lower it by
 _SHARE = 0.3  # of that gain, which the present rate reaches at most
+_RISE, _LEVEL = 0.5, 0.1  # of the first loss, by which it rises, and by which a lower rate may raise it
 _MEMORY = 200.0  # steps over which a momentum averages
 _USUAL = 0.9
 
 
 def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
-    """`rate_too_large` if a rate 10 to 10,000 times lower lowers the loss three times as far.
+    """`rate_too_large` if the loss rises, or hardly falls, and at a rate 10 to 10,000 times lower does not rise or falls.
 
     Args:
         obs: the observed setup, with an optimizer.
@@ -30,27 +32,29 @@ def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
     """
     lr, free = common_rate(obs), obs.alone
     name = max(at_first, key=lambda n: at_first[n], default="")
-    if not lr or not name or not at_first[name] > _FAR or free.diverged:
+    if not lr or not name or free.diverged:
         return
     start = free.mean_task_loss(slice(1))
-    now = start - free.last_task_loss
-    if not start > 0 or now > _SHARE * start:
+    gain = start - free.last_task_loss
+    rises = gain < -_RISE * start and at_first[name] > LARGE
+    if not start > 0 or not (rises or (at_first[name] > _FAR and gain <= _SHARE * start)):
         return
     for part in _PARTS:
         watched = watch_steps(obs.subject, obs.steps, penalties=0.0, decay=0.0, factor=part)
-        gain = start - watched.last_task_loss
-        if watched.diverged or not gain > _GAIN * start or now > _SHARE * gain or not _is_calm(watched, name):
+        lower = start - watched.last_task_loss
+        enough = lower > -_LEVEL * start if rises else lower > _GAIN * start and gain <= _SHARE * lower
+        if watched.diverged or not enough or not _is_calm(watched, name):
             continue
         new = float(f"{lr * part:.3g}")
         yield Finding(
             "rate_too_large",
             "optimizer.lr",
             "severe",
-            {"lr": lr, "largest_update_over_weight": at_first[name], "gain": now, "gain_at_lower": gain},
+            {"lr": lr, "largest_update_over_weight": at_first[name], "gain": gain, "gain_at_lower": lower},
             why=f"With a learning rate of {lr:g} {name} moves by {at_first[name]:.2g} of its norm per step, and the "
-            f"loss goes from {start:.4g} to {start - now:.4g} in {obs.steps} steps; with {new:g} to "
-            f"{start - gain:.4g}.",
-            change=f"Use a learning rate of {new:g} (tried: {obs.steps} steps take the loss to {start - gain:.4g}).",
+            f"loss goes from {start:.4g} to {start - gain:.4g} in {obs.steps} steps; with {new:g} to "
+            f"{start - lower:.4g}.",
+            change=f"Use a learning rate of {new:g} (tried: {obs.steps} steps take the loss to {start - lower:.4g}).",
             remedy=Remedy("rate", value=new),
             blame=at_first[name] / GOOD,
         )
@@ -58,7 +62,7 @@ def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
 
 
 def _is_calm(watched: WatchedSteps, name: str) -> bool:
-    return all(step.updates.get(name, 0.0) < _FAR for step in watched.steps)
+    return max((step.updates.get(name, 0.0) for step in watched.steps[1:]), default=0.0) < LARGE
 
 
 def momentum(obs: Observed) -> Iterator[Finding]:

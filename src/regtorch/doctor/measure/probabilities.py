@@ -38,7 +38,8 @@ def find(obs: Observed) -> Iterator[Finding]:
         yield swapped
     elif rows is not None and rows.shape[1] > 1:
         sums_to_1 = float((outputs.float().sum(1) - 1).abs().max()) < _SUM
-        found = next(_unnormalised(obs, rows), None) if not sums_to_1 else None
+        over_samples = float((obs.outputs[0].float().sum(0) - 1).abs().max()) < _SUM  # another finding's
+        found = next(_unnormalised(obs, rows), None) if not sums_to_1 and not over_samples else None
         yield from (found,) if found else _one_by_one(obs, rows, sums_to_1)
 
 

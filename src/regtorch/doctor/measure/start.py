@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.measure.dead_units import are_idle
 from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed
 from regtorch.init import NORMS
@@ -64,7 +65,7 @@ def _large(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
 
 def _severity(obs: Observed, start: float, zero: float) -> Severity:
     """Info if the watched steps repair the start, so that little is left of it."""
-    if obs.without_penalties.last_task_loss < min(start / 2, _WORSE * zero):
+    if obs.without_penalties.last_task_loss < min(start / 2, _WORSE * zero) and not are_idle(obs):
         return "info"
     return "severe" if start > _FAR_WORSE * zero else "warning"
 
