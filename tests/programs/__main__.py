@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from programs import score
+from programs import advice, score
 
 
 def main(arguments: list[str]) -> None:
@@ -16,6 +16,8 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     if given.what == "causes":
         print(score.report(*score.looks(given.seed, given.part)))
+    else:
+        print(advice.report(*advice.followed(given.part, given.seed)))
 
 
 main(sys.argv[1:])

@@ -216,7 +216,9 @@ def textures() -> Data:
     across = at[:, None] * torch.tensor([0.0, 0.5, 1.0, 0.5, 1.0])[y][:, None, None]
     down = at[None, :] * torch.tensor([1.0, 0.5, 0.0, -0.5, 1.0])[y][:, None, None]
     wave = (across + down + 6 * torch.rand(1000, 1, 1, generator=own)).sin()[:, None]
-    return _parted(wave * torch.rand(1000, 3, 1, 1, generator=own) + 0.5 * torch.randn(1000, 3, 16, 16, generator=own), y, 640)
+    return _parted(
+        wave * torch.rand(1000, 3, 1, 1, generator=own) + 0.5 * torch.randn(1000, 3, 16, 16, generator=own), y, 640
+    )
 
 
 def regions() -> Data:
@@ -229,7 +231,9 @@ def regions() -> Data:
     return _parted(y[:, None] + 0.5 * torch.randn(500, 1, 14, 14, generator=own), y.long(), 320, 160)
 
 
-def changed(make: Callable[[], Data], x: Callable[[Tensor], Tensor], y: Callable[[Tensor], Tensor]) -> Callable[[], Data]:
+def changed(
+    make: Callable[[], Data], x: Callable[[Tensor], Tensor], y: Callable[[Tensor], Tensor]
+) -> Callable[[], Data]:
     """Data with inputs and targets changed in both parts."""
 
     def changing() -> Data:

@@ -145,11 +145,12 @@ VARIANTS: Mapping[str, tuple[str, Operator]] = {
     "irises, standardised": ("irises", p.inputs(lambda x: (x - x.mean(0)) / x.std(0))),
     "wines, Adam": ("wines", p.by(Adam, 0.005)),
     "tumours, a sigmoid": ("tumours", p.also(p.behind(Sigmoid), p.loss(bce_of_probabilities))),
-    "tumours, rare classes weighted": (
-        "tumours", p.loss(nn.BCEWithLogitsLoss(pos_weight=torch.tensor(0.6)))
-    ),
+    "tumours, rare classes weighted": ("tumours", p.loss(nn.BCEWithLogitsLoss(pos_weight=torch.tensor(0.6)))),
     "progression, Huber": ("progression", p.loss(F.huber_loss)),
-    "progression, ridge": ("progression", p.also(p.net(lambda: n.dense(10, 1)), p.rules(rt.L2(1e-3)), p.by(Adam, 0.01))),
+    "progression, ridge": (
+        "progression",
+        p.also(p.net(lambda: n.dense(10, 1)), p.rules(rt.L2(1e-3)), p.by(Adam, 0.01)),
+    ),
     "houses, L1 loss": ("houses", p.loss(F.l1_loss)),
     "houses, batch norm": ("houses", p.net(lambda: n.dense(10, 64, 64, 1, norm=nn.BatchNorm1d))),
     "houses, targets around 20": ("houses", p.also(p.targets(lambda y: 5 * y + 20), p.by(Adam, 0.003))),
@@ -163,11 +164,17 @@ VARIANTS: Mapping[str, tuple[str, Operator]] = {
     "textures, no dropout": ("textures", p.net(lambda: n.cnn(3, 16, 5, width=16))),
     "residual, six blocks": ("residual", p.net(lambda: n.residual(3, 5, 6))),
     "regions, batch norm": (
-        "regions", p.then(lambda model: model.set_submodule("down", nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())))
+        "regions",
+        p.then(
+            lambda model: model.set_submodule(
+                "down", nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+            )
+        ),
     ),
     "autoencoder, sigmoid": ("autoencoder", p.net(lambda: n.autoencoder(64, 8, nn.Sigmoid()))),
     "autoencoder, BCE": (
-        "autoencoder", p.also(p.net(lambda: n.autoencoder(64, 8, nn.Sigmoid())), p.loss(bce_of_probabilities))
+        "autoencoder",
+        p.also(p.net(lambda: n.autoencoder(64, 8, nn.Sigmoid())), p.loss(bce_of_probabilities)),
     ),
     "deep, SELU": ("deep", p.swapped(nn.ReLU, nn.SELU)),
     "branches, AdamW": ("branches", p.by(AdamW, 0.003)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,25 @@ __all__ = ["Attention", "Encoder", "Last", "UNet", "autoencoder", "cnn", "dense"
 Act = Callable[[], nn.Module]
 
 
-def dense(*widths: int, act: Act = nn.ReLU, norm: Callable[[int], nn.Module] | None = None, drop: float = 0.0) -> nn.Module:
+def dense(
+    *widths: int, act: Act = nn.ReLU, norm: Callable[[int], nn.Module] | None = None, drop: float = 0.0
+) -> nn.Module:
     """Linear layers, flat inputs, no activation behind the last."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+    for before, after in pairwise(widths[:-1]):
         layers += [nn.Linear(before, after), *([norm(after)] if norm else []), act()]
         layers += [nn.Dropout(drop)] if drop else []
     return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
 
 
 def cnn(
-    channels: int, side: int, classes: int, *, width: int = 8, norm: Callable[[int], nn.Module] | None = None, drop: float = 0.0
+    channels: int,
+    side: int,
+    classes: int,
+    *,
+    width: int = 8,
+    norm: Callable[[int], nn.Module] | None = None,
+    drop: float = 0.0,
 ) -> nn.Module:
     """Two convolutions with pooling and two dense layers."""
     layers: list[nn.Module] = []
@@ -82,7 +91,15 @@ class Encoder(nn.Module):
 
 
 def autoencoder(size: int, code: int, *behind: nn.Module) -> nn.Module:
-    layers = nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, code), nn.ReLU(), nn.Linear(code, 64), nn.ReLU()
+    layers = (
+        nn.Flatten(),
+        nn.Linear(size, 64),
+        nn.ReLU(),
+        nn.Linear(64, code),
+        nn.ReLU(),
+        nn.Linear(code, 64),
+        nn.ReLU(),
+    )
     return nn.Sequential(*layers, nn.Linear(64, size), *behind)
 
 
@@ -92,7 +109,9 @@ class UNet(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.down = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
-        self.deep = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2))
+        self.deep = nn.Sequential(
+            nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2)
+        )
         self.up = nn.Sequential(nn.Conv2d(24, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:

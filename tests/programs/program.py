@@ -39,6 +39,7 @@ class SetUp:
     batches: list[tuple[Tensor, Tensor]]
     optimizer: torch.optim.Optimizer
     rules: Sequence[Any]
+    size: int  # of a batch
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Program:
         data = self.arrange(self.data())
         batches = list(zip(data.x.split(self.size), data.y.split(self.size), strict=True))
         batches = [(x, y) for x, y in batches if len(x) == self.size or len(batches) == 1]
-        return SetUp(model, self.loss, batches[:_BATCHES], self.by(model), self.rules)
+        return SetUp(model, self.loss, batches[:_BATCHES], self.by(model), self.rules, self.size)
 
 
 Operator = Callable[[Program], Program]
@@ -128,7 +129,9 @@ def before(*layers: Callable[[], nn.Module]) -> Operator:
     return lambda program: replace(program, net=lambda: nn.Sequential(*(layer() for layer in layers), program.net()))
 
 
-def swapped(kind: type[nn.Module] | tuple[type[nn.Module], ...], to: Callable[[], nn.Module], most: int = 99) -> Operator:
+def swapped(
+    kind: type[nn.Module] | tuple[type[nn.Module], ...], to: Callable[[], nn.Module], most: int = 99
+) -> Operator:
     """Every module of a kind by another, at most `most` of them."""
 
     def change(model: nn.Module) -> None:

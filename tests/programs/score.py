@@ -83,7 +83,9 @@ def looks(seed: int = 0, part: str = "", timed: bool = True) -> tuple[list[Look]
 def report(ill: Sequence[Look], well: Sequence[Look]) -> str:
     """The misses, the false alarms and the table."""
     lines = [f"{look.name}: {', '.join(look.causes)}; found {_said(look)}" for look in ill if not look.is_first]
-    lines += [f"{look.name}: healthy; found {_said(look)}" for look in well if look.has("severe") or look.has("warning")]
+    lines += [
+        f"{look.name}: healthy; found {_said(look)}" for look in well if look.has("severe") or look.has("warning")
+    ]
     named = sum(look.is_first for look in ill), sum(look.is_named for look in ill)
     steps = [look.steps for look in (*ill, *well) if look.steps]
     seconds = median([look.seconds for look in (*ill, *well)] or [0.0])

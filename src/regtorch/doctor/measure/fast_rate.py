@@ -24,7 +24,7 @@ _USUAL = 0.9
 
 
 def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
-    """`rate_too_large` if the loss rises, or hardly falls, and at a rate 10 to 10,000 times lower does not rise or falls.
+    """`rate_too_large` if the loss rises or hardly falls, and does not at a rate 10 to 10,000 times lower.
 
     Args:
         obs: the observed setup, with an optimizer.
@@ -74,7 +74,7 @@ def momentum(obs: Observed) -> Iterator[Finding]:
         steps = 1 / (1 - most)
         of_sgd = any("momentum" in group and group["momentum"] == most for group in groups)
         grows = (
-            f"every gradient is applied {steps:,.0f} times over, so that the rate acts like one {steps:,.0f} times as large"
+            f"every gradient is applied {steps:,.0f} times over, so that the rate acts like one that much larger"
             if of_sgd
             else f"steps follow gradients that are {steps:,.0f} steps old"
         )

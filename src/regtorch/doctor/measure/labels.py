@@ -128,8 +128,8 @@ def _tiny(obs: Observed, targets: Tensor) -> Iterator[Finding]:
         change = f"Divide the inputs alone, not the targets; here `target * {divisor}`, and for classes a loss for "
         change += "classes: `CrossEntropyLoss` on `(…).long()`, or for two `BCEWithLogitsLoss`."
     else:
-        why = f"The targets' deviation is {spread:.2g}: an error as large as that costs only {spread**2:.1e}, and is less "
-        why += "than what the first outputs differ by."
+        why = f"The targets' deviation is {spread:.2g}: an error as large as that costs only {spread**2:.1e}, "
+        why += "and is less than what the first outputs differ by."
         change = "Standardise the targets by the training set's mean and standard deviation, and invert that on the "
         change += f"outputs ({standard.summary})."
     severity: Severity = "severe" if whole else "warning"
@@ -203,7 +203,12 @@ def _unrelated(obs: Observed, targets: Tensor, columns: Tensor, where: str) -> I
         x, columns = x[several], columns[several]
     # Too few samples of a rare class are not significant.
     rare = len(x) - float(columns.sum(0).max()) if where == "labels" else inf
-    if len(x) < (_FEW if flat and where == "labels" else _PROBED[0]) or rare < _RARE or not bool(columns.std(0).any()) or not bool(torch.isfinite(x).all()):
+    if (
+        len(x) < (_FEW if flat and where == "labels" else _PROBED[0])
+        or rare < _RARE
+        or not bool(columns.std(0).any())
+        or not bool(torch.isfinite(x).all())
+    ):
         return
     true, level = correlation(x.cpu(), columns.cpu())
     if true > level:

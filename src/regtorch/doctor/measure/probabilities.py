@@ -61,7 +61,7 @@ def _rows(obs: Observed) -> Tensor | None:
 
 
 def _swapped(obs: Observed, rows: Tensor | None) -> Iterator[Finding]:
-    """The loss of (target, output) costs ln C for equal probabilities, as a cross entropy, and that of (output, target) does not."""
+    """Equal probabilities cost ln C, as in a cross entropy, only with the arguments in the other order."""
     output, target = obs.outputs[0], obs.subject.batches[0][1]
     if rows is None or not target.is_floating_point():
         return

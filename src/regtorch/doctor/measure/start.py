@@ -84,7 +84,7 @@ def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
         listed(wide),
         "warning",
         {"gain": gains[wide[0]], "median_gain": usual},
-        why=f"The initial weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}, where 1 keeps it: "
+        why=f"The initial weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}, and 1 keeps it: "
         "activations behind them are too large, and steps of a usual size change them too slowly.",
         change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
         blame=gains[wide[0]],
