@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     if given.what == "causes":
         print(score.report(*score.looks(given.seed, given.part)))
     else:
-        print(advice.report(*advice.followed(given.part, given.seed)))
+        print(advice.report(*advice.all_followed(given.part)))
 
 
 main(sys.argv[1:])

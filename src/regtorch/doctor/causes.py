@@ -69,7 +69,7 @@ _TABLE = (
     Cause("labels_unrelated", "Labels unrelated to the inputs", _ALL, "labels"),
     Cause("imbalance", "Imbalanced classes", _MILD, "labels"),
     Cause("start_too_large", "Initial weights are too large", _ALL, "start"),
-    Cause("start_too_small", "Initial weights are too small", _WARNING, "start"),
+    Cause("start_too_small", "Initial weights are too small", _GRAVE, "start"),
     Cause("no_activation", "No activation between layers", _WARNING, "depth", structural=True),
     Cause("hidden_softmax", "A softmax between layers", _WARNING, "depth", structural=True),
     Cause("too_few_units", "A layer with too few units for the classes", _GRAVE, "depth", structural=True),

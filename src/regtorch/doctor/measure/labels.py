@@ -99,7 +99,7 @@ def _scale(obs: Observed, targets: Tensor) -> Iterator[Finding]:
         yield Finding(
             "target_scale",
             "targets",
-            "warning",
+            "warning" if obs.without_penalties.falls else "severe",
             {"rms_of_targets": sizes[1], "rms_of_outputs": sizes[0]},
             why=f"The targets' root mean square is {fmt(sizes[1])} and the outputs' {fmt(sizes[0])}: gradients are "
             "equally large or, if the optimizer normalises them, reaching the targets takes very many steps.",

@@ -30,9 +30,13 @@ def find(obs: Observed) -> Iterator[Finding]:
     outputs, targets = joined(obs.outputs), obs.targets
     if outputs is None or targets is None or not outputs.is_floating_point() or not outputs.numel():
         return
-    if outputs.ndim > 2 or not bool(((outputs >= 0) & (outputs <= 1)).all()):
+    if outputs.ndim > 2:
         return
     rows = _rows(obs)
+    if not bool(((outputs >= 0) & (outputs <= 1)).all()):
+        if rows is not None and rows.shape[1] > 2 and not obs.loss.is_cross_entropy and obs.loss.takes_logits:
+            yield _of_classes(obs, rows, sums_to_1=False)
+        return
     swapped = next(_swapped(obs, rows), None)
     if swapped is not None:
         yield swapped
@@ -142,12 +146,17 @@ def _one_by_one(obs: Observed, rows: Tensor, sums_to_1: bool) -> Iterator[Findin
     binary = abs(costs[0] - _binary_cost(classes)) < _NEAR * classes
     if not binary and abs(costs[0] / classes - _binary_cost(classes)) > _NEAR:
         return
+    yield _of_classes(obs, rows, sums_to_1)
+
+
+def _of_classes(obs: Observed, rows: Tensor, sums_to_1: bool) -> Finding:
+    classes = rows.shape[1]
 
     def cross_entropy(output: Tensor, _: Tensor) -> Tensor:
         return F.nll_loss(output.clamp_min(1e-7).log(), rows.argmax(1))
 
     tried = attempt(replace(obs.subject, loss_fn=cross_entropy)) if sums_to_1 else None
-    yield Finding(
+    return Finding(
         "binary_loss_on_classes",
         "loss",
         "warning" if sums_to_1 else "info",

@@ -103,7 +103,7 @@ def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     yield Finding(
         "start_too_small",
         listed(names),
-        "warning",
+        "warning" if obs.without_penalties.falls else "severe",
         {"weights": len(names), "gain": least},
         why=f"The initial weights of {len(names)} layers multiply a signal's size by {least:.1e} or little more: after "
         "them the outputs are the same for all inputs, and gradients vanish on the way back.",
