@@ -1,4 +1,4 @@
-"""The corpus of programs in `tests/programs`: how many faults are named first, and how many healthy ones are suspected."""
+"""The corpus in `tests/programs`: how many faults are named first, and how many healthy programs are suspected."""
 
 from __future__ import annotations
 

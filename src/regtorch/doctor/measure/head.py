@@ -114,13 +114,15 @@ def _of_batch(obs: Observed) -> Iterator[Finding]:
     dims = _softmax_dims(output)
     if dims and float((output.float().sum(1) - 1).abs().max()) > _SUM:
         over = "samples" if dims[0] == 0 else "positions"
-        yield _activation(
-            obs,
+        yield Finding(
             "softmax_over_wrong_dim",
+            "head",
+            "severe",
             {"dim": dims[0]},
-            f"The outputs sum to 1 over dim {dims[0]}: the softmax normalises over the {over}, and what one of them "
-            "gets depends on the others.",
-            "Take the softmax over dim 1",
+            why=f"The outputs sum to 1 over dim {dims[0]}: the softmax normalises over the {over}, and what one of "
+            "them gets depends on the others.",
+            change="Take the softmax over dim 1.",
+            blame=100,
         )
 
 

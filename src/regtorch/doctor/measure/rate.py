@@ -10,13 +10,14 @@ from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.fast_rate import fast, momentum
 from regtorch.doctor.measure.fitting_rate import GOOD, TRIED, common_rate, fitting_rate, fitting_rate_of_group
 from regtorch.doctor.measure.slow_rate import slow
-from regtorch.doctor.measure.start import NARROW, gain
+from regtorch.doctor.measure.start import NARROW
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
 from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import number, rate_of
+from regtorch.doctor.watch.starting_point import gain, weights_are_to_blame
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 from regtorch.doctor.watch.uses import RELUS
 
@@ -221,7 +222,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
         {"loss_before": before, "loss_after": after, "units_struck": most},
         why=why,
         change=f"Lower the learning rate{to}, standardise the inputs, or put batch norm before the activations.",
-        remedy=remedy,
+        remedy=None if weights_are_to_blame(obs) else remedy,
         blame=max(most, rise),
     )
 

@@ -13,15 +13,15 @@ from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.dead_units import are_idle
 from regtorch.doctor.watch.idle_units import restarted
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.starting_point import WIDE, gain
 from regtorch.init import NORMS
 
-__all__ = ["NARROW", "find", "gain"]
+__all__ = ["NARROW", "find"]
 
 _WORSE, _FAR_WORSE = 2.5, 15.0  # times the loss of outputs that are all 0
 _WIDE = 4.0  # gain of a layer's weights, 1 keeps the size of a signal, of which no initialisation has more than 1.5
 NARROW = 0.02
 """Gain of weights that let hardly any signal pass."""
-_UNEQUAL = 8.0  # gain of a weight that no norm follows
 
 
 def find(obs: Observed) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def _severity(obs: Observed, start: float, zero: float) -> Severity:
 def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     """A layer whose weights are far larger than an initialisation's, in a net whose first loss is normal."""
     tables = {id(m.weight) for m in _modules(obs) if isinstance(m, nn.Embedding)}  # of which a sample takes one row
-    wide = [n for n, value in gains.items() if value > _UNEQUAL and id(obs.subject.trained[n]) not in tables]
+    wide = [n for n, value in gains.items() if value > WIDE and id(obs.subject.trained[n]) not in tables]
     if not wide or _has_norms(obs):
         return
     wide.sort(key=lambda name: -gains[name])
@@ -110,13 +110,6 @@ def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
         change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
         blame=1 / least,
     )
-
-
-def gain(weight: Tensor) -> float:
-    """The factor by which a weight changes the size of a random signal: √fan_in times its root mean square."""
-    if not weight.numel():
-        return 0.0
-    return float(weight.detach().double().square().mean().sqrt()) * weight[0].numel() ** 0.5
 
 
 def _has_norms(obs: Observed) -> bool:
