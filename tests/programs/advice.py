@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 from statistics import fmean, stdev
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +106,7 @@ def _without_norms(made: SetUp, part: Remedy) -> SetUp:
 
 
 def _mean(made: SetUp, _: Remedy) -> SetUp:
-    loss = copy.deepcopy(made.loss)
+    loss: Any = copy.deepcopy(made.loss)
     loss.reduction = "mean"
     return replace(made, loss=loss)
 

@@ -144,7 +144,7 @@ def wrapped(name: str, kind: Callable[[nn.Module], nn.Module]) -> Operator:
     return p.then(lambda model: model.set_submodule(name, kind(model.get_submodule(name))))
 
 
-def head_only(model: nn.Module) -> list[Tensor]:
+def head_only(model: nn.Module) -> list[nn.Parameter]:
     return list(model.parameters())[-2:]
 
 
