@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regtorch.doctor.finding import Unfit
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.steps import equal_rows
 
 __all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "weights_are_to_blame"]
 
@@ -26,8 +27,11 @@ def starts_large(obs: Observed) -> bool:
 
 
 def weights_are_to_blame(obs: Observed) -> bool:
-    """Whether the first loss is that large because of the initial weights: a lower rate then learns nothing."""
-    return starts_large(obs) and any(gain(p) > WIDE for p in obs.subject.trained.values() if p.ndim > 1)
+    """Whether units start as copies, or the first loss is large because of the weights: no lower rate then helps."""
+    kernels = [p for p in obs.subject.trained.values() if p.ndim > 1]
+    return any(gain(p) and equal_rows(p) for p in kernels) or (
+        starts_large(obs) and any(gain(p) > WIDE for p in kernels)
+    )
 
 
 def gain(weight: Tensor) -> float:
