@@ -7,7 +7,9 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 # Not even collected by `make quick`: importing Lightning and Hydra takes as long as its tests.
 PROGRAM := $(foreach folder,app data lightning models training,tests/$(folder) src/regtorch/$(folder)) src/regtorch/__main__.py
 # Nor what takes long for what it adds to the rest.
-LONG   := parity corpus third_party readme wheel public floors doctor_odd doctor_false doctor_training doctor_advice files_refused
+LONG   := parity corpus third_party readme wheel public floors files_refused mutants known_nets \
+          doctor_odd doctor_false doctor_training doctor_advice doctor_programs doctor_decay \
+          test_debug proximal_sums reference_solutions variation anchored masked
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help

@@ -137,6 +137,7 @@ for name in ("", *cli.PROGRAMS):
 """Every program in a fork of one process, which has imported them all."""
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_program_silently(tmp_path: Path):
     """Buffered, the output fails at the end; else where it is printed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}

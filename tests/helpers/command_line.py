@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from configs_read_once import read_once
+from done_once import do_once
 from places import ROOT
 from regtorch.app.run.main import main
 
 HEAVY = "lightning torchvision torchmetrics sklearn matplotlib rich tensorboard scipy"
 FAST = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=4")
 
-read_once()
+do_once()
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,9 @@ def test_classes_without_a_factory_are_refused():
 @pytest.mark.parametrize(
     ("custom", "said"),
     [
-        ([1], "custom_objects must be a dict of functions"),
-        ({"Cubes": 3}, "custom_objects must be a dict of functions"),
-        ({3: len}, "custom_objects must be a dict of functions"),
+        ([1], "custom_objects must be a dict of functions or modules"),
+        ({"Cubes": 3}, "custom_objects must be a dict of functions or modules"),
+        ({3: len}, "custom_objects must be a dict of functions or modules"),
         (
             {"Cubes": lambda config: rt.NonNeg()},
             r"custom_objects\['Cubes'\] must return a penalty of regtorch for the regularizer",

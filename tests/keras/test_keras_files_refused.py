@@ -96,8 +96,12 @@ def test_weights_for_a_net_of_ones_own(tmp_path: Path):
     for name in ("model.keras", "model.weights.h5"):
         rt.keras.save(saved, tmp_path / name)
     torch.testing.assert_close(rt.keras.load_weights(own, tmp_path / "model.keras")(x), saved(x))
-    with pytest.raises(ValueError, match="does not say the order of its layers; give the .keras file"):
-        rt.keras.load_weights(own, tmp_path / "model.weights.h5")
+    again = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    assert not hasattr(rt.keras.load_weights(again, tmp_path / "model.weights.h5"), "keras_parts")
+    torch.testing.assert_close(again(x), saved(x))
+    other = torch.nn.ModuleDict({"first": torch.nn.Linear(3, 4), "second": torch.nn.Linear(4, 2)})
+    with pytest.raises(ValueError, match=r"it lacks vars/0, .* has besides layers/.*attributes of the same names"):
+        rt.keras.load_weights(other, tmp_path / "model.weights.h5")
 
 
 def test_what_save_refuses(tmp_path: Path):

@@ -198,9 +198,12 @@ def test_inputs_of_another_shape_are_refused():
         ValueError, match=r"'start' must have the shape \(batch, 3, 8, 8\) \(channels first: .*\), received"
     ):
         net(torch.rand(2, 8, 8, 3))
-    with pytest.raises(ValueError, match="takes 1 tensors, received Tensor, Tensor"):
+    with pytest.raises(ValueError, match="received Tensor, Tensor"):
         net(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
-    with pytest.raises(ValueError, match="takes 1 tensors, received ndarray"):
+    with pytest.raises(
+        ValueError,
+        match=r"takes 1 tensor \(start\), received ndarray; make .* by torch.as_tensor",
+    ):
         net(torch.rand(2, 3, 8, 8).numpy())
 
 
@@ -229,3 +232,27 @@ def test_mixed_precision_keeps_float32_weights_with_a_warning():
     with pytest.warns(UserWarning, match=r"policy mixed_float16 .* run the net under torch.autocast"):
         net, _ = build(dense(dtype=policy))
     assert net.get_submodule("it").weight.dtype == torch.float32
+
+
+def test_whole_numbers_for_an_input_of_floats():
+    net, _ = build(layer("Conv2D", filters=2, kernel_size=3), shape=IMAGE)
+    x = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
+    torch.testing.assert_close(net(x), net(x.float()))
+    torch.testing.assert_close(net.double()(x), net(x.double()))
+
+
+def test_inputs_of_strings_name_the_layer_that_reads_them():
+    start = (layer("InputLayer", "start", batch_shape=[None, 1], dtype="string"), [])
+    config = functional(start, (layer("StringLookup", "look", vocabulary=["a"]), [call("start")]))
+    with pytest.raises(
+        ValueError, match=r"'start' \(InputLayer\) gives strings to layer 'look' \(StringLookup\), and torch has no"
+    ):
+        rt.keras.from_config(config)
+
+
+@pytest.mark.parametrize("axis", [[1, 2], [-1, 1], [3]])
+def test_softmax_over_several_axes(axis: list[int]):
+    net, _ = build(layer("Softmax", axis=axis), shape=(None, 5, 6, 4))
+    x = torch.randn(2, 5, 6, 4)
+    expected = (x - x.logsumexp(axis, keepdim=True)).exp()
+    torch.testing.assert_close(net(x.movedim(-1, 1)).movedim(1, -1), expected)

@@ -154,11 +154,14 @@ def our_step(loaded: rt.keras.Loaded, bound: list[Any], x: list[torch.Tensor]) -
 
 
 @pytest.mark.parity("files: weights after two further steps, optimizer's variables", "Keras 3 (torch), float64")
-@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
 @pytest.mark.parametrize(
     # Adam and others divide by a gradient's size, which is rounding alone where a bias comes before a batch norm.
-    ("name", "kind"),
-    [*((name, "SGD momentum") for name in NETS), *(("branches", kind) for kind in OPTIMIZERS)],
+    ("name", "kind", "file"),
+    [
+        *((name, "SGD momentum", "model.keras") for name in NETS),
+        *(pytest.param(name, "SGD momentum", "model.h5", marks=pytest.mark.slow) for name in NETS),
+        *(("branches", kind, file) for kind in OPTIMIZERS for file in ("model.keras", "model.h5")),
+    ],
 )
 def test_training_goes_on(
     name: str, kind: str, file: str, tmp_path: Path, compare: Compare, floatx: Callable[[str], None]

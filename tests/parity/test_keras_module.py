@@ -101,3 +101,48 @@ def test_batches_that_are_refused():
     module.class_weight = None
     with pytest.raises(ValueError, match="targets must be 1 tensors"):
         module.training_step((x, (y, y)), 0)
+
+
+def test_a_fit_trains_in_training_mode_whatever_was_before():
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1)).eval()
+    before = net[1].running_mean.clone()
+    trained(rt.keras.regularized_module(net, [], optimizer="sgd", loss="mse"), batches(*small_data(), None))
+    assert not torch.equal(net[1].running_mean, before)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_predictions_take_inputs_with_or_without_targets(several: bool):
+    inputs = [keras.Input((4,)) for _ in range(1 + several)]
+    model = keras.Model(inputs, keras.layers.Dense(2)(sum(inputs[1:], inputs[0])))
+    net, _ = rt.keras.from_config(model.to_json())
+    module = rt.keras.regularized_module(net, [], optimizer="sgd", loss="mse")
+    x = [torch.randn(3, 4) for _ in inputs]
+    y = torch.zeros(3, 2)
+    given = x if several else x[0]
+    for batch in (given, (given, y), (given, y, torch.ones(3)), dict(zip(net.input_names, x, strict=True))):
+        torch.testing.assert_close(module.predict_step(batch), net(*x))
+    if not several:
+        torch.testing.assert_close(module.predict_step([x[0]]), net(*x))
+
+
+def test_the_loss_scale_of_a_net_in_mixed_precision(tmp_path: Path):
+    """Keras wraps the optimizer where the policy is mixed_float16, and writes only the inner one's config."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1, dtype="float32")])
+        model.compile("adam", "mse")
+        (x,), y = small_data()
+        model.fit(x, y, batch_size=8, verbose=0)
+        model.save(tmp_path / "model.keras")
+    finally:
+        keras.config.set_dtype_policy(before)
+    loaded = rt.keras.load(tmp_path / "model.keras")
+    assert loaded.optimizer is not None
+    theirs: Any = model.optimizer
+    assert loaded.optimizer.param_groups[0]["loss_scale"] == float(theirs.dynamic_scale)
+    assert loaded.optimizer.iterations == int(theirs.inner_optimizer.iterations) > 0
+    rt.keras.save(loaded.net, tmp_path / "again.keras", optimizer=loaded.optimizer)
+    again = rt.keras.load(tmp_path / "again.keras").optimizer
+    assert again is not None
+    assert again.iterations == loaded.optimizer.iterations

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
+from regtorch.doctor.forms.attributes import attributes_restored
+from regtorch.doctor.forms.read import read
+from regtorch.doctor.watch.form import Views
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.pairs import one_line
 from regtorch.doctor.watch.restored import random_numbers_restored
@@ -27,36 +29,49 @@ __all__ = ["diagnose", "findings_of"]
 _FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
     name: import_module(f"regtorch.doctor.measure.{name}").find for name in MEASUREMENTS
 }
+_OF_OUTPUTS = {"constant_loss", "labels", "loss_form", "sign", "order", "head", "summed"}
+_OF_INPUTS = {"input_scale"}
 
 
 def diagnose(
-    model: nn.Module,
-    loss_fn: Callable[[Any, Tensor], Tensor],
-    batches: Iterable[Any],
+    model: Any,
+    loss_fn: Any = None,
+    batches: Any = None,
     optimizer: Optimizer | None = None,
     rules: Sequence[Rule] = (),
 ) -> list[Finding]:
     """Find out why a net does not learn, or learns worse, under its rules.
 
-    Trains a few steps on the model itself and restores everything bit for bit: weights, buffers, gradients and modes
-    of the model, of a loss that is a module and of everything the optimizer owns, the optimizer's state and the random
-    number generators. Not restored: plain attributes set by a forward pass, your own generators, and other nets called
-    by the loss, such as a GAN's discriminator; put those in eval mode and call zero_grad() afterwards.
+    Trains a few steps on the model itself and restores everything bit for bit: weights, buffers, gradients, modes and
+    plain attributes of the model, of a loss that is a module and of everything the optimizer owns, the optimizer's
+    state and the random number generators. Not restored: objects of your own inside attributes, your own generators,
+    and other nets called by the loss, such as a GAN's discriminator; put those in eval mode and call zero_grad()
+    afterwards.
 
     Args:
-        model: the net.
-        loss_fn: maps output and target to the mean loss over the batch, without penalties on weights.
-        batches: a list or loader of (input, target); the first 64 are used.
-        optimizer: trains the net; None stands for Adam with a learning rate of 0.001.
+        model: the net; or a LightningModule, transformers' Trainer, skorch's net or what `rt.keras.load` gives, which
+            bring loss, optimizer and rules, and are left as they were.
+        loss_fn: maps output and target to the mean loss over the batch, without penalties on weights; or the name of
+            one of torch's losses, such as "cross_entropy", "mse" or "bce_with_logits"; or a dict or list with one for
+            each of several outputs, whose losses are added. None: the net's own, which is in its outputs, or the
+            trainer's; then the batches may stand here, as in `rt.diagnose(lightning_module, datamodule)`.
+        batches: a list or loader, or a datamodule; the first 64 are used. A batch is (input, target), (input, …, input,
+            target), a dict in which "labels", "label", "targets", "target" or "y" is the target, or (input, target,
+            weights) for a loss with three arguments. Inputs and targets are tensors, NumPy arrays (whose floats get the
+            dtype of the net) or tuples, lists and dicts of them; inputs are passed to the net whole, or as its
+            positional or keyword arguments, as its signature says.
+        optimizer: trains the net; None stands for the trainer's, or Adam with a learning rate of 0.001.
         rules: penalties and constraints, bound or not, in addition to those attached to the optimizer.
 
     Returns:
-        The findings, most important first; an empty list if there are none.
+        The findings, most important first; an empty list if there are none. With several outputs or inputs, `where`
+        begins with the name of the one concerned.
 
     Raises:
         TypeError: an argument has the wrong type, or a rule does not support the weights it selects.
-        ValueError: there are no batches, the model cannot be trained (lazy weights, the meta device), the optimizer
-            belongs to another model or is LBFGS, or the loss is not one real number.
+        ValueError: there are no batches, the loss's name is unknown, the model cannot be trained (lazy weights, the
+            meta device), the optimizer belongs to another model or is LBFGS, there are several optimizers, or the loss
+            is not one real number.
         SelectionError: a rule selects nothing. Errors raised while reading the batches propagate as well.
 
     Example:
@@ -66,14 +81,17 @@ def diagnose(
         >>> found = rt.diagnose(net, torch.nn.functional.cross_entropy, batches, rules=[rt.L2(100.0)])
         >>> "penalty_dominates" in [finding.cause for finding in found]
         True
+        >>> dicts = [{"input": x, "labels": y} for x, y in batches]
+        >>> rt.diagnose(net, "cross_entropy", dicts, rules=[rt.L2(100.0)]) == found
+        True
     """
-    generators = (getattr(batches, "generator", None), getattr(getattr(batches, "sampler", None), "generator", None))
-    with random_numbers_restored(*(g for g in generators if isinstance(g, torch.Generator))):
-        subject = Subject.admit(model, loss_fn, batches, optimizer, rules)
-        try:
-            return findings_of(Observed(subject))
-        finally:
-            subject.release()
+    with ExitStack() as undo:
+        undo.enter_context(random_numbers_restored())
+        setup = read(model, loss_fn, batches, optimizer, rules, undo)
+        undo.enter_context(attributes_restored(setup.model, *setup.form.modules))
+        subject = Subject.admit(setup.model, setup.loss_fn, setup.pairs, setup.optimizer, setup.rules, setup.form)
+        undo.callback(subject.release)
+        return findings_of(Observed(subject))
 
 
 def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> list[Finding]:
@@ -100,10 +118,14 @@ def _as_in_training() -> Iterator[None]:
 def _measured(obs: Observed, report: Callable[[str], None]) -> list[Finding]:
     found: list[Finding] = []
     failed: dict[str, str] = {}
+    views: Views | None = None
     for name, find in _FINDS.items():
         report(name)
         try:
-            own = list(find(obs))
+            if views is None and name != "trainable":
+                views = _views_of(obs)
+                found += [] if views.left is None else [views.left]
+            own = list(find(obs)) if views is None else list(_of_views(views, name, find))
         except Unfit as unfit:
             found.append(unfit.finding)
             break
@@ -116,6 +138,22 @@ def _measured(obs: Observed, report: Callable[[str], None]) -> list[Finding]:
         if any(_prevents_steps(finding) for finding in own):
             break
     return [*found, *([_failed(failed)] if failed else [])]
+
+
+def _views_of(obs: Observed) -> Views:
+    form = obs.subject.form
+    return Views(obs) if form is None else form.views(obs)
+
+
+def _of_views(views: Views, name: str, find: Callable[[Observed], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of a measurement on the whole, and on each output or input if it needs one."""
+    if name not in _OF_INPUTS or not views.inputs:
+        yield from find(views.whole)
+    several = views.outputs if name in _OF_OUTPUTS else views.inputs if name in _OF_INPUTS else {}
+    what = "output" if name in _OF_OUTPUTS else "input"
+    for part, obs in several.items():
+        for finding in find(obs):
+            yield replace(finding, where=f"{what} {part}: {finding.where}")
 
 
 def _failed(failed: Mapping[str, str]) -> Finding:

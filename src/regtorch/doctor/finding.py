@@ -51,8 +51,13 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort findings, most important first."""
-    return sorted(findings, key=lambda finding: (precedence(finding.severity, finding.cause), -finding.blame))
+    """Sort findings, most important first; among equally severe ones those last that ask for nothing."""
+    return sorted(findings, key=_order)
+
+
+def _order(finding: Finding) -> tuple[int, bool, int, float]:
+    severity, cause = precedence(finding.severity, finding.cause)
+    return severity, finding.change.startswith("Nothing"), cause, -finding.blame
 
 
 class Refused(ValueError):

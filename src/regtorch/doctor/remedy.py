@@ -19,6 +19,7 @@ Kind = Literal[
     "weight decay",
     "rate",
     "maximize",
+    "momentum",
     "dropout rate",
     "batch size",
     "standardised inputs",
@@ -27,7 +28,12 @@ Kind = Literal[
     "split",
     "epochs",
 ]
-_OF_GROUPS: Mapping[str, str] = {"rate": "lr", "weight decay": "weight_decay", "maximize": "maximize"}
+_OF_GROUPS: Mapping[str, str] = {
+    "rate": "lr",
+    "weight decay": "weight_decay",
+    "maximize": "maximize",
+    "momentum": "momentum",
+}
 _OF_RULES = ("strength", "select", "bound")
 _VALUED = (*_OF_RULES, *_OF_GROUPS, "dropout rate", "batch size", "epochs")
 _LINES: Mapping[str, str] = {

@@ -16,12 +16,13 @@ from regtorch.constraints import Constraint
 from regtorch.keras.builder import Builder, DoesNotFit
 from regtorch.keras.custom_objects import Factory, apply_custom, check_custom
 from regtorch.keras.draw import draw
+from regtorch.keras.dtypes import has_narrow
 from regtorch.keras.graph import Graph, LayerConfig, describe, parse
 from regtorch.keras.logits import Logits
 from regtorch.keras.net import KerasNet
 from regtorch.keras.read import read, version_of
-from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.keras.spec import Axes
+from regtorch.keras.structure import structure_of
 from regtorch.penalties import Penalty
 
 __all__ = ["from_config", "on_meta"]
@@ -98,10 +99,9 @@ def from_config(
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise TypeError(f"from_config: seed must be a whole number of at least 0 or None, received {shown(seed)}")
     builder, net = on_meta(config, logits=logits, version=version, custom_objects=custom_objects)
-    refuse_too_large(net)
-    net.to_empty(device="cpu")
+    builder.allocate(net)
     draw(builder, None if seed is None else torch.Generator().manual_seed(seed))
-    return net, builder.rules.all()
+    return net, builder.rules.of(net)
 
 
 def on_meta(
@@ -111,7 +111,7 @@ def on_meta(
     version: int | None,
     custom_objects: Mapping[str, Factory] | None,
 ) -> tuple[Builder, KerasNet]:
-    """The net without memory for its weights, and its builder, which has the rules.
+    """The net without memory for its weights, and its builder.
 
     Raises:
         TypeError: as `from_config`.
@@ -122,18 +122,19 @@ def on_meta(
     if version is None:
         version = version_of(config)
     one_of("from_config", "version", version, (2, 3))
-    builder, net = _build(parse(apply_custom(config, custom) if custom else config, custom), version)
+    graph = parse(apply_custom(config, custom) if custom else config, custom)
+    builder, net = _build(graph, version, narrow=has_narrow(config))
     if logits:
         Logits(builder.shapes, builder.rules).leave_out(net)
-    net.config = deepcopy(config)
+    net.config, net.config_rules, net.built_as = deepcopy(config), builder.rules, structure_of(net)
     return builder, net
 
 
-def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
+def _build(graph: Graph, version: int, *, narrow: bool) -> tuple[Builder, KerasNet]:
     """Build on the meta device; where Keras leaves sizes open, try larger ones until the layers fit."""
     axes = _axes(graph)
     for any_size in _TRIAL_SIZES:
-        builder = Builder(version, axes, any_size)
+        builder = Builder(version, axes, any_size, narrow=narrow)
         try:
             net = builder.net(graph)
         except DoesNotFit:
@@ -141,7 +142,7 @@ def _build(graph: Graph, version: int) -> tuple[Builder, KerasNet]:
                 raise
         else:
             if builder.open_sizes:
-                _refuse_open_weights(builder, Builder(version, axes, 2 * any_size), graph)
+                _refuse_open_weights(builder, Builder(version, axes, 2 * any_size, narrow=narrow), graph)
             return builder, net
     raise AssertionError
 

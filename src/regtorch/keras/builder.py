@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,16 +14,18 @@ from regtorch.checks import ArgumentTypeError
 from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
+from regtorch.keras.inputs import refuse_strings, tensors_of
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.layers.refused import REFUSED
 from regtorch.keras.masks import PASSES
 from regtorch.keras.net import Call, KerasNet, Source, flat
 from regtorch.keras.nodes import Node
+from regtorch.keras.own_modules import Aside
 from regtorch.keras.schedule import in_keras_order
-from regtorch.keras.shapes_only import ShapesOnly
+from regtorch.keras.shapes_only import ShapesOnly, refuse_too_large
 from regtorch.keras.spec import COMMON, Axes, Spec
-from regtorch.keras.trees import Key, keys_of, mapped
+from regtorch.keras.trees import Key, mapped
 
 __all__ = ["ERRORS", "Builder", "DoesNotFit"]
 
@@ -40,14 +41,16 @@ class Builder:
 
     Attributes:
         any_size: stands for each size that Keras leaves open.
+        narrow: whether the net has whole numbers of 8 or 16 bits.
         open_sizes: whether Keras left a size open.
         shapes: the shape of every tensor in each net.
         rules: the regularizers and constraints.
         built: each layer's dotted name, module, config and description for messages.
+        aside: the tensors of the modules that `custom_objects` gave.
     """
 
-    def __init__(self, version: int, axes: Axes, any_size: int) -> None:
-        self.version, self.axes, self.any_size = version, axes, any_size
+    def __init__(self, version: int, axes: Axes, any_size: int, *, narrow: bool) -> None:
+        self.version, self.axes, self.any_size, self.narrow = version, axes, any_size, narrow
         self.open_sizes = False
         self.batch: int | None = None
         self.apart: set[nn.Module] = set()  # layers in wrappers, which have a config of their own
@@ -55,6 +58,7 @@ class Builder:
         self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
         self.rules = Rules(version)
         self.built: list[tuple[str, nn.Module, LayerConfig, str]] = []
+        self.aside: list[Aside] = []
 
     def net(self, graph: Graph) -> KerasNet:
         """Build the net of a graph, without memory for its weights.
@@ -64,6 +68,17 @@ class Builder:
         """
         with torch.device("meta"), ShapesOnly():
             return self._net(graph, "", [], graph.trainable)
+
+    def allocate(self, net: KerasNet) -> None:
+        """Give the net memory for its weights.
+
+        Raises:
+            ValueError: this machine lacks it.
+        """
+        refuse_too_large(net)
+        net.to_empty(device="cpu")
+        for aside in self.aside:
+            aside.restore()
 
     def _net(self, graph: Graph, path: str, given: list[Tensor], trainable: bool) -> KerasNet:
         """`given` are the inputs of a nested net; `trainable` is False inside a frozen net."""
@@ -77,13 +92,16 @@ class Builder:
         values: dict[Key, Tensor] = {}
         for i, (key, shape) in enumerate(zip(graph.inputs, shapes, strict=True)):
             layer = next(layer for layer in graph.layers if layer.name == key[0])
+            if layer.config.get("dtype") == "string":
+                refuse_strings(graph, layer, path)
             values[key] = self._input(layer, describe(path, layer), shape, given[i] if given else None)
+        net.float_inputs = tuple(values[key].is_floating_point() for key in graph.inputs)
         names: dict[str, str] = {}
         calls: list[Call] = []
         for layer, k in in_keras_order(graph):
             node, where = layer.nodes[k], describe(path, layer)
             try:
-                keys = _ordered(layer, node)
+                keys = tensors_of(layer, node)
             except ValueError as error:
                 raise ValueError(f"from_config: {where}: {error}") from None
             inputs = [_value(values, key, where) for key in keys]
@@ -179,11 +197,11 @@ class Builder:
             raise ValueError(f"from_config: {where} is not supported; supported are {', '.join(sorted(known))}{nested}")
         shapes, node = [tuple(x.shape) for x in inputs], layer.nodes[0] if layer.nodes else Node()
         build = partial(self._inner, layer, name, where, inputs, trainable)
-        spec = Spec(layer.config, self.axes, self.version, shapes, node, self.batch, build)
+        spec = Spec(layer.config, self.axes, self.version, shapes, node, self.batch, build, self.narrow)
         try:
             trainable &= spec.flag("trainable", True)
             if make is None:
-                module = layer.factory()  # pyright: ignore[reportOptionalCall]
+                module = self._own(layer, spec)
             else:
                 module = make(spec)
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
@@ -198,6 +216,14 @@ class Builder:
         if not trainable:
             module.requires_grad_(False)
         self.built.append((name, module, layer, where))
+        return module
+
+    def _own(self, layer: LayerConfig, spec: Spec) -> nn.Module:
+        """The module that `custom_objects` gives for a layer, with the values that it has of its own."""
+        assert layer.factory is not None
+        with torch.device("cpu"):
+            module = layer.factory(spec.keras_shapes)
+        self.aside.append(Aside(module))
         return module
 
     def _inner(
@@ -252,19 +278,6 @@ class Builder:
             if 0 in tensor.shape:
                 raise DoesNotFit(f"from_config: {where} has an empty output, of shape {tuple(tensor.shape)}")
         return output
-
-
-def _ordered(layer: LayerConfig, node: Node) -> tuple[Key, ...]:
-    """The tensors that a call takes in order; a nested net's from a dict in the order of its inputs."""
-    if layer.operation:
-        return node.inputs
-    if layer.graph is not None and len(node.arguments) == 1 and isinstance(node.arguments[0], Mapping):
-        given = node.arguments[0]
-        missing = [name for name in layer.graph.input_names if name not in given]
-        if missing:
-            raise ValueError(f"it takes {', '.join(layer.graph.input_names)}; {', '.join(missing)} is missing")
-        return tuple(keys_of([given[name] for name in layer.graph.input_names]))
-    return node.tensors
 
 
 def _value(values: dict[Key, Tensor], key: Key, by: str) -> Tensor:

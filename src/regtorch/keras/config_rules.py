@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,9 +18,11 @@ from regtorch.keras.identifiers import constraint_on, penalty
 from regtorch.keras.variables import variables
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
+from regtorch.select.weight import weights_of
 
 __all__ = ["Rules", "without_activity"]
 
+_R = TypeVar("_R", bound=Rule)
 _SWITCHES = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
 
 
@@ -36,7 +38,7 @@ class Rules:
     def add(
         self, name: str, module: nn.Module, layer: LayerConfig, trainable: bool, apart: Collection[nn.Module] = ()
     ) -> None:
-        """Add the rules of one layer, whose module has the dotted name `name`; frozen weights get none.
+        """Add the rules of one layer, whose module has the dotted name `name`.
 
         Modules `apart` in it are Keras layers with a config of their own.
 
@@ -55,7 +57,6 @@ class Rules:
                 limit = constraint_on(config.get(f"{variable.setting}_constraint"), variable, "all")
                 if not trainable:
                     self._warn_if_frozen(rule, layer)
-                    continue
                 if rule is not None:
                     self.penalties.setdefault(rule, []).append(weight)
                 if limit is not None:
@@ -103,13 +104,11 @@ class Rules:
                 stacklevel=2,
             )
 
-    def all(self) -> list[Penalty | Constraint | Activity]:
-        """Penalties, activity penalties, constraints."""
-        return [
-            *(with_select(rule, _select(names)) for rule, names in self.penalties.items()),
-            *(Activity(rule, select=_select(names)) for rule, names in self.activities.items()),
-            *(with_select(rule, _select(names)) for rule, names in self.constraints.items()),
-        ]
+    def of(self, net: nn.Module) -> list[Penalty | Constraint | Activity]:
+        """Penalties, activity penalties, constraints of the weights that train now, and of every output."""
+        known = {name for weight in weights_of(net) if weight.trainable for name in weight.names}
+        activities = [Activity(rule, select=_select(names)) for rule, names in self.activities.items()]
+        return [*_on(self.penalties, known), *activities, *_on(self.constraints, known)]
 
 
 def without_activity(layer: LayerConfig) -> LayerConfig:
@@ -119,6 +118,12 @@ def without_activity(layer: LayerConfig) -> LayerConfig:
             layer, class_name="Identity", config={k: v for k, v in layer.config.items() if k not in ("l1", "l2")}
         )
     return replace(layer, config={**layer.config, "activity_regularizer": None})
+
+
+def _on(rules: Mapping[_R, list[str]], known: Collection[str]) -> list[_R]:
+    """The rules of these weights."""
+    kept = [(rule, [name for name in names if name in known]) for rule, names in rules.items()]
+    return [with_select(rule, _select(names)) for rule, names in kept if names]
 
 
 def _select(names: list[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
 from typing import Any, TypeVar
 
 from torch import nn
@@ -13,10 +13,11 @@ from regtorch.constraints import Constraint
 from regtorch.penalties import Penalty
 from regtorch.rule import Rule
 
-__all__ = ["Factory", "apply_custom", "check_custom", "from_factory", "layer_factory", "with_select"]
+__all__ = ["Factory", "LayerFactory", "apply_custom", "check_custom", "from_factory", "layer_factory", "with_select"]
 
 _R = TypeVar("_R", bound=Rule)
 Factory = Callable[[dict[str, Any]], Any]
+LayerFactory = Callable[[Sequence[Sequence[int]]], Any]
 
 # By the last word of a setting's name: a check of what a factory returns, and its description.
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -39,14 +40,14 @@ def check_custom(who: str, custom: Any) -> Mapping[str, Factory]:
     """The factories by name; empty for None.
 
     Raises:
-        TypeError: it is not a dict of functions by name.
+        TypeError: it is not a dict of functions or modules by name.
     """
     if custom is None:
         return {}
     if not isinstance(custom, Mapping) or not all(isinstance(k, str) and callable(v) for k, v in custom.items()):
         raise TypeError(
-            f"{who}: custom_objects must be a dict of functions, e.g. {{'Mine': lambda config: rt.L2(config['l2'])}}, "
-            f"received {shown(custom)}"
+            f"{who}: custom_objects must be a dict of functions or modules, e.g. "
+            f"{{'Mine': lambda config: rt.L2(config['l2'])}}, received {shown(custom)}"
         )
     return custom
 
@@ -65,8 +66,8 @@ def apply_custom(tree: Any, custom: Mapping[str, Factory], key: str = "") -> Any
     return [apply_custom(part, custom) for part in tree] if isinstance(tree, list | tuple) else tree
 
 
-def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Factory]) -> Callable[[], Any] | None:
-    """A function that makes the module of a user-defined layer; None if no factory has its name.
+def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Factory]) -> LayerFactory | None:
+    """A function of Keras's shapes of the inputs that makes the module of a user-defined layer; None without a factory.
 
     A Lambda goes by its layer's name, its function's, or `Lambda`.
     """
@@ -77,10 +78,13 @@ def layer_factory(layer: Mapping[str, Any], name: str, custom: Mapping[str, Fact
     found = next((known for known in names if known in custom), None)
     if found is None:
         return None
-    settings = {"build_config": layer.get("build_config"), **(config if isinstance(config, Mapping) else {})}
+    settings = dict(config) if isinstance(config, Mapping) else {}
+    built = layer.get("build_config")
 
-    def make() -> Any:
-        module = custom[found](settings)
+    def make(shapes: Sequence[Sequence[int]]) -> Any:
+        first = [[None, *shape[1:]] for shape in shapes]
+        known = {"input_shape": first[0] if len(first) == 1 else first} if built is None else built
+        module = _made(found, custom[found], {"build_config": known, **settings})
         if not isinstance(module, nn.Module):
             raise TypeError(f"custom_objects[{found!r}] must return a module for the layer {name!r}, got {module!r}")
         return module
@@ -105,11 +109,29 @@ def from_factory(kind: str, identifier: Any, custom: Mapping[str, Factory]) -> A
     if name is None:
         return identifier
     config = identifier.get("config") if isinstance(identifier, Mapping) else None
-    result = custom[name](dict(config) if isinstance(config, Mapping) else {})
+    result = _made(name, custom[name], dict(config) if isinstance(config, Mapping) else {})
     fits, words = _KINDS[kind]
     if not fits(result):
         raise TypeError(f"custom_objects[{name!r}] must return {words} for the {kind}, received {result!r}")
     return result
+
+
+def _made(name: str, factory: Factory, config: dict[str, Any]) -> Any:
+    """What a factory returns; of a module in its place a copy.
+
+    Raises:
+        TypeError: the factory raises one.
+        ValueError: it raises another error.
+    """
+    if isinstance(factory, nn.Module):
+        return deepcopy(factory)
+    try:
+        return factory(config)
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"custom_objects[{name!r}] is called with the config, a dict, and raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _names(identifier: Any) -> list[str]:

@@ -12,6 +12,7 @@ from regtorch.keras.builder import ERRORS, Builder
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers.recurrent.cells import Cell
 from regtorch.keras.layers.recurrent.layer import Recurrent
+from regtorch.keras.own_modules import is_own
 from regtorch.keras.variables import Variable, variables
 
 __all__ = ["draw"]
@@ -43,6 +44,8 @@ def draw(builder: Builder, generator: torch.Generator | None) -> None:
                 part.reset_state()
             for variable in variables(part):
                 given = layer.config.get(f"{variable.setting}_initializer")
+                if given is None and is_own(part):
+                    continue  # it has the values that it was made with
                 default = variable.initializer or _DEFAULTS.get(variable.name, "glorot_uniform")
                 identifier = default if given is None else given
                 try:

@@ -12,9 +12,10 @@ from torch import Tensor
 from regtorch.checks import shown
 from regtorch.keras.origin import is_user_defined
 
-__all__ = ["as_floats", "dtype_of", "input_dtype_of"]
+__all__ = ["as_floats", "dtype_of", "has_narrow", "input_dtype_of", "policy_of"]
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+_NARROW = ("int8", "uint8", "int16", "uint16")
 _POLICIES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
 
@@ -24,14 +25,7 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
     Raises:
         ValueError: it is not supported.
     """
-    policy = config.get("dtype")
-    if isinstance(policy, Mapping):
-        kind, inner = policy.get("class_name"), policy.get("config")
-        if is_user_defined(policy):
-            raise ValueError(f"the dtype policy {shown(kind)} is a user-defined class, which is not supported")
-        if kind not in _POLICIES or not isinstance(inner, Mapping):
-            raise ValueError(f"the dtype policy {shown(kind)} is not supported; supported are {', '.join(_POLICIES)}")
-        policy = inner.get("name") or shown(None)
+    policy = policy_of(config)
     if policy is None:
         return None
     if policy in ("mixed_float16", "mixed_bfloat16"):
@@ -46,6 +40,23 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
     return _DTYPES[policy]
 
 
+def policy_of(config: Mapping[str, Any]) -> Any:
+    """The name of a config's dtype policy; None if it has none.
+
+    Raises:
+        ValueError: it is not one of Keras's.
+    """
+    policy = config.get("dtype")
+    if not isinstance(policy, Mapping):
+        return policy
+    kind, inner = policy.get("class_name"), policy.get("config")
+    if is_user_defined(policy):
+        raise ValueError(f"the dtype policy {shown(kind)} is a user-defined class, which is not supported")
+    if kind not in _POLICIES or not isinstance(inner, Mapping):
+        raise ValueError(f"the dtype policy {shown(kind)} is not supported; supported are {', '.join(_POLICIES)}")
+    return inner.get("name") or shown(None)
+
+
 def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
     """The dtype of an input; integers of every kind enter as int64.
 
@@ -58,6 +69,13 @@ def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
     if isinstance(name, str) and name.startswith(("int", "uint")):
         return torch.int64
     return dtype_of(config) or torch.float32
+
+
+def has_narrow(tree: Any) -> bool:
+    """Whether a config has whole numbers of 8 or 16 bits, with which Keras computes in as many bits, and wraps."""
+    if isinstance(tree, Mapping):
+        return tree.get("dtype") in _NARROW or any(map(has_narrow, tree.values()))
+    return isinstance(tree, list | tuple) and any(map(has_narrow, tree))
 
 
 def as_floats(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regtorch.checks import flag, shown
 from regtorch.keras.by_output import is_by_name
-from regtorch.keras.custom_objects import Factory, layer_factory
+from regtorch.keras.custom_objects import Factory, LayerFactory, layer_factory
 from regtorch.keras.nodes import Node, keys_in, node_of
 from regtorch.keras.origin import is_operation, is_user_defined
 from regtorch.keras.quantity import is_size
@@ -42,7 +42,7 @@ class LayerConfig:
         nodes: its calls.
         operation: whether it is a call of `keras.ops`.
         graph: the graph of a nested net.
-        factory: makes the module of a user-defined layer.
+        factory: makes the module of a user-defined layer, from the shapes of its inputs.
         inner: the layers that a wrapper's config has, by their key: "layer", or "cells.0" for the first in a list.
     """
 
@@ -52,7 +52,7 @@ class LayerConfig:
     nodes: tuple[Node, ...] = ()
     operation: bool = False
     graph: Graph | None = None
-    factory: Callable[[], Any] | None = None
+    factory: LayerFactory | None = None
     inner: Mapping[str, LayerConfig] = field(default_factory=dict)
 
     @property

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
+from regtorch.bound.activity import Activity
+from regtorch.constraints import Constraint
 from regtorch.keras.file_names import numbered
 from regtorch.keras.masks import Masks, masks_after
+from regtorch.keras.trainable import set_trainable
 from regtorch.keras.trees import Key, keys_of, mapped
+from regtorch.penalties import Penalty
+
+if TYPE_CHECKING:
+    from regtorch.keras.config_rules import Rules
 
 __all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
 
@@ -78,6 +86,8 @@ class KerasNet(nn.Module):
     Attributes:
         config: the JSON that the net was built from, and with which `save` writes it; empty in a nested net.
         version: the version of Keras that the net follows, 2 or 3.
+        config_rules: the regularizers and constraints in the config, those of frozen weights too; None in a nested net.
+        built_as: what the net was made of when it was built.
         layers: Keras's layers, in its order.
         output_layers: the layers of Keras's that give its outputs.
         activations: the modules after each output that `logits=True` leaves out.
@@ -89,6 +99,7 @@ class KerasNet(nn.Module):
         self.inputs = tuple(inputs)
         self.input_names: tuple[str, ...] = tuple(key.layer for key in inputs)
         self.input_shapes = tuple(shapes)
+        self.float_inputs: tuple[bool, ...] = (False,) * len(self.inputs)  # which inputs are of floats
         self.calls: tuple[Call, ...] = ()
         self.outputs: tuple[Key, ...] = ()
         self.output_names: tuple[str, ...] | None = None
@@ -96,6 +107,8 @@ class KerasNet(nn.Module):
         self.makes_masks = False  # whether a layer in it makes a mask
         self.config: Mapping[str, Any] = {}
         self.version = 3
+        self.config_rules: Rules | None = None
+        self.built_as: Mapping[str, str] = {}
         self.layers: tuple[Source, ...] = ()
         self.output_layers: tuple[str, ...] = ()
         self.activations: tuple[nn.Module | None, ...] = ()
@@ -112,6 +125,37 @@ class KerasNet(nn.Module):
         names = numbered(layer.class_name for layer in self.layers)
         layers = zip(self.layers, names, strict=True)
         return {layer.module: f"layers/{name}" for layer, name in layers if layer.module is not None}
+
+    def set_trainable(self, trainable: bool, *layers: str) -> list[Penalty | Constraint | Activity]:
+        """Freeze or unfreeze layers, as Keras's `layer.trainable = trainable`.
+
+        A frozen layer keeps its weights; its BatchNormalization uses its moving averages in training too, and keeps
+        them. As in Keras 3, frozen weights have no penalties and no constraints, and penalties of outputs stay. Every
+        optimizer over the net leaves frozen weights alone, and steps them again when they are unfrozen.
+
+        Args:
+            trainable: False freezes.
+            layers: names of layers, or globs of them such as "block1_*"; a layer of a nested net is "base.conv1", and
+                "base" is every layer of it. Without names all layers.
+
+        Returns:
+            The rules of the config that hold now, to be bound in place of those before.
+
+        Raises:
+            TypeError: `trainable` is not a bool, or a name is not a string.
+            ValueError: no layer has one of the names; nothing is changed then.
+
+        Example:
+            >>> import regtorch as rt
+            >>> dense = [{"class_name": "Dense", "config": {"units": 2, "name": name}} for name in ("first", "last")]
+            >>> dense[0]["config"]["batch_shape"] = [None, 3]
+            >>> net, _ = rt.keras.from_config({"class_name": "Sequential", "config": {"layers": dense}})
+            >>> _ = net.set_trainable(False, "first")
+            >>> [name for name, weight in net.named_parameters() if weight.requires_grad]
+            ['last.weight', 'last.bias']
+        """
+        set_trainable(self, trainable, layers)
+        return [] if self.config_rules is None else self.config_rules.of(self)
 
     def forward(self, *inputs: Any, masks: Masks | None = None) -> Any:
         """Run the net.
@@ -173,9 +217,17 @@ class KerasNet(nn.Module):
             given = [given[name] for name in self.input_names]
         tensors = [x for x in given if isinstance(x, Tensor)]
         if len(tensors) != len(self.inputs) or len(given) != len(tensors):
-            kinds = ", ".join(type(x).__name__ for x in given)
-            raise ValueError(f"the net takes {len(self.inputs)} tensors, received {kinds or 'nothing'}")
-        return tensors
+            kinds = ", ".join(type(x).__name__ for x in given) or "nothing"
+            count = "1 tensor" if len(self.inputs) == 1 else f"{len(self.inputs)} tensors"
+            hint = "" if len(given) == len(tensors) else "; make tensors of arrays and lists by torch.as_tensor"
+            raise ValueError(f"the net takes {count} ({', '.join(self.input_names)}), received {kinds}{hint}")
+        return [self._cast(x) if floats else x for x, floats in zip(tensors, self.float_inputs, strict=True)]
+
+    def _cast(self, x: Tensor) -> Tensor:
+        """Whole numbers for an input of floats, as Keras casts them."""
+        if x.is_floating_point():
+            return x
+        return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
 
     def _check(self, name: str, shape: tuple[int | None, ...], x: Tensor) -> None:
         fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))

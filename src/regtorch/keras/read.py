@@ -57,7 +57,8 @@ def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if name not in MODELS or not isinstance(inner, Mapping):
         raise ValueError(
             f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="
-            f"{shown(name)}; a subclassed model has no config of its layers"
+            f"{shown(name)}; a subclassed model has no config of its layers: write its module in torch, with "
+            "attributes of the same names, and give it the weights: rt.keras.load_weights(module, path)"
         )
     if not isinstance(inner.get("layers"), list | tuple):
         raise ValueError(f"from_config: the config of {shown(inner.get('name'))} has no list of layers")

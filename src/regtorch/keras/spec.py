@@ -79,6 +79,7 @@ class Spec:
         call: the layer's first call.
         batch: the batch size that the net is built for; None for any.
         build: builds the layer in a wrapper's config; see `inner`.
+        narrow: whether the net has whole numbers of 8 or 16 bits, with which Keras wraps.
     """
 
     config: Mapping[str, Any]
@@ -88,6 +89,7 @@ class Spec:
     call: Node = field(default_factory=Node)
     batch: int | None = None
     build: Callable[[str, str, tuple[int, ...]], nn.Module] | None = None
+    narrow: bool = False
     used: set[str] = field(default_factory=set)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -259,4 +261,5 @@ class Spec:
         """
         for key, value in self.config.items():
             if key not in aside and key not in self.used and value not in (None, False, [], {}, 0):
-                raise ValueError(f"{key}={shown(value)} is not supported")
+                hint = "; the file has the kernel with LoRA's share: build the net without it" if "lora" in key else ""
+                raise ValueError(f"{key}={shown(value)} is not supported{hint}")

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from regtorch.keras.own_modules import is_own
+
 __all__ = ["Variable", "held", "variables"]
 
 
@@ -103,6 +105,9 @@ def _own(module: nn.Module) -> list[Variable]:
         found = [_same("alpha", "weight", module)]
     else:
         own = [name for name, _ in module.named_parameters(recurse=False)]
+        if is_own(module):
+            kept = module._non_persistent_buffers_set
+            return held(module, *own, *(name for name, _ in module.named_buffers(recurse=False) if name not in kept))
         if own:
             raise TypeError(
                 f"{type(module).__name__} owns {', '.join(own)}, whose Keras variables are not known; known are "

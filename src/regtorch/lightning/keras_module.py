@@ -111,6 +111,17 @@ class KerasModule(RegularizedModule):
         scaled = self._optimizer.scale_loss(loss) if isinstance(self._optimizer, KerasOptimizer) else loss
         super().backward(scaled, *args, **kwargs)
 
+    def predict_step(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """The net's outputs for the inputs of a batch: (inputs, targets, …), as in training, or inputs alone."""
+        several = len(self.net.inputs) if isinstance(self.net, KerasNet) else 1
+        alone = isinstance(batch, list | tuple) and len(batch) == several > 1 and isinstance(batch[0], Tensor)
+        x = batch[0] if isinstance(batch, list | tuple) and not alone else batch
+        return self.net(x)
+
+    def on_fit_start(self) -> None:
+        """Train in training mode, as Keras's `fit` does, whatever the net's mode was before."""
+        self.net.train()
+
     def on_train_end(self) -> None:
         """Replace the weights by their running means, if the optimizer has `use_ema`."""
         if isinstance(self._optimizer, KerasOptimizer):

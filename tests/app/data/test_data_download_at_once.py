@@ -79,6 +79,7 @@ def wait_for(server: Server, count: int) -> None:
 
 
 @pytest.mark.script
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True], ids=["both finish", "the first is killed"])
 def test_two_processes_fetch_one_data_set_at_once(tmp_path: Path, server: Server, killed: bool) -> None:
     root, served = tmp_path / "new" / "data", tmp_path / "served/MNIST/raw"

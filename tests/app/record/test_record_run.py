@@ -57,6 +57,7 @@ KEYS = [
 
 
 def put(folder: Path, tree: Any) -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(tree))
     return folder
 
@@ -94,13 +95,13 @@ def test_an_older_record_has_no_schema_and_is_read(tmp_path: Path):
 
 
 def test_a_newer_one_is_refused_and_its_run_is_never_made_again(tmp_path: Path):
-    folder = put(tmp_path, {"schema": SCHEMA + 1, "final": {}, "config": {"a": 1}})
+    folder = put(tmp_path / "run", {"schema": SCHEMA + 1, "final": {}, "config": {"a": 1}})
     with pytest.raises(NewerSchema, match=r"summary.json: a newer regtorch wrote it .*; install a newer regtorch"):
         RunRecord.read(folder)
     with pytest.raises(RunError, match="install a newer regtorch"):
         same_run(folder, OmegaConf.create({"a": 1}))
     with pytest.raises(RunError, match="install a newer regtorch"):
-        known_in(tmp_path.parent)
+        known_in(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["summary.json", "search.json", "doctor.json"])

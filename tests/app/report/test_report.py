@@ -119,6 +119,7 @@ def claims(folder: Path, **change: object) -> None:
     (folder / "claims" / "000.yaml").write_text(json.dumps(document))
 
 
+@pytest.mark.slow
 def test_the_script_trains_and_writes_the_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):

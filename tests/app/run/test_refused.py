@@ -53,11 +53,16 @@ def test_the_folder_of_a_run_or_a_path(program: str, wrong: str, start: Start, t
         ("search.trials=0",),
         ("search.pruner=medain",),
         ("search.monitor=val/task_loss",),  # another search
-        ("search.also={reg: [l1, l3]}",),
-        ("search.worker=true", "search.storage=sqlite:////no/such/folder/a.db"),
-        ("+nonsense=1",),
-        ("-m",),
         ("-m", "hydra.sweep.dir=searches/done"),
+        *(
+            pytest.param(wrong, marks=pytest.mark.slow)
+            for wrong in [
+                ("search.also={reg: [l1, l3]}",),
+                ("search.worker=true", "search.storage=sqlite:////no/such/folder/a.db"),
+                ("+nonsense=1",),
+                ("-m",),
+            ]
+        ),
     ],
 )
 def test_the_folder_of_a_search(

@@ -125,9 +125,8 @@ def ended(folder: Path, cwd: Path, asked: signal.Signals) -> tuple[int, str, str
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize(
-    ("asked", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupting_a_search(tmp_path: Path, asked: signal.Signals, code: int) -> None:
     """In a folder whose name is full of Hydra's grammar, which its worker must find."""
     folder = tmp_path / "searches" / "it's, ä"

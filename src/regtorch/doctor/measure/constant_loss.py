@@ -130,7 +130,9 @@ def _one_unit(obs: Observed) -> Finding:
     losses = _losses_of_a_column(obs) if column else []
     with_loss = [(f"Remove the softmax, and {advice[0].lower()}{advice[1:]}", other) for advice, other in losses]
     ordered = [of_sigmoid, *with_loss, alone] if column and _is_binary(obs) else [alone, of_sigmoid, *with_loss]
-    advised = first_that_learns((advice, _with(obs, other, without_last_activation)) for advice, other in ordered)
+    advised = first_that_learns(
+        (advice, _with(obs, other, lambda _: without_last_activation(obs.subject.outer))) for advice, other in ordered
+    )
     return Finding(
         "softmax_over_one_unit",
         "head",

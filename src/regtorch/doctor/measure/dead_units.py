@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import Attempt
+from regtorch.doctor.watch.attempt import Attempt, attempt
 from regtorch.doctor.watch.idle_units import awake, redrawn
 from regtorch.doctor.watch.lower_rate import lower_rate
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.standardised import standardised_inputs
+from regtorch.doctor.watch.starting_point import weights_are_to_blame
 from regtorch.doctor.watch.uses import NEAR, RELUS, Use
 
 __all__ = ["SEVERE", "WARNING", "are_idle", "find"]
 
 SEVERE, WARNING = 0.9, 0.5
 """Share of a layer's units or outputs without a gradient."""
+_LARGE = 5.0  # root mean square of inputs that are large
+_ALL = 0.999  # no signal passes at all
 _THROWN = 2.0  # spreads by which the first step moves the inputs: ReLUs that die this way do not recover
 
 
@@ -77,7 +81,7 @@ def _is_right(obs: Observed) -> bool:
 def _dead(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved, severity = idle.before.share, idle.after.share, idle.moved, idle.severity
     numbers = {"dead_now": now, "dead_after": after, "steps": obs.steps, "moved": moved}
-    change, remedy = "", Remedy("standardised inputs")
+    change, remedy = "", _standardised(obs, idle)
     if now >= WARNING:
         why = f"{after:.0%} of the units of the following ReLU are zero for every sample, as they were before training "
         why += f"({now:.0%}): no gradient passes through them"
@@ -92,7 +96,7 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
     if severity == "warning" and now < WARNING and obs.without_penalties.falls:
         severity, remedy = "info", None
         change = "Nothing if the loss keeps falling; a smaller learning rate keeps more units active."
-    elif measured is not None and not measured.idle_units_matter:
+    elif measured is not None and not measured.idle_units_matter and after < _ALL:
         why += ": they do no harm"
         severity, remedy = "info", None
         change = "Nothing; standardised inputs (mean 0, not all positive) keep more units active."
@@ -102,7 +106,7 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
         )
     else:
         to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
-        remedy = remedy if lower is None else replace(lower, also=remedy)
+        remedy = remedy or (None if weights_are_to_blame(obs) or _are_large(obs) else lower)
         change = f"Lower the learning rate{to}, and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
@@ -118,14 +122,14 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
 
 def _saturated(obs: Observed, idle: _Idle) -> Finding:
     now, after, moved = idle.before.share, idle.after.share, idle.moved
-    remedy: Remedy | None = Remedy("standardised inputs")
+    remedy = _standardised(obs, idle)
     if now >= WARNING:
         change = (
             redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and initialise smaller weights."
         )
     else:
         to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
-        remedy = lower or remedy
+        remedy = remedy or (None if weights_are_to_blame(obs) or _are_large(obs) else lower)
         change = f"Lower the learning rate{to}."
     return Finding(
         "saturated_sigmoids",
@@ -138,6 +142,23 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
         remedy=remedy,
         blame=after,
     )
+
+
+def _standardised(obs: Observed, idle: _Idle) -> Remedy | None:
+    """Standardised inputs, if they alone keep the units at work at the present rate, and lower the loss.
+
+    Where units die in training, only if the inputs are large.
+    """
+    standard = standardised_inputs(obs)
+    if standard is None or (idle.before.share < WARNING and not _are_large(obs)):
+        return None
+    found = attempt(standard, own_rate=True)
+    return Remedy("standardised inputs") if found.learns and not _is_idle(found, idle) else None
+
+
+def _are_large(obs: Observed) -> bool:
+    x = obs.inputs
+    return x is not None and x.is_floating_point() and float(x.double().square().mean()) > _LARGE**2
 
 
 def _is_idle(found: Attempt, idle: _Idle) -> bool:

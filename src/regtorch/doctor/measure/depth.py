@@ -117,12 +117,12 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
     classes, least = output.shape[1], log2(output.shape[1]) / 2
     widths = [shape[0] for shape in trace.shapes[:-1] if shape and len(shape) == 2]
     width = min(widths, default=classes)
-    if classes < 3 or width >= least:
+    if classes < 3 or (width >= least and width > 1):
         return
     yield Finding(
         "too_few_units",
         "model",
-        "warning",
+        "severe" if width < least else "warning",
         {"units": width, "classes": classes},
         why=f"A layer on the way to {classes} classes has {width} unit{'s' * (width > 1)}: all that the next layers "
         "know of a sample passes through it.",

@@ -107,18 +107,22 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
 
 
 def _of_batch(obs: Observed) -> Iterator[Finding]:
-    """A softmax over the samples, with a loss of probabilities."""
-    output = obs.outputs[0]
-    if output.ndim != 2 or min(output.shape) < 2 or _softmax_dims(output) != [0]:
+    """A softmax over the samples, or over the positions of class indices, with a loss of probabilities."""
+    output, target = obs.outputs[0], obs.subject.batches[0][1]
+    if output.ndim < 2 or min(output.shape) < 2 or (output.ndim > 2 and target.is_floating_point()):
         return
-    if float((output.float().sum(1) - 1).abs().max()) > _SUM:
-        yield _activation(
-            obs,
+    dims = _softmax_dims(output)
+    if dims and float((output.float().sum(1) - 1).abs().max()) > _SUM:
+        over = "samples" if dims[0] == 0 else "positions"
+        yield Finding(
             "softmax_over_wrong_dim",
-            {"dim": 0},
-            "The outputs sum to 1 over dim 0: the softmax normalises over the samples, and what a sample gets depends "
-            "on the others in its batch.",
-            "Take the softmax over dim 1",
+            "head",
+            "severe",
+            {"dim": dims[0]},
+            why=f"The outputs sum to 1 over dim {dims[0]}: the softmax normalises over the {over}, and what one of "
+            "them gets depends on the others.",
+            change="Take the softmax over dim 1.",
+            blame=100,
         )
 
 
@@ -189,7 +193,11 @@ def _without_activation(obs: Observed, advice: str) -> str:
     """The advice to remove the last activation, tried if it can be removed from outside."""
     with restored(obs.subject.model), torch.no_grad():
         kind = last_activation(lambda: obs.subject.output(0))
-    return f"{advice} ({attempt(obs.subject, without_last_activation).summary})." if kind else f"{advice}."
+    return (
+        f"{advice} ({attempt(obs.subject, lambda _: without_last_activation(obs.subject.outer)).summary})."
+        if kind
+        else f"{advice}."
+    )
 
 
 def _with_loss(obs: Observed, advice: str, loss: Callable[[Any, Tensor], Tensor]) -> str:

@@ -20,6 +20,7 @@ __all__ = ["find"]
 _LARGE: tuple[tuple[float, Severity], ...] = ((20.0, "severe"), (5.0, "warning"))
 _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning"))
 _FLAT = 0.02  # of a feature's mean: a smaller spread drowns in what all samples share
+_UNEQUAL = 30.0  # times the median feature
 _ENOUGH = 32  # samples from which a constant feature is significant
 _PASSED = nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
 _RESCALING = *NORMS, nn.LocalResponseNorm
@@ -51,6 +52,7 @@ def _of_batches(obs: Observed) -> Iterator[Finding]:
     taken = _taken_in(obs)
     if taken is not None:
         yield from _scale(obs, taken)
+        yield from _of_features(obs, taken)
     yield from _constant(x)
 
 
@@ -111,6 +113,31 @@ def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
         change=change,
         remedy=Remedy("standardised inputs"),
         blame=rms if large else 1 / present,
+    )
+
+
+def _of_features(obs: Observed, x: Tensor) -> Iterator[Finding]:
+    """One feature of a table that is many times as large as the others."""
+    if x.ndim != 2 or x.shape[1] < 2 or len(x) < _ENOUGH:
+        return
+    present = (x != 0).double().sum(0)
+    sizes = (x.double().square().sum(0) / present.clamp_min(1)).sqrt()[present > 0]
+    if len(sizes) < 2:
+        return
+    usual = float(sizes.median())
+    largest = int(sizes.argmax())
+    if not float(sizes[largest]) > _UNEQUAL * usual > 0:
+        return
+    yield Finding(
+        "feature_scale",
+        "inputs",
+        "warning",
+        {"largest": float(sizes[largest]), "median": usual},
+        why=f"A feature's root mean square is {float(sizes[largest]):.3g}, and half of the features have at most "
+        f"{usual:.3g}: steps that suit the one are too small for the others.",
+        change="Standardise each feature by the training set's mean and standard deviation" + f"{_tried(obs)}.",
+        remedy=Remedy("standardised inputs"),
+        blame=float(sizes[largest]) / usual,
     )
 
 

@@ -160,6 +160,8 @@ def _regression(obs: Observed, outputs: Tensor, targets: Tensor) -> Iterator[Fin
             change=f"Remove the last activation and use `{name}`{_logits(obs, True)}.",
             blame=10,
         )
+    elif not inside and _is_binary(targets) and len(targets.unique()) == 2 and (columns == 1 or rows):
+        yield from _yes_or_no(obs)
     elif columns == 1 and not inside and _are_class_numbers(targets):
         count = int(targets.max()) + 1
         yield Finding(
@@ -173,6 +175,27 @@ def _regression(obs: Observed, outputs: Tensor, targets: Tensor) -> Iterator[Fin
             "counts and grades change nothing.",
             blame=1,
         )
+
+
+def _yes_or_no(obs: Observed) -> Iterator[Finding]:
+    """0 and 1 predicted as quantities: outputs beyond the right answer cost as much as those short of it."""
+    several = obs.outputs[0].ndim > 1 and obs.outputs[0].shape[1] > 1
+    target = obs.subject.batches[0][1]
+    right = target.to(obs.outputs[0]).reshape(obs.outputs[0].shape)
+    costs = obs.loss.costs(target, right, 2 * (2 * right - 1) + right, right - (2 * right - 1) * 2)
+    if costs is None or abs(costs[0]) > 1e-6 or costs[1] < 1 or abs(costs[1] - costs[2]) > 1e-3 * costs[1]:
+        return
+    yield Finding(
+        "regression_on_classes",
+        "targets",
+        "info",
+        {"classes": 2},
+        why="The targets are 0 and 1, and the loss is a regression's: an output of 3 for a 1 costs as much as one of "
+        "-1, though it is right.",
+        change=f"{'For classes use `CrossEntropyLoss`' if several else 'For yes or no use `BCEWithLogitsLoss`'}"
+        f"{_logits(obs, False)}.",
+        blame=1,
+    )
 
 
 def _are_class_numbers(targets: Tensor) -> bool:
@@ -196,5 +219,5 @@ def _logits(obs: Observed, bounded: bool) -> str:
         alone = output.ndim > 1 and output.shape[1] > 1 and bool((target.sum(1) == 1).all())
         return F.cross_entropy(output, target) if alone else F.binary_cross_entropy_with_logits(output, target)
 
-    change: tuple[Context, ...] = (without_last_activation,) if bounded else ()
+    change: tuple[Context, ...] = (lambda _: without_last_activation(obs.subject.outer),) if bounded else ()
     return f" ({attempt(replace(obs.subject, loss_fn=loss), *change).summary})"

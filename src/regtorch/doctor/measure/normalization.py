@@ -134,7 +134,7 @@ def _useless_biases(obs: Observed) -> Iterator[Finding]:
             "info",
             {"layers": len(useless), "parameters": sum(useless.values())},
             why="The following batch norm subtracts the mean, and the bias with it, so the bias learns nothing.",
-            change="Build the layer with bias=False, and do not penalise its bias.",
+            change="Nothing is lost; with bias=False the layer has fewer weights. Do not penalise its bias.",
         )
 
 

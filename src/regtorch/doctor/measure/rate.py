@@ -7,14 +7,17 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.measure.fast_rate import fast, momentum
 from regtorch.doctor.measure.fitting_rate import GOOD, TRIED, common_rate, fitting_rate, fitting_rate_of_group
 from regtorch.doctor.measure.slow_rate import slow
+from regtorch.doctor.measure.start import NARROW
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
 from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import number, rate_of
+from regtorch.doctor.watch.starting_point import gain, weights_are_to_blame
 from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 from regtorch.doctor.watch.uses import RELUS
 
@@ -41,6 +44,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     if medians:
         yield from _too_large(obs)
     yield from _first_step(obs)
+    yield from momentum(obs)
     yield from _scheduled(obs)
 
 
@@ -125,11 +129,12 @@ def _lower_strength(obs: Observed, what: Literal["weight_decay", "strength"]) ->
 
 
 def _too_large(obs: Observed) -> Iterator[Finding]:
-    # First steps only: later the weights have grown too large. Weights that start at 0 have no scale.
+    # First steps only: later the weights have grown too large. Weights that start near 0 have no scale.
     at_first = medians_of(obs.without_penalties, TRIED)
     if obs.subject.decays and min((ratio for ratio in at_first.values() if ratio), default=0.0) > LARGE:
         at_first = medians_of(obs.alone, TRIED)  # exclude the decay's part
-    at_first = {name: ratio for name, ratio in at_first.items() if name not in obs.without_penalties.from_zero}
+    small = {name for name, p in obs.subject.trained.items() if p.ndim > 1 and gain(p) < NARROW}
+    at_first = {name: ratio for name, ratio in at_first.items() if name not in small}
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > LARGE:
         lr = common_rate(obs)
@@ -152,6 +157,8 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
             remedy=remedy,
             blame=smallest / GOOD,
         )
+    else:
+        yield from fast(obs, at_first)
 
 
 def _still_groups(obs: Observed, medians: Mapping[str, float]) -> Iterator[Finding]:
@@ -216,7 +223,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
         {"loss_before": before, "loss_after": after, "units_struck": most},
         why=why,
         change=f"Lower the learning rate{to}, standardise the inputs, or put batch norm before the activations.",
-        remedy=remedy,
+        remedy=None if weights_are_to_blame(obs) else remedy,
         blame=max(most, rise),
     )
 

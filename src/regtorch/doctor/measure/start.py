@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 
 import torch
@@ -10,23 +10,28 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.measure.dead_units import are_idle
 from regtorch.doctor.watch.idle_units import restarted
-from regtorch.doctor.watch.observed import Observed, joined
+from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.starting_point import WIDE, gain
+from regtorch.init import NORMS
 
-__all__ = ["find", "gain"]
+__all__ = ["NARROW", "find"]
 
 _WORSE, _FAR_WORSE = 2.5, 15.0  # times the loss of outputs that are all 0
 _WIDE = 4.0  # gain of a layer's weights, 1 keeps the size of a signal, of which no initialisation has more than 1.5
-_NARROW = 0.02
+NARROW = 0.02
+"""Gain of weights that let hardly any signal pass."""
 
 
 def find(obs: Observed) -> Iterator[Finding]:
     """`start_too_large` and `start_too_small`."""
-    yield from _large(obs)
-    yield from _small(obs)
+    gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
+    yield from _large(obs, gains)
+    yield from _small(obs, gains)
 
 
-def _large(obs: Observed) -> Iterator[Finding]:
+def _large(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     output, target = obs.outputs[0], obs.subject.batches[0][1]
     if (
         obs.targets is None
@@ -37,13 +42,13 @@ def _large(obs: Observed) -> Iterator[Finding]:
         return
     zero, start = obs.loss.cost(torch.zeros_like(output), target), obs.loss.value
     logits = obs.loss.is_cross_entropy or obs.loss.takes_logits or obs.loss.task == "numbers"
-    if not logits or zero is None or not zero > 0 or not isfinite(start) or start < _WORSE * zero:
+    if not logits or zero is None or not zero > 0 or not isfinite(start):
         return
-    gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
+    if start < _WORSE * zero:
+        yield from _unequal(obs, gains)
+        return
     wide = sorted((name for name, value in gains.items() if value > _WIDE), key=lambda name: -gains[name])
     random = restarted(obs)
-    inputs = joined([x for x, _ in obs.subject.batches[:1]])
-    size = float(inputs.double().square().mean().sqrt()) if inputs is not None and inputs.is_floating_point() else 1.0
     if not wide and not (random.learns and random.before < start / 2):
         return
     named = f"; the weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}" if wide else ""
@@ -51,7 +56,7 @@ def _large(obs: Observed) -> Iterator[Finding]:
         "start_too_large",
         listed(wide) if wide else "initial weights",
         _severity(obs, start, zero),
-        {"loss": start, "loss_of_zeros": zero, "size_of_inputs": size, **({"gain": gains[wide[0]]} if wide else {})},
+        {"loss": start, "loss_of_zeros": zero, **({"gain": gains[wide[0]]} if wide else {})},
         why=f"Before the first step the loss is {fmt(start)}, and outputs of 0 would cost {fmt(zero)}{named}.",
         change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
         blame=start / zero,
@@ -59,18 +64,38 @@ def _large(obs: Observed) -> Iterator[Finding]:
 
 
 def _severity(obs: Observed, start: float, zero: float) -> Severity:
-    """Info if the watched steps halve the loss, as then training repairs the start by itself."""
-    if obs.without_penalties.last_task_loss < start / 2:
+    """Info if the watched steps repair the start, so that little is left of it."""
+    if obs.without_penalties.last_task_loss < min(start / 2, _WORSE * zero) and not are_idle(obs):
         return "info"
     return "severe" if start > _FAR_WORSE * zero else "warning"
 
 
-def _small(obs: Observed) -> Iterator[Finding]:
+def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
+    """A layer whose weights are far larger than an initialisation's, in a net whose first loss is normal."""
+    tables = {id(m.weight) for m in _modules(obs) if isinstance(m, nn.Embedding)}  # of which a sample takes one row
+    wide = [n for n, value in gains.items() if value > WIDE and id(obs.subject.trained[n]) not in tables]
+    if not wide or _has_norms(obs):
+        return
+    wide.sort(key=lambda name: -gains[name])
+    usual = sorted(gains.values())[len(gains) // 2]
+    random = restarted(obs)
+    yield Finding(
+        "start_too_large",
+        listed(wide),
+        "warning",
+        {"gain": gains[wide[0]], "median_gain": usual},
+        why=f"The initial weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}, and 1 keeps it: "
+        "activations behind them are too large, and steps of a usual size change them too slowly.",
+        change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
+        blame=gains[wide[0]],
+    )
+
+
+def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     """Weights so small that signals and gradients die between the layers; zeros are left to other findings."""
-    if any(isinstance(m, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm) for m in _modules(obs)):
-        return  # a norm restores the size
-    gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
-    names = [name for name, value in gains.items() if 0 < value < _NARROW]
+    if _has_norms(obs):
+        return
+    names = [name for name, value in gains.items() if 0 < value < NARROW]
     if len(names) < 2:  # one small head is a common choice
         return
     random = restarted(obs)
@@ -78,7 +103,7 @@ def _small(obs: Observed) -> Iterator[Finding]:
     yield Finding(
         "start_too_small",
         listed(names),
-        "warning",
+        "warning" if obs.without_penalties.falls else "severe",
         {"weights": len(names), "gain": least},
         why=f"The initial weights of {len(names)} layers multiply a signal's size by {least:.1e} or little more: after "
         "them the outputs are the same for all inputs, and gradients vanish on the way back.",
@@ -87,11 +112,9 @@ def _small(obs: Observed) -> Iterator[Finding]:
     )
 
 
-def gain(weight: Tensor) -> float:
-    """The factor by which a weight changes the size of a random signal: √fan_in times its root mean square."""
-    if not weight.numel():
-        return 0.0
-    return float(weight.detach().double().square().mean().sqrt()) * weight[0].numel() ** 0.5
+def _has_norms(obs: Observed) -> bool:
+    """Whether a norm restores a signal's size."""
+    return any(isinstance(m, NORMS) for m in _modules(obs))
 
 
 def _modules(obs: Observed) -> list[nn.Module]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isfinite
 
 import torch
 from torch import Tensor
 
-from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.finding import Finding, Unfit, fmt
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.forces import totals
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.steps import watch_steps
 from regtorch.penalties import Penalty
 
 __all__ = ["find"]
@@ -33,18 +35,20 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     rule, pull = _strongest(obs), _pull(obs)
     hidden = pull is not None and pull < _WEAK <= pull * samples
+    breaks = _breaks(obs, samples)
     worth = "" if rule is None else f": {rule!r} acts like {rule.scaled(1 / samples)!r} with a mean"
     instead = "" if rule is None else f", here {rule.scaled(samples)!r}"
     yield Finding(
         "summed_loss",
         "loss",
-        "warning" if hidden else "info",
+        "severe" if breaks else "warning" if hidden else "info",
         {"of_twice_the_batch": ratio, "samples": float(samples)} | ({} if pull is None else {"pull": pull}),
         why=f"The loss is a sum over the batch: repeating a batch of {samples} makes it {fmt(ratio)} times as large. "
-        f"A strength then has 1/{samples} of its effect with a mean{worth}; it depends on the batch size.",
+        + ("Its gradients are too large for the learning rate: as a mean it falls, and as it is it does not. " * breaks)
+        + f"A strength then has 1/{samples} of its effect with a mean{worth}; it depends on the batch size.",
         change=f"Use the mean over the batch, or multiply strengths by {samples}{instead} "
         '(rt.convert(..., reduction="sum", batch=...)).',
-        remedy=_remedy(obs, samples),
+        remedy=Remedy("mean loss") if breaks and _has_reduction(obs) else _remedy(obs, samples),
     )
 
 
@@ -52,7 +56,24 @@ def _remedy(obs: Observed, samples: int) -> Remedy | None:
     """Strengths that act as with a mean; without penalties the loss's own reduction, if it is a setting."""
     if obs.subject.terms or obs.subject.activities:
         return scaled(obs.subject, list(obs.subject.penalised), float(samples), decay=False)
-    return Remedy("mean loss") if getattr(obs.subject.loss_fn, "reduction", None) == "sum" else None
+    return Remedy("mean loss") if _has_reduction(obs) else None
+
+
+def _has_reduction(obs: Observed) -> bool:
+    return getattr(obs.subject.loss_fn, "reduction", None) == "sum"
+
+
+def _breaks(obs: Observed, samples: int) -> bool:
+    """Whether the steps raise the loss, or hardly lower it, and those of the mean lower it."""
+    as_is = obs.with_rules
+    if as_is.falls and not as_is.diverged:
+        return False
+    loss = obs.subject.loss_fn
+    try:
+        mean = watch_steps(replace(obs.subject, loss_fn=lambda output, y: loss(output, y) / samples), obs.steps)
+    except Unfit:
+        return False
+    return mean.falls and not mean.diverged
 
 
 def _of_repeated(obs: Observed, output: object, target: Tensor, times: int) -> float | None:

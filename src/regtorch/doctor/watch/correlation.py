@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from regtorch.doctor.watch.observed import spread_and_mean
 
@@ -12,33 +13,53 @@ __all__ = ["FLAT", "correlation", "standardised"]
 FLAT = 1000
 """Number of features up to which the probe is reliable."""
 _WIDTH = 256  # features of the probe
+_FILTERS, _FILTER, _SIDE = 32, 5, 32  # number and side of filters, and of the images they see
 _SHUFFLES = 20
+_CLEAR = 0.4  # a correlation that shuffled labels of 100 samples do not have
 _LEVEL = 0.9  # quantile of the shuffled labels' correlations that the true labels must exceed
 
 
 def correlation(x: Tensor, columns: Tensor) -> tuple[float, float]:
     """A ridge regression's correlation with held-out labels, and the 0.9 quantile of that with shuffled labels.
 
-    Half of its features are linear in the inputs, half are ReLUs of random projections. Correlation, because accuracy
-    is uninformative when one class dominates.
+    The quantile is 0 where the correlation is far above it.
+
+    Half of its features are linear in the inputs, half are ReLUs of random projections; of images and series it also
+    takes the pooled outputs of random filters. Correlation, because accuracy is uninformative when one class dominates.
     """
     own = torch.Generator().manual_seed(0)
-    features = _features(x, own)
+    features = _features(x.flatten(1), own)
+    if x.ndim > 2:
+        features = torch.cat([features, _filtered(x, own)], 1)
     wanted = columns - columns.mean(0)
-    orders = [torch.arange(len(x)), *(torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES))]
-    columns = torch.stack([wanted[order] for order in orders], 1)  # samples, orders, classes
-    scores = torch.zeros(len(orders))
     halves = torch.randperm(len(x), generator=own).chunk(2)
-    for fit, held in (halves, halves[::-1]):
-        a, mean = features[fit], features[fit].mean(0)
-        a = a - mean
-        ridge = a.T @ a + len(fit) * torch.eye(a.shape[1], dtype=a.dtype)
-        weights = torch.linalg.solve(ridge, a.T @ columns[fit].flatten(1))
-        guessed = ((features[held] - mean) @ weights).view(len(held), len(orders), -1)
-        true = columns[held]
-        scores += (guessed * true).sum((0, 2)) / (guessed.norm(dim=(0, 2)) * true.norm(dim=(0, 2)) + 1e-12)
-    scores /= 2
-    return float(scores[0]), float(scores[1:].quantile(_LEVEL))
+    fits = [_Fit(features, fit, held) for fit, held in (halves, halves[::-1])]
+
+    def scored(columns: Tensor) -> Tensor:
+        return torch.stack([fit.scores(columns) for fit in fits]).mean(0)
+
+    true = float(scored(wanted[:, None]))
+    if true > _CLEAR:
+        return true, 0.0
+    orders = [torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES)]
+    return true, float(scored(torch.stack([wanted[order] for order in orders], 1)).quantile(_LEVEL))
+
+
+class _Fit:
+    """A ridge regression on some samples, scored on others."""
+
+    def __init__(self, features: Tensor, fit: Tensor, held: Tensor) -> None:
+        mean = features[fit].mean(0)
+        self._on, self._off, self._fit, self._held = features[fit] - mean, features[held] - mean, fit, held
+        ridge = self._on.T @ self._on
+        ridge.diagonal().add_(len(fit))
+        self._factor = torch.linalg.cholesky(ridge)
+
+    def scores(self, columns: Tensor) -> Tensor:
+        """The correlation with held-out columns of the shape samples, orders, classes; one for each order."""
+        weights = torch.cholesky_solve(self._on.T @ columns[self._fit].flatten(1), self._factor)
+        guessed, true = (self._off @ weights).view(len(self._held), *columns.shape[1:]), columns[self._held]
+        return (guessed * true).sum((0, 2)) / (guessed.norm(dim=(0, 2)) * true.norm(dim=(0, 2)) + 1e-12)
 
 
 def _features(x: Tensor, own: torch.Generator) -> Tensor:
@@ -49,6 +70,19 @@ def _features(x: Tensor, own: torch.Generator) -> Tensor:
     linear = x if width <= half else x @ torch.randn(width, half, generator=own)
     bent = (x @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)).relu()
     return standardised(torch.cat([standardised(linear), bent], 1))
+
+
+def _filtered(x: Tensor, own: torch.Generator) -> Tensor:
+    """Means over quarters of an image, or of a series by features, of rectified random filters."""
+    x = x.float() if x.ndim == 4 else x.float().flatten(2)[:, None]
+    if min(x.shape[2:]) > _SIDE:
+        x = F.adaptive_avg_pool2d(x, _SIDE)
+    x = (x - x.mean()) / x.std().clamp_min(1e-12)
+    sides = [min(_FILTER, side) for side in x.shape[2:]]
+    filters = torch.randn(_FILTERS, x.shape[1], *sides, generator=own)
+    filters -= filters.mean((1, 2, 3), keepdim=True)
+    maps = F.conv2d(x, filters / filters[0].numel() ** 0.5).relu()
+    return standardised(F.adaptive_avg_pool2d(maps, 2).flatten(1))
 
 
 def standardised(x: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regtorch.doctor.watch.calls import with_weights
 from regtorch.doctor.watch.observed import Observed, joined
@@ -45,5 +46,20 @@ def bounds_of(obs: Observed) -> Bounds | None:
 
 
 def last_with_weights(obs: Observed) -> nn.Module | None:
-    """The module with its own weights that the forward pass enters last."""
-    return next(reversed(with_weights(obs.calls())), None)
+    """The module with its own weights that the forward pass enters last; of several outputs, on the way to this one."""
+    found = with_weights(obs.calls())
+    form = obs.subject.form
+    return next(reversed(_reached(obs, found) if form is not None and form.several else found), None)
+
+
+def _reached(obs: Observed, modules: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules that have a gradient of the output."""
+    with obs.subject.restored():
+        obs.subject.model.eval()
+        output = obs.subject.output(0)
+        weights = [p for module in modules for p in module.parameters() if p.requires_grad]
+        if not isinstance(output, Tensor) or not output.requires_grad or not weights:
+            return list(modules)
+        grads = torch.autograd.grad(output.sum(), weights, allow_unused=True)
+    reached = {id(p) for p, grad in zip(weights, grads, strict=True) if grad is not None}
+    return [module for module in modules if any(id(p) in reached for p in module.parameters())]

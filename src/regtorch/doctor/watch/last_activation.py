@@ -16,8 +16,24 @@ _HEADS = {"sigmoid", "special_expit", "softmax", "log_softmax", "tanh", "relu"} 
 
 def leave_last_activation_out(model: nn.Module) -> list[Any]:
     """Hook the net so that it returns the input of its last sigmoid, tanh, softmax or ReLU; returns the handles."""
-    modes: list[_LastActivation] = []
+    return _hooked(model, [])
 
+
+@contextmanager
+def without_last_activation(model: nn.Module) -> Iterator[None]:
+    """The same as a context."""
+    modes: list[_LastActivation] = []
+    handles = _hooked(model, modes)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for mode in modes:  # of a pass that Ctrl-C ended, after which torch calls no hook
+            mode.__exit__(None, None, None)
+
+
+def _hooked(model: nn.Module, modes: list[_LastActivation]) -> list[Any]:
     def enter(*_: Any) -> None:
         modes.append(_LastActivation())
         modes[-1].__enter__()
@@ -28,17 +44,6 @@ def leave_last_activation_out(model: nn.Module) -> list[Any]:
         return mode.undone(output)
 
     return [model.register_forward_pre_hook(enter), model.register_forward_hook(leave, always_call=True)]
-
-
-@contextmanager
-def without_last_activation(model: nn.Module) -> Iterator[None]:
-    """The same as a context."""
-    handles = leave_last_activation_out(model)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def last_activation(forward: Callable[[], Any]) -> str:

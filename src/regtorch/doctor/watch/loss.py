@@ -74,10 +74,17 @@ class LossBehaviour:
     def is_likelihood(self) -> bool:
         """Whether the loss is minus the mean output of the labels, like `NLLLoss`, which expects log-probabilities."""
         output, target = self.outputs[0], self.subject.batches[0][1]
-        if not isinstance(output, Tensor) or not _holds_classes(output, target) or output.shape[1] < 2:
+        if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
             return False
         output, target = output.cpu(), target.cpu()
-        labels = torch.zeros_like(output).scatter_(1, target.long().clamp(0, output.shape[1] - 1)[:, None], 1)
+        if _holds_classes(output, target):
+            labels = torch.zeros_like(output).scatter_(1, target.long().clamp(0, output.shape[1] - 1)[:, None], 1)
+        elif target.shape == output.shape and bool(
+            ((target == 0) | (target == 1)).all() and (target.sum(1) == 1).all()
+        ):
+            labels = target.to(output)
+        else:
+            return False
         losses = self._losses(target, torch.ones_like(output), labels, 1 - labels, -2 * labels)
         return losses is not None and all(abs(a - b) < 1e-3 for a, b in zip(losses, (-1, -1, 0, 2), strict=True))
 

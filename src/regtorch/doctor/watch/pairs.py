@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["Batch", "form", "fresh", "one_line", "pairs_of"]
+__all__ = ["MOST", "Batch", "Passed", "form", "fresh", "one_line", "pairs_of", "same"]
 
 Batch = tuple[Any, Tensor]
-_MOST = 64  # batches used
+MOST = 64
+"""Batches used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """The outputs of batch `number`, whose targets are more than one tensor, or whose loss is known already."""
+
+    outputs: Any
+    number: int
+    loss: Any = None
 
 
 def pairs_of(batches: Iterable[Any]) -> list[Batch]:
@@ -28,7 +40,7 @@ def pairs_of(batches: Iterable[Any]) -> list[Batch]:
         raise TypeError(
             f"diagnose: batches must be a list or loader of (input, target), received a {type(batches).__name__}"
         ) from error
-    pairs = [_pair(batch) for batch in islice(iterator, _MOST)]
+    pairs = [_pair(batch) for batch in islice(iterator, MOST)]
     if not pairs:
         raise ValueError("diagnose: batches is empty; pass a list or loader of (input, target)")
     return pairs
@@ -39,6 +51,11 @@ def _pair(batch: Any) -> Batch:
         what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else "")
         raise TypeError(f"diagnose: each of batches must be a pair (input, target) of tensors, received {what}")
     return batch[0], batch[1]
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal, of one shape and dtype."""
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 def fresh(thing: Any) -> Any:
@@ -66,4 +83,5 @@ def one_line(error: Exception) -> str:
 
 def form(thing: Any) -> str:
     """A tensor's dtype and shape, or the type of anything else."""
+    thing = thing.outputs if isinstance(thing, Passed) else thing
     return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"

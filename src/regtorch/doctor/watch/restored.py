@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -26,30 +26,28 @@ def restored(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[No
     buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
     # ExitStack runs every callback even if another one fails.
     with random_numbers_restored(), ExitStack() as undo:
-        for tensor in {id(t): t for t in (*parameters, *buffers)}.values():
-            undo.callback(_keep(tensor))
+        with torch.no_grad():
+            for tensor in {id(t): t for t in (*parameters, *buffers)}.values():
+                undo.callback(_keep(tensor))
         for p in parameters:
             undo.callback(_put_grad, p, p.grad, p.requires_grad)
             p.grad = None
         for module in modules:
-            undo.callback(setattr, module, "training", module.training)
-            for store in (module._parameters, module._buffers, module._modules):
-                undo.callback(_refill, store, dict(store))
-            undo.callback(_refill, module._non_persistent_buffers_set, set(module._non_persistent_buffers_set))
+            stores = module._parameters, module._buffers, module._modules, module._non_persistent_buffers_set
+            undo.callback(_refill, module, module.training, [(store, store.copy()) for store in stores])
         yield
 
 
-@torch.no_grad()
 def _keep(tensor: Tensor) -> Callable[[], None]:
     """A function that writes a tensor's values back into its present memory."""
     here = tensor.detach()  # the same memory, even if the tensor's shape changes
     value = _without_repeats(here).clone()
 
-    @torch.no_grad()
     def put_back() -> None:
-        if not _alike(tensor, here):
-            tensor.data = here
-        _without_repeats(here).copy_(value)
+        with torch.no_grad():
+            if not _alike(tensor, here):
+                tensor.data = here
+            _without_repeats(here).copy_(value)
 
     return put_back
 
@@ -69,12 +67,15 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 
 def _put_grad(p: nn.Parameter, grad: Tensor | None, requires: bool) -> None:
     p.grad = grad
-    p.requires_grad_(requires)
+    if p.requires_grad != requires:
+        p.requires_grad_(requires)
 
 
-def _refill(store: Any, items: Any) -> None:
-    store.clear()
-    store.update(items)
+def _refill(module: nn.Module, training: bool, kept: Sequence[tuple[Any, Any]]) -> None:
+    module.training = training
+    for store, items in kept:
+        store.clear()
+        store.update(items)
 
 
 def seed(value: int) -> None:

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from regtorch.doctor.finding import Unfit
 from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.watch.steps import equal_rows
 
-__all__ = ["loss_of_zeros", "paired_and_unrelated", "starts_large"]
+__all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "weights_are_to_blame"]
+
+WIDE = 8.0
+"""Gain of weights that are far larger than an initialisation's."""
 
 _TOO_LARGE = 4.0  # times the loss of zero outputs; outputs and targets of unit variance cost twice that
 
@@ -20,6 +24,21 @@ def starts_large(obs: Observed) -> bool:
     """Whether the first loss is far above that of zero outputs, so that shrinking weights helps the task."""
     steps = obs.with_rules.steps
     return bool(steps) and steps[0].task_loss > _TOO_LARGE * loss_of_zeros(obs) > 0
+
+
+def weights_are_to_blame(obs: Observed) -> bool:
+    """Whether units start as copies, or the first loss is large because of the weights: no lower rate then helps."""
+    kernels = [p for p in obs.subject.trained.values() if p.ndim > 1]
+    return any(gain(p) and equal_rows(p) for p in kernels) or (
+        starts_large(obs) and any(gain(p) > WIDE for p in kernels)
+    )
+
+
+def gain(weight: Tensor) -> float:
+    """The factor by which a weight changes the size of a random signal: √fan_in times its root mean square."""
+    if not weight.numel():
+        return 0.0
+    return float(weight.detach().double().square().mean().sqrt()) * weight[0].numel() ** 0.5
 
 
 def loss_of_zeros(obs: Observed) -> float:

@@ -19,6 +19,7 @@ from regtorch.bound.penalty import BoundPenalty
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Refused, Unfit
+from regtorch.doctor.watch.form import Form
 from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.watch.pairs import Batch, form, fresh, one_line, pairs_of
 from regtorch.doctor.watch.restored import restored, seed
@@ -26,7 +27,7 @@ from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
 from regtorch.steps.hooks import attached_to, bare, owned_by
 
-__all__ = ["Rule", "Subject"]
+__all__ = ["Rule", "Subject", "check_rules"]
 
 Rule = Penalty | Activity | Constraint | BoundTerms | BoundConstraint
 
@@ -43,6 +44,7 @@ class Subject:
     activities: Sequence[tuple[float, BoundActivity]]  # penalties on outputs, with their scales
     constraints: Sequence[BoundConstraint]
     watching: Sequence[BoundActivity] = ()  # activities bound here, whose hooks `release` removes
+    form: Form | None = None  # of other inputs than one tensor; None: the net is called with them
 
     @staticmethod
     def admit(
@@ -51,6 +53,7 @@ class Subject:
         batches: Iterable[Any],
         optimizer: Optimizer | None,
         rules: Sequence[Rule],
+        form: Form | None = None,
     ) -> Subject:
         """Check the arguments and bind the rules that are not bound yet.
 
@@ -70,8 +73,7 @@ class Subject:
                 raise ValueError(
                     "diagnose: the optimizer owns none of the model's parameters; build it from this model"
                 )
-        if not isinstance(rules, Sequence) or isinstance(rules, str):
-            raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
+        check_rules(rules)
         unknown = [rule for rule in rules if not isinstance(rule, Rule)]
         if unknown:
             raise TypeError(f"diagnose: rules must be penalties or constraints, received {unknown[0]!r}")
@@ -90,6 +92,7 @@ class Subject:
             activities=[(factor, term) for factor, term in terms if isinstance(term, BoundActivity)],
             constraints=[rule for rule in bound if isinstance(rule, BoundConstraint)],
             watching=_bound_here(bound, rules),
+            form=form,
         )
 
     def release(self) -> None:
@@ -118,18 +121,22 @@ class Subject:
         return {n: p for n, p in parameters if p.requires_grad and (owned is None or id(p) in owned)}
 
     def output(self, number: int) -> Any:
+        x = fresh(self.batch(number)[0])  # some nets work in place
+        number %= len(self.batches)
         try:
-            return self.model(fresh(self.batch(number)[0]))  # some nets work in place
+            return self.model(x) if self.form is None else self.form.run(x, number)
+        except (Unfit, Refused):
+            raise
         except Exception as error:
             names = {id(module): name for name, module in modules_of(self.model).items()}
             frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
             where = next((names[id(m)] for m in reversed(frames) if id(m) in names), "")
-            number %= len(self.batches)
             raise Unfit(
                 "model_fails",
                 where or type(self.model).__name__,
                 why=f"The net raises an error on batch {number}: {one_line(error)}.",
-                change="Check the shape, dtype and device of the inputs against what this module expects.",
+                change=_other_dtype(x, self.model, error)
+                or "Check the shape, dtype and device of the inputs against what this module expects.",
                 batch=number,
             ) from error
 
@@ -154,7 +161,8 @@ class Subject:
                 change = "return the loss alone"
             else:
                 change = "return the tensor itself, without .item() or float()"
-            raise Refused(f"diagnose: loss_fn must return one number, received {what}; {change}")
+            owner = "loss_fn" if self.form is None else self.form.loss
+            raise Refused(f"diagnose: {owner} must return one number, received {what}; {change}")
         return loss.reshape(())
 
     def backward(self, number: int) -> Tensor:
@@ -200,9 +208,15 @@ class Subject:
     def beside(self) -> Sequence[nn.Module | nn.Parameter]:
         """What training changes besides the model: a loss module, and other parameters of the optimizer."""
         modules = [self.model, *([self.loss_fn] if isinstance(self.loss_fn, nn.Module) else [])]
+        modules += () if self.form is None else self.form.modules
         known = {id(p) for module in modules for p in module.parameters()}
         groups = self.optimizer.param_groups if self.optimizer else ()
         return [*modules[1:], *(p for group in groups for p in group["params"] if id(p) not in known)]
+
+    @property
+    def outer(self) -> nn.Module:
+        """The part of the model whose output is examined."""
+        return self.model if self.form is None or self.form.outer is None else self.form.outer
 
     def restored(self) -> AbstractContextManager[None]:
         """Restore the model and what is trained besides it."""
@@ -214,6 +228,12 @@ class Subject:
                 thing.zero_grad()
             else:
                 thing.grad = None
+
+
+def check_rules(rules: Any) -> None:
+    """Refuse what is no list of rules, with a TypeError."""
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
 
 
 def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
@@ -250,6 +270,20 @@ def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:
 
 def _same(a: Any, b: Any) -> bool:
     return a.rule == b.rule and a.model is b.model
+
+
+def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
+    """The advice for floats in another dtype than the weights', if the error is about that."""
+    wanted = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, tuple | list) else (x,)
+    other = [part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted]
+    other = sorted(other, key=lambda dtype: not dtype.is_floating_point)
+    same = any(words in str(error) for words in ("same dtype", "expected scalar type", "should be the same"))
+    if wanted is None or not other or not same:
+        return None
+    if not other[0].is_floating_point:
+        return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`."
+    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`, or `model.to({other[0]})`."
 
 
 def _check_model(model: Any) -> None:

@@ -22,7 +22,6 @@ from regtorch.keras.files.weights import fill
 from regtorch.keras.files.weights_by_path import matched
 from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
-from regtorch.keras.shapes_only import refuse_too_large
 from regtorch.penalties import Penalty
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def load(
         with _explained(given):
             builder, net = on_meta(given.config, logits=logits, version=given.major, custom_objects=custom_objects)
         pairs = matched(net, given.file)
-        refuse_too_large(net)
-        net.to_empty(device="cpu")
+        builder.allocate(net)
         fill(pairs, given, finite=finite)
         for module in net.modules():
             if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
@@ -122,7 +120,7 @@ def load(
                 custom = check_custom("load", custom_objects)
                 loss = compiled_loss(training, net, custom, logits=logits)
                 metrics = metrics_of(training, net, custom)
-    return Loaded(net, builder.rules.all(), made, loss, metrics)
+    return Loaded(net, builder.rules.of(net), made, loss, metrics)
 
 
 @contextmanager
@@ -131,7 +129,11 @@ def _optional() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise type(error)(f"{error}; load(path, compile=False) leaves the optimizer, loss and metrics out") from None
+        raise type(error)(
+            f"{error}; for a loss or metric of your own give custom_objects={{name: function}}, a function of its "
+            "config that returns a module or a torchmetrics metric; load(path, compile=False) leaves the optimizer, "
+            "loss and metrics out"
+        ) from None
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def _explained(given: Saved) -> Iterator[None]:
         yield
     except ValueError as error:
         notes = [str(error)]
-        if "Lambda" in notes[0]:
+        if "(Lambda) is not supported" in notes[0]:
             notes.append("a Lambda's code is marshalled Python, which is never run")
         if given.is_newer:
             notes.append(f"the file is of Keras {given.version}, newer than this version of regtorch knows")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from regtorch.checks import shown
+from regtorch.keras.dtypes import policy_of
 from regtorch.keras.files.h5 import H5
 from regtorch.keras.files.saved import Saved
 from regtorch.keras.net import KerasNet
@@ -29,8 +30,9 @@ def compiled_optimizer(given: Saved, net: KerasNet) -> KerasOptimizer | None:
     identifier = (given.training or {}).get("optimizer")
     if identifier is None:
         return None
-    made = optimizer(_named_by_keras(identifier), net)
     values, legacy = _variables(given.file)
+    scaled = not legacy and [value.ndim for value in values[:6]] == [0] * 6  # a loss scale's numbers come first
+    made = optimizer(_identifier(identifier, net, scaled=scaled), net)
     if _is_new(values):
         return made
     try:
@@ -53,7 +55,8 @@ def settings_for(net: KerasNet, given: KerasOptimizer) -> Any:
             f"save: the net was not compiled in Keras, so that its config has no settings for {kind}; leave optimizer= "
             "out, and compile in Keras"
         )
-    again = optimizer(_named_by_keras(identifier), net)
+    scaled = given.settings.dynamic_growth_steps is not None
+    again = optimizer(_identifier(identifier, net, scaled=scaled), net)
     ours, theirs = given.param_groups[0], again.param_groups[0]
     changed = [key for key in again.defaults if key not in _COUNTED and ours.get(key) != theirs.get(key)]
     if type(given) is not type(again) or changed or given.settings != again.settings:
@@ -64,6 +67,17 @@ def settings_for(net: KerasNet, given: KerasOptimizer) -> Any:
             "compile in Keras"
         )
     return {"module": "keras.optimizers", **identifier} if isinstance(identifier, Mapping) else identifier
+
+
+def _identifier(identifier: Any, net: KerasNet, *, scaled: bool) -> Any:
+    """The identifier in a form that `optimizer` takes.
+
+    Under the policy mixed_float16 Keras wraps the optimizer in a LossScaleOptimizer, and does not write that.
+    """
+    named = _named_by_keras(identifier)
+    if not scaled or policy_of(net.config["config"]) != "mixed_float16" or "LossScale" in str(named):
+        return named
+    return {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": named}}
 
 
 def _named_by_keras(identifier: Any) -> Any:

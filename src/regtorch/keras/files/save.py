@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from regtorch.extras import needed_by
 from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
+from regtorch.keras.files.flags import config_with_flags
 from regtorch.keras.files.optimizer_state import settings_for
 from regtorch.keras.files.weights_by_path import paths
 from regtorch.keras.layers import LAYERS
@@ -24,6 +25,7 @@ from regtorch.keras.net import KerasNet
 from regtorch.keras.optimizers import KerasOptimizer
 from regtorch.keras.origin import with_layer_modules
 from regtorch.keras.read import version_of
+from regtorch.keras.structure import changed
 
 __all__ = ["save"]
 
@@ -38,6 +40,8 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
     `keras.models.load_model(path)` gives the same outputs; `logits=True` changes nothing in it. A `.weights.h5` file
     has the weights, for `model.load_weights(path)`.
 
+    The layers' flags `trainable` are written as they are now. The rules are those of the config, whatever was bound.
+
     Args:
         net: the net.
         path: where to write; the file's name ends in `.keras` or `.weights.h5`. It is replaced as a whole.
@@ -46,8 +50,9 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
 
     Raises:
         TypeError: the net is not one of `from_config` or `load`.
-        ValueError: the name has another ending; or it ends in `.keras`, and the net's config is of Keras 2, which
-            Keras 3 does not read; or the net was compiled in Keras with another optimizer than the one given.
+        ValueError: a layer or a setting of the net was replaced since it was built; the name has another ending; it
+            ends in `.keras`, and the net's config is of Keras 2, which Keras 3 does not read; or the net was compiled
+            in Keras with another optimizer than the one given.
         ModuleNotFoundError: h5py is not installed.
 
     Example:
@@ -64,6 +69,13 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
         raise TypeError(
             f"save: net must be a whole net of rt.keras.from_config or rt.keras.load, received {type(net).__name__}; "
             "give rt.keras.get_weights(net) to model.set_weights in Keras"
+        )
+    edited = changed(net, net.built_as)
+    if edited:
+        raise ValueError(
+            f"save: {edited}, so that the config which the net came with, and which the file would have, is another "
+            "net's; save it with torch.save(net.state_dict(), path), or build the new net in Keras and give its "
+            "set_weights rt.keras.get_weights(net)"
         )
     target = Path(path)
     if not target.name.endswith((".keras", ".weights.h5")):
@@ -98,7 +110,10 @@ def _hdf5(arrays: Iterable[tuple[str, Tensor]]) -> bytes:
 
 
 def _zip(net: KerasNet, training: Mapping[str, Any] | None, weights: bytes) -> bytes:
-    config = {**with_layer_modules(net.config, {*LAYERS, "InputLayer"}, layer=True), "compile_config": training}
+    config = {
+        **with_layer_modules(config_with_flags(net), {*LAYERS, "InputLayer"}, layer=True),
+        "compile_config": training,
+    }
     config = {key: part for key, part in config.items() if key in _KEYS}
     metadata = {"keras_version": _WRITTEN_AS, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
     content = io.BytesIO()

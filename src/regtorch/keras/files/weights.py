@@ -11,9 +11,10 @@ from torch import nn
 from regtorch.checks import flag
 from regtorch.keras.build import on_meta
 from regtorch.keras.files.saved import Saved, saved
-from regtorch.keras.files.weights_by_path import Match, legacy_group, listed, matched
+from regtorch.keras.files.weights_by_path import Match, by_attributes, legacy_group, listed, matched
 from regtorch.keras.net import KerasNet
 from regtorch.keras.net_variables import assign, load_arrays
+from regtorch.keras.read import MODELS
 
 __all__ = ["fill", "load_weights"]
 
@@ -78,15 +79,16 @@ def fill(pairs: Sequence[Match], given: Saved, *, finite: bool) -> None:
 
 
 def _load_into_own(model: nn.Module, given: Saved, *, finite: bool) -> None:
-    """Load a file into a net that `from_config` has not built: in the order of Keras's `get_weights()`."""
-    if given.config is not None:
+    """Load a file into a net that `from_config` has not built.
+
+    The order is that of Keras's `get_weights()`, or where the file does not say it, the attributes' names tell.
+    """
+    if given.config is not None and given.config.get("class_name") in MODELS:
         _, net = on_meta(given.config, logits=False, version=given.major, custom_objects=None)
         order = [path for _, path in matched(net, given.file)]
     elif legacy_group(given.file) is not None:
         order = listed(given.file)
     else:
-        raise ValueError(
-            "a .weights.h5 file of Keras 3 does not say the order of its layers; give the .keras file, or load it into "
-            "a net of rt.keras.from_config"
-        )
+        fill(by_attributes(model, given.file), given, finite=finite)
+        return
     load_arrays(model, [given.file.read(path) for path in order], finite=finite)

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from posixpath import normpath
+from typing import Any
+
+from torch import nn
 
 from regtorch.checks import shown
 from regtorch.keras.files.h5 import H5
 from regtorch.keras.net import KerasNet, Source
 from regtorch.keras.net_variables import NetVariable, net_variables
+from regtorch.keras.own_modules import is_own, parts_in
 from regtorch.select.weight import modules_of
 
-__all__ = ["Match", "legacy_group", "listed", "matched", "paths"]
+__all__ = ["Match", "by_attributes", "legacy_group", "listed", "matched", "paths"]
 
 Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
 
@@ -26,6 +30,10 @@ _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
 # State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
 _IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
+_OWN = (
+    "; a module of one's own holds the weights of Keras's layer in Keras's order, as parameters and then buffers "
+    "(other buffers have persistent=False), and the layers in it as attributes of the same names"
+)
 
 
 def matched(net: KerasNet, file: H5) -> list[Match]:
@@ -35,7 +43,10 @@ def matched(net: KerasNet, file: H5) -> list[Match]:
         ValueError: the file has other arrays than the net.
     """
     group = legacy_group(file)
-    pairs = list(_by_path(net, file) if group is None else _by_layer(net, file, group))
+    return _fitted(list(_by_path(net, file) if group is None else _by_layer(net, file, group)), file)
+
+
+def _fitted(pairs: list[Match], file: H5) -> list[Match]:
     for entry, path in pairs:
         try:
             entry.fit(tuple(file.arrays[path].shape))
@@ -54,31 +65,53 @@ def _lists(file: H5, group: str) -> bool:
     return group in file.groups and any(file.has(group, name) for name in ("layer_names", "layer_names0"))
 
 
-def paths(net: KerasNet) -> Iterator[Match]:
-    """The variables of a net and where Keras 3 stores them."""
-    groups, used = _groups(net), Counter[str]()
+def paths(net: KerasNet, file_paths: Collection[str] = ()) -> Iterator[Match]:
+    """The variables of a net and where Keras 3 stores them; with a file's paths where it has a module's own layers."""
+    return _placed(net, _groups(net, file_paths))
+
+
+def _placed(net: nn.Module, groups: Mapping[str, str]) -> Iterator[Match]:
+    used = Counter[str]()
     for entry in net_variables(net):
         for part in entry.variable.groups:
             group = normpath(f"{groups[entry.layer]}/{part}")
-            yield entry, f"{group}/vars/{used[group]}"
+            yield entry, f"{group}/vars/{used[group]}".lstrip("/")
             used[group] += 1
 
 
-def _groups(net: KerasNet) -> dict[str, str]:
+def _groups(net: nn.Module, file_paths: Collection[str] = (), *, own: bool = False) -> dict[str, str]:
     """The group of the Keras layer that each submodule is or belongs to.
 
-    A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own.
+    A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own. Those of a
+    module of the user's, as all are with `own`, are the attributes that the file has.
     """
     modules = modules_of(net)
     groups = {"": ""}
     parts_of: dict[str, Mapping[str, str]] = {}
     for name in filter(None, modules):
-        parent, _, own = name.rpartition(".")
+        parent, _, child = name.rpartition(".")
         if parent not in parts_of:
-            parts_of[parent] = getattr(modules[parent], "keras_parts", {})
+            holder: Any = modules[parent]
+            if file_paths and is_own(holder):
+                holder.keras_parts = parts_in(holder, groups[parent], file_paths)
+            parts_of[parent] = getattr(holder, "keras_parts", {})
+            if own:
+                parts_of[parent] = parts_in(holder, groups[parent], file_paths)
         parts = parts_of[parent]
-        groups[name] = f"{groups[parent]}/{parts[own]}".lstrip("/") if own in parts else groups[parent]
+        groups[name] = f"{groups[parent]}/{parts[child]}".lstrip("/") if child in parts else groups[parent]
     return groups
+
+
+def by_attributes(model: nn.Module, file: H5) -> list[Match]:
+    """The variables of a module of one's own, whose attributes have the names of a Keras net's, with their paths.
+
+    Raises:
+        ValueError: the file has other arrays than the module.
+    """
+    found = [path for path in file.arrays if not path.startswith("optimizer/") and not _IGNORED.search(f"/{path}")]
+    pairs = list(_placed(model, _groups(model, found, own=True)))
+    _refuse_others([path for _, path in pairs], found, _OWN)
+    return _fitted(pairs, file)
 
 
 def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
@@ -86,14 +119,20 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
     found = {name: path for name, path in renamed.items() if name.startswith("layers/")}
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
-    wanted = {_of_all_versions(path): entry for entry, path in paths(net)}
-    surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
-    missing = [name for name in wanted if name not in found]
-    if missing or surplus:
-        parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
-        raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}")
+    wanted = {_of_all_versions(path): entry for entry, path in paths(net, found)}
+    kept = [name for name in found if not _IGNORED.search(f"/{name}")]
+    _refuse_others(wanted, kept, _OWN if any(map(is_own, net.modules())) else "")
     for name, entry in wanted.items():
         yield entry, found[name]
+
+
+def _refuse_others(wanted: Collection[str], found: Collection[str], hint: str) -> None:
+    missing, surplus = (
+        [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
+    )
+    if missing or surplus:
+        parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
+        raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}{hint}")
 
 
 def _of_all_versions(path: str) -> str:

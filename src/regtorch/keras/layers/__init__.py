@@ -77,7 +77,7 @@ LAYERS: Mapping[str, Callable[[Spec], nn.Module]] = {
     "LeakyReLU": activation.leaky_relu,
     "ELU": lambda spec: nn.ELU(spec.number("alpha", 1.0)),
     "ThresholdedReLU": activation.thresholded_relu,
-    "Softmax": activation.Softmax,
+    "Softmax": activation.softmax,
     "Dropout": noise.dropout,
     "SpatialDropout1D": noise.SequenceDropout,
     "SpatialDropout2D": noise.spatial_dropout_2d,

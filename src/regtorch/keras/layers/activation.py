@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,10 +12,10 @@ from torch.nn import functional as F
 
 from regtorch.keras.activations import Elementwise, leaky, rectifier
 from regtorch.keras.masks import Masks
-from regtorch.keras.spec import Spec
+from regtorch.keras.spec import Axes, Spec
 from regtorch.keras.variables import Variable, held
 
-__all__ = ["PReLU", "Softmax", "leaky_relu", "relu", "thresholded_relu"]
+__all__ = ["PReLU", "Softmax", "leaky_relu", "relu", "softmax", "softmax_over", "thresholded_relu"]
 
 
 def relu(spec: Spec) -> nn.Module:
@@ -34,26 +36,65 @@ def leaky_relu(spec: Spec) -> nn.Module:
     return leaky(spec.number(name, 0.3, 0.0), spec.version)
 
 
-class Softmax(nn.Softmax):
-    """Keras's Softmax; what its mask leaves out gets no probability."""
+def softmax(spec: Spec) -> nn.Module:
+    """Keras's Softmax; one over a single axis is torch's too, so that `logits=True` recognises it."""
+    axis = spec.get("axis", -1)
+    return SoftmaxOver(spec) if isinstance(axis, list | tuple) and len(axis) > 1 else Softmax(spec)
+
+
+def softmax_over(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """Softmax over several dims at once."""
+    order = [*(dim for dim in range(x.ndim) if dim not in dims), *dims]
+    moved = x.permute(order)
+    y = moved.flatten(x.ndim - len(dims)).softmax(-1)
+    return y.reshape(moved.shape).permute([order.index(dim) for dim in range(x.ndim)])
+
+
+class _Masked(nn.Module):
+    """A softmax in which what a mask leaves out gets no probability."""
 
     takes_masks = True
+    axes: Axes
+    version: int
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec.dim("axis", -1, len(spec.shape)))
-        self.axes, self.version = spec.axes, spec.version
+    @abstractmethod
+    def probabilities(self, x: Tensor) -> Tensor:
+        """The softmax of `x`."""
 
     def forward(self, input: Tensor, masks: Masks = ()) -> Tensor:
         """Keras 3 gives exact zeros, Keras 2 adds a large negative number."""
         mask = masks[0] if masks else None
         if mask is None:
-            return super().forward(input)
+            return self.probabilities(input)
         kept = self.axes.from_keras(mask.broadcast_to(self.axes.to_keras(input).shape).bool())
         half = torch.finfo(torch.float16).min if self.version == 2 else -3e4
         low = half if input.dtype == torch.float16 else -1e9
         if self.version == 2:
-            return super().forward(input + ~kept * low)
-        return torch.where(kept, super().forward(torch.where(kept, input, low)), 0)
+            return self.probabilities(input + ~kept * low)
+        return torch.where(kept, self.probabilities(torch.where(kept, input, low)), 0)
+
+
+class Softmax(_Masked, nn.Softmax):
+    """Keras's Softmax over one axis."""
+
+    def __init__(self, spec: Spec) -> None:
+        nn.Softmax.__init__(self, spec.dim("axis", -1, len(spec.shape)))
+        self.axes, self.version = spec.axes, spec.version
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        return nn.Softmax.forward(self, x)
+
+
+class SoftmaxOver(_Masked):
+    """Keras's Softmax over several axes at once."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.axes, self.version = spec.axes, spec.version
+        self.dims = sorted({self.axes.dim(axis, len(spec.shape)) for axis in spec.integers("axis")})
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        return softmax_over(x, self.dims)
 
 
 class PReLU(nn.Module):

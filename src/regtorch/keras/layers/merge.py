@@ -24,9 +24,18 @@ class _Merge(nn.Module):
             raise ValueError(f"it takes {self.least} inputs{' or more' * (self.most > 2)}, received {len(spec.shapes)}")
         self.axes, self.ndim = spec.axes, max(map(len, spec.shapes))
         self.unequal = any(len(shape) < self.ndim for shape in spec.shapes)
+        self.narrow = spec.narrow
 
     def aligned(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The inputs with as many dims as the largest: Keras adds them after the batch, in its order of dims."""
+        """The inputs with as many dims as the largest: Keras adds them after the batch, in its order of dims.
+
+        Raises:
+            ValueError: they are whole numbers in a net that has ones of 8 or 16 bits, with which Keras wraps.
+        """
+        if self.narrow and not any(x.is_floating_point() for x in inputs):
+            raise ValueError(
+                "inputs of whole numbers are not supported; cast them in Keras: keras.ops.cast(x, 'float32')"
+            )
         if not self.unequal:
             return inputs
         return [self._aligned(x) for x in inputs]

@@ -138,6 +138,7 @@ def test_a_run_that_a_full_disk_ends_goes_on(step: int, train: CommandLine, disk
     assert_same(train.folder / "whole", disk / "run")
 
 
+@pytest.mark.slow
 def test_a_path_that_a_full_disk_ends_goes_on(path: CommandLine, disk: Path):
     with happening({6: lambda: fill(disk)}):
         result = path(*PATH, f"hydra.run.dir={disk / 'run'}", fast=False)

@@ -35,7 +35,7 @@ class Rates:
         self._norms = {name: [*self._norms.get(name, ())[-_SETTLED:], one.norm] for name, one in look.matrices.items()}
 
     def _large(self, found: Mapping[str, Moved], settled: Mapping[str, Moved]) -> Iterator[Sign]:
-        ratios = {name: one.ratio for name, one in found.items()}
+        ratios = {name: one.ratio for name, one in found.items() if one.undone is None}  # a constraint moves the others
         grown = {name: one.norm / last for name, one in settled.items() if (last := self._norms[name][-1])}
         least, growth = min(ratios.values(), default=0.0), min(grown.values(), default=0.0)
         if growth >= _GROWN:

@@ -18,7 +18,7 @@ __all__ = ["Running"]
 _AWAY = 1.0  # of the batch's deviation: root mean square over units of the difference of the means
 _TIMES = 4.0  # the geometric mean over units of the ratio of variances
 _FILLED = 5.0  # times the number of batches that running statistics average
-_FEWEST = 50  # batches
+_FEWEST, _MOST = 50, 1000  # batches after which they must be filled
 
 
 class Running:
@@ -34,7 +34,8 @@ class Running:
             module = modules.get(name)
             if not isinstance(module, _BatchNorm) or module.num_batches_tracked is None:
                 continue
-            if float(module.num_batches_tracked) < max(_FEWEST, _FILLED / (module.momentum or 1.0)):
+            filled = min(max(_FEWEST, _FILLED / (module.momentum or 1.0)), _MOST)
+            if float(module.num_batches_tracked) < filled:
                 continue
             alive = (found.var > 1e-12 * (1 + found.mean.square())) & (found.running_var > 0)
             if not bool(alive.any()):

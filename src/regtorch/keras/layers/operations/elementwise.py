@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, operation
+from regtorch.keras.layers.operations.operation import Make, of_floats, of_numbers, of_two, operation
 from regtorch.keras.sparse_activations import sparse_plus, sparse_sigmoid, sparsemax, squareplus
 
 __all__ = ["ELEMENTWISE", "cast", "divide_no_nan", "gelu", "identity", "softplus", "squared_difference", "where"]
@@ -102,12 +102,11 @@ def _like(function: Any, x: Tensor, dtype: str | None = None) -> Tensor:
 
 
 _OF_ONE = {
-    **dict.fromkeys(("Absolute", "Abs"), torch.abs),
-    **{name: getattr(torch, name.lower()) for name in ("Ceil", "Floor", "Trunc", "Sign", "Square", "Sqrt", "Rsqrt")},
+    **{name: getattr(torch, name.lower()) for name in ("Ceil", "Floor", "Trunc", "Sqrt", "Rsqrt")},
     **{name: getattr(torch, name.lower()) for name in ("Exp", "Exp2", "Expm1", "Log", "Log2", "Log10", "Log1p")},
     **{name: getattr(torch, name.lower()) for name in ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Sinc")},
     **{f"Arc{name}": getattr(torch, f"a{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{name: getattr(torch, name.lower()) for name in ("Reciprocal", "Negative", "Erf", "Erfinv", "Sigmoid")},
+    **{name: getattr(torch, name.lower()) for name in ("Reciprocal", "Erf", "Erfinv", "Sigmoid")},
     "Erfc": torch.erfc,
     "Relu": torch.relu,
     "Relu6": F.relu6,
@@ -145,9 +144,6 @@ _WITH_SETTINGS = {
     "NanToNum": (torch.nan_to_num, "nan", "posinf", "neginf"),
 }
 _OF_TWO = {
-    "Add": torch.add,
-    "Subtract": torch.sub,
-    "Multiply": torch.mul,
     "DivideNoNan": divide_no_nan,
     "Power": torch.pow,
     "Fmod": torch.fmod,
@@ -157,6 +153,14 @@ _OF_TWO = {
     "Hypot": torch.hypot,
     "Logaddexp": torch.logaddexp,
     "Logaddexp2": torch.logaddexp2,
+}
+_OF_TWO_NUMBERS = {"Add": torch.add, "Subtract": torch.sub, "Multiply": torch.mul}
+_OF_NUMBERS = {
+    "Absolute": torch.abs,
+    "Abs": torch.abs,
+    "Negative": torch.neg,
+    "Sign": torch.sign,
+    "Square": torch.square,
 }
 _OF_ANY_TWO = {  # of whole numbers too, whose results cannot wrap
     **dict.fromkeys(("Divide", "TrueDivide"), torch.div),
@@ -181,6 +185,8 @@ ELEMENTWISE: Mapping[str, Make] = {
     "Clip": operation(_clip, "x_min", "x_max"),
     **{name: operation(partial(of_floats, partial(of_two, function))) for name, function in _OF_TWO.items()},
     **{name: operation(partial(of_two, function)) for name, function in _OF_ANY_TWO.items()},
+    **{name: of_numbers(partial(of_two, function)) for name, function in _OF_TWO_NUMBERS.items()},
+    **{name: of_numbers(function) for name, function in _OF_NUMBERS.items()},
     **{f"Is{name}": operation(getattr(torch, f"is{name}")) for name in ("nan", "inf", "finite", "posinf", "neginf")},
     "Signbit": operation(torch.signbit),
     "Isclose": operation(_isclose, "equal_nan"),

@@ -13,7 +13,7 @@ from regtorch.keras.masks import Masks
 from regtorch.keras.spec import Spec
 from regtorch.keras.trees import mapped
 
-__all__ = ["Make", "Operation", "of_floats", "of_two", "operation"]
+__all__ = ["Make", "Operation", "for_numbers", "of_floats", "of_numbers", "of_two", "operation"]
 
 Make = Callable[[Spec], nn.Module]
 
@@ -64,7 +64,27 @@ def operation(function: Callable[..., Any], *settings: str) -> Make:
 def of_floats(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Refuse whole numbers: Keras computes with them in their own dtype, and wraps."""
     if not any(isinstance(x, float) or (isinstance(x, Tensor) and x.is_floating_point()) for x in args):
-        raise ValueError("integer inputs are not supported")
+        raise ValueError("inputs of whole numbers are not supported; cast them in Keras: keras.ops.cast(x, 'float32')")
+    return function(*args, **kwargs)
+
+
+def of_numbers(function: Callable[..., Any], *settings: str) -> Make:
+    """An operation on whole numbers too, unless the net has ones of 8 or 16 bits, with which Keras wraps."""
+
+    def make(spec: Spec) -> nn.Module:
+        return operation(for_numbers(spec, function), *settings)(spec)
+
+    return make
+
+
+def for_numbers(spec: Spec, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a check that Keras would not wrap its whole numbers in this net."""
+    return partial(of_floats if spec.narrow else _not_of_bools, function)
+
+
+def _not_of_bools(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if any(isinstance(x, Tensor) and x.dtype == torch.bool for x in args):
+        raise ValueError("inputs of bools are not supported; cast them in Keras: keras.ops.cast(x, 'int32')")
     return function(*args, **kwargs)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.keras.layers import activation
-from regtorch.keras.layers.operations.operation import Make, of_floats, operation
+from regtorch.keras.layers.operations.operation import Make, of_floats, of_numbers, operation
 from regtorch.keras.spec import Spec
 
 __all__ = [
@@ -89,11 +89,7 @@ def _along(function: Callable[..., Tensor], x: Tensor, axis: int | None = -1) ->
 
 def _softmax(x: Tensor, axis: Axis = -1) -> Tensor:
     """Over several axes at once, None being all."""
-    dims = _dims(x, axis)
-    kept = [dim for dim in range(x.ndim) if dim not in dims]
-    order = [*kept, *dims]
-    moved = x.permute(order)
-    return moved.flatten(len(kept)).softmax(-1).reshape(moved.shape).permute(sorted(range(x.ndim), key=order.index))
+    return activation.softmax_over(x, _dims(x, axis))
 
 
 def _softmax_of(spec: Spec) -> nn.Module:
@@ -154,11 +150,9 @@ cumsum, cumprod = (partial(_along, f) for f in (torch.cumsum, torch.cumprod))
 _BOTH = ("axis", "keepdims")
 _OF_FLOATS = {
     "Mean": mean,
-    "Sum": total,
     "Var": variance,
     "Std": deviation,
     "Logsumexp": logsumexp,
-    "Prod": product,
     "Median": partial(_over_one, _median),
     "Ptp": partial(_reduced, _range),
     "Nansum": partial(_reduced, torch.nansum),
@@ -171,12 +165,14 @@ REDUCTIONS: Mapping[str, Make] = {
     **{name: operation(partial(of_floats, function), *_BOTH) for name, function in _OF_FLOATS.items()},
     **{name: operation(largest, *_BOTH, "initial") for name in ("Max", "Amax")},
     **{name: operation(least, *_BOTH, "initial") for name in ("Min", "Amin")},
+    "Sum": of_numbers(total, *_BOTH),
+    "Prod": of_numbers(product, *_BOTH),
     "Any": operation(some, *_BOTH),
     "All": operation(every, *_BOTH),
     "Argmax": operation(argmax, *_BOTH),
     "Argmin": operation(argmin, *_BOTH),
     "CountNonzero": operation(_count_nonzero, "axis"),
-    "Cumsum": operation(partial(of_floats, cumsum), "axis"),
+    "Cumsum": of_numbers(cumsum, "axis"),
     "Cumprod": operation(partial(of_floats, cumprod), "axis"),
     "LogSoftmax": operation(partial(of_floats, partial(_along, torch.log_softmax)), "axis"),
     "Norm": operation(partial(of_floats, _norm), "ord", *_BOTH),

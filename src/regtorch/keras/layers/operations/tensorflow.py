@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from regtorch.checks import shown
 from regtorch.keras.layers.operations import elementwise, reductions, shapes
-from regtorch.keras.layers.operations.operation import Make, Operation, of_floats, of_two
+from regtorch.keras.layers.operations.operation import Make, Operation, for_numbers, of_floats, of_two
 from regtorch.keras.spec import Spec
 
 __all__ = ["TENSORFLOW"]
@@ -25,6 +25,10 @@ def _named(function: Callable[..., Any], x: Any, /, **keywords: Any) -> Any:
 
 def _two(function: Any, x: Any, y: Any) -> Tensor:
     return of_floats(partial(of_two, function), x, y)
+
+
+def _pair(function: Any, x: Any, y: Any) -> Tensor:
+    return function(x, y)
 
 
 def _compared(function: Any, x: Any, y: Any) -> Tensor:
@@ -142,9 +146,6 @@ _OF_ONE = {
     "nn.softsign": F.softsign,
 }
 _OF_TWO = {
-    "math.add": torch.add,
-    "math.subtract": torch.sub,
-    "math.multiply": torch.mul,
     "math.truediv": torch.div,
     "math.divide": torch.div,
     "math.divide_no_nan": elementwise.divide_no_nan,
@@ -155,7 +156,10 @@ _OF_TWO = {
     "math.minimum": torch.minimum,
     "math.squared_difference": elementwise.squared_difference,
     "math.atan2": torch.atan2,
-    **{f"__operators__.{ours}": f for ours, f in {"add": torch.add, "sub": torch.sub, "mul": torch.mul}.items()},
+}
+_NUMBERS = {"add": torch.add, "subtract": torch.sub, "sub": torch.sub, "multiply": torch.mul, "mul": torch.mul}
+_OF_TWO_NUMBERS: Mapping[str, Callable[..., Any]] = {
+    f"{place}.{name}": partial(of_two, f) for place in ("math", "__operators__") for name, f in _NUMBERS.items()
 }
 _COMPARED = {
     **{f"math.{name}": getattr(torch, f) for name, f in {"greater": "gt", "less": "lt", "equal": "eq"}.items()},
@@ -221,8 +225,10 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 def _tf_operation(spec: Spec) -> nn.Module:
     given = spec.require("function")
     name = str(given).removeprefix("compat.v1.")
+    if name in _OF_TWO_NUMBERS:
+        return Operation(spec, partial(_named, partial(_pair, for_numbers(spec, _OF_TWO_NUMBERS[name]))))
     if name not in _FUNCTIONS:
-        supported = ", ".join(sorted(_FUNCTIONS))
+        supported = ", ".join(sorted({**_FUNCTIONS, **_OF_TWO_NUMBERS}))
         raise ValueError(f"TensorFlow's {shown(given)} is not supported; supported are {supported}")
     return Operation(spec, partial(_named, _FUNCTIONS[name]))
 

@@ -1,0 +1,111 @@
+"""The setup that `diagnose` examines, read from what a user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from regtorch.doctor.forms.batches import Parts, dtype_of, generators_of, loaded, parts_of
+from regtorch.doctor.forms.losses import Loss, SumOfLosses, loss_of, modules_of_loss, takes_weights
+from regtorch.doctor.forms.passing import Passing, takes_positional
+from regtorch.doctor.forms.trees import Path, leaves_of, tensors_of, with_part
+from regtorch.doctor.forms.views import Whole, separated
+from regtorch.doctor.watch.form import Form
+from regtorch.doctor.watch.pairs import Batch, Passed, fresh
+from regtorch.doctor.watch.restored import random_numbers_restored
+
+__all__ = ["Setup", "read_batches", "setup_of_net", "single_inputs", "under"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The arguments of `Subject.admit`."""
+
+    model: nn.Module
+    loss_fn: Callable[[Any, Tensor], Any]
+    pairs: Sequence[Batch]
+    optimizer: Any
+    rules: Any
+    form: Form
+
+
+def read_batches(batches: Any, undo: ExitStack) -> list[Any]:
+    """The first batches of a loader, whose random number generators `undo` restores."""
+    undo.enter_context(random_numbers_restored(*generators_of(batches)))
+    return loaded(batches)
+
+
+def setup_of_net(
+    model: Any,
+    loss_fn: Any,
+    batches: Any,
+    optimizer: Any,
+    rules: Any,
+    undo: ExitStack,
+    run: Callable[[Any], Any] | None = None,
+) -> Setup:
+    """The setup of a net, a loss and batches.
+
+    Args:
+        model: the net.
+        loss_fn: as in `diagnose`.
+        batches: as in `diagnose`.
+        optimizer: as in `diagnose`.
+        rules: as in `diagnose`.
+        undo: restores what reading the batches changes.
+        run: calls the net with inputs; None: as its signature says.
+
+    Raises:
+        TypeError: an argument has the wrong type.
+        ValueError: the loss is unknown, or there are no batches.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"diagnose: model must be a torch.nn.Module, received {type(model).__name__}")
+    loss = loss_of(loss_fn)
+    weights = takes_weights(loss)
+    parts = [
+        parts_of(batch, dtype_of(model), weights=weights, inputs=lambda count: takes_positional(model, count))
+        for batch in read_batches(batches, undo)
+    ]
+    called = run or Passing(model)
+    single = single_inputs([part.x for part in parts])
+    inputs = [part.x for part in parts]
+    whole = Whole(loss, [part.y for part in parts], [part.weight for part in parts])
+    several = isinstance(loss, SumOfLosses) or any(not isinstance(y, Tensor) for y in whole.targets)
+    several = several or any(weight is not None for weight in whole.weights)
+
+    def output(x: Any, number: int) -> Any:
+        result = called(x if single is None else with_part(fresh(inputs[number]), single, x))
+        return Passed(result, number) if several else result
+
+    form = Form(output, lambda obs: separated(obs, whole), modules_of_loss(loss))
+    return Setup(model, under(whole) if several else loss, _pairs(parts, single), optimizer, rules, form)
+
+
+def under(whole: Whole) -> Loss:
+    """The loss of a batch that went through the net."""
+
+    def loss(passed: Any, _: Tensor) -> Any:
+        number = passed.number
+        return whole.total(passed.outputs, fresh(whole.targets[number]), whole.weights[number])
+
+    return loss
+
+
+def single_inputs(inputs: Sequence[Any]) -> Path | None:
+    """Where the only tensor of each nest of inputs is; None if there are several, or they are no nests."""
+    places = {tuple(tensors_of(x)) for x in inputs}
+    only = next(iter(places)) if len(places) == 1 else ()
+    if len(only) != 1 or only == ((),) or any(len(leaves_of(x)) > 1 for x in inputs):
+        return None
+    return only[0]
+
+
+def _pairs(parts: Sequence[Parts], single: Path | None) -> list[Batch]:
+    """The batches as pairs, of which a nest of targets counts by its first tensor."""
+    inputs = [part.x if single is None else tensors_of(part.x)[single] for part in parts]
+    return [(x, next(iter(tensors_of(part.y).values()))) for x, part in zip(inputs, parts, strict=True)]

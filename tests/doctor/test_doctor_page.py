@@ -1,0 +1,27 @@
+"""What docs/doctor.md shows runs as it stands, and prints what the page says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import regtorch as rt
+from places import ROOT
+
+TEXT = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", TEXT, re.DOTALL)
+_TRIED = re.compile(r"from [\d.]+ to [\d.]+")  # losses depend on the machine
+
+
+def test_there_are_blocks():
+    assert len(BLOCKS) == TEXT.count("```python") == 2
+
+
+@pytest.mark.parametrize(("code", "printed"), BLOCKS)
+def test_a_block_prints_what_the_page_shows(code: str, printed: str, capsys: pytest.CaptureFixture[str]):
+    torch.manual_seed(0)
+    exec(code, {"rt": rt, "torch": torch, "nn": nn})
+    assert _TRIED.sub("", capsys.readouterr().out) == _TRIED.sub("", printed)
