@@ -1,4 +1,4 @@
-"""Lightning: a callback for any LightningModule, and a LightningModule for any net."""
+"""Lightning: callbacks for any LightningModule, and a LightningModule for any net."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from regtorch.extras import needed_by
 
 if TYPE_CHECKING:
+    from regtorch.lightning.doctor import Doctor
     from regtorch.lightning.module import RegularizedModule
     from regtorch.lightning.regularize import Regularize
 
-__all__ = ["Regularize", "RegularizedModule"]
+__all__ = ["Doctor", "Regularize", "RegularizedModule"]
 
-_MODULES = {"Regularize": "regularize", "RegularizedModule": "module"}
+_MODULES = {"Doctor": "doctor", "Regularize": "regularize", "RegularizedModule": "module"}
 
 
 def __getattr__(name: str) -> object:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import regtorch.lightning
 
 if TYPE_CHECKING:
-    from regtorch.lightning import Regularize, RegularizedModule
+    from regtorch.lightning import Doctor, Regularize, RegularizedModule
 
-__all__ = ["Regularize", "RegularizedModule"]
+__all__ = ["Doctor", "Regularize", "RegularizedModule"]
 
 _MODULES = {
     "csv_logger": "regtorch.app.run.csv_logger",

@@ -81,7 +81,7 @@ class Watching:
 
     @property
     def steps(self) -> int:
-        """The steps of the optimizers together, not counting those of a compiled `optimizer.step`, which run no hooks."""
+        """The steps of all optimizers, without those of a compiled `optimizer.step`, which runs no hooks."""
         return sum(stepping.steps for stepping in self._stepping)
 
     def tell(self, loss: Tensor | float | None = None) -> None:
@@ -113,7 +113,8 @@ class Watching:
     def __repr__(self) -> str:
         kinds = ", ".join(type(optimizer).__name__ for optimizer in self._optimizers)
         unwatched = "".join(f"; {why}" for why in self.unwatched)
-        return f"Watching({type(self._model).__name__}, {kinds}: {self.steps} steps, {len(self.findings)} findings{unwatched})"
+        done = f"{self.steps} steps, {len(self.findings)} findings"
+        return f"Watching({type(self._model).__name__}, {kinds}: {done}{unwatched})"
 
     def count_batches_by_tell(self) -> None:
         """Let `tell` count the batches instead of the calls of the model."""
