@@ -96,7 +96,7 @@ def test_as_in_keras(make: Any, changes: Any, compare: Compare, floatx: Any, tmp
         rt.keras.save(ours, tmp_path / "back.keras")
         theirs.save(tmp_path / "theirs.keras")
         back, kept = (keras.models.load_model(tmp_path / f"{name}.keras") for name in ("back", "theirs"))
-        compare(back(x), output, within=1e-13)
+        compare(back(x), output, within=1e-13)  # pyright: ignore[reportOptionalCall]
         # Keras itself forgets that an attention layer was frozen
         assert flags(back) == flags(kept)
 

@@ -32,14 +32,14 @@ class Block(L.Layer):
         self.up, self.norm, self.drop = L.Dense(width), L.LayerNormalization(), L.Dropout(0.0)
         self.towers = [L.Dense(width), L.LayerNormalization(), L.Dense(width)]
 
-    def build(self, shape: Any) -> None:
-        self.gain = self.add_weight(shape=(shape[-1],), initializer="ones", name="gain")
+    def build(self, input_shape: Any) -> None:
+        self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
         self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
-        self.up.build(shape)
+        self.up.build(input_shape)
         for layer in (self.norm, *self.towers):
-            layer.build((*shape[:-1], self.width))
-        self.down = L.Dense(shape[-1])
-        self.down.build((*shape[:-1], self.width))
+            layer.build((*input_shape[:-1], self.width))
+        self.down = L.Dense(input_shape[-1])
+        self.down.build((*input_shape[:-1], self.width))
 
     def call(self, x: Any) -> Any:
         y = self.drop(self.norm(self.up(x)))

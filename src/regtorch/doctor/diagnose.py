@@ -29,7 +29,7 @@ __all__ = ["diagnose", "findings_of"]
 _FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
     name: import_module(f"regtorch.doctor.measure.{name}").find for name in MEASUREMENTS
 }
-_OF_OUTPUTS = {"constant_loss", "labels", "loss_form", "sign", "order", "head", "summed"}
+_OF_OUTPUTS = {"constant_loss", "labels", "loss_form", "probabilities", "sign", "order", "head", "summed"}
 _OF_INPUTS = {"input_scale"}
 
 
