@@ -31,7 +31,7 @@ def test_the_page_has_the_table():
 
 
 def test_every_measurement_has_causes():
-    assert {*MEASUREMENTS, "", "validation", "history"} == {cause.measurement for cause in CAUSES.values()}
+    assert {*MEASUREMENTS, "", "along", "validation", "history"} == {cause.measurement for cause in CAUSES.values()}
 
 
 def test_a_cause_outside_the_table_is_refused():
