@@ -49,9 +49,9 @@ class Tap:
         self._looking = False
         self._outermost = Outermost()
         before = optimizer.register_step_pre_hook(self._before)
-        optimizer._optimizer_step_pre_hooks.move_to_end(before.id, last=False)
+        optimizer._optimizer_step_pre_hooks.move_to_end(before.id, last=False)  # pyright: ignore[reportAttributeAccessIssue]
         stepped = optimizer.register_step_post_hook(self._stepped)
-        optimizer._optimizer_step_post_hooks.move_to_end(stepped.id, last=False)
+        optimizer._optimizer_step_post_hooks.move_to_end(stepped.id, last=False)  # pyright: ignore[reportAttributeAccessIssue]
         self._after_id = (after := optimizer.register_step_post_hook(self._after)).id
         self._handles = [before, stepped, after]
 
@@ -68,7 +68,7 @@ class Tap:
         if not self._looking:
             return None
         if self._after_id in self._optimizer._optimizer_step_post_hooks:
-            self._optimizer._optimizer_step_post_hooks.move_to_end(self._after_id)  # behind rules attached since
+            self._optimizer._optimizer_step_post_hooks.move_to_end(self._after_id)  # behind rules attached since  # pyright: ignore[reportAttributeAccessIssue]
         self._steps.read_before()
         closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
         if closure is None:
@@ -77,7 +77,7 @@ class Tap:
         closure = self._read_once(closure)
         if "closure" in kwargs:
             return args, {**kwargs, "closure": closure}
-        return (args[0], closure, *args[2:]), kwargs
+        return (args[0], closure, *args[2:]), kwargs  # pyright: ignore[reportGeneralTypeIssues]
 
     def _read_once(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure, whose first call is followed by the reading of gradients: each call computes new ones."""
