@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -163,6 +164,12 @@ def test_files_stay_small():
     files = [path for folder in ("src", "tests", "scripts") for path in (ROOT / folder).rglob("*.py")]
     lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {path: count for path, count in lines.items() if count > 300} == {}
+
+
+def test_test_files_have_names_of_their_own():
+    """Pytest imports them by their names alone, and refuses the second of a name."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name: count for name, count in names.items() if count > 1} == {}
 
 
 @pytest.mark.parametrize("name", [n for n in rt.__all__ if not inspect.ismodule(getattr(rt, n))])
