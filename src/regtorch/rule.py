@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -93,6 +93,9 @@ class Rule(Formula):
     Args:
         select: which weights of a module, in the language of `regtorch.select`.
     """
+
+    one_pass: ClassVar[bool] = False
+    """Whether it acts on each element or each unit by itself, so that `rt.fuse` compiles it into an optimizer's pass."""
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
 

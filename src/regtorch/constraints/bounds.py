@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ __all__ = ["Box", "NonNeg"]
 class _Bounds(Constraint):
     """Every element between two bounds."""
 
+    one_pass: ClassVar[bool] = True
     @property
     @abstractmethod
     def bounds(self) -> tuple[float | None, float | None]:

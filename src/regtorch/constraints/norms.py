@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class NormConstraint(Constraint):
             every step, so the default is 0.
         select: which weights.
     """
+
+    one_pass: ClassVar[bool] = True
 
     dim: int | Sequence[int] | None = field(default=None, kw_only=True)
     epsilon: float = field(default=0.0, kw_only=True)

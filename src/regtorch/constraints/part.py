@@ -26,7 +26,7 @@ class ConstraintPart(Constraint):
             raise ValueError(
                 f"{rule.name}: the mask must be True on a submatrix (some rows times some columns); change the mask"
             )
-        self._set(rule=rule, mask=mask, select=rule.select)
+        self._set(rule=rule, mask=mask, select=rule.select, one_pass=rule.one_pass)
 
     def __repr__(self) -> str:
         return f"{self.rule!r} where a mask is True"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ Named = Mapping[str, Tensor]
 class _Anchored(Penalty):
     """λ Σ f·(w - w₀)²; `for_weight` picks the w₀ and f of one weight."""
 
+    one_pass: ClassVar[bool] = True
     lam: float
     start: Named | Tensor | None
 

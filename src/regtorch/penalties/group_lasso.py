@@ -47,6 +47,7 @@ class GroupLasso(Penalty):
         tensor(1.)
     """
 
+    one_pass: ClassVar[bool] = True
     prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
@@ -184,6 +185,7 @@ class SparseGroupLasso(Penalty):
         tensor(1.4071)
     """
 
+    one_pass: ClassVar[bool] = True
     prox_keeps_signs: ClassVar[bool] = True
 
     l1: float = 0.01

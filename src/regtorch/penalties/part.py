@@ -23,6 +23,7 @@ class Around(Penalty):
     def __init__(self, rule: Penalty) -> None:
         self._set(rule=rule, select=rule.select)
         self._set(prox_keeps_signs=rule.prox_keeps_signs, one_step_size=rule.one_step_size, mixes=rule.mixes)
+        self._set(one_pass=rule.one_pass)
 
     @property
     def strengths(self) -> dict[str, float]:
