@@ -24,7 +24,7 @@ from regtorch.outputs import *
 from regtorch.penalties import *
 from regtorch.select import SelectionError
 from regtorch.select.param_groups import param_groups
-from regtorch.steps.fused import fuse
+from regtorch.steps.fused import Fused, fuse
 from regtorch.steps.optimizers import register_optimizer
 
 __version__ = "0.1.0"
@@ -35,6 +35,7 @@ __all__ = [
     "BoundSum",
     "DoctorWarning",
     "Finding",
+    "Fused",
     "SelectionError",
     "constraints",
     "convert",

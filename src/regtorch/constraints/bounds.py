@@ -21,6 +21,7 @@ class _Bounds(Constraint):
     """Every element between two bounds."""
 
     one_pass: ClassVar[bool] = True
+
     @property
     @abstractmethod
     def bounds(self) -> tuple[float | None, float | None]:

@@ -46,33 +46,37 @@ class OnePass:
             return done
         found = [recipe for recipe in recipes(optimizer, self._update, rules) if id(recipe.p) not in held]
         values = factors(rules)
+        for plan in _plans(found):
+            if not self._step(optimizer, plan, values):
+                break
+            done.update(id(recipe.p) for recipe in plan)
+        return done
+
+    def _step(self, optimizer: Optimizer, plan: Sequence[Recipe], values: Sequence[float]) -> bool:
+        """Step the weights of a plan; False, and nothing has changed, if that cannot be compiled."""
+        key = tuple(recipe.key for recipe in plan)
+        device = plan[0].p.device
+        weights = [recipe.p.detach() for recipe in plan]
+        grads = [_grad(recipe) for recipe in plan]
+        states = [[optimizer.state[recipe.p][name] for name in recipe.states] for recipe in plan]
+        groups = [self._group(group, device) for group in optimizer.param_groups]
+        numbers = [self._number(("factor", index), value, device) for index, value in enumerate(values)]
         try:
-            for plan in _plans(found):
-                self._step(optimizer, plan, values)
-                done.update(id(recipe.p) for recipe in plan)
+            if key not in self._passes:
+                if len(self._passes) == _MOST:
+                    raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
+                self._passes[key] = compiled(self._update, facts_of(optimizer).step_size, plan)
+            self._passes[key](weights, grads, states, groups, numbers)
         except Exception as error:  # no compiler, or a rule that cannot be compiled
-            self.why_not = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            first = next(iter(str(error).strip().splitlines()), "")
+            self.why_not = f"{type(error).__name__}: {first}"
             warnings.warn(
-                f"fuse: the steps of this {type(optimizer).__name__} cannot be compiled and are taken without: "
+                f"fuse: the steps of this {type(optimizer).__name__} cannot be compiled and are made without: "
                 f"{self.why_not}",
                 stacklevel=2,
             )
-        return done
-
-    def _step(self, optimizer: Optimizer, plan: Sequence[Recipe], values: Sequence[float]) -> None:
-        key = tuple(recipe.key for recipe in plan)
-        if key not in self._passes:
-            if len(self._passes) == _MOST:
-                raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
-            self._passes[key] = compiled(self._update, facts_of(optimizer).step_size, plan)
-        device = plan[0].p.device
-        self._passes[key](
-            [recipe.p.detach() for recipe in plan],
-            [_grad(recipe) for recipe in plan],
-            [[optimizer.state[recipe.p][name] for name in recipe.states] for recipe in plan],
-            [self._group(group, device) for group in optimizer.param_groups],
-            [self._number(("factor", index), value, device) for index, value in enumerate(values)],
-        )
+            return False
+        return True
 
     def _group(self, group: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
         numbers: dict[str, Any] = {name: self._settings(name, group[name], device) for name in self._update.numbers}

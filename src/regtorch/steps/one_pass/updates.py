@@ -97,9 +97,7 @@ _UPDATES: dict[type[Optimizer], Update] = {
     optim.SGD: Update(_sgd, _of_sgd, ("lr", "momentum", "dampening", "weight_decay"), ("nesterov",)),
     optim.Adam: _ADAM,
     optim.AdamW: _ADAM,
-    optim.RMSprop: Update(
-        _rmsprop, _of_rmsprop, ("lr", "alpha", "eps", "weight_decay", "momentum"), ("centered",)
-    ),
+    optim.RMSprop: Update(_rmsprop, _of_rmsprop, ("lr", "alpha", "eps", "weight_decay", "momentum"), ("centered",)),
     optim.Adagrad: Update(_adagrad, lambda group: (STEP, "sum"), ("lr", "lr_decay", "eps", "weight_decay"), ()),
 }
 
