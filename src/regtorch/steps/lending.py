@@ -50,7 +50,6 @@ def _view_class(kind: type[Optimizer]) -> Any:
 
     Hooks that receive the view see the optimizer's own groups, and copying it copies the optimizer.
     """
-
     step: Any = kind.step
     own_code = {kind.__module__, step.__module__}  # AdamW's step is Adam's
 
