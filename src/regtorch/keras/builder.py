@@ -254,6 +254,8 @@ class Builder:
 
     def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:
         dtype = dtype_of(layer.config)
+        if dtype is None and layer.factory is not None:  # its config may lack what Keras's layers write
+            dtype = next((x.dtype for x in inputs if x.is_floating_point()), None)
         cast = [x.dtype for x in inputs if x.is_floating_point() and dtype not in (None, x.dtype)]
         if cast:
             raise ValueError(f"an input of {cast[0]} to a layer of {dtype} is not supported; give both one dtype")

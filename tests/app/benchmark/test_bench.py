@@ -245,7 +245,11 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
     [
         (["--json", "."], "--json: expected a file, received the folder ."),
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
-        (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, saves, received 'steps'"),
+        (
+            ["--parts", "steps"],
+            "--parts: expected some of step, memory, keras, floor, saves, forward, received 'steps'",
+        ),
+        (["--forward-nets", "vgg"], "--forward-nets: expected some of MobileNetV2, ResNet50, "),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
         (["--repeats", "0"], "--repeats: expected at least 1, received 0"),
         (["--devise", "cpu"], "--devise: unknown option; did you mean --device?"),
