@@ -37,7 +37,7 @@ def main(net: str, path: str, threads: int, form: str) -> None:
         with torch.no_grad():
             return model(x)
 
-    serve(forward, {"version": torch.__version__, "total": float(forward().abs().sum())})
+    serve(forward, {"version": torch.__version__, "total": float(forward().abs().sum())}, threads)
 
 
 if __name__ == "__main__":

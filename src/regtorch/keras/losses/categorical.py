@@ -83,8 +83,8 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
         alpha = torch.as_tensor(self.alpha, dtype=p.dtype, device=p.device)
         if alpha.ndim and alpha.shape != p.shape[-1:]:
             raise ValueError(
-                f"{type(self).__name__}: alpha must be a number, or one for each of the {p.shape[-1]} classes, received "
-                f"{len(alpha)} numbers"
+                f"{type(self).__name__}: alpha must be a number, or one for each of the {p.shape[-1]} classes, "
+                f"received {len(alpha)} numbers"
             )
         return ((1 - p).pow(self.gamma) * alpha * (-y * p.log())).sum(self.axis)
 
