@@ -74,9 +74,11 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
     ) -> None:
         super().__init__(from_logits, label_smoothing, axis, reduction=reduction, channels_last=channels_last)
         owner = type(self).__name__
-        self.gamma, several = number(owner, "gamma", gamma), isinstance(alpha, list | tuple)
-        alphas = [number(owner, "alpha", part) for part in (alpha if several else [alpha])]
-        self.alpha = alphas if several else alphas[0]
+        self.gamma = number(owner, "gamma", gamma)
+        if isinstance(alpha, list | tuple):
+            self.alpha: float | list[float] = [number(owner, "alpha", part) for part in alpha]
+        else:
+            self.alpha = number(owner, "alpha", alpha)
 
     def of_classes(self, outputs: Tensor, y: Tensor) -> Tensor:
         p = _probabilities(outputs.softmax(self.axis) if self.from_logits else outputs, self.axis)
