@@ -31,7 +31,7 @@ def main(net: str, path: str, threads: int, form: str) -> None:
     x = x.movedim(-1, 1) if images else x
     if images:
         layout = torch.channels_last if form == "channels_last" else torch.contiguous_format
-        model, x = model.to(memory_format=layout), x.contiguous(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        model, x = model.to(memory_format=layout), x.contiguous(memory_format=layout)
 
     def forward() -> torch.Tensor:
         with torch.no_grad():

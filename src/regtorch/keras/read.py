@@ -35,11 +35,12 @@ def read(config: str | bytes | Mapping[str, Any], functional: Collection[str] = 
     if "class_name" not in config and "layers" in config:  # model.get_config()
         kind = "Functional" if "output_layers" in config else "Sequential"
         config = {"class_name": kind, "config": dict(config)}
-    inner = config.get("config")
+    inner: Any = config.get("config")
     own = isinstance(inner, Mapping) and "layers" in inner and is_user_defined(config)
     if own and _last(config) in functional:
         kind = "Functional" if "output_layers" in inner else "Sequential"
-        config, own = {**config, "class_name": kind, "module": "keras", "registered_name": None}, False
+        marks = {"module": "keras"} if "module" in config else {}
+        config, own = {**config, "class_name": kind, "registered_name": None, **marks}, False
     if own:
         raise ValueError(
             f"from_config: the net {shown(inner.get('name'))} is of a user-defined class "

@@ -100,7 +100,8 @@ def _plain(value: Any) -> Any:
     """A setting in which an array is a list of its numbers."""
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         return value["config"]["value"]
-    return value.tolist() if hasattr(value, "tolist") else value
+    listed: Any = getattr(value, "tolist", None)
+    return value if listed is None else listed()
 
 
 def named(what: str, identifier: Any) -> Any:
