@@ -37,6 +37,7 @@ def by_way_1(
     loss: Callable[[nn.Module, Any], Tensor] = lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
     clip: float | None = None,
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    scaler: torch.amp.GradScaler | None = None,
     after_step: Callable[[], Any] = lambda: None,
 ) -> nn.Module:
     """Train and return the model.
@@ -49,29 +50,33 @@ def by_way_1(
         loss: the task's loss of a batch.
         clip: the largest norm of the task's gradient; the penalties' comes after it, as with attached rules.
         around: a context for the task's loss, such as autocast.
+        scaler: scales the loss.
         after_step: what else happens there.
     """
     penalties = [rule.on(model) for rule in rules if isinstance(rule, rt.Penalty)]
     constraints = [rule.on(model) for rule in rules if isinstance(rule, rt.Constraint)]
+    scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
     for batches in steps:
         optimizer.zero_grad()
         for batch in batches:
             with around():
                 task = loss(model, batch)
             whole = task if clip is not None else task + sum(reg() for reg in penalties)
-            (whole / len(batches)).backward()
+            scaler.scale(whole / len(batches)).backward()
         if clip is not None:
+            scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), clip)
             torch.stack([reg() for reg in penalties]).sum().backward()
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         after_step()
         for constraint in constraints:
             constraint.project_()
     return model
 
 
-def apart(model: nn.Module, reference: nn.Module) -> float:
+def apart(found: nn.Module | Sequence[Tensor], reference: nn.Module | Sequence[Tensor]) -> float:
     """The largest difference of any weight over that weight's largest element; infinite where one is not finite."""
-    pairs = zip(model.parameters(), reference.parameters(), strict=True)
+    pairs = zip(*(weights.parameters() if isinstance(weights, nn.Module) else weights for weights in (found, reference)), strict=True)
     worst = [((p - q).abs().max() / q.abs().max().clamp(min=1e-3)).item() for p, q in pairs]
     return max(worst) if all(value == value for value in worst) else float("inf")
