@@ -36,8 +36,9 @@ def samples() -> list[dict[str, Tensor]]:
 def trainer(folder: str, **options: object) -> Trainer:
     """A Trainer with penalties on kernels, and on the embeddings' vectors."""
     usual = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "logging_steps": 4}
+    constant = {"lr_scheduler_type": "constant", "max_grad_norm": 0.0}
     quiet = {"report_to": "none", "disable_tqdm": True, "use_cpu": True}
-    args = TrainingArguments(folder, **{**usual, **quiet, **options})
+    args = TrainingArguments(folder, **{**usual, **constant, **quiet, **options})
     callback = RegularizeCallback(rt.L2(1e-3), rt.L1(1e-5, select="embedding"), schedule=rt.schedules.warmup(6))
     return Trainer(net(), args, train_dataset=samples(), callbacks=[callback])
 

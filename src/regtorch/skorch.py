@@ -54,20 +54,20 @@ class Regularize(Callback):
         debug: bool = False,
     ) -> None:
         self.rules, self.proximal, self.schedule, self.debug = rules, proximal, schedule, debug
-        self._attaching: Attaching | None = None
+        self.attaching_: Attaching | None = None  # no parameter, by skorch's convention of a trailing underscore
 
     @property
     def bound(self) -> tuple[Bound, ...]:
         """The rules as they are bound for the current or last training."""
-        return () if self._attaching is None else self._attaching.bound
+        return () if self.attaching_ is None else self.attaching_.bound
 
     def initialize(self) -> Regularize:
         """Check the rules, whenever the net is initialized."""
         if isinstance(self.rules, str) or not isinstance(self.rules, Sequence) or not self.rules:
             raise ValueError(f"Regularize: rules must be a list such as [rt.L2(1e-4)], received {self.rules!r}")
-        if self._attaching is not None:
-            self._attaching.end()
-        self._attaching = Attaching(
+        if self.attaching_ is not None:
+            self.attaching_.end()
+        self.attaching_ = Attaching(
             "Regularize",
             self.rules,
             proximal=self.proximal,
@@ -97,13 +97,13 @@ class Regularize(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled has no rules at work; they are bound anew when a copy trains."""
-        return {**vars(self), "_attaching": None}
+        return {**vars(self), "attaching_": None}
 
     def _working(self) -> Attaching:
-        if self._attaching is None:  # a copy, such as an unpickled one, that goes on with partial_fit
+        if self.attaching_ is None:  # a copy, such as an unpickled one, that goes on with partial_fit
             self.initialize()
-        assert self._attaching is not None
-        return self._attaching
+        assert self.attaching_ is not None
+        return self.attaching_
 
 
 def _optimizers_of(net: Any) -> list[Any]:

@@ -17,13 +17,6 @@ from trainers.modes import EPOCHS, RULES, Absent, Mode, batch_size, loader, loss
 __all__ = ["fastai", "skorch"]
 
 
-class Loss(nn.Module):
-    """The task's loss, as a module."""
-
-    def forward(self, output: Tensor, y: Tensor) -> Tensor:
-        return loss(output, y)
-
-
 def skorch(mode: Mode) -> nn.Module:
     """skorch's net, with the callback; half precision and processes by its AccelerateMixin."""
     there: Any = importlib.import_module("skorch")
@@ -52,7 +45,7 @@ def skorch(mode: Mode) -> nn.Module:
     def of(epochs: int) -> Any:
         return kind(
             net,
-            criterion=Loss,
+            criterion=lambda: loss,  # no module, which skorch would have wrapped for several processes
             optimizer=torch.optim.SGD,
             optimizer__momentum=0.9,
             lr=0.05,
