@@ -14,9 +14,7 @@ def train(accumulate: int = 2) -> nn.Module:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     reg = rt.L2(1e-3).on(model)
     reg.attach(optimizer)
-    trainer = create_supervised_trainer(
-        model, optimizer, nn.CrossEntropyLoss(), gradient_accumulation_steps=accumulate
-    )
+    trainer = create_supervised_trainer(model, optimizer, nn.CrossEntropyLoss(), gradient_accumulation_steps=accumulate)
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def report(engine: Engine) -> None:

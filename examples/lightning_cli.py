@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-import lightning
 from lightning.pytorch.cli import LightningCLI
 from torch import nn
 
+import lightning
 from lightning_module import Anyones
 from problem import batches
 

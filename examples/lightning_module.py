@@ -1,10 +1,10 @@
 """Lightning: the callback `Regularize` adds rules to anyone's LightningModule, and logs loss and penalty apart."""
 
-import lightning
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import lightning
 import regtorch as rt
 from problem import batches, net
 from regtorch.lightning import Regularize

@@ -1,6 +1,7 @@
 """docs/trainers.md, made from what was measured: `python tests/trainers_page.py` writes it anew.
 
-`python tests/trainers_page.py --measure [TRAINER ...]` measures first, which takes minutes, with the trainers installed.
+`python tests/trainers_page.py --measure [TRAINER ...]` measures first, which takes minutes; the trainers must be
+installed.
 """
 
 from __future__ import annotations
@@ -27,28 +28,33 @@ LINES = {
     "plain loop": ("`reg.attach(optimizer)`", "plain_loop"),
     "Lightning": ("`Trainer(callbacks=[Regularize(rt.L2(1e-4))])`, of `regtorch.lightning`", "lightning_module"),
     "Fabric": ("`reg.attach(optimizer)`, before or after `fabric.setup`", "fabric_loop"),
-    "Hugging Face": ("`Trainer(callbacks=[RegularizeCallback(rt.L2(1e-4))])`, of `regtorch.huggingface`", "huggingface_trainer"),
+    "Hugging Face": (
+        "`Trainer(callbacks=[RegularizeCallback(rt.L2(1e-4))])`, of `regtorch.huggingface`",
+        "huggingface_trainer",
+    ),
     "Accelerate": ("`reg.attach(optimizer)`, before or after `prepare`", "accelerate_loop"),
     "timm": ("`reg.attach(optimizer)`, of `create_optimizer_v2`", "timm_script"),
     "skorch": ("`NeuralNet(callbacks=[Regularize([rt.L2(1e-4)])])`, of `regtorch.skorch`", "skorch_net"),
     "Ignite": ("`reg.attach(optimizer)`", "ignite_engine"),
-    "fastai": ("`reg.add_grad_()` in `before_step`, or `reg.attach(learn.opt)` with its `OptimWrapper`", "fastai_learner"),
+    "fastai": (
+        "`reg.add_grad_()` in `before_step`, or `reg.attach(learn.opt)` with its `OptimWrapper`",
+        "fastai_learner",
+    ),
 }
 NAIVE = """\
 ## The naive ways
 
-Writing the penalty into the loss is exact in a plain loop. In a trainer it depends on what the trainer does to the loss:
+Writing the penalty into the loss is exact in a plain loop. In a trainer it depends on what that does to the loss:
 
-- Hugging Face's Trainer with a model that takes `num_items_in_batch` does not divide the loss by the accumulation steps, as
-  the model's own loss is divided already. A penalty added in `compute_loss` is then counted once for each batch: with
-  `gradient_accumulation_steps=2` it is twice as strong ({naive}; `tests/trainers/test_naive.py`). Attached, it
-  acts once a step.
-- Lightning divides every loss by `accumulate_grad_batches`, the last, shorter window of an epoch too, and so weakens a
-  penalty in the loss there. Attached, it has its full strength at each step.
+- Hugging Face's Trainer does not divide the loss by the accumulation steps if the model takes
+  `num_items_in_batch`, as its own loss is divided already. A penalty added in `compute_loss` then counts once for each batch: with
+  `gradient_accumulation_steps=2`, {naive} (`tests/trainers/test_naive.py`). Attached, it acts once a step.
+- Lightning divides every loss by `accumulate_grad_batches`, also in the shorter window at the end of an epoch, and so
+  weakens a penalty in the loss there. Attached, it has its full strength at each step.
 - Clipping scales a penalty in the loss down with the task's gradient. Attached, it is added after clipping, as torch's
   own `weight_decay` is; to have it clipped, call `reg.add_grad_()` before clipping (`examples/grad_scaler.py`).
-- Under a GradScaler `reg.add_grad_()` belongs behind `scaler.unscale_(optimizer)`; before it, the penalty would be divided
-  by the scale.
+- Under a GradScaler `reg.add_grad_()` belongs behind `scaler.unscale_(optimizer)`; before it, the penalty would be
+  divided by the scale.
 """
 
 
@@ -67,10 +73,10 @@ def _table(measured: dict[str, Any]) -> Iterator[str]:
         "",
         "`python tests/trainers_page.py` writes this page; `--measure` measures anew.",
         "",
-        "The largest difference of a final weight, relative to that weight's tensor, between a training with attached rules",
-        "(`L2` on kernels, `L1` on biases, `MaxNorm`) and the same training in a plain loop in one process with the penalties",
-        "in the loss: two epochs of a small net, SGD with momentum; float64, under autocast float32. Tests hold 1e-12 and",
-        "1e-6 (`tests/trainers/`). DDP and FSDP2 are two processes over gloo.",
+        "The largest difference of a final weight, relative to its tensor, between a training with attached rules (`L2`",
+        "on kernels, `L1` on biases, `MaxNorm`) and the same training in a plain loop in one process with the penalties",
+        "in the loss: two epochs of a small net, SGD with momentum, in float64, under autocast in float32. Tests hold",
+        "1e-12 and 1e-6 (`tests/trainers/`). DDP and FSDP2 are two processes over gloo.",
         "",
         f"| trainer | {' | '.join(modes)} |",
         f"|---|{'--:|' * len(modes)}",
@@ -121,9 +127,14 @@ def measure(trainers: Sequence[str]) -> None:
         print(trainer, row, flush=True)
         found["cells"][trainer] = row
         found["versions"][trainer] = version(PACKAGES[trainer])
-    found["cells"] = {trainer: found["cells"][trainer] for trainer in ROWS if trainer in found["cells"]}
+        found["cells"] = {name: found["cells"][name] for name in ROWS if name in found["cells"]}
+        _write(found)
     found["with"] = {name: version(name) for name in ("torch", "accelerate", "numpy")}
     found["naive"] = f"a factor of {counted(2):.6g}"
+    _write(found)
+
+
+def _write(found: dict[str, Any]) -> None:
     MEASURED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -77,6 +77,9 @@ def by_way_1(
 
 def apart(found: nn.Module | Sequence[Tensor], reference: nn.Module | Sequence[Tensor]) -> float:
     """The largest difference of any weight over that weight's largest element; infinite where one is not finite."""
-    pairs = zip(*(weights.parameters() if isinstance(weights, nn.Module) else weights for weights in (found, reference)), strict=True)
+    pairs = zip(
+        *(weights.parameters() if isinstance(weights, nn.Module) else weights for weights in (found, reference)),
+        strict=True,
+    )
     worst = [((p - q).abs().max() / q.abs().max().clamp(min=1e-3)).item() for p, q in pairs]
     return max(worst) if all(value == value for value in worst) else float("inf")

@@ -62,7 +62,9 @@ def measured(trainer: str, mode: str) -> float | str:
     try:
         with warnings.catch_warnings(), of_precision(how):
             warnings.simplefilter("ignore")
-            return apart(whole(ROWS[trainer].train(how)), whole(reference(how)))
+            trained = ROWS[trainer].train(how)
+            assert how.sharded == any(isinstance(p, DTensor) for p in trained.parameters())
+            return apart(whole(trained), whole(reference(how)))
     except Absent as reason:
         return f"none: {reason}"
     finally:

@@ -25,7 +25,7 @@ def skorch(mode: Mode) -> nn.Module:
     if mode.autocast == torch.float16:
         raise Absent("Accelerate takes fp16 on a GPU alone")
     if mode.sharded:
-        raise Absent("skorch has none")
+        raise Absent("Accelerate shards on a GPU alone: on CPUs it ignores its plugin for FSDP2")
     kind, options = there.NeuralNet, {}
     if mode.accumulate > 1:
         kind = _accumulating(there.NeuralNet, mode.accumulate)
@@ -98,8 +98,8 @@ def fastai(mode: Mode) -> nn.Module:
     """fastai's Learner with a torch optimizer in its wrapper, to which a callback attaches."""
     if mode.autocast is not None:
         raise Absent("its mixed precision needs a GPU")
-    if mode.sharded:
-        raise Absent("fastai has none")
+    if mode.processes > 1:
+        raise Absent("fastai's distributed training is Accelerate's, over loaders of fastai's own: not tried")
     core: Any = importlib.import_module("fastai.callback.core")
     training: Any = importlib.import_module("fastai.callback.training")
     loaders: Any = importlib.import_module("fastai.data.core")

@@ -15,7 +15,8 @@ from trainers.modes import EPOCHS, RULES, Absent, Mode, batch_size, data, loss, 
 
 __all__ = ["accelerate", "trainer"]
 
-_GPU = "Accelerate takes fp16 on a GPU alone"
+_HALF = "Accelerate takes fp16 on a GPU alone"
+_SHARDED = "Accelerate shards on a GPU alone: on CPUs it ignores its plugin for FSDP2"
 
 
 class _Answering(nn.Module):
@@ -34,9 +35,9 @@ def trainer(mode: Mode) -> nn.Module:
     there: Any = importlib.import_module("transformers")
     own: Any = importlib.import_module("regtorch.huggingface")
     if mode.autocast == torch.float16:
-        raise Absent(_GPU)
+        raise Absent(_HALF)
     if mode.sharded:
-        raise Absent("not tried: its FSDP needs Accelerate's launcher")
+        raise Absent(_SHARDED)
 
     class Ordered(there.Trainer):
         def _get_train_sampler(self, *args: Any) -> Any:
@@ -84,9 +85,9 @@ def accelerate(mode: Mode) -> nn.Module:
     there: Any = importlib.import_module("accelerate")
     state: Any = importlib.import_module("accelerate.state")
     if mode.autocast == torch.float16:
-        raise Absent(_GPU)
+        raise Absent(_HALF)
     if mode.sharded:
-        raise Absent("Accelerate's FSDP2 needs a GPU")
+        raise Absent(_SHARDED)
     state.AcceleratorState._reset_state(reset_partial_state=True)
     tool = there.Accelerator(
         cpu=True,

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision as FabricPrecision
+from lightning.fabric.strategies import ModelParallelStrategy as FabricModelParallel
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from regtorch.lightning import Regularize
 from trainers.loops import attach
-from trainers.modes import EPOCHS, RULES, Absent, Mode, loader, loss, net, optimizer, scaler
+from trainers.modes import EPOCHS, RULES, Mode, loader, loss, net, optimizer, scaler
 
 __all__ = ["fabric", "trainer"]
 
@@ -37,9 +40,8 @@ class _Module(LightningModule):
 
     def configure_model(self) -> None:
         """Shard, if that is what is tried."""
-        if self.mode.sharded and not any(isinstance(p, torch.distributed.tensor.DTensor) for p in self.parameters()):
-            fully_shard(self.net[0], mesh=self.device_mesh["data_parallel"])
-            fully_shard(self.net, mesh=self.device_mesh["data_parallel"])
+        if self.mode.sharded and not any(isinstance(p, DTensor) for p in self.parameters()):
+            _sharded(self.net, self.device_mesh)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         return loss(self.net(batch[0]), batch[1])
@@ -48,15 +50,20 @@ class _Module(LightningModule):
         return optimizer(self)
 
 
+def _sharded(model: nn.Module, mesh: Any) -> nn.Module:
+    fully_shard(model[0], mesh=mesh["data_parallel"])
+    return fully_shard(model, mesh=mesh["data_parallel"])
+
+
 def _precision(mode: Mode, plugin: Any) -> dict[str, Any]:
     if mode.autocast == torch.float16:
         return {"plugins": [plugin("16-mixed", "cpu", scaler(mode))]}
     return {"precision": "bf16-mixed"} if mode.autocast == torch.bfloat16 else {}
 
 
-def _places(mode: Mode) -> dict[str, Any]:
+def _places(mode: Mode, model_parallel: Any) -> dict[str, Any]:
     if mode.sharded:
-        return {"devices": 2, "strategy": ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)}
+        return {"devices": 2, "strategy": model_parallel(data_parallel_size=2, tensor_parallel_size=1)}
     return {"devices": mode.processes, "strategy": "ddp" if mode.processes > 1 else "auto"}
 
 
@@ -73,7 +80,7 @@ def trainer(mode: Mode) -> nn.Module:
             use_distributed_sampler=False,
             **QUIET,
             **_precision(mode, MixedPrecision),
-            **_places(mode),
+            **_places(mode, ModelParallelStrategy),
         )
 
     module = _Module(mode)
@@ -93,13 +100,18 @@ def trainer(mode: Mode) -> nn.Module:
 
 def fabric(mode: Mode) -> nn.Module:
     """Fabric, whose optimizers are wrapped."""
-    tool = Fabric(accelerator="cpu", **_precision(mode, FabricPrecision), **_places(mode))
+    places = _places(mode, partial(FabricModelParallel, _sharded))
+    tool = Fabric(accelerator="cpu", **_precision(mode, FabricPrecision), **places)
     tool.launch()
 
     def prepared() -> tuple[nn.Module, Any, Any]:
         bare = net()
         model: Any = torch.compile(bare, backend="aot_eager") if mode.compiled else bare
-        model, o = tool.setup(model, optimizer(bare))
+        if mode.sharded:  # the optimizer owns the shards
+            model = tool.setup_module(model)
+            o = tool.setup_optimizers(optimizer(model))
+        else:
+            model, o = tool.setup(model, optimizer(bare))
         attach(model, o)
         return bare, model, o
 
@@ -120,4 +132,3 @@ def fabric(mode: Mode) -> nn.Module:
                 o.step()
                 o.zero_grad()
     return bare
-

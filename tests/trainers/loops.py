@@ -105,13 +105,15 @@ def ignite(mode: Mode) -> nn.Module:
     model = net()
     called, o = wrapped(model, mode), optimizer(model)
     attach(model, o)
-    run: Callable[[Any], Any] = lambda of: of.run(loader(mode), max_epochs=1 if mode.resumed else EPOCHS)
-    if mode.autocast is None and mode.clip is None:
-        made = lambda m, to: engines.create_supervised_trainer(
-            m, to, loss, gradient_accumulation_steps=mode.accumulate
-        )
-    else:
-        made = lambda m, to: engines.Engine(_update(m, to, mode))
+
+    def run(engine: Any) -> None:
+        engine.run(loader(mode), max_epochs=1 if mode.resumed else EPOCHS)
+
+    def made(called: nn.Module, o: Any) -> Any:
+        if mode.autocast is None and mode.clip is None:
+            return engines.create_supervised_trainer(called, o, loss, gradient_accumulation_steps=mode.accumulate)
+        return engines.Engine(_update(called, o, mode))
+
     engine = made(called, o)
     run(engine)
     if mode.resumed:

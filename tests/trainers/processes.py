@@ -1,10 +1,9 @@
-"""The cells of two processes: `python -m trainers.processes FILE TRAINER...`, started by `measured_by_two`."""
+"""The cells of two processes: `python -m trainers.processes FILE TRAINER...` by torchrun."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,27 +22,14 @@ OF_TWO = [name for name, mode in MODES.items() if mode.processes == 2]
 
 def measured_by_two(trainers: Sequence[str], file: Path, seconds: int = 600) -> dict[str, dict[str, float | str]]:
     """The cells of these trainers in two processes over gloo, by trainer and mode."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folders = [ROOT / "tests", ROOT / "tests" / "helpers", ROOT / "examples", ROOT / "src"]
-    shared = {
-        **os.environ,
-        **{"PYTHONPATH": os.pathsep.join(map(str, folders)), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"},
-        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-        **{"GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "cells"},
-    }
-    command = [sys.executable, "-m", "trainers.processes", str(file), *trainers]
-    started = [
-        subprocess.Popen(command, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, stdout=subprocess.DEVNULL)
-        for i in range(2)
-    ]
-    try:
-        codes = [process.wait(seconds) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert codes == [0, 0], codes
+    settings = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+    places = ["--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    command = [sys.executable, "-m", "torch.distributed.run", *places, "-m", "trainers.processes", str(file), *trainers]
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(file.read_text(encoding="utf-8"))
 
 
