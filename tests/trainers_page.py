@@ -47,8 +47,9 @@ NAIVE = """\
 Writing the penalty into the loss is exact in a plain loop. In a trainer it depends on what that does to the loss:
 
 - Hugging Face's Trainer does not divide the loss by the accumulation steps if the model takes
-  `num_items_in_batch`, as its own loss is divided already. A penalty added in `compute_loss` then counts once for each batch: with
-  `gradient_accumulation_steps=2`, {naive} (`tests/trainers/test_naive.py`). Attached, it acts once a step.
+  `num_items_in_batch`, as its own loss is divided already. A penalty added in `compute_loss` then counts once for
+  each batch: with `gradient_accumulation_steps=2`, {naive} (`tests/trainers/test_naive.py`). Attached, it acts
+  once a step.
 - Lightning divides every loss by `accumulate_grad_batches`, also in the shorter window at the end of an epoch, and so
   weakens a penalty in the loss there. Attached, it has its full strength at each step.
 - Clipping scales a penalty in the loss down with the task's gradient. Attached, it is added after clipping, as torch's
@@ -73,10 +74,10 @@ def _table(measured: dict[str, Any]) -> Iterator[str]:
         "",
         "`python tests/trainers_page.py` writes this page; `--measure` measures anew.",
         "",
-        "The largest difference of a final weight, relative to its tensor, between a training with attached rules (`L2`",
-        "on kernels, `L1` on biases, `MaxNorm`) and the same training in a plain loop in one process with the penalties",
-        "in the loss: two epochs of a small net, SGD with momentum, in float64, under autocast in float32. Tests hold",
-        "1e-12 and 1e-6 (`tests/trainers/`). DDP and FSDP2 are two processes over gloo.",
+        "The largest difference of a final weight, relative to its tensor, between a training with attached rules",
+        "(`L2` on kernels, `L1` on biases, `MaxNorm`) and the same training in a plain loop in one process with the",
+        "penalties in the loss: two epochs of a small net, SGD with momentum, in float64, under autocast in float32.",
+        "Tests hold 1e-12 and 1e-6 (`tests/trainers/`). DDP and FSDP2 are two processes over gloo.",
         "",
         f"| trainer | {' | '.join(modes)} |",
         f"|---|{'--:|' * len(modes)}",
