@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision as FabricPrecision
-from lightning.fabric.strategies import ModelParallelStrategy as FabricModelParallel
+from lightning.fabric.strategies.model_parallel import ModelParallelStrategy as FabricModelParallel
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -50,7 +50,7 @@ class _Module(LightningModule):
         return optimizer(self)
 
 
-def _sharded(model: nn.Module, mesh: Any) -> nn.Module:
+def _sharded(model: Any, mesh: Any) -> Any:
     fully_shard(model[0], mesh=mesh["data_parallel"])
     return fully_shard(model, mesh=mesh["data_parallel"])
 

@@ -23,7 +23,7 @@ def attach(model: nn.Module, to: Any) -> None:
         rule.on(model).attach(to)
 
 
-def wrapped(model: nn.Module, mode: Mode) -> nn.Module:
+def wrapped(model: Any, mode: Mode) -> Any:
     """The net as it is called."""
     if mode.sharded:
         fully_shard(model[0])
@@ -35,7 +35,8 @@ def wrapped(model: nn.Module, mode: Mode) -> nn.Module:
 
 def plain(mode: Mode) -> nn.Module:
     """A loop in torch."""
-    model, o, scaled = net(), None, scaler(mode)
+    model = called = net()
+    o, scaled = None, scaler(mode)
     for epoch in range(EPOCHS):
         if epoch == 0 or mode.resumed:
             saved = None if o is None else copy.deepcopy((model.state_dict(), o.state_dict()))
@@ -66,7 +67,8 @@ def timm(mode: Mode) -> nn.Module:
     utils: Any = importlib.import_module("timm.utils")
     models: Any = importlib.import_module("timm.models")
     folder = importlib.import_module("tempfile").TemporaryDirectory()
-    model, o = net(), None
+    model = called = net()
+    o = None
     scaled = utils.NativeScaler(device="cpu") if mode.autocast == torch.float16 else None
     for epoch in range(EPOCHS):
         if epoch == 0 or mode.resumed:
