@@ -18,10 +18,11 @@ _OF_BOUND = ("attach", "add_grad_", "by_weight", "receipt", "sparsity", "scale")
 _STRENGTHS = ("lam", "l1", "l2")
 
 
-def _make(cls: type) -> None:
+def make_dataclass(cls: type) -> None:
     """Turn a class and its bases into dataclasses, except those with an `__init__`, which every dataclass has.
 
-    Not in `__init_subclass__`, which runs before a `@dataclass` decorator.
+    Not in `__init_subclass__`, which runs before a `@dataclass` decorator. The library's own rules are made where they
+    are listed, so that config parsers find their arguments.
     """
     for kind in reversed(cls.__mro__):
         if issubclass(kind, Formula) and "__init__" not in vars(kind):
@@ -32,7 +33,7 @@ class _Signature:
     """Makes the dataclass before `inspect.signature` reads its `__init__`."""
 
     def __get__(self, rule: object, cls: type) -> None:
-        _make(cls)
+        make_dataclass(cls)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -46,7 +47,7 @@ class Formula(ABC):
     __signature__ = _Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        _make(cls)
+        make_dataclass(cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027

@@ -11,7 +11,7 @@ from regtorch.bound.terms import Owned
 from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
 from regtorch.numerics.sharded import full, is_sharded, shard_like
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import numbers, receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
@@ -101,7 +101,7 @@ class BoundConstraint(Bound):
 
     def receipt(self) -> str:
         """The chosen weights with their violations, and the weights left out with the reasons."""
-        values = {name: value.item() for name, value in self.by_weight().items()}
+        values = numbers(self.by_weight())
         total = f"outside the set by at most {max(values.values(), default=0.0):.4g}"
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

@@ -13,11 +13,11 @@ from regtorch.bound.penalty import BoundPenalty
 from regtorch.constraints import Constraint
 from regtorch.lightning.output_rules import OutputRules
 from regtorch.lightning.regularize import Regularize
-from regtorch.lightning.scheduled import Schedule
 from regtorch.lightning.scores import Score
 from regtorch.lightning.tasks import Task, classification, smoothed
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
+from regtorch.trainers.scheduled import Schedule
 
 __all__ = ["RegularizedModule"]
 
@@ -103,7 +103,7 @@ class RegularizedModule(LightningModule):
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
         self._regularize = Regularize(
-            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+            rules=[*self.penalties, *self.constraints], proximal=proximal, schedule=schedule, debug=debug
         )
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 from regtorch.select.language import Selection
 from regtorch.select.weight import Weight
 
-__all__ = ["receipt"]
+__all__ = ["numbers", "receipt"]
 
 
 def receipt(
@@ -48,6 +50,11 @@ def receipt(
     if left_out:
         text += ["  left out:", *_table(left_out, widths)]
     return "\n".join(text)
+
+
+def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Values as numbers; NaN for weights on the meta device, which have none."""
+    return {name: float("nan") if value.is_meta else value.item() for name, value in values.items()}
 
 
 def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:

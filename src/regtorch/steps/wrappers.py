@@ -49,6 +49,8 @@ def _hint(holder: object, who: str) -> str:
         parts = list(value.values()) if isinstance(value, Mapping) else value
         if isinstance(parts, list | tuple) and any(isinstance(part, Optimizer) for part in parts):
             return f"; it holds optimizers in .{name}: {who} each of them"
+    if who == "attach" and callable(getattr(holder, "step", None)) and hasattr(holder, "zero_grad"):
+        return "; with another library's optimizer call add_grad_() before its steps, or project_() after them"
     return ""
 
 
