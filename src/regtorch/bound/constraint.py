@@ -12,7 +12,7 @@ from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
 from regtorch.numerics.sharded import is_sharded, own_part
 from regtorch.rule import wide
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import UNKNOWN, known, receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
@@ -119,7 +119,10 @@ class BoundConstraint(Bound):
 
     def receipt(self) -> str:
         """The chosen weights with their violations, and the weights left out with the reasons."""
-        values = {name: value.item() for name, value in self.by_weight().items()}
+        found = self.by_weight()
+        values = known(found)
         total = f"outside the set by at most {max(values.values(), default=0.0):.4g}"
+        if len(values) < len(found):
+            total = UNKNOWN
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

@@ -17,7 +17,7 @@ from regtorch.numerics.sharded import full, is_sharded, own_part
 from regtorch.penalties import Penalty
 from regtorch.penalties.base import one_number
 from regtorch.rule import wide
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import UNKNOWN, known, receipt
 from regtorch.select.weight import Weight
 from regtorch.steps.shares import of_share, share_of
 
@@ -134,8 +134,11 @@ class BoundPenalty(Bound, Term):
 
     def describe(self, factor: float) -> str:
         with torch.no_grad():
-            values = {name: value.item() for name, value in self.values(factor).items()}
+            found = self.values(factor)
+        values = known(found)
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
+        if len(values) < len(found):
+            total = UNKNOWN
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)
 

@@ -23,6 +23,7 @@ from regtorch.doctor.watch.form import Form
 from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.watch.pairs import Batch, form, fresh, one_line, pairs_of
 from regtorch.doctor.watch.restored import restored, seed
+from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
 from regtorch.steps.hooks import attached_to, bare, owned_by
@@ -294,5 +295,7 @@ def _check_model(model: Any) -> None:
         raise ValueError("diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then")
     if any(t.is_meta for t in tensors):
         raise ValueError("diagnose: the model is on the meta device; materialise its weights first")
+    if any(is_sharded(t) for t in tensors):
+        raise ValueError("diagnose: the model's weights are sharded; examine it in one process, before they are")
     if any(t.is_inference() for t in tensors):
         raise ValueError("diagnose: the model was built under torch.inference_mode() and cannot train; rebuild it")
