@@ -135,8 +135,8 @@ def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
         )
     if is_sharded(w):
         raise TypeError(
-            f"{owner}: the weight {weight.name!r} is sharded, and its gradient is a mean over processes; call it in one "
-            "process, before fully_shard or parallelize_module"
+            f"{owner}: the weight {weight.name!r} is sharded, and its gradient is a mean over processes; call it in "
+            "one process, before fully_shard or parallelize_module"
         )
     return w
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from sharded_nets import WAYS, build, like, whole
-from sharded_rules import CONSTRAINTS_ON, PENALTIES_ON
 from torch import Tensor, nn
 
 import regtorch as rt
+from sharded_nets import WAYS, build, like, whole
+from sharded_rules import CONSTRAINTS_ON, PENALTIES_ON
 
-__all__ = ["Cell", "apart", "cells", "measure"]
+__all__ = ["Cell", "cells", "differences"]
 
 Said = dict[str, Any]
 
@@ -43,7 +42,7 @@ def _possible(way: str, net: str, world: int) -> bool:
         return False
     if net == "images":
         return way in ("fsdp2", "hsdp")
-    return net == "even" or way not in ("fsdp2 by columns",)
+    return net == "even" or way != "fsdp2 by columns"  # which fully_shard cuts evenly only
 
 
 def measure(cell: Cell, world: int | None) -> Said:
@@ -59,14 +58,25 @@ def measure(cell: Cell, world: int | None) -> Said:
         try:
             reg = bind(model) if reg is None else reg
             said[name] = act(reg, model)
-        except Exception as error:
+        except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:  # refused: by the same words
             said[name] = f"{type(error).__name__}: {error}"
-            if DEBUG:
-                traceback.print_exc()
     return said
 
 
-DEBUG = False
+def differences(chosen: Iterable[Cell], world: int) -> dict[str, float | str]:
+    """For each way, net and action: the largest difference from the whole net, or the first cell that is wrong."""
+    alone: dict[tuple[str, str, bool], Said] = {}
+    found: dict[str, float | str] = {}
+    for cell in chosen:
+        key = cell.net, cell.rule, cell.bind_first
+        if key not in alone:
+            alone[key] = measure(cell, None)
+        for action, said in measure(cell, world).items():
+            far, where = apart(said, alone[key][action]), f"{cell.way}, {cell.net}: {action}"
+            before = found.get(where, 0.0)
+            if isinstance(before, float):
+                found[where] = f"{cell}: {far}" if isinstance(far, str) else max(before, far)
+    return found
 
 
 def _values(reg: Any, model: nn.Module) -> Said:

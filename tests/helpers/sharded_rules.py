@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from cases import CONSTRAINTS, PENALTIES
 from torch import Tensor, nn
 
 import regtorch as rt
+from cases import CONSTRAINTS, PENALTIES
 
 Bind = Callable[[nn.Module], Any]
 
@@ -62,9 +62,9 @@ PENALTIES_ON |= {
     "masked GroupLasso": _masked(rt.GroupLasso(0.1)),
     "masked TotalVariation": _masked(rt.TotalVariation(0.1)),
     "masked NuclearNorm": _masked(rt.NuclearNorm(0.1), _submatrix),
-    "masked L2SP": lambda model: rt.masked(
-        rt.L2SP(0.1, start=_far_start(model)), _by_name(_every_other, model)
-    ).on(model),
+    "masked L2SP": lambda model: rt.masked(rt.L2SP(0.1, start=_far_start(model)), _by_name(_every_other, model)).on(
+        model
+    ),
     "sum": lambda model: rt.L1(0.1).on(model) + rt.L2(0.2).on(model) + rt.GroupLasso(0.1).on(model),
 }
 CONSTRAINTS_ON: dict[str, Bind] = {name: case.rule.on for name, case in CONSTRAINTS.items()}

@@ -1,14 +1,17 @@
 """Weights cut over all processes, in a Trainer: FSDP2."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-__all__ = ["FullyShard", "shard"]
+from regtorch.numerics.sharded import is_sharded
+
+__all__ = ["FullyShard", "load_whole", "shard"]
 
 
 class FullyShard(ModelParallelStrategy):
@@ -48,6 +51,14 @@ def shard(net: nn.Module, mesh: DeviceMesh) -> None:
     for block in _blocks(net):
         fully_shard(block, mesh=mesh)
     fully_shard(net, mesh=mesh)
+
+
+def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load a state dict of full tensors, on every process, into a module that may be sharded."""
+    if any(is_sharded(p) for p in module.parameters()):
+        set_model_state_dict(module, dict(state), options=StateDictOptions(full_state_dict=True))
+    else:
+        module.load_state_dict(state)
 
 
 def _blocks(net: nn.Module) -> Iterator[nn.Module]:

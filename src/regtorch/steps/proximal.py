@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.numerics.sharded import full, is_sharded
+from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import L1, L2, Elementwise, Penalty
 from regtorch.select.weight import Weight
-from regtorch.steps.shares import of_share, share_of
 from regtorch.steps.optimizers import Step, facts_of, step_size
+from regtorch.steps.shares import of_share, share_of
 
 if TYPE_CHECKING:
     from regtorch.bound.terms import Term

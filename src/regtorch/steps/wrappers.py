@@ -9,7 +9,16 @@ from torch.optim import Optimizer
 
 from regtorch.steps.optimizers import facts_of
 
-__all__ = ["bare", "check_minimises", "check_penalty", "check_steps", "layers", "own_optimizer", "owned_by", "runs_hooks"]
+__all__ = [
+    "bare",
+    "check_minimises",
+    "check_penalty",
+    "check_steps",
+    "layers",
+    "own_optimizer",
+    "owned_by",
+    "runs_hooks",
+]
 
 # Attributes that hold the wrapped optimizer in Accelerate, Look-ahead, SAM, timm, Lightning, fastai, torch, ...
 _WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")

@@ -295,7 +295,7 @@ def _check_model(model: Any) -> None:
         raise ValueError("diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then")
     if any(t.is_meta for t in tensors):
         raise ValueError("diagnose: the model is on the meta device; materialise its weights first")
-    if any(is_sharded(t) for t in tensors):
+    if any(map(is_sharded, tensors)):
         raise ValueError("diagnose: the model's weights are sharded; examine it in one process, before they are")
     if any(t.is_inference() for t in tensors):
         raise ValueError("diagnose: the model was built under torch.inference_mode() and cannot train; rebuild it")
