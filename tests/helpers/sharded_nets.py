@@ -55,7 +55,7 @@ def _mesh(*sizes: int) -> DeviceMesh:
 
 
 def _fsdp(model: nn.Module, mesh: DeviceMesh, **options: Any) -> None:
-    for layer in (*(m for m in model if any(True for _ in m.parameters())), model):
+    for layer in (*(m for m in model.children() if any(True for _ in m.parameters())), model):
         fully_shard(layer, mesh=mesh, **options)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributed import checkpoint
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -113,11 +114,11 @@ def a_checkpoint_continues_the_training(folder: str) -> None:
     model, optimizer, handle = start()
     train(model, optimizer, steps=3)
     states = get_state_dict(model, optimizer)
-    checkpoint.save({"net": states[0], "optimizer": states[1], "steps": handle.steps}, checkpoint_id=f"{folder}/saved")
+    save({"net": states[0], "optimizer": states[1], "steps": handle.steps}, checkpoint_id=f"{folder}/saved")
     model, optimizer, handle = start()
     states = get_state_dict(model, optimizer)
     loaded: dict[str, Any] = {"net": states[0], "optimizer": states[1], "steps": 0}
-    checkpoint.load(loaded, checkpoint_id=f"{folder}/saved")
+    load(loaded, checkpoint_id=f"{folder}/saved")
     set_state_dict(model, optimizer, model_state_dict=loaded["net"], optim_state_dict=loaded["optimizer"])
     handle.steps = loaded["steps"]
     close(train(model, optimizer, steps=3), expected, rtol=0, atol=0)

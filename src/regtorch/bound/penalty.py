@@ -94,16 +94,17 @@ class BoundPenalty(Bound, Term):
                 continue
             if tensor.grad is not None and not tensor.grad.is_sparse and 0 in tensor.grad.stride():
                 tensor.grad = tensor.grad.contiguous()  # expanded gradients cannot be written in place
-            if foreach is False or not _takes_parts(tensor) or tensor.dtype == torch.float16:
+            grad = tensor.grad
+            if foreach is False or grad is None or not _takes_parts(grad, tensor) or tensor.dtype == torch.float16:
                 # In half precision, foreach operations would round a small strength to 0.
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             elif not isinstance(factor, Tensor) and self._at_once(weight, tensor):
                 at_once[0].append(own_part(tensor))
-                at_once[1].append(own_part(tensor.grad))
+                at_once[1].append(own_part(grad))
             elif not weight.layout.is_view or is_sharded(tensor):  # units first is a copy there
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             else:
-                into = self.units(weight, tensor.grad)
+                into = self.units(weight, grad)
                 self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
         if at_once[0] and not isinstance(factor, Tensor):
             self.rule.add_grads_(*at_once, factor)
@@ -143,12 +144,9 @@ class BoundPenalty(Bound, Term):
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)
 
 
-def _takes_parts(tensor: nn.Parameter) -> bool:
-    """Whether there is a dense gradient, cut as the weight is."""
-    grad = tensor.grad
-    if grad is None or grad.is_sparse:
-        return False
-    return getattr(grad, "placements", None) == getattr(tensor, "placements", None)
+def _takes_parts(grad: Tensor, tensor: Tensor) -> bool:
+    """Whether a gradient is dense and cut as the weight is."""
+    return not grad.is_sparse and getattr(grad, "placements", None) == getattr(tensor, "placements", None)
 
 
 def _plain(grad: Tensor | None) -> bool:

@@ -277,14 +277,13 @@ def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
     """The advice for floats in another dtype than the weights', if the error is about that."""
     wanted = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, tuple | list) else (x,)
-    other = [part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted]
-    other = sorted(other, key=lambda dtype: not dtype.is_floating_point)
+    found = (part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted)
+    other = sorted(found, key=lambda dtype: not dtype.is_floating_point)
     same = any(words in str(error) for words in ("same dtype", "expected scalar type", "should be the same"))
     if wanted is None or not other or not same:
         return None
-    if not other[0].is_floating_point:
-        return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`."
-    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`, or `model.to({other[0]})`."
+    or_other = f", or `model.to({other[0]})`" if other[0].is_floating_point else ""
+    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`{or_other}."
 
 
 def _check_model(model: Any) -> None:
