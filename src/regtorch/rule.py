@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from regtorch.checks import nonnegative
 
 DEFAULT_SELECT = "kernel"
+Grain = Literal["element", "unit", "weight"]
 _OF_BOUND = ("attach", "add_grad_", "by_weight", "receipt", "sparsity", "scale")
 _STRENGTHS = ("lam", "l1", "l2")
 
@@ -96,6 +97,19 @@ class Rule(Formula):
     """
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    @property
+    def grain(self) -> Grain:
+        """The smallest part of a weight that is treated by itself; no process reads more of a sharded weight."""
+        return "weight"
+
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        """The rule for a part of the weight.
+
+        Args:
+            part: from a tensor of the weight's shape, in the layout of `__call__`, to that part.
+        """
+        return self
 
     if not TYPE_CHECKING:  # type checkers would accept any attribute
 

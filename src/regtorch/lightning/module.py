@@ -11,6 +11,7 @@ from regtorch.bound.activity import Activity, BoundActivity
 from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.penalty import BoundPenalty
 from regtorch.constraints import Constraint
+from regtorch.lightning.fully_shard import shard
 from regtorch.lightning.output_rules import OutputRules
 from regtorch.lightning.regularize import Regularize
 from regtorch.lightning.scores import Score
@@ -113,6 +114,11 @@ class RegularizedModule(LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+    def configure_model(self) -> None:
+        """Shard the net under `FullyShard` and `ModelParallelStrategy`."""
+        if self.device_mesh is not None:
+            shard(self.net, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer(self.net.parameters())

@@ -9,7 +9,14 @@ from torch import Tensor
 from regtorch.select.language import Selection
 from regtorch.select.weight import Weight
 
-__all__ = ["numbers", "receipt"]
+__all__ = ["UNKNOWN", "known", "receipt"]
+
+UNKNOWN = "without values, on the meta device"
+
+
+def known(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """The numbers, without those of weights on the meta device."""
+    return {name: value.item() for name, value in values.items() if not value.is_meta}
 
 
 def receipt(
@@ -50,11 +57,6 @@ def receipt(
     if left_out:
         text += ["  left out:", *_table(left_out, widths)]
     return "\n".join(text)
-
-
-def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Values as numbers; NaN for weights on the meta device, which have none."""
-    return {name: float("nan") if value.is_meta else value.item() for name, value in values.items()}
 
 
 def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:
