@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,24 +28,30 @@ def correlation(x: Tensor, columns: Tensor) -> tuple[float, float]:
     The quantile is 0 where the correlation is far above it.
 
     Half of its features are linear in the inputs, half are ReLUs of random projections; of images and series it also
-    takes the pooled outputs of random filters. Correlation, because accuracy is uninformative when one class dominates.
+    takes the pooled outputs of random filters, where it is not clear without these. Correlation, because accuracy is
+    uninformative when one class dominates.
     """
     own = torch.Generator().manual_seed(0)
-    features = _features(x.flatten(1), own)
-    if x.ndim > 2:
-        features = torch.cat([features, _filtered(x, own)], 1)
     wanted = columns - columns.mean(0)
     halves = torch.randperm(len(x), generator=own).chunk(2)
-    fits = [_Fit(features, fit, held) for fit, held in (halves, halves[::-1])]
+    features = _features(x.flatten(1), own)
+    fits, true = _fitted(features, halves, wanted)
+    if x.ndim > 2 and true <= _CLEAR:
+        fits, true = _fitted(torch.cat([features, _filtered(x, own)], 1), halves, wanted)
+    if true > _CLEAR:
+        return true, 0.0
 
     def scored(columns: Tensor) -> Tensor:
         return torch.stack([fit.scores(columns) for fit in fits]).mean(0)
 
-    true = float(scored(wanted[:, None]))
-    if true > _CLEAR:
-        return true, 0.0
     orders = [torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES)]
     return true, float(scored(torch.stack([wanted[order] for order in orders], 1)).quantile(_LEVEL))
+
+
+def _fitted(features: Tensor, halves: Sequence[Tensor], wanted: Tensor) -> tuple[list[_Fit], float]:
+    """A regression on each half of the samples, and their mean correlation with the other half."""
+    fits = [_Fit(features, fit, held) for fit, held in (halves, halves[::-1])]
+    return fits, fmean(float(fit.scores(wanted[:, None])) for fit in fits)
 
 
 class _Fit:
