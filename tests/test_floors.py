@@ -27,7 +27,7 @@ FLOORS = [
     {"select", "testing"},
     {"steps", "bound", "estimates"},
     {"keras", "doctor", "moved"},
-    {"lightning", "training"},
+    {"lightning", "training", "huggingface"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
     {"app.record"},

@@ -132,7 +132,8 @@ class PassReader:
             if self._depth == 1 and torch.is_grad_enabled() and module.training:
                 self._mode.__enter__()
                 self._entered = True
-            if isinstance(module, _BatchNorm) and name not in self.norms:
+            learns = module.training and torch.is_grad_enabled()  # outside of guarded, which records no gradients
+            if isinstance(module, _BatchNorm) and learns and name not in self.norms:
                 self.guarded(lambda: self._read_norm(name, module, arguments))
             self.seconds += perf_counter() - begun
 
@@ -157,7 +158,7 @@ class PassReader:
     def _read_norm(self, name: str, module: _BatchNorm, arguments: tuple[Any, ...]) -> None:
         x = arguments[0] if arguments else None
         mean, var = module.running_mean, module.running_var
-        if not (module.training and torch.is_grad_enabled() and isinstance(x, Tensor)) or mean is None or var is None:
+        if not isinstance(x, Tensor) or mean is None or var is None:
             return
         rest = [dim for dim in range(x.ndim) if dim != 1]
         values = x.float()
@@ -170,5 +171,5 @@ def compiled_part(model: nn.Module) -> str | None:
     """The name of a part that torch.compile has compiled, whose calls hooks would recompile; None without one."""
     for name, module in model.named_modules():
         if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
-            return name or type(model).__name__
+            return name or "the net"
     return None
