@@ -18,11 +18,12 @@ from benchmark.settings import Settings
 from benchmark.step import Comparison, compare, wanted
 from benchmark.tables import floor_table, keras_table, memory_table, per_byte_table, step_table
 from benchmark.variants import OPTIMIZERS
+from benchmark.watching import watch_price, watch_table, watched_nets
 from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor", "saves")
+PARTS = ("step", "memory", "keras", "floor", "saves", "watch")
 
 
 def run(
@@ -69,6 +70,11 @@ def run(
             prices = [save_price(case, settings) for case in settings.nets if not case.large]
             say(f"\n{saves_table(prices)}")
             results["saves"] = [asdict(price) for price in prices]
+            keep(results)
+        if "watch" in parts:
+            watched = [watch_price(case, settings) for case in watched_nets(settings)]
+            say(f"\n{watch_table(watched)}")
+            results["watch"] = [asdict(price) for price in watched]
             keep(results)
     return results
 
