@@ -37,11 +37,15 @@ class Doctor(Attending):
         []
     """
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, *, model: nn.Module, optimizer: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, *, model: nn.Module, optimizer: Any, **_: Any
+    ) -> None:
+        """Begin the watch."""
         scaler = getattr(optimizer, "scaler", None)  # of accelerate's wrapper
         self._begin(model, optimizer, scaler, speaks=state.is_world_process_zero)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End the watch."""
         self._end()
 
     def __getattr__(self, name: str) -> Callable[..., None]:

@@ -21,7 +21,9 @@ def test_there_are_blocks():
     assert len(BLOCKS) == TEXT.count("```python") == 5
 
 
-@pytest.mark.filterwarnings("ignore:.*num_workers:UserWarning", "ignore::FutureWarning", "ignore::regtorch.DoctorWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*num_workers:UserWarning", "ignore::FutureWarning", "ignore::regtorch.DoctorWarning"
+)
 @pytest.mark.parametrize(("code", "printed"), BLOCKS)
 def test_a_block_prints_what_the_page_shows(
     code: str, printed: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from regtorch.select.weight import modules_of
 
 __all__ = ["PassReader", "Statistics", "compiled_part"]
 
-_CALL = 2e-6  # seconds that it takes to intercept one of torch's functions, or to call a hook
+_CALL = 2e-5  # seconds that it takes to intercept one of torch's functions, or to call a hook
 
 
 @dataclass(frozen=True)

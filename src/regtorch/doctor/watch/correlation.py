@@ -27,8 +27,8 @@ def correlation(x: Tensor, columns: Tensor) -> tuple[float, float]:
 
     The quantile is 0 where the correlation is far above it.
 
-    Its features are linear in the inputs; where that is not clear, also ReLUs of random projections, and of images and
-    series the pooled outputs of random filters. Correlation, because accuracy is uninformative when one class dominates.
+    Its features are linear in the inputs; where these do not settle it, also ReLUs of random projections, and of images
+    and series the pooled outputs of random filters. Correlation, as accuracy says little when one class dominates.
     """
     own = torch.Generator().manual_seed(0)
     wanted = columns - columns.mean(0)
