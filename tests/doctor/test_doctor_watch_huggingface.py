@@ -77,7 +77,7 @@ def test_events_that_it_does_not_know():
     doctor = Doctor()
     assert doctor.on_save(None, None, None, anything=1) is None
     with pytest.raises(AttributeError, match="no attribute 'save'"):
-        doctor.save()  # pyright: ignore[reportUnknownMemberType]
+        doctor.save()
 
 
 @pytest.mark.parametrize(
