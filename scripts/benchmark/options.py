@@ -43,7 +43,11 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     )
     add = parser.add_argument
     add("--device", choices=["cpu", "cuda"], help="where to measure (default: cuda where there is one)")
-    add("--parts", type=_words, help="step, memory, keras, floor, saves, forward; several with commas (default: all)")
+    add(
+        "--parts",
+        type=_words,
+        help="step, memory, keras, floor, saves, forward, watch; several with commas (default: all)",
+    )
     add("--nets", type=_words, help="mnist_mlp, cnn, wide and the stacks of dense layers by name (default: all)")
     add("--forward-nets", type=_words, help="MobileNetV2, ResNet50, LSTM(128) and others, for --parts forward")
     add(

@@ -19,11 +19,12 @@ from benchmark.settings import Settings
 from benchmark.step import Comparison, compare, wanted
 from benchmark.tables import floor_table, forward_table, keras_table, memory_table, per_byte_table, step_table
 from benchmark.variants import OPTIMIZERS
+from benchmark.watching import watch_price, watch_table, watched_nets
 from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor", "saves", "forward")
+PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch")
 
 
 def run(
@@ -75,6 +76,11 @@ def run(
             found = [forward_of(net, settings.rounds, settings.seconds) for net in settings.forwards]
             say(f"\n{forward_table(found)}")
             results["forward"] = [asdict(result) for result in found]
+            keep(results)
+        if "watch" in parts:
+            watched = [watch_price(case, settings) for case in watched_nets(settings)]
+            say(f"\n{watch_table(watched)}")
+            results["watch"] = [asdict(price) for price in watched]
             keep(results)
     return results
 
