@@ -51,3 +51,6 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme = "furo"
+html_theme_options = {
+    "light_css_variables": {"color-code-background": "#f6f7f9"},
+}

@@ -35,5 +35,7 @@ def _inline(app: Any, tree: nodes.document, name: str) -> None:
         if path.suffix == ".svg" and path.parent.name == "pictures":
             drawing = path.read_text(encoding="utf-8").partition("<svg ")[2]
             label = html.escape(image.get("alt", ""), quote=True)
-            raw = f'<div class="picture-box"><svg role="img" aria-label="{label}" {drawing}</div>'
+            width = re.search(r'width="(\d+)', drawing)
+            least = f"min-width:min(34rem,{width[1]}px)" if width else ""
+            raw = f'<div class="picture-box"><svg role="img" aria-label="{label}" style="{least}" {drawing}</div>'
             image.replace_self(nodes.raw("", raw, format="html"))

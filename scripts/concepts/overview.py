@@ -12,7 +12,7 @@ from concepts.sheet import LINES, box, drawing, words
 
 __all__ = ["drawn"]
 
-_WIDTH, _GAP, _HEIGHT = 452, 18, 152
+_WIDTH, _GAP, _HEIGHT = 452, 18, 160
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
 
 

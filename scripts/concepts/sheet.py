@@ -25,13 +25,12 @@ _WIDTH, _HEIGHT, _TITLE, _ROW = 317, 209, 26, 18  # of a panel, its title, and a
 
 def drawing(width: float, height: float, parts: Iterable[str]) -> str:
     """An SVG file in the colours of the reader's page."""
-    light, dark = (
-        "".join(f"{name}:{value};" for name, value in sorted((colours | paper).items()))
-        for colours, paper in zip((_LIGHT, _DARK), _PAPER, strict=True)
-    )
+    light, dark = (colours | paper for colours, paper in zip((_LIGHT, _DARK), _PAPER, strict=True))
+    # A page's color-scheme chooses; a file that is shown by itself follows the reader's system.
+    style = "".join(f"{name}:light-dark({light[name]},{dark[name]});" for name in sorted(light))
     style = (
-        f"svg.picture{{{light}color:var(--ink);font-family:system-ui,sans-serif}}"
-        f"@media(prefers-color-scheme:dark){{svg.picture{{{dark}}}}}"
+        f"svg.picture{{{style}color:var(--ink);font-family:system-ui,sans-serif}}"
+        "svg.picture:root{color-scheme:light dark}"
     )
     return (
         f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
