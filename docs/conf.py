@@ -23,7 +23,10 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!regtorch\.).*")]  # torch's names and dims of shapes: no inventory offline
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!regtorch\.).*"),  # torch's names and dims of shapes: no inventory offline
+    ("py:class", r"regtorch\.(rule|select\.layout|doctor\.remedy)\.\w+"),  # types of attributes that are not public
+]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -48,6 +51,7 @@ html_title = "regtorch"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_search_summary = False  # it would fetch pages, which a browser refuses from the disk
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme = "furo"
