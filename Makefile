@@ -7,8 +7,9 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 # Not even collected by `make quick`: importing Lightning and Hydra takes as long as its tests.
 PROGRAM := $(foreach folder,app data lightning models training,tests/$(folder) src/regtorch/$(folder)) src/regtorch/__main__.py
 # Nor what takes long for what it adds to the rest.
-LONG   := parity corpus third_party pages site wheel public floors files_refused mutants known_nets \
+LONG   := parity corpus third_party test_pages test_site wheel public floors files_refused mutants known_nets \
           doctor_odd doctor_false doctor_training doctor_advice doctor_programs doctor_decay \
+          doctor_forms doctor_summed doctor_watch \
           test_debug proximal_sums reference_solutions variation anchored masked
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
@@ -23,11 +24,11 @@ train: $(VENV)/.train ## Set up, then train the CNN with an L2 penalty (other ov
 
 test: lint types pytest ## Set up, then lint, type-check and test all but what is slow
 
-test-slow: $(VENV)/.dev ## Run the slow tests alone
-	$(PYTEST) -m slow
+test-slow: $(VENV)/.dev ## Run the slow tests, and those by random examples with five times as many
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile thorough
 
 quick: $(VENV)/.dev ## Test the core, Keras and the doctor in less than a minute
-	$(PYTEST) -p no:logging -p no:hydra_pytest -m "not slow and not script" -k "not compile" --hypothesis-profile quick \
+	$(PYTEST) -p no:logging -p no:hydra_pytest -m "not slow and not script" -k "not compile and not optimum" --hypothesis-profile quick \
 		tests src/regtorch $(PROGRAM:%=--ignore=%) \
 		$(foreach part,$(LONG),--ignore-glob='*$(part)*')
 

@@ -19,6 +19,7 @@ import regtorch as rt
 import rules_page
 from bare_trainer import bare_trainer
 from concepts import PICTURES, loop, selects
+from done_once import do_once
 from pages import PAGES, SITE
 from places import CONF, ROOT
 from regtorch.app.config.command_line import check_groups
@@ -26,6 +27,7 @@ from regtorch.app.config.hydra_settings import check_hydra
 from regtorch.app.report.main import _parser as report_parser
 from regtorch.conventions.__main__ import main as conventions
 
+do_once()
 _TESTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
 RUN_HERE = [
     page

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,16 @@ class CommandLine:
         out, err = self.capfd.readouterr()
         folders = sorted(self.folder.glob(f"{self.runs}/*/*"), key=lambda f: f.name) or [self.folder]
         return Result(code, out, err, folders[-1])
+
+
+def run_once(main: Callable[[Path], int], folder: Path, *arguments: str) -> Result:
+    """A program's run without a terminal, for several tests that only read what it left in its folder `here`."""
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train.py", *arguments])
+        code = main(ROOT / "conf")
+    return Result(code, out.getvalue(), err.getvalue(), folder / "here")
 
 
 def _key(word: str) -> str:

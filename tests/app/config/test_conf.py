@@ -169,9 +169,14 @@ def data_for(experiment: str) -> list[str]:
 
 
 def of_each_model(experiment: str) -> object:
-    """An experiment that trains the net of another one, or a large net, is slow."""
+    """Slow is an experiment that trains the net of another one, a large net, or on large images."""
     text = (CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
-    fast = "override /model:" in text and experiment != "six_class_vgg16"
+    fast = "override /model:" in text and experiment not in (
+        "six_class_vgg16",
+        "six_class",
+        "two_class_image",
+        "cifar_deep",
+    )
     return pytest.param(experiment, marks=[] if fast else pytest.mark.slow)
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.script
 SMALL = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=3", "trainer.limit_train_batches=5")
 RUNS = {
     "dropout": ("reg=dropout", "reg.rate=0.3", "trainer.log_every_n_steps=2"),
-    "batch norm, mixed samples": ("model=cnn", "data.mixup=0.4", "trainer.limit_train_batches=5"),
+    "batch norm, mixed samples": ("model=bn_mlp", "model.net.units=10", "data.mixup=0.4"),
     "validated within epochs": ("reg=l2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"),
     "proximal, scheduled, accumulated": (
         *("reg=l1", "reg.proximal=true", "reg.schedule=warmup:7", "constraint=max_norm", "optimizer=sgd"),
@@ -52,7 +52,7 @@ def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int)
         assert not (run.folder / f"killed{step}" / "saves").exists()
 
 
-@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1, 7), (4,), (7,), (4,), (5,), (7,)], strict=True)])
+@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (7,)], strict=True)])
 def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
     resumes_to_the_bit(run, RUNS[name], *steps)
 
@@ -259,7 +259,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     return CommandLine(tmp_path, monkeypatch, capfd, path_main, "paths")
 
 
-@pytest.mark.parametrize(("name", "steps"), [*zip(PATHS, [(19,), (1, 8)], strict=True)])
+@pytest.mark.parametrize(("name", "steps"), [*zip(PATHS, [(19,), (8,)], strict=True)])
 def test_a_path_resumes_to_the_bit(name: str, steps: tuple[int, ...], path: CommandLine):
     a_path_resumes_to_the_bit(path, PATHS[name], *steps)
 
