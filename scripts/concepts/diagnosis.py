@@ -8,7 +8,7 @@ from torch import nn
 import regtorch as rt
 from concepts.digits import accuracy, fit, mlp, split
 from concepts.sheet import panels
-from regtorch.app.figures.panel import Axis, Guide, Panel, Series, look
+from regtorch.app.figures.panel import Axis, Guide, LineStyle, Panel, Series, look
 
 __all__ = ["drawn"]
 
@@ -26,14 +26,16 @@ def drawn() -> str:
     )
     assert first.remedy is not None, first
     (cured,) = first.remedy.rules
+    assert isinstance(cured, rt.Penalty), cured
     axis = Axis("step")
+    styles: list[LineStyle] = ["-", "--", ":"]
     lines = [
-        Series(*_trained(rule), label, look(number), style)
-        for number, (rule, label, style) in enumerate(
+        Series(*_trained(rule), label, look(number), styles[number])
+        for number, (rule, label) in enumerate(
             [
-                (cured, f"{cured!r}, as the doctor advises", "-"),
-                (_BROKEN, f"{_BROKEN!r}: the doctor says {first.cause}, {first.severity}", "--"),
-                (None, "no penalty", ":"),
+                (cured, f"{cured!r}, as the doctor advises"),
+                (_BROKEN, f"{_BROKEN!r}: the doctor says {first.cause}, {first.severity}"),
+                (None, "no penalty"),
             ]
         )
     ]

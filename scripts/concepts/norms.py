@@ -29,7 +29,7 @@ def drawn() -> str:
         "norms",
         [
             Panel("Norm of the weight", "", Axis("step"), Axis("‖w‖", low=0), norms),
-            Panel("How far a step turns it", "", Axis("step"), Axis("degrees a step", low=0), turns),
+            Panel("How far a step turns it", "", Axis("step"), Axis("degrees a step", log=True), turns),
         ],
     )
 
@@ -37,12 +37,13 @@ def drawn() -> str:
 def _trained(lam: float) -> tuple[list[float], list[float]]:
     train, _ = split(1000, 0.0, 0)
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
+    first = nn.Linear(64, 64, bias=False)
+    net = nn.Sequential(first, nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     rt.L2(lam, select="kernel name:0.*").on(net).attach(optimizer)
-    weights = [net[0].weight.detach().clone()]
-    fit(net, train, optimizer, _STEPS, lambda step: weights.append(net[0].weight.detach().clone()))
-    pairs = list(zip(weights[1:], [*weights[2:], net[0].weight.detach()], strict=True))
+    weights = [first.weight.detach().clone()]
+    fit(net, train, optimizer, _STEPS, lambda step: weights.append(first.weight.detach().clone()))
+    pairs = list(zip(weights[1:], [*weights[2:], first.weight.detach()], strict=True))
     turns = [
         torch.rad2deg(torch.acos((torch.cosine_similarity(a.flatten(), b.flatten(), 0)).clamp(max=1))).item()
         for a, b in pairs

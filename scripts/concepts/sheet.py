@@ -56,7 +56,8 @@ def box(x: float, y: float, width: float, height: float) -> str:
 
 def panels(name: str, shown: Sequence[Panel]) -> str:
     """Plots side by side with one legend below."""
-    width = _WIDTH * len(shown)
+    keys = legend(shown)
+    width = max(_WIDTH * len(shown), 80 + 7 * max(len(key.label) for key in keys))
     parts = []
     for number, panel in enumerate(shown):
         x = _WIDTH * number
@@ -65,7 +66,6 @@ def panels(name: str, shown: Sequence[Panel]) -> str:
         parts.append(words(x + 54, 17, panel.title, size=12.5, weight="600"))
         parts.append(f'<svg x="{x}" y="{_TITLE}" width="{_WIDTH}" height="{_HEIGHT}" {_short(inner)}')
     y = _TITLE + _HEIGHT
-    keys = legend(shown)
     for key in keys:
         y += _ROW
         parts.append(words(54, y, f"{key.sign}  {key.label}", colour=f"var({key.variable})"))
