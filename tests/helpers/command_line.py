@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -71,12 +70,13 @@ class CommandLine:
 
 def run_once(main: Callable[[Path], int], folder: Path, *arguments: str) -> Result:
     """A program's run without a terminal, for several tests that only read what it left in its folder `here`."""
-    out, err = StringIO(), StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    out, err = folder / "out.txt", folder / "err.txt"
+    with pytest.MonkeyPatch.context() as patch, out.open("w") as told, err.open("w") as said:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train.py", *arguments])
-        code = main(ROOT / "conf")
-    return Result(code, out.getvalue(), err.getvalue(), folder / "here")
+        with redirect_stdout(told), redirect_stderr(said):
+            code = main(ROOT / "conf")
+    return Result(code, out.read_text(), err.read_text(), folder / "here")
 
 
 def _key(word: str) -> str:

@@ -27,6 +27,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf.base import Metadata
+from omegaconf.grammar_parser import parse
 
 from places import CONF
 from regtorch.app.figures import history
@@ -41,7 +42,7 @@ def do_once() -> None:
     """Change Hydra's and the program's functions in this process."""
     _keep("file", str(CONF))
     _keep("pkg", "hydra.conf")
-    omegaconf.base.parse = cache(omegaconf.base.parse)
+    vars(omegaconf.base)["parse"] = cache(parse)
     Metadata.__deepcopy__ = _copied
     _compose_once()
     _draw_once(history)

@@ -14,7 +14,7 @@ from cases import PENALTIES, PenaltyCase
 from nets import dense
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
-STEPS = 6
+STEPS = 10
 
 # name: how to build it, largest difference of any weight after STEPS steps (float64)
 OPTIMIZERS: dict[str, tuple[Make, float]] = {

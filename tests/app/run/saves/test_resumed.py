@@ -21,7 +21,7 @@ pytestmark = pytest.mark.script
 SMALL = ("model=mnist_mlp", "trainer=cpu", "trainer.max_epochs=3", "trainer.limit_train_batches=5")
 RUNS = {
     "dropout": ("reg=dropout", "reg.rate=0.3", "trainer.log_every_n_steps=2"),
-    "batch norm, mixed samples": ("model=bn_mlp", "model.net.units=10", "data.mixup=0.4"),
+    "batch norm, mixed samples": ("model=cnn", "data.mixup=0.4", "trainer.limit_train_batches=5"),
     "validated within epochs": ("reg=l2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=2"),
     "proximal, scheduled, accumulated": (
         *("reg=l1", "reg.proximal=true", "reg.schedule=warmup:7", "constraint=max_norm", "optimizer=sgd"),
