@@ -22,7 +22,6 @@ extensions = [
     "pages",
 ]
 exclude_patterns = ["_build", "_ext"]
-suppress_warnings = ["toc.empty_glob"]  # pages that are still to come
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!regtorch\.).*"),  # torch's names and dims of shapes: no inventory offline
