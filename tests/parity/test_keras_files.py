@@ -225,3 +225,14 @@ def check_state(theirs: Any, loaded: rt.keras.Loaded, compare: Compare) -> None:
     assert [a.shape for a in ours] == [a.shape for a in expected]
     # Together: the moments of a bias before a batch norm are rounding alone.
     compare(*(np.concatenate([a.ravel() for a in arrays]) for arrays in (ours, expected)), within=1e-12)
+
+
+def test_a_compiled_net_without_weights(tmp_path: Path):
+    """It has nothing to train: its optimizer is None."""
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(2.0)])
+    theirs.compile("adam", "mse")
+    theirs.save(tmp_path / "model.keras")
+    loaded = rt.keras.load(tmp_path / "model.keras")
+    assert loaded.optimizer is None
+    assert isinstance(loaded.loss, rt.keras.losses.MeanSquaredError)
+    assert torch.equal(loaded.net(torch.ones(1, 3)), torch.full((1, 3), 2.0))

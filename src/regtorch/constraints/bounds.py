@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regtorch.checks import number
 from regtorch.constraints.base import Constraint
-from regtorch.rule import check_real, wide
+from regtorch.rule import Grain, check_real, wide
 from regtorch.shapes import Float
 
 __all__ = ["Box", "NonNeg"]
@@ -23,6 +23,10 @@ class _Bounds(Constraint):
     @abstractmethod
     def bounds(self) -> tuple[float | None, float | None]:
         """The lower and the upper bound; None for no bound."""
+
+    @property
+    def grain(self) -> Grain:
+        return "element"
 
     @property
     def neutral(self) -> float:

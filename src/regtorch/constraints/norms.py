@@ -13,7 +13,7 @@ from torch import Tensor
 from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.unit_norms import Units, check_dim, reduced, units
-from regtorch.rule import wide
+from regtorch.rule import Grain, wide
 from regtorch.shapes import Float
 
 __all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
@@ -55,6 +55,10 @@ class NormConstraint(Constraint):
     @property
     def by_unit(self) -> bool:
         return self.dim is None
+
+    @property
+    def grain(self) -> Grain:
+        return "unit"
 
     def _units(self, w: Tensor) -> Units:
         dims = reduced(self.name, w, self.dim)

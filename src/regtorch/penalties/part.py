@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Self
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from regtorch.numerics.unit_norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
+from regtorch.rule import Grain
 from regtorch.shapes import Float
 
 __all__ = ["Around", "PenaltyPart"]
@@ -67,6 +69,15 @@ class PenaltyPart(Around):
     @property
     def has_prox(self) -> bool:
         return self.rule.has_prox and (not self.mixes or is_submatrix(self.mask))
+
+    @property
+    def grain(self) -> Grain:
+        return self.rule.grain
+
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        cut = self._around(self.rule.of_part(part))
+        cut._set(mask=part(self.mask))
+        return cut
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         raise TypeError(f"{self!r}: the strength that empties a part of a weight is unknown; use the rule without mask")
