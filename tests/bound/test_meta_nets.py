@@ -19,8 +19,7 @@ def a_meta_net() -> nn.Module:
 @pytest.mark.parametrize("rule", [rt.L2(0.1), rt.GroupLasso(0.1), rt.MaxNorm(0.5)], ids=str)
 def test_a_receipt_has_no_values(rule: rt.Penalty | rt.Constraint):
     text = rule.on(a_meta_net()).receipt()
-    assert "2 weights, 18 parameters" in text.splitlines()[0]
-    assert text.splitlines()[1].endswith("nan") or "nan" in text.splitlines()[1]
+    assert text.splitlines()[0].endswith("2 weights, 18 parameters, without values, on the meta device")
 
 
 def test_weights_that_came_later_are_told_from_those_of_the_optimizer():
@@ -39,4 +38,4 @@ def test_weights_that_came_later_are_told_from_those_of_the_optimizer():
     gradient = model[0].weight.grad + 0.2 * before
     late.step()
     torch.testing.assert_close(model[0].weight, before - 0.1 * gradient)
-    assert "nan" not in reg.receipt()
+    assert "meta device" not in reg.receipt()
