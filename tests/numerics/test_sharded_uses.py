@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+import lightning
 import regtorch as rt
+from pages import SITE, blocks
 from processes import on_ranks
 from sharded_nets import WAYS, build, like, whole
 
@@ -155,7 +158,25 @@ def what_would_be_wrong_is_refused(folder: str) -> None:
         rt.JacobianPenalty(0.1).of(cut("even", "tensor parallel")(x), x)
 
 
+def the_pages_loop_runs(folder: str) -> None:
+    first, trainer = blocks(SITE / "sharding.md", "python")
+    model = nn.Module()
+    model.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+    names: dict[str, Any] = {
+        "rt": rt,
+        "torch": torch,
+        "model": model,
+        "lightning": lightning,
+        "fully_shard": fully_shard,
+    }
+    exec(first, names)
+    assert len(names["reg"].receipt().splitlines()) > 2
+    exec(trainer, names)
+    assert type(names["trainer"].strategy).__name__ == "FullyShard"
+
+
 ACTS = (
+    the_pages_loop_runs,
     tensors_given_by_name_may_be_sharded,
     a_start_is_kept_in_parts,
     gradients_of_large_weights_are_added_in_place,

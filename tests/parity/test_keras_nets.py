@@ -129,6 +129,7 @@ def test_between_them_the_nets_hold_every_layer_there_is():
         *("Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"),
         *("Attention", "GroupQueryAttention", "EinsumDense", "ThresholdedReLU"),
         *("LocallyConnected1D", "LocallyConnected2D", "ContrastLimitedAdaptiveHistogramEqualization"),
+        *("Equalization", "RandomFourierFeatures", "SyncBatchNormalization"),
         *RANDOM_IMAGES,
     }
     assert LAYERS.keys() - used - tested_elsewhere == set()
