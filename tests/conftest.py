@@ -14,12 +14,13 @@ __all__ = ["pytest_terminal_summary"]
 settings.register_profile(
     "regtorch",
     settings.get_profile("default"),
-    max_examples=50,
+    max_examples=20,
     print_blob=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("regtorch"), max_examples=10)
+settings.register_profile("thorough", settings.get_profile("regtorch"), max_examples=100)
 settings.load_profile("regtorch")
 
 os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras

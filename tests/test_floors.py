@@ -26,8 +26,8 @@ FLOORS = [
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},
-    {"keras", "doctor", "moved"},
-    {"lightning", "training"},
+    {"keras", "doctor", "moved", "trainers"},
+    {"lightning", "training", "huggingface", "skorch"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
     {"app.record"},

@@ -43,8 +43,13 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     )
     add = parser.add_argument
     add("--device", choices=["cpu", "cuda"], help="where to measure (default: cuda where there is one)")
-    add("--parts", type=_words, help="step, memory, keras, floor, saves; several with commas (default: all)")
+    add(
+        "--parts",
+        type=_words,
+        help="step, memory, keras, floor, saves, forward, watch; several with commas (default: all)",
+    )
     add("--nets", type=_words, help="mnist_mlp, cnn, wide and the stacks of dense layers by name (default: all)")
+    add("--forward-nets", type=_words, help="MobileNetV2, ResNet50, LSTM(128) and others, for --parts forward")
     add(
         "--repeats",
         type=_positive,
@@ -60,6 +65,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
 
     import torch
 
+    from benchmark.keras_forward_worker import NETS as NETS_OF_KERAS
     from benchmark.nets import NETS, QUICK
     from benchmark.run import PARTS, run
     from benchmark.settings import Settings
@@ -77,9 +83,11 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     nets = [nets[name] for name in _known(parser, "--nets", options.nets, list(nets))]
     # Two optimizers a net, the rules alone, two nets against Keras.
     comparisons = 2 * len(nets) * bool({"step", "floor"} & {*parts}) + ("step" in parts) + 2 * ("keras" in parts)
+    comparisons += len(options.forward_nets or NETS_OF_KERAS) * ("forward" in parts)
     settings: dict[str, Any] = {
         "device": torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         "nets": nets,
+        "forwards": _known(parser, "--forward-nets", options.forward_nets, list(NETS_OF_KERAS)),
         "conf": conf,
         "tf_python": options.tf_python,
         "rounds": options.repeats,

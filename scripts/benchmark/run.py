@@ -10,19 +10,21 @@ import torch
 from torch import nn
 
 from benchmark.against_keras import against_keras
+from benchmark.forwards import forward_of
 from benchmark.machine import describe
 from benchmark.memory import memory_of
 from benchmark.per_byte import per_byte
 from benchmark.saves import save_price, saves_table
 from benchmark.settings import Settings
 from benchmark.step import Comparison, compare, wanted
-from benchmark.tables import floor_table, keras_table, memory_table, per_byte_table, step_table
+from benchmark.tables import floor_table, forward_table, keras_table, memory_table, per_byte_table, step_table
 from benchmark.variants import OPTIMIZERS
+from benchmark.watching import watch_price, watch_table, watched_nets
 from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor", "saves")
+PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch")
 
 
 def run(
@@ -69,6 +71,16 @@ def run(
             prices = [save_price(case, settings) for case in settings.nets if not case.large]
             say(f"\n{saves_table(prices)}")
             results["saves"] = [asdict(price) for price in prices]
+            keep(results)
+        if "forward" in parts:
+            found = [forward_of(net, settings.rounds, settings.seconds) for net in settings.forwards]
+            say(f"\n{forward_table(found)}")
+            results["forward"] = [asdict(result) for result in found]
+            keep(results)
+        if "watch" in parts:
+            watched = [watch_price(case, settings) for case in watched_nets(settings)]
+            say(f"\n{watch_table(watched)}")
+            results["watch"] = [asdict(price) for price in watched]
             keep(results)
     return results
 

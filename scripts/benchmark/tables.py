@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmark.against_keras import AgainstKeras
+from benchmark.forwards import FORMS, Forward
 from benchmark.memory import Memory
 from benchmark.per_byte import PerByte
 from benchmark.rules import RULES
@@ -12,7 +13,7 @@ from benchmark.step import Comparison
 from benchmark.timing import Spread
 from benchmark.variants import AGAIN, WAYS, Variant
 
-__all__ = ["floor_table", "keras_table", "memory_table", "per_byte_table", "step_table", "table"]
+__all__ = ["floor_table", "forward_table", "keras_table", "memory_table", "per_byte_table", "step_table", "table"]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -90,3 +91,16 @@ def keras_table(result: AgainstKeras) -> str:
         *(f"\n{name}: left out, {why}" for name, why in result.left_out.items()),
     ]
     return "\n".join(lines)
+
+
+def forward_table(results: Sequence[Forward]) -> str:
+    """The forward passes of Keras's nets here: our time over Keras's, for each of our layouts."""
+    columns = [f"{form} ÷ {backend}" for backend in ("torch", "jax") for form in FORMS]
+    rows = [
+        [f"{r.net}, batch {r.batch}", *(_cell(r.ratios.get(name)) for name in columns), f"{r.apart:.0e}"]
+        for r in results
+    ]
+    head = (
+        "Forward pass of a loaded net ÷ Keras's on torch and in JAX, jitted; median (quartiles) of interleaved rounds"
+    )
+    return f"{head}\n\n{table(['net', *columns, 'difference'], rows)}"

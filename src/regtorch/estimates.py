@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.rule import wide
 from regtorch.select.language import choose
@@ -32,7 +33,7 @@ def fisher(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], *, select: s
         A tensor for each selected weight by name, as `rt.EWC` takes it.
 
     Raises:
-        TypeError: a weight is computed by a parametrization, or `batches` holds something else than pairs.
+        TypeError: a weight is computed by a parametrization or sharded, or `batches` holds something else than pairs.
         ValueError: `batches` is empty.
         SelectionError: `select` is invalid or matches nothing.
 
@@ -77,8 +78,8 @@ def lam_max(model: nn.Module, loss_fn: Loss, batches: Iterable[Any], rule: Penal
         rule: a penalty that makes zeros, such as `rt.L1()`; its own strength does not matter.
 
     Raises:
-        TypeError: the rule makes no zeros, a weight is computed by a parametrization, or `batches` holds something
-            else than pairs.
+        TypeError: the rule makes no zeros, a weight is computed by a parametrization or sharded, or `batches` holds
+            something else than pairs.
         ValueError: `batches` is empty, or the gradient is not finite.
         SelectionError: the rule's `select` matches nothing.
 
@@ -131,6 +132,11 @@ def _parameter(owner: str, weight: Weight, model: nn.Module) -> nn.Parameter:
         raise TypeError(
             f"{owner}: the weight {weight.name!r} is computed by a parametrization in each pass; exclude it by "
             f"-name:{weight.name} in select, or remove the parametrization"
+        )
+    if is_sharded(w):
+        raise TypeError(
+            f"{owner}: the weight {weight.name!r} is sharded, and its gradient is a mean over processes; call it in "
+            "one process, before fully_shard or parallelize_module"
         )
     return w
 

@@ -14,6 +14,8 @@ EXTRAS = {
     "mlflow": "mlflow",
     "wandb": "wandb",
     "h5py": "keras",
+    "transformers": "huggingface",
+    "skorch": "skorch",
 }
 """The extra that installs a package; any extra installs the packages that regtorch itself requires."""
 

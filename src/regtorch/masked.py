@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regtorch.constraints import Constraint
+from regtorch.numerics.sharded import full
 from regtorch.penalties import Penalty
 from regtorch.penalties.part import Around
 from regtorch.shapes import Bool, Float
@@ -86,7 +87,7 @@ class Masked:
                 f"masked: the mask of {names[0]!r} must have the weight's shape {tuple(shape)}, received "
                 f"{tuple(mask.shape)}"
             )
-        return mask.detach().clone()
+        return full(mask.detach()).clone()
 
     def _check(self, masks: object, select: str) -> str:
         """`select` restricted to the weights with a mask, after checking the masks."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -14,14 +14,16 @@ from torch import Tensor
 from regtorch.checks import nonnegative
 
 DEFAULT_SELECT = "kernel"
+Grain = Literal["element", "unit", "weight"]
 _OF_BOUND = ("attach", "add_grad_", "by_weight", "receipt", "sparsity", "scale")
 _STRENGTHS = ("lam", "l1", "l2")
 
 
-def _make(cls: type) -> None:
+def make_dataclass(cls: type) -> None:
     """Turn a class and its bases into dataclasses, except those with an `__init__`, which every dataclass has.
 
-    Not in `__init_subclass__`, which runs before a `@dataclass` decorator.
+    Not in `__init_subclass__`, which runs before a `@dataclass` decorator. The library's own rules are made where they
+    are listed, so that config parsers find their arguments.
     """
     for kind in reversed(cls.__mro__):
         if issubclass(kind, Formula) and "__init__" not in vars(kind):
@@ -32,7 +34,7 @@ class _Signature:
     """Makes the dataclass before `inspect.signature` reads its `__init__`."""
 
     def __get__(self, rule: object, cls: type) -> None:
-        _make(cls)
+        make_dataclass(cls)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -46,7 +48,7 @@ class Formula(ABC):
     __signature__ = _Signature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        _make(cls)
+        make_dataclass(cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027
@@ -94,10 +96,20 @@ class Rule(Formula):
         select: which weights of a module, in the language of `regtorch.select`.
     """
 
-    one_pass: ClassVar[bool] = False
-    """Whether it acts on each element or each unit by itself, so that `rt.fuse` compiles it into an optimizer's pass."""
-
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    @property
+    def grain(self) -> Grain:
+        """The smallest part of a weight that is treated by itself; no process reads more of a sharded weight."""
+        return "weight"
+
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        """The rule for a part of the weight.
+
+        Args:
+            part: from a tensor of the weight's shape, in the layout of `__call__`, to that part.
+        """
+        return self
 
     if not TYPE_CHECKING:  # type checkers would accept any attribute
 

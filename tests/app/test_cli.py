@@ -13,6 +13,7 @@ import pytest
 from places import ROOT
 from regtorch.app import cli
 from regtorch.app.record.command import INSTALLED, command
+from thinned import thinned
 
 pytestmark = pytest.mark.script
 
@@ -49,7 +50,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return start
 
 
-@pytest.mark.parametrize(("form", "program"), ALL)
+IN_TURN = {(form, name) for at, name in enumerate(cli.PROGRAMS) for form in [list(FORMS)[at % len(FORMS)]]}
+
+
+@pytest.mark.parametrize(("form", "program"), thinned(ALL, lambda *start: start in IN_TURN))
 def test_help_names_the_command_that_was_typed(form: str, program: str, start: Start):
     code, out, err = start(form, program, "--help")
     assert code == 0, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -75,4 +76,4 @@ def test_every_package_is_in_its_extra():
     names = {"sklearn": "scikit-learn", "hydra": "hydra-core", "joblib": "hydra-joblib-launcher"}
     for package, extra in EXTRAS.items():
         requirements = [*project["dependencies"], *project["optional-dependencies"][extra]]
-        assert names.get(package, package) in [requirement.split(">=")[0] for requirement in requirements]
+        assert names.get(package, package) in [re.split(r"[\[>]", requirement)[0] for requirement in requirements]

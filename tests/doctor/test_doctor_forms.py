@@ -96,7 +96,7 @@ LEVELS = {"list": (lambda x: [x], lambda x: x[0]), "tuple": (lambda x: (x,), lam
 LEVELS |= {"dict": (lambda x: {"x": x}, lambda x: x["x"]), "with a name": (lambda x: [x, None], lambda x: x[0])}
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=10)
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=settings().max_examples // 4)
 @given(st.lists(st.sampled_from(sorted(LEVELS)), max_size=4), st.sampled_from([0.001, 1.0, 1000.0]), st.booleans())
 def test_any_nest_of_one_input_gives_the_findings_of_the_flat_form(levels: list[str], scale: float, ill: bool):
     def nested(x: Any) -> Any:

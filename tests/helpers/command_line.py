@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,17 @@ class CommandLine:
         out, err = self.capfd.readouterr()
         folders = sorted(self.folder.glob(f"{self.runs}/*/*"), key=lambda f: f.name) or [self.folder]
         return Result(code, out, err, folders[-1])
+
+
+def run_once(main: Callable[[Path], int], folder: Path, *arguments: str) -> Result:
+    """A program's run without a terminal, for several tests that only read what it left in its folder `here`."""
+    out, err = folder / "out.txt", folder / "err.txt"
+    with pytest.MonkeyPatch.context() as patch, out.open("w") as told, err.open("w") as said:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train.py", *arguments])
+        with redirect_stdout(told), redirect_stderr(said):
+            code = main(ROOT / "conf")
+    return Result(code, out.read_text(), err.read_text(), folder / "here")
 
 
 def _key(word: str) -> str:

@@ -21,7 +21,11 @@ IMAGE = (None, 8, 8, 3)
     ("layers", "shape", "message"),
     [
         ([layer("Hashing", num_bins=3)], (None, 4), r"layer 'it' \(Hashing\) is not supported: torch has none"),
-        ([layer("Dens", units=3)], (None, 4), r"layer 'it' \(Dens\) is not supported; supported are .*Dense"),
+        (
+            [layer("Dens", units=3)],
+            (None, 4),
+            r"layer 'it' \(Dens\) is not supported; give custom_objects={.Dens.: a .*; supported are .*Dense",
+        ),
         ([layer("Lambda")], (None, 4), r"layer 'it' \(Lambda\) is not supported"),
         ([dense(activation="relux")], (None, 4), "'it' .Dense.: activation .relux. is not supported"),
         (

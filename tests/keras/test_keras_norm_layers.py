@@ -151,3 +151,50 @@ def test_keras_2s_renorm_is_refused():
 def test_refused(shape: Any, kind: str, config: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=rf"layer 'it' \({kind}\): .*{message}"):
         build(layer(kind, **config), shape=shape)
+
+
+@pytest.mark.parametrize("kind", ["SyncBatchNormalization", "BatchNormalization"])
+def test_synchronized_batch_norm_of_keras_2_has_no_fused_kernel(kind: str):
+    x = drawn(3, 4, 5, 6).float()
+    settings = {} if kind.startswith("Sync") else {"synchronized": True}
+    net, _ = build(layer(kind, momentum=0.5, **settings), shape=(None, 4, 5, 6), version=2)
+    net(x.movedim(-1, 1))
+    var = x.var((0, 1, 2), correction=0)
+    torch.testing.assert_close(net.get_buffer("it.running_var"), 0.5 + 0.5 * var)
+    assert net.get_submodule("it").version == 2
+
+
+def test_random_fourier_features():
+    """Laid out as Keras 2's get_weights(): the scale first."""
+    net, rules = build(layer("RandomFourierFeatures", output_dim=4, scale=2.0, trainable=True), shape=FLAT, version=2)
+    assert rules == [rt.NonNeg(select="name:it.kernel_scale")]
+    kernel, bias, x = drawn(6, 4).float(), drawn(4).float(), drawn(3, 6).float()
+    assert net.get_parameter("it.kernel_scale").item() == 2
+    assert 0 <= net.get_buffer("it.bias").amin() <= net.get_buffer("it.bias").amax() <= 2 * torch.pi
+    rt.keras.load_weights(net, [torch.tensor([3.0]), kernel, bias])
+    torch.testing.assert_close(net(x), (x @ kernel / 3 + bias).cos())
+    assert [name for name, _ in net.named_parameters()] == ["it.kernel_scale"]
+    net, rules = build(layer("RandomFourierFeatures", output_dim=4, trainable=False), shape=FLAT, version=2)
+    assert rules == []
+    assert not net.get_parameter("it.kernel_scale").requires_grad
+    torch.testing.assert_close(net.get_parameter("it.kernel_scale"), torch.tensor([3.0**0.5]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel_initializer": "normal"}, "kernel_initializer='normal' must be 'gaussian', 'laplacian' or an init"),
+        ({"scale": 0}, "scale must be above 0, received 0"),
+        ({"dtype": "float64"}, "dtype=torch.float64 is not supported: Keras computes the layer in float32"),
+    ],
+)
+def test_random_fourier_features_that_are_refused(settings: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        build(layer("RandomFourierFeatures", output_dim=4, **settings), shape=FLAT)
+
+
+def test_laplacian_features_are_drawn_from_cauchys_distribution():
+    settings = {"output_dim": 4000, "kernel_initializer": "laplacian"}
+    net, _ = build(layer("RandomFourierFeatures", **settings), shape=FLAT)
+    shares = [(net.get_buffer("it.unscaled_kernel") < limit).float().mean().item() for limit in (-1, 0, 1)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75], abs=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,13 +44,27 @@ def test_before_keras_2_13_a_registered_name_holds_its_package():
 def test_nets(form: dict[str, Any]):
     inner = sequential(dense())
     inner["config"]["name"] = "inner"
-    with pytest.raises(ValueError, match="the net 'inner' is of a user-defined class, not Keras's Sequential"):
+    with pytest.raises(ValueError, match="the net 'inner' is of a user-defined class '(mine>)?Sequential': the JSON"):
         rt.keras.from_config(own(inner, form))
     with pytest.raises(ValueError, match=r"layer 'inner' \(Sequential\) is of a user-defined class"):
         rt.keras.from_config(functional(START, (own(inner, form), [call("start")])))
     deeper = functional(START, (sequential(own(dense(), form)), [call("start")]))
     with pytest.raises(ValueError, match=r"layer 'net.it' \(Dense\) is of a user-defined class"):
         rt.keras.from_config(deeper)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_net_that_only_trains_in_its_own_way(form: dict[str, Any], tmp_path: Path):
+    """As in `class Mine(keras.Model)` with a `train_step`, made from inputs and outputs."""
+    for net in (functional(START, (dense(), [call("start")])), sequential(dense(), shape=(None, 4))):
+        mine = own({**net, "class_name": "Mine"}, form)
+        with pytest.raises(ValueError, match=r"'(mine>)?Mine'.*give custom_objects={'Mine': rt.keras.from_config}"):
+            rt.keras.from_config(mine)
+        model, _ = rt.keras.from_config(mine, custom_objects={"Mine": rt.keras.from_config})
+        assert model.it.in_features == 4
+    rt.keras.save(model, tmp_path / "model.keras")
+    again = rt.keras.load(tmp_path / "model.keras").net
+    assert torch.equal(again.it.weight, model.it.weight)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -81,7 +96,9 @@ def test_identifiers(form: dict[str, Any]):
 
 def test_user_defined_functions():
     function = {"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}
-    with pytest.raises(ValueError, match="activation 'relu' is a user-defined function"):
+    with pytest.raises(
+        ValueError, match="activation 'relu' is a user-defined function.*give custom_objects={'relu': a function"
+    ):
         build(dense(activation=function))
     with pytest.raises(ValueError, match="penalty: 'relu' is a user-defined function"):
         build(dense(kernel_regularizer=function))
@@ -105,6 +122,17 @@ def operation(kind: str, *arguments: Any, keywords: Any = None, module: str = "n
     args = [tensors(a)[0] if isinstance(a, str) else a for a in arguments]
     node = {**layer(kind, **config), "module": f"keras.src.ops.{module}", "registered_name": kind}
     return functional(START, (node, [{"args": args, "kwargs": keywords or {}}]))
+
+
+def test_a_tensor_that_is_one_already():
+    """Keras writes this call where it converts a mask."""
+    net, _ = rt.keras.from_config(operation("ConvertToTensor", "start", module="core", dtype=None, sparse=None))
+    x = torch.randn(2, 4)
+    assert net(x) is x
+    net, _ = rt.keras.from_config(operation("ConvertToTensor", "start", module="core", dtype="float64"))
+    assert net(x).dtype == torch.float64
+    with pytest.raises(ValueError, match="ConvertToTensor.*sparse and ragged tensors are not supported"):
+        rt.keras.from_config(operation("ConvertToTensor", "start", module="core", sparse=True))
 
 
 def test_operations():

@@ -130,6 +130,19 @@ def test_save_writes_the_flags(tmp_path: Path):
     assert trained(rt.keras.load(tmp_path / "model.keras").net) == {"last"}
 
 
+@pytest.mark.parametrize("frozen", ["forward_layer", "backward_layer"])
+def test_save_writes_which_direction_trains(frozen: str, tmp_path: Path):
+    """Also where the config has one layer for both."""
+    lstm = layer("LSTM", "lstm", units=2)
+    model, _ = build(layer("Bidirectional", layer=lstm), shape=(None, 3, 4))
+    model.set_trainable(False, f"it.{frozen}")
+    other = "it.backward_layer.cell" if frozen == "forward_layer" else "it.forward_layer.cell"
+    assert trained(model) == {other}
+    flags = [written(model, tmp_path)["config"]["layers"][1]["config"][key] for key in ("layer", "backward_layer")]
+    assert [flag["config"]["trainable"] for flag in flags] == [frozen != "forward_layer", frozen != "backward_layer"]
+    assert trained(rt.keras.load(tmp_path / "model.keras").net) == {other}
+
+
 @pytest.mark.parametrize("name", ["model.keras", "net.weights.h5"])
 def test_save_refuses_a_net_that_was_edited(tmp_path: Path, name: str):
     model, _ = net()

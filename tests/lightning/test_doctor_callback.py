@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import regtorch as rt
 from bare_trainer import bare_trainer
+from regtorch.doctor.along import Watching
 from regtorch.lightning import Doctor, Regularize
 from watched_trainings import data, mlp
 
@@ -27,12 +28,14 @@ class Module(LightningModule):
     def __init__(self, faster: float = 1.0, as_mapping: bool = False) -> None:
         super().__init__()
         self.net, self.faster, self.as_mapping = mlp(dropout=0.2), faster, as_mapping
+        self.losses: list[float] = []
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Any:
         if self.global_step == FASTER:
             for group in self.trainer.optimizers[0].param_groups:
                 group["lr"] *= self.faster
         loss = F.cross_entropy(self.net(batch[0]), batch[1])
+        self.losses.append(float(loss.detach()))
         return {"loss": loss} if self.as_mapping else loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -82,6 +85,19 @@ def test_the_weights_are_those_without_it(options: dict[str, Any]):
         fit(module, Regularize(rt.L1(1e-4)), *callbacks, **options)
         ends.append(nn.utils.parameters_to_vector(module.parameters()))
     assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("kind", [Module, ByHand])
+def test_it_is_told_the_loss_of_each_batch_where_gradients_accumulate(
+    kind: type[Module], monkeypatch: pytest.MonkeyPatch
+):
+    told: list[float] = []
+    monkeypatch.setattr(Watching, "tell", lambda _, loss: told.append(float(loss)) if loss is not None else None)
+    module = made(kind)
+    computed = module.losses
+    fit(module, Doctor(), **({"accumulate_grad_batches": 4} if kind is Module else {}))
+    assert computed
+    assert told == (pytest.approx(computed) if kind is Module else [])
 
 
 def test_it_warns_by_default_and_is_silent_about_a_healthy_fit():

@@ -68,6 +68,7 @@ TESTS = {
     "steps/optimizers": "lending optimizers_facts proximal_sums",
     "steps/outer_steps": "wrappers",
     "steps/proximal": "proximal",
+    "steps/shares": "sharded",
     "steps/unstepped": "hooks wrappers",
     "steps/wrappers": "hooks wrappers",
     "testing": "own_rules",

@@ -43,6 +43,18 @@ def outputs(tf: Any, x: Any) -> list[Any]:
         tf.math.squared_difference(x, 0.5),
         tf.one_hot(tf.cast(x * 3, "int32"), 3, dtype="float64"),
         tf.where(x > 0.5, x, -x),
+        tf.nn.depth_to_space(tf.concat([x, x + 1.0], axis=-1), 2),
+        tf.nn.space_to_depth(x[:, :2], 2),
+        tf.image.flip_left_right(x),
+        tf.image.flip_up_down(x),
+        tf.sort(x, axis=1, direction="DESCENDING"),
+        tf.math.cumsum(x, axis=1),
+        tf.math.cumsum(x),
+        tf.math.cumprod(x, axis=2),
+        tf.math.round(4.0 * x - 1.0),
+        tf.math.log_sigmoid(x) + tf.math.asin(x) + tf.math.cosh(x) + tf.math.asinh(x),
+        tf.math.reduce_euclidean_norm(x, axis=-1),
+        tf.cast(tf.math.is_nan(x), "float64") + x * tf.cast(tf.argmin(x, axis=-1), "float64")[..., tf.newaxis],
     ]
 
 

@@ -135,10 +135,13 @@ def trained(module: Any, given: list[Any], epochs: int = 1) -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
+SLOW = pytest.param("several by name", "model.h5", marks=pytest.mark.slow)  # like the two before it
+
+
 @pytest.mark.parity("fit: losses, metrics and weights of 2 fits, loaded in between", "Keras 3 (torch), float64")
 @pytest.mark.parametrize(
     ("name", "file"),
-    [*((name, "model.keras") for name in CASES), ("weighted", "model.h5"), ("several by name", "model.h5")],
+    [*((name, "model.keras") for name in CASES), ("weighted", "model.h5"), SLOW],
 )
 def test_fit(name: str, file: str, compare: Compare, floatx: Callable[[str], None], tmp_path: Path):
     floatx("float64")

@@ -44,13 +44,14 @@ FREEZES: list[tuple[Any, list[tuple[bool, list[str]]]]] = [
     (residual, [(False, ["base"]), (True, ["base.conv2", "base.norm2"]), (True, ["base"])]),
     (residual, [(False, ["base.norm1", "head"]), (True, ["head"])]),
     (residual, [(False, []), (True, ["head"])]),
+    (recurrent, [(False, ["both.forward_layer"]), (True, ["both"]), (False, ["both.backward_layer"])]),
     (recurrent, [(False, ["both", "attend"]), (True, ["attend"]), (False, ["each", "norm"])]),
 ]
 
 
 def found(model: Any, name: str) -> Any:
     for part in name.split("."):
-        model = model.get_layer(part)
+        model = getattr(model, part, None) or model.get_layer(part)
     return model
 
 

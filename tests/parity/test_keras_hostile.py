@@ -75,7 +75,7 @@ def change(tree: Any, random: Random, wanted: Callable[[tuple[Any, ...]], bool] 
         parent[path[-1]] = copy.deepcopy(other)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 3), logits=st.booleans())
 def test_it_is_built_or_refused_in_a_sentence(seed: int, count: int, logits: bool):
     random = Random(seed)
@@ -142,7 +142,7 @@ def outputs(value: Any) -> list[torch.Tensor]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples)
 @given(seed=st.integers(0, 2**32))
 def test_what_both_take_is_the_same(seed: int):
     random = Random(seed)

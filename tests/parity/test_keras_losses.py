@@ -105,6 +105,14 @@ CASES: dict[str, tuple[Callable[..., Any], Data]] = {
     "CategoricalCrossentropy logits": (lambda **k: K.CategoricalCrossentropy(from_logits=True, **k), logits),
     "CategoricalCrossentropy images": (K.CategoricalCrossentropy, images),
     "CategoricalCrossentropy axis": (lambda **k: K.CategoricalCrossentropy(axis=1, **k), images),
+    "CategoricalFocalCrossentropy of classes": (
+        lambda **k: K.CategoricalFocalCrossentropy([0.2, 0.3, 0.5, 0.1], **k),
+        shares,
+    ),
+    "CategoricalFocalCrossentropy of an array": (
+        lambda **k: K.CategoricalFocalCrossentropy(np.array([0.2, 0.3, 0.5, 0.1]), **k),
+        shares,
+    ),
     "CategoricalFocalCrossentropy": (K.CategoricalFocalCrossentropy, shares),
     "CategoricalFocalCrossentropy logits": (
         lambda **k: K.CategoricalFocalCrossentropy(0.5, 1.5, from_logits=True, label_smoothing=0.1, **k),

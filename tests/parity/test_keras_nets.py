@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ import regtorch as rt
 from keras_json import class_names
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.random_images import RANDOM_IMAGES
+from thinned import thinned
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's
     "ignore:You are saving your model as an HDF5",
 )
 ALL = NETS | DEFINITIONS | FURTHER_NETS
-# Allowed difference and steps: float32 rounding grows from step to step, in Keras as here.
-ALLOWED = {"float64": (1e-12, 10), "float32": (1e-6, 2)}
+# Allowed difference and steps: float32 rounding grows from step to step, in Keras as here. The momentum acts from the
+# second step on, what it did to the weights and to running means is in the outputs of the third.
+ALLOWED = {"float64": (1e-12, 4), "float32": (1e-6, 2)}
 # Keras 3 takes a batch's variance as E[x²] - E[x]², which loses digits in float32 where the mean is large, as in the
 # first; the second divides by the deviations of six numbers each.
 CANCELLING = {"strided": 1e-3, "wrapped": 5e-6}
@@ -77,8 +80,10 @@ def ours_as_list(outputs: Any) -> list[torch.Tensor]:
 
 
 @pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
-@pytest.mark.parametrize("dtype", ALLOWED)
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("name", "dtype"),  # published nets are of the layers that the others have, each in both types
+    thinned(product(ALL, ALLOWED), lambda name, dtype: dtype == "float64" or name not in DEFINITIONS),
+)
 def test_every_step(name: str, dtype: str, compare: Compare, floatx: Callable[[str], None]):
     floatx(dtype)
     theirs, ours, rules = build(name, dtype)
@@ -124,6 +129,7 @@ def test_between_them_the_nets_hold_every_layer_there_is():
         *("Identity", "ELU", "GaussianDropout", "GaussianNoise", "AlphaDropout", "CuDNNGRU", "CuDNNLSTM"),
         *("Attention", "GroupQueryAttention", "EinsumDense", "ThresholdedReLU"),
         *("LocallyConnected1D", "LocallyConnected2D", "ContrastLimitedAdaptiveHistogramEqualization"),
+        *("Equalization", "RandomFourierFeatures", "SyncBatchNormalization"),
         *RANDOM_IMAGES,
     }
     assert LAYERS.keys() - used - tested_elsewhere == set()

@@ -68,8 +68,8 @@ def of(*layers: Any) -> Any:
         (lambda: of(L.Dense(3, kernel_initializer=Zeros())), "initializer: 'Zeros' is a user-defined class"),
         (lambda: of(L.Dense(3, kernel_constraint=NonNeg())), "constraint: 'NonNeg' is a user-defined class"),
         (lambda: of(Sequential([keras.Input((4,)), L.Dense(3)])), r"\(Sequential\) is of a user-defined class"),
-        (lambda: Sequential([keras.Input((4,)), L.Dense(3)]), "is of a user-defined class, not Keras's Sequential"),
-        (lambda: functional(L.Dense(3), Net), "received class_name='Net'"),
+        (lambda: Sequential([keras.Input((4,)), L.Dense(3)]), "is of a user-defined class 'Sequential'"),
+        (lambda: functional(L.Dense(3), Net), "is of a user-defined class 'Net'"),
         (lambda: functional(lambda x: ops.bincount(ops.cast(x, "int32"))), r"\(keras.ops' Bincount\) is not supported"),
     ],
 )

@@ -13,6 +13,7 @@ from following import follow
 
 import keras
 import regtorch as rt
+from keras_json import build, layer
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 L = keras.layers
@@ -98,3 +99,18 @@ def test_indices_of_bins(compare: Compare):
     y = ours(x.movedim(-1, 1)).movedim(1, -1)
     assert y.dtype == torch.int64
     compare(y, theirs(x), within=0)
+
+
+@pytest.mark.filterwarnings("ignore:Tensor.T is deprecated:UserWarning")  # Keras's
+@pytest.mark.parity("equalized images", "Keras 3 (torch)")
+@pytest.mark.parametrize("settings", [{}, {"value_range": (-1, 3), "bins": 7}, {"value_range": (0, 1)}])
+def test_equalized_images(settings: dict[str, Any], compare: Compare):
+    """Keras itself puts none into a functional net."""
+    ours, _ = build(layer("Equalization", **settings), shape=(None, 40, 50, 3))
+    theirs = L.Equalization(**settings)
+    high = settings.get("value_range", (0, 255))[1]
+    for x in (torch.rand(2, 40, 50, 3) * high, torch.full((2, 40, 50, 3), high / 3)):
+        x = x.round() if high == 255 else x
+        for training in (True, False):
+            y = ours.train(training)(x.movedim(-1, 1)).movedim(1, -1)
+            compare(y, theirs(x, training=training), within=1e-6)

@@ -79,7 +79,7 @@ def sequences(steps: int = 6, features: int = 3) -> torch.Tensor:
 
 
 @pytest.mark.parity("recurrent layers with masks and every setting: values and gradients", "Keras 3 (torch), float64")
-@settings(parent=with_compare, max_examples=60)
+@settings(parent=with_compare, max_examples=settings().max_examples)
 @given(layers(), st.booleans())
 def test_settings(compare: Compare, floatx: Callable[[str], None], layer: tuple[str, dict[str, Any]], masked: bool):
     floatx("float64")

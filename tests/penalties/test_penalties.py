@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 import regtorch as rt
 from cases import PENALTIES, PenaltyCase, every
 from strategies import weights
+from thinned import thinned
 
 close = torch.testing.assert_close
 
@@ -53,8 +55,13 @@ def test_half_precision_sums_in_float32(case: PenaltyCase, dtype: torch.dtype):
 
 
 @every(PENALTIES)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(500, 2000), (2000, 500)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    thinned(
+        product([(500, 2000), (2000, 500)], [torch.float16, torch.bfloat16]),
+        lambda shape, dtype: (shape[0] == 500) == (dtype == torch.float16),
+    ),
+)
 def test_a_million_half_precision_weights(case: PenaltyCase, dtype: torch.dtype, shape: tuple[int, int]):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     close(case.rule(w).double(), case.rule(w.double()).double(), rtol=1e-4, atol=0)

@@ -37,7 +37,7 @@ DECAYING: dict[str, Make] = {
     "RMSprop": lambda p: optim.RMSprop(p, 0.01, weight_decay=0.01),
     "Adagrad": lambda p: optim.Adagrad(p, 0.1, weight_decay=0.01),
 }
-RULES = {name: case.rule for name, case in {**PENALTIES, **CONSTRAINTS}.items() if case.rule.one_pass}
+RULES = {name: case.rule for name, case in {**PENALTIES, **CONSTRAINTS}.items() if case.rule.grain != "weight"}
 FIVE: Rules = [
     (rt.L1(0.01), {}),
     (rt.L2(0.01), {}),

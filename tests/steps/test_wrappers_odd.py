@@ -31,6 +31,10 @@ class Holder:
         (Holder(optimizer=SGD), "received Holder$"),
         (type("Optimizer", (), {"__module__": "somewhere"})(), r"received somewhere\.Optimizer$"),
         (
+            Holder(step=print, zero_grad=print),
+            r"received Holder; with another library's optimizer call add_grad_\(\) before its steps, or project_\(\)",
+        ),
+        (
             Holder(kept=(SGD([nn.Parameter(torch.zeros(1))], lr=0.1),)),
             r"received Holder; it holds optimizers in \.kept: attach each of them$",
         ),

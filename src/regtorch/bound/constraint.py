@@ -10,11 +10,13 @@ from regtorch.bound.bound_rule import Bound
 from regtorch.bound.terms import Owned
 from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
-from regtorch.numerics.sharded import full, is_sharded, shard_like
-from regtorch.select.receipt import receipt
+from regtorch.numerics.sharded import is_sharded, own_part
+from regtorch.rule import wide
+from regtorch.select.receipt import UNKNOWN, known, receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
+from regtorch.steps.shares import of_share, share_of
 
 __all__ = ["BoundConstraint"]
 
@@ -57,7 +59,7 @@ class BoundConstraint(Bound):
                 raise self._computed(weight)
             before = None if found_inf is None else tensor.clone()
             if is_sharded(tensor):
-                tensor.copy_(shard_like(self._projected(weight, full(tensor)), tensor))
+                tensor.copy_(self._projected_parts(weight, tensor))
             elif self.rule.by_unit and not weight.layout.is_view:  # units first is a copy there
                 tensor.copy_(self._projected(weight, tensor))
             else:
@@ -69,6 +71,13 @@ class BoundConstraint(Bound):
     def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
         return self.stored(weight, self.rule_of(weight)(self.units(weight, tensor)), tensor)
 
+    def _projected_parts(self, weight: Weight, tensor: Tensor) -> Tensor:
+        rule = self.rule_of(weight)
+        share = share_of(weight, tensor, [rule])
+        part = share.of(tensor)
+        new = of_share(rule, weight, tensor, share)(self.units(weight, part))
+        return share.back(self.stored(weight, new, part))
+
     def _computed(self, weight: Weight) -> TypeError:
         return TypeError(
             f"{self.rule.name}: the weight {weight.name!r} is computed by a parametrization and cannot be "
@@ -78,7 +87,16 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The violation of each chosen weight: its distance from the set."""
-        return {w.name: self.rule_of(w).violation(self.units(w, full(tensor))) for w, tensor in self.weights()}
+        return {weight.name: self._violation(weight, tensor) for weight, tensor in self.weights()}
+
+    def _violation(self, weight: Weight, tensor: Tensor) -> Tensor:
+        rule = self.rule_of(weight)
+        if tensor.is_meta and self.rule.mixes:  # without values
+            return wide(own_part(tensor)).sum()
+        if not is_sharded(tensor):
+            return rule.violation(self.units(weight, tensor))
+        share = share_of(weight, tensor, [rule])
+        return share.max(of_share(rule, weight, tensor, share).violation(self.units(weight, share.of(tensor))))
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 if all are inside."""
@@ -101,7 +119,10 @@ class BoundConstraint(Bound):
 
     def receipt(self) -> str:
         """The chosen weights with their violations, and the weights left out with the reasons."""
-        values = {name: value.item() for name, value in self.by_weight().items()}
+        found = self.by_weight()
+        values = known(found)
         total = f"outside the set by at most {max(values.values(), default=0.0):.4g}"
+        if len(values) < len(found):
+            total = UNKNOWN
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)

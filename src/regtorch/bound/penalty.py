@@ -13,12 +13,13 @@ from regtorch.bound.terms import Owned, Term
 from regtorch.bound.transforms import check_transforms
 from regtorch.masked import MaskedPenalty
 from regtorch.numerics.gradients import accumulate_
-from regtorch.numerics.sharded import full, is_sharded, shard_like
+from regtorch.numerics.sharded import full, is_sharded, own_part
 from regtorch.penalties import Penalty
 from regtorch.penalties.base import one_number
 from regtorch.rule import wide
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import UNKNOWN, known, receipt
 from regtorch.select.weight import Weight
+from regtorch.steps.shares import of_share, share_of
 
 __all__ = ["BoundPenalty"]
 
@@ -47,27 +48,38 @@ class BoundPenalty(Bound, Term):
 
     def _value(self, weight: Weight, tensor: Tensor) -> Tensor:
         rule = self.rule_of(weight)
-        # For a sharded weight a separable penalty is the sum over all shards.
-        value = full(rule(wide(tensor))) if rule.separable else rule(wide(self.units(weight, full(tensor))))
-        return one_number(rule, value, weight.name)
+        if tensor.is_meta:  # without values
+            return wide(own_part(tensor)).sum()
+        if not is_sharded(tensor):
+            return one_number(rule, rule(wide(self.units(weight, tensor))), weight.name)
+        share = share_of(weight, tensor, [rule])
+        value = of_share(rule, weight, tensor, share)(wide(self.units(weight, share.of(tensor))))
+        return share.sum(one_number(rule, value, weight.name))
 
     def rule_of(self, weight: Weight) -> Penalty:
         """The penalty of one weight, created at binding."""
         if weight.name not in self._rules:
             mask = self.part_of(weight)
             rule = self.rule.rule if isinstance(self.rule, MaskedPenalty) else self.rule
-            with torch.no_grad():
-                w = self.units(weight, full(weight.read(self.model)).detach())
-            rule = rule.for_weight(weight.name, w)
+            if type(rule).for_weight is not Penalty.for_weight:
+                with torch.no_grad():
+                    w = weight.read(self.model).detach()
+                    cut = share_of(weight, w, [rule]).cuts if is_sharded(w) else False
+                    w = w if cut and not rule.by_unit else self.units(weight, full(w))
+                rule = rule.for_weight(weight.name, w)
             self._rules[weight.name] = rule if mask is None else rule.within(mask)
         return self._rules[weight.name]
 
     @torch.no_grad()
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
-        if is_sharded(tensor) and not self.rule.separable:
-            return shard_like(self.grad(weight, full(tensor)), tensor)
-        return self.stored(weight, self.rule_of(weight).grad(self.units(weight, tensor)), tensor)
+        rule = self.rule_of(weight)
+        if not is_sharded(tensor):
+            return self.stored(weight, rule.grad(self.units(weight, tensor)), tensor)
+        share = share_of(weight, tensor, [rule])
+        part = share.of(tensor)
+        g = of_share(rule, weight, tensor, share).grad(self.units(weight, part))
+        return share.back(self.stored(weight, g, part))
 
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
         """Adds to many weights at once if rule and gradients allow it, otherwise one by one."""
@@ -82,20 +94,26 @@ class BoundPenalty(Bound, Term):
                 continue
             if tensor.grad is not None and not tensor.grad.is_sparse and 0 in tensor.grad.stride():
                 tensor.grad = tensor.grad.contiguous()  # expanded gradients cannot be written in place
-            if foreach is False or tensor.grad is None or tensor.grad.is_sparse or tensor.dtype == torch.float16:
+            grad = tensor.grad
+            if foreach is False or grad is None or not _takes_parts(grad, tensor) or tensor.dtype == torch.float16:
                 # In half precision, foreach operations would round a small strength to 0.
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
-            elif not (self.rule.by_unit or isinstance(factor, Tensor)) and self.rule_of(weight) is self.rule:
-                at_once[0].append(tensor)
-                at_once[1].append(tensor.grad)
+            elif not isinstance(factor, Tensor) and self._at_once(weight, tensor):
+                at_once[0].append(own_part(tensor))
+                at_once[1].append(own_part(grad))
             elif not weight.layout.is_view or is_sharded(tensor):  # units first is a copy there
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             else:
-                into = self.units(weight, tensor.grad)
+                into = self.units(weight, grad)
                 self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
         if at_once[0] and not isinstance(factor, Tensor):
             self.rule.add_grads_(*at_once, factor)
         return found or not any(True for _ in self.weights())
+
+    def _at_once(self, weight: Weight, tensor: Tensor) -> bool:
+        """Whether many weights, or this process's elements of them, can be treated together."""
+        one_rule = not self.rule.by_unit and self.rule_of(weight) is self.rule
+        return one_rule and (not is_sharded(tensor) or self.rule.grain == "element")
 
     def decays(self, factor: float, owned: Owned) -> dict[int, float]:
         """Only for weights with a dense gradient, since optimizers skip all others."""
@@ -117,10 +135,18 @@ class BoundPenalty(Bound, Term):
 
     def describe(self, factor: float) -> str:
         with torch.no_grad():
-            values = {name: value.item() for name, value in self.values(factor).items()}
+            found = self.values(factor)
+        values = known(found)
         total = f"penalty {sum(values.values()):.4g}" + (f" (scale {factor:g})" if factor != 1 else "")
+        if len(values) < len(found):
+            total = UNKNOWN
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)
+
+
+def _takes_parts(grad: Tensor, tensor: Tensor) -> bool:
+    """Whether a gradient is dense and cut as the weight is."""
+    return not grad.is_sparse and getattr(grad, "placements", None) == getattr(tensor, "placements", None)
 
 
 def _plain(grad: Tensor | None) -> bool:

@@ -10,9 +10,13 @@ from regtorch.constraints.bounds import *
 from regtorch.constraints.norms import *
 from regtorch.constraints.simplex import *
 from regtorch.constraints.spectral import *
+from regtorch.rule import make_dataclass
 
 __all__ = ["Constraint"]
 __all__ += bounds.__all__
 __all__ += norms.__all__
 __all__ += simplex.__all__
 __all__ += spectral.__all__
+
+for _name in __all__:
+    make_dataclass(globals()[_name])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from regtorch.checks import number
 from regtorch.constraints.base import Constraint
-from regtorch.rule import check_real, wide
+from regtorch.rule import Grain, check_real, wide
 from regtorch.shapes import Float
 
 __all__ = ["Box", "NonNeg"]
@@ -20,12 +19,14 @@ __all__ = ["Box", "NonNeg"]
 class _Bounds(Constraint):
     """Every element between two bounds."""
 
-    one_pass: ClassVar[bool] = True
-
     @property
     @abstractmethod
     def bounds(self) -> tuple[float | None, float | None]:
         """The lower and the upper bound; None for no bound."""
+
+    @property
+    def grain(self) -> Grain:
+        return "element"
 
     @property
     def neutral(self) -> float:

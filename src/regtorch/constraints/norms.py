@@ -6,7 +6,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from regtorch.checks import nonnegative, number
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.unit_norms import Units, check_dim, reduced, units
-from regtorch.rule import wide
+from regtorch.rule import Grain, wide
 from regtorch.shapes import Float
 
 __all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
@@ -29,8 +28,6 @@ class NormConstraint(Constraint):
             every step, so the default is 0.
         select: which weights.
     """
-
-    one_pass: ClassVar[bool] = True
 
     dim: int | Sequence[int] | None = field(default=None, kw_only=True)
     epsilon: float = field(default=0.0, kw_only=True)
@@ -58,6 +55,10 @@ class NormConstraint(Constraint):
     @property
     def by_unit(self) -> bool:
         return self.dim is None
+
+    @property
+    def grain(self) -> Grain:
+        return "unit"
 
     def _units(self, w: Tensor) -> Units:
         dims = reduced(self.name, w, self.dim)

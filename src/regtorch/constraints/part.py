@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from torch import Tensor
 from regtorch.constraints.base import Constraint
 from regtorch.constraints.norms import NormConstraint
 from regtorch.numerics.unit_norms import as_rows, check_shape, is_submatrix, reduced
+from regtorch.rule import Grain
 from regtorch.shapes import Float
 
 __all__ = ["ConstraintPart"]
@@ -26,7 +30,7 @@ class ConstraintPart(Constraint):
             raise ValueError(
                 f"{rule.name}: the mask must be True on a submatrix (some rows times some columns); change the mask"
             )
-        self._set(rule=rule, mask=mask, select=rule.select, one_pass=rule.one_pass)
+        self._set(rule=rule, mask=mask, select=rule.select)
 
     def __repr__(self) -> str:
         return f"{self.rule!r} where a mask is True"
@@ -34,6 +38,15 @@ class ConstraintPart(Constraint):
     @property
     def by_unit(self) -> bool:
         return self.rule.by_unit
+
+    @property
+    def grain(self) -> Grain:
+        return self.rule.grain
+
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        cut = copy(self)
+        cut._set(mask=part(self.mask))
+        return cut
 
     def _seen(self, w: Tensor) -> tuple[Tensor, Tensor]:
         check_shape(self.rule.name, w, "mask", self.mask)

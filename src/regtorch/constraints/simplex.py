@@ -12,7 +12,7 @@ from torch import Tensor
 from regtorch.checks import nonnegative
 from regtorch.constraints.base import ROUNDING, Constraint
 from regtorch.numerics.unit_norms import as_rows, check_dim, from_rows, nonzero, reduced
-from regtorch.rule import wide
+from regtorch.rule import Grain, wide
 from regtorch.shapes import Float
 
 __all__ = ["L1Ball", "Simplex"]
@@ -30,6 +30,10 @@ class _Summed(Constraint):
     @property
     def by_unit(self) -> bool:
         return self.dim is None
+
+    @property
+    def grain(self) -> Grain:
+        return "unit"
 
     @property
     @abstractmethod

@@ -108,7 +108,11 @@ def activation(identifier: Any, dim: int, version: int) -> nn.Module:
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
         function = identifier.get("config")
         if is_user_defined({**identifier, "class_name": function}):
-            raise ValueError(f"activation {shown(function)} is a user-defined function, which is not supported")
+            name = str(function).rpartition(">")[2]
+            raise ValueError(
+                f"activation {shown(function)} is a user-defined function, which is not supported; give custom_objects="
+                f"{{{name!r}: a function of its config that returns a module}}"
+            )
         identifier = function
     if identifier is None:
         return nn.Identity()

@@ -51,6 +51,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
 
     takes_masks = True
     keras_order = False  # `from_config` sets it to True for the layers of its nets
+    fused = True  # whether Keras 2 takes its fused kernel where it can
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
         if input.is_meta:  # the shape alone, for which torch itself runs slow Python
             return torch.empty_like(input)
         x = input.movedim(self.dim, 1)
-        fused = self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
+        fused = self.fused and self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
         if not (self.training and self.trainable and x.numel()):
             averages = self.running_mean, self.running_var

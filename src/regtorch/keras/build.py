@@ -72,7 +72,8 @@ def from_config(
             gets weights in torch's layout, output units first), an initializer (a function of shape and generator that
             returns a tensor in Keras's layout), or an activation (a module without weights); for layers, Lambdas and
             recurrent cells: a module. A cell has `state_size`, a number of units or a list with that of each state, and
-            takes (inputs, list of states) to (output, list of states).
+            takes (inputs, list of states) to (output, list of states). For the net's own
+            class, if that was made from inputs and outputs and has no `call` of its own: `rt.keras.from_config` itself.
 
     Returns:
         The net and the list of rules.
@@ -118,7 +119,10 @@ def on_meta(
         ValueError: as `from_config`.
     """
     flag("from_config", "logits", logits)
-    custom, config = check_custom("from_config", custom_objects), read(config)
+    custom = check_custom("from_config", custom_objects)
+    functional = [name for name, factory in custom.items() if factory is from_config]
+    custom = {name: factory for name, factory in custom.items() if name not in functional}
+    config = read(config, functional)
     if version is None:
         version = version_of(config)
     one_of("from_config", "version", version, (2, 3))

@@ -194,7 +194,10 @@ class Builder:
             if not layer.operation and layer.class_name in REFUSED:
                 raise ValueError(f"from_config: {where} is not supported: {REFUSED[layer.class_name]}")
             nested = "" if layer.operation else " and nested models"
-            raise ValueError(f"from_config: {where} is not supported; supported are {', '.join(sorted(known))}{nested}")
+            raise ValueError(
+                f"from_config: {where} is not supported; give custom_objects={{{layer.class_name!r}: a function of its "
+                f"config that returns a module}}; supported are {', '.join(sorted(known))}{nested}"
+            )
         shapes, node = [tuple(x.shape) for x in inputs], layer.nodes[0] if layer.nodes else Node()
         build = partial(self._inner, layer, name, where, inputs, trainable)
         spec = Spec(layer.config, self.axes, self.version, shapes, node, self.batch, build, self.narrow)
@@ -254,6 +257,8 @@ class Builder:
 
     def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:
         dtype = dtype_of(layer.config)
+        if dtype is None and layer.factory is not None:  # its config may lack what Keras's layers write
+            dtype = next((x.dtype for x in inputs if x.is_floating_point()), None)
         cast = [x.dtype for x in inputs if x.is_floating_point() and dtype not in (None, x.dtype)]
         if cast:
             raise ValueError(f"an input of {cast[0]} to a layer of {dtype} is not supported; give both one dtype")

@@ -54,7 +54,9 @@ class Rules:
                 transposed = variable.name in ("kernel", "recurrent_kernel") and variable.order[:1] != (0,)
                 regularizer = config.get(f"{variable.setting}_regularizer")
                 rule = penalty(regularizer, transposed=transposed, select="all")
-                limit = constraint_on(config.get(f"{variable.setting}_constraint"), variable, "all")
+                limit = constraint_on(
+                    config.get(f"{variable.setting}_constraint", variable.constraint), variable, "all"
+                )
                 if not trainable:
                     self._warn_if_frozen(rule, layer)
                 if rule is not None:

@@ -16,7 +16,7 @@ from regtorch.keras.quantity import is_size
 from regtorch.keras.read import MODELS, model_of
 from regtorch.keras.trees import Key
 
-__all__ = ["Graph", "LayerConfig", "describe", "parse"]
+__all__ = ["Graph", "LayerConfig", "backward_of", "describe", "parse"]
 
 Shape = tuple[int | None, ...]
 _POSITIONAL: Mapping[str, tuple[str, ...]] = dict.fromkeys(
@@ -201,11 +201,16 @@ def _wrapped(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     parts = {key: config.get(key) for key in _WRAPPERS.get(kind, ())}
     layer = parts.get("layer")
     if kind == "Bidirectional" and parts["backward_layer"] is None and isinstance(layer, Mapping):
-        settings = layer.get("config")
-        settings = settings if isinstance(settings, Mapping) else {}
-        backward = {"name": f"backward_{settings.get('name')}", "go_backwards": not settings.get("go_backwards")}
-        parts["backward_layer"] = {**layer, "config": {**settings, **backward}}
+        parts["backward_layer"] = backward_of(layer)
     return parts
+
+
+def backward_of(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a Bidirectional's second layer, if it has only that of the first."""
+    settings = layer.get("config")
+    settings = settings if isinstance(settings, Mapping) else {}
+    backward = {"name": f"backward_{settings.get('name')}", "go_backwards": not settings.get("go_backwards")}
+    return {**layer, "config": {**settings, **backward}}
 
 
 def _count_calls_from_zero(graph: Graph, keras_3: bool) -> None:

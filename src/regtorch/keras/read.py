@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from regtorch.checks import shown
@@ -20,8 +20,8 @@ _MOST_LAYERS, _MOST_CALLS = 4_000, 16_000  # nested nets included; NASNetLarge h
 _TOO_DEEP = f"the config is nested more than {_DEEPEST} levels deep, at three for each nested net; nest fewer nets"
 
 
-def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
-    """The net's JSON as a dict with class_name and config.
+def read(config: str | bytes | Mapping[str, Any], functional: Collection[str] = ()) -> dict[str, Any]:
+    """The net's JSON as a dict with class_name and config; if its class is among those `functional`, as Keras's own.
 
     Raises:
         TypeError: it is neither text nor a dict.
@@ -35,14 +35,24 @@ def read(config: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if "class_name" not in config and "layers" in config:  # model.get_config()
         kind = "Functional" if "output_layers" in config else "Sequential"
         config = {"class_name": kind, "config": dict(config)}
-    model = model_of(config)
-    if is_user_defined(config):
+    inner: Any = config.get("config")
+    own = isinstance(inner, Mapping) and "layers" in inner and is_user_defined(config)
+    if own and _last(config) in functional:
+        kind = "Functional" if "output_layers" in inner else "Sequential"
+        marks = {"module": "keras"} if "module" in config else {}
+        config, own = {**config, "class_name": kind, "registered_name": None, **marks}, False
+    if own:
         raise ValueError(
-            f"from_config: the net {shown(model['config'].get('name'))} is of a user-defined class, not Keras's "
-            f"{model['class_name']}: the JSON lacks what it computes; if it computes nothing else, give the JSON of "
-            "keras.Model(net.inputs, net.outputs)"
+            f"from_config: the net {shown(inner.get('name'))} is of a user-defined class "
+            f"{shown(config.get('class_name'))}: the JSON lacks what that computes; if it computes what its layers do, "
+            f"and has no call() of its own, give custom_objects={{{_last(config)!r}: rt.keras.from_config}}"
         )
+    model = model_of(config)
     return model if "module" in config else with_modules(model, OPERATIONS)
+
+
+def _last(config: Mapping[str, Any]) -> str:
+    return str(config.get("class_name")).rpartition(">")[2]
 
 
 def model_of(config: Mapping[str, Any]) -> dict[str, Any]:

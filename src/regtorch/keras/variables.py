@@ -27,6 +27,7 @@ class Variable:
         initializer: Keras's default for it; None for its default for the name.
         groups: where Keras's files have it, as paths from its layer's group.
         fans: the axes of its inputs and of its outputs; None for those of a kernel (…, in, out).
+        constraint: the one that it has where the config gives none.
     """
 
     name: str
@@ -36,11 +37,16 @@ class Variable:
     initializer: Any = None
     fans: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     groups: tuple[str, ...] = ("",)
+    constraint: str | None = None
 
     @property
     def setting(self) -> str:
         """What the names of its settings begin with, as in kernel_regularizer."""
         return "recurrent" if self.name == "recurrent_kernel" else self.name
+
+    def constrained(self, constraint: str) -> Variable:
+        """The variable with a constraint of its own."""
+        return replace(self, constraint=constraint)
 
     def read(self, module: nn.Module) -> Tensor:
         """The module's tensor."""

@@ -7,12 +7,18 @@ from regtorch.extras import needed_by
 
 if TYPE_CHECKING:
     from regtorch.lightning.doctor import Doctor
+    from regtorch.lightning.fully_shard import FullyShard
     from regtorch.lightning.module import RegularizedModule
     from regtorch.lightning.regularize import Regularize
 
-__all__ = ["Doctor", "Regularize", "RegularizedModule"]
+__all__ = ["Doctor", "FullyShard", "Regularize", "RegularizedModule"]
 
-_MODULES = {"Doctor": "doctor", "Regularize": "regularize", "RegularizedModule": "module"}
+_MODULES = {
+    "Doctor": "doctor",
+    "FullyShard": "fully_shard",
+    "Regularize": "regularize",
+    "RegularizedModule": "module",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -11,13 +11,14 @@ from regtorch.bound.activity import Activity, BoundActivity
 from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.penalty import BoundPenalty
 from regtorch.constraints import Constraint
+from regtorch.lightning.fully_shard import shard
 from regtorch.lightning.output_rules import OutputRules
 from regtorch.lightning.regularize import Regularize
-from regtorch.lightning.scheduled import Schedule
 from regtorch.lightning.scores import Score
 from regtorch.lightning.tasks import Task, classification, smoothed
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
+from regtorch.trainers.scheduled import Schedule
 
 __all__ = ["RegularizedModule"]
 
@@ -103,7 +104,7 @@ class RegularizedModule(LightningModule):
         self.activities = [penalty for penalty in bound if isinstance(penalty, BoundActivity)]
         self.constraints: list[BoundConstraint] = [constraint.on(net) for constraint in constraints]
         self._regularize = Regularize(
-            *self.penalties, *self.constraints, proximal=proximal, schedule=schedule, debug=debug
+            rules=[*self.penalties, *self.constraints], proximal=proximal, schedule=schedule, debug=debug
         )
 
     @property
@@ -113,6 +114,11 @@ class RegularizedModule(LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+    def configure_model(self) -> None:
+        """Shard the net under `FullyShard` and `ModelParallelStrategy`."""
+        if self.device_mesh is not None:
+            shard(self.net, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer(self.net.parameters())

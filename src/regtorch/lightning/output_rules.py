@@ -49,6 +49,8 @@ class OutputRules:
         self, net: nn.Module, x: Tensor, outputs: Tensor, task_loss: Callable[[Tensor], Tensor], *, training: bool
     ) -> tuple[Tensor, list[tuple[OutputRule, Tensor]]]:
         """The task's loss of a batch, and each rule with its penalty."""
+        for rule in self._of_inputs:
+            rule.check_net(net)
         loss = task_loss(outputs)
         penalties: list[tuple[OutputRule, Tensor]] = [(rule, rule(outputs)) for rule in self._of_outputs]
         if self._of_passes and training:

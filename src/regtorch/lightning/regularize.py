@@ -1,29 +1,23 @@
 """The callback that adds penalties and constraints to any LightningModule."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.optim import Optimizer
 
-from regtorch.bound.activity import Activity, BoundActivity
-from regtorch.bound.constraint import BoundConstraint
-from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.lightning.epochs import logging_is_due
 from regtorch.lightning.means import EpochMeans, WeightedMean, losses_of, of_all_processes, take_in
 from regtorch.lightning.samples import samples_of
-from regtorch.lightning.scheduled import Schedule, paired
-from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
-from regtorch.steps.hooks import Handle, owned_by
+from regtorch.trainers.attaching import Attaching, Bound, Given
+from regtorch.trainers.scheduled import Schedule
 
 __all__ = ["Regularize"]
 
 _MEANS = "regtorch.Regularize.means"  # in checkpoints
-
-Bound = BoundTerms | BoundConstraint
 
 
 class Regularize(Callback):
@@ -37,8 +31,9 @@ class Regularize(Callback):
     those steps the three are also logged as `train/loss_step` and so on.
 
     Args:
-        rules: unbound rules such as `rt.L2(1e-4)`, which are bound to the LightningModule when fitting starts, or bound
+        given: unbound rules such as `rt.L2(1e-4)`, which are bound to the LightningModule when fitting starts, or bound
             ones such as `rt.L2(1e-4).on(module.encoder)`. A pair (penalty, schedule) has its own schedule.
+        rules: further ones as a list, for configs of LightningCLI and Hydra.
         proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
             training resumed by `ckpt_path` continues the schedule: checkpoints contain the number of steps taken.
@@ -47,7 +42,7 @@ class Regularize(Callback):
     Raises:
         TypeError: a rule is not a penalty or constraint, or is an `Activity` or a rule of outputs, which must be part
             of the loss; or a schedule is not a function.
-        ValueError: there is a schedule but no penalty.
+        ValueError: there are no rules (an empty list is accepted), or there is a schedule but no penalty.
 
     Example:
         >>> import lightning, regtorch as rt
@@ -59,22 +54,35 @@ class Regularize(Callback):
 
     def __init__(
         self,
-        *rules: Penalty | Constraint | Bound | tuple[Penalty | BoundTerms, Schedule],
+        *given: Given,
+        rules: Sequence[Given] | None = None,
         proximal: bool = False,
         schedule: Schedule | None = None,
         debug: bool = False,
     ) -> None:
-        self.rules, self._scheduled = paired(rules, schedule)
-        for rule in self.rules:
-            _check(rule)
-        self.proximal = proximal
-        self.debug = debug
-        self.bound: tuple[Bound, ...] = ()
+        if not given and rules is None:
+            raise ValueError("Regularize: expected rules such as Regularize(rt.L2(1e-4)), received none")
+        self._attaching = Attaching(
+            "Regularize",
+            (*given, *(rules or ())),
+            proximal=proximal,
+            schedule=schedule,
+            debug=debug,
+            in_loss="add it to the loss in training_step, or give it to RegularizedModule(penalties=...), which does",
+        )
         self._module: LightningModule | None = None
-        self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
-        self._groups: list[int] = []
         self._means: EpochMeans | None = None
         self._loaded_means: dict[str, Any] | None = None
+
+    @property
+    def rules(self) -> tuple[Penalty | Constraint | Bound, ...]:
+        """The rules as they were given, without schedules."""
+        return self._attaching.rules
+
+    @property
+    def bound(self) -> tuple[Bound, ...]:
+        """The rules as they are bound for the current or last fit."""
+        return self._attaching.bound
 
     # -- acting
 
@@ -85,50 +93,30 @@ class Regularize(Callback):
                 "Regularize: the trainer has two of these callbacks, which would log over each other; "
                 "give all rules to one, as in Regularize(rt.L2(1e-4), rt.MaxNorm(3.0))"
             )
-        self._detach()
-        self._bind(pl_module)
-        for rule in self.bound:
-            if not any(_owns(optimizer, rule) for optimizer in trainer.optimizers):
-                raise ValueError(
-                    f"Regularize: no optimizer of the trainer owns a weight of {rule!r}; "
-                    "give those parameters to an optimizer in configure_optimizers, or leave the rule out"
-                )
-        self._attach(trainer)
-
-    def _attach(self, trainer: Trainer) -> None:
-        for i, (rule, schedule) in enumerate(zip(self.bound, self._scheduled.schedules, strict=True)):
-            for j, optimizer in enumerate(trainer.optimizers):
-                key = id(rule), id(optimizer)
-                if key not in self._handles and _owns(optimizer, rule):
-                    self._handles[key] = (
-                        rule.attach(optimizer, debug=self.debug)
-                        if isinstance(rule, BoundConstraint)
-                        else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
-                    )
-                    self._scheduled.follow(i, j, self._handles[key], rule)
-        self._groups = _group_counts(trainer)
+        self._module = pl_module
+        advice = "give those parameters to an optimizer in configure_optimizers"
+        self._attaching.begin(pl_module, trainer.optimizers, advice)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Attach rules to param groups that were added, for example when layers are unfrozen."""
-        if _group_counts(trainer) != self._groups:
-            self._attach(trainer)
+        self._attaching.attach_to_new_groups(trainer.optimizers)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._detach()
+        self._attaching.end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._detach()
+        self._attaching.end()
 
     @property
     def state_key(self) -> str:
         """Unique without schedules, so that Lightning does not warn about two stateless callbacks."""
-        return super().state_key + (f"-{id(self)}" if not any(self._scheduled.schedules) else "")
+        return super().state_key + (f"-{id(self)}" if not any(self._attaching.scheduled.schedules) else "")
 
     def state_dict(self) -> dict[str, Any]:
-        return self._scheduled.state_dict()
+        return self._attaching.scheduled.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._scheduled.load_state_dict(state_dict)
+        self._attaching.scheduled.load_state_dict(state_dict)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the epoch's running means, so that a training resumed within the epoch logs the same."""
@@ -139,22 +127,11 @@ class Regularize(Callback):
         states = checkpoint.get(_MEANS, [])
         self._loaded_means = states[trainer.global_rank] if trainer.global_rank < len(states) else None
 
-    def _detach(self) -> None:
-        self._scheduled.stop()
-        while self._handles:
-            self._handles.popitem()[1].remove()
-
-    def _bind(self, module: LightningModule) -> None:
-        self._module = module
-        self.bound = tuple(rule.on(module) if isinstance(rule, Penalty | Constraint) else rule for rule in self.rules)
-
     # -- logging
 
-    @torch.no_grad()
     def penalty(self, device: torch.device) -> Tensor:
         """The current sum of the penalties."""
-        values = [rule().to(device) for rule in self.bound if isinstance(rule, BoundTerms)]
-        return torch.stack(values).sum() if values else torch.zeros((), device=device)
+        return self._attaching.penalty(device)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the means of an epoch that is resumed: its start is not called again."""
@@ -226,7 +203,8 @@ class Regularize(Callback):
 
     def _start_evaluation(self, module: LightningModule) -> None:
         if self._module is not module:  # evaluated before a fit, or after the fit of another module
-            self._bind(module)
+            self._module = module
+            self._attaching.bind(module)
         self._now = self.penalty(module.device)
         self._evaluation: dict[
             int, tuple[WeightedMean, WeightedMean]
@@ -244,33 +222,6 @@ class Regularize(Callback):
             task_loss, in_loss = (mean.value(trainer.strategy) for mean in means)
             name = f"/dataloader_idx_{loader}" if len(self._evaluation) > 1 else ""
             _log(module, stage, task_loss, _sum(self._now, in_loss), name, add_dataloader_idx=False)
-
-
-def _check(rule: object) -> None:
-    terms = [term for _, term in rule.terms()] if isinstance(rule, BoundTerms) else [rule]
-    if any(isinstance(term, Activity | BoundActivity) for term in terms):
-        raise TypeError(
-            "Regularize: an Activity penalty acts through the outputs' graph; add it to the loss in training_step, "
-            "or give it to RegularizedModule(penalties=...), which does"
-        )
-    if isinstance(rule, OutputRule):
-        raise TypeError(
-            f"Regularize: {rule!r} depends on the data; add it to the loss in training_step, or give it to "
-            "RegularizedModule(penalties=...), which does"
-        )
-    if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
-        raise TypeError(f"Regularize: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
-
-
-def _owns(optimizer: Optimizer, rule: Bound) -> bool:
-    """Whether an optimizer has a weight of the rule, frozen ones included."""
-    owned = owned_by(optimizer)
-    parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
-    return any(id(p) in owned for part in parts for _, p in part.leaves(frozen=True))
-
-
-def _group_counts(trainer: Trainer) -> list[int]:
-    return [len(optimizer.param_groups) for optimizer in trainer.optimizers]
 
 
 def _sum(penalty: Tensor, in_loss: Tensor | None) -> Tensor:

@@ -5,11 +5,12 @@ Values are always those of the full network. Reading one is a collective operati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["full", "is_flattened", "is_sharded", "shard_like"]
+__all__ = ["Share", "full", "is_flattened", "is_sharded", "own_part"]
 
 
 def is_sharded(t: Tensor) -> bool:
@@ -27,10 +28,72 @@ def full(t: Any) -> Tensor:
     return t.full_tensor() if is_sharded(t) else t
 
 
-def shard_like(tensor: Tensor, sharded: Any) -> Tensor:
-    """This process's shard of `tensor`, which every process holds, in the layout of `sharded`; no communication."""
-    from torch.distributed.tensor import DTensor, Replicate
+def own_part(t: Any) -> Tensor:
+    """The elements of a sharded tensor that this process holds; the tensor itself if it is not sharded."""
+    return t.to_local() if is_sharded(t) else t
 
-    mesh = sharded.device_mesh
-    everywhere = DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
-    return everywhere.redistribute(placements=sharded.placements)
+
+class Share:
+    """The part of a sharded weight that this process works on: its own elements, whole units, or all of it.
+
+    Args:
+        sharded: the weight, a DTensor.
+        whole: the dims that no part may cut; those of units. None means that all parts are the full weight.
+        across: a dim to cut instead of one of `whole`.
+    """
+
+    def __init__(self, sharded: Any, whole: Sequence[int] | None, across: int = 0) -> None:
+        from torch.distributed.tensor import Replicate, Shard
+
+        self._sharded, self._mesh = sharded, sharded.device_mesh
+        placements = sharded.placements
+        cut = [getattr(p, "dim", None) for p in placements]
+        if whole is not None and any(d in whole for d in cut):  # moved to whole units, unless nested in another way
+            simple = all(type(p) in (Shard, Replicate) for p in placements)
+            placements = [p if d is None else Shard(across) for p, d in zip(placements, cut, strict=True)]
+            whole = whole if simple else None
+        self._placements = [Replicate()] * len(cut) if whole is None else list(placements)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether no process works on the full weight."""
+        return not all(p.is_replicate() for p in self._placements)
+
+    def of(self, t: Any) -> Tensor:
+        """This process's part of a tensor of the weight's shape, sharded or the same on all processes."""
+        from torch.distributed.tensor import DTensor, Replicate
+
+        if not is_sharded(t):
+            t = DTensor.from_local(t, self._mesh, [Replicate()] * self._mesh.ndim, run_check=False)
+        return t.redistribute(placements=self._placements).to_local()
+
+    def back(self, part: Tensor) -> Tensor:
+        """From the parts of all processes to a DTensor that is cut as the weight is."""
+        from torch.distributed.tensor import DTensor
+
+        like = self._sharded
+        shape, stride = like.shape, _row_major(like.shape)
+        part = part.contiguous()
+        whole = DTensor.from_local(part, self._mesh, self._placements, run_check=False, shape=shape, stride=stride)
+        return whole.redistribute(placements=like.placements)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of the values of all parts, differentiable."""
+        return self._over_all(value, "sum")
+
+    def max(self, value: Tensor) -> Tensor:
+        """The largest value of all parts."""
+        return self._over_all(value, "max")
+
+    def _over_all(self, value: Tensor, how: str) -> Tensor:
+        from torch.distributed.tensor import DTensor, Partial, Replicate
+
+        each = [Replicate() if p.is_replicate() else Partial(how) for p in self._placements]
+        return DTensor.from_local(value, self._mesh, each, run_check=False).full_tensor()
+
+
+def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * max(1, size))
+    return tuple(strides[: len(shape)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.checks import integer, nonnegative
+from regtorch.numerics.sharded import is_sharded
 from regtorch.outputs.output_rule import OutputRule, check_outputs, per_sample
 from regtorch.penalties.base import zero
 from regtorch.rule import wide
@@ -19,12 +20,18 @@ from regtorch.shapes import Float
 __all__ = ["GradientPenalty", "InputPenalty", "JacobianPenalty"]
 
 
+_SHARDED = (
+    "expected a network whose weights are not sharded, as PyTorch has no second backward pass through fully_shard "
+    "and tensor parallelism; use DistributedDataParallel, or leave the rule out"
+)
+
+
 class InputPenalty(OutputRule):
     """A penalty of how outputs depend on inputs: `rule(model, x)`, or `rule.of(outputs, x)` after a forward pass.
 
     Assumes that each output depends only on its own sample; if batch norm in training mode mixes samples, the gradient
     of the batch's sum is used. Every operation must support double backward, which `torch.compile` and CUDA's fused
-    recurrent kernels do not.
+    recurrent kernels do not, nor do `fully_shard` and tensor parallelism.
     """
 
     use: ClassVar[str] = "call it with a network and its inputs in the loss, loss + rule(net, x)"
@@ -32,11 +39,18 @@ class InputPenalty(OutputRule):
     def __call__(self, model: Callable[[Tensor], Tensor], x: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
         """The value, by one more pass of `model`; detached under `torch.no_grad()`. Exactly 0 at strength 0."""
         check_outputs(self.name, "x", x)
+        self.check_net(model)
         create_graph = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone() if x.requires_grad and create_graph else x.detach().clone().requires_grad_()
             value = self._value(model(x), x, create_graph) if self.active else zero(wide(x))
         return value if create_graph else value.detach()
+
+    def check_net(self, model: object) -> None:
+        """Raise a TypeError if the weights of a network are sharded: its second backward pass would be wrong."""
+        sharded = isinstance(model, nn.Module) and any(is_sharded(p) for p in model.parameters())
+        if sharded:
+            raise TypeError(f"{self.name}: {_SHARDED}")
 
     def of(self, outputs: Float[Tensor, "batch *rest"], x: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
         """The value for the outputs of a forward pass of `x`, which must have required gradients.
@@ -44,6 +58,8 @@ class InputPenalty(OutputRule):
         Raises:
             ValueError: `outputs` was not computed from `x`.
         """
+        if self.active and _passes_parts(outputs):
+            raise TypeError(f"{self.name}: {_SHARDED}")
         return self._value(outputs, x, torch.is_grad_enabled())
 
     def _value(self, outputs: Tensor, x: Tensor, create_graph: bool) -> Tensor:
@@ -161,3 +177,20 @@ class GradientPenalty(InputPenalty):
             return per_sample(grad.square().sum(1), outputs)
         norm = torch.linalg.vector_norm(grad, dim=1)
         return per_sample((norm - self.target).square(), outputs)
+
+
+def _passes_parts(outputs: Tensor) -> bool:
+    """Whether outputs were computed by tensor parallelism."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return False
+    seen: set[Any] = set()
+    ahead = [outputs.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() in ("_FromTorchTensorBackward", "_ToTorchTensorBackward"):
+            return True
+        seen.add(node)
+        ahead += [before for before, _ in node.next_functions]
+    return False

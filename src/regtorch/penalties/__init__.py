@@ -14,6 +14,7 @@ from regtorch.penalties.hoyer import *
 from regtorch.penalties.orthogonal import *
 from regtorch.penalties.spectral import *
 from regtorch.penalties.variation import *
+from regtorch.rule import make_dataclass
 
 __all__ = ["Penalty"]
 __all__ += anchored.__all__
@@ -24,3 +25,6 @@ __all__ += hoyer.__all__
 __all__ += orthogonal.__all__
 __all__ += spectral.__all__
 __all__ += variation.__all__
+
+for _name in __all__:
+    make_dataclass(globals()[_name])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, Self
 
 from torch import Tensor
 
+from regtorch.numerics.sharded import full, is_sharded
 from regtorch.numerics.unit_norms import check_shape
 from regtorch.penalties.base import Penalty
-from regtorch.rule import check_real, wide
+from regtorch.rule import Grain, check_real, wide
 from regtorch.shapes import Float
 
 __all__ = ["EWC", "L2SP"]
@@ -21,7 +23,6 @@ Named = Mapping[str, Tensor]
 class _Anchored(Penalty):
     """λ Σ f·(w - w₀)²; `for_weight` picks the w₀ and f of one weight."""
 
-    one_pass: ClassVar[bool] = True
     lam: float
     start: Named | Tensor | None
 
@@ -33,6 +34,10 @@ class _Anchored(Penalty):
     @property
     def by_unit(self) -> bool:
         return False
+
+    @property
+    def grain(self) -> Grain:
+        return "element"
 
     @property
     def neutral(self) -> float | Tensor:
@@ -74,8 +79,18 @@ class _Anchored(Penalty):
         distance, f = self._at(w.detach())
         return (wide(w.detach()) - distance + distance / (1 + step * (2 * self.lam) * f)).to(w.dtype)
 
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        cut = copy(self)
+        cut._set(**{key: part(value) for key, value in vars(self).items() if isinstance(value, Tensor)})
+        return cut
+
     def _bound(self, name: str, w: Tensor, **more: Any) -> Penalty:
         start = w if self.start is None else _of(self.start, "start", self.name, name, w)
+        if start.is_meta:
+            raise ValueError(
+                f"{self.name}: the weights w₀ must have values, received {name!r} on the meta device; give start=..., "
+                "or bind the rule once the weights are loaded"
+            )
         bound = object.__new__(type(self))
         bound._set(**{**vars(self), "start": wide(start.detach()).clone(), **more})
         return bound
@@ -98,7 +113,7 @@ def _of(given: Named | Tensor, argument: str, owner: str, name: str, w: Tensor) 
             f"{owner}: {argument} must hold a tensor of shape {tuple(w.shape)} for the weight {name!r}, received "
             f"{what}; give a dict by the model's names, such as model.state_dict(), or leave the weight out by select"
         )
-    return value.to(w.device)
+    return value if is_sharded(w) else full(value).to(w.device)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from regtorch.rule import Rule, Strengths, wide
+from regtorch.rule import Grain, Rule, Strengths, wide
 from regtorch.shapes import Bool, Float
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class Penalty(Strengths, Rule):
     def by_unit(self) -> bool:
         """Whether the penalty depends on output units, so that weights are passed units first."""
         return True
+
+    @property
+    def grain(self) -> Grain:
+        return "element" if self.separable else "weight"
 
     @property
     def neutral(self) -> float | Tensor:

@@ -24,7 +24,6 @@ class Elementwise(Penalty):
 
     prox_keeps_signs: ClassVar[bool] = True
     separable: ClassVar[bool] = True
-    one_pass: ClassVar[bool] = True
 
     @property
     def by_unit(self) -> bool:

@@ -14,7 +14,7 @@ from regtorch.checks import integer
 from regtorch.numerics.unit_norms import Units, check_dim, nonzero, reduced, units
 from regtorch.penalties.base import Penalty, zero
 from regtorch.penalties.elementwise import L1
-from regtorch.rule import wide
+from regtorch.rule import Grain, wide
 from regtorch.shapes import Float
 
 __all__ = ["GroupLasso", "SparseGroupLasso"]
@@ -47,7 +47,6 @@ class GroupLasso(Penalty):
         tensor(1.)
     """
 
-    one_pass: ClassVar[bool] = True
     prox_keeps_signs: ClassVar[bool] = True
 
     lam: float = 0.01
@@ -62,6 +61,10 @@ class GroupLasso(Penalty):
     @property
     def by_unit(self) -> bool:
         return self.dim is None
+
+    @property
+    def grain(self) -> Grain:
+        return "unit" if self.blocks == 1 else "weight"
 
     def groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """A view of `w` in blocks, and the dims that make up one group."""
@@ -185,7 +188,6 @@ class SparseGroupLasso(Penalty):
         tensor(1.4071)
     """
 
-    one_pass: ClassVar[bool] = True
     prox_keeps_signs: ClassVar[bool] = True
 
     l1: float = 0.01
@@ -207,6 +209,10 @@ class SparseGroupLasso(Penalty):
     @property
     def by_unit(self) -> bool:
         return self.dim is None
+
+    @property
+    def grain(self) -> Grain:
+        return self._parts()[1].grain
 
     def __call__(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, ""]:
         l1, group = self._parts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Self
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from regtorch.numerics.unit_norms import check_shape, is_submatrix
 from regtorch.penalties.base import Penalty
+from regtorch.rule import Grain
 from regtorch.shapes import Float
 
 __all__ = ["Around", "PenaltyPart"]
@@ -23,7 +25,6 @@ class Around(Penalty):
     def __init__(self, rule: Penalty) -> None:
         self._set(rule=rule, select=rule.select)
         self._set(prox_keeps_signs=rule.prox_keeps_signs, one_step_size=rule.one_step_size, mixes=rule.mixes)
-        self._set(one_pass=rule.one_pass)
 
     @property
     def strengths(self) -> dict[str, float]:
@@ -68,6 +69,15 @@ class PenaltyPart(Around):
     @property
     def has_prox(self) -> bool:
         return self.rule.has_prox and (not self.mixes or is_submatrix(self.mask))
+
+    @property
+    def grain(self) -> Grain:
+        return self.rule.grain
+
+    def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
+        cut = self._around(self.rule.of_part(part))
+        cut._set(mask=part(self.mask))
+        return cut
 
     def emptied_by(self, g: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
         raise TypeError(f"{self!r}: the strength that empties a part of a weight is unknown; use the rule without mask")

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 from regtorch.select.language import Selection
 from regtorch.select.weight import Weight
 
-__all__ = ["receipt"]
+__all__ = ["UNKNOWN", "known", "receipt"]
+
+UNKNOWN = "without values, on the meta device"
+
+
+def known(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """The numbers, without those of weights on the meta device."""
+    return {name: value.item() for name, value in values.items() if not value.is_meta}
 
 
 def receipt(

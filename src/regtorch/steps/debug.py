@@ -43,7 +43,11 @@ def _copies(part: Any) -> Iterator[tuple[str, Any, Tensor]]:
         rule = part.rule if constraint else part.rule_of(weight)
         if (constraint or rule.active) and tensor.numel():
             copy = part.units(weight, full(tensor)).detach().clone()
-            yield weight.name, rule, copy.to("cpu" if copy.device.type == "mps" else copy.device, torch.float64)
+            yield (
+                weight.name,
+                rule.of_part(full),
+                copy.to("cpu" if copy.device.type == "mps" else copy.device, torch.float64),
+            )
 
 
 def _apart(w: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from regtorch.steps import proximal
 from regtorch.steps.attached import Attached, Place, owns, parts_of
 from regtorch.steps.optimizers import check_step_size
 from regtorch.steps.scheduled import Scheduled
-from regtorch.steps.wrappers import bare, check_minimises, check_penalty, check_steps, layers, owned_by
+from regtorch.steps.wrappers import bare, check_minimises, check_penalty, check_steps, layers, own_optimizer, owned_by
 
 if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
@@ -97,6 +97,9 @@ def attach(
         debug: check the rule on copies of its weights before the first step.
     """
     *wrappers, optimizer = layers(optimizer, "attach")
+    whole = optimizer
+    if place == "proximal":
+        optimizer = own_optimizer(optimizer)
     check_steps(optimizer)
     attached = attached_of(optimizer) or Attached()
     parts = parts_of(bound)
@@ -105,7 +108,7 @@ def attach(
             advice = "remove() its handle first" + ", or set its scale" * (place != "constraint")
             raise ValueError(f"attach: {part!r} is already attached to this {type(optimizer).__name__}; {advice}")
     here = [part for part in parts if owns(optimizer, part)]
-    if not here:
+    if not any(owns(whole, part) for part in parts):
         raise ValueError(
             f"attach: this {type(optimizer).__name__} owns none of the weights of {bound!r}; "
             "create it from the trainable parameters of the same model, after replacing any weights"
@@ -121,7 +124,7 @@ def attach(
             proximal.check_terms(optimizer, [*before, *parts])
         _warn_of_weight_decay(optimizer, bound)
     attached.add(optimizer, place, bound, here, wrappers)
-    handle = Handle(attached, place, bound, _unowned(optimizer, parts))
+    handle = Handle(attached, place, bound, _unowned(whole, parts))
     if debug:
         attached.check_later(bound)
     if schedule is not None:

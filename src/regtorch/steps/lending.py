@@ -29,7 +29,7 @@ def lends_decay(optimizer: Optimizer) -> bool:
 
 
 def view_of(optimizer: Optimizer, decays: Mapping[int, float], taken: Set[int]) -> Optimizer:
-    """A view of `optimizer` for its own step, with each weight_decay increased by `decays`, without the weights `taken`.
+    """A view of `optimizer` for its own step: each weight_decay increased by `decays`, the weights `taken` left out.
 
     Both are read when the step reads the param groups: after a closure has run, and after other hooks.
     """

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.numerics.sharded import full, is_sharded, shard_like
+from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import L1, L2, Elementwise, Penalty
 from regtorch.select.weight import Weight
 from regtorch.steps.optimizers import Step, facts_of, step_size
+from regtorch.steps.shares import of_share, share_of
 
 if TYPE_CHECKING:
     from regtorch.bound.terms import Term
@@ -84,8 +85,11 @@ def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:
 
 
 def _prox(chain: _Chain, w: Tensor, step: Step) -> Tensor:
-    if is_sharded(w) and not all(rule.separable for _, rule in chain.rules):
-        return shard_like(_prox(chain, full(w), full(step) if isinstance(step, Tensor) else step), w)
+    if is_sharded(w):
+        share = share_of(chain.weight, w, [rule for _, rule in chain.rules])
+        rules = [(factor, of_share(rule, chain.weight, w, share)) for factor, rule in chain.rules]
+        part = share.of(step) if isinstance(step, Tensor) and step.ndim else step
+        return share.back(_prox(_Chain(chain.weight, chain.tensor, rules), share.of(w), part))
     layout = chain.weight.layout
     for factor, rule in chain.rules if len(chain.rules) == 1 else _merged(chain):
         t = step * factor

@@ -9,7 +9,16 @@ from torch.optim import Optimizer
 
 from regtorch.steps.optimizers import facts_of
 
-__all__ = ["bare", "check_minimises", "check_penalty", "check_steps", "layers", "owned_by", "runs_hooks"]
+__all__ = [
+    "bare",
+    "check_minimises",
+    "check_penalty",
+    "check_steps",
+    "layers",
+    "own_optimizer",
+    "owned_by",
+    "runs_hooks",
+]
 
 # Attributes that hold the wrapped optimizer in Accelerate, Look-ahead, SAM, timm, Lightning, fastai, torch, ...
 _WRAPPED = ("optimizer", "base_optimizer", "_base_optimizer", "_optimizer", "opt", "optim", "base")
@@ -49,6 +58,8 @@ def _hint(holder: object, who: str) -> str:
         parts = list(value.values()) if isinstance(value, Mapping) else value
         if isinstance(parts, list | tuple) and any(isinstance(part, Optimizer) for part in parts):
             return f"; it holds optimizers in .{name}: {who} each of them"
+    if who == "attach" and callable(getattr(holder, "step", None)) and hasattr(holder, "zero_grad"):
+        return "; with another library's optimizer call add_grad_() before its steps, or project_() after them"
     return ""
 
 
@@ -83,6 +94,12 @@ def _candidates(outer: object) -> Iterator[tuple[str, Any]]:
             yield name, value
     if isinstance(outer, Optimizer):
         yield from ((name, value) for name, value in vars(outer).items() if isinstance(value, Optimizer))
+
+
+def own_optimizer(optimizer: Optimizer) -> Optimizer:
+    """The optimizer by which this process steps its share of the weights, inside a ZeroRedundancyOptimizer."""
+    shares = type(optimizer).__name__ == "ZeroRedundancyOptimizer"
+    return getattr(optimizer, "optim", optimizer) if shares else optimizer
 
 
 def owned_by(optimizer: Optimizer) -> set[int]:

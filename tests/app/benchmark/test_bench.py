@@ -14,12 +14,14 @@ from torch import Tensor
 from benchmark import options
 from benchmark.alone import alone, chosen, with_gradients
 from benchmark.bandwidth import moved_by_stream, stream
+from benchmark.forwards import Forward
+from benchmark.keras_forward_worker import NETS as NETS_OF_KERAS
 from benchmark.memory import memory_of, peak_of
 from benchmark.nets import FEW, MANY, NETS, QUICK, NetCase
 from benchmark.rules import RULES
 from benchmark.settings import Settings
 from benchmark.step import Comparison, wanted
-from benchmark.tables import floor_table, step_table
+from benchmark.tables import floor_table, forward_table, step_table
 from benchmark.timing import Spread, block, interleave, ratios, spread, steps_for
 from benchmark.variants import AGAIN, NONE, OPTIMIZERS, Training, Variant, variants
 from clock import Clock
@@ -245,7 +247,11 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
     [
         (["--json", "."], "--json: expected a file, received the folder ."),
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
-        (["--parts", "steps"], "--parts: expected some of step, memory, keras, floor, saves, received 'steps'"),
+        (
+            ["--parts", "steps"],
+            "--parts: expected some of step, memory, keras, floor, saves, forward, watch, received 'steps'",
+        ),
+        (["--forward-nets", "vgg"], "--forward-nets: expected some of MobileNetV2, ResNet50, "),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
         (["--repeats", "0"], "--repeats: expected at least 1, received 0"),
         (["--devise", "cpu"], "--devise: unknown option; did you mean --device?"),
@@ -261,3 +267,14 @@ def test_a_wrong_command_line(arguments: list[str], says: str, capsys: pytest.Ca
 
 
 # -- against Keras
+
+
+def test_the_table_of_forward_passes():
+    spread = Spread(0.9, 0.8, 1.0)
+    found = {"contiguous ÷ torch": spread, "contiguous ÷ jax": Spread(1.1, 1.0, 1.2)}
+    text = forward_table([Forward("LSTM(128)", 32, found, {}, 2e-7, 7, {})])
+    assert "| LSTM(128), batch 32 | 0.900 (0.800–1.000) |  | 1.100 (1.000–1.200) |  | 2e-07 |" in text
+
+
+def test_every_net_of_the_forward_passes_has_a_batch_size():
+    assert all(callable(build) and batch > 0 for build, batch in NETS_OF_KERAS.values())

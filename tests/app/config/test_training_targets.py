@@ -192,10 +192,10 @@ def test_every_config_of_the_project_is_accepted():
         ("history.HistoryPicture", {"path": "history.png"}),
         ("progress.Progress", {}),
         ("RegularizedModule", None),
-        ("Regularize", {}),
+        ("Regularize", {"rules": [{"_target_": "regtorch.L2"}]}),
     ],
 )
-def test_configs_of_earlier_versions_with_old_class_paths(target: str, arguments: dict[str, str] | None):
+def test_configs_of_earlier_versions_with_old_class_paths(target: str, arguments: dict[str, Any] | None):
     full = f"regtorch.training.{target}"
     if arguments is None:
         assert located(full, "key").__name__ == target

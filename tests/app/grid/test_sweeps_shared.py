@@ -74,7 +74,7 @@ def test_a_job_of_a_queue_leaves_a_finished_run_of_other_settings(
 
 
 @pytest.mark.parametrize(
-    "text", [None, "- reg.lam=1e-3\n- [", *(pytest.param(text, marks=pytest.mark.slow) for text in ("", "7"))]
+    "text", ["- reg.lam=1e-3\n- [", *(pytest.param(text, marks=pytest.mark.slow) for text in (None, "", "7"))]
 )
 def test_a_jobs_damaged_files_are_reported_in_its_row(sweep: Sweep, tmp_path: Path, text: str | None):
     assert sweep("reg.lam=-1,1e-3").code == 1

@@ -36,7 +36,7 @@ PATHS = {
     "group lasso": (*MLP, "reg=group_lasso", "path.lams=[1e-4,1e-2]", "optimizer=adamw", "optimizer.weight_decay=0"),
     "orthogonal": (*MLP, "reg=orthogonal", "path.lams=[0.1,1]", "optimizer=adagrad"),
     "convention": (*MLP, "reg=l2", "reg.convention=weight_decay", "path.lams=[1e-3,1e-2]", "optimizer=nadam"),
-    "max-norm": (*MLP, "constraint=max_norm", "path.max_values=[0.5,1,2]", "reg=l2", "path.lams=[0,1e-3]"),
+    "max-norm": (*MLP, "constraint=max_norm", "path.max_values=[0.5,2]", "reg=l2", "path.lams=[0,1e-3]"),
     "unit norm": (*MLP, "constraint=unit_norm", "reg=l2", "path.lams=[0,1e-3]"),
     "non-negative": (*MLP, "constraint=non_neg", "reg=l2", "path.lams=[0,1e-3]"),
     "proximal, sgd": (
@@ -55,12 +55,12 @@ PATHS = {
         *(*MLP, "reg=group_lasso", "reg.proximal=true", "path.lams=[1e-4,1e-2]", "reg.schedule=warmup:7"),
     ),
     "augmented": (
-        *(*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "path.seeds=[0,1]"),
+        *(*MLP, "reg=l2", "reg.lam=1e-3", "path.seeds=[0,1]"),
         "data.augment={_target_:regtorch.data.Augment,rotation:15,horizontal_flip:true}",
     ),
     "whole epochs, last batch smaller": (*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "trainer.limit_train_batches=null"),
     "validation now and then, an epoch cut short": (
-        *(*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "path.seeds=[0,1]", "trainer.max_epochs=-1", "trainer.max_steps=29"),
+        *(*MLP, "reg=l2", "path.lams=[1e-3,1e-2]", "trainer.max_epochs=-1", "trainer.max_steps=29"),
         "trainer.check_val_every_n_epoch=2",
     ),
     "steps that end with an epoch, more epochs than are reached": (
@@ -96,8 +96,8 @@ SLOW = {
         "clipped by value",
         "group lasso",
     ),
-    *("steps that end with an epoch, more epochs than are reached", "proximal, groups"),
-    *("whole epochs, last batch smaller", "a schedule", "regression", "group lasso", "proximal, sgd"),
+    *("steps that end with an epoch, more epochs than are reached", "proximal, groups", "seeds and rates"),
+    *("whole epochs, last batch smaller", "a schedule", "regression", "proximal, sgd", "orthogonal"),
 }
 
 

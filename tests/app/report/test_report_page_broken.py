@@ -131,7 +131,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 3)  # a second each
 @given(st.data())
 def test_whatever_stands_in_a_runs_files_the_page_is_written(tmp_path_factory: pytest.TempPathFactory, data: Any):
     root = tmp_path_factory.mktemp("fuzzed")

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=5)
+@settings(max_examples=settings().max_examples // 6)  # some seconds each
 @given(data=st.data())
 def test_any_value_in_any_place(folder: Path, data: st.DataObject) -> None:
     files = sorted(folder.rglob("*.json"))

@@ -249,9 +249,12 @@ def test_a_validation_is_printed_once(train: CommandLine):
     assert "val/accuracy" in json.loads((result.folder / "summary.json").read_text())["final"]
 
 
-def test_help_is_quick_as_nothing_heavy_is_imported():
+@pytest.mark.parametrize("program", ["train", pytest.param("doctor", marks=pytest.mark.slow)])
+def test_help_is_quick_as_nothing_heavy_is_imported(program: str):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", ROOT / "scripts" / "train.py", "--help"], capture_output=True, text=True
+        [sys.executable, "-X", "importtime", ROOT / "scripts" / f"{program}.py", "--help"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import multiprocessing
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,27 +20,23 @@ from regtorch.app.ground.folders import move_aside
 from regtorch.app.run.checkpoints import AtomicCheckpoints
 from regtorch.app.search.storage import open_store
 
-KILLED = """
-import io, os, signal, sys, torch
-from pathlib import Path
-from regtorch.app.run.checkpoints import AtomicCheckpoints
-from regtorch.app.ground.atomic import atomic
-folder = Path(sys.argv[1])
-save = torch.save
 
-def half(value, file):
-    written = io.BytesIO()
-    save(value, written)
-    file.write(written.getvalue()[:2000])
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
+def killed_while_it_writes(folder: Path) -> None:
+    """A new checkpoint and a folder, in a process of its own."""
+    save = torch.save
 
-torch.save = half
-(folder / "deep").mkdir(exist_ok=True)
-with atomic(folder / "deep" / "data", folder=True) as data:
-    (data / "file").write_text("half")
-    AtomicCheckpoints().save_checkpoint({"state": torch.ones(1000)}, folder / "last.ckpt")
-"""
+    def half(value: object, file: Any) -> None:
+        written = io.BytesIO()
+        save(value, written)
+        file.write(written.getvalue()[:2000])
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half
+    (folder / "deep").mkdir(exist_ok=True)
+    with atomic(folder / "deep" / "data", folder=True) as data:
+        (data / "file").write_text("half")
+        AtomicCheckpoints().save_checkpoint({"state": torch.ones(1000)}, folder / "last.ckpt")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +44,10 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a process was killed while it wrote a new checkpoint and a folder."""
     folder = tmp_path_factory.mktemp("killed")
     AtomicCheckpoints().save_checkpoint({"state": torch.zeros(1000)}, folder / "last.ckpt")
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    process = multiprocessing.get_context("fork").Process(target=killed_while_it_writes, args=(folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     left = [name.split("/")[-1] for name in names(folder) if name.endswith(".part")]
     assert [name[:6] for name in left] == [".last.", ".data."]
     return folder

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.script
 
 PLAN = Plan(["reg=l2"], {"reg.lam": "log:1e-6:1"}, "val/task_loss", False, "tpe", "median", 0, 5, "unused")
 STORAGES = ["journal", "sqlite"]
+JOURNAL_FIRST = ["journal", pytest.param("sqlite", marks=pytest.mark.slow)]  # where the other tests open both
 TOTAL, SEEDS = 30, 3
 
 
@@ -46,7 +47,7 @@ def bowl(trial: Any) -> float:
     return abs(trial.params["reg.lam"] - 1e-3)
 
 
-@pytest.mark.parametrize("kind", STORAGES)
+@pytest.mark.parametrize("kind", JOURNAL_FIRST)
 def test_trials_is_a_total_that_a_second_start_completes(tmp_path: Path, kind: str) -> None:
     begun(tmp_path, 3, kind)
     work(joined(tmp_path, kind), bowl)
@@ -57,7 +58,7 @@ def test_trials_is_a_total_that_a_second_start_completes(tmp_path: Path, kind: s
     assert len(set(values)) == 5, "a second start draws new numbers"
 
 
-@pytest.mark.parametrize("kind", STORAGES)
+@pytest.mark.parametrize("kind", JOURNAL_FIRST)
 def test_trials_is_a_total_for_two_simultaneous_starts(tmp_path: Path, kind: str) -> None:
     begun(tmp_path, 2, kind)
     forking = multiprocessing.get_context("fork")
@@ -102,7 +103,7 @@ def test_one_of_two_simultaneous_starts_with_different_plans_is_refused(tmp_path
     assert joined(tmp_path, kind).counts() == {"waiting": TOTAL}
 
 
-@pytest.mark.parametrize("kind", STORAGES)
+@pytest.mark.parametrize("kind", JOURNAL_FIRST)
 def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_book, "_PLAN_TIMEOUT", 0.1)
     store = open_store(storage(kind, tmp_path), tmp_path)

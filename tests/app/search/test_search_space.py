@@ -61,9 +61,9 @@ def test_strings_are_passed_unchanged() -> None:
         *("1e-3", "x\\", "x\\'y", "", " a", "choice(a,b)", "{a: 1}", "[a]", "a=b", "#", 'q"r'),
     ]
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        for choice in choices:
-            cfg = compose("train", ["reg=l2", *chosen({"reg.select": choice})])
-            assert cfg.reg.select == choice
+        words = chosen({f"reg.text_{at}": choice for at, choice in enumerate(choices)})
+        cfg = compose("train", ["reg=l2", *(f"+{word}" for word in words)])
+    assert [cfg.reg[f"text_{at}"] for at in range(len(choices))] == choices
 
 
 def test_examples_have_every_string_one_number_and_two_of_a_range():

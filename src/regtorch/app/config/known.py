@@ -52,7 +52,10 @@ def _is_devices(value: Any) -> bool:
 def _is_strategy(value: Any) -> bool:
     from lightning.pytorch.strategies import StrategyRegistry  # here: --help needs none of it
 
-    return value == "auto" or (isinstance(value, str) and value in StrategyRegistry.available_strategies())
+    import regtorch.lightning.fully_shard  # noqa: F401  registers its name
+
+    known = [name for name in StrategyRegistry.available_strategies() if not name.startswith("fsdp")]  # FSDP1
+    return value == "auto" or value in known
 
 
 _SEED = replace(count(0, int(AXES["seed"].most)) | NULL, hint="several: -m seed=0,1,2")
@@ -139,7 +142,11 @@ ARGUMENTS: Mapping[str, Kind] = {
     "Trainer.gradient_clip_val": number(0) | NULL,
     "Trainer.gradient_clip_algorithm": choice("norm", "value") | NULL,
     "Trainer.reload_dataloaders_every_n_epochs": count(0),
-    "Trainer.strategy": Kind(_is_strategy, ("auto", "ddp", "another name of a strategy of Lightning")),
+    "Trainer.strategy": Kind(
+        _is_strategy,
+        ("auto", "ddp", "fully_shard", "another name of a strategy of Lightning"),
+        hint="weights cut over the devices: trainer=fsdp, which is fully_shard; Lightning's fsdp flattens them",
+    ),
     "Trainer.profiler": choice("simple", "advanced", "pytorch", "xla") | NULL,
     "Trainer.enable_checkpointing": SWITCH,
     "Trainer.enable_progress_bar": SWITCH,

@@ -40,7 +40,9 @@ from regtorch.app.run.warned import warn
 from regtorch.app.terminal.table import print_metrics
 from regtorch.counted import counted
 from regtorch.lightning.epochs import EpochRecord
+from regtorch.lightning.fully_shard import load_whole
 from regtorch.lightning.module import RegularizedModule
+from regtorch.numerics.sharded import full
 from regtorch.select.language import SelectionError, weights
 
 __all__ = ["train"]
@@ -141,7 +143,7 @@ def _train(
             best |= _only(final, "test/")
         else:
             saved = load_checkpoint(kept)
-            module.load_state_dict(saved["state_dict"])
+            load_whole(module, saved["state_dict"])
             best |= _test(trainer, module, data)
             require_there(kept)
     check_losses({**final, **(best or {})}, start, " after training")
@@ -236,7 +238,7 @@ def _callbacks(cfg: DictConfig, score: str) -> list[Callback]:
 def _norm(net: nn.Module, select: str) -> float | None:
     """The 2-norm of the weights that `reg.select` selects; None if it selects none."""
     try:
-        norms = [torch.linalg.vector_norm(w.detach().double()) for w in weights(net, select).values()]
+        norms = [full(torch.linalg.vector_norm(w.detach().double())) for w in weights(net, select).values()]
     except SelectionError:
         return None
     return float(torch.linalg.vector_norm(torch.stack(norms)))

@@ -18,6 +18,8 @@ from regtorch.select.weight import modules_of
 
 __all__ = ["PassReader", "Statistics", "compiled_part"]
 
+_CALL = 2e-5  # seconds that it takes to intercept one of torch's functions, or to call a hook
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -51,10 +53,15 @@ class _Mode(ActivationWatch):
         self._reader = reader
 
     def enter(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Use | None:
-        return self._reader.guarded(lambda: super(_Mode, self).enter(func, args, kwargs))
+        begun = perf_counter() - _CALL
+        use = self._reader.guarded(lambda: super(_Mode, self).enter(func, args, kwargs))
+        self._reader.seconds += perf_counter() - begun
+        return use
 
     def record(self, begun: Use, output: Tensor) -> None:
+        at = perf_counter()
         self._reader.guarded(lambda: super(_Mode, self).record(begun, output))
+        self._reader.seconds += perf_counter() - at
 
 
 class PassReader:
@@ -100,30 +107,35 @@ class PassReader:
             self.uses = self._mode.uses
         self._mode = None
 
+    def give_error(self) -> None:
+        """Raise the error of the reading, if there is one."""
+        if self.error is not None:
+            raise self.error
+
     def guarded(self, read: Callable[[], Any]) -> Any:
         """What `read` returns; None once any reading has failed. Gradients are not recorded."""
         if self.error is not None:
             return None
-        begun = perf_counter()
         try:
             with torch.no_grad():
                 return read()
         except Exception as error:  # tensors that cannot be read here, such as those of vmap
             self.error = error
             return None
-        finally:
-            self.seconds += perf_counter() - begun
 
     def _entering(self, name: str) -> Callable[..., None]:
         def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             if get_ident() != self._thread or self._mode is None:
                 return
+            begun = perf_counter() - _CALL
             self._depth += 1
             if self._depth == 1 and torch.is_grad_enabled() and module.training:
                 self._mode.__enter__()
                 self._entered = True
-            if isinstance(module, _BatchNorm) and name not in self.norms:
+            learns = module.training and torch.is_grad_enabled()  # outside of guarded, which records no gradients
+            if isinstance(module, _BatchNorm) and learns and name not in self.norms:
                 self.guarded(lambda: self._read_norm(name, module, arguments))
+            self.seconds += perf_counter() - begun
 
         return enter
 
@@ -132,19 +144,21 @@ class PassReader:
             mode = self._mode
             if get_ident() != self._thread or mode is None or not self._depth:
                 return
+            begun = perf_counter() - _CALL
             self._depth -= 1
             mode.leave(name, module, output)
             if self._depth == 0 and self._entered:
                 self._entered = False
                 mode.__exit__(None, None, None)
                 self.guarded(lambda: mode.mark(output))
+            self.seconds += perf_counter() - begun
 
         return leave
 
     def _read_norm(self, name: str, module: _BatchNorm, arguments: tuple[Any, ...]) -> None:
         x = arguments[0] if arguments else None
         mean, var = module.running_mean, module.running_var
-        if not (module.training and torch.is_grad_enabled() and isinstance(x, Tensor)) or mean is None or var is None:
+        if not isinstance(x, Tensor) or mean is None or var is None:
             return
         rest = [dim for dim in range(x.ndim) if dim != 1]
         values = x.float()
@@ -157,5 +171,5 @@ def compiled_part(model: nn.Module) -> str | None:
     """The name of a part that torch.compile has compiled, whose calls hooks would recompile; None without one."""
     for name, module in model.named_modules():
         if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
-            return name or type(model).__name__
+            return name or "the net"
     return None

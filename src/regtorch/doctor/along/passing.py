@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 from torch import nn
 
@@ -45,25 +46,17 @@ class Passing:
         if self._reader is not None:
             self._open(self._reader)
 
-    def after_step(self, step: int, trained: float, *, may_open: bool) -> list[Finding]:
-        """End a look that has begun, or begin one that is due; what is new."""
-        news: list[Finding] = []
+    def after_step(self, step: int, for_looks: float, *, may_open: bool) -> list[Finding] | None:
+        """End a look that has begun, or begin one that is due; what is new, None where there was nothing to do."""
         reader = self._reader
         if reader is None:
-            return news
+            return None
         if self._is_open:
-            self._is_open = False
-            reader.close()
-            reader.guarded(lambda: news.extend(self.course.take(self._signs(reader), step)))
-            self._expense.took(step, reader.seconds)
-            self._empty = 0 if reader.uses or reader.norms else self._empty + 1
-            if reader.error is not None:
-                self._guard("passes", lambda: _raise(reader.error))
-            if reader.error is not None or self._empty == _EMPTY:
-                self._reader = None
-        elif may_open and self._expense.is_due(step + 1, trained):
+            return self._close(reader, step)
+        if may_open and self._expense.is_due(step + 1, for_looks):
             self._open(reader)
-        return news
+            return []
+        return None
 
     def remove(self) -> None:
         """Remove the hooks."""
@@ -75,11 +68,19 @@ class Passing:
         self._is_open = True
         reader.open()
 
+    def _close(self, reader: PassReader, step: int) -> list[Finding]:
+        begun = perf_counter()
+        self._is_open = False
+        reader.close()
+        news = reader.guarded(lambda: self.course.take(self._signs(reader), step)) or []
+        self._expense.took(step, reader.seconds + perf_counter() - begun)
+        self._empty = 0 if reader.uses or reader.norms else self._empty + 1
+        if reader.error is not None:
+            self._guard("passes", reader.give_error)
+        if reader.error is not None or self._empty == _EMPTY:
+            self._reader = None
+        return news
+
     def _signs(self, reader: PassReader) -> Iterator[Sign]:
         yield from self._activations.signs(reader.uses)
         yield from self._running.signs(reader.norms)
-
-
-def _raise(error: Exception | None) -> None:
-    if error is not None:
-        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import hypot, sqrt
 
 import torch
@@ -47,12 +48,12 @@ class StepLook:
     forces: Mapping[str, Forces] = field(default_factory=dict)  # of attached penalties, if they were looked at
     loss: float | None = None  # if it is known
 
-    @property
+    @cached_property
     def grad(self) -> float:
         """The norm of all gradients together."""
         return hypot(*(one.grad for one in self.weights.values() if one.grad is not None))
 
-    @property
+    @cached_property
     def matrices(self) -> dict[str, Moved]:
         """The weights with more than one dim that had a gradient."""
         return {name: one for name, one in self.weights.items() if one.matrix and one.grad}

@@ -22,12 +22,12 @@ from regtorch.doctor.along.tap import Tap
 from regtorch.doctor.finding import Finding
 from regtorch.select.weight import modules_of
 
-__all__ = ["Stepping", "names_of"]
+__all__ = ["Stepping"]
 
 _FOR_STEPS, _FOR_PENALTIES = 0.5, 0.5  # of the share of time that they have together
 
 
-def names_of(model: nn.Module) -> dict[int, str]:
+def _names_of(model: nn.Module) -> dict[int, str]:
     """The dotted name of each parameter, without wrappers, by id."""
     return {
         id(p): f"{prefix}.{name}" if prefix else name
@@ -42,7 +42,7 @@ class Stepping:
 
     Attributes:
         steps: made so far.
-        clock: the time that they took.
+        clock: the time that they took, and what looks may cost.
         courses: of the looks at steps, and of those at penalties.
         loss: the last loss that is known; the next look reads it.
     """
@@ -51,23 +51,24 @@ class Stepping:
         self,
         model: nn.Module,
         optimizer: Optimizer,
+        budget: float,
         share: float,
         every: int | None,
         *,
-        unowned: Callable[[], Mapping[str, nn.Parameter]],
+        unowned: Callable[[Mapping[int, str]], Mapping[str, nn.Parameter]],
         guard: Callable[[str, Callable[[], object]], None],
         began: Callable[[], None],
-        ended: Callable[[Stepping, Iterable[Finding]], None],
+        ended: Callable[[Stepping, Iterable[Finding]], bool],
     ) -> None:
         self.steps = 0
-        self.clock = Clock()
+        self.clock = Clock(budget)
         self.courses = Course(), Course()
         self.loss: Tensor | float | None = None
         self._model, self._optimizer = model, optimizer
         self._unowned, self._guard, self._began, self._ended = unowned, guard, began, ended
         self._expense = Expense(_FOR_STEPS * share, every)
         self._of_penalties = Expense(_FOR_PENALTIES * share, every)
-        self._names = names_of(model)
+        self._names = _names_of(model)
         self._reader: StepReader | None = None
         self._seconds = 0.0
         self._rates, self._clipping, self._collapses = Rates(optimizer), Clipping(optimizer), Collapses(optimizer)
@@ -80,11 +81,14 @@ class Stepping:
 
     def began(self) -> bool:
         self.steps += 1
-        self.clock.tick()
+        self.clock.begin()
         self._began()
         self._reader = None
-        due = self._expense.is_due(self.steps, self.clock.trained)
-        return due and not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+        due = self._expense.is_due(self.steps, self.clock.for_looks)
+        if due and not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
+            return True
+        self.clock.cost()
+        return False
 
     def read_before(self) -> None:
         self._seconds = 0.0
@@ -92,7 +96,7 @@ class Stepping:
 
     def _read_before(self) -> None:
         if any(id(p) not in self._names for group in self._optimizer.param_groups for p in group["params"]):
-            self._names = names_of(self._model)
+            self._names = _names_of(self._model)
         self._reader = StepReader(self._optimizer, self._names)
 
     def read_gradients(self, loss: Tensor | float | None) -> None:
@@ -101,7 +105,7 @@ class Stepping:
             return
         self.loss = self.loss if loss is None else loss
         self._timed(reader.read_gradients)
-        due = reader.penalised and self._of_penalties.is_due(self.steps, self.clock.trained)
+        due = reader.penalised and self._of_penalties.is_due(self.steps, self.clock.for_looks)
         if due:
             begun = perf_counter()
             self._guard("penalties", reader.read_forces)
@@ -112,11 +116,15 @@ class Stepping:
             self._timed(self._reader.read_stepped)
 
     def ended(self) -> None:
+        if self._reader is None:
+            self.clock.resume()
+            if not self._ended(self, ()):
+                self.clock.cost()
+            return
         news: list[Finding] = []
-        if self._reader is not None:
-            self._timed(lambda: news.extend(self._look()))
-            self._expense.took(self.steps, self._seconds)
-            self._reader = self.loss = None
+        self._timed(lambda: news.extend(self._look()))
+        self._expense.took(self.steps, self._seconds)
+        self._reader = self.loss = None
         self._ended(self, news)
 
     def _timed(self, read: Callable[[], object]) -> None:
@@ -144,5 +152,5 @@ class Stepping:
         yield from self._collapses.signs(look)
         yield from self._clipping.signs(look)
         yield from projections.signs(look)
-        yield from self._owners.signs(self._unowned())
+        yield from self._owners.signs(self._unowned(self._names))
         yield from self._modes.signs()

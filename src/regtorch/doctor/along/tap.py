@@ -67,8 +67,9 @@ class Tap:
         self._looking = self._steps.began()
         if not self._looking:
             return None
-        if self._after_id in self._optimizer._optimizer_step_post_hooks:
-            self._optimizer._optimizer_step_post_hooks.move_to_end(self._after_id)  # behind rules attached since  # pyright: ignore[reportAttributeAccessIssue]
+        hooks: Any = self._optimizer._optimizer_step_post_hooks
+        if self._after_id in hooks:
+            hooks.move_to_end(self._after_id)  # behind rules attached since
         self._steps.read_before()
         closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
         if closure is None:

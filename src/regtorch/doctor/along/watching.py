@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,15 +14,16 @@ from torch.optim import Optimizer
 from regtorch.checks import integer, share
 from regtorch.doctor.along.passing import Passing
 from regtorch.doctor.along.signs.scaling import Scaling
-from regtorch.doctor.along.stepping import Stepping, names_of
-from regtorch.doctor.causes import title_of
+from regtorch.doctor.along.stepping import Stepping
+from regtorch.doctor.causes import SEVERITIES, title_of
 from regtorch.doctor.finding import Finding, in_order
 from regtorch.doctor.watch.pairs import one_line
 from regtorch.steps.wrappers import bare, owned_by, runs_hooks
 
 __all__ = ["DoctorWarning", "Watching", "watch"]
 
-_OF_STEPS, _OF_PASSES = 0.5, 0.3  # of the budget; the rest is for what every step costs
+_OF_STEPS, _OF_PASSES = 0.6, 0.4  # of the time for looks
+_LIBRARIES = {"regtorch", "torch", "contextlib", "lightning", "pytorch_lightning", "transformers", "accelerate"}
 
 
 class DoctorWarning(UserWarning):
@@ -52,7 +55,7 @@ class Watching:
         self.unwatched: tuple[str, ...] = ()
         self._model, self._optimizers, self._on_finding = model, optimizers, on_finding
         self._failed: dict[str, Finding] = {}
-        self._passing = Passing(model, _OF_PASSES * budget, every, self._guard)
+        self._passing = Passing(model, _OF_PASSES, every, self._guard)
         if self._passing.why_not:
             self.unwatched = (self._passing.why_not,)
         scales = scaler is not None and scaler.is_enabled()
@@ -62,7 +65,8 @@ class Watching:
             Stepping(
                 model,
                 optimizer,
-                _OF_STEPS * budget / len(optimizers),
+                budget,
+                _OF_STEPS / len(optimizers),
                 every,
                 unowned=self._unowned,
                 guard=self._guard,
@@ -74,10 +78,14 @@ class Watching:
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings so far, most important first; "step" in their numbers is the look that showed them first."""
+        """All findings so far, the severe ones first, and what began first before what followed.
+
+        "step" in their numbers is the look that showed them first.
+        """
         courses = [course for stepping in self._stepping for course in stepping.courses]
         courses += [self._passing.course, *([self._scaling.course] if self._scaling else [])]
-        return in_order([*(f for course in courses for f in course.findings.values()), *self._failed.values()])
+        found = in_order([*(f for course in courses for f in course.findings.values()), *self._failed.values()])
+        return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.numbers.get("step", inf)))
 
     @property
     def steps(self) -> int:
@@ -130,13 +138,15 @@ class Watching:
         if self._scaling is not None:
             self._report(self._scaling.stepped())
 
-    def _ended(self, stepping: Stepping, news: Iterable[Finding]) -> None:
+    def _ended(self, stepping: Stepping, news: Iterable[Finding]) -> bool:
+        """After every step; whether passes were looked at."""
         first = stepping is self._stepping[0]
-        self._report([*news, *self._passing.after_step(stepping.steps, stepping.clock.trained, may_open=first)])
+        of_passes = self._passing.after_step(stepping.steps, stepping.clock.for_looks, may_open=first)
+        self._report([*news, *(of_passes or ())])
+        return of_passes is not None
 
-    def _unowned(self) -> Mapping[str, nn.Parameter]:
+    def _unowned(self, names: Mapping[int, str]) -> Mapping[str, nn.Parameter]:
         owned = {key for optimizer in self._optimizers for key in owned_by(optimizer)}
-        names = names_of(self._model)
         return {
             names[id(p)]: p
             for p in self._model.parameters()
@@ -163,7 +173,15 @@ class Watching:
             if self._on_finding is not None:
                 self._on_finding(finding)
             elif finding.severity != "info":
-                warnings.warn(told(finding), DoctorWarning, stacklevel=2)
+                warnings.warn(told(finding), DoctorWarning, stacklevel=_level_of_the_loop())
+
+
+def _level_of_the_loop() -> int:
+    """The stack level, seen from the caller, of the training loop: the innermost code that is no library's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def told(finding: Finding) -> str:

@@ -105,8 +105,8 @@ def _dead(obs: Observed, idle: _Idle) -> Finding:
             "Look for biases far below 0, or inputs that all have the same sign."
         )
     else:
-        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
-        remedy = remedy or (None if weights_are_to_blame(obs) or _are_large(obs) else lower)
+        to, lower = _lower_rate(obs, idle)
+        remedy = remedy or lower
         change = f"Lower the learning rate{to}, and standardise the inputs (mean 0, not all positive)."
     return Finding(
         "dead_relus",
@@ -128,8 +128,8 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
             redrawn(obs, idle.after.layer, idle.after.kind) or "Standardise the inputs and initialise smaller weights."
         )
     else:
-        to, lower = lower_rate(obs, 2 * moved, lambda found: not _is_idle(found, idle))
-        remedy = remedy or (None if weights_are_to_blame(obs) or _are_large(obs) else lower)
+        to, lower = _lower_rate(obs, idle)
+        remedy = remedy or lower
         change = f"Lower the learning rate{to}."
     return Finding(
         "saturated_sigmoids",
@@ -142,6 +142,13 @@ def _saturated(obs: Observed, idle: _Idle) -> Finding:
         remedy=remedy,
         blame=after,
     )
+
+
+def _lower_rate(obs: Observed, idle: _Idle) -> tuple[str, Remedy | None]:
+    """A rate at which these units stay at work; none is sought where weights or inputs are to blame."""
+    if weights_are_to_blame(obs) or _are_large(obs):
+        return "", None
+    return lower_rate(obs, 2 * idle.moved, lambda found: not _is_idle(found, idle))
 
 
 def _standardised(obs: Observed, idle: _Idle) -> Remedy | None:

@@ -14,6 +14,7 @@ from regtorch.doctor.measure.start import NARROW
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
+from regtorch.doctor.watch.attempt import Attempt
 from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.watch.observed import Observed
 from regtorch.doctor.watch.optimizer_copy import number, rate_of
@@ -215,7 +216,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
     else:
         why = f"One step raises the loss of its own batch from {fmt(before)} to {fmt(after)}"
         why += f", and deactivates {most:.0%} of a ReLU's units." if name else "."
-    to, remedy = lower_rate(obs, 0.0, lambda found: found.watched is None or not _breaks(_shown(found.watched)))
+    to, remedy = ("", None) if weights_are_to_blame(obs) else lower_rate(obs, 0.0, _does_not_break)
     yield Finding(
         "first_step_too_large",
         name if most > _DEAD else "optimizer.lr",
@@ -223,7 +224,7 @@ def _first_step(obs: Observed) -> Iterator[Finding]:
         {"loss_before": before, "loss_after": after, "units_struck": most},
         why=why,
         change=f"Lower the learning rate{to}, standardise the inputs, or put batch norm before the activations.",
-        remedy=None if weights_are_to_blame(obs) else remedy,
+        remedy=remedy,
         blame=max(most, rise),
     )
 
@@ -247,6 +248,10 @@ def _shown(watched: WatchedSteps) -> _Shown | None:
     name = max(died, key=lambda n: died[n], default="")
     rise = after.loss / before.loss if before.loss > 0 else 0.0
     return _Shown(name, died.get(name, 0.0), rise, before.loss, after.loss)
+
+
+def _does_not_break(found: Attempt) -> bool:
+    return found.watched is None or not _breaks(_shown(found.watched))
 
 
 def _breaks(shown: _Shown | None) -> bool:

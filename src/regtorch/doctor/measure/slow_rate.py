@@ -9,13 +9,12 @@ from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.fitting_rate import GOOD, common_rate
 from regtorch.doctor.remedy import Remedy
 from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import watch_steps
+from regtorch.doctor.watch.steps import last_loss_without_steps, watch_steps
 
 __all__ = ["slow"]
 
 _SLOW = 0.4 * GOOD  # ‖update‖/‖weight‖ below which larger rates are tried
 _TIMES = (100.0, 10.0, 1000.0, 10000.0)
-_NONE = 1e-9  # of the rate: no step
 _GAIN = 0.03  # of the first loss, that a larger rate has to lower it by
 _SHARE = 0.1  # of that gain, which the present rate reaches at most
 
@@ -31,7 +30,7 @@ def slow(obs: Observed, largest: float) -> Iterator[Finding]:
     if not lr or not largest < _SLOW or free.diverged:
         return
     # The loss of the same batches without steps: batches differ by more than small steps change them.
-    start = watch_steps(obs.subject, obs.steps, penalties=0.0, factor=_NONE).last_task_loss
+    start = last_loss_without_steps(obs.subject, obs.steps)
     now = start - free.last_task_loss
     if not isfinite(now) or not start > 0:
         return

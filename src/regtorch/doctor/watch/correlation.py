@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from statistics import fmean
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,33 +19,35 @@ _WIDTH = 256  # features of the probe
 _FILTERS, _FILTER, _SIDE = 32, 5, 32  # number and side of filters, and of the images they see
 _SHUFFLES = 20
 _CLEAR = 0.4  # a correlation that shuffled labels of 100 samples do not have
-_LEVEL = 0.9  # quantile of the shuffled labels' correlations that the true labels must exceed
+_DEVIATIONS = 2.0  # above the mean of the shuffled labels' correlations, which the true labels must exceed
 
 
 def correlation(x: Tensor, columns: Tensor) -> tuple[float, float]:
-    """A ridge regression's correlation with held-out labels, and the 0.9 quantile of that with shuffled labels.
+    """A ridge regression's correlation with held-out labels, and the level that shuffled labels hardly exceed.
 
-    The quantile is 0 where the correlation is far above it.
+    The level is 0 where the correlation is far above it.
 
-    Half of its features are linear in the inputs, half are ReLUs of random projections; of images and series it also
-    takes the pooled outputs of random filters. Correlation, because accuracy is uninformative when one class dominates.
+    Its features are linear in the inputs; where these do not settle it, also ReLUs of random projections, and of images
+    and series the pooled outputs of random filters. Correlation, as accuracy says little when one class dominates.
     """
     own = torch.Generator().manual_seed(0)
-    features = _features(x.flatten(1), own)
-    if x.ndim > 2:
-        features = torch.cat([features, _filtered(x, own)], 1)
     wanted = columns - columns.mean(0)
     halves = torch.randperm(len(x), generator=own).chunk(2)
-    fits = [_Fit(features, fit, held) for fit, held in (halves, halves[::-1])]
+    features: list[Tensor] = []
+    fits, true = [], 0.0
+    for part in _features(x, own):
+        features.append(part)
+        fits = [_Fit(torch.cat(features, 1), fit, held) for fit, held in (halves, halves[::-1])]
+        true = fmean(float(fit.scores(wanted[:, None])) for fit in fits)
+        if true > _CLEAR:
+            return true, 0.0
 
     def scored(columns: Tensor) -> Tensor:
         return torch.stack([fit.scores(columns) for fit in fits]).mean(0)
 
-    true = float(scored(wanted[:, None]))
-    if true > _CLEAR:
-        return true, 0.0
     orders = [torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES)]
-    return true, float(scored(torch.stack([wanted[order] for order in orders], 1)).quantile(_LEVEL))
+    shuffled = scored(torch.stack([wanted[order] for order in orders], 1))
+    return true, float(shuffled.mean() + _DEVIATIONS * shuffled.std())
 
 
 class _Fit:
@@ -62,14 +67,18 @@ class _Fit:
         return (guessed * true).sum((0, 2)) / (guessed.norm(dim=(0, 2)) * true.norm(dim=(0, 2)) + 1e-12)
 
 
-def _features(x: Tensor, own: torch.Generator) -> Tensor:
-    half, width = _WIDTH // 2, x.shape[1]
+def _features(x: Tensor, own: torch.Generator) -> Iterator[Tensor]:
+    """The features, in parts that cost more and more."""
+    flat = x.flatten(1)
+    half, width = _WIDTH // 2, flat.shape[1]
     if width <= FLAT:
-        x = standardised(x)
-    x = x.float()
-    linear = x if width <= half else x @ torch.randn(width, half, generator=own)
-    bent = (x @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)).relu()
-    return standardised(torch.cat([standardised(linear), bent], 1))
+        flat = standardised(flat)
+    flat = flat.float()
+    yield standardised(flat if width <= half else flat @ torch.randn(width, half, generator=own))
+    bent = flat @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)
+    yield standardised(bent.relu())
+    if x.ndim > 2:
+        yield _filtered(x, own)
 
 
 def _filtered(x: Tensor, own: torch.Generator) -> Tensor:

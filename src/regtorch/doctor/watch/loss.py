@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from math import isfinite, log, nan
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Refused, Unfit
-from regtorch.doctor.watch.restored import restored, seed
+from regtorch.doctor.watch.restored import random_numbers_restored, restored, seed
 from regtorch.doctor.watch.subject import Subject
 
 __all__ = ["LossBehaviour", "Task"]
@@ -25,6 +26,7 @@ class LossBehaviour:
     def __init__(self, subject: Subject, outputs: Sequence[Any]) -> None:
         self.subject = subject
         self.outputs = outputs
+        self._writes: bool | None = None  # whether evaluating the loss writes to the net's tensors
 
     @cached_property
     def task(self) -> Task:
@@ -170,10 +172,19 @@ class LossBehaviour:
                     return abs(moved[0] - true[0]) < 1e-4 * abs(true[0])
         return False
 
+    @contextmanager
+    def _as_before(self) -> Iterator[None]:
+        """Restore the net, unless its losses have never written to it; the diagnosis restores it at its end anyway."""
+        tensors = [*self.subject.model.parameters(), *self.subject.model.buffers()]
+        before = [t._version for t in tensors]
+        with random_numbers_restored() if self._writes is False else restored(self.subject.model):
+            yield
+            self._writes = bool(self._writes) or before != [t._version for t in tensors]
+
     def _losses(self, target: Tensor, *outputs: Tensor) -> list[float] | None:
         """The losses of some outputs, each with the same random numbers; None if one is rejected."""
         found: list[float] = []
-        with restored(self.subject.model), torch.no_grad():
+        with self._as_before(), torch.no_grad():
             for output in outputs:
                 seed(0)
                 try:

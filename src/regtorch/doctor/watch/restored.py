@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,18 +25,33 @@ def restored(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[No
     loose = [p for p in beside if isinstance(p, nn.Parameter)]
     parameters = [*(p for module in modules for p in module.parameters(recurse=False)), *loose]
     buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
-    # ExitStack runs every callback even if another one fails.
-    with random_numbers_restored(), ExitStack() as undo:
-        with torch.no_grad():
-            for tensor in {id(t): t for t in (*parameters, *buffers)}.values():
-                undo.callback(_keep(tensor))
+    with random_numbers_restored(), _undone() as undo:
+        undo.extend(_keep(tensor) for tensor in {id(t): t for t in (*parameters, *buffers)}.values())
         for p in parameters:
-            undo.callback(_put_grad, p, p.grad, p.requires_grad)
+            undo.append(partial(_put_grad, p, p.grad, p.requires_grad))
             p.grad = None
         for module in modules:
             stores = module._parameters, module._buffers, module._modules, module._non_persistent_buffers_set
-            undo.callback(_refill, module, module.training, [(store, store.copy()) for store in stores])
+            undo.append(partial(_refill, module, module.training, [(store, store.copy()) for store in stores]))
         yield
+
+
+@contextmanager
+def _undone() -> Iterator[list[Callable[[], object]]]:
+    """Functions that are called at the end, last first, each even if another one fails: ExitStack is slow."""
+    undo: list[Callable[[], object]] = []
+    try:
+        yield undo
+    finally:
+        error: BaseException | None = None
+        with torch.no_grad():
+            for function in reversed(undo):
+                try:
+                    function()
+                except BaseException as own:  # Ctrl-C, too
+                    error = own
+        if error is not None:
+            raise error
 
 
 def _keep(tensor: Tensor) -> Callable[[], None]:
@@ -44,10 +60,9 @@ def _keep(tensor: Tensor) -> Callable[[], None]:
     value = _without_repeats(here).clone()
 
     def put_back() -> None:
-        with torch.no_grad():
-            if not _alike(tensor, here):
-                tensor.data = here
-            _without_repeats(here).copy_(value)
+        if not _alike(tensor, here):
+            tensor.data = here
+        _without_repeats(here).copy_(value)
 
     return put_back
 
@@ -88,14 +103,12 @@ def seed(value: int) -> None:
 @contextmanager
 def random_numbers_restored(*own: torch.Generator) -> Iterator[None]:
     """Restore Python's, NumPy's and torch's random numbers, and the given generators."""
-    with ExitStack() as undo:
-        for generator in own:
-            undo.callback(generator.set_state, generator.get_state())
+    with _undone() as undo:
+        undo.extend(partial(generator.set_state, generator.get_state()) for generator in own)
         if "numpy" in sys.modules:
             numpy_random = sys.modules["numpy"].random
-            undo.callback(numpy_random.set_state, numpy_random.get_state())
+            undo.append(partial(numpy_random.set_state, numpy_random.get_state()))
         if torch.cuda.is_initialized():
-            undo.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-        undo.callback(torch.set_rng_state, torch.get_rng_state())
-        undo.callback(random.setstate, random.getstate())
+            undo.append(partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
+        undo += [partial(torch.set_rng_state, torch.get_rng_state()), partial(random.setstate, random.getstate())]
         yield

@@ -22,7 +22,7 @@ from regtorch.doctor.watch.restored import seed
 from regtorch.doctor.watch.subject import Subject
 from regtorch.doctor.watch.uses import Look
 
-__all__ = ["Step", "WatchedSteps", "equal_rows", "watch_steps"]
+__all__ = ["Step", "WatchedSteps", "equal_rows", "last_loss_without_steps", "watch_steps"]
 
 _FALLS = 0.02  # of the first loss: less is not learning
 _NOTHING = 1e-6  # root mean square of weights that count as 0
@@ -63,7 +63,7 @@ class WatchedSteps:
     @property
     def last_task_loss(self) -> float:
         """The mean task loss of the last quarter of the steps."""
-        return self.mean_task_loss(slice(-max(1, len(self.steps) // 4), None))
+        return self.mean_task_loss(_last_quarter(len(self.steps)))
 
 
 def watch_steps(
@@ -109,6 +109,20 @@ def watch_steps(
         norms = {name: norm_of(p) for name, p in {**subject.penalised, **subject.trained}.items()}
         symmetric = [name for name, p in subject.trained.items() if equal_rows(p)]
     return WatchedSteps(done, norms, len(done) < steps, looks, symmetric, reach.found, from_zero)
+
+
+@torch.no_grad()
+def last_loss_without_steps(subject: Subject, steps: int) -> float:
+    """The `last_task_loss` of as many steps at a rate of 0."""
+    with subject.restored():
+        seed(0)
+        subject.model.train()
+        losses = [float(subject.task_loss(subject.output(n), subject.batch(n)[1])) for n in range(steps)]
+    return fmean(losses[_last_quarter(steps)])
+
+
+def _last_quarter(steps: int) -> slice:
+    return slice(-max(1, steps // 4), None)
 
 
 class _Reach:

@@ -23,6 +23,7 @@ from regtorch.doctor.watch.form import Form
 from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.watch.pairs import Batch, form, fresh, one_line, pairs_of
 from regtorch.doctor.watch.restored import restored, seed
+from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
 from regtorch.steps.hooks import attached_to, bare, owned_by
@@ -276,14 +277,13 @@ def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
     """The advice for floats in another dtype than the weights', if the error is about that."""
     wanted = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, tuple | list) else (x,)
-    other = [part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted]
-    other = sorted(other, key=lambda dtype: not dtype.is_floating_point)
+    found = (part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted)
+    other = sorted(found, key=lambda dtype: not dtype.is_floating_point)
     same = any(words in str(error) for words in ("same dtype", "expected scalar type", "should be the same"))
     if wanted is None or not other or not same:
         return None
-    if not other[0].is_floating_point:
-        return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`."
-    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`, or `model.to({other[0]})`."
+    or_other = f", or `model.to({other[0]})`" if other[0].is_floating_point else ""
+    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`{or_other}."
 
 
 def _check_model(model: Any) -> None:
@@ -294,5 +294,7 @@ def _check_model(model: Any) -> None:
         raise ValueError("diagnose: the model has lazy weights; call it on a batch first, and build the optimizer then")
     if any(t.is_meta for t in tensors):
         raise ValueError("diagnose: the model is on the meta device; materialise its weights first")
+    if any(map(is_sharded, tensors)):
+        raise ValueError("diagnose: the model's weights are sharded; examine it in one process, before they are")
     if any(t.is_inference() for t in tensors):
         raise ValueError("diagnose: the model was built under torch.inference_mode() and cannot train; rebuild it")

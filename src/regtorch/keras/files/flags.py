@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 
 from regtorch.keras.batch_norm import BatchNorm
+from regtorch.keras.graph import backward_of
+from regtorch.keras.layers.recurrent.bidirectional import Bidirectional
 from regtorch.keras.net import KerasNet
 
 __all__ = ["config_with_flags"]
@@ -56,6 +58,8 @@ def _set_flag(settings: Any, module: nn.Module) -> None:
         settings["trainable"] = any(norm.trainable for norm in norms)
     if isinstance(module, BatchNorm) and not module.trainable:
         settings["trainable"] = False
+    if isinstance(module, Bidirectional) and isinstance(settings.get("layer"), Mapping):
+        settings["backward_layer"] = settings.get("backward_layer") or backward_of(settings["layer"])
     for key, attribute in _INNER:
         part, inner = settings.get(key), getattr(module, attribute, None)
         if isinstance(part, Mapping) and isinstance(part.get("config"), dict) and isinstance(inner, nn.Module):

@@ -22,13 +22,13 @@ _COUNTED = {"lr", "iterations", "updated", "loss_scale", "finite_steps"}  # what
 
 
 def compiled_optimizer(given: Saved, net: KerasNet) -> KerasOptimizer | None:
-    """The optimizer of a file over a net's parameters; None if it was not compiled with one.
+    """The optimizer of a file over a net's parameters; None if it was not compiled with one, or has no parameters.
 
     Raises:
         ValueError: the optimizer is not supported, or its state is another net's.
     """
     identifier = (given.training or {}).get("optimizer")
-    if identifier is None:
+    if identifier is None or next(net.parameters(), None) is None:
         return None
     values, legacy = _variables(given.file)
     scaled = not legacy and [value.ndim for value in values[:6]] == [0] * 6  # a loss scale's numbers come first

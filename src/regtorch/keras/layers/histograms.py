@@ -12,29 +12,32 @@ __all__ = ["ContrastLimitedAdaptiveHistogramEqualization", "Equalization"]
 
 
 class Equalization(ImageLayer):
-    """Keras's Equalization with 256 bins: over the whole batch, each channel's values become equally frequent.
-
-    Keras cannot put it into a functional net on its own; RandAugment and AugMix have it.
-    """
+    """Keras's Equalization: in training, over the whole batch, each channel's values become equally frequent."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self.low, self.high = value_range(spec)
+        self.bins = spec.size("bins", 256)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A channel of equal values stays as it is."""
-        values = (x - self.low) / (self.high - self.low) * 255
-        levels = values.clamp(0, 255).long()
-        equal = [self._channel(*pair) for pair in zip(values.unbind(1), levels.unbind(1), strict=True)]
-        return torch.stack(equal, 1) / 255 * (self.high - self.low) + self.low
+        """A channel of equal values stays as it is, and in evaluation all do."""
+        x = self.floating(x)
+        if not self.training:
+            return x
+        scale, back = 255 / (self.high - self.low), (self.high - self.low) / 255
+        values = x * scale + (0 - self.low * scale)
+        return torch.stack([self._channel(channel) for channel in values.unbind(1)], 1) * back + self.low
 
-    @staticmethod
-    def _channel(values: Tensor, levels: Tensor) -> Tensor:
-        below = torch.bincount(levels.flatten(), minlength=256).cumsum(0)
+    def _channel(self, values: Tensor) -> Tensor:
+        """The steps are Keras's, whose rounding decides which bin a value at its border has."""
+        last = self.bins - 1
+        counted = (values.float() * last / 255).long().clamp(0, last)
+        counts = torch.bincount(counted.flatten(), minlength=self.bins)
+        below = counts.cumsum(0)
         least = below[below > 0][0]
-        if least == below[-1]:
-            return values
-        return ((below - least) * 255 / (below[-1] - least)).round().to(values.dtype)[levels]
+        table = ((below - least) * 255 / (below[-1] - least).clamp(min=1)).round().clamp(0, 255).to(values.dtype)
+        equal = table[(values / 255 * last).clamp(0, last).long()]
+        return torch.where(counts.count_nonzero() <= 1, values, equal)
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(ImageLayer):

@@ -15,7 +15,7 @@ from regtorch.keras.quantity import number
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
 
-__all__ = ["batch_normalization", "layer_normalization"]
+__all__ = ["batch_normalization", "layer_normalization", "sync_batch_normalization"]
 
 
 def batch_normalization(spec: Spec) -> BatchNorm:
@@ -32,11 +32,18 @@ def batch_normalization(spec: Spec) -> BatchNorm:
     rate = 1.0 - spec.number("renorm_momentum", 0.99, 0.0, 1.0)
     if spec.flag("renorm", False):
         if spec.version == 2:
-            raise ValueError("renorm=True is not supported for a net of Keras 2")
+            raise ValueError("renorm=True is not supported for a net of Keras 2; build the net in Keras 3")
         norm: BatchNorm = BatchRenorm(**settings, rate=rate, limits=_limits(spec))
     else:
         norm = BatchNorm(**settings, version=spec.version)
-    norm.keras_order = True
+    norm.keras_order, norm.fused = True, not spec.flag("synchronized", False)
+    return norm
+
+
+def sync_batch_normalization(spec: Spec) -> BatchNorm:
+    """Keras 2's SyncBatchNormalization, which on one device is BatchNormalization without the fused kernel."""
+    norm = batch_normalization(spec)
+    norm.fused = False
     return norm
 
 

@@ -31,10 +31,7 @@ REFUSED: Mapping[str, str] = {
     "HashedCrossing": _HASH,
     "MelSpectrogram": _SPECTROGRAM,
     "STFTSpectrogram": _SPECTROGRAM,
-    "Equalization": "Keras cannot put it into a functional net; equalize the images before the net",
     "DenseFeatures": "its feature columns are TensorFlow's; build the features before the net",
-    "RandomFourierFeatures": "it is experimental in Keras 2; give a module for it in custom_objects",
-    "SyncBatchNormalization": "on one device it is BatchNormalization; build the net with that",
     "MaxNumBoundingBoxes": "its inputs are dicts of bounding boxes; pad the boxes before the net",
     "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,7 +48,7 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
     """The sum -Σ α (1 - p)^γ y log p over the classes.
 
     Args:
-        alpha: α.
+        alpha: α, a number, or one for each class.
         gamma: γ.
         from_logits: this and the rest: see `CrossEntropy`.
 
@@ -61,7 +63,7 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
 
     def __init__(
         self,
-        alpha: float = 0.25,
+        alpha: float | Sequence[float] = 0.25,
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
@@ -72,11 +74,21 @@ class CategoricalFocalCrossentropy(CategoricalCrossentropy):
     ) -> None:
         super().__init__(from_logits, label_smoothing, axis, reduction=reduction, channels_last=channels_last)
         owner = type(self).__name__
-        self.alpha, self.gamma = number(owner, "alpha", alpha), number(owner, "gamma", gamma)
+        self.gamma = number(owner, "gamma", gamma)
+        if isinstance(alpha, list | tuple):
+            self.alpha: float | list[float] = [number(owner, "alpha", part) for part in alpha]
+        else:
+            self.alpha = number(owner, "alpha", alpha)
 
     def of_classes(self, outputs: Tensor, y: Tensor) -> Tensor:
         p = _probabilities(outputs.softmax(self.axis) if self.from_logits else outputs, self.axis)
-        return ((1 - p).pow(self.gamma) * self.alpha * (-y * p.log())).sum(self.axis)
+        alpha = torch.as_tensor(self.alpha, dtype=p.dtype, device=p.device)
+        if alpha.ndim and alpha.shape != p.shape[-1:]:
+            raise ValueError(
+                f"{type(self).__name__}: alpha must be a number, or one for each of the {p.shape[-1]} classes, "
+                f"received {len(alpha)} numbers"
+            )
+        return ((1 - p).pow(self.gamma) * alpha * (-y * p.log())).sum(self.axis)
 
 
 class SparseCategoricalCrossentropy(CrossEntropy):

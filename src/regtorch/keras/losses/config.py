@@ -87,13 +87,21 @@ def loss(
         return _ByShape(channels_last=channels_last)
     name, config = identify("loss", named("loss", identifier), LOSSES)
     config |= getattr(identifier, "_fn_kwargs", {})  # a Huber's config lacks its delta, in Keras 3
-    config = {k: v for k, v in config.items() if k not in ("name", "dtype", "fn")}
+    config = {k: _plain(v) for k, v in config.items() if k not in ("name", "dtype", "fn")}
     if isinstance(reduction := config.get("reduction"), str):
         config["reduction"] = _REDUCTIONS.get(reduction, reduction)
     kind = LOSSES[name]
     if unknown := sorted(config.keys() - (signature(kind).parameters.keys() - {"channels_last"})):
         raise ValueError(f"loss: {name} has no {', '.join(unknown)}; received {shown(config)}")
     return kind(**config, channels_last=channels_last)
+
+
+def _plain(value: Any) -> Any:
+    """A setting in which an array is a list of its numbers."""
+    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        return value["config"]["value"]
+    listed: Any = getattr(value, "tolist", None)
+    return value if listed is None else listed()
 
 
 def named(what: str, identifier: Any) -> Any:

@@ -32,35 +32,29 @@ class Activations:
             if severity is None and share >= WARNING and share - first >= WARNING:
                 severity = "warning"
             if severity is not None:
-                yield (
-                    self._dead(use, share, first, severity)
-                    if use.kind in RELUS
-                    else self._saturated(use, share, first, severity)
-                )
+                yield _sign(use, share, first, severity)
         self._last = uses
 
-    def _dead(self, use: Use, share: float, first: float, severity: Severity) -> Sign:
-        return Sign(
-            "dead_relus",
-            use.layer or "inputs",
-            severity,
-            {"dead_now": share, "dead_at_first": first},
-            why=f"{share:.0%} of the units of the ReLU that follows {use.layer or 'the inputs'} are zero for every "
-            f"sample ({first:.0%} at first): no gradient passes through them.",
-            change="Lower the learning rate, standardise the inputs (mean 0), and look for biases far below 0.",
-            patience=_LOOKS,
-            blame=share,
-        )
 
-    def _saturated(self, use: Use, share: float, first: float, severity: Severity) -> Sign:
-        return Sign(
-            "saturated_sigmoids",
-            use.layer or "inputs",
-            severity,
-            {"saturated_now": share, "saturated_at_first": first},
-            why=f"{share:.0%} of the outputs of the {use.kind} that follows {use.layer or 'the inputs'} are within "
-            f"{NEAR:g} of its bounds ({first:.0%} at first), where its slope is almost 0 and blocks the gradient.",
-            change="Lower the learning rate, or put a norm before it.",
-            patience=_LOOKS,
-            blame=share,
-        )
+def _sign(use: Use, share: float, first: float, severity: Severity) -> Sign:
+    where = use.layer or "the inputs"
+    if use.kind in RELUS:
+        cause, now, before = "dead_relus", "dead_now", "dead_at_first"
+        why = f"{share:.0%} of the units of the ReLU that follows {where} are zero for every sample ({first:.0%} at "
+        why += "first): no gradient passes through them."
+        change = "Lower the learning rate, standardise the inputs (mean 0), and look for biases far below 0."
+    else:
+        cause, now, before = "saturated_sigmoids", "saturated_now", "saturated_at_first"
+        why = f"{share:.0%} of the outputs of the {use.kind} that follows {where} are within {NEAR:g} of its bounds "
+        why += f"({first:.0%} at first), where its slope is almost 0 and blocks the gradient."
+        change = "Lower the learning rate, or put a norm before it."
+    return Sign(
+        cause,
+        use.layer or "inputs",
+        severity,
+        {now: share, before: first},
+        why=why,
+        change=change,
+        patience=_LOOKS,
+        blame=share,
+    )

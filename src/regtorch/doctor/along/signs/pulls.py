@@ -16,7 +16,6 @@ from regtorch.doctor.watch.optimizer_copy import number
 __all__ = ["Collapses", "Dominance"]
 
 _SOON = 300  # steps
-_KEPT = 400  # looks
 _STRONG, _STRONGER = 1.0, 3.0  # times the task's gradient: near a minimum the two are equal
 _WANTED = 0.1  # cosine between the gradients of penalty and task from which both shrink the weight
 
@@ -38,13 +37,15 @@ class Collapses:
         for name, one in look.weights.items():
             if not one.matrix or not one.norm < inf:
                 continue
-            past = self._norms.setdefault(name, deque(maxlen=_KEPT))
+            past = self._norms.setdefault(name, deque())
+            while past and past[-1][1] < one.norm:  # what comes later and is larger hides what came before
+                past.pop()
             past.append((look.step, one.norm))
             while look.step - past[0][0] > _SOON:
                 past.popleft()
             force = self.forces.get(name)
             pulled = force is not None and force.penalty > 0 and not force.cosine > _WANTED
-            at, most = max(past, key=lambda entry: entry[1])
+            at, most = past[0]
             if most and one.norm < most / 2 and (pulled or (decays and force is None)):
                 half = _half_life(most, one.norm, look.step - at)
                 yield Sign(

@@ -47,6 +47,12 @@ def cast(x: Tensor, dtype: str) -> Tensor:
     return x.trunc().to(kind) if kind == torch.int64 and x.is_floating_point() else x.to(kind)
 
 
+def _converted(x: Tensor, dtype: str | None = None, sparse: bool | None = None, ragged: bool | None = None) -> Tensor:
+    if sparse or ragged:
+        raise ValueError("sparse and ragged tensors are not supported; give Keras's net dense ones")
+    return x if dtype is None else cast(x, dtype)
+
+
 def gelu(x: Tensor, approximate: bool = True) -> Tensor:
     return F.gelu(x, approximate="tanh" if approximate else "none")
 
@@ -195,6 +201,7 @@ ELEMENTWISE: Mapping[str, Make] = {
     "LogicalNot": operation(torch.logical_not),
     "Where": operation(where),
     "Cast": operation(cast, "dtype"),
+    "ConvertToTensor": operation(_converted, "dtype", "sparse", "ragged"),
     "Copy": operation(identity),
     "StopGradient": operation(torch.detach),
     "OnesLike": operation(partial(_like, torch.ones_like), "dtype"),

@@ -15,6 +15,7 @@ from regtorch.keras.layers.operations.operation import Make, of_floats, of_two, 
 __all__ = [
     "SHAPES",
     "concatenate",
+    "depth",
     "expand_dims",
     "flip",
     "get_item",
@@ -26,6 +27,8 @@ __all__ = [
     "squeeze",
     "stack",
     "take",
+    "to_depth",
+    "to_space",
     "transpose",
     "unstack",
 ]
@@ -195,18 +198,18 @@ def _top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     return values, indices
 
 
-def _depth(function: Any, x: Tensor, block_size: int, data_format: str | None = None) -> Tensor:
+def depth(function: Any, x: Tensor, block_size: int, data_format: str | None = None) -> Tensor:
     if data_format == "channels_first":
         return function(x.movedim(1, -1), block_size).movedim(-1, 1)
     return function(x, block_size)
 
 
-def _to_depth(x: Tensor, b: int) -> Tensor:
+def to_depth(x: Tensor, b: int) -> Tensor:
     n, h, w, c = x.shape
     return x.reshape(n, h // b, b, w // b, b, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // b, w // b, b * b * c)
 
 
-def _to_space(x: Tensor, b: int) -> Tensor:
+def to_space(x: Tensor, b: int) -> Tensor:
     n, h, w, c = x.shape
     return x.reshape(n, h, w, b, b, c // b**2).permute(0, 1, 3, 2, 4, 5).reshape(n, h * b, w * b, c // b**2)
 
@@ -237,8 +240,8 @@ _SETTINGS = {
     "Sort": (_sort, "axis"),
     "Argsort": (_argsort, "axis"),
     "TopK": (_top_k, "k", "sorted"),
-    "DepthToSpace": (partial(_depth, _to_space), "block_size", "data_format"),
-    "SpaceToDepth": (partial(_depth, _to_depth), "block_size", "data_format"),
+    "DepthToSpace": (partial(depth, to_space), "block_size", "data_format"),
+    "SpaceToDepth": (partial(depth, to_depth), "block_size", "data_format"),
     "Ravel": (torch.flatten,),
     "Einsum": (partial(of_floats, _einsum), "subscripts"),
     "Matmul": (partial(of_floats, partial(of_two, torch.matmul)),),

@@ -127,6 +127,29 @@ def _where(condition: Tensor, x: Any = None, y: Any = None) -> Tensor:
     return elementwise.where(condition, x, y)
 
 
+def _depth(function: Any, x: Tensor, block_size: int, data_format: str = "NHWC") -> Tensor:
+    if data_format != "NHWC":
+        raise ValueError(f"data_format={shown(data_format)} is not supported; supported is 'NHWC'")
+    return shapes.depth(function, x, block_size)
+
+
+def _flipped(dim: int, image: Tensor) -> Tensor:
+    return image.flip(dim)
+
+
+def _sorted(values: Tensor, axis: int = -1, direction: str = "ASCENDING") -> Tensor:
+    return values.sort(axis, descending=direction == "DESCENDING").values
+
+
+def _norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return reductions.total(x.square(), axis=axis, keepdims=keepdims).sqrt()
+
+
+def _along(function: Any, x: Tensor, axis: int = 0, **other: Any) -> Tensor:
+    _refuse_on(other)
+    return function(x, axis=axis)
+
+
 def _add_n(inputs: list[Tensor]) -> Tensor:
     return torch.stack(inputs).sum(0)
 
@@ -135,6 +158,8 @@ _OF_ONE = {
     **{f"math.{name}": getattr(torch, name) for name in ("abs", "square", "sqrt", "rsqrt", "exp", "log", "log1p")},
     **{f"math.{name}": getattr(torch, name) for name in ("sin", "cos", "tan", "tanh", "sigmoid", "sign", "floor")},
     **{f"math.{name}": getattr(torch, name) for name in ("ceil", "erf", "expm1", "reciprocal")},
+    **{f"math.{name}": getattr(torch, name) for name in ("asin", "acos", "atan", "sinh", "cosh", "asinh", "round")},
+    "math.log_sigmoid": F.logsigmoid,
     "math.negative": torch.neg,
     "math.softplus": elementwise.softplus,
     "nn.relu": torch.relu,
@@ -205,7 +230,16 @@ _OTHERS = {
     "math.add_n": _add_n,
     **dict.fromkeys(("math.l2_normalize", "linalg.l2_normalize", "nn.l2_normalize"), _l2_normalize),
     **dict.fromkeys(("math.argmax", "argmax"), reductions.argmax),
-    "math.cumsum": reductions.cumsum,
+    **dict.fromkeys(("math.argmin", "argmin"), reductions.argmin),
+    "math.cumsum": partial(_along, reductions.cumsum),
+    "math.cumprod": partial(_along, reductions.cumprod),
+    "math.is_nan": torch.isnan,
+    "math.reduce_euclidean_norm": _norm,
+    "sort": _sorted,
+    "nn.depth_to_space": partial(_depth, shapes.to_space),
+    "nn.space_to_depth": partial(_depth, shapes.to_depth),
+    "image.flip_left_right": partial(_flipped, -2),
+    "image.flip_up_down": partial(_flipped, -3),
     "nn.gelu": _gelu,
     "nn.leaky_relu": _leaky_relu,
     "nn.softmax": _softmax,

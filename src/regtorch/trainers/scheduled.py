@@ -12,25 +12,25 @@ __all__ = ["Schedule", "Scheduled", "paired"]
 Schedule = Callable[[int], float]
 
 
-def paired(given: Sequence[Any], schedule: Schedule | None) -> tuple[tuple[Any, ...], "Scheduled"]:
-    """Split rules, some of them pairs (rule, schedule), into rules and schedules.
+def paired(given: Sequence[Any], schedule: Schedule | None, who: str) -> tuple[tuple[Any, ...], "Scheduled"]:
+    """Split rules, some of them pairs (rule, schedule), into rules and schedules; `who` is the callback, for errors.
 
     Raises:
         TypeError: a schedule is not a function, or belongs to a constraint.
         ValueError: no penalty can follow the schedule.
     """
-    pairs = [item if isinstance(item, tuple) and len(item) == 2 else (item, None) for item in given]
+    pairs = [tuple(item) if isinstance(item, tuple | list) and len(item) == 2 else (item, None) for item in given]
     for rule, own in (*pairs, (None, schedule)):
         if own is not None and not callable(own):
             raise TypeError(
-                f"Regularize: schedule must be a function of the number of steps taken, such as "
+                f"{who}: schedule must be a function of the number of steps taken, such as "
                 f"rt.schedules.warmup(1000), received {own!r}"
             )
         if own is not None and rule is not None and not isinstance(rule, Penalty | BoundTerms):
-            raise TypeError(f"Regularize: {rule!r} has no strength to schedule; leave {own!r} out")
+            raise TypeError(f"{who}: {rule!r} has no strength to schedule; leave {own!r} out")
     penalties = [isinstance(rule, Penalty | BoundTerms) for rule, _ in pairs]
     if schedule is not None and not any(penalties):
-        raise ValueError(f"Regularize: there is no penalty to follow {schedule!r}; leave schedule out")
+        raise ValueError(f"{who}: there is no penalty to follow {schedule!r}; leave schedule out")
     own = [(own or schedule) if penalty else None for (_, own), penalty in zip(pairs, penalties, strict=True)]
     return tuple(rule for rule, _ in pairs), Scheduled(own)
 
@@ -57,6 +57,11 @@ class Scheduled:
             if self._loaded and (taken := self._steps_taken.get((rule, optimizer))):
                 handle.steps = taken
                 bound.scale = self._scales.get(rule, bound.scale)  # until the next step, as without the interruption
+
+    def resume(self, steps: int) -> None:
+        """Continue all schedules after so many steps."""
+        for handle in self._handles.values():
+            handle.steps = steps
 
     def stop(self) -> None:
         """Keep the step counts for a checkpoint after the rules are detached; a new fit begins at 0."""

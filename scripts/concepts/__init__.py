@@ -1,0 +1,20 @@
+"""The pictures of the documentation: each is measured or asked of the library when it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from concepts import decay, diagnosis, loop, norms, overview, proximal, selects, strength
+
+__all__ = ["PICTURES"]
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "overview": overview.drawn,
+    "strength": strength.drawn,
+    "select": selects.drawn,
+    "ways": loop.drawn,
+    "decay": decay.drawn,
+    "norms": norms.drawn,
+    "proximal": proximal.drawn,
+    "diagnosis": diagnosis.drawn,
+}

@@ -1,0 +1,72 @@
+"""The callback for skorch: clones, pickles, searches, and what it refuses; equality is in tests/trainers."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+import problem
+import regtorch as rt
+
+pytest.importorskip("skorch")
+Regularize: Any = importlib.import_module("regtorch.skorch").Regularize
+clone: Any = importlib.import_module("sklearn.base").clone
+skorch_net: Any = importlib.import_module("skorch_net")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of skorch, about itself
+
+
+def fitted(net: Any, how: str = "fit") -> Any:
+    x, y = problem.inputs()
+    return getattr(net, how)(x.numpy(), y.numpy())
+
+
+def weights(net: Any) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in net.module_.parameters()]
+
+
+def test_fit_twice_and_a_clone_are_the_same():
+    first = fitted(skorch_net.classifier())
+    expected = weights(first)
+    copied = clone(first)
+    for net in (fitted(first), fitted(copied)):
+        assert all(torch.equal(p, q) for p, q in zip(weights(net), expected, strict=True))
+
+
+def test_a_pickle_goes_on():
+    first = fitted(skorch_net.classifier())
+    copied = pickle.loads(pickle.dumps(first))
+    for net in (first, copied):
+        fitted(net, "partial_fit")
+    assert all(torch.equal(p, q) for p, q in zip(weights(first), weights(copied), strict=True))
+    plain = skorch_net.classifier().set_params(callbacks__regularize__rules=[rt.L2(0.0)])
+    assert not torch.allclose(weights(fitted(plain))[0], weights(first)[0])
+
+
+def test_the_history_has_the_penalty():
+    net = fitted(skorch_net.classifier())
+    assert net.history[-1, "penalty"] == pytest.approx(rt.L2(1e-3).on(net.module_)().item(), rel=1e-6)
+    assert not net.optimizer_._optimizer_step_pre_hooks
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "match"),
+    [
+        ([], ValueError, r"Regularize: rules must be a list such as \[rt.L2\(1e-4\)\], received \[\]"),
+        (rt.L2(0.1), ValueError, "rules must be a list"),
+        ("l2", ValueError, "rules must be a list"),
+        (
+            [rt.Activity(rt.L1(0.1), select="type:Tanh")],
+            TypeError,
+            r"an Activity .*; add it to the loss in NeuralNet.get_loss",
+        ),
+        ([rt.L2(0.1, select="norm")], rt.select.SelectionError, "matches no"),
+    ],
+)
+def test_refused(rules: Any, error: type[Exception], match: str):
+    net = skorch_net.classifier().set_params(callbacks__regularize__rules=rules)
+    with pytest.raises(error, match=match):
+        fitted(net)
