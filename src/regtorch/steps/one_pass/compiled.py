@@ -16,42 +16,43 @@ from regtorch.steps.optimizers import StepSize
 
 __all__ = ["Pass", "compiled"]
 
-Pass = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[dict[str, Any]], list[Tensor]], None]
+Pass = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[dict[str, Any]], list[dict[str, Any]]], None]
 
 
 def compiled(update: Update, step_size: StepSize | None, plan: Sequence[Recipe]) -> Pass:
-    """A compiled pass over weights with these recipes: (weights, gradients, states, groups, factors) → None.
+    """A compiled pass over weights with these recipes: (weights, gradients, states, factors, groups) → None.
 
-    It checks nothing of what it is given, so the recipes must have the keys of these.
+    It checks nothing of what it is given, so the recipes must have the keys of these. A weight's factors are those of
+    its update, and by number those of its penalties; its group is needed for a proximal step.
     """
     states = [recipe.states for recipe in plan]
-    number_of_group = [recipe.group for recipe in plan]
     rules = [recipe.parts for recipe in plan]
 
     def one_pass(
         weights: list[Tensor],
         grads: list[Tensor],
         tensors: list[list[Tensor]],
+        factors: list[dict[str, Any]],
         groups: list[dict[str, Any]],
-        factors: list[Tensor],
     ) -> None:
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
-            parts, group = rules[index], groups[number_of_group[index]]
+            parts, at = rules[index], factors[index]
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
-            if STEP in state:
-                state[STEP] = state[STEP].double() + 1
             for part in parts["gradient"]:
-                g = g + factors[part.factor] * part.stored(part.rule.grad(part.units(w)), w)
-            w = update.move(w, g, state, group)
+                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
+            w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 assert step_size is not None
-                w = _prox(part, w, step_size(group, state), factors[part.factor])
+                if STEP in state:
+                    state[STEP] = state[STEP].double() + 1
+                w = _prox(part, w, step_size(groups[index], state), at[part.name])
             for part in parts["constraint"]:
                 w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)
             for name, t in zip(states[index], tensors[index], strict=True):
-                t.copy_(state[name])
+                if name != STEP:  # which the caller counts
+                    t.copy_(state[name])
 
     # Compiled code is kept by code object, a few versions of each: every pass gets its own.
     own = FunctionType(one_pass.__code__.replace(), one_pass.__globals__, closure=one_pass.__closure__)

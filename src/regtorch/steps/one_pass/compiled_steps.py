@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import Pass, compiled
 from regtorch.steps.one_pass.recipe import Recipe, factors, recipes
-from regtorch.steps.one_pass.updates import Update
+from regtorch.steps.one_pass.updates import STEP, Update
 from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ class OnePass:
     def __init__(self, update: Update) -> None:
         self._update = update
         self._passes: dict[tuple[object, ...], Pass] = {}
-        self._numbers: dict[tuple[object, ...], Tensor] = {}
         self.why_not = ""
 
     @torch.no_grad()
@@ -54,19 +53,19 @@ class OnePass:
 
     def _step(self, optimizer: Optimizer, plan: Sequence[Recipe], values: Sequence[float]) -> bool:
         """Step the weights of a plan; False, and nothing has changed, if that cannot be compiled."""
-        key = tuple(recipe.key for recipe in plan)
-        device = plan[0].p.device
+        flags = tuple(optimizer.param_groups[recipe.group][name] for recipe in plan for name in self._update.flags)
+        key = (flags, *(recipe.key for recipe in plan))
         weights = [recipe.p.detach() for recipe in plan]
         grads = [_grad(recipe) for recipe in plan]
         states = [[optimizer.state[recipe.p][name] for name in recipe.states] for recipe in plan]
-        groups = [self._group(group, device) for group in optimizer.param_groups]
-        numbers = [self._number(("factor", index), value, device) for index, value in enumerate(values)]
+        factors = self._factors(optimizer, plan, values)
+        groups = [_for_step_size(optimizer.param_groups[r.group]) if r.parts["proximal"] else {} for r in plan]
         try:
             if key not in self._passes:
                 if len(self._passes) == _MOST:
                     raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
                 self._passes[key] = compiled(self._update, facts_of(optimizer).step_size, plan)
-            self._passes[key](weights, grads, states, groups, numbers)
+            self._passes[key](weights, grads, states, factors, groups)
         except Exception as error:  # no compiler, or a rule that cannot be compiled
             first = next(iter(str(error).strip().splitlines()), "")
             self.why_not = f"{type(error).__name__}: {first}"
@@ -76,29 +75,45 @@ class OnePass:
                 stacklevel=2,
             )
             return False
+        counts = [optimizer.state[recipe.p][STEP] for recipe in plan if STEP in recipe.states]
+        if counts:
+            torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
         return True
 
-    def _group(self, group: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-        numbers: dict[str, Any] = {name: self._settings(name, group[name], device) for name in self._update.numbers}
-        return numbers | {name: group[name] for name in self._update.flags}
+    def _factors(self, optimizer: Optimizer, plan: Sequence[Recipe], values: Sequence[float]) -> list[dict[str, Any]]:
+        """The factors of each weight's update and of all penalties, in the precision of its sums."""
+        known: dict[tuple[int, float, torch.dtype], dict[str, Any]] = {}
+        found: list[dict[str, Any]] = []
+        for recipe in plan:
+            t = float(optimizer.state[recipe.p][STEP]) + 1 if STEP in recipe.states else 0.0
+            dtype = torch.promote_types(recipe.p.dtype, torch.float32)
+            key = (recipe.group, t, dtype)
+            if key not in known:
+                group = optimizer.param_groups[recipe.group]
+                numbers = {name: float(number) for name, number in self._update.factors(_plain(group), t).items()}
+                numbers |= {f"rule {index}": value for index, value in enumerate(values)}
+                known[key] = {name: torch.tensor(number, dtype=dtype) for name, number in numbers.items()}
+                known[key] |= {name: group[name] for name in self._update.flags}
+            found.append(known[key])
+        return found
 
-    def _settings(self, name: str, value: Any, device: torch.device) -> Any:
-        if isinstance(value, tuple | list):
-            return tuple(self._settings(name, part, device) for part in value)
-        if isinstance(value, Tensor):
-            return value.detach().to(device, torch.float64).reshape(())
-        if name == "momentum" and not value:  # there is no buffer, and a compiled step depends on that
-            return value
-        return self._number((name,), value, device)
 
-    def _number(self, name: tuple[object, ...], value: float, device: torch.device) -> Tensor:
-        """A 0-dim tensor of a number, the same one for as long as the number stays."""
-        key = (*name, value, device)
-        if key not in self._numbers:
-            if len(self._numbers) > 1000:  # a schedule's earlier numbers
-                self._numbers.clear()
-            self._numbers[key] = torch.tensor(value, dtype=torch.float64, device=device)
-        return self._numbers[key]
+def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a group as numbers: rates may be tensors."""
+    return {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
+
+
+def _for_step_size(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a group as tensors, which may change, but for a momentum of 0, which has no buffer."""
+    found: dict[str, Any] = {}
+    for name, value in _plain(group).items():
+        if isinstance(value, tuple) and name == "betas":
+            found[name] = tuple(torch.tensor(float(number), dtype=torch.float64) for number in value)
+        elif type(value) in (int, float) and (value or name != "momentum"):
+            found[name] = torch.tensor(float(value), dtype=torch.float64)
+        elif name != "params":
+            found[name] = value
+    return found
 
 
 def _grad(recipe: Recipe) -> Tensor:

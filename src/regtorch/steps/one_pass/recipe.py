@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "Recipe", "recipes"]
 
-_DEVICES = ("cpu", "cuda")  # those with float64
+_DEVICES = ("cpu",)  # elsewhere the number of steps is not at hand without waiting for the device
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Part:
     def stored(self, u: Tensor, like: Tensor) -> Tensor:
         """The inverse of `units`."""
         return self.layout.stored(u, like.shape) if self.rule.by_unit else u
+
+    @property
+    def name(self) -> str:
+        """The name of its factor."""
+        return f"rule {self.factor}"
 
     @property
     def key(self) -> tuple[object, ...]:
