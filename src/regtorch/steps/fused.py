@@ -17,7 +17,16 @@ __all__ = ["Fused", "fuse"]
 
 
 class Fused:
-    """The handle that `rt.fuse` returns."""
+    """The handle that `rt.fuse` returns.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 1).parameters(), lr=0.1)
+        >>> handle = rt.fuse(optimizer)
+        >>> handle.why_not
+        ''
+        >>> handle.remove()
+    """
 
     def __init__(self, attached: Attached, one_pass: OnePass, optimizer: Optimizer) -> None:
         self._attached, self._one_pass, self._optimizer = ref(attached), one_pass, ref(optimizer)
