@@ -106,6 +106,7 @@ def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
 def _for_step_size(group: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a group as tensors, which may change, but for a momentum of 0, which has no buffer."""
     found: dict[str, Any] = {}
+    value: Any
     for name, value in _plain(group).items():
         if isinstance(value, tuple) and name == "betas":
             found[name] = tuple(torch.tensor(float(number), dtype=torch.float64) for number in value)
