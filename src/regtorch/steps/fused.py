@@ -54,8 +54,9 @@ def fuse(optimizer: Any) -> Fused:
     (L1, L2, L2SP, GroupLasso, Box, MaxNorm and others), also masked, also as one proximal step, are compiled by
     inductor with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. A
     weight under another rule, without a gradient, with a sparse gradient or at its first step is stepped by the
-    optimizer itself, as all are on other devices than CPUs and under the GradScaler of a fused optimizer. The state is the optimizer's own, so its
-    `state_dict` stays interchangeable. Rates and strengths may change at every step without compiling again.
+    optimizer itself, as all are on other devices than CPUs and under the GradScaler of a fused optimizer. The state is
+    the optimizer's own, so its `state_dict` stays interchangeable. Rates and strengths may change at every step without
+    compiling again.
 
     The second step takes some seconds, as it compiles. Where that fails, steps go on without, after one warning.
 

@@ -108,9 +108,9 @@ def _for_step_size(group: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     value: Any
     for name, value in _plain(group).items():
-        if isinstance(value, tuple) and name == "betas":
+        if name == "betas":
             found[name] = tuple(torch.tensor(float(number), dtype=torch.float64) for number in value)
-        elif type(value) in (int, float) and (value or name != "momentum"):
+        elif name != "params" and type(value) in (int, float) and (value or name != "momentum"):
             found[name] = torch.tensor(float(value), dtype=torch.float64)
         elif name != "params":
             found[name] = value
