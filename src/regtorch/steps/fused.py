@@ -50,13 +50,12 @@ class Fused:
 def fuse(optimizer: Any) -> Fused:
     """Compile an optimizer's steps, with the rules attached to it, into one pass over weights, gradients and state.
 
-    Every other way reads weights and gradients once more for each rule. Rules whose `grain` is an element or a unit
-    (L1, L2, L2SP, GroupLasso, Box, MaxNorm and others), also masked, also as one proximal step, are compiled by
-    inductor with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. A
-    weight under another rule, without a gradient, with a sparse gradient or at its first step is stepped by the
-    optimizer itself, as all are on other devices than CPUs and under the GradScaler of a fused optimizer. The state is
-    the optimizer's own, so its `state_dict` stays interchangeable. Rates and strengths may change at every step without
-    compiling again.
+    Every other way reads weights and gradients once more for each rule. Rules of elements (L1, L2, L1L2, L2SP, Box,
+    NonNeg and others, whose `grain` is an element), also masked, also as one proximal step, are compiled by inductor
+    with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. A weight under
+    another rule, without a gradient, with a sparse gradient or at its first step is stepped by the optimizer itself, as
+    all are on other devices than CPUs and under the GradScaler of a fused optimizer. The state is the optimizer's own,
+    so its `state_dict` stays interchangeable. Rates and strengths may change at every step without compiling again.
 
     The second step takes some seconds, as it compiles. Where that fails, steps go on without, after one warning.
 

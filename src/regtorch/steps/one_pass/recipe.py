@@ -103,7 +103,7 @@ def _add(found: dict[int, Recipe], place: Place, number: int, term: Any) -> None
     for weight, w in term.weights(found.keys()):
         recipe = found.get(id(w))
         rule = term.rule_of(weight)
-        if recipe is None or rule.grain == "weight" or (place == "proximal" and recipe.parts["proximal"]):
+        if recipe is None or rule.grain != "element" or (place == "proximal" and recipe.parts["proximal"]):
             for p in weight.leaves(term.model):
                 found.pop(id(p), None)
         else:
