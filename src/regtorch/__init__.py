@@ -24,6 +24,7 @@ from regtorch.outputs import *
 from regtorch.penalties import *
 from regtorch.select import SelectionError
 from regtorch.select.param_groups import param_groups
+from regtorch.steps.fused import Fused, fuse
 from regtorch.steps.optimizers import register_optimizer
 
 __version__ = "0.1.0"
@@ -34,11 +35,13 @@ __all__ = [
     "BoundSum",
     "DoctorWarning",
     "Finding",
+    "Fused",
     "SelectionError",
     "constraints",
     "convert",
     "diagnose",
     "fisher",
+    "fuse",
     "keras",
     "lam_max",
     "masked",

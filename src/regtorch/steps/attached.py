@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.schedules import factor_at
 from regtorch.steps import proximal
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
-from regtorch.steps.lending import lends_decay, used, view_with_decay
+from regtorch.steps.lending import lends_decay, used, view_of
+from regtorch.steps.one_pass.compiled_steps import OnePass
 from regtorch.steps.optimizers import facts_of
 from regtorch.steps.outer_steps import OuterSteps
+from regtorch.steps.scheduled import Scheduled
 from regtorch.steps.unstepped import Watch
 from regtorch.steps.wrappers import check_minimises, owned_by
 
@@ -29,35 +30,6 @@ __all__ = ["Attached", "Place", "owns", "parts_of"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-class Scheduled:
-    """A rule whose scale follows a schedule; `steps` counts the steps made."""
-
-    def __init__(self, bound: BoundTerms, schedule: Callable[[int], float]) -> None:
-        self._bound, self.schedule, self.steps = bound, schedule, 0
-        # Compiled steps must not treat these as constants.
-        eagerly: Any = torch.compiler.disable
-        self.look: Callable[[], None] = eagerly(self._look)
-        self.move: Callable[[], None] = eagerly(self._move)
-        self.count: Callable[[Optimizer], None] = eagerly(self._count)
-        self._look()
-        self._move()
-
-    def _look(self) -> None:
-        """Get the factor of the next step; an error here leaves all scales unchanged."""
-        self._factor = factor_at(self.schedule, self.steps)
-
-    def _move(self) -> None:
-        self._bound.scale = self._factor
-
-    def _count(self, optimizer: Optimizer) -> None:
-        """Count a step, unless a fused optimizer under a GradScaler has skipped it."""
-        self.steps += not getattr(optimizer, "found_inf", None)
-
-    def resume(self, steps: int) -> None:
-        self._factor, self.steps = factor_at(self.schedule, steps), steps
-        self._move()
 
 
 class Attached:
@@ -78,6 +50,8 @@ class Attached:
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
+        self.one_pass: OnePass | None = None
+        self._taken: set[int] = set()  # ids of the weights that this step's one pass has stepped, with their rules
 
     def parts(self) -> Iterator[Term | BoundConstraint]:
         """All single rules, with sums split into terms."""
@@ -92,9 +66,7 @@ class Attached:
         wrappers: Sequence[Any],
     ) -> None:
         """Add a rule; `here` are its parts with weights in the optimizer, `wrappers` wrap the optimizer."""
-        if not self._hooks:
-            before = optimizer.register_step_pre_hook(self.before_step)
-            self._hooks = [before, optimizer.register_step_post_hook(self.after_step)]
+        self._hook(optimizer)
         if not self.stepped and self._watch is None:
             self._watch = self._watch_for_steps(optimizer, bound, here)
         if place == "constraint" and wrappers:
@@ -111,13 +83,27 @@ class Attached:
             self._outer_steps.pop(id(bound)).remove()
         self._unchecked = [part for part in self._unchecked if part not in parts_of(bound)]
         self._found &= {id(part) for part in self.parts()}
-        if not any(self.rules.values()):
+        if not any(self.rules.values()) and self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        self._unhook()
+
+    def fuse(self, optimizer: Optimizer, one_pass: OnePass | None) -> None:
+        """Let compiled passes make the steps; None lets the optimizer make them again."""
+        self.one_pass = one_pass
+        self._hook(optimizer)
+        self._unhook()
+
+    def _hook(self, optimizer: Optimizer) -> None:
+        if not self._hooks:
+            before = optimizer.register_step_pre_hook(self.before_step)
+            self._hooks = [before, optimizer.register_step_post_hook(self.after_step)]
+
+    def _unhook(self) -> None:
+        if not any(self.rules.values()) and self.one_pass is None:
             for hook in self._hooks:
                 hook.remove()
             self._hooks = []
-            if self._watch is not None:
-                self._watch.stop()
-                self._watch = None
 
     def schedule(self, bound: BoundTerms, schedule: Callable[[int], float]) -> Scheduled:
         """Let a schedule set the scale of a rule before every step."""
@@ -161,20 +147,22 @@ class Attached:
             Attached.steps_of_all += 1
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
-        self._view = None
-        if not self.rules["gradient"]:
+        self._view, self._taken = None, set()
+        if not self.rules["gradient"] and self.one_pass is None:
             return None
         check_minimises(optimizer, self.rules["gradient"])
         closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
         decays: dict[int, float] = {}
         if closure is None:
-            self._add_gradients(optimizer, decays, self._held.of(optimizer))
-            if len(decays) < len(owned_by(optimizer)):
+            held = self._held.of(optimizer)
+            self._take(optimizer, held)
+            self._add_gradients(optimizer, decays, held)
+            if len(decays) < len(self._left(optimizer)):
                 self._held.note(optimizer)
         else:
             closure = self._wrap(optimizer, closure, decays)
-        if lends_decay(optimizer) and (decays or closure is not None):
-            self._view = view_with_decay(optimizer, decays)
+        if (lends_decay(optimizer) and (decays or closure is not None)) or self._taken or self.one_pass is not None:
+            self._view = view_of(optimizer, decays, self._taken)
         elif closure is None:
             return None
         first = optimizer if self._view is None else self._view
@@ -188,6 +176,7 @@ class Attached:
             decays.clear()
             if _left_out(loss, optimizer):
                 return None
+            self._take(optimizer, set())
             owned = self._add_gradients(optimizer, decays, set())
             if not _reads(optimizer, loss):
                 return loss
@@ -198,12 +187,20 @@ class Attached:
 
         return with_penalty
 
+    def _take(self, optimizer: Optimizer, held: set[int]) -> None:
+        if self.one_pass is not None:
+            self._taken |= self.one_pass.take(optimizer, self.rules, held)
+
+    def _left(self, optimizer: Optimizer) -> set[int]:
+        """The ids of the weights that the optimizer's own step has to move."""
+        return owned_by(optimizer) - self._taken
+
     @torch.no_grad()
     def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> set[int]:
         """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`."""
         # Under a GradScaler, a fused optimizer unscales gradients inside its step.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
-        owned = owned_by(optimizer)
+        owned = self._left(optimizer)
         lends = lends_decay(optimizer)
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
@@ -213,7 +210,7 @@ class Attached:
                 if grad_scale is not None and factor:
                     factor = factor * grad_scale
                 found = term.add_grad_to(factor, owned - lent.keys() - held)
-                self._check_found(optimizer, term, found or bool(lent or held))
+                self._check_found(optimizer, term, found or bool(lent or held or self._taken))
         return owned
 
     def _project(self, optimizer: Optimizer, bound: Any) -> None:
@@ -245,12 +242,12 @@ class Attached:
                 self._move(optimizer)
 
     def _move(self, optimizer: Optimizer) -> None:
-        owned = owned_by(optimizer)
+        owned = self._left(optimizer)
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
         for _, term in pairs:
             self._check_found(optimizer, term, _acts_on(term, None) <= _acts_on(term, owned))
         if pairs:
-            proximal.apply(optimizer, pairs)
+            proximal.apply(optimizer, pairs, owned)
         for bound in self.rules["constraint"]:
             done = bound.project_owned(owned, getattr(optimizer, "found_inf", None))
             self._check_found(optimizer, bound, done)

@@ -15,15 +15,16 @@ from torch.optim import Optimizer
 
 from regtorch.rule import Rule
 from regtorch.steps import proximal
-from regtorch.steps.attached import Attached, Place, Scheduled, owns, parts_of
+from regtorch.steps.attached import Attached, Place, owns, parts_of
 from regtorch.steps.optimizers import check_step_size
+from regtorch.steps.scheduled import Scheduled
 from regtorch.steps.wrappers import bare, check_minimises, check_penalty, check_steps, layers, own_optimizer, owned_by
 
 if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
     from regtorch.bound.terms import BoundTerms
 
-__all__ = ["Handle", "attach", "attached_to", "bare", "owned_by"]
+__all__ = ["Handle", "attach", "attached_of", "attached_to", "bare", "owned_by"]
 
 
 class Handle:
@@ -100,7 +101,7 @@ def attach(
     if place == "proximal":
         optimizer = own_optimizer(optimizer)
     check_steps(optimizer)
-    attached = _attached(optimizer) or Attached()
+    attached = attached_of(optimizer) or Attached()
     parts = parts_of(bound)
     for part in parts:
         if any(part.model is other.model and Rule.__eq__(part.rule, other.rule) for other in attached.parts()):
@@ -142,7 +143,7 @@ def _unowned(optimizer: Optimizer, parts: Iterable[Any]) -> str:
     return f"; {type(optimizer).__name__} does not own {', '.join(names)}" if names else ""
 
 
-def _attached(optimizer: Optimizer) -> Attached | None:
+def attached_of(optimizer: Optimizer) -> Attached | None:
     """The `Attached` of an optimizer, held by its hooks alone, so that both are freed together."""
     hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
     holders = (getattr(hook, "__self__", None) for hook in hooks)
@@ -151,7 +152,7 @@ def _attached(optimizer: Optimizer) -> Attached | None:
 
 def attached_to(optimizer: Optimizer) -> list[BoundTerms | BoundConstraint]:
     """The rules attached to an optimizer, in the order in which they act."""
-    attached = _attached(bare(optimizer, "attached_to"))
+    attached = attached_of(bare(optimizer, "attached_to"))
     return [bound for place in attached.rules.values() for bound in place] if attached else []
 
 

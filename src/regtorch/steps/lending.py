@@ -8,7 +8,7 @@ param groups, so the optimizer's own groups never change.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from regtorch.steps.optimizers import facts_of
 
-__all__ = ["lends_decay", "used", "view_with_decay"]
+__all__ = ["lends_decay", "used", "view_of"]
 
 
 def lends_decay(optimizer: Optimizer) -> bool:
@@ -28,14 +28,14 @@ def lends_decay(optimizer: Optimizer) -> bool:
     return all(g.get("fused") and not g.get("decoupled_weight_decay") for g in optimizer.param_groups)
 
 
-def view_with_decay(optimizer: Optimizer, decays: Mapping[int, float]) -> Optimizer:
-    """A view of `optimizer` for its own step, with the weight_decay of each parameter increased by `decays`.
+def view_of(optimizer: Optimizer, decays: Mapping[int, float], taken: Set[int]) -> Optimizer:
+    """A view of `optimizer` for its own step: each weight_decay increased by `decays`, the weights `taken` left out.
 
-    `decays` is read when the step reads the param groups: after a closure has run, and after other hooks.
+    Both are read when the step reads the param groups: after a closure has run, and after other hooks.
     """
     view = object.__new__(_view_class(type(optimizer)))
     view.__dict__ = optimizer.__dict__
-    view.decays, view.used = decays, False
+    view.decays, view.taken, view.used = decays, taken, False
     return view
 
 
@@ -50,24 +50,28 @@ def _view_class(kind: type[Optimizer]) -> Any:
 
     Hooks that receive the view see the optimizer's own groups, and copying it copies the optimizer.
     """
+    step: Any = kind.step
+    own_code = {kind.__module__, step.__module__}  # AdamW's step is Adam's
 
     def param_groups(view: Any) -> list[dict[str, Any]]:
         groups = view.__dict__["param_groups"]
-        if sys._getframe(1).f_globals.get("__name__") != kind.__module__:
+        if sys._getframe(1).f_globals.get("__name__") not in own_code:
             return groups  # not read by the optimizer's own code
         view.used = True
-        return [part for group in groups for part in _parts(group, view.decays)]
+        return [part for group in groups for part in _parts(group, view.decays, view.taken)]
 
     def reduce(view: Any, protocol: int) -> tuple[Any, ...]:
         return object.__new__, (kind,), view.__getstate__()
 
-    own = {"__slots__": ("decays", "used"), "param_groups": property(param_groups), "__reduce_ex__": reduce}
+    own = {"__slots__": ("decays", "taken", "used"), "param_groups": property(param_groups), "__reduce_ex__": reduce}
     return type(kind.__name__, (kind,), own)
 
 
-def _parts(group: dict[str, Any], decays: Mapping[int, float]) -> list[dict[str, Any]]:
-    """The group, split by weight_decay."""
+def _parts(group: dict[str, Any], decays: Mapping[int, float], taken: Set[int]) -> list[dict[str, Any]]:
+    """The group without the weights `taken`, split by weight_decay."""
     by_decay: dict[float, list[Tensor]] = {}
     for p in group["params"]:
+        if id(p) in taken:
+            continue
         by_decay.setdefault(group["weight_decay"] + decays.get(id(p), 0.0), []).append(p)
     return [{**group, "params": params, "weight_decay": decay} for decay, params in by_decay.items()]

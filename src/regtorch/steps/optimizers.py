@@ -53,8 +53,9 @@ def _steps(state: dict[str, Any]) -> Tensor:
 
 
 def _sgd(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    momentum = group["momentum"]
-    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if momentum else group["lr"]
+    momentum = group["momentum"]  # a tensor in a compiled step, if it is not 0
+    there = isinstance(momentum, Tensor) or momentum
+    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if there else group["lr"]
 
 
 def _adam(group: dict[str, Any], state: dict[str, Any]) -> Step:

@@ -7,7 +7,7 @@ size to t/(1 + 2tb); then Σ|w| by soft thresholding; then the last one, if its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,9 @@ def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
         _merged(chain)
 
 
-def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]]) -> None:
-    """Take the proximal step of the terms' sum on the weights that `optimizer` owns and has just stepped."""
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]], owned: Set[int]) -> None:
+    """Take the proximal step of the terms' sum on the weights `owned`, which `optimizer` has just stepped."""
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"] if id(p) in owned}
     found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # nonzero: a fused optimizer skipped the step
     for chain in _chains(terms, groups):
         p = chain.tensor

@@ -1,0 +1,91 @@
+"""`rt.fuse`: an optimizer's step and the rules attached to it in one compiled pass."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from torch.optim import Optimizer
+
+from regtorch.steps.attached import Attached
+from regtorch.steps.hooks import attached_of
+from regtorch.steps.one_pass.compiled_steps import OnePass
+from regtorch.steps.one_pass.updates import known_updates, update_of
+from regtorch.steps.wrappers import bare, check_steps
+
+__all__ = ["Fused", "fuse"]
+
+
+class Fused:
+    """The handle that `rt.fuse` returns.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 1).parameters(), lr=0.1)
+        >>> handle = rt.fuse(optimizer)
+        >>> handle.why_not
+        ''
+        >>> handle.remove()
+    """
+
+    def __init__(self, attached: Attached, one_pass: OnePass, optimizer: Optimizer) -> None:
+        self._attached, self._one_pass, self._optimizer = ref(attached), one_pass, ref(optimizer)
+
+    @property
+    def why_not(self) -> str:
+        """Why steps are no longer compiled; empty while they are."""
+        return self._one_pass.why_not
+
+    def remove(self) -> None:
+        """Let the optimizer make its own steps again; idempotent."""
+        attached, optimizer = self._attached(), self._optimizer()
+        if attached is not None and optimizer is not None and attached.one_pass is self._one_pass:
+            attached.fuse(optimizer, None)
+
+    def __repr__(self) -> str:
+        optimizer = self._optimizer()
+        return f"Fused({type(optimizer).__name__}{', ' * bool(self.why_not)}{self.why_not})"
+
+
+def fuse(optimizer: Any) -> Fused:
+    """Compile an optimizer's steps, with the rules attached to it, into one pass over weights, gradients and state.
+
+    Every other way reads weights and gradients once more for each rule. Rules of elements (L1, L2, L1L2, L2SP, Box,
+    NonNeg and others, whose `grain` is an element), also masked, also as one proximal step, are compiled by inductor
+    with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. A weight under
+    another rule, without a gradient, with a sparse gradient or at its first step is stepped by the optimizer itself, as
+    all are on other devices than CPUs and under the GradScaler of a fused optimizer. The state is the optimizer's own,
+    so its `state_dict` stays interchangeable. Rates and strengths may change at every step without compiling again.
+
+    The second step takes some seconds, as it compiles. Where that fails, steps go on without, after one warning.
+
+    Args:
+        optimizer: one of the optimizers named, or a wrapper around it.
+
+    Returns:
+        A handle with `remove()` and `why_not`.
+
+    Raises:
+        TypeError: not an optimizer of these classes.
+        ValueError: it is fused already.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(4, 1)
+        >>> optimizer = torch.optim.Adam(net.parameters())
+        >>> handle = rt.L1(1e-4).on(net).attach(optimizer)
+        >>> rt.fuse(optimizer)
+        Fused(Adam)
+    """
+    inner = bare(optimizer, "fuse")
+    check_steps(inner)
+    update = update_of(inner)
+    if update is None:
+        names = ", ".join(kind.__name__ for kind in known_updates())
+        raise TypeError(f"fuse: optimizer must be one of torch.optim's {names}, received {type(inner).__name__}")
+    attached = attached_of(inner) or Attached()
+    if attached.one_pass is not None:
+        raise ValueError(f"fuse: this {type(inner).__name__} is fused already; remove() its handle first")
+    one_pass = OnePass(update)
+    attached.fuse(inner, one_pass)
+    return Fused(attached, one_pass, inner)

@@ -1,0 +1,1 @@
+"""Steps of torch's optimizers with the attached rules in the optimizer's own pass, compiled by inductor."""

@@ -1,0 +1,128 @@
+"""What one pass does to a weight: the optimizer's update, then its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from regtorch.numerics.sharded import is_sharded
+from regtorch.select.layout import Layout
+from regtorch.steps.one_pass.updates import Update
+
+if TYPE_CHECKING:
+    from regtorch.steps.attached import Place
+
+__all__ = ["Part", "Recipe", "recipes"]
+
+_DEVICES = ("cpu",)  # elsewhere the number of steps is not at hand without waiting for the device
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rule of one weight.
+
+    Attributes:
+        factor: the number of its factor among those of all terms; -1 for a constraint.
+        rule: its formula.
+        layout: of the weight.
+    """
+
+    factor: int
+    rule: Any
+    layout: Layout
+
+    def units(self, w: Tensor) -> Tensor:
+        """A tensor in the layout that the rule receives."""
+        return self.layout.units_first(w) if self.rule.by_unit else w
+
+    def stored(self, u: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `units`."""
+        return self.layout.stored(u, like.shape) if self.rule.by_unit else u
+
+    @property
+    def name(self) -> str:
+        """The name of its factor."""
+        return f"rule {self.factor}"
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What a compiled pass depends on."""
+        return self.factor, id(self.rule), self.layout
+
+
+@dataclass
+class Recipe:
+    """A weight, the number of its param group, the names of the tensors in its state, and its rules by place."""
+
+    p: nn.Parameter
+    group: int
+    states: tuple[str, ...]
+    parts: dict[Place, list[Part]] = field(default_factory=lambda: {"gradient": [], "proximal": [], "constraint": []})
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What a compiled pass depends on."""
+        p, g = self.p, self.p.grad
+        assert g is not None
+        rules = tuple((place, part.key) for place, parts in self.parts.items() for part in parts)
+        return self.group, self.states, p.shape, p.stride(), p.dtype, p.device, g.stride(), rules
+
+
+def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
+    """The weights that one pass can take, with all of their rules; factors are numbered as `factors` gives them."""
+    found = {
+        id(p): Recipe(p, index, states)
+        for index, group in enumerate(optimizer.param_groups)
+        for states in [update.states(group)]
+        for p in group["params"]
+        if _fits(p, group, optimizer.state.get(p, {}), states)
+    }
+    number = 0
+    for place, bounds in rules.items():
+        for bound in bounds:
+            for term in [term for _, term in bound.terms()] if place != "constraint" else [bound]:
+                _add(found, place, -1 if place == "constraint" else number, term)
+                number += place != "constraint"
+    return list(found.values())
+
+
+def factors(rules: Mapping[Place, Sequence[Any]]) -> list[float]:
+    """The factor of each penalty, in the order in which `recipes` numbers them."""
+    return [factor for place in ("gradient", "proximal") for bound in rules[place] for factor, _ in bound.terms()]
+
+
+def _add(found: dict[int, Recipe], place: Place, number: int, term: Any) -> None:
+    """Add a rule to the weights that it acts on; a weight with a rule that no pass can take is left out."""
+    if place != "constraint" and not term.rule.active:
+        return
+    for weight, w in term.weights(found.keys()):
+        recipe = found.get(id(w))
+        rule = term.rule_of(weight)
+        if recipe is None or rule.grain != "element" or (place == "proximal" and recipe.parts["proximal"]):
+            for p in weight.leaves(term.model):
+                found.pop(id(p), None)
+        else:
+            recipe.parts[place].append(Part(number, rule, weight.layout))
+
+
+def _fits(p: nn.Parameter, group: Mapping[str, Any], state: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether a pass can step this weight: an ordinary dense one that its optimizer has stepped before."""
+    g = p.grad
+    return (
+        g is not None
+        and p.requires_grad
+        and p.numel() > 0
+        and p.is_floating_point()
+        and p.device.type in _DEVICES
+        and not (is_sharded(p) or g.layout != torch.strided or p.layout != torch.strided)
+        and g.dtype == p.dtype
+        and g.device == p.device
+        and 0 not in g.stride()
+        and not (group.get("maximize") or group.get("differentiable") or group.get("capturable"))
+        and all(isinstance(state.get(name), Tensor) for name in names)
+    )
