@@ -20,7 +20,7 @@ class Doctor(Attending, Callback):
     process 0 speaks.
 
     Args:
-        every: look at every so-manieth step; None looks as often as the budget allows.
+        every: look at every n-th step; None looks as often as the budget allows.
         budget: the share of the training's time that looks may cost, which they measure themselves.
         on_finding: called with each finding instead of a `DoctorWarning`, in process 0.
 

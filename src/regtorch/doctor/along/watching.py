@@ -215,7 +215,7 @@ def watch(
         model: the net.
         optimizer: the optimizer that trains it, or a wrapper around it; or a list of several.
         scaler: the `torch.amp.GradScaler` of the training, if there is one.
-        every: look at every so-manieth step; None looks as often as the budget allows.
+        every: look at every n-th step; None looks as often as the budget allows.
         budget: the share of the training's time that looks may cost, which they measure themselves.
         on_finding: called with each finding instead of the warning, also with those of severity "info", which are not
             warned of. An error that it raises ends the training.

@@ -126,11 +126,10 @@ def _plans(found: Sequence[Recipe]) -> Iterator[list[Recipe]]:
     """Weights to step in one call: many of one kind share a compiled function, the rest has one of its own."""
     alike: dict[tuple[object, ...], list[Recipe]] = {}
     for recipe in found:
-        alike.setdefault((recipe.p.device, recipe.key), []).append(recipe)
-    rest: dict[torch.device, list[Recipe]] = {}
+        alike.setdefault(recipe.key, []).append(recipe)
+    rest: list[Recipe] = []
     for kind in alike.values():
         even = len(kind) // _ALIKE * _ALIKE if len(kind) > _TOGETHER else 0
         yield from (kind[at : at + _ALIKE] for at in range(0, even, _ALIKE))
-        rest.setdefault(kind[0].p.device, []).extend(kind[even:])
-    for group in rest.values():
-        yield from (group[at : at + _TOGETHER] for at in range(0, len(group), _TOGETHER))
+        rest += kind[even:]
+    yield from (rest[at : at + _TOGETHER] for at in range(0, len(rest), _TOGETHER))

@@ -17,9 +17,9 @@ from regtorch.steps.one_pass.updates import Update
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Part", "Recipe", "recipes"]
+__all__ = ["Part", "Recipe", "factors", "recipes"]
 
-_DEVICES = ("cpu",)  # elsewhere the number of steps is not at hand without waiting for the device
+_DEVICE = "cpu"  # elsewhere the number of steps is not at hand without waiting for the device
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Recipe:
         p, g = self.p, self.p.grad
         assert g is not None
         rules = tuple((place, part.key) for place, parts in self.parts.items() for part in parts)
-        return self.group, self.states, p.shape, p.stride(), p.dtype, p.device, g.stride(), rules
+        return self.group, self.states, p.shape, p.stride(), p.dtype, g.stride(), rules
 
 
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
@@ -118,7 +118,7 @@ def _fits(p: nn.Parameter, group: Mapping[str, Any], state: Mapping[str, Any], n
         and p.requires_grad
         and p.numel() > 0
         and p.is_floating_point()
-        and p.device.type in _DEVICES
+        and p.device.type == _DEVICE
         and not (is_sharded(p) or g.layout != torch.strided or p.layout != torch.strided)
         and g.dtype == p.dtype
         and g.device == p.device
