@@ -4,23 +4,33 @@ import gc
 import os
 
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from parity_table import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
-# One profile for everyone, with new examples at each run: where CI is set, Hypothesis would begin with another one. A
-# failure prints what reproduces it, and .hypothesis/ keeps its example. The machines are noisy, so nothing is timed.
+# The fast tests take the same examples everywhere and always, so that a change alone can make them fail; the slow ones
+# (`make test-slow`) draw new examples, print what reproduces a failure, and keep it in .hypothesis/. The machines are
+# noisy, so nothing is timed.
 settings.register_profile(
     "regtorch",
     settings.get_profile("default"),
     max_examples=20,
+    derandomize=True,
+    database=None,
     print_blob=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("regtorch"), max_examples=10)
-settings.register_profile("thorough", settings.get_profile("regtorch"), max_examples=100)
+settings.register_profile(
+    "thorough",
+    settings.get_profile("regtorch"),
+    max_examples=100,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+)
 settings.load_profile("regtorch")
 
 os.environ["KERAS_BACKEND"] = "torch"  # before anything imports keras

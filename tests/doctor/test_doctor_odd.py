@@ -75,6 +75,12 @@ def test_a_gradient_of_0_beside_a_penalty(rule: str, loss: str):
     assert odd(LOSSES=loss, RULES=rule)
 
 
+@pytest.mark.parametrize("rule", ["not negative", "two", "L2"])
+@pytest.mark.parametrize("loss", ["0", "sign", "tiny"])
+def test_sparse_targets_are_measured_as_dense_ones(rule: str, loss: str):
+    odd(TARGETS="sparse", RULES=rule, LOSSES=loss)
+
+
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_any_odd_things_together(data: Any):

@@ -14,10 +14,10 @@ from places import ROOT
 pytestmark = pytest.mark.script
 
 
-def shown(folder: Path, **more: str) -> str:
+def shown(folder: Path, profile: str, **more: str) -> str:
     """The settings of Hypothesis in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in {"CI", "GITHUB_ACTIONS"}}
-    code = "import conftest, hypothesis; print(hypothesis.settings())"
+    code = f"import conftest; from hypothesis import settings; print(settings.get_profile({profile!r}))"
     return subprocess.run(
         [sys.executable, "-c", code],
         env={
@@ -33,7 +33,14 @@ def shown(folder: Path, **more: str) -> str:
 
 
 @pytest.mark.slow
-def test_in_ci_too_examples_are_random_printed_and_kept(tmp_path: Path):
-    settings = shown(tmp_path, CI="true")
-    assert settings == shown(tmp_path)
-    assert all(text in settings for text in ("derandomize=False", "print_blob=True", "DirectoryBasedExampleDatabase"))
+@pytest.mark.parametrize(
+    ("profile", "texts"),
+    [
+        ("regtorch", ["derandomize=True", "database=None", "max_examples=20"]),
+        ("thorough", ["derandomize=False", "DirectoryBasedExampleDatabase", "print_blob=True", "max_examples=100"]),
+    ],
+)
+def test_fast_examples_are_fixed_and_thorough_ones_new_also_in_ci(tmp_path: Path, profile: str, texts: list[str]):
+    settings = shown(tmp_path, profile, CI="true")
+    assert settings == shown(tmp_path, profile)
+    assert all(text in settings for text in texts)

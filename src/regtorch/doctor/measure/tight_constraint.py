@@ -137,8 +137,8 @@ def _short(obs: Observed, bound: BoundConstraint) -> Iterator[Finding]:
         why = f"with the present features logits differ by at most {fmt(2 * reach)}, so the loss stays above "
         why += f"{least:.0%} of chance level"
     else:
-        assert obs.targets is not None
-        wanted = float(obs.targets.float().std(0).max()) if len(obs.targets) > 1 else 0.0
+        targets = obs.targets
+        wanted = float(targets.float().std(0).max()) if targets is not None and len(targets) > 1 else 0.0
         severity = _severity(reach < _REACH[0] * wanted, reach < _REACH[1] * wanted)
         numbers |= {"targets_spread": wanted}
         why = f"with the present features outputs spread by at most {fmt(reach)}, and the targets by {fmt(wanted)}"

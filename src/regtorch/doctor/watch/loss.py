@@ -29,9 +29,15 @@ class LossBehaviour:
         self._writes: bool | None = None  # whether evaluating the loss writes to the net's tensors
 
     @cached_property
+    def _pairs(self) -> Sequence[tuple[Any, Tensor]]:
+        """The outputs and their targets; sparse ones dense, since losses are evaluated on changed ones."""
+        targets = (y for _, y in self.subject.batches)
+        return [(x, y if y.layout is torch.strided else y.to_dense()) for x, y in zip(self.outputs, targets, strict=False)]
+
+    @cached_property
     def task(self) -> Task:
         """What the net is asked to predict."""
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor) or not output.is_floating_point() or not self.uses_targets:
             return "other"
         if self.is_cross_entropy:
@@ -54,7 +60,7 @@ class LossBehaviour:
 
         A cross entropy ignores a constant added to all outputs of a sample, and equal outputs cost ±ln C.
         """
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
             return 0
         if target.is_floating_point():
@@ -75,7 +81,7 @@ class LossBehaviour:
     @cached_property
     def is_likelihood(self) -> bool:
         """Whether the loss is minus the mean output of the labels, like `NLLLoss`, which expects log-probabilities."""
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
             return False
         output, target = output.cpu(), target.cpu()
@@ -93,7 +99,7 @@ class LossBehaviour:
     @cached_property
     def takes_logits(self) -> bool:
         """Whether the loss applies its own sigmoid: correct logits of ±20 cost almost nothing, wrong ones much."""
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor) or output.numel() != target.numel():
             return False
         right = (40 * target.to(output) - 20).reshape(output.shape)
@@ -103,7 +109,7 @@ class LossBehaviour:
     @cached_property
     def needs_probabilities(self) -> bool:
         """Whether the loss rejects outputs outside [0, 1], or is not finite there."""
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor):
             return False
         output, target = output.cpu(), target.cpu()  # a failed assertion kills a CUDA process
@@ -113,7 +119,7 @@ class LossBehaviour:
     @cached_property
     def value(self) -> float:
         """The loss of the first batch; NaN if it rejects that."""
-        cost = self.cost(self.outputs[0], self.subject.batches[0][1])
+        cost = self.cost(*self._pairs[0])
         return nan if cost is None else cost
 
     def cost(self, output: Tensor, target: Tensor) -> float | None:
@@ -129,7 +135,7 @@ class LossBehaviour:
     @cached_property
     def is_constant(self) -> bool:
         """Whether the loss is the same for all outputs and has no gradient in the net either."""
-        for output, (_, target) in zip(self.outputs, self.subject.batches, strict=False):
+        for output, target in self._pairs:
             if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
                 return False
             output, target = output.cpu(), target.cpu()  # a failed assertion kills a CUDA process
@@ -144,7 +150,7 @@ class LossBehaviour:
     @cached_property
     def uses_targets(self) -> bool:
         """Whether the loss depends on the targets; self-supervised losses often ignore them."""
-        output, target = self.outputs[0], self.subject.batches[0][1]
+        output, target = self._pairs[0]
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return True
         output, target = output.cpu(), target.cpu()  # an invalid class kills a CUDA process
@@ -159,7 +165,7 @@ class LossBehaviour:
     @cached_property
     def broadcasts(self) -> bool:
         """Whether the loss broadcasts outputs against targets, so that the order of the targets does not matter."""
-        for output, (_, target) in zip(self.outputs, self.subject.batches, strict=False):
+        for output, target in self._pairs:
             alike = not isinstance(output, Tensor) or output.shape == target.shape or output.numel() != target.numel()
             if alike or not output.is_floating_point() or not self.uses_targets:
                 return False
