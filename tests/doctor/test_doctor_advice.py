@@ -14,9 +14,9 @@ from torch.optim import SGD, Adam
 import regtorch as rt
 from doctor_cases import causes
 from doctor_patients import Batches, changed, diagnosed, filled, mlp, numbers, targets, vectors
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
+from regtorch.doctor.observe.subject import Subject
 
 
 def binary(change: Callable[[Tensor], Tensor] = lambda y: y) -> Batches:

@@ -15,7 +15,7 @@ from doctor_cases import CLASSES, WIDTH, adam, causes, grave, logits_loss, net, 
 from regtorch.doctor.diagnose import _FINDS as FINDS
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.measure import head, input_scale, labels
-from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.observe.observed import Observed
 
 
 def image_net() -> nn.Module:

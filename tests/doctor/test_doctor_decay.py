@@ -16,7 +16,7 @@ from doctor_cases import grave, of, said
 from doctor_patients import diagnosed, dropped, mlp, vectors
 from regtorch.doctor.measure import normalization, scope
 from regtorch.doctor.measure.pull import Source
-from regtorch.doctor.watch.optimizer_copy import decays_of
+from regtorch.doctor.observe.optimizer_copy import decays_of
 
 Make = Callable[[Any, float], Optimizer]
 

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from doctor_cases import CLASSES, WIDTH, grave, logits_loss, net, obs, said, samples
 from regtorch.doctor.measure import head, sign
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.subject import Subject
 
 
 @pytest.mark.parametrize(

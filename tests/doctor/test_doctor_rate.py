@@ -23,9 +23,9 @@ from doctor_cases import (
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import rate
+from regtorch.doctor.observe import lower_rate as lower
+from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.remedy import NoNumber, Remedy
-from regtorch.doctor.watch import lower_rate as lower
-from regtorch.doctor.watch.observed import Observed
 
 
 def of_cause(examined: Observed) -> list[Finding]:

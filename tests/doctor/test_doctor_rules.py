@@ -15,9 +15,9 @@ from doctor_cases import said
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import scope, tight_constraint, too_strong
 from regtorch.doctor.measure.pull import Measured, Pull, Source
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.subject import Subject
 
 
 def net(norm: bool = False) -> nn.Sequential:

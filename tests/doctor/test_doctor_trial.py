@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 import regtorch as rt
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.restored import restored
-from regtorch.doctor.watch.steps import watch_steps
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
 
 close = torch.testing.assert_close
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.subject import Subject
 
 Batches = Sequence[tuple[Any, Tensor]]
 BATCHES, SIZE, WIDTH, CLASSES = 8, 40, 12, 3

@@ -18,8 +18,8 @@ from programs.data import Data, is_here
 from programs.faulty import FAULTY
 from programs.healthy import HEALTHY
 from programs.program import Program, SetUp
+from regtorch.doctor.observe.last_activation import leave_last_activation_out
 from regtorch.doctor.remedy import NoNumber, Remedy
-from regtorch.doctor.watch.last_activation import leave_last_activation_out
 
 __all__ = ["Followed", "all_followed", "follow", "followed", "report"]
 

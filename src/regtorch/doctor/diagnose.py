@@ -17,11 +17,11 @@ from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
 from regtorch.doctor.forms.attributes import attributes_restored
 from regtorch.doctor.forms.read import read
-from regtorch.doctor.watch.form import Views
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import one_line
-from regtorch.doctor.watch.restored import random_numbers_restored
-from regtorch.doctor.watch.subject import Rule, Subject
+from regtorch.doctor.observe.form import Views
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.pairs import one_line
+from regtorch.doctor.observe.restored import random_numbers_restored
+from regtorch.doctor.observe.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
 

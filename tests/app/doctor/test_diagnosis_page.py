@@ -24,9 +24,9 @@ from regtorch.app.doctor.terminal import print_diagnosis
 from regtorch.app.run.examine import Examination
 from regtorch.doctor.causes import Severity, title_of
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.observe.forces import Forces
+from regtorch.doctor.observe.steps import Step, WatchedSteps
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.forces import Forces
-from regtorch.doctor.watch.steps import Step, WatchedSteps
 
 QUOTED = "reg.select='kernel|bias'"
 CFG = OmegaConf.create({"reg": {"convention": "keras"}})

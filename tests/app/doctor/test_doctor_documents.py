@@ -16,7 +16,7 @@ from regtorch.app.nets import MnistMLP, SixClass, WindowNet
 from regtorch.doctor.causes import SEVERITIES
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure import dead_units, dropout, head, input_scale, labels, normalization
-from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.observe.observed import Observed
 
 
 def every(looked: Observed) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.figures.panel import LOOKS, Axis, Guide, Panel, Series, look
 from regtorch.doctor.causes import title_of
-from regtorch.doctor.watch.steps import WatchedSteps
+from regtorch.doctor.observe.steps import WatchedSteps
 
 if TYPE_CHECKING:
     from regtorch.app.doctor.proofs import Proof

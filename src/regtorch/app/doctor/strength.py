@@ -25,9 +25,9 @@ from regtorch.app.doctor.short_run import ShortRun, TrainingOutcome, Trainings
 from regtorch.app.ground.errors import RunError
 from regtorch.app.run.examine import penalties_of
 from regtorch.app.run.setup import SetUp
-from regtorch.doctor.watch.forces import totals
-from regtorch.doctor.watch.steps import watch_steps
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.forces import totals
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["COLLAPSED", "KEPT", "MOVED", "Strength", "check_penalty", "find_strength"]
 

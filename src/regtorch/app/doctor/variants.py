@@ -19,8 +19,8 @@ from regtorch.app.run.remedies import overrides_of
 from regtorch.app.run.setup import SetUp
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.normalization import is_narrow
+from regtorch.doctor.observe.last_activation import leave_last_activation_out
 from regtorch.doctor.remedy import Kind
-from regtorch.doctor.watch.last_activation import leave_last_activation_out
 
 __all__ = ["Change", "Proposal", "proposal"]
 

@@ -23,9 +23,9 @@ from regtorch.bound.activity import Activity
 from regtorch.doctor.diagnose import findings_of
 from regtorch.doctor.finding import Finding, in_order
 from regtorch.doctor.measure import validation
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import WatchedSteps
-from regtorch.doctor.watch.subject import Rule, Subject
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import WatchedSteps
+from regtorch.doctor.observe.subject import Rule, Subject
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from regtorch.doctor.watch.uses import ActivationWatch, Use
+from regtorch.doctor.observe.uses import ActivationWatch, Use
 from regtorch.select.weight import modules_of
 
 __all__ = ["PassReader", "Statistics", "compiled_part"]

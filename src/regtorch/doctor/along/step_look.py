@@ -15,7 +15,7 @@ from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.penalty import BoundPenalty
 from regtorch.bound.terms import BoundTerms
 from regtorch.doctor.along.numbers import floats, local, norms, sampled
-from regtorch.doctor.watch.forces import Forces, of_terms
+from regtorch.doctor.observe.forces import Forces, of_terms
 from regtorch.numerics.sharded import is_sharded
 from regtorch.steps.hooks import attached_to
 

@@ -17,7 +17,7 @@ from regtorch.doctor.along.signs.scaling import Scaling
 from regtorch.doctor.along.stepping import Stepping
 from regtorch.doctor.causes import SEVERITIES, title_of
 from regtorch.doctor.finding import Finding, in_order
-from regtorch.doctor.watch.pairs import one_line
+from regtorch.doctor.observe.pairs import one_line
 from regtorch.steps.wrappers import bare, owned_by, runs_hooks
 
 __all__ = ["DoctorWarning", "Watching", "watch"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.forms.trees import as_tensors, leaves_of, name_of, tensors_of
-from regtorch.doctor.watch.pairs import MOST
+from regtorch.doctor.observe.pairs import MOST
 
 __all__ = ["TARGETS", "Parts", "dtype_of", "generators_of", "loaded", "parts_of", "rows_of"]
 

@@ -16,8 +16,8 @@ from regtorch.doctor.forms.own_loss import views_of_logits
 from regtorch.doctor.forms.passing import Passing
 from regtorch.doctor.forms.setup import Setup, read_batches
 from regtorch.doctor.forms.trees import as_tensors, tensors_of
-from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.pairs import Batch, Passed
+from regtorch.doctor.observe.form import Form
+from regtorch.doctor.observe.pairs import Batch, Passed
 
 __all__ = ["of_net", "of_trainer"]
 

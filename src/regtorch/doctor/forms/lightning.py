@@ -18,8 +18,8 @@ from regtorch.doctor.forms.keras import by_output
 from regtorch.doctor.forms.setup import Setup, read_batches, setup_of_net, single_inputs
 from regtorch.doctor.forms.training_step import TrainingStep, loss_of_pass, views_of_step
 from regtorch.doctor.forms.trees import Path, as_tensors, pick, tensors_of, with_part
-from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.pairs import Passed, fresh, one_line
+from regtorch.doctor.observe.form import Form
+from regtorch.doctor.observe.pairs import Passed, fresh, one_line
 
 __all__ = ["loader_of", "of_module", "of_regularized"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
-from regtorch.doctor.watch.form import Views
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Batch, Passed, same
+from regtorch.doctor.observe.form import Views
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.pairs import Batch, Passed, same
 
 __all__ = ["logits_of", "views_of_logits"]
 

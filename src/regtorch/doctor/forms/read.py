@@ -9,7 +9,7 @@ from typing import Any
 
 from regtorch.doctor.forms import huggingface, keras, lightning, skorch
 from regtorch.doctor.forms.setup import Setup, setup_of_net
-from regtorch.doctor.watch.subject import check_rules
+from regtorch.doctor.observe.subject import check_rules
 
 __all__ = ["read"]
 

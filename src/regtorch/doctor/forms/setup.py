@@ -14,9 +14,9 @@ from regtorch.doctor.forms.losses import Loss, SumOfLosses, loss_of, modules_of_
 from regtorch.doctor.forms.passing import Passing, takes_positional
 from regtorch.doctor.forms.trees import Path, leaves_of, tensors_of, with_part
 from regtorch.doctor.forms.views import Whole, separated
-from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.pairs import Batch, Passed, fresh
-from regtorch.doctor.watch.restored import random_numbers_restored
+from regtorch.doctor.observe.form import Form
+from regtorch.doctor.observe.pairs import Batch, Passed, fresh
+from regtorch.doctor.observe.restored import random_numbers_restored
 
 __all__ = ["Setup", "read_batches", "setup_of_net", "single_inputs", "under"]
 

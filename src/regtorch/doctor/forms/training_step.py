@@ -15,10 +15,10 @@ from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.forms.own_loss import logits_of, views_of_logits
 from regtorch.doctor.forms.trees import Path, pick, with_part
 from regtorch.doctor.forms.views import by_input, left_together, of_one, output_names
-from regtorch.doctor.watch.form import Views
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Passed, fresh, same
-from regtorch.doctor.watch.restored import seed
+from regtorch.doctor.observe.form import Views
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.pairs import Passed, fresh, same
+from regtorch.doctor.observe.restored import seed
 
 __all__ = ["TrainingStep", "loss_of_pass", "views_of_step"]
 

@@ -15,12 +15,12 @@ from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.forms.batches import TARGETS
 from regtorch.doctor.forms.losses import Loss, SumOfLosses, target_of
 from regtorch.doctor.forms.trees import Path, name_of, pick, tensors_of, with_part
-from regtorch.doctor.watch.calls import calls, hooked, with_weights
-from regtorch.doctor.watch.form import Form, Views
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import Passed, fresh
-from regtorch.doctor.watch.restored import restored, seed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.calls import calls, hooked, with_weights
+from regtorch.doctor.observe.form import Form, Views
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.pairs import Passed, fresh
+from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["Whole", "by_input", "left_together", "of_one", "output_names", "separated"]
 

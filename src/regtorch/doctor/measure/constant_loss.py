@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.attempt import Attempt, Context, attempt, first_that_learns
-from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.observe.attempt import Attempt, Context, attempt, first_that_learns
+from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.restored import restored
 
 __all__ = ["find", "one_output", "takes_softmax_of_one"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.watch.head_bounds import last_with_weights
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.observe.head_bounds import last_with_weights
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.restored import restored
 
 __all__ = ["is_same_for_all", "same_for_all"]
 

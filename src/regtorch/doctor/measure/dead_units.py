@@ -9,14 +9,14 @@ from torch import Tensor
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.observe.attempt import Attempt, attempt
+from regtorch.doctor.observe.idle_units import awake, redrawn
+from regtorch.doctor.observe.lower_rate import lower_rate
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.standardised import standardised_inputs
+from regtorch.doctor.observe.starting_point import weights_are_to_blame
+from regtorch.doctor.observe.uses import NEAR, RELUS, Use
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.idle_units import awake, redrawn
-from regtorch.doctor.watch.lower_rate import lower_rate
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.standardised import standardised_inputs
-from regtorch.doctor.watch.starting_point import weights_are_to_blame
-from regtorch.doctor.watch.uses import NEAR, RELUS, Use
 
 __all__ = ["SEVERE", "WARNING", "are_idle", "find"]
 

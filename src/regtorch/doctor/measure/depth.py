@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.symmetry import equal_rows
-from regtorch.doctor.watch.idle_units import restarted
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.observe.idle_units import restarted
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.restored import restored
 
 __all__ = ["DEEP", "WEAKEST", "find"]
 

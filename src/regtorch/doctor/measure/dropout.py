@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.measure.shift import MILD, at_rates, found_shifts
+from regtorch.doctor.observe.attempt import Attempt, attempt
+from regtorch.doctor.observe.calls import DROPOUTS, kept_inputs
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.restored import restored, seed
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.calls import DROPOUTS, kept_inputs
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.restored import restored, seed
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
 

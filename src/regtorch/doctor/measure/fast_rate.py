@@ -7,10 +7,10 @@ from math import isfinite
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.fitting_rate import GOOD, common_rate
+from regtorch.doctor.observe.lower_rate import LARGE
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.lower_rate import LARGE
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
 
 __all__ = ["fast", "momentum"]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import floor, inf, isfinite, log10
 
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.lower_rate import medians_of
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.optimizer_copy import copied, rate_of
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import NoNumber, Remedy
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.lower_rate import medians_of
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.optimizer_copy import copied, rate_of
-from regtorch.doctor.watch.steps import watch_steps
-from regtorch.doctor.watch.subject import Subject
 
 __all__ = ["GOOD", "TRIED", "common_rate", "fitting_rate", "fitting_rate_of_group"]
 

@@ -14,12 +14,12 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.constant_output import same_for_all
 from regtorch.doctor.measure.label_form import with_targets
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.head_bounds import Bounds, bounds_of
+from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.head_bounds import Bounds, bounds_of
-from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.restored import restored
 
 __all__ = ["find", "floor"]
 

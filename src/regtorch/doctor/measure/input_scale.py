@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.observed import NOT_FINITE, Observed, spread_and_mean
+from regtorch.doctor.observe.standardised import standardised_inputs
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.observed import NOT_FINITE, Observed, spread_and_mean
-from regtorch.doctor.watch.standardised import standardised_inputs
 from regtorch.init import NORMS
 
 __all__ = ["find"]

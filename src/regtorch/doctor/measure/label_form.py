@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.constant_loss import one_output, takes_softmax_of_one
-from regtorch.doctor.watch.attempt import Attempt, attempt, first_that_learns
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.pairs import form
+from regtorch.doctor.observe.attempt import Attempt, attempt, first_that_learns
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.pairs import form
 
 __all__ = ["IGNORED", "form_of", "is_one_hot", "one_hot", "range_of", "with_targets"]
 

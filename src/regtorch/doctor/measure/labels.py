@@ -11,8 +11,8 @@ from torch import Tensor
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.measure.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
-from regtorch.doctor.watch.correlation import FLAT, correlation, standardised
-from regtorch.doctor.watch.observed import NOT_FINITE, Observed, joined
+from regtorch.doctor.observe.correlation import FLAT, correlation, standardised
+from regtorch.doctor.observe.observed import NOT_FINITE, Observed, joined
 
 __all__ = ["find"]
 

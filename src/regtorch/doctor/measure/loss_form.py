@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.measure.label_form import with_targets
-from regtorch.doctor.watch.attempt import Context, attempt
-from regtorch.doctor.watch.last_activation import last_activation, without_last_activation
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.restored import restored
+from regtorch.doctor.observe.attempt import Context, attempt
+from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.restored import restored
 
 __all__ = ["find"]
 

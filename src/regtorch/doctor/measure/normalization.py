@@ -14,13 +14,13 @@ from torch.nn.modules.conv import _ConvNd
 
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.scope import acting_decays
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.calls import DROPOUTS, calls, kept_inputs
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.scale import HIDDEN
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.calls import DROPOUTS, calls, kept_inputs
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.restored import restored
-from regtorch.doctor.watch.scale import HIDDEN
-from regtorch.doctor.watch.subject import Subject
 from regtorch.select.weight import modules_of
 
 __all__ = ["find", "is_narrow"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.label_form import IGNORED
-from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.observe.observed import Observed
 
 __all__ = ["find"]
 

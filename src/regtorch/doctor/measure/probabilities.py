@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding, Refused, Unfit, fmt
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.observed import Observed, joined
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.observed import Observed, joined
 
 __all__ = ["find"]
 

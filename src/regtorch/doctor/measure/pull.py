@@ -12,9 +12,9 @@ from torch import nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.measure.reach import unreached
-from regtorch.doctor.watch.forces import Forces, totals
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import Step, WatchedSteps, watch_steps
+from regtorch.doctor.observe.forces import Forces, totals
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import Step, WatchedSteps, watch_steps
 
 __all__ = ["LATE", "RATIO", "SHARE", "Measured", "Pull", "Source"]
 

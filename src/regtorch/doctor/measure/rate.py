@@ -13,14 +13,14 @@ from regtorch.doctor.measure.slow_rate import slow
 from regtorch.doctor.measure.start import NARROW
 from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.measure.weaker import scaled
+from regtorch.doctor.observe.attempt import Attempt
+from regtorch.doctor.observe.lower_rate import LARGE, lower_rate, medians_of
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.optimizer_copy import number, rate_of
+from regtorch.doctor.observe.starting_point import gain, weights_are_to_blame
+from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
+from regtorch.doctor.observe.uses import RELUS
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
-from regtorch.doctor.watch.attempt import Attempt
-from regtorch.doctor.watch.lower_rate import LARGE, lower_rate, medians_of
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.optimizer_copy import number, rate_of
-from regtorch.doctor.watch.starting_point import gain, weights_are_to_blame
-from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
-from regtorch.doctor.watch.uses import RELUS
 
 __all__ = ["SMALL", "TINY", "find"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure import dead_units
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.starting_point import paired_and_unrelated
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.starting_point import paired_and_unrelated
 
 __all__ = ["find", "unreached"]
 

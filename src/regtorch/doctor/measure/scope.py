@@ -12,9 +12,9 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.pull import LATE, RATIO
 from regtorch.doctor.measure.weaker import scaled
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.optimizer_copy import rate_of
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.optimizer_copy import rate_of
 from regtorch.penalties import L1, L1L2, Elementwise, GroupLasso, Penalty
 from regtorch.select.language import SelectionError, choose, parse
 from regtorch.select.roles import Role

@@ -14,12 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, Unfit
+from regtorch.doctor.observe.calls import DROPOUTS
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import NoNumber, Remedy
-from regtorch.doctor.watch.calls import DROPOUTS
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.restored import restored, seed
-from regtorch.doctor.watch.steps import watch_steps
-from regtorch.doctor.watch.subject import Subject
 from regtorch.select.weight import modules_of
 
 __all__ = ["MILD", "Harm", "at_rates", "found_shifts", "harm_of_dropout"]

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.observe.attempt import attempt
+from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import attempt
-from regtorch.doctor.watch.observed import Observed
 
 __all__ = ["find"]
 

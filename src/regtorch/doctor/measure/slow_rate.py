@@ -7,9 +7,9 @@ from math import isfinite
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.fitting_rate import GOOD, common_rate
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import last_loss_without_steps, watch_steps
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import last_loss_without_steps, watch_steps
 
 __all__ = ["slow"]
 

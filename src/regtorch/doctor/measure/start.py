@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.dead_units import are_idle
-from regtorch.doctor.watch.idle_units import restarted
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.starting_point import WIDE, gain
+from regtorch.doctor.observe.idle_units import restarted
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.starting_point import WIDE, gain
 from regtorch.init import NORMS
 
 __all__ = ["NARROW", "find"]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from regtorch.doctor.finding import Finding, Unfit, fmt
 from regtorch.doctor.measure.weaker import scaled
+from regtorch.doctor.observe.forces import totals
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import watch_steps
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.forces import totals
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import watch_steps
 from regtorch.penalties import Penalty
 
 __all__ = ["find"]

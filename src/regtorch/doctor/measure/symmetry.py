@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.constant_output import is_same_for_all
-from regtorch.doctor.watch.idle_units import restarted
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import equal_rows
+from regtorch.doctor.observe.idle_units import restarted
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import equal_rows
 
 __all__ = ["find"]
 

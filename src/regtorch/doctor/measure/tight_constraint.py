@@ -14,13 +14,13 @@ from regtorch.constraints import MaxNorm
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.head import floor
+from regtorch.doctor.observe.attempt import Attempt, attempt
+from regtorch.doctor.observe.calls import hooked
+from regtorch.doctor.observe.head_bounds import last_with_weights
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.starting_point import starts_large
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.calls import hooked
-from regtorch.doctor.watch.head_bounds import last_with_weights
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.restored import restored, seed
-from regtorch.doctor.watch.starting_point import starts_large
 from regtorch.select.language import SelectionError
 from regtorch.select.weight import modules_of
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.measure.pull import LATE, Measured, Source
-from regtorch.doctor.watch.forces import norm_of
-from regtorch.doctor.watch.starting_point import paired_and_unrelated
-from regtorch.doctor.watch.steps import WatchedSteps
+from regtorch.doctor.observe.forces import norm_of
+from regtorch.doctor.observe.starting_point import paired_and_unrelated
+from regtorch.doctor.observe.steps import WatchedSteps
 
 __all__ = ["Destination", "comes_as_low", "destination", "is_kept"]
 

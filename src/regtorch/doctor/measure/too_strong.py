@@ -9,9 +9,9 @@ from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.pull import RATIO, SHARE, Measured, Source
 from regtorch.doctor.measure.tolerated import Destination, destination, is_kept
 from regtorch.doctor.measure.weaker import weaker
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.scale import HIDDEN
-from regtorch.doctor.watch.starting_point import loss_of_zeros, starts_large
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.scale import HIDDEN
+from regtorch.doctor.observe.starting_point import loss_of_zeros, starts_large
 
 __all__ = ["find"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
-from regtorch.doctor.watch.observed import Observed
+from regtorch.doctor.observe.observed import Observed
 
 __all__ = ["find"]
 

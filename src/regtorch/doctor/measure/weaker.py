@@ -8,9 +8,9 @@ from math import floor, isfinite, log10
 from regtorch.doctor.finding import fmt
 from regtorch.doctor.measure.pull import Measured, Source
 from regtorch.doctor.measure.tolerated import comes_as_low
+from regtorch.doctor.observe.steps import WatchedSteps
+from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.steps import WatchedSteps
-from regtorch.doctor.watch.subject import Subject
 
 __all__ = ["scaled", "strength_of", "weaker"]
 

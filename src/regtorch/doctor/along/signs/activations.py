@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from regtorch.doctor.along.course import Sign
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.measure.dead_units import SEVERE, WARNING
-from regtorch.doctor.watch.uses import NEAR, RELUS, Use
+from regtorch.doctor.observe.uses import NEAR, RELUS, Use
 
 __all__ = ["Activations"]
 

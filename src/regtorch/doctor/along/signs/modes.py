@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.along.course import Sign
-from regtorch.doctor.watch.calls import DROPOUTS
+from regtorch.doctor.observe.calls import DROPOUTS
 from regtorch.select.weight import modules_of
 
 __all__ = ["Modes"]

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from regtorch.doctor.along.course import Sign
 from regtorch.doctor.along.step_look import StepLook
-from regtorch.doctor.watch.forces import Forces, totals
-from regtorch.doctor.watch.optimizer_copy import number
+from regtorch.doctor.observe.forces import Forces, totals
+from regtorch.doctor.observe.optimizer_copy import number
 
 __all__ = ["Collapses", "Dominance"]
 

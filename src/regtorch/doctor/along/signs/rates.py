@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 from regtorch.doctor.along.course import Sign
 from regtorch.doctor.along.step_look import Moved, StepLook
 from regtorch.doctor.measure.rate import SMALL, TINY
-from regtorch.doctor.watch.lower_rate import LARGE
-from regtorch.doctor.watch.optimizer_copy import number, rate_of
+from regtorch.doctor.observe.lower_rate import LARGE
+from regtorch.doctor.observe.optimizer_copy import number, rate_of
 
 __all__ = ["Rates"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from regtorch.doctor.watch.restored import restored, seed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
 

@@ -11,7 +11,7 @@ from torch import nn
 from regtorch.doctor.finding import Finding
 
 if TYPE_CHECKING:
-    from regtorch.doctor.watch.observed import Observed
+    from regtorch.doctor.observe.observed import Observed
 
 __all__ = ["Form", "Views"]
 

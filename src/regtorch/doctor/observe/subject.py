@@ -19,10 +19,10 @@ from regtorch.bound.penalty import BoundPenalty
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Refused, Unfit
-from regtorch.doctor.watch.form import Form
-from regtorch.doctor.watch.optimizer_copy import Decay, copied, decays_of, number, rate_of
-from regtorch.doctor.watch.pairs import Batch, form, fresh, one_line, pairs_of
-from regtorch.doctor.watch.restored import restored, seed
+from regtorch.doctor.observe.form import Form
+from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, number, rate_of
+from regtorch.doctor.observe.pairs import Batch, form, fresh, one_line, pairs_of
+from regtorch.doctor.observe.restored import restored, seed
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of

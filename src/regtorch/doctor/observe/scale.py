@@ -8,8 +8,8 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.watch.restored import seed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.restored import seed
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["HIDDEN", "scale_changes"]
 

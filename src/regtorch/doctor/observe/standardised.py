@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["standardised_inputs"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.steps import equal_rows
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import equal_rows
 
 __all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "weights_are_to_blame"]
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from regtorch.doctor.finding import Refused, Unfit
-from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
-from regtorch.doctor.watch.subject import Subject
-from regtorch.doctor.watch.uses import Use, look
+from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
+from regtorch.doctor.observe.subject import Subject
+from regtorch.doctor.observe.uses import Use, look
 
 __all__ = ["STEPS", "Attempt", "Context", "attempt", "first_that_learns"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from math import ceil, isfinite, log10
 from statistics import median
 
+from regtorch.doctor.observe.attempt import Attempt, attempt
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.optimizer_copy import rate_of
+from regtorch.doctor.observe.steps import WatchedSteps
 from regtorch.doctor.remedy import Remedy
-from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.optimizer_copy import rate_of
-from regtorch.doctor.watch.steps import WatchedSteps
 
 __all__ = ["LARGE", "lower_rate", "medians_of"]
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.watch.attempt import Attempt, attempt
-from regtorch.doctor.watch.observed import Observed
-from regtorch.doctor.watch.standardised import standardised_inputs
-from regtorch.doctor.watch.steps import watch_steps
-from regtorch.doctor.watch.uses import Use
+from regtorch.doctor.observe.attempt import Attempt, attempt
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.standardised import standardised_inputs
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.uses import Use
 from regtorch.select.weight import modules_of
 
 __all__ = ["SwitchedOn", "awake", "redrawn", "reinitialised", "restarted"]

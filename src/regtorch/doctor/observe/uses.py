@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from regtorch.doctor.watch.calls import hooked
-from regtorch.doctor.watch.restored import seed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.calls import hooked
+from regtorch.doctor.observe.restored import seed
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["NEAR", "RELUS", "ActivationWatch", "Look", "Use", "look"]
 

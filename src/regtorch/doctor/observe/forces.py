@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.bound.penalty import BoundPenalty
-from regtorch.doctor.watch.optimizer_copy import Decay, decays_of, number
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.optimizer_copy import Decay, decays_of, number
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["Forces", "norm_of", "of_coupled_decay", "of_decoupled_decay", "of_penalties", "of_terms", "totals"]
 

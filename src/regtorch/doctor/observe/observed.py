@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.watch.calls import Call, calls, hooked, with_weights
-from regtorch.doctor.watch.loss import LossBehaviour
-from regtorch.doctor.watch.restored import restored
-from regtorch.doctor.watch.scale import scale_changes
-from regtorch.doctor.watch.steps import WatchedSteps, watch_steps
-from regtorch.doctor.watch.subject import Subject
-from regtorch.doctor.watch.uses import look
+from regtorch.doctor.observe.calls import Call, calls, hooked, with_weights
+from regtorch.doctor.observe.loss import LossBehaviour
+from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.scale import scale_changes
+from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
+from regtorch.doctor.observe.subject import Subject
+from regtorch.doctor.observe.uses import look
 
 __all__ = ["NOT_FINITE", "Observed", "joined", "spread_and_mean"]
 

@@ -15,12 +15,12 @@ from torch.utils.hooks import RemovableHandle
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Unfit
-from regtorch.doctor.watch.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
-from regtorch.doctor.watch.optimizer_copy import is_torchs
-from regtorch.doctor.watch.pairs import one_line
-from regtorch.doctor.watch.restored import seed
-from regtorch.doctor.watch.subject import Subject
-from regtorch.doctor.watch.uses import Look
+from regtorch.doctor.observe.forces import Forces, norm_of, of_coupled_decay, of_decoupled_decay, of_penalties
+from regtorch.doctor.observe.optimizer_copy import is_torchs
+from regtorch.doctor.observe.pairs import one_line
+from regtorch.doctor.observe.restored import seed
+from regtorch.doctor.observe.subject import Subject
+from regtorch.doctor.observe.uses import Look
 
 __all__ = ["Step", "WatchedSteps", "equal_rows", "last_loss_without_steps", "watch_steps"]
 

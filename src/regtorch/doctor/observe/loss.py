@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Refused, Unfit
-from regtorch.doctor.watch.restored import random_numbers_restored, restored, seed
-from regtorch.doctor.watch.subject import Subject
+from regtorch.doctor.observe.restored import random_numbers_restored, restored, seed
+from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["LossBehaviour", "Task"]
 
@@ -32,7 +32,8 @@ class LossBehaviour:
     def _pairs(self) -> Sequence[tuple[Any, Tensor]]:
         """The outputs and their targets; sparse ones dense, since losses are evaluated on changed ones."""
         targets = (y for _, y in self.subject.batches)
-        return [(x, y if y.layout is torch.strided else y.to_dense()) for x, y in zip(self.outputs, targets, strict=False)]
+        pairs = zip(self.outputs, targets, strict=False)
+        return [(x, y if y.layout is torch.strided else y.to_dense()) for x, y in pairs]
 
     @cached_property
     def task(self) -> Task:

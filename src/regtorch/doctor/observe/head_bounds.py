@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.watch.calls import with_weights
-from regtorch.doctor.watch.observed import Observed, joined
-from regtorch.doctor.watch.restored import restored, seed
+from regtorch.doctor.observe.calls import with_weights
+from regtorch.doctor.observe.observed import Observed, joined
+from regtorch.doctor.observe.restored import restored, seed
 
 __all__ = ["Bounds", "bounds_of", "last_with_weights"]
 
