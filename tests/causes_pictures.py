@@ -132,7 +132,8 @@ def main(names: list[str]) -> None:
         texts[cause] = {"example": words, "severity": finding.severity, "where": finding.where}
         texts[cause] |= {"why": finding.why, "change": finding.change}
         print(cause, len(picture), flush=True)
-    EXAMPLES.write_text(json.dumps({c: texts[c] for c in CAUSES if c in texts}, indent=1, ensure_ascii=False) + "\n")
+        kept = {known: texts[known] for known in CAUSES if known in texts}
+        EXAMPLES.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import regtorch as rt
+from programs import program as p
 from programs.data import Data
 from programs.healthy import BASES
 from programs.training import score, train
 from regtorch.app.doctor.history_plots import history_panels
-from regtorch.app.figures.panel import FAINT, Axis, Guide, Panel, Series, look
+from regtorch.app.figures.panel import Axis, Guide, Panel, Series, look
 from regtorch.doctor.measure import validation
 from small_trainings import Training, digits, split
 
@@ -78,7 +79,9 @@ def validation_leak() -> tuple[rt.Finding, str, Panel]:
     leaked = torch.cat([data.x[:150], data.vx[200:]]), torch.cat([data.y[:150], data.vy[200:]])
     found = list(validation.find(_batches(seen.x, seen.y), _batches(*leaked), classes=True))
     trained = Data(torch.cat([seen.x, held[0]]), torch.cat([seen.y, held[1]]), data.vx, data.vy)
-    shown = _scores(trained, {"samples also trained on": held, "samples never seen": (data.vx[:200], data.vy[:200])})
+    shown = _scores(
+        trained, {"samples also trained on": held, "samples never seen": (data.vx[:200], data.vy[:200])}, 0.01
+    )
     series = [_line(points, name, number + 1) for number, (name, points) in enumerate(shown.items())]
     panel = Panel("", "", Axis("step", integers=True), Axis("accuracy"), series)
     return _of(found, "validation_leak"), "validation samples among those of training (digits)", panel
@@ -92,7 +95,7 @@ def validation_noise() -> tuple[rt.Finding, str, Panel]:
     shown = _scores(data, {"on 40 samples": few, "on 400 samples": (data.vx, data.vy)})
     series = [
         _line(shown["on 40 samples"], "on 40 samples", 1),
-        replace(_line(shown["on 400 samples"], "on 400 samples", 0), look=FAINT, line="--"),
+        replace(_line(shown["on 400 samples"], "on 400 samples", 0), line="--"),
     ]
     panel = Panel("", "", Axis("step", integers=True), Axis("accuracy"), series)
     return _of(found, "validation_noise"), "forty validation samples (digits)", panel
@@ -102,10 +105,14 @@ def underfitting() -> tuple[rt.Finding, str, Panel]:
     """A linear net that sees the brightness of two halves of each digit."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.AdaptiveAvgPool1d(2), nn.Linear(2, 10))
-    history = Training(net, split(digits(), 1200, 500), rate=0.1, epochs=80).run()
+    history = Training(net, split(digits(), 1200, 500), rate=0.1, epochs=150).run()
     reading = rt.read_history(history, classes=10)
     accuracies = next(panel for panel in history_panels(reading) if panel.title == "Accuracy")
-    return _of(list(reading), "underfitting"), "a linear net on two features for ten classes (digits)", replace(accuracies, title="")
+    return (
+        _of(list(reading), "underfitting"),
+        "a linear net on two features for ten classes (digits)",
+        replace(accuracies, title=""),
+    )
 
 
 def _with_wrong_labels(data: Data, share: float) -> Data:
@@ -122,9 +129,9 @@ def _batches(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(x.split(50), y.split(50), strict=True))
 
 
-def _scores(data: Data, sets: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, dict[int, float]]:
+def _scores(data: Data, sets: Mapping[str, tuple[Tensor, Tensor]], lr: float = 1e-3) -> dict[str, dict[int, float]]:
     """The accuracies on several sets of samples while the digits' net trains on `data`."""
-    made = BASES["digits"].set_up()
+    made = p.lr(lr)(BASES["digits"]).set_up()
     shown: dict[str, dict[int, float]] = {name: {} for name in sets}
 
     def look_at(step: int) -> None:

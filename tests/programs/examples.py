@@ -59,6 +59,10 @@ def emptied(data: Data) -> Data:
     return Data(data.x[:0], data.y[:0], data.vx, data.vy)
 
 
+def zeros_alone(data: Data) -> Data:
+    return Data(data.x, torch.zeros_like(data.y), data.vx, data.vy)
+
+
 _MORE: Mapping[str, tuple[str, str, Operator]] = {
     "weights_not_finite": (
         "one weight is NaN",
@@ -126,7 +130,7 @@ _MORE: Mapping[str, tuple[str, str, Operator]] = {
         p.also(softmax, rows(10), p.loss(bce_of_probabilities)),
     ),
     "one_hot_labels": ("one-hot labels of whole numbers", "digits", p.targets(lambda y: F.one_hot(y, 10))),
-    "one_class": ("all labels are 0", "digits", p.targets(torch.zeros_like)),
+    "one_class": ("all labels are 0", "digits", p.arranged(zeros_alone)),
     "frozen_weights": (
         "the first layer is frozen",
         "digits",
