@@ -44,6 +44,7 @@ def page() -> str:
         title = SUBJECTS.get(measurement) or _OTHERS[measurement]
         parts.append(f"## {title[0].upper()}{title[1:]}")
         parts += ["\n\n".join(_entry(cause, examples)) for cause in causes]
+        parts.append("*Drawn by `python tests/causes_pictures.py`.*")
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-__all__ = ["CAUSES", "EXAMINED", "MEASUREMENTS", "SEVERITIES", "SUBJECTS", "Cause", "Severity", "precedence", "title_of"]
+__all__ = [
+    "CAUSES",
+    "EXAMINED",
+    "MEASUREMENTS",
+    "SEVERITIES",
+    "SUBJECTS",
+    "Cause",
+    "Severity",
+    "precedence",
+    "title_of",
+]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
