@@ -12,7 +12,7 @@ import regtorch as rt
 from sharded_nets import WAYS, build, like, whole
 from sharded_rules import CONSTRAINTS_ON, PENALTIES_ON
 
-__all__ = ["Cell", "cells", "differences"]
+__all__ = ["Cell", "cells", "differences", "is_possible"]
 
 Said = dict[str, Any]
 
@@ -30,14 +30,14 @@ def cells(world: int) -> Iterator[Cell]:
     """All of the map for so many processes."""
     for way in WAYS:
         for net in ("even", "uneven", "one row", "images"):
-            if not _possible(way, net, world):
+            if not is_possible(way, net, world):
                 continue
             for rule in (*PENALTIES_ON, *CONSTRAINTS_ON):
                 for bind_first in (True, False):
                     yield Cell(way, net, rule, bind_first)
 
 
-def _possible(way: str, net: str, world: int) -> bool:
+def is_possible(way: str, net: str, world: int) -> bool:
     if way in ("hsdp", "fsdp2 and tensor parallel") and world < 4:
         return False
     if net == "images":

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from processes import on_ranks
-from sharded_map import cells, differences
+from sharded_map import cells, differences, is_possible
+from sharded_nets import WAYS
 
 pytestmark = [
     pytest.mark.script,
@@ -21,14 +22,15 @@ SAMPLE = {
 }
 
 
-def worker(rank: int, world: int, out: str, every: bool) -> None:
+def worker(rank: int, world: int, out: str, way: str | None) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{out}/store", rank=rank, world_size=world)
     sample = {(way, net, rule) for way, (net, rules) in SAMPLE.items() for rule in rules}
     chosen = [
         cell
         for cell in cells(world)
-        if every or ((cell.way, cell.net, cell.rule) in sample and cell.bind_first == (cell.way == "fsdp2"))
+        if cell.way == way
+        or (way is None and (cell.way, cell.net, cell.rule) in sample and cell.bind_first == (cell.way == "fsdp2"))
     ]
     torch.save(differences(chosen, world), f"{out}/{rank}.pt")
     torch.distributed.barrier()
@@ -36,15 +38,19 @@ def worker(rank: int, world: int, out: str, every: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("world", "every"),
+    ("world", "way"),
     [
-        pytest.param(2, False, id="a sample on 2 processes"),
-        pytest.param(2, True, id="on 2 processes", marks=pytest.mark.slow),
-        pytest.param(4, True, id="on 4 processes", marks=pytest.mark.slow),
+        pytest.param(2, None, id="a sample on 2 processes"),
+        *(
+            pytest.param(world, way, id=f"{way} on {world} processes", marks=pytest.mark.slow)
+            for world in (2, 4)
+            for way in WAYS
+            if is_possible(way, "even", world)
+        ),
     ],
 )
-def test_parts_are_regularized_as_the_whole(tmp_path: Path, world: int, every: bool):
-    on_ranks(worker, world, str(tmp_path), every, ranks=world)
+def test_parts_are_regularized_as_the_whole(tmp_path: Path, world: int, way: str | None):
+    on_ranks(worker, world, str(tmp_path), way, ranks=world)
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found
