@@ -20,6 +20,7 @@ def tables_of(folder: Path, *different: str) -> dict[str, Any]:
     record = json.loads(left.pop("summary.json").read_text())
     for name in (*_DIFFERENT, *different):
         del record[name]
+    record["provenance"].pop("git")  # the checkout's: commits and edits during a test are no difference between runs
     return {name: p.read_bytes() for name, p in left.items() if p.suffix != ".ckpt"} | {"record": record}
 
 
