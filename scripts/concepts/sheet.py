@@ -26,8 +26,10 @@ _WIDTH, _HEIGHT, _TITLE, _ROW = 317, 209, 26, 18  # of a panel, its title, and a
 def drawing(width: float, height: float, parts: Iterable[str]) -> str:
     """An SVG file in the colours of the reader's page."""
     light, dark = (colours | paper for colours, paper in zip((_LIGHT, _DARK), _PAPER, strict=True))
+    drawn = "\n".join(parts)
+    used = [name for name in sorted(light) if name == "--ink" or name in drawn]
     # A page's color-scheme chooses; a file that is shown by itself follows the reader's system.
-    style = "".join(f"{name}:light-dark({light[name]},{dark[name]});" for name in sorted(light))
+    style = "".join(f"{name}:light-dark({light[name]},{dark[name]});" for name in used)
     style = (
         f"svg.picture{{{style}color:var(--ink);font-family:system-ui,sans-serif}}"
         "svg.picture:root{color-scheme:light dark}"
@@ -35,8 +37,7 @@ def drawing(width: float, height: float, parts: Iterable[str]) -> str:
     return (
         f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"><style>{style}</style>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
+        + f"{drawn}\n</svg>\n"
     )
 
 
@@ -58,14 +59,15 @@ def panels(name: str, shown: Sequence[Panel]) -> str:
     """Plots side by side with one legend below."""
     keys = legend(shown)
     width = max(_WIDTH * len(shown), 80 + 7 * max(len(key.label) for key in keys))
+    top = _TITLE if any(panel.title for panel in shown) else 0
     parts = []
     for number, panel in enumerate(shown):
         x = _WIDTH * number
         inner = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg(panel, f"{name} {number}"), count=1)
         inner = inner.replace('<style type="text/css">*{', '<style type="text/css">svg.picture *{')
-        parts.append(words(x + 54, 17, panel.title, size=12.5, weight="600"))
-        parts.append(f'<svg x="{x}" y="{_TITLE}" width="{_WIDTH}" height="{_HEIGHT}" {_short(inner)}')
-    y = _TITLE + _HEIGHT
+        parts += [words(x + 54, 17, panel.title, size=12.5, weight="600")] if panel.title else []
+        parts.append(f'<svg x="{x}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}" {_short(inner)}')
+    y = top + _HEIGHT
     for key in keys:
         y += _ROW
         parts.append(words(54, y, f"{key.sign}  {key.label}", colour=f"var({key.variable})"))
@@ -73,8 +75,17 @@ def panels(name: str, shown: Sequence[Panel]) -> str:
 
 
 def _short(text: str) -> str:
-    """Without what a drawing does not need: comments, spaces, hundredths of a point, a dozen names of fonts."""
+    """Without what a drawing does not need: comments, spaces, bare groups, hundredths of a point, a dozen fonts."""
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"font-family: [^;\"]+", "font-family: sans-serif", text)
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", " ".join(tag[0].split())), text)
-    return re.sub(r">\s+<", "><", text)
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    kept: list[bool] = []
+
+    def of_group(tag: re.Match[str]) -> str:
+        if tag[0] == "</g>":
+            return tag[0] if kept.pop() else ""
+        kept.append(tag[0] not in ("<g>", '<g id="">'))
+        return tag[0] if kept[-1] else ""
+
+    return re.sub(r">\s+<", "><", re.sub(r"<g(?: [^>]*)?>|</g>", of_group, text))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from programs.advice import is_mechanical, score, trained
+from programs.advice import is_mechanical, trained
 from programs.data import is_here
 from programs.faulty import FAULTY
 from programs.healthy import HEALTHY
 from programs.score import look_at, looks, report
+from programs.training import score
 from regtorch.doctor.causes import CAUSES
 from regtorch.doctor.remedy import NoNumber, Remedy
 from thinned import thinned

@@ -15,8 +15,10 @@ from doctor_cases import (
     sequential,
     severities,
 )
+from programs.examples import examples
 from regtorch.app.nets import CifarDeep
 from regtorch.doctor.measure import normalization
+from regtorch.doctor.remedy import Remedy
 
 
 def test_a_batch_of_one_is_refused_by_batch_norm():
@@ -68,12 +70,21 @@ def test_a_function_between_bias_and_batch_norm_makes_it_useful(norm_first: bool
     assert [finding.numbers["layers"] for finding in found] == ([layers] if layers else [])
 
 
+def test_no_remedy_removes_a_batch_norm_that_helps():
+    _, program, _ = examples()["norm_idle"]
+    made = program.set_up()
+    found = said(rt.diagnose(made.model, made.loss, made.batches, made.optimizer), "norm_idle")
+    assert [(f.severity, f.remedy) for f in found] == [("warning", None)]
+    assert found[0].numbers["loss_with"] < found[0].numbers["loss_without"]
+
+
 @pytest.mark.parametrize(("batch", "severity"), [(16, "warning"), (400, "info")])
 def test_batch_norm_on_a_handful_of_units(batch: int, severity: str):
     model = sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
     (found,) = said(normalization.find(of(model, drawn(batch, 4, batches=16))), "norm_idle")
     assert (found.where, found.severity, found.numbers["units"]) == ("1", severity, 5)
     assert found.numbers["noise"] == pytest.approx(batch**-0.5, rel=0.35)
+    assert found.remedy == Remedy("no batch norm", ["1"])
     wide = sequential(nn.Linear(4, 50), nn.BatchNorm1d(50), nn.ReLU(), nn.Linear(50, 3))
     assert not said(normalization.find(of(wide, drawn(batch, 4))), "norm_idle")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from typing import Any
 
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import causes_page
+import causes_pictures
 import regtorch as rt
 from regtorch.app.run.remedies import overrides_of
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS, SEVERITIES
@@ -24,10 +26,25 @@ def finding(cause: str, severity: str = "severe", blame: float = 0.0, remedy: Re
     return rt.Finding(cause, "w", severity, why="", change="", blame=blame, remedy=remedy)
 
 
-def test_the_page_has_the_table():
+def test_the_page_of_causes_is_what_the_table_says():
     text = causes_page.PAGE.read_text(encoding="utf-8")
-    assert text == causes_page.written(text), "run: python tests/causes_page.py"
+    assert text == causes_page.page(), "run: python tests/causes_page.py"
     assert all(f'<a id="{cause.page.partition("#")[2]}"></a>' in text for cause in CAUSES.values())
+
+
+def test_every_cause_has_an_example_and_a_picture():
+    pictured = {path.stem for path in (causes_page.PAGE.parent / "pictures" / "causes").glob("*.svg")}
+    assert pictured == set(CAUSES) - set(causes_page.NOTES), "run: python tests/causes_pictures.py"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of a loss that broadcasts
+@pytest.mark.parametrize("cause", [cause for cause in CAUSES if cause not in causes_page.NOTES])
+def test_the_example_of_a_cause_has_it(cause: str):
+    finding, words, picture = causes_pictures.told(cause)
+    assert finding.cause == cause
+    assert words == json.loads(causes_page.EXAMPLES.read_text(encoding="utf-8"))[cause]["example"]
+    assert picture.startswith("<svg")
 
 
 def test_every_measurement_has_causes():

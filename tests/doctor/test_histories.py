@@ -166,3 +166,12 @@ def test_it_prints_as_a_page_and_turns_into_plain_values():
     assert "Change: " in text
     assert json.loads(json.dumps(found.to_dict()))["findings"][0]["cause"] == "overfitting"
     assert "Healthy: the curves show nothing to change." in str(type(found)([], found.history))
+
+
+@pytest.mark.parametrize("classes", [None, 10])
+def test_a_loss_that_its_accuracy_allows_needs_no_penalty(classes: int | None):
+    """Recorded: a single hidden unit for the ten digits, which no penalty holds down."""
+    loss = [2.419, 2.118, 1.972, 1.871, 1.796, 1.738, 1.690, 1.652, 1.619, 1.591, 1.566, 1.545, 1.526, 1.509, 1.493]
+    accuracy = [0.143, 0.201, 0.226, 0.241, 0.262, 0.281, 0.301, 0.315, 0.325, 0.339, 0.350, 0.361, 0.368, 0.374, 0.382]
+    found = rt.read_history({"loss": loss, "accuracy": accuracy}, classes=classes)
+    assert "penalty_dominates" not in {finding.cause for finding in found}

@@ -11,19 +11,20 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import regtorch as rt
 from programs.data import Data, is_here
 from programs.faulty import FAULTY
 from programs.healthy import HEALTHY
 from programs.program import Program, SetUp
+from programs.training import evaluated, train
 from regtorch.doctor.observe.last_activation import leave_last_activation_out
 from regtorch.doctor.remedy import NoNumber, Remedy
 
 __all__ = ["Followed", "all_followed", "follow", "followed", "report"]
 
-SEEDS, STEPS = 5, 300
+SEEDS = 5
 _SURE = 2.78  # Student's t of four degrees of freedom, 95 %
 _SCORE, _LOSS = 0.005, 0.01  # the smallest difference that counts: absolute, and of the loss
 VERDICTS = ("helped", "no difference", "harmed")
@@ -148,52 +149,11 @@ def trained(program: Program, remedy: Remedy | None, seed: int) -> tuple[float, 
     made, data = program.set_up(seed), program.arrange(program.data())
     if remedy is not None:
         made, data = applied(made, data, remedy)
-    parts = list(zip(data.x.split(made.size), data.y.split(made.size), strict=True))
-    batches = [part for part in parts if len(part[0]) == made.size] or parts
-    for rule in made.rules:
-        rule.on(made.model).attach(made.optimizer)
-    made.model.train()
-    for number in range(STEPS):
-        x, y = batches[number % len(batches)]
-        made.optimizer.zero_grad()
-        try:
-            loss = made.loss(made.model(x), y)
-            if not isfinite(loss.item()):
-                return 0.0, torch.inf
-            loss.backward()
-            made.optimizer.step()
-        except (RuntimeError, ValueError, IndexError):  # a fault that lets nothing be trained
-            return 0.0, torch.inf
-    made.model.eval()
-    with torch.no_grad():
-        output = made.model(data.vx)
-        loss = float(made.loss(output, data.vy))
-    finite = bool(torch.isfinite(output).all())
-    return (score(output, data.vy) if finite else 0.0), (loss if isfinite(loss) else torch.inf)
-
-
-def score(output: Tensor, target: Tensor) -> float:
-    """Accuracy of classes; of yes or no how often a yes has the higher output; of numbers the correlation."""
-    if not target.is_floating_point() and output.ndim > target.ndim and output.shape[1] > 1:
-        return float((output.argmax(1) == target).double().mean())
-    if output.shape == target.shape and target.ndim > 1 and target.shape[1] > 1 and bool((target.sum(1) == 1).all()):
-        return float((output.argmax(1) == target.argmax(1)).double().mean())
-    output, target = output.double().reshape(len(output), -1), target.double().reshape(len(target), -1)
-    binary = bool(((target == 0) | (target == 1)).all())
-    return fmean((_order if binary else _correlation)(output[:, i], target[:, i]) for i in range(target.shape[1]))
-
-
-def _order(output: Tensor, target: Tensor) -> float:
-    yes, no = output[target == 1], output[target == 0]
-    if not len(yes) or not len(no):
-        return 0.5
-    apart = yes[:, None] - no[None, :]
-    return float(((apart > 0).double() + 0.5 * (apart == 0).double()).mean())
-
-
-def _correlation(output: Tensor, target: Tensor) -> float:
-    a, b = output - output.mean(), target - target.mean()
-    return float((a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-12))
+    if not train(made, data):
+        return 0.0, torch.inf
+    reached, output = evaluated(made.model, data)
+    loss = float(made.loss(output, data.vy))
+    return reached, (loss if isfinite(loss) else torch.inf)
 
 
 # Comparing

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-__all__ = ["CAUSES", "EXAMINED", "MEASUREMENTS", "SEVERITIES", "Cause", "Severity", "precedence", "title_of"]
+__all__ = [
+    "CAUSES",
+    "EXAMINED",
+    "MEASUREMENTS",
+    "SEVERITIES",
+    "SUBJECTS",
+    "Cause",
+    "Severity",
+    "precedence",
+    "title_of",
+]
 
 Severity = Literal["severe", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("severe", "warning", "info")
@@ -27,7 +37,7 @@ class Cause:
     @property
     def page(self) -> str:
         """Its entry in the documentation."""
-        return f"docs/doctor.md#{self.name}"
+        return f"docs/causes.md#{self.name}"
 
 
 _ALL = SEVERITIES
@@ -138,7 +148,7 @@ _TABLE = (
     Cause("best_by_luck", "The best epoch is luck", _INFO, "history"),
     Cause("history_incomplete", "A short or partial history", _INFO, "history"),
 )
-_SUBJECTS = {
+SUBJECTS = {
     "trainable": "the weights",
     "constant_loss": "the loss",
     "input_scale": "inputs",
@@ -161,7 +171,8 @@ _SUBJECTS = {
     "dead_units": "activations",
     "normalization": "batch norm",
     "validation": "the validation split",
-}  # what each measurement examines
+}
+"""What each measurement examines."""
 CAUSES = {cause.name: cause for cause in _TABLE}
 """Causes by identifier."""
 _GROUPS = [(measurement, list(causes)) for measurement, causes in groupby(_TABLE, lambda cause: cause.measurement)]
@@ -171,7 +182,7 @@ _BLOCKING = [cause.measurement for cause in _TABLE if cause.prevents_steps]
 _OF_A_NET = [cause.measurement for cause in _TABLE if cause.measurement not in ("", "validation", "history", "along")]
 MEASUREMENTS = tuple(dict.fromkeys([*_BLOCKING, *_OF_A_NET]))
 """The measurements in the order they run; those that can find training impossible come first."""
-_EXAMINED = list(_SUBJECTS.values())
+_EXAMINED = list(SUBJECTS.values())
 EXAMINED = f"{', '.join(_EXAMINED[:-1])}, and {_EXAMINED[-1]}"
 """A list of everything examined, for sentences."""
 

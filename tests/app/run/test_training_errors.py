@@ -191,6 +191,19 @@ def test_an_impossible_folder_is_reported_before_anything_is_written(train: Comm
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_run_that_failed_before_it_began_is_begun_again_in_its_folder(train: CommandLine, tmp_path: Path):
+    where = f"hydra.run.dir={tmp_path / 'mine'}"
+    assert train(where, "data=mnist", "data.dir=nowhere", "data.download=false").code == 2
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {".hydra", "error.txt"}
+    result = train(where)
+    assert result.code == 0, result.error
+    assert (tmp_path / "mine" / "summary.json").is_file()
+    assert not (tmp_path / "mine" / "error.txt").exists()
+    assert (tmp_path / "mine.failed-1" / "error.txt").is_file()
+    again = train(where)
+    assert "holds another run's files" in again.error
+
+
 def test_corrupted_data(train: CommandLine, tmp_path: Path):
     raw = tmp_path / "broken" / "MNIST" / "raw"
     raw.mkdir(parents=True)

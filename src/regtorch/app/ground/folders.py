@@ -20,7 +20,7 @@ ASIDE = ".failed-"
 
 
 class Folders(Callback):
-    """Ends the program before Hydra writes into a folder that is not empty.
+    """Ends the program before Hydra writes into a folder that is not empty; one of a failed start is moved aside.
 
     Attributes:
         sweep: folder of the sweep that this process started.
@@ -101,6 +101,10 @@ def _refuse(folder: str, key: str) -> None:
     if not os.path.isdir(folder):
         wrong = "is a file; name a folder" if os.path.lexists(folder) else None
     else:
-        wrong = "holds another run's files; name a new folder" if any(Path(folder).iterdir()) else None
+        names = {path.name for path in Path(folder).iterdir()}
+        if "error.txt" in names and names <= {"error.txt", ".hydra"} and not Path(folder).samefile("."):
+            move_aside(Path(folder))  # of a run that failed before it began
+            return
+        wrong = "holds another run's files; name a new folder" if names else None
     if wrong is not None:
         _end(f"{key}={folder} {wrong}")

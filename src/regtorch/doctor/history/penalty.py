@@ -108,4 +108,6 @@ def _of_fall(curves: Curves) -> float | None:
     fall = curves.loss.values[0] - curves.loss.values[-1]
     explained = max(0.0, ceiling(first, classes) - ceiling(last, classes))
     rest = fall - explained
+    if curves.classes is not None:  # what falls must have been above what the first accuracy allows
+        rest = min(rest, curves.loss.values[0] - ceiling(first, classes))
     return rest / curves.loss.values[0] if rest > _FALL * curves.loss.values[0] and rest > fall / 2 else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from math import prod
+from contextlib import contextmanager, nullcontext
+from math import inf, isfinite, prod
 from statistics import mode
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.finding import Finding, Refused, Unfit, fmt, listed
 from regtorch.doctor.measure.scope import acting_decays
-from regtorch.doctor.observe.attempt import attempt
 from regtorch.doctor.observe.calls import DROPOUTS, calls, kept_inputs
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import HIDDEN
+from regtorch.doctor.observe.steps import watch_steps
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
 from regtorch.select.weight import modules_of
@@ -29,6 +29,8 @@ _SMALL_BATCH = 4
 _FEW_FEATURES = 8
 _NOISY = 0.1  # of the units' own spread
 _LOOKED_AT = 16  # batches
+_TRIED = 40  # steps with and without a norm
+_BETTER = 0.02  # of the loss without it: less is noise
 
 
 def find(obs: Observed) -> Iterator[Finding]:
@@ -155,19 +157,35 @@ def _idle(obs: Observed) -> Iterator[Finding]:
         spread = torch.cat(parts).std(0)
         alive = spread > 0
         noise = torch.stack([part.mean(0) for part in parts]).std(0)[alive] / spread[alive]
-        without = attempt(obs.subject, lambda _, n=name: _passing(obs, n))
         numbers = {"units": parts[0].shape[1], "noise": float(noise.mean()) if alive.any() else 0.0}
+        with_it, without = _reached(obs, None), _reached(obs, name)
+        finite = isfinite(with_it) and isfinite(without)
+        helps = finite and with_it < (1 - _BETTER) * without
+        tried = f"{_TRIED} steps end at a loss of {fmt(without)} without it, and of {fmt(with_it)} with it"
         yield Finding(
             "norm_idle",
             name,
             "warning" if numbers["noise"] >= _NOISY else "info",
-            numbers,
+            {**numbers, **({"loss_with": with_it, "loss_without": without} if finite else {})},
             why=f"With {parts[0].shape[1]} units there is little to normalise, while the batch means vary by "
             f"{numbers['noise']:.0%} of the units' own spread: too much noise for so small a layer.",
-            change=f"Remove the batch norm ({without.summary}), and standardise the inputs instead.",
-            remedy=Remedy("no batch norm", [name]),
+            change=f"Use larger batches, and compare whole trainings with and without the batch norm: {tried}, so early "
+            "on it helps."
+            if helps
+            else f"Remove the batch norm, and standardise the inputs instead{f' (tried: {tried})' * finite}.",
+            remedy=None if helps else Remedy("no batch norm", [name]),
             blame=numbers["noise"],
         )
+
+
+def _reached(obs: Observed, passed: str | None) -> float:
+    """The mean task loss at the end of some steps, with or without a norm; infinite if training breaks off."""
+    try:
+        with obs.subject.restored(), nullcontext() if passed is None else _passing(obs, passed):
+            watched = watch_steps(obs.subject, _TRIED, penalties=0.0)
+    except (Unfit, Refused):
+        return inf
+    return inf if watched.diverged else watched.mean_task_loss(slice(-_TRIED // 4, None))
 
 
 def _is_narrow(t: Tensor | None) -> bool:
