@@ -129,6 +129,8 @@ def rectifier(slope: float, max_value: float | None, threshold: float, version: 
     """Keras's ReLU with every setting: x if x ≥ threshold, else slope · (x - threshold), capped at `max_value`."""
     if max_value is None and not threshold:
         return leaky(slope, version) if slope else nn.ReLU()
+    if max_value == 6 and not threshold and not slope:
+        return nn.ReLU6()  # in one pass
 
     function = partial(_rectify, slope=slope, max_value=max_value, threshold=threshold)
     return Elementwise(f"relu(negative_slope={slope:g}, max_value={max_value}, threshold={threshold:g})", function)

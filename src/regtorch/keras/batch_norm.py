@@ -85,21 +85,27 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
             masks: one mask (batch, *size) of the positions whose statistics count; Keras 2 ignores that of images.
         """
         assert self.running_mean is not None
-        assert self.running_var is not None
         input = as_floats(input, self.running_mean.dtype)
         if input.is_meta:  # the shape alone, for which torch itself runs slow Python
             return torch.empty_like(input)
-        x = input.movedim(self.dim, 1)
-        fused = self.fused and self.version == 2 and x.ndim >= 4 and x.dtype != torch.float64
+        fused = self.fused and self.version == 2 and input.ndim >= 4 and input.dtype != torch.float64
+        mask = masks[0] if masks else None
+        if input.ndim > 2 and self.dim == input.ndim - 1 and mask is None:  # a batch of vectors: torch's fast case
+            return self._normalised(input.flatten(0, -2), None, fused=fused).view(input.shape)
+        return self._normalised(input.movedim(self.dim, 1), mask, fused=fused).movedim(1, self.dim)
+
+    def _normalised(self, x: Tensor, mask: Tensor | None, *, fused: bool) -> Tensor:
+        """Normalise (batch, channels, …), and in training update the moving averages."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
         eps = max(self.eps, _LEAST_FUSED_EPS) if fused else self.eps
         if not (self.training and self.trainable and x.numel()):
             averages = self.running_mean, self.running_var
             if torch.is_grad_enabled():  # a later call in training mode may update them before the backward pass
                 averages = averages[0].clone(), averages[1].clone()
-            y = F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
-            return y.movedim(1, self.dim)
-        if masks and masks[0] is not None and not fused:
-            return self._masked(x, masks[0]).movedim(1, self.dim)
+            return F.batch_norm(x, *averages, self.weight, self.bias, eps=eps)
+        if mask is not None and not fused:
+            return self._masked(x, mask)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = x.numel() // x.shape[1]
         if count > 1:
@@ -111,7 +117,7 @@ class BatchNorm(_NormBase):  # not _BatchNorm, which SyncBatchNorm would replace
             y = F.batch_norm(x - x, mean, var, self.weight, self.bias, eps=eps)
             mean = x.detach().reshape(-1).to(mean.dtype)
         self._update(mean, var)
-        return y.movedim(1, self.dim)
+        return y
 
     def _masked(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalise by the statistics of the positions that count, divided by their number, in Keras 3 + 1e-7."""

@@ -118,11 +118,14 @@ class Builder:
                 net._modules[names[layer.name]] = net._modules.pop(names[layer.name])
         for key in graph.outputs:
             _value(values, key, "an output")
-        net.calls, net.outputs, net.version = tuple(calls), tuple(graph.outputs), self.version
+        net.set_calls(calls, graph.outputs)
+        net.version = self.version
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
         net.output_layers = tuple(key.layer for key in graph.outputs)
         net.activations, net.channels_last = (None,) * len(graph.outputs), self.axes.channels_last
         net.makes_masks = any(getattr(net.get_submodule(name), "makes_masks", False) for name in names.values())
+        images = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in net.modules())
+        net.last_in_memory = images and not self.aside  # a module of the user's may rely on the other layout
         net.penalized = self.rules.has_activity_in(path)
         own = (layer for layer in graph.layers if not layer.operation)
         net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)

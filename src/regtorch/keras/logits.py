@@ -63,7 +63,7 @@ class Logits:
             key = Key(layer, node, moved[layer][index]) if layer in nested else call.inputs[0]
             found[i] = len(outputs) if i in kept else i
             outputs[found[i] : found[i] + 1] = [key]
-        net.outputs = tuple(outputs)
+        net.set_calls(net.calls, outputs)
         self._drop(net, path, {call.layer for call in calls.values() if call} - nested.keys())
         return found
 
@@ -106,7 +106,7 @@ class Logits:
                 own = Key(layer, call.node, 0)
                 calls.append(Call(new, new_layer, call.node, (own,)))
                 self.shapes[net][moved(own)] = self.shapes[net][own]
-        net.calls, net.outputs = tuple(calls), tuple(map(moved, net.outputs))
+        net.set_calls(calls, tuple(map(moved, net.outputs)))
         self.rules.move_activity(path + name, path + new)
 
     def _refuse_one_unit(self, net: KerasNet, call: Call, output: str) -> None:
@@ -126,7 +126,7 @@ class Logits:
             return call.layer not in layers or watched or (call.layer, call.node, 0) in taken
 
         dropped = {call.module for call in net.calls}
-        net.calls = tuple(filter(needed, net.calls))
+        net.set_calls(tuple(filter(needed, net.calls)), net.outputs)
         for name in dropped - {call.module for call in net.calls}:
             del net._modules[name]
 

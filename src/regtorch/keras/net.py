@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regtorch.bound.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.keras.file_names import numbered
+from regtorch.keras.layout import faster_channels_last, with_channels_last
 from regtorch.keras.masks import Masks, masks_after
 from regtorch.keras.trainable import set_trainable
 from regtorch.keras.trees import Key, keys_of, mapped
@@ -92,6 +93,7 @@ class KerasNet(nn.Module):
         output_layers: the layers of Keras's that give its outputs.
         activations: the modules after each output that `logits=True` leaves out.
         channels_last: whether Keras's net is.
+        last_in_memory: whether images go through the net channels last in memory where that is faster.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -100,8 +102,7 @@ class KerasNet(nn.Module):
         self.input_names: tuple[str, ...] = tuple(key.layer for key in inputs)
         self.input_shapes = tuple(shapes)
         self.float_inputs: tuple[bool, ...] = (False,) * len(self.inputs)  # which inputs are of floats
-        self.calls: tuple[Call, ...] = ()
-        self.outputs: tuple[Key, ...] = ()
+        self.set_calls((), ())
         self.output_names: tuple[str, ...] | None = None
         self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
         self.makes_masks = False  # whether a layer in it makes a mask
@@ -113,6 +114,15 @@ class KerasNet(nn.Module):
         self.output_layers: tuple[str, ...] = ()
         self.activations: tuple[nn.Module | None, ...] = ()
         self.channels_last = True
+        self.last_in_memory = False
+
+    def set_calls(self, calls: Sequence[Call], outputs: Sequence[Key]) -> None:
+        """Set the calls that the net makes, and the tensors that it gives."""
+        self.calls, self.outputs = tuple(calls), tuple(outputs)
+        last = {key: i for i, call in enumerate(calls) for key in call.keys}
+        self.read_last: tuple[list[Key], ...] = tuple([] for _ in calls)  # by each call, and by none after it
+        for key in last.keys() - set(outputs):
+            self.read_last[last[key]].append(key)
 
     @property
     def names_of_outputs(self) -> tuple[str, ...]:
@@ -170,11 +180,18 @@ class KerasNet(nn.Module):
         tensors = self._tensors(inputs)
         for name, shape, x in zip(self.input_names, self.input_shapes, tensors, strict=True):
             self._check(name, shape, x)
-        values = dict(zip(self.inputs, tensors, strict=True))
+        laid_out = [self._laid_out(x) for x in tensors]
+        changed = any(new is not x for new, x in zip(laid_out, tensors, strict=True))
+        values = dict(zip(self.inputs, laid_out, strict=True))
+        del tensors, laid_out
         known: dict[Key, Tensor] = _present(self.inputs, masks or ())
-        for call in self.calls:
+        for call, done in zip(self.calls, self.read_last, strict=True):
             self._run(call, values, known)
+            for key in done:  # its memory is free for the next layers
+                del values[key]
         results = tuple(values[key] for key in self.outputs)
+        if changed:
+            results = tuple(y.contiguous() if y.ndim == 4 else y for y in results)
         if masks is not None:
             return results, [known.get(key) for key in self.outputs]
         if self.output_names is not None:
@@ -228,6 +245,9 @@ class KerasNet(nn.Module):
         if x.is_floating_point():
             return x
         return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return with_channels_last(x) if self.last_in_memory and x.ndim == 4 and faster_channels_last(x) else x
 
     def _check(self, name: str, shape: tuple[int | None, ...], x: Tensor) -> None:
         fits = x.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))

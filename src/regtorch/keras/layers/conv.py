@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.layout import faster_channels_last
 from regtorch.keras.spec import Spec
 
 if TYPE_CHECKING:
@@ -51,14 +52,25 @@ class _Conv(_Base):
         }
 
     def forward(self, input: Tensor) -> Tensor:
-        x = input.mT if self.sequences else input
+        if not self.sequences:
+            return self.activation(self._convolved(input))
+        if not faster_channels_last(input):
+            return self.activation(self._convolved(input.mT).mT)
+        # Images of height 1, channels last in memory as the sequences are.
+        y = self._convolved(input.unsqueeze(1).movedim(-1, 1))
+        return self.activation(y.movedim(1, -1).squeeze(1))
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """The convolution of (batch, channels, *sizes); of sequences also as images of height 1."""
+        n = x.ndim - 2
+        size, stride, dilation = ((1,) * (n - self.n) + step for step in (self.kernel_size, self.stride, self.dilation))
         padding: Any = 0
         if self.keras_padding == "same":
-            x, padding = pad_same(x, self.kernel_size, self.stride, self.dilation)
+            x, padding = pad_same(x, size, stride, dilation)
         elif self.keras_padding == "causal":
-            x = F.pad(x, (self.dilation[0] * (self.kernel_size[0] - 1), 0))
-        y = _CONV[self.n](x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-        return self.activation(y.mT if self.sequences else y)
+            x = F.pad(x, (dilation[-1] * (size[-1] - 1), 0))
+        weight = self.weight if n == self.n else self.weight.unsqueeze(2)
+        return _CONV[n](x, weight, self.bias, stride, padding, dilation, self.groups)
 
 
 class Conv1D(_Conv, nn.Conv1d):

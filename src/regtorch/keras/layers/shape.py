@@ -44,12 +44,15 @@ class Reshape(_Reorder):
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         self.target = _dims(spec, "target_shape")
-        size, known = math.prod(spec.shape[1:]), math.prod(n for n in self.target if n != -1)
-        if self.target.count(-1) > 1 or known == 0 or size % known or (-1 not in self.target and size != known):
+        size, self.known = math.prod(spec.shape[1:]), math.prod(n for n in self.target if n != -1)
+        misfits = self.known == 0 or size % self.known or (-1 not in self.target and size != self.known)
+        if self.target.count(-1) > 1 or misfits:
             raise ValueError(f"target_shape={self.target} does not fit its input of shape {spec.keras_shape}")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.axes.from_keras(self.axes.to_keras(x).reshape(x.shape[0], *self.target))
+        rest = math.prod(x.shape[1:]) // self.known  # torch cannot tell it from an empty batch
+        target = [rest if n == -1 else n for n in self.target]
+        return self.axes.from_keras(self.axes.to_keras(x).reshape(x.shape[0], *target))
 
     def extra_repr(self) -> str:
         return str(self.target)

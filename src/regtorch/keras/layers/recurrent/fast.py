@@ -33,7 +33,7 @@ def run_kernel(
         torch.is_grad_enabled(),
         False,
     )  # biases, layers, dropout, training, both ways
-    if mask is None:
+    if mask is None or not len(x):  # an empty batch cannot be packed
         y, *last = kernel(x, _start(states), weights, *settings, True)
         return y, [state[0] for state in last]
     lengths = mask.sum(1)
