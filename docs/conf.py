@@ -25,7 +25,8 @@ exclude_patterns = ["_build", "_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!regtorch\.).*"),  # torch's names and dims of shapes: no inventory offline
-    ("py:class", r"regtorch\.(rule|bound\.terms|select\.layout|doctor\.remedy)\.\w+"),  # types of attributes that are not public
+    # Types of attributes that are not public
+    ("py:class", r"regtorch\.(rule|bound\.terms|select\.layout|doctor\.remedy)\.\w+"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

@@ -169,8 +169,8 @@ def _idle(obs: Observed) -> Iterator[Finding]:
             {**numbers, **({"loss_with": with_it, "loss_without": without} if finite else {})},
             why=f"With {parts[0].shape[1]} units there is little to normalise, while the batch means vary by "
             f"{numbers['noise']:.0%} of the units' own spread: too much noise for so small a layer.",
-            change=f"Use larger batches, and compare whole trainings with and without the batch norm: {tried}, so early "
-            "on it helps."
+            change="Use larger batches, and compare whole trainings with and without the batch norm: "
+            f"{tried}, so early on it helps."
             if helps
             else f"Remove the batch norm, and standardise the inputs instead{f' (tried: {tried})' * finite}.",
             remedy=None if helps else Remedy("no batch norm", [name]),
