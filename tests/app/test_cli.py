@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import regtorch
 from places import ROOT
 from regtorch.app import cli
 from regtorch.app.record.command import INSTALLED, command
@@ -98,6 +99,11 @@ def test_a_setting_with_dashes_is_refused_with_the_form_without(program: str, st
 def test_other_wrong_command_lines_are_refused_in_a_line(program: str, words: list[str], said: str, start: Start):
     code, _, err = start("regtorch", program, *words)
     assert (code, err) == (2, f"{said}\n")
+
+
+@pytest.mark.parametrize("program", ["", "train", "search"])
+def test_the_version_is_regtorchs(program: str, start: Start):
+    assert start("regtorch", program, "--version") == (0, f"{regtorch.__version__}\n", "")
 
 
 @pytest.mark.parametrize("form", ["regtorch", "python -m regtorch"])

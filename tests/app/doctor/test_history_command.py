@@ -54,6 +54,13 @@ def test_a_warning_with_its_epoch(doctor: CommandLine, tmp_path: Path):
     assert "epochs = 3" in result.out
 
 
+def test_notes_are_counted_where_nothing_is_wrong(doctor: CommandLine, tmp_path: Path):
+    path = written(tmp_path / "short.json", loss=[1.0], val_loss=[1.0])
+    result = doctor(f"history={path}", fast=False)
+    assert (result.code, result.err) == (0, "")
+    assert "No fault; 1 note above." in result.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

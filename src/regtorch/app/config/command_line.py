@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.config.one_experiment import check_experiment
+from regtorch.app.config.sweep_values import check_sweep
 from regtorch.app.ground.errors import OPEN, RunError, say
 from regtorch.app.record.overrides import parsed, quoted
 
@@ -47,7 +48,10 @@ def is_multirun(arguments: Iterable[str]) -> bool:
 
 
 def check_groups(arguments: Sequence[str], conf: Path) -> None:
-    """Refuse groups that are removed or not set to one of their options; Hydra reports what it cannot parse."""
+    """Refuse groups that are removed or not set to one of their options, and values that no sweep can run.
+
+    Hydra reports what it cannot parse.
+    """
     overrides = [*_parsed(arguments)]
     for override in overrides:
         group = override.key_or_group
@@ -65,6 +69,8 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
     check_experiment([(override.key_or_group, override.value()) for override in overrides], conf)
+    if is_multirun(arguments):
+        check_sweep(overrides)
 
 
 def note_repeated(arguments: Sequence[str]) -> None:

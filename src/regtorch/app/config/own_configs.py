@@ -41,6 +41,13 @@ def check_flags(given: Namespace) -> None:
             raise RunError(
                 f"--{flag}={value}: the program has its own configs; omit it (--config-dir adds a folder of yours)"
             )
+    if given.run and given.multirun:
+        raise RunError("--run and --multirun: expected one of them, received both; omit --run for a sweep")
+    if given.hydra_help and given.overrides:
+        raise RunError(f"--hydra-help: expected no settings, received {given.overrides[0]}; give it alone")
+    if given.config_dir is not None and not (given.config_dir and Path(given.config_dir).is_dir()):
+        there = "a file" if given.config_dir and Path(given.config_dir).exists() else "none"
+        raise RunError(f"--config-dir={given.config_dir}: expected a folder of configs, received {there}")
     if given.resolve and not (given.cfg or given.help):
         raise RunError("--resolve: expected --cfg, received none; give both: --cfg job --resolve")
     for folder in folders_of([given.config_dir or "", *_searched(given.overrides)]):

@@ -78,7 +78,7 @@ def diagnose_history(cfg: DictConfig, overrides: Sequence[str], folder: Path, st
 
 def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str, seconds: float) -> None:
     history = reading.history
-    verdict = {"severity": severity_of(reading), "verdict": verdict_of(reading) or _HEALTHY, "command": None}
+    verdict = {"severity": severity_of(reading), "verdict": _verdict(reading), "command": None}
     text = render(
         "diagnosis",
         title=f"Diagnosis: {shown}",
@@ -116,7 +116,14 @@ def _print(reading: Reading, folder: Path) -> None:
     for name in ("doctor.html", "doctor.json", "doctor.png"):
         print_unwrapped(console, f"written: {folder / name}")
     console.print()
-    print_wrapped(console, verdict_of(reading) or _HEALTHY, COLOURS[severity_of(reading)])
+    print_wrapped(console, _verdict(reading), COLOURS[severity_of(reading)])
+
+
+def _verdict(reading: Reading) -> str:
+    if verdict := verdict_of(reading):
+        return verdict
+    notes = len(list(reading))
+    return f"No fault; {notes} note{'s' * (notes > 1)} above." if notes else _HEALTHY
 
 
 def _chart(history: History) -> Iterator[str]:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -96,12 +97,16 @@ def command_line(
 
 
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
+    if "--version" in sys.argv[1:]:
+        print(import_module("regtorch").__version__)
+        return 0
     Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
         check_hydra(sys.argv[1:], config)
         note_repeated(sys.argv[1:])
         if (rerun := rerun_of(sys.argv[1:], config)) is not None:
             sys.argv[1:], job = rerun.arguments, rerun.compared(job)
+        sys.argv[1:] = [text for text in sys.argv[1:] if not text.startswith("rerun=")]
         sys.argv[1:] = multirun_first(resumed_arguments(sys.argv[1:], config))
         check_groups(sys.argv[1:], conf)
         sys.argv[1:] = shown_in_full(sys.argv[1:])

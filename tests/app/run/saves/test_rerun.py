@@ -58,6 +58,11 @@ DIFFERENT = {
 }
 
 
+def test_rerun_null_is_a_new_run_and_nothing_is_a_folder(run: CommandLine):
+    assert run("rerun=null").code == 0
+    assert "rerun: expected the folder of a finished run" in run("rerun=", fast=False).error
+
+
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_another_result_is_said(run: CommandLine, case: str):
     change, expected = DIFFERENT[case]

@@ -41,6 +41,8 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
     if program not in _RUNS:
         how = "; a search goes on by the same command with its folder" if program == "search" else ""
         raise RunError(f"resume: only `train` and `path` resume runs{how}")
+    if values[-1] == "":
+        raise RunError("resume: expected the folder of a run, or true, received an empty name; write resume=DIR")
     if values[-1] is not True:
         return _of_folder(Path(str(values[-1])), others, program)
     if is_multirun(others):

@@ -60,6 +60,8 @@ def rerun_of(arguments: Sequence[str], program: str) -> Rerun | None:
     others = [text for text in arguments if not text.startswith("rerun=")]
     if not values or values[-1] in (None, False):
         return None
+    if values[-1] in ("", True):
+        raise RunError("rerun: expected the folder of a finished run, received none; write rerun=DIR")
     if program != "train":
         raise RunError("rerun: only `train` repeats runs")
     other = next((text for text in others if not text.startswith(_ALLOWED)), None)
