@@ -208,7 +208,8 @@ UNKNOWN = {
     "+trainer.logger=false": "trainer.logger: the program sets this argument; choose loggers with logger=...",
     "data.augment={_target_: regtorch.data.Augment, foo: 1}": "data.augment.foo: Augment has no such argument; it has ",
     "data.augment={_target_: regtorch.data.Augment, rotation: true}": "data.augment.rotation: expected a finite number",
-    "model.net={_target_: torch.nn.Linear, in_features: 4}": "model.net.out_features: expected a value, received none",
+    "model.net={_target_: torch.nn.Linear, in_features: 4}": "model.net.out_features: expected a value, received none; "
+    "give +model.net.out_features=...",
     "data.dir=2024": "data.dir: expected text, received 2024; "
     "as text it needs two pairs of quotes: data.dir=\"'2024'\"",
     "reg.convention=kears": "reg.convention: expected keras, tf or weight_decay, received 'kears'; did you mean keras?",

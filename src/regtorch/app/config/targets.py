@@ -135,7 +135,7 @@ def check_call(key: str, node: Any, *, partial: bool | None = None) -> None:
         for name, parameter in parameters.items():
             required = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             if required and parameter.default is Parameter.empty and name not in node:
-                raise RunError(f"{key}.{name}: expected a value, received none; give {key}.{name}=...")
+                raise RunError(f"{key}.{name}: expected a value, received none; give +{key}.{name}=...")
 
 
 def _check_argument(
