@@ -47,7 +47,7 @@ def leaves_runs(page: Path) -> bool:
     return any(name != "report" for name, _ in RUNNABLE[page])
 
 
-@pytest.mark.parametrize("page", filter(leaves_runs, PAGES), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*filter(leaves_runs, PAGES)], ids=lambda page: page.stem)
 def test_commands_run(page: Path, tmp_path: Path):
     for name, words in RUNNABLE[page]:
         if "data=mnist" in words and not (SHARED / "data").is_dir():
