@@ -25,6 +25,7 @@ _TRAIN = {
     "rerun=": "rerun: expected the folder of a finished run",
     "logger=[csv,csv]": "logger: csv is given twice in \\[csv,csv\\]; give it once",
     "callbacks=[default,none]": "callbacks: expected none alone or other options, received \\[default,none\\]",
+    "logger=[csv,tensorbord]": "logger: expected some of csv, .*received 'tensorbord'; did you mean tensorboard?",
     # the values of a sweep
     "-m seed=range(0,1000000000)": "a sweep has at most 10,000 jobs, received 1,000,000,000",
     "-m seed=range(0,200) reg=l2 reg.lam=range(0.001,0.1,0.001)": "a sweep has at most 10,000 jobs, received",

@@ -175,7 +175,9 @@ def _atom(text: str, select: str) -> Atom:
             raise SelectionError(f"select {select!r}: 'largest' is never negated; name the weights to leave out")
         return Atom(kind, value, negated)
     if kind == "largest":
-        raise SelectionError(f"select {select!r}: 'largest' needs a count of at least 1, as in largest:3, not {text!r}")
+        raise SelectionError(
+            f"select {select!r}: 'largest' takes a count from 1 to 10^18, as in largest:3, not {text!r}"
+        )
     known = [*ROLES, "all", *(prefix + "…" for prefix in _PREFIXES)]
     raise SelectionError(f"select {select!r}: unknown atom {text!r}{_hint(kind + colon)}; known are {', '.join(known)}")
 

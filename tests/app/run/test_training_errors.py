@@ -39,7 +39,7 @@ USAGE = {
     "a group taken away": (("~reg",), r"~reg: a run needs this group; choose one of its options, such as reg=none"),
     "another group taken away": (("~trainer",), r"~trainer: a run needs this group"),
     "nothing to take away": (("~reg.lamb",), r"~reg\.lamb: nothing to remove"),
-    "one of several is unknown": (("callbacks=[default,nope]",), r"callbacks: unknown option 'nope'"),
+    "one of several is unknown": (("callbacks=[default,nope]",), r"callbacks: expected some of .*, received 'nope'"),
     "a key below a value": (("reg.lam.x=1",), r"unknown key 'reg\.lam\.x'; reg\.lam has a value and no keys"),
     "a letter that Hydra cannot read": (("reg.select=é",), r"cannot read 'reg\.select=é': .*two pairs of quotes"),
 }

@@ -15,7 +15,7 @@ from regtorch.app.config.kinds import shown
 from regtorch.app.config.known import GROUPS, SETTINGS
 from regtorch.app.config.one_experiment import check_experiment
 from regtorch.app.config.sweep_values import check_sweep
-from regtorch.app.ground.errors import OPEN, RunError, say
+from regtorch.app.ground.errors import OPEN, RunError, nearest, say
 from regtorch.app.record.overrides import parsed, quoted
 
 __all__ = [
@@ -35,6 +35,7 @@ _MULTIRUN = {"-m", "--multirun"}
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL_VALUES = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?:\n| requires --multirun)")
 _SEVERAL = ("callbacks", "logger")  # groups that accept several options
+_OWN = ("--config-dir", "-cd", "hydra.searchpath=")  # where options of one's own may be
 
 
 def multirun_first(arguments: Iterable[str]) -> list[str]:
@@ -68,6 +69,8 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
         values: Any = override.value()
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
+            if isinstance(value, list) and not any(text.startswith(_OWN) for text in arguments):
+                _check_list(group, value, conf)
     check_experiment([(override.key_or_group, override.value()) for override in overrides], conf)
     if is_multirun(arguments):
         check_sweep(overrides)
@@ -134,6 +137,16 @@ def _check_choice(group: str, value: Any, example: str) -> None:
         return
     both = "; for both penalties at once choose reg=l1l2" if group == "reg" and isinstance(value, list) else ""
     raise RunError(f"{group}: expected one option, such as {group}={example}, received {_written(value)}{both}")
+
+
+def _check_list(group: str, options: list[Any], conf: Path) -> None:
+    """Refuse an option of a list that the program's configs lack; Hydra would not say which there are."""
+    known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    unknown = next((option for option in options if option not in known), None)
+    if unknown is not None:
+        raise RunError(
+            f"{group}: expected some of {', '.join(known)}, received {shown(unknown)}{nearest(unknown, known)}"
+        )
 
 
 def _written(value: Any) -> str:
