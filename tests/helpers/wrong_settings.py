@@ -159,7 +159,7 @@ _FREE = {
     *("logger.tensorboard.name", "logger.wandb.save_dir", "logger.mlflow.artifact_location"),
 }
 """Keys whose classes allow several kinds, or null; tried in other tests."""
-_FITS = {("seconds", "1.5"), ("trainer.devices", "'1'")}
+_FITS = {("seconds", "1.5"), ("trainer.devices", "'1'"), ("data.divisor", "1.5"), ("data.divisor", "9" * 40)}
 """Values that are right in these keys alone."""
 _NEEDS = {
     **dict.fromkeys(("constraint.dim", "constraint.select"), "constraint=max_norm"),
