@@ -26,6 +26,8 @@ _TRAIN = {
     "logger=[csv,csv]": "logger: csv is given twice in \\[csv,csv\\]; give it once",
     "callbacks=[default,none]": "callbacks: expected none alone or other options, received \\[default,none\\]",
     "logger=[csv,tensorbord]": "logger: expected some of csv, .*received 'tensorbord'; did you mean tensorboard?",
+    "model=own model.net._target_=..": "model.net._target_: expected a class by its full name, .*received '..'",
+    "model=own model.net._target_=mynet.": "model.net._target_: expected a class by its full name, .*received 'mynet.'",
     # the values of a sweep
     "-m seed=range(0,1000000000)": "a sweep has at most 10,000 jobs, received 1,000,000,000",
     "-m seed=range(0,200) reg=l2 reg.lam=range(0.001,0.1,0.001)": "a sweep has at most 10,000 jobs, received",

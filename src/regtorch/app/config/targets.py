@@ -77,7 +77,7 @@ def located(target: str, key: str) -> Any:
     """Import what a full name refers to."""
     try:
         return _locate(target)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise RunError(
             f"{key}._target_: expected a class by its full name, such as torch.nn.Linear, received {target!r}: "
             f"{one_line(error)}"
