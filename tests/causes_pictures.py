@@ -9,7 +9,6 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
@@ -21,14 +20,15 @@ from programs.advice import applied, is_mechanical
 from programs.examples import Example, examples
 from programs.program import Program
 from programs.training import evaluated, train
+from recorded_histories import FILE
 from regtorch.app.doctor.history_plots import history_panels
 from regtorch.app.figures.panel import Axis, Panel, Series, look
 from regtorch.doctor.causes import CAUSES
 from regtorch.doctor.remedy import Remedy
+from small_trainings import classes_of
 from watched_examples import WATCHED
 
 PICTURES = ROOT / "docs" / "pictures" / "causes"
-HISTORIES = Path(__file__).parent / "doctor" / "histories.json"
 _EVERY = 15  # steps between two points
 _SCORES = {"classes": "held-out accuracy", "order": "held-out AUC", "numbers": "held-out correlation"}
 
@@ -106,18 +106,12 @@ def _panel(lines: Mapping[str, Mapping[int, float]], score: str) -> Panel:
 
 
 def _of_a_history(cause: str) -> Told:
-    for name, series in json.loads(HISTORIES.read_text()).items():
-        reading = rt.read_history(series, classes=_classes(name))
+    for name, series in json.loads(FILE.read_text()).items():
+        reading = rt.read_history(series, classes=classes_of(name))
         found = [finding for finding in reading if finding.cause == cause]
         if found and (reading[0].cause == cause or found[0].severity == "info"):
             return found[0], "a recorded training", panels(cause, list(history_panels(reading))[:1])
     raise LookupError(cause)
-
-
-def _classes(name: str) -> int | None:
-    if "regression" in name or name.startswith("plateau"):
-        return None
-    return 2 if any(word in name for word in ("two", "reviews", "softmax")) else 10
 
 
 def main(names: list[str]) -> None:

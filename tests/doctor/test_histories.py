@@ -10,8 +10,10 @@ import pytest
 
 import regtorch as rt
 from places import SHARED
+from recorded_histories import FILE
+from small_trainings import classes_of
 
-RECORDED = json.loads(Path(__file__).with_name("histories.json").read_text())
+RECORDED = json.loads(FILE.read_text())
 DOCUMENTS = SHARED / "documents"
 # What a recorded case must be told to be, and what else it may be told beyond notes.
 FAULTS = {
@@ -32,12 +34,6 @@ FAULTS = {
 
 def fault_of(name: str) -> str:
     return next(fault for fault in FAULTS if name.startswith(fault))
-
-
-def classes_of(name: str) -> int | None:
-    if "regression" in name or name.startswith("plateau"):
-        return None
-    return 2 if any(word in name for word in ("two", "reviews", "softmax")) else 10
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["classes unknown", "classes given"])

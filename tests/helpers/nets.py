@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -81,3 +84,13 @@ NETS = {
     "dense": dense,
     "weight_normed": weight_normed,
 }
+
+
+def step_often(optimizer: Any, loss: Callable[[], Tensor], steps: int, *, closure: bool) -> None:
+    """Some steps of an optimizer, with or without giving it the closure."""
+    for _ in range(steps):
+        if closure:
+            optimizer.step(loss)
+        else:
+            loss()
+            optimizer.step()

@@ -140,7 +140,6 @@ _MORE: Mapping[str, tuple[str, str, Operator]] = {
     "penalty_dominates": ("L2 of .03", "digits", p.rules(rt.L2(0.03))),
     "diverges": ("SGD at 30 on numbers", "houses", p.by(SGD, 30.0)),
     "target_scale": ("prices in dollars", "houses", p.targets(lambda y: 8e4 * y + 2e5)),
-    "momentum_too_high": ("momentum of .9999", "digits cnn", p.by(SGD, 0.05, momentum=0.9999)),
 }
 
 

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES
-from nets import dense
+from nets import dense, step_often
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
 Rules = list[tuple[Any, dict[str, Any]]]
@@ -81,12 +81,7 @@ def train(make: Make, rules: Rules, *, fused: bool, steps: int = 50, closure: bo
         value.backward()
         return value
 
-    for _ in range(steps):
-        if closure:
-            optimizer.step(loss)
-        else:
-            loss()
-            optimizer.step()
+    step_often(optimizer, loss, steps, closure=closure)
     assert handle is None or not handle.why_not
     return [p.detach() for p in net.parameters()]
 

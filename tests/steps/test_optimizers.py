@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 import regtorch as rt
 from cases import PENALTIES, PenaltyCase
-from nets import dense
+from nets import dense, step_often
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
 STEPS = 10
@@ -64,12 +64,7 @@ def train(make: Make, rule: rt.Penalty, way: int, steps: int, closure: bool) -> 
             total = task + reg().detach()
         return total
 
-    for _ in range(steps):
-        if closure:
-            optimizer.step(loss)
-        else:
-            loss()
-            optimizer.step()
+    step_often(optimizer, loss, steps, closure=closure)
     return model
 
 

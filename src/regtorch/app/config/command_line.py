@@ -129,14 +129,18 @@ def _check_choice(group: str, value: Any, example: str) -> None:
     if isinstance(value, str | dict | Glob):
         return  # an option, settings beside the option's own, or all options of a pattern
     if isinstance(value, list) and value and group in _SEVERAL:
-        twice = next((option for option in value if value.count(option) > 1), None)
-        if twice is not None:
-            raise RunError(f"{group}: {twice} is given twice in {_written(value)}; give it once")
-        if len(value) > 1 and "none" in value:
-            raise RunError(f"{group}: expected none alone or other options, received {_written(value)}")
+        _check_together(group, value)
         return
     both = "; for both penalties at once choose reg=l1l2" if group == "reg" and isinstance(value, list) else ""
     raise RunError(f"{group}: expected one option, such as {group}={example}, received {_written(value)}{both}")
+
+
+def _check_together(group: str, options: list[Any]) -> None:
+    twice = next((option for option in options if options.count(option) > 1), None)
+    if twice is not None:
+        raise RunError(f"{group}: {twice} is given twice in {_written(options)}; give it once")
+    if len(options) > 1 and "none" in options:
+        raise RunError(f"{group}: expected none alone or other options, received {_written(options)}")
 
 
 def _check_list(group: str, options: list[Any], conf: Path) -> None:

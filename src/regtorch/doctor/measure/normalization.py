@@ -151,14 +151,14 @@ def _idle(obs: Observed) -> Iterator[Finding]:
             for name, t in kept_inputs(obs.calls(number)).items():
                 if name in few:
                     seen.setdefault(name, []).append(t.double())
+    seen = {name: parts for name, parts in seen.items() if len(parts) > 1}
+    with_it = _reached(obs, None) if seen else inf
     for name, parts in seen.items():
-        if len(parts) < 2:
-            continue
         spread = torch.cat(parts).std(0)
         alive = spread > 0
         noise = torch.stack([part.mean(0) for part in parts]).std(0)[alive] / spread[alive]
         numbers = {"units": parts[0].shape[1], "noise": float(noise.mean()) if alive.any() else 0.0}
-        with_it, without = _reached(obs, None), _reached(obs, name)
+        without = _reached(obs, name)
         finite = isfinite(with_it) and isfinite(without)
         helps = finite and with_it < (1 - _BETTER) * without
         tried = f"{_TRIED} steps end at a loss of {fmt(without)} without it, and of {fmt(with_it)} with it"
