@@ -152,3 +152,66 @@ def test_a_step_whose_arguments_were_replaced_is_no_matter_of_the_next_one():
     replaces.remove()
     reg.scale = 0.0
     optimizer.step()
+
+
+RULES = {
+    "gradient": lambda model, optimizer: rt.L2(0.1).on(model).attach(optimizer),
+    "proximal": lambda model, optimizer: rt.L1(0.1).on(model).attach(optimizer, proximal=True),
+    "constraint": lambda model, optimizer: rt.MaxNorm(0.5).on(model).attach(optimizer),
+}
+
+
+@pytest.mark.parametrize("how", RULES)
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+@pytest.mark.parametrize("what", ["layer", "weight"])
+def test_one_of_several_weights_that_is_replaced_is_missed_before_the_step(how: str, fused: bool, what: str):
+    model, x, y = dense()
+    optimizer = SGD(model.parameters(), lr=0.1, fused=fused)
+    RULES[how](model, optimizer)
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    old = model[2]
+    if what == "layer":
+        model[2] = nn.Linear(old.in_features, old.out_features).to(x)
+    else:
+        old.weight = nn.Parameter(old.weight.detach().clone())
+    before = [p.detach().clone() for p in model.parameters()]
+    F.cross_entropy(model(x), y).backward()
+    with pytest.raises(RuntimeError, match=r"no longer finds the weight 2\.weight in this SGD: .*attach again"):
+        optimizer.step()
+    close([p.detach() for p in model.parameters()], before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("how", RULES)
+def test_a_replaced_weight_that_the_optimizer_does_not_own_or_that_is_frozen_is_no_matter(how: str):
+    model, x, y = dense()
+    optimizer = SGD([*model[0].parameters(), *model[4].parameters()], lr=0.1)
+    RULES[how](model, optimizer)
+    model[2].weight = nn.Parameter(model[2].weight.detach().clone())  # another optimizer's
+    model[4].weight = nn.Parameter(model[4].weight.detach().clone(), requires_grad=False)
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("how", RULES)
+def test_a_weight_that_went_to_another_optimizer_is_no_matter(how: str):
+    model, x, y = dense()
+    first, second = (SGD(model[i].parameters(), lr=0.1) for i in (0, 4))
+    first.add_param_group({"params": list(model[2].parameters())})
+    for optimizer in (first, second):
+        RULES[how](model, optimizer)
+    second.add_param_group(first.param_groups.pop())
+    F.cross_entropy(model(x), y).backward()
+    first.step()
+    second.step()
+
+
+@pytest.mark.parametrize("how", ["gradient", "proximal"])
+def test_a_new_layer_joins_after_it_was_given_to_the_optimizer(how: str):
+    model, x, y = dense()
+    optimizer = SGD(model.parameters(), lr=0.0)
+    RULES[how](model, optimizer)
+    model[2] = nn.Linear(model[2].in_features, model[2].out_features).to(x)
+    optimizer.add_param_group({"params": list(model[2].parameters())})
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()

@@ -138,11 +138,14 @@ class BoundActivity(Term):
             total[name] = total[name] + factor * value if name in total else factor * value
         return total
 
-    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
+    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> None:
         raise TypeError(f"{self.rule!r} depends on the data; add reg() to the loss (way 1) instead")
 
     def choose_again(self, when: str, optimizer: Optimizer | None = None) -> None:
         pass  # modules are never frozen
+
+    def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:
+        return iter(())
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         raise TypeError(f"{self.rule!r} depends on the data and cannot be attached; add reg() to the loss (way 1)")

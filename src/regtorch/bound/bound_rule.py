@@ -137,3 +137,9 @@ class Bound(ABC):
         for weight in (*self.selection.chosen, *(self.selection.dormant if frozen else ())):
             for parameter in weight.leaves(self.model, frozen):
                 yield weight.name, parameter
+
+    def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:
+        """All parameters behind the chosen weights, frozen ones too: the weight's name, which one, the parameter."""
+        for weight in self.selection.chosen:
+            for place, parameter in enumerate(weight.leaves(self.model, frozen=True)):
+                yield weight.name, place, parameter

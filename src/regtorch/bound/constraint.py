@@ -47,14 +47,12 @@ class BoundConstraint(Bound):
         self.project_owned()
 
     @torch.no_grad()
-    def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> bool:
-        """Project the weights in `owned`; False if there are weights, but none of them in `owned`.
+    def project_owned(self, owned: Owned = None, found_inf: Tensor | None = None) -> None:
+        """Project the weights in `owned`.
 
         A nonzero `found_inf` means that a fused optimizer under a GradScaler has skipped the step: the weights stay.
         """
-        found = False
         for weight, tensor in self.weights(owned):
-            found = True
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
             before = None if found_inf is None else tensor.clone()
@@ -66,7 +64,6 @@ class BoundConstraint(Bound):
                 self.rule_of(weight).project_(self.units(weight, tensor))
             if found_inf is not None and before is not None:
                 tensor.copy_(torch.where(found_inf.to(tensor.device) == 0, tensor, before))
-        return found or not any(True for _ in self.weights())
 
     def _projected(self, weight: Weight, tensor: Tensor) -> Tensor:
         return self.stored(weight, self.rule_of(weight)(self.units(weight, tensor)), tensor)

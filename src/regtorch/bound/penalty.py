@@ -81,14 +81,12 @@ class BoundPenalty(Bound, Term):
         g = of_share(rule, weight, tensor, share).grad(self.units(weight, part))
         return share.back(self.stored(weight, g, part))
 
-    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
+    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> None:
         """Adds to many weights at once if rule and gradients allow it, otherwise one by one."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
-            return True
+            return
         at_once: tuple[list[Tensor], list[Tensor]] = ([], [])
-        found = False
         for weight, tensor in self.weights(owned):
-            found = True
             if not isinstance(tensor, nn.Parameter):
                 self._add_behind(weight, factor, owned)
                 continue
@@ -108,7 +106,6 @@ class BoundPenalty(Bound, Term):
                 self.rule_of(weight).add_grad_(self.units(weight, tensor), into, factor)
         if at_once[0] and not isinstance(factor, Tensor):
             self.rule.add_grads_(*at_once, factor)
-        return found or not any(True for _ in self.weights())
 
     def _at_once(self, weight: Weight, tensor: Tensor) -> bool:
         """Whether many weights, or this process's elements of them, can be treated together."""

@@ -164,6 +164,10 @@ class Term(BoundTerms):
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         """The trainable parameters behind its weights, with the weights' names; with `frozen` also frozen ones."""
 
+    @abstractmethod
+    def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:
+        """All parameters behind its weights, frozen ones too: the weight's name, which one, the parameter."""
+
     def rule_of(self, weight: Weight) -> Any:
         """The rule of one weight."""
         return self.rule
@@ -181,8 +185,8 @@ class Term(BoundTerms):
         """The value of each weight on which it acts."""
 
     @abstractmethod
-    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> bool:
-        """Add factor · gradient to each weight's `.grad`; False if none of its weights is in `owned`."""
+    def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> None:
+        """Add factor · gradient to each weight's `.grad`."""
 
     def decays(self, factor: float, owned: set[int]) -> dict[int, float]:
         """The equivalent weight_decay of each parameter by id, as far as there is one."""

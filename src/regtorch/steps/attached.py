@@ -14,6 +14,7 @@ from regtorch.steps import proximal
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
+from regtorch.steps.kept import KeptWeights
 from regtorch.steps.lending import lends_decay, used, view_of
 from regtorch.steps.one_pass.compiled_steps import OnePass
 from regtorch.steps.optimizers import facts_of
@@ -42,7 +43,7 @@ class Attached:
         self.steps = 0
         self.stepped = False
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-        self._found: set[int] = set()  # ids of the parts that have found a weight here, and must find one at each step
+        self._kept = KeptWeights()
         self._outermost = Outermost()
         self._outer_steps: dict[int, OuterSteps] = {}  # of constraints inside wrappers, by id
         self._scheduled: dict[int, Scheduled] = {}  # by the id of the rule
@@ -71,9 +72,9 @@ class Attached:
             self._watch = self._watch_for_steps(optimizer, bound, here)
         if place == "constraint" and wrappers:
             rule: Any = bound
-            self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: self._project(optimizer, rule))
+            self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: rule.project_owned(owned_by(optimizer)))
         self.rules[place].append(bound)
-        self._found |= {id(part) for part in here}
+        self._kept.check(optimizer, here)
 
     def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
         """Remove a rule, and with the last one the hooks."""
@@ -82,7 +83,7 @@ class Attached:
         if id(bound) in self._outer_steps:
             self._outer_steps.pop(id(bound)).remove()
         self._unchecked = [part for part in self._unchecked if part not in parts_of(bound)]
-        self._found &= {id(part) for part in self.parts()}
+        self._kept.forget(self.parts())
         if not any(self.rules.values()) and self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -147,6 +148,7 @@ class Attached:
             Attached.steps_of_all += 1
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
+        self._kept.check(optimizer, self.parts())
         self._view, self._taken = None, set()
         if not self.rules["gradient"] and self.one_pass is None:
             return None
@@ -209,21 +211,8 @@ class Attached:
                     decays[key] = decays.get(key, 0.0) + decay
                 if grad_scale is not None and factor:
                     factor = factor * grad_scale
-                found = term.add_grad_to(factor, owned - lent.keys() - held)
-                self._check_found(optimizer, term, found or bool(lent or held or self._taken))
+                term.add_grad_to(factor, owned - lent.keys() - held)
         return owned
-
-    def _project(self, optimizer: Optimizer, bound: Any) -> None:
-        self._check_found(optimizer, bound, bound.project_owned(owned_by(optimizer), None))
-
-    def _check_found(self, optimizer: Optimizer, part: Term | BoundConstraint, found: bool) -> None:
-        if found:
-            self._found.add(id(part))
-        elif id(part) in self._found and not owns(optimizer, part):
-            raise RuntimeError(
-                f"{part!r} no longer finds its weights in this {type(optimizer).__name__}: they were replaced "
-                "(load_state_dict(assign=True)?); create a new optimizer and attach again"
-            )
 
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Proximal steps first, then projections."""
@@ -244,13 +233,10 @@ class Attached:
     def _move(self, optimizer: Optimizer) -> None:
         owned = self._left(optimizer)
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
-        for _, term in pairs:
-            self._check_found(optimizer, term, _acts_on(term, None) <= _acts_on(term, owned))
         if pairs:
             proximal.apply(optimizer, pairs, owned)
         for bound in self.rules["constraint"]:
-            done = bound.project_owned(owned, getattr(optimizer, "found_inf", None))
-            self._check_found(optimizer, bound, done)
+            bound.project_owned(owned, getattr(optimizer, "found_inf", None))
         for outer in self._outer_steps.values():
             outer.after_step()
 
@@ -274,7 +260,3 @@ def owns(optimizer: Optimizer, part: Any) -> bool:
     """Whether an optimizer owns a weight, possibly frozen, of a rule."""
     owned = owned_by(optimizer)
     return any(id(p) in owned for _, p in part.leaves(frozen=True))
-
-
-def _acts_on(term: Term, owned: set[int] | None) -> bool:
-    return any(True for _ in term.weights(owned))

@@ -1,0 +1,60 @@
+"""Notice that a weight of an attached rule was replaced, so that the optimizer steps a tensor no longer in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from torch.optim import Optimizer
+
+from regtorch.steps.wrappers import owned_by
+
+if TYPE_CHECKING:
+    from regtorch.bound.constraint import BoundConstraint
+    from regtorch.bound.terms import Term
+
+__all__ = ["KeptWeights"]
+
+
+class KeptWeights:
+    """The parameters, by id, that an optimizer owned of each rule's weights."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, dict[tuple[str, int], int]] = {}  # by the id of the part
+
+    def check(self, optimizer: Optimizer, parts: Iterable[Term | BoundConstraint]) -> None:
+        """Note weights that the optimizer got since.
+
+        Raises:
+            RuntimeError: a trainable weight is no longer in the optimizer, which still has the parameter that it was;
+                or none of the weights is.
+        """
+        owned = owned_by(optimizer)
+        for part in parts:
+            if getattr(part.rule, "active", True):  # a penalty of strength 0 misses nothing
+                self._check(optimizer, part, owned)
+
+    def _check(self, optimizer: Optimizer, part: Term | BoundConstraint, owned: set[int]) -> None:
+        known = self._ids.setdefault(id(part), {})
+        had, left, gone = bool(known), False, []
+        for name, place, parameter in part.parameters():
+            key = name, place
+            if id(parameter) in owned:
+                left = True
+                if known.get(key) != id(parameter):
+                    known[key] = id(parameter)
+            elif key in known and known[key] in owned and parameter.requires_grad:
+                gone.append(name)
+        if not gone and (left or not had):
+            return
+        kind = type(optimizer).__name__
+        which = f"the weight{'s' * (len(gone) > 1)} {', '.join(gone)}" if left else "its weights"
+        raise RuntimeError(
+            f"{part!r} no longer finds {which} in this {kind}: they were replaced (by a new layer, "
+            "load_state_dict(assign=True)?) after it was attached; create a new optimizer and attach again"
+        )
+
+    def forget(self, kept: Iterable[object]) -> None:
+        """Forget all parts but `kept`."""
+        ids = set(map(id, kept))
+        self._ids = {key: known for key, known in self._ids.items() if key in ids}
