@@ -49,6 +49,8 @@ def run(name: str, *arguments: Any) -> int:
     Returns:
         Its exit code; 1 if a package is missing, 141 if the output is no longer read.
     """
+    if "--version" in sys.argv[1:]:
+        return _until_unread(_version)
     try:
         return _until_unread(lambda: import_module(PROGRAMS[name][0]).main(*arguments))
     except ModuleNotFoundError as error:
@@ -69,10 +71,14 @@ def _until_unread(program: Callable[[], int]) -> int:
         return _NO_READER
 
 
+def _version() -> int:
+    print(import_module("regtorch").__version__)
+    return 0
+
+
 def _usage(name: str) -> int:
     if name == "--version":
-        print(import_module("regtorch").__version__)
-        return 0
+        return _version()
     if name not in ("", "-h", "--help"):
         from regtorch.app.ground.errors import nearest  # late: it loads Hydra
 

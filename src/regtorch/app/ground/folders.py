@@ -40,7 +40,7 @@ class Folders(Callback):
         _check_settings_folder(config)
         folder = folder_named(config, "hydra.run.dir")
         if Path(folder).absolute() != Folders.resumed:
-            _refuse(folder, "hydra.run.dir")
+            _make_room(folder, "hydra.run.dir")
             return
         try:
             Folders.check(config)
@@ -53,7 +53,7 @@ class Folders(Callback):
         folder = Path(folder_named(config, "hydra.sweep.dir"))
         grid = config.hydra.sweeper._target_.endswith(".Grid")
         if not (grid and (folder / "multirun.yaml").is_file()):
-            _refuse(str(folder), "hydra.sweep.dir")
+            _make_room(str(folder), "hydra.sweep.dir")
         Folders.sweep, Folders.jobs, Folders.lost = folder, [] if grid else None, {}
 
 
@@ -95,7 +95,8 @@ def _end(text: str) -> NoReturn:
     raise SystemExit(2)  # Hydra turns exceptions of callbacks into warnings
 
 
-def _refuse(folder: str, key: str) -> None:
+def _make_room(folder: str, key: str) -> None:
+    """End the program if another run's files are in a folder; those of a run that failed at its start move aside."""
     if is_follower():
         return
     if not os.path.isdir(folder):

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -39,7 +38,7 @@ from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
 from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
-from regtorch.app.run.saves.arguments import Finished, resumed_arguments
+from regtorch.app.run.saves.arguments import Finished, resumed_arguments, without_null
 from regtorch.app.run.saves.rerun import rerun_of
 from regtorch.wrong_options import in_one_line
 
@@ -97,11 +96,9 @@ def command_line(
 
 
 def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -> int:
-    if "--version" in sys.argv[1:]:
-        print(import_module("regtorch").__version__)
-        return 0
     Folders.sweep = Folders.jobs = Folders.resumed = None  # a program may call this twice
     try:
+        sys.argv[1:] = without_null(sys.argv[1:])
         check_hydra(sys.argv[1:], config)
         note_repeated(sys.argv[1:])
         if (rerun := rerun_of(sys.argv[1:], config)) is not None:

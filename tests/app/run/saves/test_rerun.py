@@ -61,6 +61,8 @@ DIFFERENT = {
 def test_rerun_null_is_a_new_run_and_nothing_is_a_folder(run: CommandLine):
     assert run("rerun=null").code == 0
     assert "rerun: expected the folder of a finished run" in run("rerun=", fast=False).error
+    for off in ("rerun=null", "resume=false"):
+        assert "hydra.sweep.dir=x is for a sweep" in run(off, "hydra.sweep.dir=x").error
 
 
 @pytest.mark.parametrize("case", DIFFERENT)

@@ -14,7 +14,7 @@ from regtorch.app.record.overrides import parse, quoted, read_overrides, relevan
 from regtorch.app.run.saves.begun import begun_with, value_of
 from regtorch.app.run.saves.settings import refuse_config
 
-__all__ = ["Finished", "resumed_arguments"]
+__all__ = ["Finished", "resumed_arguments", "without_null"]
 
 _RUNS = {"train": "runs", "path": "paths"}
 """The programs that resume, and the folder below which each writes by default."""
@@ -22,6 +22,16 @@ _RUNS = {"train": "runs", "path": "paths"}
 
 class Finished(Exception):
     """The run that is to be resumed has finished."""
+
+
+def without_null(arguments: Sequence[str]) -> list[str]:
+    """Drop `resume=` and `rerun=` if null or false, given last, turns them off."""
+    kept = [*arguments]
+    for start in ("resume=", "rerun="):
+        values = [value_of(text) for text in kept if text.startswith(start)]
+        if values and values[-1] in (None, False):
+            kept = [text for text in kept if not text.startswith(start)]
+    return kept
 
 
 def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
@@ -36,7 +46,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
     """
     values = [value_of(text) for text in arguments if text.startswith("resume=")]
     others = [text for text in arguments if not text.startswith("resume=")]
-    if not values or values[-1] in (None, False):
+    if not values:
         return others
     if program not in _RUNS:
         how = "; a search goes on by the same command with its folder" if program == "search" else ""

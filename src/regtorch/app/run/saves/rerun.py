@@ -58,7 +58,7 @@ def rerun_of(arguments: Sequence[str], program: str) -> Rerun | None:
     """
     values = [value_of(text) for text in arguments if text.startswith("rerun=")]
     others = [text for text in arguments if not text.startswith("rerun=")]
-    if not values or values[-1] in (None, False):
+    if not values:
         return None
     if values[-1] in ("", True):
         raise RunError("rerun: expected the folder of a finished run, received none; write rerun=DIR")
