@@ -22,7 +22,7 @@ FLOORS = [
     # the library, on torch alone
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
-        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
+        *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted", "notebook"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

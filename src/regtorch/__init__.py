@@ -16,7 +16,7 @@ from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
 from regtorch.conventions import convert
-from regtorch.doctor import Finding, diagnose, read_history
+from regtorch.doctor import Finding, Findings, diagnose, read_history
 from regtorch.doctor.along import DoctorWarning, watch
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
@@ -35,6 +35,7 @@ __all__ = [
     "BoundSum",
     "DoctorWarning",
     "Finding",
+    "Findings",
     "Fused",
     "SelectionError",
     "constraints",

@@ -11,7 +11,7 @@ from regtorch.checks import nonnegative, number
 from regtorch.rule import DEFAULT_SELECT
 from regtorch.select.depth import layers_of, named_layers
 from regtorch.select.language import choose
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import Receipt, receipt
 
 __all__ = ["ParamGroups", "param_groups"]
 
@@ -19,11 +19,11 @@ __all__ = ["ParamGroups", "param_groups"]
 class ParamGroups(list[dict[str, Any]]):
     """A list of parameter groups for any torch optimizer, with its receipt."""
 
-    def __init__(self, groups: list[dict[str, Any]], receipt: str) -> None:
+    def __init__(self, groups: list[dict[str, Any]], receipt: Receipt) -> None:
         super().__init__(groups)
         self._receipt = receipt
 
-    def receipt(self) -> str:
+    def receipt(self) -> Receipt:
         """Which weights decay, which do not and why, and the learning rate, decay and parameters of each group."""
         return self._receipt
 
@@ -84,7 +84,7 @@ def param_groups(
             if own:
                 groups.append({"params": [*own.values()], "weight_decay": decay if decays else 0.0, **options, **rate})
                 text.append(_line(len(groups) - 1, own, groups[-1]))
-    return ParamGroups(groups, "\n".join(text))
+    return ParamGroups(groups, Receipt("\n".join(text)))
 
 
 def _layers(
