@@ -11,7 +11,7 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 rt.watch(model, optimizer)                      # a word when something turns bad
 """
 
-from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
+from regtorch import constraints, keras, nn, outputs, penalties, plot, schedules, select, testing
 from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
@@ -50,6 +50,7 @@ __all__ = [
     "outputs",
     "param_groups",
     "penalties",
+    "plot",
     "read_history",
     "register_optimizer",
     "schedules",

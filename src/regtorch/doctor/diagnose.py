@@ -64,8 +64,8 @@ def diagnose(
         rules: penalties and constraints, bound or not, in addition to those attached to the optimizer.
 
     Returns:
-        The findings, most important first, as a list that `print` and a notebook show; empty if there are none. With several outputs or inputs, `where`
-        begins with the name of the one concerned.
+        The findings, most important first, as a list that `print` and a notebook show; empty if there are none. With
+        several outputs or inputs, `where` begins with the name of the one concerned.
 
     Raises:
         TypeError: an argument has the wrong type, or a rule does not support the weights it selects.
