@@ -125,6 +125,9 @@ def test_the_penalty_of_a_path_is_drawn_without_a_best(tmp_path: Path):
     assert list(line.get_ydata()) == [0, 0.007, 0.07, 0.7000000000000001]
     assert ax.get_legend() is None
     assert ax.get_title() == "Penalty: val (solid), train (dashed)"
+    assert ax.get_yscale() == "linear"  # a logarithmic one has no place for 0
+    positive = rt.plot.path(a_path(tmp_path, [row for row in strengths() if row["lam"]]), what="penalty")
+    assert positive.get_yscale() == "log"
 
 
 def test_seeds_are_means_with_a_band_and_other_axes_lines(tmp_path: Path):
@@ -220,7 +223,7 @@ def test_the_median_is_that_of_what_is_not_zero():
 
 def test_norms_by_unit():
     ax = rt.plot.weights(a_sparse_net(), by="unit")
-    assert labels_of(ax)[0] == "0.weight\n30×20, 50 % zeros"
+    assert labels_of(ax)[0] == "0.weight\n30 units, 50 % zeros"
     assert ax.get_xlabel().startswith("‖unit‖₂")
     net = nn.Conv2d(2, 1, 3)
     rt.plot.weights(net, by="unit")

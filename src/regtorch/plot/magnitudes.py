@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from regtorch.bound.bound_rule import Bound
 from regtorch.bound.terms import BoundTerms
 from regtorch.checks import shown
+from regtorch.counted import counted
 from regtorch.numerics.sharded import full
 from regtorch.plot.canvas import axes_for
-from regtorch.plot.drawing import escaped
-from regtorch.plot.panel import look
+from regtorch.plot.drawing import apply, escaped
+from regtorch.plot.panel import Axis, look
 from regtorch.rule import DEFAULT_SELECT, wide
 from regtorch.select.language import choose
 from regtorch.select.weight import Weight
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["weights"]
 
-_BINS = 60
+_BINS = 60  # at most
 _OFF = 0.001  # share of a weight's sizes that may lie left of the axis
 _HEIGHT = 0.42  # of half a shape, in rows
 By = Literal["element", "unit"]
@@ -37,7 +38,7 @@ class _Sizes:
     """The sizes of one weight's elements or units, without zeros, in order."""
 
     name: str
-    shape: torch.Size
+    what: str  # its shape, or the number of its units
     sizes: Tensor
     zeros: float  # share of exact zeros
     lost: int  # not finite
@@ -48,9 +49,8 @@ class _Sizes:
 
     @property
     def label(self) -> str:
-        shape = "×".join(map(str, self.shape)) or "scalar"
         lost = f", {self.lost} not finite" if self.lost else ""
-        return f"{self.name}\n{shape}, {_percent(self.zeros)} zeros{lost}"
+        return f"{self.name}\n{self.what}, {_percent(self.zeros)} zeros{lost}"
 
 
 def weights(
@@ -97,14 +97,14 @@ def weights(
     for place, row in enumerate(rows):
         if len(row.sizes):
             _shape(axes, place, row, labelled=row is drawn[0])
+    what = "‖unit‖₂" if by == "unit" else "|w|"
+    axes.set_xlabel(f"{what}, without zeros and the smallest {_percent(_OFF)}")
     axes.set_yticks(range(len(rows)), [escaped(row.label) for row in rows], fontsize="small")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if drawn:
-        axes.set_xscale("log")
         axes.set_xlim(min(row.low for row in drawn) / 1.3, max(row.sizes[-1].item() for row in drawn) * 1.3)
+        apply(Axis(log=True), axes.xaxis)
         axes.legend(fontsize="small", loc="best")
-    what = "‖unit‖₂" if by == "unit" else "|w|"
-    axes.set_xlabel(f"{what}, without zeros and the smallest {_percent(_OFF)}")
     axes.grid(alpha=0.3, axis="x")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
@@ -146,16 +146,18 @@ def _sizes(weight: Weight, tensor: Tensor, by: By) -> _Sizes:
     finite = sizes[sizes.isfinite()]
     kept = finite[finite > 0].sort().values
     zeros = (len(finite) - len(kept)) / max(1, len(sizes))
-    return _Sizes(" = ".join(weight.names), tensor.shape, kept, zeros, len(sizes) - len(finite))
+    what = counted(len(sizes), "unit") if by == "unit" else "×".join(map(str, tensor.shape)) or "scalar"
+    return _Sizes(" = ".join(weight.names), what, kept, zeros, len(sizes) - len(finite))
 
 
 def _shape(axes: Any, place: int, row: _Sizes, *, labelled: bool) -> None:
     logs = row.sizes.double().log10()
     low, high = math.log10(row.low), logs[-1].item()
     low, high = (low, high) if high > low else (low - 0.01, high + 0.01)
-    counts = torch.histc(logs, _BINS, low, high)
+    bins = min(_BINS, 8 + 2 * math.isqrt(len(logs)))
+    counts = torch.histc(logs, bins, low, high)
     heights = _HEIGHT * counts / counts.max()
-    edges = 10 ** torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
+    edges = 10 ** torch.linspace(low, high, bins + 1, dtype=torch.float64)
     below, above = (torch.cat([place + sign * heights, place + sign * heights[-1:]]).tolist() for sign in (-1, 1))
     axes.fill_between(edges.tolist(), below, above, step="post", color=look(0).colour, alpha=0.7, linewidth=0)
     median = row.sizes[len(row.sizes) // 2].item()

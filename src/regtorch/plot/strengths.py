@@ -105,8 +105,10 @@ def _panel(members: Sequence[_Member], what: str, *, best: bool) -> Panel:
     lost = len(members) - len(ended)
     label = label_of_metric(what).replace("_", " ")
     title = f"{label[:1].upper()}{label[1:]}: val (solid), train (dashed)" + (f"; {lost} ended early" if lost else "")
+    lows = [y - w for line in series for y, w in zip(line.y, line.band or [0.0] * len(line.y), strict=True)]
     heights = [y for line in series for y in line.y]
-    return Panel(title, "", x, Axis(label) if best else Axis.fitting(label, heights), series, guides)
+    y = Axis(label) if best or min(lows, default=0.0) <= 0 else Axis.fitting(label, heights)
+    return Panel(title, "", x, y, series, guides)
 
 
 def _points(members: Sequence[_Member], across: str, metric: str) -> dict[float, Spread]:
