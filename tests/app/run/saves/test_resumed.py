@@ -174,7 +174,12 @@ def test_true_finds_the_newest_run_of_the_settings(killed: Callable[..., Result]
 def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):
     assert "resumed after step 7" in killed(*SMALL, "reg=l2", "hydra.run.dir=killed", "resume=true").out
     assert killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").code == 0
-    assert "has finished" in killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").out
+    fresh = killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true")
+    assert "has finished" in fresh.out
+    (fresh.folder / "fresh" / "summary.json").write_text("{}")
+    broken = killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true")
+    assert broken.code == 2
+    assert "summary.json: expected the summary of a run" in broken.err
 
 
 @pytest.mark.parametrize(
