@@ -168,7 +168,7 @@ def test_what_is_no_path_is_refused(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="plot.path: source must be the folder of a path, .* there is no file"):
         rt.plot.path(tmp_path / "nowhere")
     with pytest.raises(TypeError, match="plot.path: source must be .*, received 3"):
-        rt.plot.path(3)  # pyright: ignore[reportArgumentType]
+        rt.plot.path(3)
     (tmp_path / "path.csv").write_text("epoch,loss\n1,2\n")
     with pytest.raises(ValueError, match="has other columns"):
         rt.plot.path(tmp_path)
@@ -274,11 +274,11 @@ def test_what_has_no_weights_is_refused():
     with pytest.raises(ValueError, match="acts on no trainable weight; give the net instead"):
         rt.plot.weights(rt.Activity(rt.L1(0.1), select="type:ReLU").on(net))
     with pytest.raises(TypeError, match="source must be a net or a bound rule, received"):
-        rt.plot.weights(rt.L1(0.1))  # pyright: ignore[reportArgumentType]
+        rt.plot.weights(rt.L1(0.1))
     with pytest.raises(TypeError, match="select is for a net"):
         rt.plot.weights(rt.L1(0.1).on(net), select="all")
     with pytest.raises(ValueError, match="by must be 'element' or 'unit', received 'row'"):
-        rt.plot.weights(net, by="row")  # pyright: ignore[reportArgumentType]
+        rt.plot.weights(net, by="row")
     with pytest.raises(ValueError, match="'weight' is on the meta device"):
         rt.plot.weights(nn.Linear(2, 2, device="meta"))
     with pytest.raises(rt.SelectionError):

@@ -75,7 +75,7 @@ class Formula(Shown, ABC):
         return f"{self.name}({', '.join(f'{key}={_shown(getattr(self, key))}' for key in shown)})"
 
     def _repr_html_(self) -> str:
-        return code(repr(self)) + escape(f" on {self.select}" if hasattr(self, "select") else "")
+        return code(repr(self))
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._identity() == other._identity()  # pyright: ignore[reportAttributeAccessIssue]
@@ -102,6 +102,9 @@ class Rule(Formula):
     """
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    def _repr_html_(self) -> str:
+        return f"{super()._repr_html_()} on {escape(self.select)}"
 
     @property
     def grain(self) -> Grain:

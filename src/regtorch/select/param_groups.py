@@ -75,7 +75,9 @@ def param_groups(
         raise TypeError("param_groups: params is taken from the model; remove params=")
     selection = choose(model, select)
     chosen = {id(p) for weight in selection.chosen for p in weight.leaves(model)}
-    text = [receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})]
+    text: list[str] = [
+        receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})
+    ]
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups: list[dict[str, Any]] = []
     for names, rate in _layers(model, layer_decay, layers, options):
