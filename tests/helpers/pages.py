@@ -16,7 +16,8 @@ PAGES = [
     *sorted(path for path in SITE.rglob("*.md") if "_build" not in path.parts),
 ]
 _FENCE = re.compile(r"^(`{3,}|:{3,})(.*?)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
-_OURS = r"(?:python3? (?:scripts/|tests/|-m )|regtorch (?:train|path|search|doctor|report|conventions)\b|make |pytest )"
+_PROGRAMS = "train|path|search|doctor|report|demo|conventions"
+_OURS = rf"(?:python3? (?:scripts/|tests/|-m )|regtorch (?:{_PROGRAMS})\b|make |pytest )"
 _INLINE = re.compile(rf"`({_OURS}[^`]*)`")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 
