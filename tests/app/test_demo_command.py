@@ -187,10 +187,15 @@ def asked_as_from_a_terminal() -> Iterator[None]:
 def test_ctrl_c_in_a_training_ends_the_demo(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job, "train", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    def interrupted(*_: Any, **__: Any) -> None:
+        print("what the program printed")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(job, "train", interrupted)
     assert demo.main() == 130
     out, err = capfd.readouterr()
     assert err == "error: interrupted\nnote: what the demo has written is in demo; regtorch demo starts anew\n"
+    assert "what the program printed" not in out
     assert "regtorch doctor" not in out
     assert sys.argv == ["regtorch"]
 

@@ -28,6 +28,8 @@ SETUP = (
 )
 """A small net on a data set that needs no download, with a strength that is far too large."""
 _EPOCHS = 10
+_SIGNALS = 128
+"""Exit codes from here on are those of signals."""
 _ABOUT = (
     "Train a small net under an L2 penalty that is far too strong, let the doctor examine it, train it again with the "
     "doctor's first change, and write one page about both: about a minute on two cores, without a download. It writes "
@@ -142,7 +144,7 @@ def _trained(train: Callable[[], int], overrides: Sequence[str], folder: Path) -
 
 
 def _run(program: str, main: Callable[[], int], words: Sequence[str], fine: Sequence[int] = (0,)) -> None:
-    """Show a program's command and run it; what it prints is shown if it fails.
+    """Show a program's command and run it; what it prints is shown if it fails, but not after Ctrl-C.
 
     Raises:
         _Stopped: its exit code is none of `fine`.
@@ -150,13 +152,13 @@ def _run(program: str, main: Callable[[], int], words: Sequence[str], fine: Sequ
     print_command(program, words)
     told, before = io.StringIO(), sys.argv
     sys.argv = [before[0], *words]
-    code = 130  # of Ctrl-C, after which `main` does not return one
+    code = _SIGNALS  # Ctrl-C may keep `main` from returning one
     try:
         with _busy(program), redirect_stdout(told):
             code = main()
     finally:
         sys.argv = before
-        if code not in fine:
+        if code not in fine and code < _SIGNALS:
             print(told.getvalue(), end="", flush=True)
     if code not in fine:
         raise _Stopped(code)
