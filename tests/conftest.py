@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from parity_table import pytest_terminal_summary
+from thinned import pytest_collection_modifyitems
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary"]
 
 # The fast tests take the same examples everywhere and always, so that a change alone can make them fail; the slow ones
 # (`make test-slow`) draw new examples, print what reproduces a failure, and keep it in .hypothesis/. The machines are

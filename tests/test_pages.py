@@ -83,6 +83,7 @@ def test_training_of_the_page_on_keras(tmp_path: Path, monkeypatch: pytest.Monke
     assert isinstance(names["module"], nn.Module)
 
 
+@pytest.mark.sampled(75)
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{name_of(page)}: {text}" for page, text in COMMANDS])
 def test_commands_are_understood(page: Path, command: str, capsys: pytest.CaptureFixture[str]):
     check(command, capsys)

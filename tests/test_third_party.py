@@ -18,6 +18,7 @@ def is_fast(name: str) -> bool:
     return "look-ahead with" not in name or name.endswith((".optimizer", ".wrapped"))
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", thinned(CASES, is_fast))
 def test_every_way_is_equal_or_a_sentence_says_why_not(name: str):
     marks, wrong = row(CASES[name])

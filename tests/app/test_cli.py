@@ -157,3 +157,13 @@ def test_a_reader_that_leaves_ends_the_program_silently(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
     ends = [f"{name} True 141" for name in ("", *cli.PROGRAMS)] + [" False 141", "train False 141"]
     assert sorted(done.stdout.splitlines()) == sorted(ends)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_runs_with_closed_streams(closed: str, tmp_path: Path):
+    """As a scheduler may start it."""
+    words = f"{sys.executable} {ROOT / 'scripts' / 'report.py'} . {closed}"
+    done = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, "there are no runs"
+    assert "Traceback" not in done.stderr
+    assert ("expected runs" in done.stderr) == ("2>" not in closed)

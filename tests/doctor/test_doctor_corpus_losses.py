@@ -205,6 +205,7 @@ ILL: dict[str, tuple[Callable[[], SetUp], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("case", HEALTHY)
 def test_the_healthy_have_nothing_severe(case: str):
     found = diagnosed(HEALTHY[case])

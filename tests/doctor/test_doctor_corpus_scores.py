@@ -27,6 +27,7 @@ def test_there_are_enough_and_their_labels_are_causes():
     assert {cause for _, causes in FAULTY.values() for cause in causes} <= set(CAUSES)
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of a broadcasting loss
 @pytest.mark.parametrize("name", thinned(FAULTS[::SOME], lambda name: name != "digits, thirty ReLUs"))  # takes seconds
 def test_a_fault_is_named(name: str):
@@ -34,6 +35,7 @@ def test_a_fault_is_named(name: str):
     assert look_at(name, program, causes).is_named
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", HEALTH[2::SOME])
 def test_a_healthy_program_is_not_called_ill(name: str):
     assert not look_at(name, HEALTHY[name]).has("severe")

@@ -38,6 +38,7 @@ def strong(found: list[rt.Finding]) -> list[rt.Finding]:
     return [f for f in found if f.cause in ("penalty_dominates", "collapse") and f.severity != "info"]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_a_decay_that_is_too_strong_is_severe_and_the_value_that_is_advised_is_not(kind: str):
     make, decoupled = OPTIMIZERS[kind]

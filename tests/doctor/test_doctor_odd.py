@@ -64,6 +64,7 @@ def state(model: nn.Module) -> dict[str, Tensor]:
     return {name: copy.deepcopy(t.detach()) for name, t in kept.items() if not name.startswith("more.")}
 
 
+@pytest.mark.sampled(60)
 @pytest.mark.parametrize(("table", "row"), list(all_rows()))
 def test_one_odd_thing(table: str, row: str):
     odd(**{table: row})

@@ -198,6 +198,7 @@ HEALTHY = {
 }
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", ILL)
 def test_the_fault_is_named_first(name: str):
     cause, make = ILL[name]
@@ -208,6 +209,7 @@ def test_the_fault_is_named_first(name: str):
     assert all(math.isfinite(number) for number in found[0].numbers.values())
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_programs_get_no_warning(name: str):
     torch.manual_seed(0)

@@ -111,6 +111,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 RULES: dict[str, tuple[Any, ...]] = {"no rules": (), "rules": (rt.L2(1e-4), rt.MaxNorm(3.0))}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "chosen"), thinned(product(NETS, RULES), lambda name, chosen: name == "relu" or chosen == "rules")
 )

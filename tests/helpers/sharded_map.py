@@ -40,6 +40,8 @@ def cells(world: int) -> Iterator[Cell]:
 def is_possible(way: str, net: str, world: int) -> bool:
     if way in ("hsdp", "fsdp2 and tensor parallel") and world < 4:
         return False
+    if way == "fsdp2 and tensor parallel" and net == "one row":
+        return False  # torch cannot gather a weight again that both cut to nothing
     if net == "images":
         return way in ("fsdp2", "hsdp")
     return net == "even" or way != "fsdp2 by columns"  # which fully_shard cuts evenly only

@@ -20,6 +20,7 @@ from keras_file_makers import Make, good, legacy, net
 pytest.importorskip("h5py")
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.filterwarnings("ignore:Duplicate name")  # meant here
 @pytest.mark.parametrize("name", CASES)
 def test_each_file_is_refused_in_a_sentence(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

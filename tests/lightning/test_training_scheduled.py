@@ -59,6 +59,7 @@ def saver(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(folder, "{step}", save_top_k=-1, save_weights_only=False)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("make", "per_batch"), [(Plain, 1), (TwoOptimizers, 2)])
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_a_resumed_training_continues_the_schedule(name: str, make: Any, per_batch: int, tmp_path: Path):

@@ -131,6 +131,7 @@ def worker(rank: int, out: str, kind: str, bind_first: bool, whole: bool) -> Non
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("kind", "bind_first", "whole"),
     [

@@ -73,6 +73,7 @@ def outputs(model: Any, given: list[torch.Tensor]) -> list[torch.Tensor]:
     return as_list(model(as_given(model, given), training=False))
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parity("files: outputs of a net that is loaded", "Keras 3 (torch), float64")
 @pytest.mark.parametrize(("name", "file"), in_turn(FORMATS))
 def test_a_loaded_net_is_kerass(name: str, file: str, tmp_path: Path, compare: Compare, floatx: Callable[[str], None]):
@@ -105,6 +106,7 @@ def test_private_names_of_older_versions(tmp_path: Path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parity("files: outputs of a net that was saved here", "Keras 3 (torch), float64")
 @pytest.mark.parametrize(("name", "file"), in_turn(("ours.keras", "ours.weights.h5")))
 def test_keras_reads_what_is_saved(
@@ -163,6 +165,7 @@ def our_step(loaded: rt.keras.Loaded, bound: list[Any], x: list[torch.Tensor]) -
     loaded.optimizer.step()
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parity("files: weights after two further steps, optimizer's variables", "Keras 3 (torch), float64")
 @pytest.mark.parametrize(
     # Adam and others divide by a gradient's size, which is rounding alone where a bias comes before a batch norm.

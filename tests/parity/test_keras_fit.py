@@ -138,6 +138,7 @@ def trained(module: Any, given: list[Any], epochs: int = 1) -> dict[str, float]:
 SLOW = pytest.param("several by name", "model.h5", marks=pytest.mark.slow)  # like the two before it
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parity("fit: losses, metrics and weights of 2 fits, loaded in between", "Keras 3 (torch), float64")
 @pytest.mark.parametrize(
     ("name", "file"),

@@ -55,6 +55,7 @@ def found(model: Any, name: str) -> Any:
     return model
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parity("frozen and unfrozen layers: {make.__name__}", "Keras 3.15")
 @pytest.mark.parametrize(("make", "changes"), FREEZES)
 def test_as_in_keras(make: Any, changes: Any, compare: Compare, floatx: Any, tmp_path: Path):

@@ -144,6 +144,7 @@ CASES: dict[str, tuple[Callable[[], Any], Data]] = {
 OF_POSITIONS = {kind.__name__ for kind in (*COUNTS, K.AUC)} | {"IoU", "MeanIoU"}
 
 
+@pytest.mark.sampled(80)
 @pytest.mark.parity("metrics", "Keras 3 (torch), float64")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", CASES)

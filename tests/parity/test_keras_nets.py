@@ -79,6 +79,7 @@ def ours_as_list(outputs: Any) -> list[torch.Tensor]:
     return [x.movedim(1, -1) if x.ndim >= 4 else x for x in as_list(outputs)]
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parity("nets: outputs, penalties, training steps, weights", "Keras 3 (torch), {dtype}")
 @pytest.mark.parametrize(
     ("name", "dtype"),  # published nets are of the layers that the others have, each in both types

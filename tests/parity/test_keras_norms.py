@@ -72,6 +72,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled(30)
 @pytest.mark.parity("norms, resampling: values, gradients, training steps", "Keras 3 (torch), float64")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer(name: str, compare: Compare, floatx: Callable[[str], None]):
@@ -109,6 +110,7 @@ SIZES = thinned(  # each size by each mode, with and without smoothing in turn
 )
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parity("resizing", "JAX, float32")
 @pytest.mark.parametrize(("size", "mode", "antialias"), SIZES)
 def test_resizing_is_jaxs(mode: str, size: tuple[int, int], antialias: bool, compare: Compare, jaxs: Executor):

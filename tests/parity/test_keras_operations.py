@@ -154,6 +154,7 @@ def agree(compare: Compare, floatx: Callable[[str], None]) -> Callable[..., None
     return check
 
 
+@pytest.mark.sampled(50)
 @pytest.mark.parametrize("shape", [VECTORS, IMAGES])
 @pytest.mark.parametrize("name", OF_ONE.split())
 def test_of_one(name: str, shape: tuple[int, ...], agree: Callable[..., None]):
@@ -177,6 +178,7 @@ def test_of_two(name: str, agree: Callable[..., None]):
 
 
 # Keras's torch backend ignores keepdims=True for axis=None; its others do not.
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize(("axis", "keepdims"), [(None, False), *product([1, -1, (1, 2)], [False, True])])
 @pytest.mark.parametrize("name", REDUCTIONS.split())
 def test_reductions(name: str, axis: Any, keepdims: bool, agree: Callable[..., None]):
@@ -189,6 +191,7 @@ def test_along_an_axis(name: str, axis: int, agree: Callable[..., None]):
     agree(lambda x: getattr(O, name)(x, axis=axis), IMAGES)
 
 
+@pytest.mark.sampled(30)
 @pytest.mark.parametrize("name", SHAPES)
 def test_shapes(name: str, agree: Callable[..., None]):
     agree(SHAPES[name], IMAGES)

@@ -129,6 +129,7 @@ RANDOM: dict[str, tuple[Callable[[], Any], int]] = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parity("random image layers: means and quantiles of two pixels", "Keras 3 (torch)")
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_same_distribution(name: str, compare: Compare):

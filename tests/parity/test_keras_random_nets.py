@@ -42,6 +42,7 @@ def total(values: Any) -> Tensor:
     return sum(values, torch.zeros((), dtype=torch.float64))
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parity("random nets: outputs, penalties, gradients, averages", "Keras 3 (torch), float64")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("frozen", [False, True])
@@ -83,6 +84,7 @@ def test_all_is_kerass(seed: int, frozen: bool, compare: Compare, floatx: Callab
         compare(entry.variable.to_keras(entry.tensor.grad) / largest + 1, gradient / largest + 1, within=1e-12)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parity("random nets: probabilities from logits, penalties", "Keras 3 (torch), float64")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_logits(seed: int, compare: Compare, floatx: Callable[[str], None]):

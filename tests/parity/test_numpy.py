@@ -51,6 +51,7 @@ def by_directions(case: PenaltyCase) -> bool:
 AT_EVERY_SCALE = {name: case for name, case in PENALTIES.items() if case.every_scale}
 
 
+@pytest.mark.sampled(14)
 @every(AT_EVERY_SCALE)
 @every_dtype("penalties, values", "NumPy")
 @with_compare
@@ -87,6 +88,7 @@ def test_gradients(case: PenaltyCase, w: Tensor, scale: float, compare: Compare)
         compare(np.append(exact(gradient) * scale, value), np.append(slopes * scale, value), within=1e-8)
 
 
+@pytest.mark.sampled(14)
 @every(AT_EVERY_SCALE)
 @every_dtype("penalties, closed-form gradients", "autograd")
 @with_compare
@@ -103,6 +105,7 @@ def test_gradients_at_every_scale(case: PenaltyCase, dtype: torch.dtype, data: s
     compare(ours, theirs, within=max(32 * WIDE_EPS[dtype], torch.finfo(dtype).eps))
 
 
+@pytest.mark.sampled(12)
 @every({name: case for name, case in CONSTRAINTS.items() if case.every_scale})
 @every_dtype("constraints", "NumPy")
 @with_compare

@@ -24,6 +24,7 @@ RUNS: dict[str, dict[str, Any]] = {
 IN_TURN = {(name, (1, 3)[at % 2]) for at, name in enumerate(RUNS)}
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.filterwarnings("ignore:.*the weight_decay of AdamW")  # meant here
 @pytest.mark.parametrize(("name", "way"), thinned(product(RUNS, (1, 3)), lambda name, way: (name, way) in IN_TURN))
 @pytest.mark.parity("recorded runs: loss and penalty at every step, final weights", "Keras 2.14 (TensorFlow), float64")

@@ -54,6 +54,7 @@ def test_half_precision_sums_in_float32(case: PenaltyCase, dtype: torch.dtype):
     close(case.rule.grad(w), case.rule.grad(w.float()).to(dtype))
 
 
+@pytest.mark.sampled(9)
 @every(PENALTIES)
 @pytest.mark.parametrize(
     ("shape", "dtype"),

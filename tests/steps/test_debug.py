@@ -52,6 +52,7 @@ def test_a_wrong_constraint(rule: rt.Constraint):
         a_step(model, optimizer, x, y)
 
 
+@pytest.mark.sampled(25)
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("case", PENALTIES.values(), ids=PENALTIES)
 def test_every_penalty_of_the_library_keeps_its_promises(case: Any, net: str):

@@ -82,6 +82,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize(("case", "name"), PAIRS)
 def test_every_way_ends_at_the_same_weights(case: PenaltyCase, name: str):
     make, tolerance = OPTIMIZERS[name]

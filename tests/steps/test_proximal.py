@@ -97,6 +97,7 @@ KINDS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", thinned(OPTIMIZERS, lambda name: name in KINDS))
 def test_lasso_optimum_with_exact_zeros(name: str):
     from sklearn.linear_model import Lasso

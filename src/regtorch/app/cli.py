@@ -62,6 +62,9 @@ def run(name: str, *arguments: Any) -> int:
 
 
 def _until_unread(program: Callable[[], int]) -> int:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as a scheduler may start a job
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     try:
         try:
             return program()

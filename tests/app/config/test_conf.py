@@ -47,6 +47,7 @@ def composed(*overrides: str, **values: object) -> DictConfig:
     return cfg
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("choices", ROWS, ids=" ".join)
 def test_every_option_composes(choices: list[str]):
     net = ["model.net._target_=torch.nn.Linear"] if "model=own" in choices else []
@@ -55,6 +56,7 @@ def test_every_option_composes(choices: list[str]):
     assert set(cfg) == set(composed())
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("reg", options("reg"))
 def test_every_reg_has_all_keys_so_that_any_pair_can_be_swept(reg: str):
     assert set(composed("reg=none").reg) <= set(composed(f"reg={reg}").reg)
@@ -180,6 +182,7 @@ def of_each_model(experiment: str) -> object:
     return pytest.param(experiment, marks=[] if fast else pytest.mark.slow)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.script
 @pytest.mark.parametrize("experiment", [of_each_model(name) for name in options("experiment")])
 def test_every_experiment_fast_runs(
@@ -192,6 +195,7 @@ def test_every_experiment_fast_runs(
     assert main(CONF) == 0, capfd.readouterr().err
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("model", sorted({*options("model")} - {"own"}))
 def test_a_rule_is_bound_to_the_weights_in_the_models_document(model: str):
     cfg = composed("reg=l2", "constraint=max_norm", f"model={model}")

@@ -132,6 +132,7 @@ def in_turn(values: Sequence[Any], at: int, every: int) -> Sequence[Any]:
     return values[at % every :: every] or values
 
 
+@pytest.mark.sampled(30)
 @every
 @pytest.mark.parametrize("key", REFUSED)
 def test_a_wrong_value_is_refused_in_one_line(key: str, every: int):
@@ -174,6 +175,7 @@ def test_valid_settings_are_accepted(overrides: tuple[str, ...]):
     assert said(with_values(FULL, *overrides)) is None
 
 
+@pytest.mark.sampled(20)
 @every
 @pytest.mark.parametrize("choice", OPTIONS)
 def test_every_option_is_accepted_and_no_number_is_true(choice: str, every: int, monkeypatch: pytest.MonkeyPatch):

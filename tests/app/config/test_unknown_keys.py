@@ -79,6 +79,7 @@ def test_a_grid_and_a_search_over_configs_refuse_it(start: Start, tmp_path: Path
 GLOBAL = "# @package _global_\n"
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(
     ("file", "text", "choice", "said"),
     [

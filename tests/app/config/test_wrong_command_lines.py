@@ -83,6 +83,7 @@ def refused(
     return check
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("case", wrong(600)[:9] + random.Random(SEED).sample(CONTRADICTIONS, 9), ids=str)
 def test_a_sample_of_wrong_command_lines(case: Wrong, refused: Refused):
     refused(case)

@@ -117,6 +117,7 @@ PAIRS = thinned(
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("moment", "trainer"), PAIRS)
 def test_a_resumed_run_equals_an_uninterrupted_one(moment: str, trainer: str, tmp_path: Path):
     compare(tmp_path, MOMENTS[moment], TRAINERS[trainer], batch_size=8, seed=1, augment=AUGMENT)

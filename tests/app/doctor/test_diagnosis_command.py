@@ -51,6 +51,7 @@ def test_a_healthy_set_up(doctor: CommandLine):
     assert "ealthy" in result.out or "Nothing severe" in result.out
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("overrides", "causes"),
     [

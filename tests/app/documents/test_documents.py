@@ -43,6 +43,7 @@ def test_dropped_units_weights_stay_in_the_l2_sum():
     assert nn.functional.cosine_similarity(data.flatten(), net[3].weight.grad.flatten(), dim=0) > 0.9
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.name for claim in CLAIMS])
 def test_every_claim_is_whole_and_its_settings_compose(claim: Claim):
     assert len(claim.why) > 80

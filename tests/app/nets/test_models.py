@@ -145,6 +145,7 @@ def test_a_wrong_shape_is_refused(case: Case) -> None:
         assert str(error.value) == f"{case.net.__name__}: expected input (N, {wants}), received {shape}{hint}"
 
 
+@pytest.mark.sampled(3)
 @NETS
 def test_compiles_into_one_graph_for_any_batch_size(case: Case) -> None:
     made = case.make().eval()

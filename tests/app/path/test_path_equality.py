@@ -101,6 +101,7 @@ SLOW = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else []) for n in PATHS])
 def test_a_member_equals_its_own_run(name: str, tmp_path: Path):
     overrides = PATHS[name]

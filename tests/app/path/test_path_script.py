@@ -158,6 +158,7 @@ def test_chunks_fit_into_the_free_memory(path: PathLine, monkeypatch: pytest.Mon
     assert "all side by side" in path("reg=l2", "path.lams=log:1e-4:1:6", "path.chunk=6").out
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

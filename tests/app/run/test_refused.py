@@ -47,6 +47,7 @@ def test_the_folder_of_a_run_or_a_path(program: str, wrong: str, start: Start, t
     assert contents(folder) == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "wrong",
     [

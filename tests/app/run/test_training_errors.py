@@ -157,6 +157,7 @@ BEGUN = ("no place for a picture", "batch norm on one sample")
 """Cases that only the work itself shows."""
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("case", ERRORS)
 def test_a_wrong_run_exits_with_2_and_does_not_look_finished(train: CommandLine, case: str):
     if case == "no gpu" and torch.cuda.is_available():

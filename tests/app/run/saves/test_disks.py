@@ -168,6 +168,7 @@ def read_only(*folders: Path) -> Iterator[None]:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("program", "places"), [("train", ("run/saves", "run/checkpoints")), ("path", ("run",))])
 def test_a_run_whose_folder_becomes_read_only_goes_on(
     program: str, places: tuple[str, ...], train: CommandLine, path: CommandLine, tmp_path: Path

@@ -65,6 +65,7 @@ def test_rerun_null_is_a_new_run_and_nothing_is_a_folder(run: CommandLine):
         assert "hydra.sweep.dir=x is for a sweep" in run(off, "hydra.sweep.dir=x").error
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_another_result_is_said(run: CommandLine, case: str):
     change, expected = DIFFERENT[case]

@@ -52,6 +52,7 @@ def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int)
         assert not (run.folder / f"killed{step}" / "saves").exists()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (7,)], strict=True)])
 def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
     resumes_to_the_bit(run, RUNS[name], *steps)
@@ -93,6 +94,7 @@ def test_a_broken_save_is_replaced_by_the_one_before(run: CommandLine):
     assert "resumed after step 3" in result.out
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("program", ["train", "path"])
 def test_a_run_without_an_intact_save_is_refused_and_left_as_it_is(
     program: str, run: CommandLine, monkeypatch: pytest.MonkeyPatch
@@ -174,7 +176,12 @@ def test_true_finds_the_newest_run_of_the_settings(killed: Callable[..., Result]
 def test_true_in_a_folder_begins_and_goes_on(killed: Callable[..., Result]):
     assert "resumed after step 7" in killed(*SMALL, "reg=l2", "hydra.run.dir=killed", "resume=true").out
     assert killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").code == 0
-    assert "has finished" in killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true").out
+    fresh = killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true")
+    assert "has finished" in fresh.out
+    (fresh.folder / "fresh" / "summary.json").write_text("{}")
+    broken = killed(*SMALL, "reg=l2", "hydra.run.dir=fresh", "resume=true")
+    assert broken.code == 2
+    assert "summary.json: expected the summary of a run" in broken.err
 
 
 @pytest.mark.parametrize(
@@ -259,6 +266,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     return CommandLine(tmp_path, monkeypatch, capfd, path_main, "paths")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("name", "steps"), [*zip(PATHS, [(19,), (8,)], strict=True)])
 def test_a_path_resumes_to_the_bit(name: str, steps: tuple[int, ...], path: CommandLine):
     a_path_resumes_to_the_bit(path, PATHS[name], *steps)

@@ -9,8 +9,9 @@ from regtorch.app.config.command_line import is_multirun
 from regtorch.app.ground.errors import RunError, say
 from regtorch.app.ground.folders import Folders, move_aside
 from regtorch.app.ground.locks import is_busy
-from regtorch.app.record.file_names import SAVE, SUMMARY
+from regtorch.app.record.file_names import SAVE
 from regtorch.app.record.overrides import parse, quoted, read_overrides, relevant
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.saves.begun import begun_with, value_of
 from regtorch.app.run.saves.settings import refuse_config
 
@@ -78,7 +79,7 @@ def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:
 def _go_on(folder: Path, arguments: Sequence[str]) -> list[str]:
     """Prepare the folder of a run with these arguments: one without saves begins again, its files moved aside."""
     saved = any(folder.glob(SAVE))
-    if (folder / SUMMARY).is_file() and not saved:
+    if not saved and _finished(folder):
         if not _has(folder, _values([text for text in arguments if not text.startswith("-")])):
             raise RunError(f"resume: the run in {folder} has finished with other settings; start a new run with these")
         raise Finished(f"{folder} has finished")
@@ -89,6 +90,13 @@ def _go_on(folder: Path, arguments: Sequence[str]) -> list[str]:
     else:
         move_aside(folder)
     return [f"hydra.run.dir={quoted(folder)}"]
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return RunRecord.read(folder) is not None
+    except ValueError as error:
+        raise RunError(f"resume: {error}") from None
 
 
 def _newest(others: Sequence[str], runs: Path) -> Path | None:
