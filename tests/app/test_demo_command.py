@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import regtorch.app.run.job as job
 from regtorch.app import demo
@@ -39,6 +40,7 @@ class Shown:
     out: str
     err: str
     folder: Path
+    threads: int  # of torch, before
 
     def run(self, name: str) -> Run:
         run = read_run(self.folder / name)
@@ -60,7 +62,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """A demo of two epochs in a terminal of 60 columns."""
-    folder = tmp_path_factory.mktemp("demo")
+    folder, threads = tmp_path_factory.mktemp("demo"), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLUMNS", str(NARROW))
@@ -69,7 +71,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
         out, err = folder / "out.txt", folder / "err.txt"
         with out.open("w") as told, err.open("w") as said, redirect_stdout(told), redirect_stderr(said):
             code = demo.main(epochs=2)
-    return Shown(code, out.read_text(), err.read_text(), folder / "demo")
+    return Shown(code, out.read_text(), err.read_text(), folder / "demo", threads)
 
 
 def test_the_penalty_breaks_the_net_and_the_change_of_the_doctor_cures_it(shown: Shown):
@@ -248,3 +250,8 @@ def test_help_says_what_it_does_and_where(
     assert max(map(len, out.splitlines())) <= NARROW
     assert re.search(r"demo/", out)
     assert not (here / "demo").exists()
+
+
+def test_one_thread_trains_and_the_others_are_there_afterwards(shown: Shown):
+    assert shown.run("before").record.provenance["threads"] == 1
+    assert torch.get_num_threads() == shown.threads

@@ -69,7 +69,8 @@ def main(epochs: int = _EPOCHS) -> int:
     folder = None
     try:
         folder = new_folder()
-        _demo(folder, epochs)
+        with _one_thread():
+            _demo(folder, epochs)
         return 0
     except _Stopped as stopped:
         code = stopped.code
@@ -101,6 +102,19 @@ def _made(folder: Path) -> bool:
     except FileExistsError:  # a file
         return False
     return not any(folder.iterdir())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: so small a net gains nothing from two, which wait for each other under load."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _demo(folder: Path, epochs: int) -> None:
