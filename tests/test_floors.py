@@ -37,7 +37,7 @@ FLOORS = [
     {"app.grid"},
     {"app.run"},
     {"app.path", "app.search", "app.doctor", "app.report"},
-    {"app.conventions", "app.cli"},
+    {"app.conventions", "app.cli", "app.demo"},
     {"__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -97,6 +97,8 @@ def check(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     match parts:
         case ["python", "scripts/report.py", *rest] | ["regtorch", "report", *rest]:
             report_parser(True).parse_args(rest)
+        case ["python", "scripts/demo.py", *rest] | ["regtorch", "demo", *rest]:
+            assert set(rest) <= {"--help"}
         case ["python", "scripts/bench.py", *rest]:
             known = (ROOT / "scripts/benchmark/options.py").read_text(encoding="utf-8")
             assert all(f'"{word}"' in known for word in rest if word.startswith("--")), rest

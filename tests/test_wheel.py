@@ -22,6 +22,7 @@ RUNS = {
     "path": (0, "path", *FAST, "reg=l2", "path.lams=[0,1e-3]", "trainer.max_epochs=1"),
     "search": (0, "search", *FAST, *SEARCH),
     "doctor": (3, "doctor", "model=mnist_mlp", "trainer=cpu", "reg=l2", "reg.lam=10"),
+    "demo": (0, "demo"),
     "conventions": (0, "conventions", "0.01", "keras"),
 }
 
@@ -51,7 +52,7 @@ def test_every_program_runs_from_an_empty_folder(program: str, site: Path, tmp_p
     code, *words = RUNS[program]
     done = regtorch(site, tmp_path, *words)
     assert done.returncode == code, done.stdout + done.stderr
-    if program in ("path", "search", "doctor"):  # test_own_rules_page.py pastes such commands
+    if program in ("path", "search", "doctor", "demo"):  # test_own_rules_page.py pastes such commands
         assert "regtorch train model=mnist_mlp" in done.stdout
     if program == "train":
         reported = regtorch(site, tmp_path, "report", "runs")

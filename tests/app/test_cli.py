@@ -64,7 +64,7 @@ def test_help_names_the_command_that_was_typed(form: str, program: str, start: S
     assert [name for name in OTHER_NAMES if name in out] == [], out
 
 
-OPTIONS = {"conventions": "--batch", "report": "--page"}  # others have those of Hydra
+OPTIONS = {"conventions": "--batch", "report": "--page", "demo": "--help"}  # others have those of Hydra
 
 
 @pytest.mark.parametrize(("form", "program"), ALL)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from places import ROOT
+from regtorch.app.cli import PROGRAMS
 
 __all__ = ["PAGES", "SITE", "anchors", "blocks", "commands", "links", "pictures", "prose", "text_of"]
 
@@ -16,7 +17,7 @@ PAGES = [
     *sorted(path for path in SITE.rglob("*.md") if "_build" not in path.parts),
 ]
 _FENCE = re.compile(r"^(`{3,}|:{3,})(.*?)\n(.*?)^\1[ ]*$", re.MULTILINE | re.DOTALL)
-_OURS = r"(?:python3? (?:scripts/|tests/|-m )|regtorch (?:train|path|search|doctor|report|conventions)\b|make |pytest )"
+_OURS = rf"(?:python3? (?:scripts/|tests/|-m )|regtorch (?:{'|'.join(PROGRAMS)})\b|make |pytest )"
 _INLINE = re.compile(rf"`({_OURS}[^`]*)`")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 

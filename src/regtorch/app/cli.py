@@ -20,6 +20,7 @@ PROGRAMS = {
     "search": ("regtorch.app.search.main", "find a strength by trials that learn from each other"),
     "doctor": ("regtorch.app.doctor.main", "explain why a net does not learn under its regularizers"),
     "report": ("regtorch.app.report.main", "write one page about all runs in a folder"),
+    "demo": ("regtorch.app.demo", "show in a minute what a penalty breaks and the doctor cures"),
     "conventions": ("regtorch.app.conventions", "convert a strength to every convention"),
 }
 _NO_READER = 141

@@ -132,7 +132,6 @@ def in_turn(values: Sequence[Any], at: int, every: int) -> Sequence[Any]:
     return values[at % every :: every] or values
 
 
-@pytest.mark.sampled(30)
 @every
 @pytest.mark.parametrize("key", REFUSED)
 def test_a_wrong_value_is_refused_in_one_line(key: str, every: int):

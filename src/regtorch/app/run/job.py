@@ -31,7 +31,7 @@ from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.loggers import loggers_of
-from regtorch.app.run.run_receipt import initial_penalty, receipt_of
+from regtorch.app.run.run_receipt import Effect, initial_penalty, receipt_of
 from regtorch.app.run.saves.saver import Saver
 from regtorch.app.run.saves.saves import Saves
 from regtorch.app.run.setup import SetUp, set_up
@@ -101,6 +101,7 @@ def _train(
         debug=cfg.debug,
     )
     start_penalty = initial_penalty(module)
+    effect = Effect(start_penalty, checked.task_loss, _norm(net, cfg.reg.select))
     of_parts = filter(None, (getattr(source, "remark", None) for source in (data, net)))
     mixing = getattr(data, "mixing", None)
     mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
@@ -178,6 +179,8 @@ def _train(
             if stop.wait_count >= stop.patience:
                 print(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
         print_metrics(final, best)
+        if module.penalties and (line := effect.line(final, norm)) is not None:
+            print(line)
         if any(zeros.values()):
             print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         record.write(folder)

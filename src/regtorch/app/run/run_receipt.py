@@ -1,6 +1,7 @@
 """The receipt of a run: what is regularized, and the penalty's share of the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -8,7 +9,7 @@ from regtorch.app.nets import count
 from regtorch.lightning.module import RegularizedModule
 from regtorch.lightning.output_rules import receipt_line
 
-__all__ = ["initial_penalty", "receipt_of"]
+__all__ = ["Effect", "initial_penalty", "receipt_of"]
 
 
 @torch.no_grad()
@@ -27,8 +28,29 @@ def receipt_of(module: RegularizedModule, task_loss: float, penalty: float, rema
         *remarks,
     ]
     if module.penalties:
-        share = penalty / (penalty + task_loss) if penalty + task_loss else 0.0
+        share = _share(penalty, task_loss)
         lines.append(
             f"initial penalty {penalty:.4g} + task loss {task_loss:.4g}: the penalty is {share:.1%} of the loss"
         )
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is known before a training of what its penalty does."""
+
+    penalty: float
+    task_loss: float
+    norm: float | None  # 2-norm of the selected weights; None if none is
+
+    def line(self, final: Mapping[str, float], norm: float | None) -> str | None:
+        """What the penalty did, with the last epoch's metrics and the norm after it; None if one is unknown."""
+        penalty, task_loss = final.get("train/penalty"), final.get("train/task_loss")
+        if penalty is None or task_loss is None or norm is None or self.norm is None:
+            return None
+        shares = f"{_share(self.penalty, self.task_loss):.1%} → {_share(penalty, task_loss):.1%}"
+        return f"penalty {shares} of the loss, norm of its weights {self.norm:.3g} → {norm:.3g}"
+
+
+def _share(penalty: float, task_loss: float) -> float:
+    return penalty / (penalty + task_loss) if penalty + task_loss else 0.0
