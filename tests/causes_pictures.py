@@ -21,10 +21,10 @@ from programs.examples import Example, examples
 from programs.program import Program
 from programs.training import evaluated, train
 from recorded_histories import FILE
-from regtorch.app.doctor.history_plots import history_panels
-from regtorch.app.figures.panel import Axis, Panel, Series, look
 from regtorch.doctor.causes import CAUSES
 from regtorch.doctor.remedy import Remedy
+from regtorch.plot.curves import history_panels
+from regtorch.plot.panel import Axis, Panel, Series, look
 from small_trainings import classes_of
 from watched_examples import WATCHED
 

@@ -7,7 +7,7 @@ import inspect
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -23,10 +23,11 @@ FLOORS = [
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
         *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
+        *("notebook", "spread"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},
-    {"keras", "doctor", "moved", "trainers"},
+    {"keras", "doctor", "moved", "trainers", "plot"},
     {"lightning", "training", "huggingface", "skorch"},
     # the program
     {"app.ground", "app.data", "app.nets", "data", "models"},
@@ -46,7 +47,7 @@ STEPS_UP = {("penalties", "bound"), ("constraints", "bound"), ("masked", "bound"
 STEPS_UP |= {("keras", "lightning")}  # metric and regularized_module make objects of Lightning and torchmetrics
 STEPS_UP |= {(rules, "part") for rules in ("penalties", "constraints")}
 # Packages of an extra, which are imported inside the functions that use them alone.
-OPTIONAL = {"keras.files": {"h5py"}}  # Keras's files are HDF5
+OPTIONAL = {"keras.files": {"h5py"}, "plot": {"matplotlib"}}  # Keras's files are HDF5
 FILES = [path for path in SOURCE.rglob("*.py") if path not in (SOURCE / "__init__.py", SOURCE / "app" / "__init__.py")]
 
 
@@ -58,16 +59,21 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in SOURCE.rglob("*.py")}
 
 
-@cache
-def imported(path: Path) -> dict[bool, set[str]]:
-    """Every module imported anywhere in a file: by True those for type checkers alone, by False the others."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+def for_type_checkers(nodes: Sequence[ast.AST]) -> set[int]:
+    """The ids of the nodes under `if TYPE_CHECKING`."""
     blocks = [
         node
         for node in nodes
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     ]
-    types = {id(inner) for block in blocks for statement in block.body for inner in ast.walk(statement)}
+    return {id(inner) for block in blocks for statement in block.body for inner in ast.walk(statement)}
+
+
+@cache
+def imported(path: Path) -> dict[bool, set[str]]:
+    """Every module imported anywhere in a file: by True those for type checkers alone, by False the others."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    types = for_type_checkers(nodes)
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -86,7 +92,7 @@ def imported_at_once(path: Path) -> set[str]:
     """The packages imported outside of functions, that is, with the file."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    later = {id(inner) for function in functions for inner in ast.walk(function)}
+    later = {id(inner) for function in functions for inner in ast.walk(function)} | for_type_checkers(nodes)
     now = [node for node in nodes if id(node) not in later]
     names = {alias.name for node in now if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in now if isinstance(node, ast.ImportFrom)}

@@ -25,7 +25,7 @@ MODULES = [
     import_module(f"regtorch{part}")
     for part in (
         *("", ".penalties", ".constraints", ".outputs", ".select", ".schedules", ".init", ".nn", ".conventions"),
-        *(".testing", ".keras", ".keras.losses", ".models", ".training", ".huggingface.doctor"),
+        *(".testing", ".plot", ".keras", ".keras.losses", ".models", ".training", ".huggingface.doctor"),
     )
 ]
 RULES = {thing for kind in KINDS.values() for thing in rules(kind).values()}

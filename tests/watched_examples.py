@@ -14,9 +14,9 @@ from programs import program as p
 from programs.data import Data
 from programs.healthy import BASES
 from programs.training import score, train
-from regtorch.app.doctor.history_plots import history_panels
-from regtorch.app.figures.panel import Axis, Guide, Panel, Series, look
 from regtorch.doctor.measure import validation
+from regtorch.plot.curves import history_panels
+from regtorch.plot.panel import Axis, Guide, Panel, Series, look
 from small_trainings import Training, digits, split
 
 __all__ = ["WATCHED"]

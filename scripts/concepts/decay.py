@@ -6,7 +6,7 @@ import torch
 
 import regtorch as rt
 from concepts.sheet import panels
-from regtorch.app.figures.panel import Axis, Panel, Series, look
+from regtorch.plot.panel import Axis, Panel, Series, look
 
 __all__ = ["drawn"]
 

@@ -8,7 +8,7 @@ from torch import nn
 import regtorch as rt
 from concepts.digits import accuracy, fit, mlp, split
 from concepts.sheet import panels
-from regtorch.app.figures.panel import Axis, Guide, LineStyle, Panel, Series, look
+from regtorch.plot.panel import Axis, Guide, LineStyle, Panel, Series, look
 
 __all__ = ["drawn"]
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import regtorch as rt
 from concepts.sheet import panels
-from regtorch.app.figures.panel import Axis, Panel, Series, look
+from regtorch.plot.panel import Axis, Panel, Series, look
 
 __all__ = ["drawn"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from regtorch.app.figures.drawing import svg
-from regtorch.app.figures.panel import FAINT, LOOKS, Panel, legend
+from regtorch.plot.panel import FAINT, LOOKS, Panel, legend
 
 __all__ = ["LINES", "box", "drawing", "panels", "words"]
 

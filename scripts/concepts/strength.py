@@ -9,7 +9,7 @@ import torch
 import regtorch as rt
 from concepts.digits import accuracy, fit, mlp, split
 from concepts.sheet import panels
-from regtorch.app.figures.panel import FAINT, Axis, Guide, Panel, Series, look
+from regtorch.plot.panel import FAINT, Axis, Guide, Panel, Series, look
 
 __all__ = ["drawn"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from documents.claims import Claim, Document
 from documents.runs import Found
 from regtorch.app.figures.drawing import write_picture
-from regtorch.app.figures.panel import Axis, Panel, Series, look
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.record.command import command
 from regtorch.app.record.results import Run, curve
-from regtorch.app.record.spread import Spread, spread
+from regtorch.plot.panel import Axis, Panel, Series, look
+from regtorch.spread import Spread, spread
 
 __all__ = ["page"]
 

@@ -11,12 +11,12 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 rt.watch(model, optimizer)                      # a word when something turns bad
 """
 
-from regtorch import constraints, keras, nn, outputs, penalties, schedules, select, testing
+from regtorch import constraints, keras, nn, outputs, penalties, plot, schedules, select, testing
 from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
 from regtorch.constraints import *
 from regtorch.conventions import convert
-from regtorch.doctor import Finding, diagnose, read_history
+from regtorch.doctor import Finding, Findings, diagnose, read_history
 from regtorch.doctor.along import DoctorWarning, watch
 from regtorch.estimates import fisher, lam_max
 from regtorch.masked import masked
@@ -35,6 +35,7 @@ __all__ = [
     "BoundSum",
     "DoctorWarning",
     "Finding",
+    "Findings",
     "Fused",
     "SelectionError",
     "constraints",
@@ -49,6 +50,7 @@ __all__ = [
     "outputs",
     "param_groups",
     "penalties",
+    "plot",
     "read_history",
     "register_optimizer",
     "schedules",

@@ -6,12 +6,14 @@ from abc import ABC
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self, dataclass_transform
 
 import torch
 from torch import Tensor
 
 from regtorch.checks import nonnegative
+from regtorch.notebook import Shown, code
 
 DEFAULT_SELECT = "kernel"
 Grain = Literal["element", "unit", "weight"]
@@ -39,7 +41,7 @@ class _Signature:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 @dataclass(frozen=True, repr=False, eq=False)
-class Formula(ABC):
+class Formula(Shown, ABC):
     """A formula with its strength.
 
     A subclass is a frozen dataclass, with or without the decorator, or defines its own `__init__`.
@@ -51,7 +53,7 @@ class Formula(ABC):
         make_dataclass(cls)
         return super().__new__(cls)
 
-    def __post_init__(self) -> None:  # noqa: B027
+    def __post_init__(self) -> None:
         """Check the fields; a subclass calls `super().__post_init__()` first."""
 
     @property
@@ -71,6 +73,9 @@ class Formula(ABC):
         own = [key for key in vars(self) if key not in {f.name for f in fields(self)} and not key.startswith("_")]
         shown = by_position + own + by_name + ["select"] * (getattr(self, "select", DEFAULT_SELECT) != DEFAULT_SELECT)
         return f"{self.name}({', '.join(f'{key}={_shown(getattr(self, key))}' for key in shown)})"
+
+    def _repr_html_(self) -> str:
+        return code(repr(self))
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._identity() == other._identity()  # pyright: ignore[reportAttributeAccessIssue]
@@ -97,6 +102,9 @@ class Rule(Formula):
     """
 
     select: str = field(default=DEFAULT_SELECT, kw_only=True)
+
+    def _repr_html_(self) -> str:
+        return f"{super()._repr_html_()} on {escape(self.select)}"
 
     @property
     def grain(self) -> Grain:

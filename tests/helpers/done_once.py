@@ -31,8 +31,8 @@ from omegaconf.grammar_parser import parse
 
 from places import CONF
 from regtorch.app.figures import history
-from regtorch.app.figures.panel import Panel
 from regtorch.app.report import sections
+from regtorch.plot.panel import Panel
 
 __all__ = ["do_once"]
 

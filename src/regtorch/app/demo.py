@@ -183,7 +183,9 @@ def _busy(program: str) -> Iterator[None]:
     """Show that a program works, if stderr is a terminal; the doctor shows what it measures itself."""
     from rich.console import Console
 
-    if program == "doctor" or not sys.stderr.isatty():
+    from regtorch.app.terminal.live import is_live
+
+    if program == "doctor" or not is_live(sys.stderr):
         yield
         return
     with Console(stderr=True).status(f"{program} …"):

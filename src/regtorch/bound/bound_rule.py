@@ -12,15 +12,17 @@ from torch.optim import Optimizer
 
 from regtorch.bound.terms import Owned
 from regtorch.masked import Masked
+from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import is_flattened
 from regtorch.select.language import Selection, choose
+from regtorch.select.receipt import weights_in_html
 from regtorch.select.weight import FLATTENED, Weight
 from regtorch.steps.wrappers import owned_by
 
 __all__ = ["Bound"]
 
 
-class Bound(ABC):
+class Bound(Shown, ABC):
     """A rule on the weights of a module.
 
     It keeps the module and the weights' names and reads the tensors at every use, so it follows a state dict loaded
@@ -89,6 +91,9 @@ class Bound(ABC):
     def __repr__(self) -> str:
         names = ", ".join(w.name for w in self.selection.chosen)
         return f"{self.rule!r} on {names}"
+
+    def _repr_html_(self) -> str:
+        return line(code(repr(self.rule))) + weights_in_html(self.selection)
 
     def now(self) -> Selection:
         """The selection with current shapes, minus the weights frozen since binding."""

@@ -12,7 +12,7 @@ from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
 from regtorch.numerics.sharded import is_sharded, own_part
 from regtorch.rule import wide
-from regtorch.select.receipt import UNKNOWN, known, receipt
+from regtorch.select.receipt import UNKNOWN, Receipt, known, receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
@@ -114,7 +114,7 @@ class BoundConstraint(Bound):
         """
         return hooks.attach(optimizer, self, "constraint", debug=debug)
 
-    def receipt(self) -> str:
+    def receipt(self) -> Receipt:
         """The chosen weights with their violations, and the weights left out with the reasons."""
         found = self.by_weight()
         values = known(found)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.checks import nonnegative
+from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import full
+from regtorch.select.receipt import Receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
@@ -21,7 +23,7 @@ __all__ = ["BoundSum", "BoundTerms", "Owned", "Term"]
 Owned = Collection[int] | None  # ids of the parameters to act on; None means all
 
 
-class BoundTerms(ABC):
+class BoundTerms(Shown, ABC):
     """A bound penalty or a sum of several, multiplied by `scale`."""
 
     def __init__(self) -> None:
@@ -120,9 +122,9 @@ class BoundTerms(ABC):
             for weight, tensor in term.weights()
         }
 
-    def receipt(self) -> str:
+    def receipt(self) -> Receipt:
         """The chosen weights with their current penalties, and the weights left out with the reasons."""
-        return "\n\n".join(term.describe(factor) for factor, term in self.terms())
+        return Receipt("\n\n".join(term.describe(factor) for factor, term in self.terms()))
 
     def __add__(self, other: object) -> BoundSum:
         if not isinstance(other, BoundTerms):
@@ -142,6 +144,10 @@ class BoundSum(BoundTerms):
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.parts))
+
+    def _repr_html_(self) -> str:
+        scaled = [line("× ", code(f"{factor:g}")) if factor != 1 else "" for factor, _ in self.terms()]
+        return "".join(term._repr_html_() + factor for (_, term), factor in zip(self.terms(), scaled, strict=True))
 
     def terms(self) -> list[tuple[float, Term]]:
         return [(self.scale * factor, term) for part in self.parts for factor, term in part.terms()]

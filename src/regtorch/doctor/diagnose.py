@@ -14,7 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
-from regtorch.doctor.finding import Finding, Refused, Unfit, in_order, listed
+from regtorch.doctor.finding import Finding, Findings, Refused, Unfit, in_order, listed
 from regtorch.doctor.forms.attributes import attributes_restored
 from regtorch.doctor.forms.read import read
 from regtorch.doctor.observe.form import Views
@@ -39,7 +39,7 @@ def diagnose(
     batches: Any = None,
     optimizer: Optimizer | None = None,
     rules: Sequence[Rule] = (),
-) -> list[Finding]:
+) -> Findings:
     """Find out why a net does not learn, or learns worse, under its rules.
 
     Trains a few steps on the model itself and restores everything bit for bit: weights, buffers, gradients, modes and
@@ -64,8 +64,8 @@ def diagnose(
         rules: penalties and constraints, bound or not, in addition to those attached to the optimizer.
 
     Returns:
-        The findings, most important first; an empty list if there are none. With several outputs or inputs, `where`
-        begins with the name of the one concerned.
+        The findings, most important first, as a list that `print` and a notebook show; empty if there are none. With
+        several outputs or inputs, `where` begins with the name of the one concerned.
 
     Raises:
         TypeError: an argument has the wrong type, or a rule does not support the weights it selects.
@@ -94,7 +94,7 @@ def diagnose(
         return findings_of(Observed(subject))
 
 
-def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> list[Finding]:
+def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> Findings:
     """Run all measurements and rank the findings; `report` is called with the name of each measurement."""
     # Restores what the loss changes outside the steps. Warnings are muted: training will show them once.
     with obs.subject.restored(), _as_in_training(), warnings.catch_warnings():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from math import isfinite
 
-from regtorch.doctor.causes import CAUSES, SEVERITIES, Severity, precedence
+from regtorch.doctor.causes import CAUSES, SEVERITIES, Severity, precedence, title_of
 from regtorch.doctor.remedy import Remedy
+from regtorch.notebook import Shown, bold, code, line, pre, table
 
-__all__ = ["Finding", "Refused", "Unfit", "fmt", "in_order", "listed"]
+__all__ = ["Finding", "Findings", "Refused", "Unfit", "fmt", "in_order", "listed"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Shown):
     """One cause found in a setup.
 
     Attributes:
@@ -49,10 +51,55 @@ class Finding:
         if self.cause not in CAUSES:
             raise ValueError(f"Finding: cause must be in the table regtorch.doctor.causes, received {self.cause!r}")
 
+    def __str__(self) -> str:
+        return f"{self.severity}  {title_of(self.cause)}: {self.where}\n{self.why}\nChange: {self.change}"
 
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    def _repr_html_(self) -> str:
+        return Findings([self])._repr_html_()
+
+
+class Findings(Shown, list[Finding]):
+    """A list of findings, most important first; `print` and a notebook show them with their evidence.
+
+    Example:
+        >>> print(Findings())
+        Nothing found that needs a change.
+    """
+
+    @property
+    def _heading(self) -> str:
+        """What is said before the findings."""
+        return ""
+
+    @property
+    def _if_none(self) -> str:
+        """What is said in place of findings."""
+        return "Nothing found that needs a change."
+
+    def __str__(self) -> str:
+        parts = [
+            "\n".join([f"{number}  {first}", *(f"   {text}" for text in rest)])
+            for number, (first, *rest) in enumerate((str(finding).splitlines() for finding in self), 1)
+        ]
+        return "\n\n".join([self._heading] * bool(self._heading) + (parts or [self._if_none]))
+
+    def _repr_html_(self) -> str:
+        above = line(escape(self._heading)) if self._heading else ""
+        if not self:
+            return above + line(escape(self._if_none))
+        return above + table(("severity", "finding", "why", "change"), [_cells(finding) for finding in self])
+
+
+def in_order(findings: Iterable[Finding]) -> Findings:
     """Sort findings, most important first; among equally severe ones those last that ask for nothing."""
-    return sorted(findings, key=_order)
+    return Findings(sorted(findings, key=_order))
+
+
+def _cells(finding: Finding) -> tuple[str, str, str, str]:
+    remedy = finding.remedy.python() if finding.remedy is not None else ""
+    what = bold(title_of(finding.cause)) + line(code(finding.where))
+    change = escape(finding.change) + (pre(remedy) if remedy else "")
+    return escape(finding.severity), what, escape(finding.why), change
 
 
 def _order(finding: Finding) -> tuple[int, bool, int, float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regtorch.notebook import Shown
 from regtorch.rule import Rule, has_exact_repr
 
 __all__ = ["Kind", "NoNumber", "Remedy"]
@@ -51,7 +52,7 @@ class NoNumber:
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Remedy(Shown):
     """One change.
 
     Attributes:
@@ -86,6 +87,9 @@ class Remedy:
             raise ValueError(
                 f"Remedy: {self.what!r} takes {expected}, received value={self.value!r}, factor={self.factor!r}"
             )
+
+    def __str__(self) -> str:
+        return self.python() or repr(self)
 
     def parts(self) -> tuple[Remedy, ...]:
         """This change and those that belong to it."""

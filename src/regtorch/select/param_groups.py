@@ -11,7 +11,7 @@ from regtorch.checks import nonnegative, number
 from regtorch.rule import DEFAULT_SELECT
 from regtorch.select.depth import layers_of, named_layers
 from regtorch.select.language import choose
-from regtorch.select.receipt import receipt
+from regtorch.select.receipt import Receipt, receipt
 
 __all__ = ["ParamGroups", "param_groups"]
 
@@ -19,11 +19,11 @@ __all__ = ["ParamGroups", "param_groups"]
 class ParamGroups(list[dict[str, Any]]):
     """A list of parameter groups for any torch optimizer, with its receipt."""
 
-    def __init__(self, groups: list[dict[str, Any]], receipt: str) -> None:
+    def __init__(self, groups: list[dict[str, Any]], receipt: Receipt) -> None:
         super().__init__(groups)
         self._receipt = receipt
 
-    def receipt(self) -> str:
+    def receipt(self) -> Receipt:
         """Which weights decay, which do not and why, and the learning rate, decay and parameters of each group."""
         return self._receipt
 
@@ -75,7 +75,9 @@ def param_groups(
         raise TypeError("param_groups: params is taken from the model; remove params=")
     selection = choose(model, select)
     chosen = {id(p) for weight in selection.chosen for p in weight.leaves(model)}
-    text = [receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})]
+    text: list[str] = [
+        receipt(f"weight_decay={decay:g}, select={select!r}", selection, "decoupled from the gradient", {})
+    ]
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups: list[dict[str, Any]] = []
     for names, rate in _layers(model, layer_decay, layers, options):
@@ -84,7 +86,7 @@ def param_groups(
             if own:
                 groups.append({"params": [*own.values()], "weight_decay": decay if decays else 0.0, **options, **rate})
                 text.append(_line(len(groups) - 1, own, groups[-1]))
-    return ParamGroups(groups, "\n".join(text))
+    return ParamGroups(groups, Receipt("\n".join(text)))
 
 
 def _layers(

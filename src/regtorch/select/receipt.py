@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 from torch import Tensor
+from torch.serialization import add_safe_globals
 
+from regtorch.counted import counted
+from regtorch.notebook import Shown, folded, table
 from regtorch.select.language import Selection
 from regtorch.select.weight import Weight
 
-__all__ = ["UNKNOWN", "known", "receipt"]
+__all__ = ["UNKNOWN", "Receipt", "known", "receipt", "weights_in_html"]
 
 UNKNOWN = "without values, on the meta device"
+_OPEN = 24  # weights, above which a list of them is folded
+
+
+class Receipt(Shown, str):
+    """The text of a receipt: a string that a notebook and a prompt show as it is printed.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> rt.L2(0.5).on(torch.nn.Linear(3, 2)).receipt().splitlines()[1].split()[:2]
+        ['weight', '2×3']
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+add_safe_globals([Receipt])  # torch.load reads checkpoints with receipts as it reads those with other strings
 
 
 def known(values: Mapping[str, Tensor]) -> dict[str, float]:
@@ -27,7 +50,7 @@ def receipt(
     changes: Sequence[str] = (),
     by_unit: bool = False,
     counts: Mapping[str, int] | None = None,
-) -> str:
+) -> Receipt:
     """The text of a receipt: a heading, the chosen weights, changes since binding, and the weights left out.
 
     Args:
@@ -56,7 +79,19 @@ def receipt(
         text.append(f"  matching no weight: {idle} (give full names: name:head.* or name:head.weight)")
     if left_out:
         text += ["  left out:", *_table(left_out, widths)]
-    return "\n".join(text)
+    return Receipt("\n".join(text))
+
+
+def weights_in_html(selection: Selection) -> str:
+    """The chosen weights and those left out, as tables that can be folded."""
+    chosen = [[*map(escape, _columns(weight))] for weight in selection.chosen]
+    count = sum(weight.shape.numel() for weight in selection.chosen)
+    title = f"{counted(len(chosen), 'weight')}, {count:,} parameters"
+    html = folded(title, table(("weight", "shape", "parameters"), chosen), opened=len(chosen) <= _OPEN)
+    left_out = [[*map(escape, (*_columns(weight), reason))] for weight, reason in selection.left_out]
+    if left_out:
+        html += folded(f"{len(left_out)} left out", table(("weight", "shape", "parameters", "why"), left_out))
+    return html
 
 
 def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:

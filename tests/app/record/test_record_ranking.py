@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from regtorch.app.record.ranking import Rank, best_epoch, best_of, label_of_metric, named, ordered, rank_of
+from regtorch.app.record.ranking import Rank, best_epoch, best_of, named, ordered, rank_of
 from regtorch.app.record.run_record import RunRecord
+from regtorch.plot.labels import label_of_metric
 
 BETTER_FIRST = [
     Rank("val/accuracy", 0.9, loss=2.0, strengths={"reg.lam": 5.0}),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from regtorch.app.record.spread import Spread, spread
+from regtorch.spread import Spread, spread
 
 
 def test_digits():

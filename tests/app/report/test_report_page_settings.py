@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from regtorch.app.figures.drawing import apply
-from regtorch.app.figures.panel import Axis
 from regtorch.app.record.overrides import measured
 from regtorch.app.report.collect import collect
 from regtorch.app.report.experiments import Experiment, experiments_of
 from regtorch.app.report.strengths import strengths_of
+from regtorch.plot.drawing import apply
+from regtorch.plot.panel import Axis
 from report_runs import a_grid, a_path, a_run, a_search
 
 

@@ -12,10 +12,8 @@ from omegaconf import DictConfig
 
 from regtorch.app.doctor.diagnosis import severity_of, verdict_of
 from regtorch.app.doctor.diagnosis_page import in_words
-from regtorch.app.doctor.history_plots import history_panels
 from regtorch.app.doctor.terminal import COLOURS, print_finding, print_unwrapped, print_wrapped
 from regtorch.app.figures.drawing import write_picture
-from regtorch.app.figures.panel import WIDE
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import RunError
 from regtorch.app.pages.environment import render
@@ -27,6 +25,8 @@ from regtorch.counted import counted
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.history.history import History
 from regtorch.doctor.history.read import Reading, read_history
+from regtorch.plot.curves import history_panels
+from regtorch.plot.panel import WIDE
 
 __all__ = ["KEYS", "diagnose_history"]
 

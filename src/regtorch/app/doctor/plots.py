@@ -9,9 +9,9 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from regtorch.app.doctor.diagnosis import Diagnosis
-from regtorch.app.figures.panel import LOOKS, Axis, Guide, Panel, Series, look
 from regtorch.doctor.causes import title_of
 from regtorch.doctor.observe.steps import WatchedSteps
+from regtorch.plot.panel import LOOKS, Axis, Guide, Panel, Series, look
 
 if TYPE_CHECKING:
     from regtorch.app.doctor.proofs import Proof

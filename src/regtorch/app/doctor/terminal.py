@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.ground.errors import sentence
+from regtorch.app.terminal.live import is_live
 from regtorch.doctor.causes import title_of
 from regtorch.doctor.finding import Finding
 
@@ -41,7 +42,7 @@ def progress() -> Iterator[Callable[[str], None]]:
     """Show what is being measured in a status line, if stderr is a terminal."""
     from rich.console import Console
 
-    if not sys.stderr.isatty():
+    if not is_live(sys.stderr):
         yield lambda _: None
         return
     with Console(stderr=True).status("") as status:
@@ -50,7 +51,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def announce(what: str) -> None:
     """Announce a long computation if there is no status line."""
-    if not sys.stderr.isatty():
+    if not is_live(sys.stderr):
         print(f"{what} …", flush=True)
 
 

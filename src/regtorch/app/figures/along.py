@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Guide, Panel, Series
-from regtorch.app.record.ranking import label_of_metric
-from regtorch.app.record.spread import Spread, spread
+from regtorch.plot.labels import label_of_metric
+from regtorch.plot.panel import FAINT, LOOKS, Axis, Guide, Panel, Series
+from regtorch.spread import Spread, spread
 
 __all__ = ["Line", "Trained", "along"]
 

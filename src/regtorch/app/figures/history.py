@@ -6,9 +6,9 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 
 from regtorch.app.figures.drawing import write_picture
-from regtorch.app.figures.panel import LOOKS, Axis, Panel, Series
-from regtorch.app.record.ranking import label_of_metric, score_of
 from regtorch.lightning.epochs import EpochRecord
+from regtorch.plot.labels import label_of_metric, score_of
+from regtorch.plot.panel import LOOKS, Axis, Panel, Series
 
 __all__ = ["HistoryPicture", "draw"]
 

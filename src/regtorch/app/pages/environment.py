@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from regtorch.app.figures.drawing import svg
-from regtorch.app.figures.panel import Panel, legend
 from regtorch.counted import counted
+from regtorch.plot.panel import Panel, legend
 
 __all__ = ["environment", "render"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from regtorch.app.figures.along import Line, Trained, along
 from regtorch.app.figures.drawing import write_picture
-from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.seed_groups import SeedGroup, best_setting, settings_of
 from regtorch.app.record.axes import AXES
-from regtorch.app.record.ranking import label_of_metric
 from regtorch.counted import counted
+from regtorch.plot.labels import label_of_metric
+from regtorch.plot.panel import Axis, Panel
 
 __all__ = ["PICTURE", "draw"]
 

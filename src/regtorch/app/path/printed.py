@@ -9,8 +9,8 @@ from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.seed_groups import SeedGroup, best_epoch, best_setting, settings_of
 from regtorch.app.record.ranking import ordered, tie_remark, tied
-from regtorch.app.record.spread import spread
 from regtorch.app.terminal.table import print_table
+from regtorch.spread import spread
 
 __all__ = ["print_members"]
 

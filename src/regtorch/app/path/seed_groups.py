@@ -12,7 +12,7 @@ from regtorch.app.record.axes import AXES
 from regtorch.app.record.command import command
 from regtorch.app.record.overrides import changed, key_of
 from regtorch.app.record.ranking import Rank
-from regtorch.app.record.spread import Spread, spread
+from regtorch.spread import Spread, spread
 
 __all__ = ["SeedGroup", "best_epoch", "best_of", "best_setting", "command_of", "settings_of"]
 

@@ -12,6 +12,7 @@ from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.seed_groups import best_setting, settings_of
 from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.live import is_live
 
 __all__ = ["Show"]
 
@@ -29,7 +30,7 @@ class Show:
         self._task: Any = None
 
     def __enter__(self) -> Show:
-        if sys.stdout.isatty():
+        if is_live(sys.stdout):
             self._bar = make_bar()
             self._task = self._bar.add_task("", total=self._chunks * self._steps, below="")
             self._bar.start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from regtorch.plot.labels import AXIS_LABELS
+
 __all__ = ["AXES", "STRENGTHS", "SweepAxis"]
 
 
@@ -27,10 +29,10 @@ class SweepAxis:
 AXES = {
     axis.name: axis
     for axis in (
-        SweepAxis("lam", "reg.lam", "strength λ", log=True),
-        SweepAxis("rate", "reg.rate", "dropout rate", most=1.0),
-        SweepAxis("max_value", "constraint.max_value", "max-norm bound"),
-        SweepAxis("seed", "seed", "seed", most=2**32 - 1),  # NumPy's range
+        SweepAxis("lam", "reg.lam", AXIS_LABELS["lam"], log=True),
+        SweepAxis("rate", "reg.rate", AXIS_LABELS["rate"], most=1.0),
+        SweepAxis("max_value", "constraint.max_value", AXIS_LABELS["max_value"]),
+        SweepAxis("seed", "seed", AXIS_LABELS["seed"], most=2**32 - 1),  # NumPy's range
     )
 }
 """By short name."""

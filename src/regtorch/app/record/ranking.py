@@ -10,18 +10,17 @@ from typing import TypeVar
 from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.json_file import number
 from regtorch.app.record.run_record import RunRecord
-from regtorch.app.record.spread import Spread
+from regtorch.plot.labels import score_of
+from regtorch.spread import Spread
 
 __all__ = [
     "TIE_RULE",
     "Rank",
     "best_epoch",
     "best_of",
-    "label_of_metric",
     "named",
     "ordered",
     "rank_of",
-    "score_of",
     "tie_remark",
     "tied",
 ]
@@ -145,16 +144,6 @@ def best_epoch(epochs: Sequence[Mapping[str, float]], *metrics: str) -> Mapping[
 # Names
 
 
-def score_of(metrics: Iterable[str]) -> str:
-    """The name of the score among a run's metrics: accuracy, or r2 in a regression."""
-    return "r2" if any(name.endswith("/r2") for name in metrics) else "accuracy"
-
-
 def named(metric: str, metrics: Iterable[str]) -> str:
     """Resolve "val/score" to the name of the run's score."""
     return f"{metric.removesuffix('score')}{score_of(metrics)}" if metric.endswith("/score") else metric
-
-
-def label_of_metric(name: str) -> str:
-    """A metric's name for display: R² for r2."""
-    return f"{name.removesuffix('r2')}R²" if name.rpartition("/")[2] == "r2" else name

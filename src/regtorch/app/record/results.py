@@ -12,7 +12,7 @@ from regtorch.app.record.epoch_tables import Epochs, read_epochs
 from regtorch.app.record.file_names import METRICS
 from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.run_record import RunRecord
-from regtorch.app.record.spread import Spread, spread
+from regtorch.spread import Spread, spread
 
 __all__ = ["BrokenRun", "Run", "curve", "read_run"]
 

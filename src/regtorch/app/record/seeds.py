@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from regtorch.app.record.overrides import setting_of
 from regtorch.app.record.ranking import Rank, best_of, tied
-from regtorch.app.record.spread import Spread, spread
+from regtorch.spread import Spread, spread
 
 __all__ = ["RankedSetting", "Result", "best_setting"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from regtorch.app.figures.panel import LOOKS, Axis, Panel, Series
-from regtorch.app.record.ranking import label_of_metric
 from regtorch.app.record.results import curve
-from regtorch.app.record.spread import Spread
 from regtorch.app.report.experiments import Experiment, Setting
 from regtorch.counted import counted
+from regtorch.plot.labels import label_of_metric
+from regtorch.plot.panel import LOOKS, Axis, Panel, Series
+from regtorch.spread import Spread
 
 __all__ = ["curves"]
 

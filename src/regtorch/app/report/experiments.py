@@ -8,11 +8,12 @@ from functools import cached_property
 
 from regtorch.app.record.command import command
 from regtorch.app.record.overrides import measured, parse, relevant, setting_of, without
-from regtorch.app.record.ranking import Rank, label_of_metric, ordered, score_of, tied
+from regtorch.app.record.ranking import Rank, ordered, tied
 from regtorch.app.record.results import Run
 from regtorch.app.record.run_record import RunRecord
-from regtorch.app.record.spread import Spread, spread
 from regtorch.app.report.entry import Entry, Lost
+from regtorch.plot.labels import label_of_metric, score_of
+from regtorch.spread import Spread, spread
 
 __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.figures.drawing import write_picture
-from regtorch.app.figures.panel import Panel
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
-from regtorch.app.record.ranking import TIE_RULE, label_of_metric
+from regtorch.app.record.ranking import TIE_RULE
 from regtorch.app.record.search import SearchRecord
-from regtorch.app.record.spread import Spread
 from regtorch.app.report.curves import curves
 from regtorch.app.report.experiments import Experiment, Setting
 from regtorch.app.report.read_search import Search
 from regtorch.app.report.strengths import strengths_of, unset
 from regtorch.app.report.trials import trial_panels
 from regtorch.counted import counted
+from regtorch.plot.labels import label_of_metric
+from regtorch.plot.panel import Panel
+from regtorch.spread import Spread
 
 __all__ = ["of_experiment", "of_search", "search_title"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from regtorch.app.figures.along import Line, Trained, along
-from regtorch.app.figures.panel import Axis, Panel
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.report.entry import Entry
 from regtorch.app.report.experiments import Experiment, label_of
+from regtorch.plot.panel import Axis, Panel
 
 __all__ = ["Strengths", "strengths_of", "unset"]
 

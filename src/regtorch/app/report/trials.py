@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
-from regtorch.app.figures.panel import FAINT, LOOKS, Axis, Panel, Series
 from regtorch.app.record.json_file import number
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
 from regtorch.app.record.search import SearchRecord, TrialRecord
+from regtorch.plot.panel import FAINT, LOOKS, Axis, Panel, Series
 
 __all__ = ["trial_panels"]
 

@@ -36,10 +36,10 @@ from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_han
 from regtorch.app.record.command import command, configs
 from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
-from regtorch.app.record.ranking import score_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.run.saves.arguments import Finished, resumed_arguments, without_null
 from regtorch.app.run.saves.rerun import rerun_of
+from regtorch.plot.labels import score_of
 from regtorch.wrong_options import in_one_line
 
 __all__ = ["JobFailed", "command_line", "main", "reported_errors", "run"]

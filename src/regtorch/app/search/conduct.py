@@ -16,6 +16,7 @@ from regtorch.app.search.book import Book
 from regtorch.app.search.search_results import described, print_results, write_results
 from regtorch.app.search.workers import Workers
 from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.live import is_live
 
 __all__ = ["search"]
 
@@ -103,7 +104,7 @@ class _Bar:
 
 @contextmanager
 def _bar(total: int, done: int) -> Iterator[_Bar]:
-    if not sys.stdout.isatty():
+    if not is_live(sys.stdout):
         yield _Bar(None, None)
         return
     with make_bar() as progress:

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.live import is_live
 from regtorch.app.terminal.watch import Watch
 from regtorch.lightning.epochs import EpochCallback
 from regtorch.lightning.module import RegularizedModule
@@ -36,7 +37,7 @@ class Progress(EpochCallback, ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not (self._enabled and sys.stdout.isatty()):
+        if not (self._enabled and is_live(sys.stdout)):
             return
         shared = None if Watch.current is None else Watch.current.bar  # the sweep's: a terminal shows one live bar
         self._own_bar = shared is None

@@ -8,9 +8,10 @@ from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
 from regtorch.app.record.file_names import ERROR, OVERRIDES, SUMMARY
 from regtorch.app.record.overrides import read_overrides
-from regtorch.app.record.ranking import rank_of, score_of, tie_remark
+from regtorch.app.record.ranking import rank_of, tie_remark
 from regtorch.app.record.run_record import RunRecord, error_line
 from regtorch.app.record.seeds import Result, best_setting
+from regtorch.plot.labels import score_of
 
 __all__ = [
     "Job",

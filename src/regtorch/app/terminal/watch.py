@@ -19,6 +19,7 @@ from regtorch.app.record.ranking import Rank, rank_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.seeds import Result, best_setting
 from regtorch.app.terminal.bar import make_bar
+from regtorch.app.terminal.live import is_live
 from regtorch.app.terminal.table import error_of
 
 __all__ = ["LOG", "Watch", "job_output"]
@@ -52,7 +53,7 @@ class Watch:
         for folder, own in self._skipped.items():
             print(f"job {folder.name} has finished before: {' '.join(own) or folder}", flush=True)
             self._rank(folder)
-        if sys.stdout.isatty():
+        if is_live(sys.stdout):
             self.bar = make_bar()
             self._task = self.bar.add_task("jobs", total=self._total, left="", below="")
             self.bar.start()

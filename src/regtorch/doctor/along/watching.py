@@ -16,7 +16,7 @@ from regtorch.doctor.along.passing import Passing
 from regtorch.doctor.along.signs.scaling import Scaling
 from regtorch.doctor.along.stepping import Stepping
 from regtorch.doctor.causes import SEVERITIES, title_of
-from regtorch.doctor.finding import Finding, in_order
+from regtorch.doctor.finding import Finding, Findings, in_order
 from regtorch.doctor.observe.pairs import one_line
 from regtorch.steps.wrappers import bare, owned_by, runs_hooks
 
@@ -77,7 +77,7 @@ class Watching:
         ]
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> Findings:
         """All findings so far, the severe ones first, and what began first before what followed.
 
         "step" in their numbers is the look that showed them first.
@@ -85,7 +85,7 @@ class Watching:
         courses = [course for stepping in self._stepping for course in stepping.courses]
         courses += [self._passing.course, *([self._scaling.course] if self._scaling else [])]
         found = in_order([*(f for course in courses for f in course.findings.values()), *self._failed.values()])
-        return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.numbers.get("step", inf)))
+        return Findings(sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.numbers.get("step", inf))))
 
     @property
     def steps(self) -> int:

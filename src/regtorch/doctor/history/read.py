@@ -9,7 +9,7 @@ from typing import Any
 from regtorch.checks import integer
 from regtorch.counted import counted
 from regtorch.doctor.causes import title_of
-from regtorch.doctor.finding import Finding, in_order
+from regtorch.doctor.finding import Finding, Findings, in_order
 from regtorch.doctor.history import chance, generalization, penalty, progress, validation
 from regtorch.doctor.history.curves import Curves
 from regtorch.doctor.history.history import History
@@ -19,8 +19,8 @@ from regtorch.doctor.history.sources import histories_of
 __all__ = ["Reading", "read_history"]
 
 
-class Reading(list[Finding]):
-    """The findings of a history, most important first; `print` shows them with their evidence.
+class Reading(Findings):
+    """The findings of a history, most important first; `print` and a notebook show them with their evidence.
 
     Attributes:
         history: the series that were read.
@@ -35,14 +35,14 @@ class Reading(list[Finding]):
         history = asdict(self.history)
         return {"history": history, "findings": [_plain(finding) for finding in self]}
 
-    def __str__(self) -> str:
-        lines = [_described(self.history)]
-        for number, finding in enumerate(self, 1):
-            lines += ["", f"{number}  {finding.severity}  {title_of(finding.cause)}: {finding.where}"]
-            lines += [f"   {finding.why}", f"   Change: {finding.change}"]
-        if not self:
-            lines += ["", "Healthy: the curves show nothing to change."]
-        return "\n".join(lines)
+    @property
+    def _heading(self) -> str:
+        """The first and last value of each curve."""
+        return _described(self.history)
+
+    @property
+    def _if_none(self) -> str:
+        return "Healthy: the curves show nothing to change."
 
 
 def read_history(

@@ -1,19 +1,58 @@
-"""The panels of a history: losses, accuracies and the rate, with the epochs at which findings begin."""
+"""The curves of a training: losses, accuracies and the rate, with the epochs at which findings begin."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from regtorch.app.figures.panel import Axis, Guide, Panel, Series, look
 from regtorch.doctor.causes import title_of
 from regtorch.doctor.history.history import History, Points
-from regtorch.doctor.history.read import Reading
+from regtorch.doctor.history.read import Reading, read_history
+from regtorch.plot.canvas import axes_for, draw_panel
+from regtorch.plot.panel import Axis, Guide, Panel, Series, look
 
-__all__ = ["history_panels"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["history", "history_panels"]
 
 _MARKED = ("overfitting", "diverges", "plateau", "underfitting", "rate_step", "best_by_luck")
 """Findings that begin within the training."""
+
+
+def history(source: Any, ax: Axes | None = None, *, what: str | None = None) -> Axes:
+    """Draw a curve of a training and of its validation, with the epochs at which `rt.read_history` finds something.
+
+    Args:
+        source: a reading, which `rt.read_history` returns, or what that reads: a run's folder, a log, Keras's History,
+            a mapping of lists, ….
+        ax: matplotlib's axes to draw on; None makes a figure.
+        what: "loss", with the part without penalty dashed where it is known, "accuracy", or "learning rate" where it
+            changes. None draws the first of these that there is.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the history has no such curve; or as by `rt.read_history`, which reads the source.
+        TypeError: `ax` are no axes; or as by `rt.read_history`.
+        ModuleNotFoundError: matplotlib is not installed.
+
+    Example:
+        >>> import regtorch as rt
+        >>> curves = {"loss": [1.2, 0.7, 0.4, 0.2, 0.1, 0.05], "val_loss": [1.1, 0.8, 0.7, 0.8, 1.0, 1.2]}
+        >>> ax = rt.plot.history(rt.read_history(curves))
+        >>> ax.get_ylabel(), [text.get_text() for text in ax.get_legend().get_texts()]
+        ('loss', ['Overfitting', 'train', 'val'])
+    """
+    reading = source if isinstance(source, Reading) else read_history(source)
+    panels = {panel.y.label: panel for panel in history_panels(reading)}
+    if not panels:
+        raise ValueError(f"plot.history: {reading.history.source} has no finite loss, accuracy or learning rate")
+    if what is not None and what not in panels:
+        raise ValueError(f"plot.history: what must be one of {', '.join(map(repr, panels))}, received {what!r}")
+    return draw_panel(panels[what or next(iter(panels))], axes_for("plot.history", ax))
 
 
 def history_panels(reading: Reading) -> Iterator[Panel]:
