@@ -64,6 +64,7 @@ TESTS = {
     "steps/frames": "hooks passes wrappers",
     "steps/fused": "fuse",
     "steps/held": "attached hooks lending",
+    "steps/kept": "attached hooks unfreezing",
     "steps/hooks": "hooks lending schedules unfreezing wrappers",
     "steps/lending": "lending",
     "steps/one_pass/compiled": "fuse",
