@@ -10,7 +10,8 @@ PROGRAM := $(foreach folder,app data lightning models training,tests/$(folder) s
 LONG   := parity corpus third_party test_pages test_site wheel public floors files_refused mutants known_nets \
           doctor_odd doctor_false doctor_training doctor_advice doctor_programs doctor_decay \
           doctor_forms doctor_summed doctor_watch \
-          test_debug proximal_sums reference_solutions variation anchored masked
+          test_debug test_fuse test_optimizers test_plot test_examples proximal_sums reference_solutions variation anchored \
+          masked outputs_of_inputs doctor_norms doctor_activations doctor_page doctor_dropout
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
