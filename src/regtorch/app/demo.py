@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command
 from regtorch.wrong_options import in_one_line
 
@@ -63,9 +64,7 @@ def main(epochs: int = _EPOCHS) -> int:
     parser.parse_args()
     from regtorch.app.ground.errors import RunError, exit_code, message, say  # late: --help does not need Hydra
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # the terminal may lack λ
+    print_anything()
     folder = None
     try:
         folder = new_folder()

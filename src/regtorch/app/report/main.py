@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command
 from regtorch.counted import counted
 from regtorch.wrong_options import in_one_line
@@ -27,9 +27,7 @@ def main(documents: Documents | None = None) -> int:
     """
     parser = _parser(documents is not None)
     arguments = parser.parse_args()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names of folders may not be valid text
+    print_anything()
     if arguments.documents and arguments.given and not arguments.train:
         parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):

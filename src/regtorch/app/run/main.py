@@ -1,6 +1,5 @@
 """Command lines: Hydra, errors and exit codes around a job; `main` runs `regtorch train`."""
 
-import io
 import math
 import os
 import shlex
@@ -33,6 +32,7 @@ from regtorch.app.config.own_configs import check_flags
 from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
 from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_handler, end_if_asked
+from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command, configs
 from regtorch.app.record.file_names import ERROR, SUMMARY
 from regtorch.app.record.outputs import write_error
@@ -76,9 +76,7 @@ def command_line(
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # for the user's nets
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # the terminal may lack λ
+    print_anything()
     before = {name: os.environ.get(name) for name in (_HYDRA_FULL, _FULL)}
     os.environ.setdefault(_FULL, os.environ.get(_HYDRA_FULL, "0"))  # already set in processes that Lightning starts
     os.environ[_HYDRA_FULL] = "1"
