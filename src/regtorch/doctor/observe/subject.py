@@ -22,7 +22,7 @@ from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.observe.pairs import Batch, form, fresh, one_line, pairs_of
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import restored, seed, states_of_others
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
@@ -223,12 +223,25 @@ class Subject:
         """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
 
+    def draws_elsewhere(self) -> bool:
+        """Whether a training batch draws from Python's or NumPy's random numbers, or cannot be computed."""
+        with self.restored(), torch.no_grad():
+            before = states_of_others()
+            try:
+                self.model.train()
+                self.task_loss(self.output(0), self.batch(0)[1])
+            except (Unfit, Refused):
+                return True
+            return states_of_others() != before
+
+    @cached_property
+    def _parameters(self) -> Sequence[nn.Parameter]:
+        things = (self.model, *self.beside)
+        return [p for t in things for p in (t.parameters() if isinstance(t, nn.Module) else [t])]
+
     def zero_grad(self) -> None:
-        for thing in (self.model, *self.beside):
-            if isinstance(thing, nn.Module):
-                thing.zero_grad()
-            else:
-                thing.grad = None
+        for p in self._parameters:
+            p.grad = None
 
 
 def check_rules(rules: Any) -> None:
