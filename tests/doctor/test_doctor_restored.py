@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import regtorch as rt
 from doctor_cases import grave
 from doctor_patients import Batches, diagnosed, shallow, vectors
+from regtorch.doctor.observe.drawing import draws_elsewhere
 from regtorch.doctor.observe.restored import others_left_alone
 from regtorch.doctor.observe.steps import watch_steps
 from regtorch.doctor.observe.subject import Subject
@@ -124,9 +125,9 @@ class Drawing(nn.Module):
 def test_nets_draw_the_same_numbers_in_every_measurement(case: str):
     batches = vectors()
     subject = Subject.admit(Drawing(DRAWS[case]), F.cross_entropy, batches, None, ())
-    assert subject.draws_elsewhere()
+    assert draws_elsewhere(subject)
     before = random.getstate(), str(np.random.get_state())
-    with others_left_alone(not subject.draws_elsewhere()):
+    with others_left_alone(not draws_elsewhere(subject)):
         first, second = (watch_steps(subject, 4) for _ in range(2))
     assert [step.task_loss for step in first.steps] == [step.task_loss for step in second.steps]
     diagnosed(subject.model, batches=batches)
@@ -135,7 +136,7 @@ def test_nets_draw_the_same_numbers_in_every_measurement(case: str):
 
 def test_nets_that_draw_from_torch_alone_need_no_other_states():
     for draw in (torch.nn.functional.dropout, torch.zeros_like):
-        assert not Subject.admit(Drawing(draw), F.cross_entropy, vectors(), None, ()).draws_elsewhere()
+        assert not draws_elsewhere(Subject.admit(Drawing(draw), F.cross_entropy, vectors(), None, ()))
 
 
 # What surrounds the call

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["others_left_alone", "random_numbers_restored", "restored", "seed", "states_of_others"]
+__all__ = ["others_left_alone", "random_numbers_restored", "restored", "seed"]
 
 _OTHERS_LEFT_ALONE: ContextVar[bool] = ContextVar("others_left_alone", default=False)
 
@@ -117,15 +117,6 @@ def random_numbers_restored(*own: torch.Generator) -> Iterator[None]:
                 numpy_random = sys.modules["numpy"].random
                 undo.append(partial(numpy_random.set_state, numpy_random.get_state()))
         yield
-
-
-def states_of_others() -> tuple[object, ...]:
-    """The states of Python's and NumPy's generators, to compare."""
-    states: tuple[object, ...] = (random.getstate(),)
-    if "numpy" in sys.modules:
-        name, key, *rest = sys.modules["numpy"].random.get_state()
-        states += name, key.tobytes(), *rest
-    return states
 
 
 @contextmanager

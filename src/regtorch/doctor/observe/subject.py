@@ -22,7 +22,7 @@ from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.observe.pairs import Batch, form, fresh, one_line, pairs_of
-from regtorch.doctor.observe.restored import restored, seed, states_of_others
+from regtorch.doctor.observe.restored import restored, seed
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
@@ -222,17 +222,6 @@ class Subject:
     def restored(self) -> AbstractContextManager[None]:
         """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
-
-    def draws_elsewhere(self) -> bool:
-        """Whether a training batch draws from Python's or NumPy's random numbers, or cannot be computed."""
-        with self.restored(), torch.no_grad():
-            before = states_of_others()
-            try:
-                self.model.train()
-                self.task_loss(self.output(0), self.batch(0)[1])
-            except (Unfit, Refused):
-                return True
-            return states_of_others() != before
 
     @cached_property
     def _parameters(self) -> Sequence[nn.Parameter]:
