@@ -118,8 +118,7 @@ class Subject:
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that the optimizer owns, by name; without one, the trainable ones."""
         owned = None if self.optimizer is None else owned_by(self.optimizer)
-        parameters = self.model.named_parameters()
-        return {n: p for n, p in parameters if p.requires_grad and (owned is None or id(p) in owned)}
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad and (owned is None or id(p) in owned)}
 
     def output(self, number: int) -> Any:
         x = fresh(self.batch(number)[0])  # some nets work in place
@@ -225,8 +224,7 @@ class Subject:
 
     @cached_property
     def _parameters(self) -> Sequence[nn.Parameter]:
-        things = (self.model, *self.beside)
-        return [p for t in things for p in (t.parameters() if isinstance(t, nn.Module) else [t])]
+        return [p for t in (self.model, *self.beside) for p in (t.parameters() if isinstance(t, nn.Module) else [t])]
 
     def zero_grad(self) -> None:
         for p in self._parameters:
