@@ -245,6 +245,15 @@ def test_whole_numbers_for_an_input_of_floats():
     torch.testing.assert_close(net.double()(x), net(x.double()))
 
 
+def test_floats_of_another_dtype_for_an_input_of_floats():
+    net, x = build(dense())[0], torch.randn(5, 4, dtype=torch.float64)
+    assert net(x).dtype == torch.float32
+    torch.testing.assert_close(net(x), net(x.float()))
+    assert net.double()(x.float()).dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net.float()(x.bfloat16()).dtype == torch.bfloat16
+
+
 def test_inputs_of_strings_name_the_layer_that_reads_them():
     start = (layer("InputLayer", "start", batch_shape=[None, 1], dtype="string"), [])
     config = functional(start, (layer("StringLookup", "look", vocabulary=["a"]), [call("start")]))

@@ -81,6 +81,31 @@ class Subclassed(keras.Model):
         return self.last(keras.ops.tanh(self.first(x)))
 
 
+class Coder(keras.Model):
+    """A net that is a class, of functional nets."""
+
+    def __init__(self, encoder: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def call(self, x: Any) -> Any:
+        return self.decoder(self.encoder(x))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class TorchCoder(nn.Module):
+    """The same in torch."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
 class Torch(nn.Module):
     """The same in torch."""
 
@@ -136,3 +161,20 @@ def test_a_net_that_is_a_class(name: str, tmp_path: Path):
             ValueError, match=r"class_name='Subclassed'; a subclassed model has no config .*load_weights"
         ):
             rt.keras.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "net.weights.h5"])
+def test_a_net_that_is_a_class_of_functional_nets(name: str, tmp_path: Path):
+    """They are attributes in torch too, from their own configs."""
+    start = keras.Input((3, 4))
+    attended = L.MultiHeadAttention(2, 3)(start, start)
+    encoder = keras.Model(start, L.Flatten()(L.BatchNormalization()(L.Dense(4)(attended))))
+    decoder = keras.Sequential([keras.Input((12,)), Block(6, name="block"), L.Dense(5), L.Dense(2)])
+    model, x = Coder(encoder, decoder), np.random.default_rng(0).standard_normal((6, 3, 4)).astype("float32")
+    expected = torch.as_tensor(model(x)).detach()
+    model.save(tmp_path / name) if name == "model.keras" else model.save_weights(tmp_path / name)
+    halves = [
+        rt.keras.from_config(half.to_json(), custom_objects={"Block": TorchBlock})[0] for half in (encoder, decoder)
+    ]
+    net = rt.keras.load_weights(TorchCoder(*halves), tmp_path / name).eval()
+    torch.testing.assert_close(net(torch.from_numpy(x)), expected)

@@ -83,7 +83,7 @@ def _groups(net: nn.Module, file_paths: Collection[str] = (), *, own: bool = Fal
     """The group of the Keras layer that each submodule is or belongs to.
 
     A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own. Those of a
-    module of the user's, as all are with `own`, are the attributes that the file has.
+    module of the user's are the attributes that the file has; with `own` so are those of every module without any.
     """
     modules = modules_of(net)
     groups = {"": ""}
@@ -94,9 +94,8 @@ def _groups(net: nn.Module, file_paths: Collection[str] = (), *, own: bool = Fal
             holder: Any = modules[parent]
             if file_paths and is_own(holder):
                 holder.keras_parts = parts_in(holder, groups[parent], file_paths)
-            parts_of[parent] = getattr(holder, "keras_parts", {})
-            if own:
-                parts_of[parent] = parts_in(holder, groups[parent], file_paths)
+            parts = getattr(holder, "keras_parts", None)
+            parts_of[parent] = parts or (parts_in(holder, groups[parent], file_paths) if own else {})
         parts = parts_of[parent]
         groups[name] = f"{groups[parent]}/{parts[child]}".lstrip("/") if child in parts else groups[parent]
     return groups
@@ -109,7 +108,11 @@ def by_attributes(model: nn.Module, file: H5) -> list[Match]:
         ValueError: the file has other arrays than the module.
     """
     found = [path for path in file.arrays if not path.startswith("optimizer/") and not _IGNORED.search(f"/{path}")]
-    pairs = list(_placed(model, _groups(model, found, own=True)))
+    renamed = {_of_all_versions(path): path for path in found}  # as the layers of a net of `from_config` name them
+    pairs = [
+        (entry, path if path in found else renamed.get(_of_all_versions(path), path))
+        for entry, path in _placed(model, _groups(model, found, own=True))
+    ]
     _refuse_others([path for _, path in pairs], found, _OWN)
     return _fitted(pairs, file)
 
