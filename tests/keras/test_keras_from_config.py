@@ -65,7 +65,7 @@ def test_unsupported_layers_and_settings_are_named(layers: Any, shape: Any, mess
 @pytest.mark.parametrize(
     ("config", "error", "message"),
     [
-        (3, TypeError, "expected JSON text or a dict, received int"),
+        (3, TypeError, "expected JSON text or a dict, received int; give model.to_json"),
         ("{", ValueError, "the text is not JSON"),
         ({"class_name": "MyModel", "config": {}}, ValueError, "received class_name='MyModel'; a subclassed"),
         ({"class_name": "Sequential", "config": {}}, ValueError, "no list of layers"),

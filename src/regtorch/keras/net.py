@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
 
+_NAMED = 8  # how many inputs a message names
+
 
 @dataclass(frozen=True)
 class Call:
@@ -234,7 +236,8 @@ class KerasNet(nn.Module):
             given = [given[name] for name in self.input_names]
         tensors = [x for x in given if isinstance(x, Tensor)]
         if len(tensors) != len(self.inputs) or len(given) != len(tensors):
-            kinds = ", ".join(type(x).__name__ for x in given) or "nothing"
+            more = [f"{len(given) - _NAMED} more"] if len(given) > _NAMED else []
+            kinds = ", ".join([*(type(x).__name__ for x in given[:_NAMED]), *more]) or "nothing"
             count = "1 tensor" if len(self.inputs) == 1 else f"{len(self.inputs)} tensors"
             hint = "" if len(given) == len(tensors) else "; make tensors of arrays and lists by torch.as_tensor"
             raise ValueError(f"the net takes {count} ({', '.join(self.input_names)}), received {kinds}{hint}")
