@@ -70,9 +70,10 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
     if isinstance(net, Loaded):
         raise TypeError("save: net must be the net alone, received what load gives; give loaded.net")
     if optimizer is not None and not isinstance(optimizer, KerasOptimizer):
+        kind = type(optimizer)
         raise TypeError(
-            f"save: optimizer must be one of rt.keras, as load gives it, received {type(optimizer).__module__}.{type(optimizer).__name__}; leave it out, "
-            "and compile in Keras"
+            f"save: optimizer must be one of rt.keras, as load gives it, received {kind.__module__}.{kind.__name__}; "
+            "leave it out, and compile in Keras"
         )
     if not isinstance(net, KerasNet) or not net.config:
         raise TypeError(

@@ -27,12 +27,14 @@ __all__ = ["Match", "by_attributes", "legacy_group", "listed", "matched", "paths
 Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
 
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
-# State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
-_IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
+# State without a counterpart in the net: random generators, the batches that Normalization has adapted to, and metrics.
+_IGNORED = re.compile(
+    r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$|/metrics/[^/]+/vars/"
+)
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
 _OWN = (
     "; a module of one's own holds the weights of Keras's layer in Keras's order, as parameters and then buffers "
-    "(other buffers have persistent=False), and the layers in it as attributes of the same names"
+    "(other buffers have persistent=False), and the layers in it as attributes of the same names, in the same order"
 )
 
 
@@ -85,20 +87,22 @@ def _groups(net: nn.Module, file_paths: Collection[str] = (), *, own: bool = Fal
     A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own. Those of a
     module of the user's are the attributes that the file has; with `own` so are those of every module without any.
     """
-    modules = modules_of(net)
-    groups = {"": ""}
-    parts_of: dict[str, Mapping[str, str]] = {}
-    for name in filter(None, modules):
-        parent, _, child = name.rpartition(".")
-        if parent not in parts_of:
-            holder: Any = modules[parent]
-            if file_paths and is_own(holder):
-                holder.keras_parts = parts_in(holder, groups[parent], file_paths)
-            parts = getattr(holder, "keras_parts", None)
-            parts_of[parent] = parts or (parts_in(holder, groups[parent], file_paths) if own else {})
-        parts = parts_of[parent]
-        groups[name] = f"{groups[parent]}/{parts[child]}".lstrip("/") if child in parts else groups[parent]
+    groups: dict[str, str] = {}
+    placed: dict[str, str] = {}
+    for name, module in modules_of(net).items():
+        group = groups[name] = placed.get(name, groups.get(name.rpartition(".")[0], ""))
+        for child, part in _parts(module, group, file_paths, own=own).items():
+            placed.setdefault(f"{name}.{child}".lstrip("."), f"{group}/{part}".lstrip("/"))
     return groups
+
+
+def _parts(module: Any, group: str, file_paths: Collection[str], *, own: bool) -> Mapping[str, str]:
+    """The groups of a module's submodules in its own, by their names, dotted for those in lists."""
+    if file_paths and is_own(module):
+        module.keras_parts = parts_in(module, group, file_paths)
+    elif own and not hasattr(module, "keras_parts"):
+        return parts_in(module, group, file_paths)
+    return getattr(module, "keras_parts", {})
 
 
 def by_attributes(model: nn.Module, file: H5) -> list[Match]:
