@@ -100,6 +100,9 @@ def test_weights_for_a_net_of_ones_own(tmp_path: Path):
     again = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     assert not hasattr(rt.keras.load_weights(again, tmp_path / "model.weights.h5"), "keras_parts")
     torch.testing.assert_close(again(x), saved(x))
+    with pytest.importorskip("h5py").File(tmp_path / "model.weights.h5", "a") as file:
+        file["metrics/mean/vars/0"] = 3.0  # as Keras 2 stores those of a subclassed net
+    rt.keras.load_weights(again, tmp_path / "model.weights.h5")
     other = torch.nn.ModuleDict({"first": torch.nn.Linear(3, 4), "second": torch.nn.Linear(4, 2)})
     with pytest.raises(ValueError, match=r"it lacks vars/0, .* has besides layers/.*attributes of the same names"):
         rt.keras.load_weights(other, tmp_path / "model.weights.h5")

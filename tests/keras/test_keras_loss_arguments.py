@@ -22,7 +22,9 @@ def test_arrays_are_not_tensors(which: str):
 def test_class_numbers_in_place_of_the_outputs():
     """Keras's own losses take the targets first."""
     loss = rt.keras.loss("sparse_categorical_crossentropy")
-    with pytest.raises(ValueError, match=r"outputs must have the shape \(N, classes\), received \(4,\); they come first"):
+    with pytest.raises(
+        ValueError, match=r"outputs must have the shape \(N, classes\), received \(4,\); they come first"
+    ):
         loss(torch.tensor([0, 1, 1, 0]), torch.full((4, 2), 0.5))
 
 

@@ -168,7 +168,7 @@ def test_a_net_that_is_a_class_of_functional_nets(name: str, tmp_path: Path):
     """They are attributes in torch too, from their own configs."""
     start = keras.Input((3, 4))
     attended = L.MultiHeadAttention(2, 3)(start, start)
-    encoder = keras.Model(start, L.Flatten()(L.BatchNormalization()(L.Dense(4)(attended))))
+    encoder = keras.Model(start, L.Flatten()(L.BatchNormalization()(L.Dense(4)(L.Normalization()(attended)))))
     decoder = keras.Sequential([keras.Input((12,)), Block(6, name="block"), L.Dense(5), L.Dense(2)])
     model, x = Coder(encoder, decoder), np.random.default_rng(0).standard_normal((6, 3, 4)).astype("float32")
     expected = torch.as_tensor(model(x)).detach()

@@ -111,7 +111,7 @@ def by_attributes(model: nn.Module, file: H5) -> list[Match]:
     Raises:
         ValueError: the file has other arrays than the module.
     """
-    found = [path for path in file.arrays if not path.startswith("optimizer/") and not _IGNORED.search(f"/{path}")]
+    found = [path for path in file.arrays if not path.startswith("optimizer/")]
     renamed = {_of_all_versions(path): path for path in found}  # as the layers of a net of `from_config` name them
     pairs = [
         (entry, path if path in found else renamed.get(_of_all_versions(path), path))
@@ -127,13 +127,13 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
     wanted = {_of_all_versions(path): entry for entry, path in paths(net, found)}
-    kept = [name for name in found if not _IGNORED.search(f"/{name}")]
-    _refuse_others(wanted, kept, _OWN if any(map(is_own, net.modules())) else "")
+    _refuse_others(wanted, found, _OWN if any(map(is_own, net.modules())) else "")
     for name, entry in wanted.items():
         yield entry, found[name]
 
 
 def _refuse_others(wanted: Collection[str], found: Collection[str], hint: str) -> None:
+    found = [name for name in found if name in wanted or not _IGNORED.search(f"/{name}")]
     missing, surplus = (
         [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
     )
