@@ -67,6 +67,7 @@ def test_unsupported_layers_and_settings_are_named(layers: Any, shape: Any, mess
     [
         (3, TypeError, "expected JSON text or a dict, received int; give model.to_json"),
         ("{", ValueError, "the text is not JSON"),
+        ("{}", ValueError, "the config has no class_name, and so is not a net's; give model.to_json"),
         ({"class_name": "MyModel", "config": {}}, ValueError, "received class_name='MyModel'; a subclassed"),
         ({"class_name": "Sequential", "config": {}}, ValueError, "no list of layers"),
         ({"class_name": "Sequential", "config": {"layers": [dense()]}}, ValueError, "has no input shape; build"),

@@ -65,6 +65,8 @@ def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
     name, inner = config.get("class_name"), config.get("config")
     if name == "Sequential" and isinstance(inner, list):  # before Keras 2.2.3
         inner = {"layers": inner}
+    if name is None:
+        raise ValueError(f"from_config: the config has no class_name, and so is not a net's; {_GIVE}")
     if name not in MODELS or not isinstance(inner, Mapping):
         raise ValueError(
             f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="
