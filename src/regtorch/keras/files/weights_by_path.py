@@ -34,7 +34,8 @@ _IGNORED = re.compile(
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
 _OWN = (
     "; a module of one's own holds the weights of Keras's layer in Keras's order, as parameters and then buffers "
-    "(other buffers have persistent=False), and the layers in it as attributes of the same names, in the same order"
+    "(other buffers have persistent=False), and the layers in it as attributes of the same names, in the same "
+    "order, and in lists as classes of the same names"
 )
 
 
