@@ -67,10 +67,10 @@ def test_what_start_shows_is_what_is_printed(capsys: pytest.CaptureFixture[str])
 def test_training_of_the_page_on_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("keras")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lightning.Trainer", lambda max_epochs: bare_trainer(max_epochs=1))
+    monkeypatch.setattr("lightning.Trainer", lambda max_epochs, callbacks=(): bare_trainer(*callbacks, max_epochs=1))
     text = pages.text_of(SITE / "keras.md")
     saved = re.findall(r"```python\n(.*?)```", text[text.index("## A session") :], re.DOTALL)[0]
-    first, second = re.findall(
+    first, second, third = re.findall(
         r"```python\n(.*?)```", text[text.index("## Training") : text.index("## Transfer")], re.DOTALL
     )
     names: dict[str, Any] = {"rt": rt, "torch": torch}
@@ -78,6 +78,8 @@ def test_training_of_the_page_on_keras(tmp_path: Path, monkeypatch: pytest.Monke
     data = torch.utils.data.TensorDataset(torch.from_numpy(names["x"]), torch.from_numpy(names["y"]))
     names |= {name: torch.utils.data.DataLoader(data, 20) for name in ("train_loader", "val_loader")}
     exec(first, names)
+    exec(third, names)
+    assert names["plateau"].last_epoch == 1
     names |= {"net": nn.Linear(3, 2), "rules": [rt.L2(0.01)]}
     exec(second, names)
     assert isinstance(names["module"], nn.Module)

@@ -105,7 +105,7 @@ def test_identifiers():
 
 def test_classes_without_a_factory_are_refused():
     with pytest.raises(
-        ValueError, match=r"layer 'it' .*'Squares' is a user-defined class.*custom_objects={name: factory}"
+        ValueError, match=r"layer 'it' .*'Squares' is a user-defined class.*custom_objects={'Squares': a function"
     ):
         build(dense(kernel_regularizer=node("Squares", FORMS[0])), custom_objects=CUSTOM)
     with pytest.raises(ValueError, match=r"layer 'it' \(Squares\) is of a user-defined class"):

@@ -46,7 +46,7 @@ def test_a_missing_file(tmp_path: Path):
 
 @pytest.mark.parametrize("path", [3, None, b"model.keras", ["model.keras"]])
 def test_not_a_path(path: Any):
-    with pytest.raises(TypeError, match="load: path must be a file's path, received"):
+    with pytest.raises(TypeError, match=r"load: path must be a file's path, received \w+; write the net"):
         rt.keras.load(path)
 
 
@@ -100,6 +100,9 @@ def test_weights_for_a_net_of_ones_own(tmp_path: Path):
     again = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
     assert not hasattr(rt.keras.load_weights(again, tmp_path / "model.weights.h5"), "keras_parts")
     torch.testing.assert_close(again(x), saved(x))
+    with pytest.importorskip("h5py").File(tmp_path / "model.weights.h5", "a") as file:
+        file["metrics/mean/vars/0"] = 3.0  # as Keras 2 stores those of a subclassed net
+    rt.keras.load_weights(again, tmp_path / "model.weights.h5")
     other = torch.nn.ModuleDict({"first": torch.nn.Linear(3, 4), "second": torch.nn.Linear(4, 2)})
     with pytest.raises(ValueError, match=r"it lacks vars/0, .* has besides layers/.*attributes of the same names"):
         rt.keras.load_weights(other, tmp_path / "model.weights.h5")
@@ -112,6 +115,14 @@ def test_what_save_refuses(tmp_path: Path):
         with pytest.raises(ValueError, match=rf"must end in .keras or .weights.h5, received '{name}'"):
             rt.keras.save(net(), tmp_path / name)
     model = net()
+    with pytest.raises(FileNotFoundError, match=r"save: there is no folder .*nowhere$"):
+        rt.keras.save(model, tmp_path / "nowhere" / "model.keras")
+    loaded: Any = rt.keras.files.Loaded(model, [], None, None, None)
+    with pytest.raises(TypeError, match=r"save: net must be the net alone, .* give loaded.net"):
+        rt.keras.save(loaded, tmp_path / "model.keras")
+    other: Any = torch.optim.Adam(model.parameters())
+    with pytest.raises(TypeError, match=r"save: optimizer must be one of rt.keras, .* received torch.optim.adam.Adam"):
+        rt.keras.save(model, tmp_path / "model.keras", optimizer=other)
     with pytest.raises(ValueError, match="save: the net was not compiled in Keras, .* no settings for Adam"):
         rt.keras.save(model, tmp_path / "model.keras", optimizer=rt.keras.Adam(model))
     assert list(tmp_path.iterdir()) == []

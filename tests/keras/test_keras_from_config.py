@@ -65,8 +65,9 @@ def test_unsupported_layers_and_settings_are_named(layers: Any, shape: Any, mess
 @pytest.mark.parametrize(
     ("config", "error", "message"),
     [
-        (3, TypeError, "expected JSON text or a dict, received int"),
+        (3, TypeError, "expected JSON text or a dict, received int; give model.to_json"),
         ("{", ValueError, "the text is not JSON"),
+        ("{}", ValueError, "the config has no class_name, and so is not a net's; give model.to_json"),
         ({"class_name": "MyModel", "config": {}}, ValueError, "received class_name='MyModel'; a subclassed"),
         ({"class_name": "Sequential", "config": {}}, ValueError, "no list of layers"),
         ({"class_name": "Sequential", "config": {"layers": [dense()]}}, ValueError, "has no input shape; build"),
@@ -243,6 +244,15 @@ def test_whole_numbers_for_an_input_of_floats():
     x = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
     torch.testing.assert_close(net(x), net(x.float()))
     torch.testing.assert_close(net.double()(x), net(x.double()))
+
+
+def test_floats_of_another_dtype_for_an_input_of_floats():
+    net, x = build(dense())[0], torch.randn(5, 4, dtype=torch.float64)
+    assert net(x).dtype == torch.float32
+    torch.testing.assert_close(net(x), net(x.float()))
+    assert net.double()(x.float()).dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net.float()(x.bfloat16()).dtype == torch.bfloat16
 
 
 def test_inputs_of_strings_name_the_layer_that_reads_them():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,3 +267,16 @@ def test_a_layer_in_a_wrapper_is_named_in_errors():
         ValueError, match=r"^from_config: layer 'it' \(TimeDistributed\)'s layer 'dense' \(Dense\): act"
     ):
         build(wrong, shape=(None, 4, 3))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_states_of_a_net_from_a_file_are_zeros(wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("h5py")
+    inner = layer("LSTM", "lstm", units=UNITS, stateful=True)
+    it = layer("Bidirectional", layer=inner) if wrapped else inner
+    rt.keras.save(build(it, shape=(5, STEPS, FEATURES))[0], tmp_path / "model.keras")
+    monkeypatch.setattr(torch, "empty_like", lambda x, **settings: torch.full_like(x, 7, **settings))
+    net = rt.keras.load(tmp_path / "model.keras").net
+    states = [state for name, state in net.named_buffers() if "state_" in name]
+    assert len(states) == (4 if wrapped else 2)
+    assert not any(state.any() for state in states)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from keras_definitions import DEFINITIONS
 from keras_nets import NETS as LAYERS
 
@@ -55,6 +56,16 @@ def odd_names() -> Any:
     return keras.Sequential([keras.Input((3,)), *(L.Dense(3 + i, name=name) for i, name in enumerate(names))])
 
 
+def adapted() -> Any:
+    """Statistics of the data, which `adapt` counts, before two layers of one class."""
+    given, more = L.Normalization(), L.Normalization()
+    data = np.random.default_rng(3).standard_normal((20, 4))
+    given.adapt(data)
+    more.adapt(3 * data)
+    a = keras.Input((4,))
+    return keras.Model(a, L.Dense(2)(L.Concatenate()([given(a), more(L.Dense(4)(a))])))
+
+
 NETS: dict[str, Callable[[], Any]] = (
-    LAYERS | DEFINITIONS | {net.__name__: net for net in (nested, shared, frozen, heads, odd_names)}
+    LAYERS | DEFINITIONS | {net.__name__: net for net in (nested, shared, frozen, heads, odd_names, adapted)}
 )

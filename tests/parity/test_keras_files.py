@@ -26,7 +26,8 @@ pytestmark = [
 ]
 FORMATS = ("model.keras", "model.h5", "model.weights.h5")
 # Nets whose weights are hard to find in a file are tried with every format; the others with one each, in turn.
-HARD = {"nested", "shared", "frozen", "heads", "odd_names", "branches", "unequal", "channels_first", "siamese"}
+HARD = {"nested", "shared", "frozen", "heads", "odd_names", "adapted"}
+HARD |= {"branches", "unequal", "channels_first", "siamese"}
 
 
 def in_turn(formats: tuple[str, ...]) -> list[Any]:

@@ -66,7 +66,7 @@ def test_a_net_of_torch_with_two_outputs():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"rules": None}, "rules must be given"),
+        ({"rules": None}, r"rules must be given: .* \[\] for none"),
         ({"optimizer": None}, "optimizer must be given"),
         ({"loss": None}, "loss must be given"),
         ({"loss": None, "loss_weights": [1.0]}, "loss_weights are for loss="),

@@ -81,6 +81,31 @@ class Subclassed(keras.Model):
         return self.last(keras.ops.tanh(self.first(x)))
 
 
+class Coder(keras.Model):
+    """A net that is a class, of functional nets."""
+
+    def __init__(self, encoder: Any, decoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def call(self, x: Any) -> Any:
+        return self.decoder(self.encoder(x))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class TorchCoder(nn.Module):
+    """The same in torch."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
 class Torch(nn.Module):
     """The same in torch."""
 
@@ -136,3 +161,87 @@ def test_a_net_that_is_a_class(name: str, tmp_path: Path):
             ValueError, match=r"class_name='Subclassed'; a subclassed model has no config .*load_weights"
         ):
             rt.keras.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "net.weights.h5"])
+def test_a_net_that_is_a_class_of_functional_nets(name: str, tmp_path: Path):
+    """They are attributes in torch too, from their own configs."""
+    start = keras.Input((3, 4))
+    attended = L.MultiHeadAttention(2, 3)(start, start)
+    encoder = keras.Model(start, L.Flatten()(L.BatchNormalization()(L.Dense(4)(L.Normalization()(attended)))))
+    decoder = keras.Sequential([keras.Input((12,)), Block(6, name="block"), L.Dense(5), L.Dense(2)])
+    model, x = Coder(encoder, decoder), np.random.default_rng(0).standard_normal((6, 3, 4)).astype("float32")
+    expected = torch.as_tensor(model(x)).detach()
+    model.save(tmp_path / name) if name == "model.keras" else model.save_weights(tmp_path / name)
+    halves = [
+        rt.keras.from_config(half.to_json(), custom_objects={"Block": TorchBlock})[0] for half in (encoder, decoder)
+    ]
+    net = rt.keras.load_weights(TorchCoder(*halves), tmp_path / name).eval()
+    torch.testing.assert_close(net(torch.from_numpy(x)), expected)
+
+
+class Inner(keras.Model):
+    """A class in a class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = L.Dense(6), L.Dense(4)
+
+    def call(self, x: Any) -> Any:
+        return self.down(self.up(x))
+
+
+class Late(keras.Model):
+    """Its attributes are before and after "layers" in the alphabet, which Keras's files tell apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeta, self.first, self.drop = L.Dense(4), L.Dense(4), L.Dropout(0.5)
+        self.towers, self.branches = [L.Dense(4), [L.Dense(4)]], {"a": L.Dense(4)}
+        self.norm, self.inner = L.LayerNormalization(), Inner()
+        self.rest = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(4)])
+
+    def call(self, x: Any) -> Any:
+        x = self.towers[1][0](self.towers[0](self.drop(self.first(self.zeta(x)))))
+        return self.rest(self.inner(self.norm(self.branches["a"](x))))
+
+
+class TorchInner(nn.Module):
+    """The same in torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(4, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x))
+
+
+class TorchLate(nn.Module):
+    """The same in torch."""
+
+    def __init__(self, rest: nn.Module) -> None:
+        super().__init__()
+        self.zeta, self.first = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.towers = nn.ModuleList([nn.Linear(4, 4), nn.ModuleList([nn.Linear(4, 4)])])
+        self.branches = nn.ModuleDict({"a": nn.Linear(4, 4)})
+        self.norm, self.inner, self.rest = nn.LayerNorm(4, eps=1e-3), TorchInner(), rest
+
+    def forward(self, x: Tensor) -> Tensor:
+        towers: Any = self.towers
+        x = towers[1][0](towers[0](self.first(self.zeta(x))))
+        return self.rest(self.inner(self.norm(self.branches["a"](x))))
+
+
+@pytest.mark.parametrize("of_keras", [False, True])
+def test_attributes_after_layers_in_the_alphabet(of_keras: bool, tmp_path: Path):
+    model, x = Late(), np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.fit(x, x, verbose=0)
+    expected = torch.as_tensor(model(x)).detach()
+    model.save_weights(tmp_path / "net.weights.h5")
+    rest = (
+        rt.keras.from_config(model.rest.to_json())[0] if of_keras else nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 4))
+    )
+    net = rt.keras.load_weights(TorchLate(rest), tmp_path / "net.weights.h5")
+    torch.testing.assert_close(net(torch.from_numpy(x)), expected)

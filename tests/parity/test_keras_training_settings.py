@@ -202,3 +202,24 @@ def test_adafactor_factors_kerass_dims(compare: Compare, floatx: Callable[[str],
     again.load_keras_state(net, arrays)
     for mine, other in zip(again.keras_state(net), arrays, strict=True):
         compare(mine, other, within=1e-12)
+
+
+@pytest.mark.parametrize("cooldown", [0, 1, 3])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_torchs_reduction_on_a_plateau_waits_for_one_epoch_more(patience: int, cooldown: int):
+    """As docs/keras.md says."""
+    callback = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience, cooldown=cooldown, min_delta=0.01)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizers.SGD(0.5), "mse")
+    callback.set_model(model)
+    callback.on_train_begin()
+    ours = rt.keras.SGD([nn.Parameter(torch.ones(1))], lr=0.5)
+    settings: dict[str, Any] = {"patience": patience - 1, "cooldown": max(cooldown - 1, 0)}
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        ours, factor=0.5, threshold=0.01, threshold_mode="abs", **settings
+    )
+    for epoch, loss in enumerate(1 + np.random.default_rng(0).random(20) / (1 + np.arange(20))):
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        plateau.step(loss)
+        assert ours.param_groups[0]["lr"] == pytest.approx(float(model.optimizer.learning_rate))
+    assert ours.param_groups[0]["lr"] < 0.1

@@ -214,6 +214,14 @@ def test_reasons_for_what_is_left_out():
     }
 
 
+def test_many_names_are_counted_in_the_reasons():
+    model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(4)))
+    names = "name:0.weight|kernel name:1.*|name:2.weight"
+    reasons = {w.name: reason for w, reason in choose(model, f"{names}|norm").left_out}
+    assert reasons["3.weight"] == "none of 3 names; kernel, not norm"
+    assert reasons["3.bias"] == "not name:0.weight; bias, not kernel; not name:2.weight; bias, not norm"
+
+
 def test_the_atom_that_leaves_a_weight_out_is_the_reason():
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 2, bias=False))
     left_out = choose(model, "kernel -name:1.* -type:LSTM").left_out

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regtorch.checks import ArgumentTypeError
 from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
+from regtorch.keras.first_values import set_first_values
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.inputs import refuse_strings, tensors_of
 from regtorch.keras.layers import LAYERS
@@ -70,13 +71,14 @@ class Builder:
             return self._net(graph, "", [], graph.trainable)
 
     def allocate(self, net: KerasNet) -> None:
-        """Give the net memory for its weights.
+        """Give the net memory for its weights; running averages and states get their first values.
 
         Raises:
             ValueError: this machine lacks it.
         """
         refuse_too_large(net)
         net.to_empty(device="cpu")
+        set_first_values(net)
         for aside in self.aside:
             aside.restore()
 

@@ -7,11 +7,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.builder import ERRORS, Builder
 from regtorch.keras.initializers import initialize
 from regtorch.keras.layers.recurrent.cells import Cell
-from regtorch.keras.layers.recurrent.layer import Recurrent
 from regtorch.keras.own_modules import is_own
 from regtorch.keras.variables import Variable, variables
 
@@ -31,17 +29,13 @@ _DEFAULTS = {
 
 
 def draw(builder: Builder, generator: torch.Generator | None) -> None:
-    """Draw every variable of the net that `builder` has built; running averages and states get their first values.
+    """Draw every variable of the net that `builder` has built.
 
     Raises:
         ValueError: an initializer is not supported, or draws a number that is not finite.
     """
     for _, module, layer, where in builder.built:
         for _, part in module.named_modules(memo=builder.apart - {module}):
-            if isinstance(part, BatchNorm):
-                part.reset_running_stats()
-            elif isinstance(part, Recurrent):
-                part.reset_state()
             for variable in variables(part):
                 given = layer.config.get(f"{variable.setting}_initializer")
                 if given is None and is_own(part):

@@ -39,7 +39,10 @@ _CONSTRAINTS: dict[str, tuple[Callable[..., Constraint], dict[str, tuple[str, An
     ),
 }
 _DEFAULT_WHERE_NULL = ("l1", "l2")
-_HINT = " (for a regularizer, constraint, initializer or activation, give custom_objects={name: factory})"
+_HINT = (
+    "which is not supported (for a regularizer, constraint, initializer or activation, give custom_objects={{{}: a "
+    "function of its config}})"
+)
 _SWAPPED = {"rows": "columns", "columns": "rows"}
 
 
@@ -223,16 +226,14 @@ def identify(what: str, identifier: Any, known: Mapping[str, object]) -> tuple[s
     refuse_beyond_bounds(what, identifier)
     name, config = identifier.get("class_name"), identifier.get("config")
     if name == "function":
-        raise ValueError(
-            f"{what}: {shown(config)} is a user-defined function, which is not supported{_HINT}; {_supported(known)}"
-        )
+        own = shown(config)
+        raise ValueError(f"{what}: {own} is a user-defined function, {_HINT.format(own)}; {_supported(known)}")
     config = {} if config is None else config
     if not isinstance(name, str) or not isinstance(config, Mapping):
         raise ValueError(f"{what}: a config needs a string class_name and a dict config, received {shown(identifier)}")
     if is_user_defined(identifier):
-        raise ValueError(
-            f"{what}: {shown(name)} is a user-defined class, which is not supported{_HINT}; {_supported(known)}"
-        )
+        own = shown(name)
+        raise ValueError(f"{what}: {own} is a user-defined class, {_HINT.format(own)}; {_supported(known)}")
     spellings = {_normalized(k): k for k in known}
     found = spellings.get(_normalized(name))
     if found is None:

@@ -123,8 +123,9 @@ def _found(what: str, given: Any, saved: Loaded | None) -> Any:
     """
     found = getattr(saved, what, None) if given is None else given
     if found is None:
-        why = "must be given" if saved is None else "must be given: the net was not compiled with one in Keras"
-        raise ValueError(f"regularized_module: {what} {why}")
+        why = ": the net was not compiled with one in Keras, or was loaded with compile=False" if saved else ""
+        why = ": those of the net's config, or [] for none" if what == "rules" else why
+        raise ValueError(f"regularized_module: {what} must be given{why}")
     return found
 
 

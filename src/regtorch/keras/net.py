@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
 
+_NAMED = 8  # how many inputs a message names
+
 
 @dataclass(frozen=True)
 class Call:
@@ -234,17 +236,25 @@ class KerasNet(nn.Module):
             given = [given[name] for name in self.input_names]
         tensors = [x for x in given if isinstance(x, Tensor)]
         if len(tensors) != len(self.inputs) or len(given) != len(tensors):
-            kinds = ", ".join(type(x).__name__ for x in given) or "nothing"
+            more = [f"{len(given) - _NAMED} more"] if len(given) > _NAMED else []
+            kinds = ", ".join([*(type(x).__name__ for x in given[:_NAMED]), *more]) or "nothing"
             count = "1 tensor" if len(self.inputs) == 1 else f"{len(self.inputs)} tensors"
             hint = "" if len(given) == len(tensors) else "; make tensors of arrays and lists by torch.as_tensor"
             raise ValueError(f"the net takes {count} ({', '.join(self.input_names)}), received {kinds}{hint}")
         return [self._cast(x) if floats else x for x, floats in zip(tensors, self.float_inputs, strict=True)]
 
     def _cast(self, x: Tensor) -> Tensor:
-        """Whole numbers for an input of floats, as Keras casts them."""
-        if x.is_floating_point():
+        """Numbers for an input of floats in the weights' dtype, as Keras casts them.
+
+        Floats stay as they are under autocast, and where the weights have several dtypes.
+        """
+        dtypes = (p.dtype for p in self.parameters() if p.is_floating_point())
+        first = next(dtypes, None)
+        if not x.is_floating_point():
+            return x.to(first or torch.get_default_dtype())
+        if first in (None, x.dtype) or x.is_meta or torch.is_autocast_enabled(x.device.type):
             return x
-        return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
+        return x.to(first) if all(dtype == first for dtype in dtypes) else x
 
     def _laid_out(self, x: Tensor) -> Tensor:
         return with_channels_last(x) if self.last_in_memory and x.ndim == 4 and faster_channels_last(x) else x

@@ -23,6 +23,8 @@ _KERAS = {  # what Keras calls a layer of torch, in the names of a list of them
     **{f"ConvTranspose{n}d": f"Conv{n}DTranspose" for n in (1, 2, 3)},
 }
 
+_CONTAINERS = nn.ModuleList | nn.ModuleDict
+
 
 def is_own(module: nn.Module) -> bool:
     """Whether `custom_objects` made the module, or one that it is in."""
@@ -67,27 +69,49 @@ def _on_meta(tensor: Tensor) -> Tensor:
 def parts_in(module: nn.Module, group: str, paths: Collection[str]) -> dict[str, str]:
     """Which submodules of a module of the user's a file has as layers of their own: their `keras_parts`.
 
-    An attribute has the same name in Keras; a list of layers goes by their classes. What a file does not have so are
-    submodules that hold weights of the Keras layer itself.
+    An attribute has the same name in Keras; a list of layers goes by their classes. Of a Keras model, the attributes
+    after "layers" in the alphabet are in its list `layers`, by their classes in the order of assignment. What a file
+    has in neither place are submodules that hold weights of the Keras layer itself.
 
     Args:
         module: the module.
         group: where the file has the layer.
         paths: those of all arrays in the file.
     """
-    known = {child: f"{group}/{name}/".lstrip("/") for child, name in _names_in(module).items()}
-    return {
-        child: place.removeprefix(f"{group}/").rstrip("/")
-        for child, place in known.items()
-        if any(path.startswith(place) for path in paths)
-    }
+    known = [*_names_in(module).items(), *_in_layers(module)]
+    found: dict[str, str] = {}
+    for child, name in known:
+        place = f"{group}/{name}/".lstrip("/")
+        if any(path.startswith(place) for path in paths):
+            found.setdefault(child, name)
+    return found
 
 
 def _names_in(module: nn.Module) -> dict[str, str]:
     children = dict(module.named_children())
-    if not isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential):
+    if not isinstance(module, _CONTAINERS | nn.Sequential):
         return {name: name for name in children}
-    kinds = (type(child).__name__ for child in children.values())
-    names = numbered(_KERAS.get(kind, kind) for kind in kinds)
+    names = numbered(map(_class_of, children.values()))
     inside = "layers/" if isinstance(module, nn.Sequential) else ""
     return {child: f"{inside}{name}" for child, name in zip(children, names, strict=True)}
+
+
+def _in_layers(module: nn.Module) -> list[tuple[str, str]]:
+    """The dotted names of a module's layers, and their names in the list `layers` of a Keras model."""
+    if isinstance(module, _CONTAINERS | nn.Sequential):
+        return []
+    layers = dict(_flattened(module, ""))
+    return list(zip(layers, (f"layers/{name}" for name in numbered(map(_class_of, layers.values()))), strict=True))
+
+
+def _flattened(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        if isinstance(child, _CONTAINERS):
+            yield from _flattened(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", child
+
+
+def _class_of(module: nn.Module) -> str:
+    kind = type(module).__name__
+    return str(getattr(module, "config", {}).get("class_name", kind)) if kind == "KerasNet" else _KERAS.get(kind, kind)

@@ -17,6 +17,7 @@ MODELS = ("Sequential", "Functional", "Model")
 _DEEPEST = 200  # levels of lists and dicts; a nested net takes three
 _MOST_TEXT, _MOST_NODES = 2**24, 2_000_000  # characters; lists, dicts and what is in them
 _MOST_LAYERS, _MOST_CALLS = 4_000, 16_000  # nested nets included; NASNetLarge has 1,041 layers
+_GIVE = "give model.to_json(), a dict, or a file's content, not its path"
 _TOO_DEEP = f"the config is nested more than {_DEEPEST} levels deep, at three for each nested net; nest fewer nets"
 
 
@@ -28,9 +29,9 @@ def read(config: str | bytes | Mapping[str, Any], functional: Collection[str] = 
         ValueError: it is not JSON, or not the config of a net of Keras's own classes.
     """
     if isinstance(config, str | bytes):
-        config = parsed("from_config", config, "give model.to_json(), a dict, or a file's content, not its path")
+        config = parsed("from_config", config, _GIVE)
     if not isinstance(config, Mapping):
-        raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}")
+        raise TypeError(f"from_config: expected JSON text or a dict, received {type(config).__name__}; {_GIVE}")
     refuse_beyond_bounds("from_config", config)
     if "class_name" not in config and "layers" in config:  # model.get_config()
         kind = "Functional" if "output_layers" in config else "Sequential"
@@ -64,6 +65,8 @@ def model_of(config: Mapping[str, Any]) -> dict[str, Any]:
     name, inner = config.get("class_name"), config.get("config")
     if name == "Sequential" and isinstance(inner, list):  # before Keras 2.2.3
         inner = {"layers": inner}
+    if name is None:
+        raise ValueError(f"from_config: the config has no class_name, and so is not a net's; {_GIVE}")
     if name not in MODELS or not isinstance(inner, Mapping):
         raise ValueError(
             f"from_config: expected the config of a {', '.join(MODELS[:-1])} or {MODELS[-1]}, received class_name="

@@ -112,7 +112,7 @@ def choose(model: nn.Module, select: str) -> Selection:
         if None in reasons:
             chosen.append(weight)
         else:
-            left_out.append((weight, "; ".join(dict.fromkeys(r for r in reasons if r))))
+            left_out.append((weight, _joined([r for r in reasons if r])))
     if not chosen:
         raise SelectionError(_nothing(select, alternatives, left_out))
     dormant = [w for w in found if not w.trainable and any(_matches_but_for_rank(a, w) for a in alternatives)]
@@ -120,6 +120,16 @@ def choose(model: nn.Module, select: str) -> Selection:
     exempt = [w.name for w in chosen if any(fnmatchcase(name, glob) for name in w.names for glob in listed)]
     idle = _idle(alternatives, trainable)
     return Selection(select, tuple(chosen), tuple(left_out), tuple(dormant), tuple(exempt), idle)
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    """The reasons of all alternatives, once each; more than two names are counted, as a Keras net's rules have many."""
+    reasons = list(dict.fromkeys(reasons))
+    names = [reason for reason in reasons if reason.startswith("not name:")]
+    if len(names) > 2:
+        counted = f"none of {len(names)} names"
+        reasons = list(dict.fromkeys(counted if reason in names else reason for reason in reasons))
+    return "; ".join(reasons)
 
 
 def choose_modules(model: nn.Module, select: str) -> dict[str, nn.Module]:

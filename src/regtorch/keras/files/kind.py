@@ -60,7 +60,7 @@ def file_at(who: str, path: str | bytes | os.PathLike[str]) -> Path:
         ValueError: it is a folder, or a pipe or device.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{who}: path must be a file's path, received {type(path).__name__}")
+        raise TypeError(f"{who}: path must be a file's path, received {type(path).__name__}; {_SAVE}")
     found = Path(path)
     if found.is_dir():
         kind = next((words for name, words in _FOLDERS.items() if (found / name).exists()), f"a folder; {_SAVE}")

@@ -12,7 +12,6 @@ from torch import nn
 from regtorch.bound.activity import Activity
 from regtorch.checks import flag
 from regtorch.constraints import Constraint
-from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.build import on_meta
 from regtorch.keras.custom_objects import Factory, check_custom
 from regtorch.keras.files.compiled import compiled_loss, metrics_of
@@ -109,9 +108,6 @@ def load(
         pairs = matched(net, given.file)
         builder.allocate(net)
         fill(pairs, given, finite=finite)
-        for module in net.modules():
-            if isinstance(module, BatchNorm) and module.num_batches_tracked is not None:
-                module.num_batches_tracked.zero_()
         made, loss, metrics, training = None, None, None, (given.training or {}) if compile else {}
         if training:
             net.config = {**net.config, "compile_config": training}

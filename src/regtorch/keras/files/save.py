@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from regtorch.extras import needed_by
 from regtorch.keras.files.archive import CONFIG, METADATA, WEIGHTS
 from regtorch.keras.files.flags import config_with_flags
+from regtorch.keras.files.load import Loaded
 from regtorch.keras.files.optimizer_state import settings_for
 from regtorch.keras.files.weights_by_path import paths
 from regtorch.keras.layers import LAYERS
@@ -49,7 +50,8 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
             does not compile it.
 
     Raises:
-        TypeError: the net is not one of `from_config` or `load`.
+        TypeError: the net is not one of `from_config` or `load`, or the optimizer is none of `rt.keras`.
+        FileNotFoundError: there is no folder to write to.
         ValueError: a layer or a setting of the net was replaced since it was built; the name has another ending; it
             ends in `.keras`, and the net's config is of Keras 2, which Keras 3 does not read; or the net was compiled
             in Keras with another optimizer than the one given.
@@ -65,6 +67,14 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
         >>> (again.get_parameter("dense_0.weight") == net.get_parameter("dense_0.weight")).all().item()
         True
     """
+    if isinstance(net, Loaded):
+        raise TypeError("save: net must be the net alone, received what load gives; give loaded.net")
+    if optimizer is not None and not isinstance(optimizer, KerasOptimizer):
+        kind = type(optimizer)
+        raise TypeError(
+            f"save: optimizer must be one of rt.keras, as load gives it, received {kind.__module__}.{kind.__name__}; "
+            "leave it out, and compile in Keras"
+        )
     if not isinstance(net, KerasNet) or not net.config:
         raise TypeError(
             f"save: net must be a whole net of rt.keras.from_config or rt.keras.load, received {type(net).__name__}; "
@@ -78,6 +88,8 @@ def save(net: nn.Module, path: str | os.PathLike[str], *, optimizer: KerasOptimi
             "set_weights rt.keras.get_weights(net)"
         )
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {target.parent}")
     if not target.name.endswith((".keras", ".weights.h5")):
         raise ValueError(f"save: the name must end in .keras or .weights.h5, received {target.name!r}")
     if target.suffix == ".keras" and version_of(net.config) == 2:

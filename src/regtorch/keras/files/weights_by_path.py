@@ -27,12 +27,15 @@ __all__ = ["Match", "by_attributes", "legacy_group", "listed", "matched", "paths
 Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
 
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
-# State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
-_IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
+# State without a counterpart in the net: random generators, the batches that Normalization has adapted to, and metrics.
+_IGNORED = re.compile(
+    r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$|/metrics/[^/]+/vars/"
+)
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
 _OWN = (
     "; a module of one's own holds the weights of Keras's layer in Keras's order, as parameters and then buffers "
-    "(other buffers have persistent=False), and the layers in it as attributes of the same names"
+    "(other buffers have persistent=False), and the layers in it as attributes of the same names, in the same "
+    "order, and in lists as classes of the same names"
 )
 
 
@@ -83,23 +86,24 @@ def _groups(net: nn.Module, file_paths: Collection[str] = (), *, own: bool = Fal
     """The group of the Keras layer that each submodule is or belongs to.
 
     A module's `keras_parts` tell which of its submodules are Keras layers too, and their groups in its own. Those of a
-    module of the user's, as all are with `own`, are the attributes that the file has.
+    module of the user's are the attributes that the file has; with `own` so are those of every module without any.
     """
-    modules = modules_of(net)
-    groups = {"": ""}
-    parts_of: dict[str, Mapping[str, str]] = {}
-    for name in filter(None, modules):
-        parent, _, child = name.rpartition(".")
-        if parent not in parts_of:
-            holder: Any = modules[parent]
-            if file_paths and is_own(holder):
-                holder.keras_parts = parts_in(holder, groups[parent], file_paths)
-            parts_of[parent] = getattr(holder, "keras_parts", {})
-            if own:
-                parts_of[parent] = parts_in(holder, groups[parent], file_paths)
-        parts = parts_of[parent]
-        groups[name] = f"{groups[parent]}/{parts[child]}".lstrip("/") if child in parts else groups[parent]
+    groups: dict[str, str] = {}
+    placed: dict[str, str] = {}
+    for name, module in modules_of(net).items():
+        group = groups[name] = placed.get(name, groups.get(name.rpartition(".")[0], ""))
+        for child, part in _parts(module, group, file_paths, own=own).items():
+            placed.setdefault(f"{name}.{child}".lstrip("."), f"{group}/{part}".lstrip("/"))
     return groups
+
+
+def _parts(module: Any, group: str, file_paths: Collection[str], *, own: bool) -> Mapping[str, str]:
+    """The groups of a module's submodules in its own, by their names, dotted for those in lists."""
+    if file_paths and is_own(module):
+        module.keras_parts = parts_in(module, group, file_paths)
+    elif own and not hasattr(module, "keras_parts"):
+        return parts_in(module, group, file_paths)
+    return getattr(module, "keras_parts", {})
 
 
 def by_attributes(model: nn.Module, file: H5) -> list[Match]:
@@ -108,8 +112,12 @@ def by_attributes(model: nn.Module, file: H5) -> list[Match]:
     Raises:
         ValueError: the file has other arrays than the module.
     """
-    found = [path for path in file.arrays if not path.startswith("optimizer/") and not _IGNORED.search(f"/{path}")]
-    pairs = list(_placed(model, _groups(model, found, own=True)))
+    found = [path for path in file.arrays if not path.startswith("optimizer/")]
+    renamed = {_of_all_versions(path): path for path in found}  # as the layers of a net of `from_config` name them
+    pairs = [
+        (entry, path if path in found else renamed.get(_of_all_versions(path), path))
+        for entry, path in _placed(model, _groups(model, found, own=True))
+    ]
     _refuse_others([path for _, path in pairs], found, _OWN)
     return _fitted(pairs, file)
 
@@ -120,13 +128,13 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
     wanted = {_of_all_versions(path): entry for entry, path in paths(net, found)}
-    kept = [name for name in found if not _IGNORED.search(f"/{name}")]
-    _refuse_others(wanted, kept, _OWN if any(map(is_own, net.modules())) else "")
+    _refuse_others(wanted, found, _OWN if any(map(is_own, net.modules())) else "")
     for name, entry in wanted.items():
         yield entry, found[name]
 
 
 def _refuse_others(wanted: Collection[str], found: Collection[str], hint: str) -> None:
+    found = [name for name in found if name in wanted or not _IGNORED.search(f"/{name}")]
     missing, surplus = (
         [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
     )

@@ -120,6 +120,11 @@ class SparseCategoricalCrossentropy(CrossEntropy):
         self.ignore_class = None if ignore_class is None else number(type(self).__name__, "ignore_class", ignore_class)
 
     def values(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        if outputs.ndim < 2:
+            raise ValueError(
+                f"{type(self).__name__}: outputs must have the shape (N, classes), received {tuple(outputs.shape)}; "
+                "they come first, then the targets"
+            )
         outputs = outputs.movedim(self.axis, 1)
         if targets.ndim == outputs.ndim and targets.shape[self.axis] == 1:
             targets = targets.squeeze(self.axis)

@@ -48,8 +48,15 @@ class Loss(nn.Module):
         """The reduced loss.
 
         Raises:
+            TypeError: outputs or targets are not a tensor.
             ValueError: the shapes of the arguments do not fit each other.
         """
+        for name, given in (("outputs", outputs), ("targets", targets)):
+            if not isinstance(given, Tensor):
+                raise ArgumentTypeError(
+                    f"{type(self).__name__}: {name} must be a tensor, received {type(given).__name__}; make one by "
+                    "torch.as_tensor"
+                )
         rank = outputs.ndim
         if outputs.dtype in (torch.float16, torch.bfloat16):
             outputs = outputs.float()

@@ -50,7 +50,10 @@ class KerasMetrics(nn.Module):
         self._metrics = nn.ModuleList([one.metric for one in metrics])
 
     def __getitem__(self, name: str) -> Metric:
-        return dict(zip(self, self.of_outputs, strict=True))[name].metric
+        found = dict(zip(self, self.of_outputs, strict=True))
+        if name not in found:
+            raise KeyError(f"there is no metric {name!r}; there are {', '.join(found) or 'none'}")
+        return found[name].metric
 
     def __iter__(self) -> Iterator[str]:
         return (one.name for one in self.of_outputs)
