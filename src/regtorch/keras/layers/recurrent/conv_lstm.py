@@ -43,8 +43,7 @@ class ConvLSTMCell(Cell):
 
     def keras_variables(self) -> list[Variable]:
         n = self.n
-        kernels = [(name, w) for name, w in self.named_parameters() if name != "bias"]
-        found = [Variable(k, k, (*self.size, w.shape[1], w.shape[0]), (n + 1, n, *range(n))) for k, w in kernels]
+        found = [Variable(k, k, (*self.size, w.shape[1], w.shape[0]), (n + 1, n, *range(n))) for k, w in self.kernels()]
         return found if self.bias is None else [*found, Variable("bias", "bias", tuple(self.bias.shape), (0,))]
 
     def draw(self, variable: Variable, initializer: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
