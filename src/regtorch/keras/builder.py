@@ -119,7 +119,7 @@ class Builder:
         for key in graph.outputs:
             _value(values, key, "an output")
         net.set_calls(calls, graph.outputs)
-        net.version = self.version
+        net.version, net.dtype = self.version, next(iter(self.dtypes), torch.float32)
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
         net.output_layers = tuple(key.layer for key in graph.outputs)
         net.activations, net.channels_last = (None,) * len(graph.outputs), self.axes.channels_last

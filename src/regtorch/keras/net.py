@@ -94,6 +94,7 @@ class KerasNet(nn.Module):
         activations: the modules after each output that `logits=True` leaves out.
         channels_last: whether Keras's net is.
         last_in_memory: whether images go through the net channels last in memory where that is faster.
+        dtype: the dtype of its floats as Keras has it.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -115,6 +116,7 @@ class KerasNet(nn.Module):
         self.activations: tuple[nn.Module | None, ...] = ()
         self.channels_last = True
         self.last_in_memory = False
+        self.dtype = torch.float32
 
     def set_calls(self, calls: Sequence[Call], outputs: Sequence[Key]) -> None:
         """Set the calls that the net makes, and the tensors that it gives."""
@@ -185,8 +187,9 @@ class KerasNet(nn.Module):
         values = dict(zip(self.inputs, laid_out, strict=True))
         del tensors, laid_out
         known: dict[Key, Tensor] = _present(self.inputs, masks or ())
+        dtype = self._dtype(self.dtype)
         for call, done in zip(self.calls, self.read_last, strict=True):
-            self._run(call, values, known)
+            self._run(call, values, known, None if dtype == self.dtype else dtype)
             for key in done:  # its memory is free for the next layers
                 del values[key]
         results = tuple(values[key] for key in self.outputs)
@@ -198,8 +201,13 @@ class KerasNet(nn.Module):
             return dict(zip(self.output_names, results, strict=True))
         return results[0] if len(results) == 1 else results
 
-    def _run(self, call: Call, values: dict[Key, Tensor], known: dict[Key, Tensor]) -> None:
-        """Make a call, and add its outputs and their masks."""
+    def _run(
+        self, call: Call, values: dict[Key, Tensor], known: dict[Key, Tensor], converted: torch.dtype | None
+    ) -> None:
+        """Make a call, and add its outputs and their masks.
+
+        Floats that a layer makes of whole numbers have the dtype of Keras's net; `converted` is that of the net now.
+        """
         layer = self.get_submodule(call.module)
         inputs = [values[key] for key in call.inputs]
         keywords = mapped(call.keywords, values.__getitem__)
@@ -221,6 +229,8 @@ class KerasNet(nn.Module):
         if getattr(layer, "clears_masks", False):
             for key in call.inputs:
                 known.pop(key, None)
+        if converted is not None:
+            output = tuple(y.to(converted) if y.dtype == self.dtype else y for y in output)
         keys = [Key(call.layer, call.node, index) for index in range(len(output))]
         values.update(zip(keys, output, strict=True))
         known |= _present(keys, after)
@@ -244,7 +254,11 @@ class KerasNet(nn.Module):
         """Whole numbers for an input of floats, as Keras casts them."""
         if x.is_floating_point():
             return x
-        return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
+        return x.to(self._dtype(torch.get_default_dtype()))
+
+    def _dtype(self, default: torch.dtype) -> torch.dtype:
+        """The dtype of its weights now; without weights the default."""
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), default)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         return with_channels_last(x) if self.last_in_memory and x.ndim == 4 and faster_channels_last(x) else x
