@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["run_kernel"]
+__all__ = ["kernels_work", "run_kernel"]
+
+
+def kernels_work(mask: Tensor | None) -> bool:
+    """Whether torch's kernels run here: `torch.func` knows none of them, and no compiler knows packed sequences."""
+    if torch.compiler.is_compiling():
+        return mask is None
+    return not torch._C._are_functorch_transforms_active()
 
 
 def run_kernel(
