@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.keras.activations import activation
-from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.layers.padding import length, pad_same
 from regtorch.keras.layers.recurrent.cells import Cell
 from regtorch.keras.layers.recurrent.layer import Recurrent
 from regtorch.keras.layers.recurrent.lstm import draw_bias, lstm_step
@@ -52,7 +52,8 @@ class ConvLSTMCell(Cell):
         return draw_bias(initializer, self.filters, self.filters)
 
     def initial(self, x: Tensor) -> list[Tensor]:
-        sizes = self._convolved(x[:1, 0].to("meta"), self.kernel.to("meta"), None, 1).shape[2:]
+        dims = zip(x.shape[3:], self.size, self.stride, self.dilation, strict=True)
+        sizes = [length(*numbers, same=self.same) for numbers in dims]
         return [x.new_zeros(x.shape[0], self.filters, *sizes, dtype=self.kernel.dtype) for _ in range(2)]
 
     def inputs(self, x: Tensor) -> Tensor:
