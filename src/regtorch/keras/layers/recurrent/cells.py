@@ -111,7 +111,7 @@ class Cell(nn.Module, ABC):
             return states[0].unsqueeze(1).expand(-1, x.shape[1], *states[0].shape[1:]), list(states)
         kept = self.masks(states[0], self.recurrent_dropout, self.gates)
         separate = self.training and self.dropout > 0 and self.apart
-        kernel = self.fast() if kept is None and not separate and kernels_work(mask) else None
+        kernel = self.fast() if kept is None and not separate and kernels_work(x, mask) else None
         if kernel is not None:
             dropped = self.masks(x[:, 0], self.dropout, 1)
             return run_kernel(*kernel, x if dropped is None else x * dropped[0].unsqueeze(1), states, mask)

@@ -11,11 +11,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 __all__ = ["kernels_work", "run_kernel"]
 
 
-def kernels_work(mask: Tensor | None) -> bool:
-    """Whether torch's kernels run here: `torch.func` knows none of them, and no compiler knows packed sequences."""
+def kernels_work(x: Tensor, mask: Tensor | None) -> bool:
+    """Whether torch's kernels run here.
+
+    `torch.func` knows none of them, no compiler knows packed sequences, and on a CPU without instructions for bfloat16
+    the LSTM's fails under autocast.
+    """
     if torch.compiler.is_compiling():
         return mask is None
-    return not torch._C._are_functorch_transforms_active()
+    mixed = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return not (mixed or torch._C._are_functorch_transforms_active())
 
 
 def run_kernel(
