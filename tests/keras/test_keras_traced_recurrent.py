@@ -1,4 +1,4 @@
-"""Recurrent layers under torch.func, torch.compile, torch.export and autocast, where torch's own kernels do not work."""
+"""Recurrent layers under torch.func, compilers, export and autocast, where torch's own kernels do not work."""
 
 from __future__ import annotations
 

@@ -55,6 +55,12 @@ def odd_names() -> Any:
     return keras.Sequential([keras.Input((3,)), *(L.Dense(3 + i, name=name) for i, name in enumerate(names))])
 
 
+def adapted() -> Any:
+    """Layers with state that is no weight: what was counted, and the seeds of numbers to draw."""
+    drop = L.Dropout(1e-30)  # draws, and drops nothing
+    return keras.Sequential([keras.Input((6, 4)), L.Normalization(axis=-1), drop, L.Flatten(), L.Dense(2)])
+
+
 NETS: dict[str, Callable[[], Any]] = (
-    LAYERS | DEFINITIONS | {net.__name__: net for net in (nested, shared, frozen, heads, odd_names)}
+    LAYERS | DEFINITIONS | {net.__name__: net for net in (nested, shared, frozen, heads, odd_names, adapted)}
 )

@@ -26,7 +26,18 @@ pytestmark = [
 ]
 FORMATS = ("model.keras", "model.h5", "model.weights.h5")
 # Nets whose weights are hard to find in a file are tried with every format; the others with one each, in turn.
-HARD = {"nested", "shared", "frozen", "heads", "odd_names", "branches", "unequal", "channels_first", "siamese"}
+HARD = {
+    "nested",
+    "shared",
+    "frozen",
+    "heads",
+    "odd_names",
+    "branches",
+    "unequal",
+    "channels_first",
+    "siamese",
+    "adapted",
+}
 
 
 def in_turn(formats: tuple[str, ...]) -> list[Any]:

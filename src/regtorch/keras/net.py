@@ -187,7 +187,7 @@ class KerasNet(nn.Module):
         values = dict(zip(self.inputs, laid_out, strict=True))
         del tensors, laid_out
         known: dict[Key, Tensor] = _present(self.inputs, masks or ())
-        dtype = self._dtype(self.dtype)
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), self.dtype)
         for call, done in zip(self.calls, self.read_last, strict=True):
             self._run(call, values, known, None if dtype == self.dtype else dtype)
             for key in done:  # its memory is free for the next layers
@@ -254,11 +254,7 @@ class KerasNet(nn.Module):
         """Whole numbers for an input of floats, as Keras casts them."""
         if x.is_floating_point():
             return x
-        return x.to(self._dtype(torch.get_default_dtype()))
-
-    def _dtype(self, default: torch.dtype) -> torch.dtype:
-        """The dtype of its weights now; without weights the default."""
-        return next((p.dtype for p in self.parameters() if p.is_floating_point()), default)
+        return x.to(next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype()))
 
     def _laid_out(self, x: Tensor) -> Tensor:
         return with_channels_last(x) if self.last_in_memory and x.ndim == 4 and faster_channels_last(x) else x

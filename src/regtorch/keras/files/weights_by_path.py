@@ -27,7 +27,7 @@ __all__ = ["Match", "by_attributes", "legacy_group", "listed", "matched", "paths
 Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
 
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
-# State without a counterpart in the net: random generators, and the batches that Normalization has adapted to.
+# State that a net may lack: of random generators, and the batches that Normalization has adapted to.
 _IGNORED = re.compile(r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$")
 _PRIVATE = re.compile(r"/_(\w+_dense)/")  # attributes of attention layers, which Keras 3 has as properties too
 _OWN = (
@@ -108,8 +108,9 @@ def by_attributes(model: nn.Module, file: H5) -> list[Match]:
     Raises:
         ValueError: the file has other arrays than the module.
     """
-    found = [path for path in file.arrays if not path.startswith("optimizer/") and not _IGNORED.search(f"/{path}")]
-    pairs = list(_placed(model, _groups(model, found, own=True)))
+    found = [path for path in file.arrays if not path.startswith("optimizer/")]
+    layers = [path for path in found if not _IGNORED.search(f"/{path}")]
+    pairs = list(_placed(model, _groups(model, layers, own=True)))
     _refuse_others([path for _, path in pairs], found, _OWN)
     return _fitted(pairs, file)
 
@@ -120,16 +121,14 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
     if not found and file.arrays and "layers" not in file.groups and _UNTIL_2_14 not in file.groups:
         raise ValueError(f"it has no layers of Keras; its arrays are {shown(sorted(file.arrays))}")
     wanted = {_of_all_versions(path): entry for entry, path in paths(net, found)}
-    kept = [name for name in found if not _IGNORED.search(f"/{name}")]
-    _refuse_others(wanted, kept, _OWN if any(map(is_own, net.modules())) else "")
+    _refuse_others(wanted, found, _OWN if any(map(is_own, net.modules())) else "")
     for name, entry in wanted.items():
         yield entry, found[name]
 
 
 def _refuse_others(wanted: Collection[str], found: Collection[str], hint: str) -> None:
-    missing, surplus = (
-        [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
-    )
+    missing = [name for name in wanted if name not in found]
+    surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
     if missing or surplus:
         parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
         raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}{hint}")
@@ -157,8 +156,6 @@ def _by_layer(net: KerasNet, file: H5, group: str) -> Iterator[Match]:
     if surplus:
         raise ValueError(f"its net has weights of its own, outside its layers: {_few(surplus)}")
     for (source, entries), (name, arrays) in zip(ours, theirs, strict=False):
-        if len(entries) + 1 == len(arrays) and arrays[-1].rpartition("/")[2].partition(":")[0] == "count":
-            arrays = arrays[:-1]  # of Normalization
         if len(entries) != len(arrays):
             raise ValueError(
                 f"its weights are another net's: the layer {source.name!r} ({source.class_name}) takes "
