@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +126,6 @@ class Builder:
         net.makes_masks = any(getattr(net.get_submodule(name), "makes_masks", False) for name in names.values())
         images = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in net.modules())
         net.last_in_memory = images and not self.aside  # a module of the user's may rely on the other layout
-        net.penalized = self.rules.has_activity_in(path)
         own = (layer for layer in graph.layers if not layer.operation)
         net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
@@ -256,6 +255,7 @@ class Builder:
                 layer.graph, f"{path}.", given, trainable and (layer.graph.trainable or self.version == 3)
             )
         self.apart.add(module)
+        cast(Any, module).penalized_inside = self.rules.has_activity_in(path)
         return module
 
     def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:

@@ -22,7 +22,7 @@ from regtorch.penalties import Penalty
 if TYPE_CHECKING:
     from regtorch.keras.config_rules import Rules
 
-__all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
+__all__ = ["Call", "KerasNet", "Key", "Source", "flat", "penalized_inside"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,6 @@ class KerasNet(nn.Module):
         self.float_inputs: tuple[bool, ...] = (False,) * len(self.inputs)  # which inputs are of floats
         self.set_calls((), ())
         self.output_names: tuple[str, ...] | None = None
-        self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
         self.makes_masks = False  # whether a layer in it makes a mask
         self.config: Mapping[str, Any] = {}
         self.version = 3
@@ -265,6 +264,11 @@ class KerasNet(nn.Module):
             wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
             first = " (channels first: x.movedim(-1, 1))" if len(shape) >= 4 else ""
             raise ValueError(f"input {name!r} must have the shape (batch, {wanted}){first}, received {tuple(x.shape)}")
+
+
+def penalized_inside(layer: nn.Module) -> bool:
+    """Whether an activity penalty reads the outputs of a layer in a wrapper's layer; the builder marks those."""
+    return getattr(layer, "penalized_inside", False)
 
 
 def flat(output: Any) -> tuple[Tensor, ...]:
