@@ -15,6 +15,7 @@ from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.inputs import refuse_strings, tensors_of
+from regtorch.keras.layer_activations import with_activations
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.layers.refused import REFUSED
@@ -208,6 +209,7 @@ class Builder:
             if make is None:
                 module = self._own(layer, spec)
             else:
+                spec.config = with_activations(spec, LAYERS)
                 module = make(spec)
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
             if not layer.operation:
