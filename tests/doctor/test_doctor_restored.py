@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 import regtorch as rt
 from doctor_cases import grave
 from doctor_patients import Batches, diagnosed, shallow, vectors
+from regtorch.doctor.observe.drawing import draws_elsewhere
+from regtorch.doctor.observe.restored import others_left_alone
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
 
 # What is left behind
 
@@ -98,6 +103,40 @@ def test_a_loaders_random_numbers_are_put_back(own: bool):
         [s for s in after if isinstance(s, Tensor)], [s for s in states if isinstance(s, Tensor)]
     )
     assert after[1] == states[1]
+
+
+DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Python's": lambda x: x * random.uniform(0.5, 1.5),
+    "NumPy's": lambda x: x * np.random.uniform(0.5, 1.5),
+    "NumPy's second Gaussian": lambda x: x * (1 + 0.1 * np.random.standard_normal()),
+}
+
+
+class Drawing(nn.Module):
+    def __init__(self, draw: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.draw = shallow(), draw
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(self.draw(x) if self.training else x)
+
+
+@pytest.mark.parametrize("case", DRAWS)
+def test_nets_draw_the_same_numbers_in_every_measurement(case: str):
+    batches = vectors()
+    subject = Subject.admit(Drawing(DRAWS[case]), F.cross_entropy, batches, None, ())
+    assert draws_elsewhere(subject)
+    before = random.getstate(), str(np.random.get_state())
+    with others_left_alone(not draws_elsewhere(subject)):
+        first, second = (watch_steps(subject, 4) for _ in range(2))
+    assert [step.task_loss for step in first.steps] == [step.task_loss for step in second.steps]
+    diagnosed(subject.model, batches=batches)
+    assert (random.getstate(), str(np.random.get_state())) == before
+
+
+def test_nets_that_draw_from_torch_alone_need_no_other_states():
+    for draw in (torch.nn.functional.dropout, torch.zeros_like):
+        assert not draws_elsewhere(Subject.admit(Drawing(draw), F.cross_entropy, vectors(), None, ()))
 
 
 # What surrounds the call

@@ -56,6 +56,7 @@ TESTS = {
     "select/language": "activity select unfreezing weights",
     "select/layout": "bare constraints group units",
     "select/param_groups": "init layer_decay",
+    "select/places": "places bare bind select",
     "select/receipt": "bind own_rules unfreezing",
     "select/roles": "bare roles select",
     "select/weight": "bare bind init roles select weights",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from regtorch.masked import Masked
 from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import is_flattened
 from regtorch.select.language import Selection, choose
+from regtorch.select.places import Places
 from regtorch.select.receipt import weights_in_html
 from regtorch.select.weight import FLATTENED, Weight
 from regtorch.steps.wrappers import owned_by
@@ -41,7 +43,7 @@ class Bound(Shown, ABC):
         self.model = model
         self.changes: list[str] = []
         self.counts: dict[str, int] = {}
-        self.selection: Selection = choose(model, rule.select)
+        self._choose()
         for weight in self.selection.chosen:
             tensor = weight.read(model)
             if tensor.is_complex():
@@ -51,11 +53,16 @@ class Bound(Shown, ABC):
             rule.check_names(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_rules" not in state:  # pickled by an earlier version, which knew less about the weights
+        if "_dormant" not in state:  # pickled by an earlier version, which knew less about the weights
             type(self).__init__(self, state["rule"], state["model"])
             state = {name: value for name, value in state.items() if name == "_scale"}
         for name, value in state.items():
             setattr(self, name, value)
+
+    def _choose(self) -> None:
+        self.selection: Selection = choose(self.model, self.rule.select)
+        self._chosen = Places(self.model, self.selection.chosen)
+        self._dormant = Places(self.model, self.selection.dormant)
 
     def part_of(self, weight: Weight) -> Tensor | None:
         """The mask of a weight, in the layout that the rule receives; None if the rule has no masks."""
@@ -102,10 +109,10 @@ class Bound(Shown, ABC):
 
     def choose_again(self, when: str = "when the rule was next used", optimizer: Optimizer | None = None) -> None:
         """Add matching weights that were unfrozen since the last selection; `when` is for the receipt."""
-        if not any(weight.leaves(self.model) for weight in self.selection.dormant):
+        if not any(weight.leaves_in(owner) for weight, owner, _ in self._dormant):
             return
         before = {weight.name for weight in self.selection.chosen}
-        self.selection = choose(self.model, self.rule.select)
+        self._choose()
         self._check_units()
         joined = [weight for weight in self.selection.chosen if weight.name not in before]
         change = f"{', '.join(weight.name for weight in joined) or 'no weight'} joined, unfrozen, "
@@ -121,14 +128,14 @@ class Bound(Shown, ABC):
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, minus those that are frozen or not in `owned`."""
         self.choose_again()
-        for weight in self.selection.chosen:
-            tensor = weight.read(self.model)
+        for weight, owner, parameter in self._chosen:
+            tensor = weight.read_in(owner, self.model) if parameter is None else parameter
             if is_flattened(tensor) or tensor.ndim != len(weight.shape):
                 raise self._changed(weight, tensor)
             if tensor.requires_grad and isinstance(tensor, nn.Parameter):
                 if owned is None or id(tensor) in owned:
                     yield weight, tensor
-            elif any(owned is None or id(p) in owned for p in weight.leaves(self.model)):
+            elif any(owned is None or id(p) in owned for p in weight.leaves_in(owner)):
                 yield weight, tensor
 
     def _changed(self, weight: Weight, tensor: Tensor) -> LookupError:
@@ -139,12 +146,15 @@ class Bound(Shown, ABC):
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters behind the chosen weights, with the weights' names; with `frozen` also frozen ones."""
-        for weight in (*self.selection.chosen, *(self.selection.dormant if frozen else ())):
-            for parameter in weight.leaves(self.model, frozen):
+        for weight, owner, _ in chain(self._chosen, self._dormant if frozen else ()):
+            for parameter in weight.leaves_in(owner, frozen):
                 yield weight.name, parameter
 
     def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:
         """All parameters behind the chosen weights, frozen ones too: the weight's name, which one, the parameter."""
-        for weight in self.selection.chosen:
-            for place, parameter in enumerate(weight.leaves(self.model, frozen=True)):
-                yield weight.name, place, parameter
+        for weight, owner, parameter in self._chosen:
+            if parameter is not None:
+                yield weight.name, 0, parameter
+            else:
+                for place, leaf in enumerate(weight.leaves_in(owner, frozen=True)):
+                    yield weight.name, place, leaf

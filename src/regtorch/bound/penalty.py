@@ -112,13 +112,14 @@ class BoundPenalty(Bound, Term):
         one_rule = not self.rule.by_unit and self.rule_of(weight) is self.rule
         return one_rule and (not is_sharded(tensor) or self.rule.grain == "element")
 
-    def decays(self, factor: float, owned: Owned) -> dict[int, float]:
+    def decays(self, factor: float, owned: Owned) -> tuple[dict[int, float], bool]:
         """Only for weights with a dense gradient, since optimizers skip all others."""
         decay = (self.rule.weight_decay or 0.0) * factor
         if not decay:
-            return {}
-        weights = (w for _, w in self.weights(owned) if isinstance(w, nn.Parameter))
-        return {id(w): decay for w in weights if _plain(w.grad)}
+            return {}, True
+        weights = [w for _, w in self.weights(owned)]
+        found = {id(w): decay for w in weights if isinstance(w, nn.Parameter) and _plain(w.grad)}
+        return found, len(found) < len(weights)
 
     def _add_behind(self, weight: Weight, factor: float | Tensor, owned: Owned) -> None:
         """Backpropagate to the parameters behind a computed weight."""

@@ -194,9 +194,9 @@ class Term(BoundTerms):
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> None:
         """Add factor · gradient to each weight's `.grad`."""
 
-    def decays(self, factor: float, owned: set[int]) -> dict[int, float]:
-        """The equivalent weight_decay of each parameter by id, as far as there is one."""
-        return {}
+    def decays(self, factor: float, owned: set[int]) -> tuple[dict[int, float], bool]:
+        """The equivalent weight_decay of each parameter by id, and whether it leaves out any weight."""
+        return {}, True
 
     @abstractmethod
     def describe(self, factor: float) -> str:

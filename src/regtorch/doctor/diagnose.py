@@ -17,10 +17,11 @@ from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Findings, Refused, Unfit, in_order, listed
 from regtorch.doctor.forms.attributes import attributes_restored
 from regtorch.doctor.forms.read import read
+from regtorch.doctor.observe.drawing import draws_elsewhere
 from regtorch.doctor.observe.form import Views
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.pairs import one_line
-from regtorch.doctor.observe.restored import random_numbers_restored
+from regtorch.doctor.observe.restored import others_left_alone, random_numbers_restored
 from regtorch.doctor.observe.subject import Rule, Subject
 
 __all__ = ["diagnose", "findings_of"]
@@ -97,8 +98,9 @@ def diagnose(
 def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> Findings:
     """Run all measurements and rank the findings; `report` is called with the name of each measurement."""
     # Restores what the loss changes outside the steps. Warnings are muted: training will show them once.
-    with obs.subject.restored(), _as_in_training(), warnings.catch_warnings():
+    with obs.subject.restored(), _as_in_training(), warnings.catch_warnings(), ExitStack() as undo:
         warnings.simplefilter("ignore")
+        undo.enter_context(others_left_alone(not draws_elsewhere(obs.subject)))
         found = _measured(obs, report)
         refused = next((f for f in found if f.cause == "optimizer_fails" and f.severity == "info"), None)
         if refused is not None:

@@ -79,7 +79,10 @@ class Weight:
 
     def read(self, root: nn.Module) -> Tensor:
         """The current tensor: a parameter, or computed from parameters (with a graph, if gradients are enabled)."""
-        owner = self.owner(root)
+        return self.read_in(self.owner(root), root)
+
+    def read_in(self, owner: nn.Module, root: nn.Module) -> Tensor:
+        """`read`, where the module that holds it is known."""
         parameter = owner._parameters.get(self.attribute)
         if parameter is not None:
             return parameter
@@ -90,11 +93,15 @@ class Weight:
 
     def leaves(self, root: nn.Module, frozen: bool = False) -> list[nn.Parameter]:
         """The trainable parameters behind it: itself, or those it is computed from; with `frozen` all of them."""
-        owner = self.owner(root)
+        return self.leaves_in(self.owner(root), frozen)
+
+    def leaves_in(self, owner: nn.Module, frozen: bool = False) -> list[nn.Parameter]:
+        """`leaves`, where the module that holds it is known."""
         parameter = owner._parameters.get(self.attribute)
-        computed = derived(owner).get(self.attribute) if parameter is None else None
-        behind = [parameter] if parameter is not None else list(computed.parameters) if computed else []
-        return [p for p in behind if frozen or p.requires_grad]
+        if parameter is not None:
+            return [parameter] if frozen or parameter.requires_grad else []
+        computed = derived(owner).get(self.attribute)
+        return [p for p in computed.parameters if frozen or p.requires_grad] if computed else []
 
 
 @dataclass(frozen=True)

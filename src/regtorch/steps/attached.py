@@ -52,6 +52,7 @@ class Attached:
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
         self.one_pass: OnePass | None = None
+        self._owned: set[int] = set()  # ids of the optimizer's weights at this step
         self._taken: set[int] = set()  # ids of the weights that this step's one pass has stepped, with their rules
 
     def parts(self) -> Iterator[Term | BoundConstraint]:
@@ -74,7 +75,7 @@ class Attached:
             rule: Any = bound
             self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: rule.project_owned(owned_by(optimizer)))
         self.rules[place].append(bound)
-        self._kept.check(optimizer, here)
+        self._kept.check(optimizer, here, owned_by(optimizer))
 
     def remove(self, place: Place, bound: BoundTerms | BoundConstraint) -> None:
         """Remove a rule, and with the last one the hooks."""
@@ -148,7 +149,8 @@ class Attached:
             Attached.steps_of_all += 1
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
-        self._kept.check(optimizer, self.parts())
+        self._owned = owned_by(optimizer)
+        self._kept.check(optimizer, self.parts(), self._owned)
         self._view, self._taken = None, set()
         if not self.rules["gradient"] and self.one_pass is None:
             return None
@@ -158,8 +160,7 @@ class Attached:
         if closure is None:
             held = self._held.of(optimizer)
             self._take(optimizer, held)
-            self._add_gradients(optimizer, decays, held)
-            if len(decays) < len(self._left(optimizer)):
+            if self._add_gradients(optimizer, decays, held):
                 self._held.note(optimizer)
         else:
             closure = self._wrap(optimizer, closure, decays)
@@ -179,12 +180,13 @@ class Attached:
             if _left_out(loss, optimizer):
                 return None
             self._take(optimizer, set())
-            owned = self._add_gradients(optimizer, decays, set())
+            self._add_gradients(optimizer, decays, set())
             if not _reads(optimizer, loss):
                 return loss
             with torch.no_grad():  # the loss must match the gradient
                 terms = [pair for bound in self.rules["gradient"] for pair in bound.terms()]
-                total = loss + sum(v for factor, term in terms for v in term.values(factor, owned).values())
+                left = self._left()
+                total = loss + sum(v for factor, term in terms for v in term.values(factor, left).values())
             return total if isinstance(loss, Tensor) else float(total)
 
         return with_penalty
@@ -193,26 +195,32 @@ class Attached:
         if self.one_pass is not None:
             self._taken |= self.one_pass.take(optimizer, self.rules, held)
 
-    def _left(self, optimizer: Optimizer) -> set[int]:
+    def _left(self) -> set[int]:
         """The ids of the weights that the optimizer's own step has to move."""
-        return owned_by(optimizer) - self._taken
+        return self._owned - self._taken if self._taken else self._owned
 
     @torch.no_grad()
-    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> set[int]:
-        """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`."""
+    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> bool:
+        """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`.
+
+        Returns:
+            Whether any gradient may have changed.
+        """
         # Under a GradScaler, a fused optimizer unscales gradients inside its step.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
-        owned = self._left(optimizer)
+        left, added = self._left(), False
         lends = lends_decay(optimizer)
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
-                lent = term.decays(factor, owned) if lends else {}
+                lent, rest = term.decays(factor, left) if lends else ({}, True)
                 for key, decay in lent.items():
                     decays[key] = decays.get(key, 0.0) + decay
-                if grad_scale is not None and factor:
-                    factor = factor * grad_scale
-                term.add_grad_to(factor, owned - lent.keys() - held)
-        return owned
+                if rest:
+                    if grad_scale is not None and factor:
+                        factor = factor * grad_scale
+                    term.add_grad_to(factor, left - lent.keys() - held)
+                    added = True
+        return added
 
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Proximal steps first, then projections."""
@@ -231,12 +239,12 @@ class Attached:
                 self._move(optimizer)
 
     def _move(self, optimizer: Optimizer) -> None:
-        owned = self._left(optimizer)
+        left = self._left()
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
         if pairs:
-            proximal.apply(optimizer, pairs, owned)
+            proximal.apply(optimizer, pairs, left)
         for bound in self.rules["constraint"]:
-            bound.project_owned(owned, getattr(optimizer, "found_inf", None))
+            bound.project_owned(left, getattr(optimizer, "found_inf", None))
         for outer in self._outer_steps.values():
             outer.after_step()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from torch import nn
 from torch.optim import Optimizer
-
-from regtorch.steps.wrappers import owned_by
 
 if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
@@ -21,23 +20,38 @@ class KeptWeights:
 
     def __init__(self) -> None:
         self._ids: dict[int, dict[tuple[str, int], int]] = {}  # by the id of the part
+        self._all_owned: dict[int, list[int]] = {}  # the ids of a part's parameters when the optimizer had them all
 
-    def check(self, optimizer: Optimizer, parts: Iterable[Term | BoundConstraint]) -> None:
-        """Note weights that the optimizer got since.
+    def check(self, optimizer: Optimizer, parts: Iterable[Term | BoundConstraint], owned: set[int]) -> None:
+        """Note weights that the optimizer got since; `owned` are the ids of its parameters.
 
         Raises:
             RuntimeError: a trainable weight is no longer in the optimizer, which still has the parameter that it was;
                 or none of the weights is.
         """
-        owned = owned_by(optimizer)
         for part in parts:
             if getattr(part.rule, "active", True):  # a penalty of strength 0 misses nothing
                 self._check(optimizer, part, owned)
 
     def _check(self, optimizer: Optimizer, part: Term | BoundConstraint, owned: set[int]) -> None:
+        parameters = list(part.parameters())
+        ids = [id(parameter) for *_, parameter in parameters]
+        if not owned.issuperset(ids) or ids != self._all_owned.get(id(part)):
+            self._compare(optimizer, part, parameters, owned)
+            self._all_owned.pop(id(part), None)
+            if owned.issuperset(ids):
+                self._all_owned[id(part)] = ids
+
+    def _compare(
+        self,
+        optimizer: Optimizer,
+        part: Term | BoundConstraint,
+        parameters: Iterable[tuple[str, int, nn.Parameter]],
+        owned: set[int],
+    ) -> None:
         known = self._ids.setdefault(id(part), {})
         had, left, gone = bool(known), False, []
-        for name, place, parameter in part.parameters():
+        for name, place, parameter in parameters:
             key = name, place
             if id(parameter) in owned:
                 left = True
@@ -58,3 +72,4 @@ class KeptWeights:
         """Forget all parts but `kept`."""
         ids = set(map(id, kept))
         self._ids = {key: known for key, known in self._ids.items() if key in ids}
+        self._all_owned = {key: known for key, known in self._all_owned.items() if key in ids}

@@ -14,7 +14,8 @@ from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
-from regtorch.steps.hooks import Handle, bare, owned_by
+from regtorch.steps.attached import owns, parts_of
+from regtorch.steps.hooks import Handle, bare
 from regtorch.trainers.scheduled import Schedule, paired
 
 __all__ = ["Attaching", "Bound", "Given"]
@@ -77,7 +78,7 @@ class Attaching:
         self.bind(net)
         inside = [bare(optimizer, self.who) for optimizer in optimizers]
         for rule in self.bound:
-            if not any(_owns(optimizer, rule) for optimizer in inside):
+            if not any(any(owns(optimizer, part) for part in parts_of(rule)) for optimizer in inside):
                 raise ValueError(
                     f"{self.who}: no optimizer of the trainer owns a weight of {rule!r}; {advice}, or leave the rule "
                     "out"
@@ -90,7 +91,7 @@ class Attaching:
         for i, (rule, schedule) in enumerate(zip(self.bound, self.scheduled.schedules, strict=True)):
             for j, optimizer in enumerate(inside):
                 key = id(rule), id(optimizer)
-                if key not in self._handles and _owns(optimizer, rule):
+                if key not in self._handles and any(owns(optimizer, part) for part in parts_of(rule)):
                     self._handles[key] = (
                         rule.attach(optimizer, debug=self.debug)
                         if isinstance(rule, BoundConstraint)
@@ -124,10 +125,3 @@ class Attaching:
             raise TypeError(f"{self.who}: {rule!r} depends on the data; {in_loss}")
         if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
             raise TypeError(f"{self.who}: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
-
-
-def _owns(optimizer: Any, rule: Bound) -> bool:
-    """Whether an optimizer has a weight of the rule, frozen ones included."""
-    owned = owned_by(optimizer)
-    parts = [rule] if isinstance(rule, BoundConstraint) else [term for _, term in rule.terms()]
-    return any(id(p) in owned for part in parts for _, p in part.leaves(frozen=True))

@@ -92,9 +92,10 @@ class PassReader:
         self._depth, self._thread, self._mode = 0, get_ident(), _Mode(self)
         for name, module in modules_of(self._model).items():
             if not isinstance(module, torch.jit.ScriptModule):
+                layer = name if next(module.parameters(recurse=False), None) is not None else ""
                 self._handles += [
                     module.register_forward_pre_hook(Hook(self._entering(name))),
-                    module.register_forward_hook(Hook(self._leaving(name)), always_call=True),
+                    module.register_forward_hook(Hook(self._leaving(layer)), always_call=True),
                 ]
         self.seconds += perf_counter() - begun
 
@@ -139,14 +140,14 @@ class PassReader:
 
         return enter
 
-    def _leaving(self, name: str) -> Callable[..., None]:
+    def _leaving(self, layer: str) -> Callable[..., None]:
         def leave(module: nn.Module, _: Any, output: Any) -> None:
             mode = self._mode
             if get_ident() != self._thread or mode is None or not self._depth:
                 return
             begun = perf_counter() - _CALL
             self._depth -= 1
-            mode.leave(name, module, output)
+            mode.leave(layer, module, output)
             if self._depth == 0 and self._entered:
                 self._entered = False
                 mode.__exit__(None, None, None)

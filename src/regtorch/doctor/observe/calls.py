@@ -67,8 +67,10 @@ def hooked(
     model: nn.Module,
     enter: Callable[[str, nn.Module, tuple[Any, ...]], None] | None,
     leave: Callable[[str, nn.Module, Any], None],
+    *,
+    owners: bool = False,
 ) -> Iterator[None]:
-    """Call `enter` and `leave` around every module's forward."""
+    """Call `enter` and `leave` around every module's forward; with `owners` only of those with their own weights."""
 
     def on_enter(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         return lambda module, arguments: enter(name, module, arguments) if enter else None
@@ -78,6 +80,8 @@ def hooked(
 
     with ExitStack() as handles:
         for name, module in modules_of(model).items():
+            if owners and next(module.parameters(False), None) is None:
+                continue
             if enter:
                 handles.callback(module.register_forward_pre_hook(on_enter(name), prepend=True).remove)
             handles.callback(module.register_forward_hook(on_leave(name)).remove)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.observe.calls import Call, calls, hooked, with_weights
+from regtorch.doctor.observe.calls import Call, calls, with_weights
 from regtorch.doctor.observe.loss import LossBehaviour
 from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import scale_changes
@@ -24,7 +25,7 @@ STEPS = 20
 """Steps that are watched; two such series and a few forward passes are most of the cost of `diagnose`."""
 NOT_FINITE = 4
 """Batches with NaN or infinite numbers to test."""
-_OUTPUTS = 16  # batches
+_OUTPUTS, _ENOUGH = 16, 256  # batches at most, and samples from which there are enough
 _DECAYED = 8  # weights whose scale is tested, at two forward passes each
 _SAMPLES, _NUMBERS = 1024, 2**25  # inputs, and the numbers in them, at most
 
@@ -106,19 +107,27 @@ class Observed:
 
     @cached_property
     def _passed(self) -> tuple[Sequence[Any], Tensor | None]:
+        outputs: list[Any] = []
         taken: list[Any] = []
-        first, samples = self.first_layer, 0 if self.inputs is None else len(self.inputs)
+        first, samples = self.first_layer, 0
 
-        def enter(_: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            if module is first and len(taken) == len(outputs) and sum(map(len, taken)) < samples:
+        def enter(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+            if len(taken) == len(outputs):  # its first call in a pass
                 x = arguments[0] if arguments else None
                 taken.append(x.detach().clone() if isinstance(x, Tensor) and x.ndim else torch.empty(0))
 
-        outputs: list[Any] = []
-        with restored(self.subject.model), torch.no_grad(), hooked(self.subject.model, enter, lambda *_: None):
+        with ExitStack() as undo:
+            undo.enter_context(restored(self.subject.model))
+            undo.enter_context(torch.no_grad())
+            if first is not None:
+                undo.callback(first.register_forward_pre_hook(enter, prepend=True).remove)
             self.subject.model.eval()
             for number in range(min(_OUTPUTS, len(self.subject.batches))):
                 outputs.append(self.subject.output(number))
+                target = self.subject.batch(number)[1]
+                samples += len(target) if target.ndim else 1
+                if samples >= _ENOUGH:
+                    break
         return outputs, joined(taken)
 
     @cached_property

@@ -6,13 +6,16 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["random_numbers_restored", "restored", "seed"]
+__all__ = ["others_left_alone", "random_numbers_restored", "restored", "seed"]
+
+_OTHERS_LEFT_ALONE: ContextVar[bool] = ContextVar("others_left_alone", default=False)
 
 
 @contextmanager
@@ -23,10 +26,10 @@ def restored(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[No
     """
     modules = [module for root in (model, *beside) if isinstance(root, nn.Module) for module in root.modules()]
     loose = [p for p in beside if isinstance(p, nn.Parameter)]
-    parameters = [*(p for module in modules for p in module.parameters(recurse=False)), *loose]
-    buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+    parameters = [*(p for module in modules for p in module._parameters.values() if p is not None), *loose]
+    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
     with random_numbers_restored(), _undone() as undo:
-        undo.extend(_keep(tensor) for tensor in {id(t): t for t in (*parameters, *buffers)}.values())
+        undo.extend([_keep(tensor) for tensor in {id(t): t for t in (*parameters, *buffers)}.values()])
         for p in parameters:
             undo.append(partial(_put_grad, p, p.grad, p.requires_grad))
             p.grad = None
@@ -105,10 +108,22 @@ def random_numbers_restored(*own: torch.Generator) -> Iterator[None]:
     """Restore Python's, NumPy's and torch's random numbers, and the given generators."""
     with _undone() as undo:
         undo.extend(partial(generator.set_state, generator.get_state()) for generator in own)
-        if "numpy" in sys.modules:
-            numpy_random = sys.modules["numpy"].random
-            undo.append(partial(numpy_random.set_state, numpy_random.get_state()))
         if torch.cuda.is_initialized():
             undo.append(partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
-        undo += [partial(torch.set_rng_state, torch.get_rng_state()), partial(random.setstate, random.getstate())]
+        undo.append(partial(torch.set_rng_state, torch.get_rng_state()))
+        if not _OTHERS_LEFT_ALONE.get():
+            undo.append(partial(random.setstate, random.getstate()))
+            if "numpy" in sys.modules:
+                numpy_random = sys.modules["numpy"].random
+                undo.append(partial(numpy_random.set_state, numpy_random.get_state()))
         yield
+
+
+@contextmanager
+def others_left_alone(leave: bool) -> Iterator[None]:
+    """Restore only torch's numbers inside if `leave`: the other generators' take ten times as long."""
+    token = _OTHERS_LEFT_ALONE.set(leave)
+    try:
+        yield
+    finally:
+        _OTHERS_LEFT_ALONE.reset(token)

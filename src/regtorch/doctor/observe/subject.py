@@ -118,8 +118,7 @@ class Subject:
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that the optimizer owns, by name; without one, the trainable ones."""
         owned = None if self.optimizer is None else owned_by(self.optimizer)
-        parameters = self.model.named_parameters()
-        return {n: p for n, p in parameters if p.requires_grad and (owned is None or id(p) in owned)}
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad and (owned is None or id(p) in owned)}
 
     def output(self, number: int) -> Any:
         x = fresh(self.batch(number)[0])  # some nets work in place
@@ -223,12 +222,13 @@ class Subject:
         """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
 
+    @cached_property
+    def _parameters(self) -> Sequence[nn.Parameter]:
+        return [p for t in (self.model, *self.beside) for p in (t.parameters() if isinstance(t, nn.Module) else [t])]
+
     def zero_grad(self) -> None:
-        for thing in (self.model, *self.beside):
-            if isinstance(thing, nn.Module):
-                thing.zero_grad()
-            else:
-                thing.grad = None
+        for p in self._parameters:
+            p.grad = None
 
 
 def check_rules(rules: Any) -> None:

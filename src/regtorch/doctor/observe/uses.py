@@ -73,13 +73,17 @@ def look(subject: Subject) -> Look:
     enough = ceil(_SAMPLES / max(1, target.shape[0] if target.ndim else 1))
     uses: dict[tuple[str, str], Use] = {}
     losses: list[float] = []
+    watches: list[ActivationWatch] = []
+    outputs: list[Any] = []
     with subject.restored(), torch.no_grad():
         seed(0)
         subject.model.train()
-        for number in range(min(enough, _MOST, len(subject.batches))):
-            watch = ActivationWatch()
-            with watch, hooked(subject.model, None, watch.leave):
-                output = subject.output(number)
+        with hooked(subject.model, None, lambda *call: watches[-1].leave(*call), owners=True):
+            for number in range(min(enough, _MOST, len(subject.batches))):
+                watches.append(ActivationWatch())
+                with watches[-1]:
+                    outputs.append(subject.output(number))
+        for number, (watch, output) in enumerate(zip(watches, outputs, strict=True)):
             losses.append(float(subject.task_loss(output, subject.batch(number)[1])))
             watch.mark(output)
             for key, use in watch.uses.items():
@@ -97,9 +101,10 @@ class ActivationWatch(TorchFunctionMode):
         self._last: tuple[tuple[str, str], Tensor] | None = None
         self._units_last = True  # after linear layers; after convolutions channels are dim 1
 
-    def leave(self, name: str, module: nn.Module, output: Any) -> None:
-        if name and next(module.parameters(recurse=False), None) is not None:
-            self._layer = name
+    def leave(self, layer: str, module: nn.Module, output: Any) -> None:
+        """Note the last layer: the name of a module with its own weights; empty for others."""
+        if layer:
+            self._layer = layer
 
     def mark(self, output: Any) -> None:
         """Mark the use that computed the net's output, or a part of it."""
