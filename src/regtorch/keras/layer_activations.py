@@ -28,13 +28,17 @@ def with_activations(spec: Spec, layers: Mapping[str, Callable[[Spec], nn.Module
     Raises:
         ValueError: a setting of the activation is not supported.
     """
-    found = {key: spec.config.get(key) for key in ("activation", "recurrent_activation")}
-    return {**spec.config, **{key: _made(key, value, spec, layers) for key, value in found.items() if _is_layer(value)}}
+    config = dict(spec.config)
+    for key in ("activation", "recurrent_activation"):
+        identifier = config.get(key)
+        if isinstance(identifier, Mapping) and _is_layer(identifier):
+            config[key] = _made(key, identifier, spec, layers)
+    return config
 
 
-def _is_layer(identifier: Any) -> bool:
-    known = isinstance(identifier, Mapping) and identifier.get("class_name") in _KINDS
-    return known and isinstance(identifier.get("config"), Mapping) and not is_user_defined(identifier)
+def _is_layer(identifier: Mapping[str, Any]) -> bool:
+    known = identifier.get("class_name") in _KINDS and isinstance(identifier.get("config"), Mapping)
+    return known and not is_user_defined(identifier)
 
 
 def _made(key: str, identifier: Mapping[str, Any], of: Spec, layers: Mapping[str, Callable[[Spec], nn.Module]]) -> Any:

@@ -29,8 +29,8 @@ _FOLDERS = {
     "config.json": f"an unpacked .keras file; give the .keras file itself, or {_SAVE}",
 }
 _SHARDS = (
-    "the list of weights that lie in several files, which is not supported; in Keras load it with model.load_weights and "
-    'write one file with model.save_weights("model.weights.h5")'
+    "the list of weights that lie in several files, which is not supported; in Keras load it with model.load_weights "
+    'and write one file with model.save_weights("model.weights.h5")'
 )
 _PACKED = "an archive; unpack it, and give the file in it"
 _ONNX = f"an ONNX file, which is not supported; {_SAVE}"
