@@ -197,6 +197,16 @@ TABLE: Mapping[str, tuple[str, Operator, tuple[str, ...]]] = {
         ("dropout_leaves_few_units",),
     ),
     "digits, always dropout": ("digits", p.behind(Noisy), ("random_in_evaluation",)),
+    "digits cnn, centred in training alone": (
+        "digits cnn",
+        p.before(lambda: n.ByMode(lambda x: (x - 0.3) / 0.2)),
+        ("other_inputs_in_evaluation",),
+    ),
+    "houses, divided in evaluation alone": (
+        "houses",
+        p.before(lambda: n.ByMode(lambda x: x, lambda x: x / 255)),
+        ("other_inputs_in_evaluation",),
+    ),
     "digits bn, batches of 2": ("digits bn", p.size(2), ("small_batch_norm",)),
     "houses, batch norm and one sample": (
         "houses",

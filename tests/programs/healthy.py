@@ -113,6 +113,11 @@ VARIANTS: Mapping[str, tuple[str, Operator]] = {
     "digits, some labels wrong": ("digits", p.arranged(some_wrong)),
     "digits, fewer zeros": ("digits", p.arranged(rare)),
     "digits, label smoothing": ("digits", p.loss(partial(ce, label_smoothing=0.1))),
+    "digits, noise in training": ("digits", p.before(lambda: n.ByMode(lambda x: x + 0.3 * torch.randn_like(x)))),
+    "digits, flips in training": (
+        "digits",
+        p.before(lambda: n.ByMode(lambda x: x.flip(-1) if torch.rand(()) < 0.5 else x)),
+    ),
     "digits, dropout": ("digits", p.net(lambda: n.dense(64, 128, 64, 10, drop=0.3))),
     "digits, layer norms": ("digits", p.net(lambda: n.dense(64, 64, 32, 10, norm=nn.LayerNorm))),
     "digits, ELU": ("digits", p.swapped(nn.ReLU, nn.ELU)),

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Attention", "Encoder", "Last", "UNet", "autoencoder", "cnn", "dense", "embedded", "residual"]
+__all__ = ["Attention", "ByMode", "Encoder", "Last", "UNet", "autoencoder", "cnn", "dense", "embedded", "residual"]
 
 Act = Callable[[], nn.Module]
 
@@ -39,6 +39,17 @@ def cnn(
         layers += [nn.Conv2d(before, after, 3, padding=1), *([norm(after)] if norm else []), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Flatten(), nn.Linear(2 * width * (side // 4) ** 2, 32), nn.ReLU()]
     return nn.Sequential(*layers, *([nn.Dropout(drop)] if drop else []), nn.Linear(32, classes))
+
+
+class ByMode(nn.Module):
+    """Changes its inputs in training, in evaluation, or in both."""
+
+    def __init__(self, training: Callable[[Tensor], Tensor], evaluation: Callable[[Tensor], Tensor] = lambda x: x):
+        super().__init__()
+        self.changes = {True: training, False: evaluation}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.changes[self.training](x)
 
 
 class Last(nn.Module):

@@ -112,7 +112,11 @@ class BoundPenalty(Bound, Term):
         one_rule = not self.rule.by_unit and self.rule_of(weight) is self.rule
         return one_rule and (not is_sharded(tensor) or self.rule.grain == "element")
 
-    def decays(self, factor: float, owned: Owned) -> tuple[dict[int, float], bool]:
+    def decays(self, factor: float, owned: Owned) -> dict[int, float]:
+        """The equivalent weight_decay of each parameter by id, as far as there is one."""
+        return self.lent(factor, owned)[0]
+
+    def lent(self, factor: float, owned: Owned) -> tuple[dict[int, float], bool]:
         """Only for weights with a dense gradient, since optimizers skip all others."""
         decay = (self.rule.weight_decay or 0.0) * factor
         if not decay:

@@ -194,7 +194,7 @@ class Term(BoundTerms):
     def add_grad_to(self, factor: float | Tensor, owned: Owned = None, foreach: bool | None = None) -> None:
         """Add factor · gradient to each weight's `.grad`."""
 
-    def decays(self, factor: float, owned: set[int]) -> tuple[dict[int, float], bool]:
+    def lent(self, factor: float, owned: set[int]) -> tuple[dict[int, float], bool]:
         """The equivalent weight_decay of each parameter by id, and whether it leaves out any weight."""
         return {}, True
 

@@ -212,7 +212,7 @@ class Attached:
         lends = lends_decay(optimizer)
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
-                lent, rest = term.decays(factor, left) if lends else ({}, True)
+                lent, rest = term.lent(factor, left) if lends else ({}, True)
                 for key, decay in lent.items():
                     decays[key] = decays.get(key, 0.0) + decay
                 if rest:

@@ -16,7 +16,7 @@ from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
 
-__all__ = ["DROPOUTS", "Call", "calls", "hooked", "kept_inputs", "with_weights"]
+__all__ = ["DROPOUTS", "Call", "calls", "entering", "hooked", "kept_inputs", "with_weights"]
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _KEPT = (*NORMS, *DROPOUTS)  # modules whose inputs are kept
@@ -54,12 +54,50 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
 
     with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, leave):
         seed(0)
-        subject.model.train(training)
-        for module in subject.model.modules():
-            if isinstance(module, DROPOUTS):
-                module.train(training and dropping)
+        if dropping:
+            subject.model.train(training)
+        else:
+            _without_dropout(subject.model, training)
         subject.output(number)
     return list(found.values())
+
+
+def _without_dropout(model: nn.Module, training: bool) -> None:
+    model.train(training)
+    for module in model.modules():
+        if isinstance(module, DROPOUTS):
+            module.train(False)
+
+
+def entering(
+    subject: Subject,
+    module: nn.Module,
+    number: int = 0,
+    *,
+    training: bool = False,
+    other: Tensor | None = None,
+    draw: int = 0,
+) -> tuple[Tensor | None, Any]:
+    """What `module` receives first on a batch, dropout off, and the net's output; `other` takes the input's place."""
+    taken: list[Any] = []
+
+    def enter(_: nn.Module, arguments: tuple[Any, ...]) -> Any:
+        if taken:
+            return None
+        x = arguments[0] if arguments else None
+        taken.append(x.detach().clone() if isinstance(x, Tensor) else None)
+        return None if other is None else (other, *arguments[1:])
+
+    with ExitStack() as undo:
+        undo.enter_context(restored(subject.model))
+        undo.enter_context(torch.no_grad())
+        undo.callback(module.register_forward_pre_hook(enter, prepend=True).remove)
+        seed(draw)
+        _without_dropout(subject.model, training)
+        output = subject.output(number)
+    x = taken[0] if taken else None
+    usable = x is not None and x.layout is torch.strided and x.is_floating_point() and x.numel()
+    return x if usable else None, output
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.doctor.observe.calls import Call, calls, with_weights
+from regtorch.doctor.observe.calls import Call, calls, entering, with_weights
 from regtorch.doctor.observe.loss import LossBehaviour
 from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import scale_changes
@@ -104,6 +104,14 @@ class Observed:
         """The first module with its own weights that contains no other such module."""
         owners = with_weights(calls(self.subject, training=False))
         return next((m for m in owners if not any(part in owners for part in m.modules() if part is not m)), None)
+
+    @cached_property
+    def first_inputs(self) -> tuple[Tensor | None, Tensor | None]:
+        """What the first layer receives of the first batch in training and in evaluation, without dropout."""
+        if self.first_layer is None:
+            return None, None
+        trained, evaluated = (entering(self.subject, self.first_layer, training=mode)[0] for mode in (True, False))
+        return trained, evaluated
 
     @cached_property
     def _passed(self) -> tuple[Sequence[Any], Tensor | None]:

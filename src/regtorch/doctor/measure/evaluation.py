@@ -1,0 +1,116 @@
+"""Inputs that a net changes in training only, such as a division by 255 under `if self.training`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from math import isfinite
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from regtorch.doctor.causes import Severity
+from regtorch.doctor.finding import Finding, Unfit, fmt
+from regtorch.doctor.observe.calls import entering
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.subject import Subject
+
+__all__ = ["find", "other_in_training"]
+
+_APART, _FAR = (1.5, 0.5), (3.0, 1.0)  # ratio of root mean squares, or deviations between means
+_SCALED = 0.98  # correlation of the same numbers in both modes: a change of scale, no noise and no augmentation
+_SEVERE, _WARNING = 0.75, 0.25  # of what is learnt, lost in evaluation
+_BATCHES = 4
+
+
+def find(obs: Observed) -> Iterator[Finding]:
+    """`other_inputs_in_evaluation`, where the first layer receives other numbers than in training."""
+    trained, evaluated = obs.first_inputs
+    if trained is None or evaluated is None or not other_in_training(obs):
+        return
+    numbers = {
+        "mean_in_training": float(trained.double().mean()),
+        "rms_in_training": _rms(trained),
+        "mean_in_evaluation": float(evaluated.double().mean()),
+        "rms_in_evaluation": _rms(evaluated),
+    }
+    lost, cost = 0.0, ""
+    if (losses := _after_steps(obs)) is not None:
+        as_is, alike = losses
+        start = obs.with_rules.mean_task_loss(slice(1))
+        numbers |= {"loss_in_evaluation": as_is, "loss_with_training_inputs": alike}
+        lost = (as_is - alike) / max(start - alike, 0.02 * abs(start), 1e-12)
+        cost = f" After {obs.steps} steps the loss in evaluation is {as_is:.3g}, and {alike:.3g} with the inputs of "
+        cost += "training."
+    far = _differ(trained, evaluated, _FAR) and _is_scaled(trained, evaluated)
+    if lost < _WARNING and not far:
+        return
+    severity: Severity = "severe" if lost >= _SEVERE else "warning"
+    yield Finding(
+        "other_inputs_in_evaluation",
+        next((name for name, module in obs.subject.model.named_modules() if module is obs.first_layer), ""),
+        severity,
+        numbers,
+        why=f"The first layer receives numbers of mean {fmt(numbers['mean_in_training'])} and root mean square "
+        f"{fmt(numbers['rms_in_training'])} in training, and {fmt(numbers['mean_in_evaluation'])} and "
+        f"{fmt(numbers['rms_in_evaluation'])} for the same samples in evaluation.{cost}",
+        change="Scale the inputs alike in both modes; only random changes belong under `if self.training`.",
+        blame=max(lost, 0.0),
+    )
+
+
+def other_in_training(obs: Observed) -> bool:
+    """Whether the first layer's inputs in training have another scale or mean, by more than random changes make."""
+    trained, evaluated = obs.first_inputs
+    if trained is None or evaluated is None or obs.first_layer is None or not _differ(trained, evaluated, _APART):
+        return False
+    again, _ = entering(obs.subject, obs.first_layer, training=True, draw=1)
+    is_random = again is None or not _is_scaled(trained, again)
+    return not is_random or _differ(trained, evaluated, (_FAR[0], _APART[1]))
+
+
+def _differ(trained: Tensor, evaluated: Tensor, limits: tuple[float, float]) -> bool:
+    sizes, spreads = zip(*[(_rms(t), float(t.double().std(correction=0))) for t in (trained, evaluated)], strict=True)
+    if not all(map(isfinite, (*sizes, *spreads))) or not min(sizes):
+        return False
+    moved = abs(float(trained.double().mean() - evaluated.double().mean()))
+    return max(sizes) > limits[0] * min(sizes) or moved > limits[1] * min(spreads)
+
+
+def _is_scaled(trained: Tensor, evaluated: Tensor) -> bool:
+    if trained.shape != evaluated.shape:
+        return False
+    return float(torch.corrcoef(torch.stack([trained.flatten(), evaluated.flatten()]).double())[0, 1]) > _SCALED
+
+
+def _rms(t: Tensor) -> float:
+    return float(t.double().square().mean().sqrt())
+
+
+def _after_steps(obs: Observed) -> tuple[float, float] | None:
+    """The losses in eval mode after the watched steps: as they are, and with the first layer's inputs of training."""
+    found: list[tuple[float, float]] = []
+    looks = 0
+
+    def at_the_end(subject: Subject) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            found.append(_losses(obs))
+
+    with suppress(Unfit, RuntimeError):
+        watch_steps(obs.subject, obs.steps, look=at_the_end)
+    return found[0] if found and all(map(isfinite, found[0])) else None
+
+
+def _losses(obs: Observed) -> tuple[float, float]:
+    assert obs.first_layer is not None
+    pairs: list[tuple[float, float]] = []
+    for number in range(min(_BATCHES, len(obs.subject.batches))):
+        trained, _ = entering(obs.subject, obs.first_layer, number, training=True)
+        outputs = [entering(obs.subject, obs.first_layer, number, other=other)[1] for other in (None, trained)]
+        as_is, alike = (float(obs.subject.task_loss(output, obs.subject.batch(number)[1])) for output in outputs)
+        pairs.append((as_is, alike))
+    return fmean(a for a, _ in pairs), fmean(b for _, b in pairs)
