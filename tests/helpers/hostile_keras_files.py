@@ -42,6 +42,7 @@ CASES: dict[str, tuple[str, Make]] = {
     "a git-lfs pointer": ("a git-lfs pointer", contains(b"version https://git-lfs.github.com/spec/v1\noid sha256:00")),
     "a web page": ("a web page", contains(b"<!DOCTYPE html><html>")),
     "JSON": ("give a net's config to rt.keras.from_config", contains(b'{"class_name": "Sequential"}')),
+    "gzip": ("an archive; unpack it", contains(b"\x1f\x8b\x08\0")),
     "a pickle": ("a pickle, which can run any code", lambda path: path.write_bytes(pickle.dumps(Runs()))),
     "a file of torch.save": (r"torch.load\(path, weights_only=True\)", lambda path: torch.save({}, path)),
     "a NumPy archive": (r"give numpy.load\(path\)", npz),

@@ -39,6 +39,13 @@ def test_each_file_is_refused_in_a_sentence(name: str, tmp_path: Path, monkeypat
     assert not (tmp_path / "it-ran").exists()
 
 
+def test_weights_in_several_files(tmp_path: Path):
+    path = tmp_path / "model.weights.json"
+    path.write_text('{"metadata": {}, "weight_map": {}}')
+    with pytest.raises(ValueError, match=r"the list of weights that lie in several files, .* model.save_weights\("):
+        rt.keras.load_weights(net(), path)
+
+
 def test_a_missing_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"load: there is no file .*model\.keras"):
         rt.keras.load(tmp_path / "model.keras")

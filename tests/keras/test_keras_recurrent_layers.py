@@ -236,6 +236,18 @@ def test_the_activity_penalty_in_each_step():
     assert not distributed(layer("ActivityRegularization", l2=1.0), 3)[1]
 
 
+def test_the_activity_penalties_of_layers_in_a_layer_in_each_step():
+    """Keras 3 sums them over the steps; a regularizer of the wrapper itself reads all steps."""
+    x = torch.randn(5, 3, STEPS, FEATURES)
+    l2 = {"class_name": "L2", "config": {"l2": 1.0}}
+    both = layer("Bidirectional", "both", layer=layer("LSTM", units=UNITS, activity_regularizer=l2))
+    outer = layer("TimeDistributed", layer=both, activity_regularizer=l2)
+    net, rules = build(outer, shape=(None, 3, STEPS, FEATURES), version=3)
+    (bound,) = [rule.on(net) for rule in rules]
+    y = net(x.movedim(-1, 1))  # its outputs are those of its inner layers, side by side
+    torch.testing.assert_close(bound(), 2 * y.square().sum() / 5)
+
+
 def test_masks_of_the_steps_in_each_step():
     """A mask (batch, steps, inner steps), as an Embedding's of sentences of words."""
     net: Any = distributed(layer("LSTM", units=UNITS), 3, (None, 3, STEPS, FEATURES))[0].get_submodule("it")

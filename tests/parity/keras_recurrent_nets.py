@@ -60,6 +60,14 @@ def wrapped() -> Any:
     return keras.Model(inputs, L.Dense(2)(x))
 
 
+def each_step() -> Any:
+    """In each step, layers in a layer that have penalties, and a penalty of all steps."""
+    x = inputs = keras.Input((3, 4, 5))
+    x = L.TimeDistributed(L.Bidirectional(L.LSTM(3, return_sequences=True, activity_regularizer="l1")))(x)
+    x = L.TimeDistributed(L.Flatten(activity_regularizer="l2"), activity_regularizer="l1")(x)
+    return keras.Model(inputs, L.Dense(2)(L.Bidirectional(L.GRU(3), activity_regularizer="l2")(x)))
+
+
 def convolutional() -> Any:
     """Convolutional LSTMs over frames, volumes and rows."""
     inputs = keras.Input((3, 6, 5, 2))
@@ -75,5 +83,5 @@ def convolutional() -> Any:
 
 
 RECURRENT_NETS: dict[str, Callable[[], Any]] = {
-    net.__name__: net for net in (recurrent, states, wrapped, convolutional)
+    net.__name__: net for net in (recurrent, states, wrapped, each_step, convolutional)
 }

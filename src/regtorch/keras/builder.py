@@ -5,22 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.checks import ArgumentTypeError
+from regtorch.keras.calls import Call, Source
 from regtorch.keras.config_rules import Rules, without_activity
 from regtorch.keras.dtypes import dtype_of, input_dtype_of
 from regtorch.keras.first_values import set_first_values
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.inputs import refuse_strings, tensors_of
+from regtorch.keras.layer_activations import with_activations
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
 from regtorch.keras.layers.refused import REFUSED
 from regtorch.keras.masks import PASSES
-from regtorch.keras.net import Call, KerasNet, Source, flat
+from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.nodes import Node
 from regtorch.keras.own_modules import Aside
 from regtorch.keras.schedule import in_keras_order
@@ -121,14 +123,13 @@ class Builder:
         for key in graph.outputs:
             _value(values, key, "an output")
         net.set_calls(calls, graph.outputs)
-        net.version = self.version
+        net.version, net.dtype = self.version, next(iter(self.dtypes), torch.float32)
         net.output_names = None if graph.output_names is None else tuple(graph.output_names)
         net.output_layers = tuple(key.layer for key in graph.outputs)
         net.activations, net.channels_last = (None,) * len(graph.outputs), self.axes.channels_last
         net.makes_masks = any(getattr(net.get_submodule(name), "makes_masks", False) for name in names.values())
         images = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in net.modules())
         net.last_in_memory = images and not self.aside  # a module of the user's may rely on the other layout
-        net.penalized = self.rules.has_activity_in(path)
         own = (layer for layer in graph.layers if not layer.operation)
         net.layers = tuple(Source(layer.name, layer.class_name, names.get(layer.name)) for layer in own)
         self.shapes[net] = {key: tuple(tensor.shape) for key, tensor in values.items()}
@@ -211,6 +212,7 @@ class Builder:
             if make is None:
                 module = self._own(layer, spec)
             else:
+                spec.config = with_activations(spec, LAYERS)
                 module = make(spec)
                 spec.refuse_unused(*([COMMON] if layer.operation else []))
             if not layer.operation:
@@ -258,6 +260,7 @@ class Builder:
                 layer.graph, f"{path}.", given, trainable and (layer.graph.trainable or self.version == 3)
             )
         self.apart.add(module)
+        cast(Any, module).penalized_inside = self.rules.has_activity_in(path)
         return module
 
     def _set_dtype(self, module: nn.Module, layer: LayerConfig, where: str, inputs: list[Tensor]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from regtorch.keras.calls import Call
 from regtorch.keras.config_rules import Rules
-from regtorch.keras.net import Call, KerasNet, Key
+from regtorch.keras.net import KerasNet
+from regtorch.keras.trees import Key
 
 __all__ = ["Logits"]
 

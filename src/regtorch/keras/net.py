@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,71 +11,20 @@ from torch import Tensor, nn
 
 from regtorch.bound.activity import Activity
 from regtorch.constraints import Constraint
+from regtorch.keras.calls import Call, Source
 from regtorch.keras.file_names import numbered
 from regtorch.keras.layout import faster_channels_last, with_channels_last
 from regtorch.keras.masks import Masks, masks_after
 from regtorch.keras.trainable import set_trainable
-from regtorch.keras.trees import Key, keys_of, mapped
+from regtorch.keras.trees import Key, mapped
 from regtorch.penalties import Penalty
 
 if TYPE_CHECKING:
     from regtorch.keras.config_rules import Rules
 
-__all__ = ["Call", "KerasNet", "Key", "Source", "flat"]
+__all__ = ["KerasNet", "flat", "penalized_inside"]
 
 _NAMED = 8  # how many inputs a message names
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a layer.
-
-    Attributes:
-        module: the submodule's name.
-        layer: Keras's layer name.
-        node: index among the calls of that layer.
-        inputs: the tensors it takes in order.
-        training: the fixed mode of the call (Keras's `layer(x, training=False)`); None follows the net's mode.
-        keywords: what it takes by name: trees of tensors and constants.
-        mask: the explicit masks of its inputs, in their order; None takes those that the inputs have.
-        passes: whether its outputs have its first input's mask.
-        automatic: whether its layer gets the masks that its inputs have.
-    """
-
-    module: str
-    layer: str
-    node: int
-    inputs: tuple[Key, ...]
-    training: bool | None = None
-    keywords: Mapping[str, Any] = field(default_factory=dict)
-    mask: tuple[Key | None, ...] | None = None
-    passes: bool = False
-    automatic: bool = True
-
-    @property
-    def keys(self) -> Iterator[Key]:
-        """All tensors that it takes."""
-        return keys_of((self.inputs, self.keywords, self.mask))
-
-    def renamed(self, function: Callable[[Key], Key]) -> Call:
-        """The call with `function(key)` in place of each tensor."""
-        inputs, keywords, mask = (mapped(tree, function) for tree in (self.inputs, self.keywords, self.mask))
-        return replace(self, inputs=inputs, keywords=keywords, mask=mask)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A layer of Keras's net, for its files.
-
-    Attributes:
-        name: Keras's name.
-        class_name: Keras's class.
-        module: the submodule's name; None if no output needs the layer.
-    """
-
-    name: str
-    class_name: str
-    module: str | None
 
 
 class KerasNet(nn.Module):
@@ -96,6 +44,7 @@ class KerasNet(nn.Module):
         activations: the modules after each output that `logits=True` leaves out.
         channels_last: whether Keras's net is.
         last_in_memory: whether images go through the net channels last in memory where that is faster.
+        dtype: the dtype of its floats as Keras has it.
     """
 
     def __init__(self, inputs: Sequence[Key], shapes: Sequence[tuple[int | None, ...]]) -> None:
@@ -106,7 +55,6 @@ class KerasNet(nn.Module):
         self.float_inputs: tuple[bool, ...] = (False,) * len(self.inputs)  # which inputs are of floats
         self.set_calls((), ())
         self.output_names: tuple[str, ...] | None = None
-        self.penalized = False  # whether an activity penalty reads the outputs of a layer in it
         self.makes_masks = False  # whether a layer in it makes a mask
         self.config: Mapping[str, Any] = {}
         self.version = 3
@@ -117,6 +65,7 @@ class KerasNet(nn.Module):
         self.activations: tuple[nn.Module | None, ...] = ()
         self.channels_last = True
         self.last_in_memory = False
+        self.dtype = torch.float32
 
     def set_calls(self, calls: Sequence[Call], outputs: Sequence[Key]) -> None:
         """Set the calls that the net makes, and the tensors that it gives."""
@@ -187,8 +136,9 @@ class KerasNet(nn.Module):
         values = dict(zip(self.inputs, laid_out, strict=True))
         del tensors, laid_out
         known: dict[Key, Tensor] = _present(self.inputs, masks or ())
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), self.dtype)
         for call, done in zip(self.calls, self.read_last, strict=True):
-            self._run(call, values, known)
+            self._run(call, values, known, None if dtype == self.dtype else dtype)
             for key in done:  # its memory is free for the next layers
                 del values[key]
         results = tuple(values[key] for key in self.outputs)
@@ -200,8 +150,13 @@ class KerasNet(nn.Module):
             return dict(zip(self.output_names, results, strict=True))
         return results[0] if len(results) == 1 else results
 
-    def _run(self, call: Call, values: dict[Key, Tensor], known: dict[Key, Tensor]) -> None:
-        """Make a call, and add its outputs and their masks."""
+    def _run(
+        self, call: Call, values: dict[Key, Tensor], known: dict[Key, Tensor], converted: torch.dtype | None
+    ) -> None:
+        """Make a call, and add its outputs and their masks.
+
+        Floats that a layer makes of whole numbers have the dtype of Keras's net; `converted` is that of the net now.
+        """
         layer = self.get_submodule(call.module)
         inputs = [values[key] for key in call.inputs]
         keywords = mapped(call.keywords, values.__getitem__)
@@ -223,6 +178,8 @@ class KerasNet(nn.Module):
         if getattr(layer, "clears_masks", False):
             for key in call.inputs:
                 known.pop(key, None)
+        if converted is not None:
+            output = tuple(y.to(converted) if y.dtype == self.dtype else y for y in output)
         keys = [Key(call.layer, call.node, index) for index in range(len(output))]
         values.update(zip(keys, output, strict=True))
         known |= _present(keys, after)
@@ -265,6 +222,11 @@ class KerasNet(nn.Module):
             wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
             first = " (channels first: x.movedim(-1, 1))" if len(shape) >= 4 else ""
             raise ValueError(f"input {name!r} must have the shape (batch, {wanted}){first}, received {tuple(x.shape)}")
+
+
+def penalized_inside(layer: nn.Module) -> bool:
+    """Whether an activity penalty reads the outputs of a layer in a wrapper's layer; the builder marks those."""
+    return getattr(layer, "penalized_inside", False)
 
 
 def flat(output: Any) -> tuple[Tensor, ...]:

@@ -28,12 +28,18 @@ _FOLDERS = {
     "checkpoint": _CHECKPOINT,
     "config.json": f"an unpacked .keras file; give the .keras file itself, or {_SAVE}",
 }
+_SHARDS = (
+    "the list of weights that lie in several files, which is not supported; in Keras load it with model.load_weights "
+    'and write one file with model.save_weights("model.weights.h5")'
+)
+_PACKED = "an archive; unpack it, and give the file in it"
 _ONNX = f"an ONNX file, which is not supported; {_SAVE}"
 _STARTS = {
     b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch that with `git lfs pull`",
     b"<!": "a web page; download the file itself",
     b"<html": "a web page; download the file itself",
     b"{": "JSON text; give a net's config to rt.keras.from_config",
+    **dict.fromkeys((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!"), _PACKED),
     b"\x93NUMPY": "a NumPy array; give weights as a list to rt.keras.load_weights",
     **{
         b"\x80" + bytes([protocol]): f"a pickle, which can run any code and is never opened; {_SAVE}, or, if torch "
@@ -47,6 +53,7 @@ _SUFFIXES = {
     ".tflite": f"a TensorFlow Lite file, which is not supported; {_SAVE}",
     ".index": _CHECKPOINT,
     ".data-00000-of-00001": _CHECKPOINT,
+    ".tar": _PACKED,
     ".json": "JSON text; give a net's config to rt.keras.from_config",
 }
 
@@ -90,7 +97,8 @@ def kind_of(path: Path) -> Kind:
         raise ValueError("it is empty; get a complete copy")
     if start[4:8] == b"TFL3":
         raise ValueError(f"it is {_SUFFIXES['.tflite']}")
-    words = next((words for head, words in _STARTS.items() if start.lower().startswith(head.lower())), None)
+    words = _SHARDS if path.name.endswith(".weights.json") else None
+    words = words or next((words for head, words in _STARTS.items() if start.lower().startswith(head.lower())), None)
     words = words or next((words for end, words in _SUFFIXES.items() if path.name.endswith(end)), None)
     if not any(start):
         words = "filled with zeros, so that its download was cut off; get a complete copy"

@@ -16,8 +16,9 @@ from typing import Any
 from torch import nn
 
 from regtorch.checks import shown
+from regtorch.keras.calls import Source
 from regtorch.keras.files.h5 import H5
-from regtorch.keras.net import KerasNet, Source
+from regtorch.keras.net import KerasNet
 from regtorch.keras.net_variables import NetVariable, net_variables
 from regtorch.keras.own_modules import is_own, parts_in
 from regtorch.select.weight import modules_of
@@ -27,7 +28,7 @@ __all__ = ["Match", "by_attributes", "legacy_group", "listed", "matched", "paths
 Match = tuple[NetVariable, str]  # a variable of the net and the path of its array
 
 _UNTIL_2_14 = "_layer_checkpoint_dependencies"  # its name for "layers"
-# State without a counterpart in the net: random generators, the batches that Normalization has adapted to, and metrics.
+# State that a net may lack: of random generators, the batches that Normalization has adapted to, and metrics.
 _IGNORED = re.compile(
     r"/seed_generator(_[0-9]+)?/vars/|/_random_generator/|/normalization(_[0-9]+)?/vars/2$|/metrics/[^/]+/vars/"
 )
@@ -113,10 +114,11 @@ def by_attributes(model: nn.Module, file: H5) -> list[Match]:
         ValueError: the file has other arrays than the module.
     """
     found = [path for path in file.arrays if not path.startswith("optimizer/")]
+    layers = [path for path in found if not _IGNORED.search(f"/{path}")]
     renamed = {_of_all_versions(path): path for path in found}  # as the layers of a net of `from_config` name them
     pairs = [
         (entry, path if path in found else renamed.get(_of_all_versions(path), path))
-        for entry, path in _placed(model, _groups(model, found, own=True))
+        for entry, path in _placed(model, _groups(model, layers, own=True))
     ]
     _refuse_others([path for _, path in pairs], found, _OWN)
     return _fitted(pairs, file)
@@ -134,10 +136,8 @@ def _by_path(net: KerasNet, file: H5) -> Iterator[Match]:
 
 
 def _refuse_others(wanted: Collection[str], found: Collection[str], hint: str) -> None:
-    found = [name for name in found if name in wanted or not _IGNORED.search(f"/{name}")]
-    missing, surplus = (
-        [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
-    )
+    missing = [name for name in wanted if name not in found]
+    surplus = [name for name in found if name not in wanted and not _IGNORED.search(f"/{name}")]
     if missing or surplus:
         parts = [f"{what} {_few(names)}" for what, names in (("lacks", missing), ("has besides", surplus)) if names]
         raise ValueError(f"its weights are another net's: it {', and it '.join(parts)}{hint}")
@@ -165,8 +165,6 @@ def _by_layer(net: KerasNet, file: H5, group: str) -> Iterator[Match]:
     if surplus:
         raise ValueError(f"its net has weights of its own, outside its layers: {_few(surplus)}")
     for (source, entries), (name, arrays) in zip(ours, theirs, strict=False):
-        if len(entries) + 1 == len(arrays) and arrays[-1].rpartition("/")[2].partition(":")[0] == "count":
-            arrays = arrays[:-1]  # of Normalization
         if len(entries) != len(arrays):
             raise ValueError(
                 f"its weights are another net's: the layer {source.name!r} ({source.class_name}) takes "

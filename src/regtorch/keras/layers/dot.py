@@ -15,7 +15,8 @@ EPSILON = {2: 1e-6, 3: 1e-7}  # Keras 2's l2_normalize bounds the sum of squares
 
 def unit(x: Tensor, dims: tuple[int, ...], epsilon: float) -> Tensor:
     """`x` by its norm over these dims, which counts as at least epsilon."""
-    return x * x.square().sum(dims, keepdim=True).rsqrt().clamp(max=1.0 / epsilon)
+    most = min(1.0 / epsilon, torch.finfo(x.dtype).max)
+    return x * x.square().sum(dims, keepdim=True).rsqrt().clamp(max=most)
 
 
 class Dot(nn.Module):
@@ -43,7 +44,7 @@ class Dot(nn.Module):
         x, y = x.movedim(i, -1), y.movedim(j, 1)
         left, right = x.shape[1:-1], y.shape[2:]
         z = torch.bmm(x.flatten(1, -2) if left else x.unsqueeze(1), y.flatten(2) if right else y.unsqueeze(2))
-        z = z.reshape(len(x), *left, *right)
+        z = z.reshape(x.shape[0], *left, *right)
         return self.axes.from_keras(z if z.ndim > 1 else z.unsqueeze(1))
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regtorch.keras.layers.padding import length
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable, held
 
@@ -37,7 +38,8 @@ class _LocallyConnected(nn.Module):
         if self.same and self.implementation == 1:
             raise ValueError("padding='same' needs implementation=2 or 3, as in Keras")
         self.inputs = tuple(self._first(torch.empty(spec.shape, device="meta")).shape[2:])
-        self.outputs = tuple(map(self._length, self.inputs, self.kernel_size, self.strides))
+        dims = zip(self.inputs, self.kernel_size, self.strides, strict=True)
+        self.outputs = tuple(length(*numbers, 1, same=self.same) for numbers in dims)
         if min(self.outputs) < 1:
             raise ValueError(f"kernel_size={self.kernel_size} is larger than the input, {self.inputs}")
         shape = (self._of_patches, self._of_all, self._of_pairs)[self.implementation - 1]()
@@ -62,9 +64,6 @@ class _LocallyConnected(nn.Module):
     def _first(self, x: Tensor) -> Tensor:
         """The inputs with channels first."""
         return x.mT if self.n == 1 and self.last else x
-
-    def _length(self, size: int, kernel: int, stride: int) -> int:
-        return -(-(size if self.same else size - kernel + 1) // stride)
 
     def _ordered(self, channels: Any, sizes: Sequence[Any]) -> tuple[Any, ...]:
         """Channels and sizes in Keras's order."""
@@ -107,7 +106,7 @@ class _LocallyConnected(nn.Module):
         to, by = (index.to(x.device) for index in self.pairs)
         size = self.filters * torch.Size(self.outputs).numel()
         numbers = self._numbers(x)
-        return self._shaped(numbers.new_zeros(len(x), size).index_add(1, to, numbers[:, by] * self.kernel))
+        return self._shaped(numbers.new_zeros(x.shape[0], size).index_add(1, to, numbers[:, by] * self.kernel))
 
     def _numbers(self, x: Tensor) -> Tensor:
         """An image's numbers in Keras's order."""

@@ -42,7 +42,7 @@ class _Merge(nn.Module):
 
     def _aligned(self, x: Tensor) -> Tensor:
         x = self.axes.to_keras(x)
-        return self.axes.from_keras(x.reshape(len(x), *[1] * (self.ndim - x.ndim), *x.shape[1:]))
+        return self.axes.from_keras(x.reshape(x.shape[0], *[1] * (self.ndim - x.ndim), *x.shape[1:]))
 
     def output_masks(self, masks: Masks, *inputs: Tensor) -> Tensor | None:
         return united(masks)

@@ -12,12 +12,28 @@ from regtorch.checks import shown
 from regtorch.keras.quantity import is_size
 from regtorch.keras.spec import Spec
 
-__all__ = ["Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "pad_same"]
+__all__ = [
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+    "length",
+    "pad_same",
+]
+
+
+def length(size: int, kernel: int, stride: int, dilation: int, *, same: bool) -> int:
+    """The number of outputs of a convolution along one dim."""
+    return -(-(size if same else size - dilation * (kernel - 1)) // stride)
 
 
 def same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """The padding before and after one dim."""
-    total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    total = max(
+        0, (length(size, kernel, stride, dilation, same=True) - 1) * stride + dilation * (kernel - 1) + 1 - size
+    )
     return total // 2, total - total // 2
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from regtorch.keras.layers.dot import EPSILON, unit
 from regtorch.keras.spec import Spec
@@ -39,22 +40,42 @@ class SpectralNormalization(nn.Module):
         layer.vector_u_at = 1 if spec.version == 3 else len(own)
 
     def forward(self, *inputs: Tensor) -> Any:
-        if self.training:
-            self._normalize()
-        return self.layer(*inputs)
+        if not self.training:
+            return self.layer(*inputs)
+        name = variables(self.layer)[0].attribute
+        return functional_call(self.layer, {name: self._normalized()}, inputs)
 
-    @torch.no_grad()
-    def _normalize(self) -> None:
+    def _normalized(self) -> Tensor:
+        """Divide the kernel.
+
+        Returns:
+            It as a tensor of its own, which a second call before the backward pass leaves as it is.
+        """
         kernel = variables(self.layer)[0]
         weight = kernel.read(self.layer)
-        if not weight.any():
-            return
-        matrix = kernel.to_keras(weight).flatten(0, -2)
+        with torch.no_grad():
+            divided = weight / self._largest(kernel.to_keras(weight).flatten(0, -2)) if weight.any() else weight.clone()
+            weight.copy_(divided)
+        return cast(Tensor, _InPlaceOf.apply(weight, divided))
+
+    def _largest(self, matrix: Tensor) -> Tensor:
+        """The estimate of the largest singular value."""
         layer: Any = self.layer
-        u = layer.vector_u
-        v = u
+        v = u = layer.vector_u
         for _ in range(self.iterations):
             v = unit(u @ matrix.T, (0, 1), self.epsilon)
             u = unit(v @ matrix, (0, 1), self.epsilon)
-        weight.div_(v @ matrix @ u.T)
         layer.vector_u.copy_(u)
+        return v @ matrix @ u.T
+
+
+class _InPlaceOf(torch.autograd.Function):
+    """Another tensor in a weight's place, whose gradient is the weight's."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, other: Tensor) -> Tensor:
+        return other.view_as(other)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None

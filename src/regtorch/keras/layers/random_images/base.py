@@ -48,7 +48,7 @@ def factors(
 
 def drawn(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """One uniform number for each image."""
-    return torch.rand(len(x), 1, 1, 1, dtype=x.dtype, device=x.device) * (high - low) + low
+    return torch.rand(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device) * (high - low) + low
 
 
 def chosen(x: Tensor, factor: tuple[float, float]) -> Tensor:

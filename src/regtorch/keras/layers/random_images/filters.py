@@ -63,7 +63,7 @@ class RandomPosterization(RandomImages):
 
     def changed(self, x: Tensor) -> Tensor:
         low, high = (int(n) for n in self.bits)
-        bits = torch.randint(low, max(high, low + 1), (len(x), 1, 1, 1), device=x.device)
+        bits = torch.randint(low, max(high, low + 1), (x.shape[0], 1, 1, 1), device=x.device)
         step = (2.0 ** (8 - bits)).to(x.dtype)
         values = ((x - self.low) / (self.high - self.low) * 255).to(torch.uint8).to(x.dtype)
         return (values / step).floor() * step / 255 * (self.high - self.low) + self.low

@@ -106,7 +106,7 @@ class RandomTranslation(_Affine):
         self.height, self.width = factors(spec, "height_factor"), factors(spec, "width_factor")
 
     def map(self, x: Tensor) -> Tensor:
-        return torch.eye(2, dtype=x.dtype, device=x.device).expand(len(x), 2, 2)
+        return torch.eye(2, dtype=x.dtype, device=x.device).expand(x.shape[0], 2, 2)
 
     def offset(self, x: Tensor, matrix: Tensor) -> Tensor:
         columns, rows = drawn(x, *self.width) * x.shape[-1], drawn(x, *self.height) * x.shape[-2]
@@ -138,7 +138,7 @@ class RandomPerspective(RandomImages):
 
     def changed(self, x: Tensor) -> Tensor:
         right, bottom = x.shape[-1] - 1.0, x.shape[-2] - 1.0
-        corners = x.new_tensor([[0, 0], [right, 0], [0, bottom], [right, bottom]]).expand(len(x), 4, 2)
+        corners = x.new_tensor([[0, 0], [right, 0], [0, bottom], [right, bottom]]).expand(x.shape[0], 4, 2)
         moved = corners * (1 + (torch.rand_like(corners) - 0.5) * self.scale)
         a = _homography(moved, corners).view(-1, 8, 1, 1).unbind(1)
         columns, rows = grid(x)
@@ -162,7 +162,7 @@ class RandomElasticTransform(RandomImages):
             return x.clamp(self.low, self.high)
         height, width = x.shape[-2:]
         alpha, sigma = 0.1 * strength * max(height, width), 0.05 * strength * min(height, width)
-        noise = torch.randn(len(x), 2, height, width, dtype=x.dtype, device=x.device) * sigma
+        noise = torch.randn(x.shape[0], 2, height, width, dtype=x.dtype, device=x.device) * sigma
         moves = blurred(noise, int(6 * sigma) | 1, (sigma, sigma)) * alpha
         columns, rows = grid(x)
         y = self.sampling(x, columns + moves[:, 0], rows + moves[:, 1])

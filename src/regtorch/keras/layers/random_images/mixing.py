@@ -47,7 +47,7 @@ class CutMix(RandomImages):
     def changed(self, x: Tensor) -> Tensor:
         alpha = float(drawn(x[:1], *self.factor)) + 1e-6
         side = (1.0 - _beta(x, alpha)).sqrt()
-        return torch.where(_rectangles(x, side, side), x[torch.randperm(len(x), device=x.device)], x)
+        return torch.where(_rectangles(x, side, side), x[torch.randperm(x.shape[0], device=x.device)], x)
 
 
 class MixUp(RandomImages):
@@ -62,12 +62,12 @@ class MixUp(RandomImages):
 
     def changed(self, x: Tensor) -> Tensor:
         weight = _beta(x, self.alpha)
-        return weight * x + (1.0 - weight) * x[torch.randperm(len(x), device=x.device)]
+        return weight * x + (1.0 - weight) * x[torch.randperm(x.shape[0], device=x.device)]
 
 
 def _beta(x: Tensor, alpha: float) -> Tensor:
     """One number of a symmetric beta distribution for each image."""
-    given = x.new_full((len(x), 1, 1, 1), alpha)
+    given = x.new_full((x.shape[0], 1, 1, 1), alpha)
     return Beta(given, given).sample()
 
 

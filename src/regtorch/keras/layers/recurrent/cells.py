@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.keras.activations import activation
-from regtorch.keras.layers.recurrent.fast import run_kernel
+from regtorch.keras.layers.recurrent.fast import kernels_work, run_kernel
 from regtorch.keras.spec import Spec
 from regtorch.keras.variables import Variable
 
@@ -80,6 +80,10 @@ class Cell(nn.Module, ABC):
     def step(self, z: Tensor, states: Sequence[Tensor], kept: Tensor | None) -> list[Tensor]:
         """The states after one step with `z` from the inputs."""
 
+    def kernels(self) -> list[tuple[str, Tensor]]:
+        """The kernels by their names, in Keras's order, however they are held: pruning moves parameters."""
+        return [("kernel", self.kernel), ("recurrent_kernel", self.recurrent_kernel)]
+
     def draw(self, variable: Variable, initializer: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
         """A variable's first value in Keras's layout."""
         return initializer(variable.shape)
@@ -95,16 +99,19 @@ class Cell(nn.Module, ABC):
         return F.dropout(x.new_ones(count, *x.shape), p)
 
     def run(self, x: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """All steps; a masked one keeps the states.
+        """All steps, in one call of the module, so that its hooks run; a masked step keeps the states.
 
         Returns:
             The output of each step, and the last states.
         """
+        return self(x, *states, steps=True, mask=mask)
+
+    def _run(self, x: Tensor, states: Sequence[Tensor], mask: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         if x.is_meta:  # shapes alone, at once for any number of steps
             return states[0].unsqueeze(1).expand(-1, x.shape[1], *states[0].shape[1:]), list(states)
         kept = self.masks(states[0], self.recurrent_dropout, self.gates)
         separate = self.training and self.dropout > 0 and self.apart
-        kernel = self.fast() if kept is None and not separate else None
+        kernel = self.fast() if kept is None and not separate and kernels_work(x, mask) else None
         if kernel is not None:
             dropped = self.masks(x[:, 0], self.dropout, 1)
             return run_kernel(*kernel, x if dropped is None else x * dropped[0].unsqueeze(1), states, mask)
@@ -118,9 +125,11 @@ class Cell(nn.Module, ABC):
             outputs.append(states[0])
         return torch.stack(outputs, 1), states
 
-    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """One step: the output and the new states."""
-        _, after = self.run(x.unsqueeze(1), states, None)
+    def forward(self, x: Tensor, *states: Tensor, steps: bool = False, mask: Tensor | None = None) -> Any:
+        """One step: the output and the new states; with `steps` as `run`."""
+        if steps:
+            return self._run(x, states, mask)
+        _, after = self._run(x.unsqueeze(1), states, None)
         return after[0], *after
 
 
@@ -149,7 +158,7 @@ class DenseCell(Cell):
         return (self.gates * self.units,)
 
     def keras_variables(self) -> list[Variable]:
-        kernels = [Variable(n, n, (w.shape[1], w.shape[0]), (1, 0)) for n, w in self.named_parameters() if n != "bias"]
+        kernels = [Variable(n, n, (w.shape[1], w.shape[0]), (1, 0)) for n, w in self.kernels()]
         if self.bias is None:
             return kernels
         return [*kernels, Variable("bias", "bias", tuple(self.bias.shape), tuple(range(self.bias.ndim)))]

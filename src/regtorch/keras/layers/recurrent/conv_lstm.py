@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regtorch.keras.activations import activation
-from regtorch.keras.layers.padding import pad_same
+from regtorch.keras.layers.padding import length, pad_same
 from regtorch.keras.layers.recurrent.cells import Cell
 from regtorch.keras.layers.recurrent.layer import Recurrent
 from regtorch.keras.layers.recurrent.lstm import draw_bias, lstm_step
@@ -43,8 +43,7 @@ class ConvLSTMCell(Cell):
 
     def keras_variables(self) -> list[Variable]:
         n = self.n
-        kernels = [(name, w) for name, w in self.named_parameters() if name != "bias"]
-        found = [Variable(k, k, (*self.size, w.shape[1], w.shape[0]), (n + 1, n, *range(n))) for k, w in kernels]
+        found = [Variable(k, k, (*self.size, w.shape[1], w.shape[0]), (n + 1, n, *range(n))) for k, w in self.kernels()]
         return found if self.bias is None else [*found, Variable("bias", "bias", tuple(self.bias.shape), (0,))]
 
     def draw(self, variable: Variable, initializer: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
@@ -53,7 +52,8 @@ class ConvLSTMCell(Cell):
         return draw_bias(initializer, self.filters, self.filters)
 
     def initial(self, x: Tensor) -> list[Tensor]:
-        sizes = self._convolved(x[:1, 0].to("meta"), self.kernel.to("meta"), None, 1).shape[2:]
+        dims = zip(x.shape[3:], self.size, self.stride, self.dilation, strict=True)
+        sizes = [length(*numbers, same=self.same) for numbers in dims]
         return [x.new_zeros(x.shape[0], self.filters, *sizes, dtype=self.kernel.dtype) for _ in range(2)]
 
     def inputs(self, x: Tensor) -> Tensor:

@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["run_kernel"]
+__all__ = ["kernels_work", "run_kernel"]
+
+
+def kernels_work(x: Tensor, mask: Tensor | None) -> bool:
+    """Whether torch's kernels run here.
+
+    `torch.func` knows none of them, no compiler knows packed sequences, and on a CPU without instructions for bfloat16
+    the LSTM's fails under autocast.
+    """
+    if torch.compiler.is_compiling():
+        return mask is None
+    mixed = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return not (mixed or torch._C._are_functorch_transforms_active())
 
 
 def run_kernel(

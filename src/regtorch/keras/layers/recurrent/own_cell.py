@@ -47,7 +47,7 @@ class OwnCell:
     def initial(self, x: Tensor) -> list[Tensor]:
         """Zeros for the states of a sequence."""
         dtype = self.dtype if any(True for _ in self.module.parameters()) else x.dtype
-        return [x.new_zeros(len(x), *size, dtype=dtype) for size in self.sizes]
+        return [x.new_zeros(x.shape[0], *size, dtype=dtype) for size in self.sizes]
 
     def output_size(self, shape: Sequence[int], dtype: torch.dtype) -> int:
         """The number of units of its output, for an input (batch, steps, features) on the meta device."""

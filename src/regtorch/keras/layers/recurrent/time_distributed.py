@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from regtorch.keras.batch_norm import BatchNorm
 from regtorch.keras.layers.dense import Dense
+from regtorch.keras.layers.spectral import SpectralNormalization
 from regtorch.keras.masks import Masks
-from regtorch.keras.net import KerasNet, flat
+from regtorch.keras.net import KerasNet, flat, penalized_inside
 from regtorch.keras.spec import Spec
 
 __all__ = ["TimeDistributed"]
@@ -21,9 +22,9 @@ class TimeDistributed(nn.Module):
     """A layer or net on each step of sequences.
 
     Keras 2 calls it on all steps at once, Keras 3 step by step. That makes a difference, and is followed, where a call
-    changes the layer's state, as batch norm's averages in training, or where each call has a penalty; Keras 3 leaves
-    out the activity penalty of the layer itself. Keras 2 runs a net a second time for its mask, which moves averages
-    twice and doubles activity penalties.
+    changes the layer's state, as batch norm's averages and spectral norms in training, or where each call has a
+    penalty; Keras 3 leaves out the activity penalty of the layer itself. Keras 2 runs a net a second time for its mask,
+    which moves averages twice and doubles activity penalties.
     """
 
     takes_masks = True
@@ -40,7 +41,6 @@ class TimeDistributed(nn.Module):
         shape = tuple(self.axes.shape((keras[0], *keras[2:])))
         self.layer = spec.inner("layer", "layer", shape)
         self.takes_mask = isinstance(self.layer, KerasNet) or getattr(self.layer, "takes_masks", False)
-        self.penalized = isinstance(self.layer, KerasNet) and self.layer.penalized
 
         # The activation of a head is the last that it computes, where `logits=True` looks for it.
         self.activation: nn.Module = nn.Identity()
@@ -59,7 +59,8 @@ class TimeDistributed(nn.Module):
     @property
     def counted(self) -> bool:
         """Whether the number of calls makes a difference."""
-        return self.penalized or any(isinstance(part, BatchNorm) and part.training for part in self.layer.modules())
+        changing = (part for part in self.layer.modules() if isinstance(part, BatchNorm | SpectralNormalization))
+        return penalized_inside(self.layer) or any(part.training for part in changing)
 
     def forward(self, x: Tensor, masks: Masks = ()) -> Any:
         """The layer's output of each step, or a tuple if it has several."""
