@@ -107,6 +107,8 @@ def check(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         case ["python", "scripts/pictures.py", *rest]:
             assert set(rest) <= PICTURES.keys()
         case ["python", script, *rest] if re.fullmatch(r"scripts/(train|path|search|doctor)\.py", script):
+            if "hydra/launcher=ray" in rest:
+                pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed")
             composed(Path(script).stem, rest)
         case ["regtorch", ("train" | "path" | "search" | "doctor") as program, *rest]:
             composed(program, rest)
