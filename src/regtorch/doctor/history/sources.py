@@ -166,8 +166,8 @@ def _records(rows: Sequence[Any], source: str) -> Iterator[Row]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise ValueError(
-                f"{source}: row {number}: expected a mapping of names to numbers, received {shown(row)}; pass series by "
-                "name, {'loss': […], 'val_loss': […]}"
+                f"{source}: row {number}: expected a mapping of names to numbers, received {shown(row)}; pass "
+                "series by name, {'loss': […], 'val_loss': […]}"
             )
         yield row
 
