@@ -235,7 +235,8 @@ class Subject:
 def check_rules(rules: Any) -> None:
     """Refuse what is no list of rules, with a TypeError."""
     if not isinstance(rules, Sequence) or isinstance(rules, str):
-        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
+        hint = f"; pass [{rules!r}]" if isinstance(rules, Penalty | Activity | Constraint) else ""
+        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}{hint}")
 
 
 def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
