@@ -35,8 +35,8 @@ def _layer(module: nn.Module, x: Tensor) -> str | None:
         if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < module.num_embeddings:
             return (
                 f"The ids range from {int(x.min())} to {int(x.max())}, and the embedding has {module.num_embeddings} "
-                "rows, for ids from 0: give it a row for each id, `num_embeddings`, or look for ids of another "
-                "vocabulary."
+                f"rows, for ids from 0 to {module.num_embeddings - 1}: give it a row for each id, `num_embeddings`, or "
+                "look for ids of another vocabulary."
             )
     if isinstance(module, nn.Linear) and shape and shape[-1] != module.in_features:
         wanted = f"The layer takes {module.in_features} numbers in the last dim and gets a batch of shape {shape}: "
