@@ -26,7 +26,11 @@ class Named(nn.Module):
         return self.layer(picture + age)
 
 
-class OwnLoss(Named):
+class OwnLoss(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(20, 4)
+
     def forward(self, picture: Tensor, age: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {"loss": F.cross_entropy(self.layer(picture + age), labels)}
 
