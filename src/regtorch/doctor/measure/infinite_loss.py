@@ -40,12 +40,8 @@ def _activated(obs: Observed) -> list[tuple[str, Callable[[], Attempt]]]:
     def tried(act: Callable[[Tensor], Tensor]) -> Attempt:
         return attempt(replace(obs.subject, loss_fn=lambda output, target: loss(act(output), target)))
 
-    softmax = (
-        "The loss takes probabilities: end the net with nn.Softmax(1), or use nn.CrossEntropyLoss() without it"
-    )
-    sigmoid = (
-        "The loss takes probabilities: end the net with nn.Sigmoid(), or use nn.BCEWithLogitsLoss() without it"
-    )
+    softmax = "The loss takes probabilities: end the net with nn.Softmax(1), or use nn.CrossEntropyLoss() without it"
+    sigmoid = "The loss takes probabilities: end the net with nn.Sigmoid(), or use nn.BCEWithLogitsLoss() without it"
     wide = all(isinstance(o, Tensor) and o.ndim > 1 and o.shape[1] > 1 for o in obs.outputs)
     return [
         *([(softmax, partial(tried, lambda output: output.softmax(1)))] if wide else []),
