@@ -168,6 +168,16 @@ WRONG: dict[str, tuple[Any, Any, str]] = {
     "no target": (F.cross_entropy, [(torch.zeros(3, 20), None)], r"NoneType; for a net .* pass \(x, x\)"),
     "a list of numbers": (F.cross_entropy, [(torch.zeros(2, 20), [0, 1])], r"'0' of type int; pass torch.as_tensor"),
     "words": (F.cross_entropy, [(np.array(["a", "b"]), torch.zeros(2))], "a NumPy array of dtype <U1"),
+    "four parts": (F.cross_entropy, [(torch.zeros(2, 20),) * 4], r"a tuple of 4; put .* \(\(a, b\), \(y, z\)\)"),
+    "a dict without a target": (
+        F.cross_entropy,
+        [{"x": torch.zeros(2, 20), "digit": torch.zeros(2)}],
+        "a dict with the keys 'x', 'digit'; call the target one of 'labels', 'label'",
+    ),
+    "inputs alone": (F.cross_entropy, [torch.zeros(2, 20)], r"a Tensor; .* a loss that needs no target, pass \(x, x\)"),
+    "names of classes": (F.cross_entropy, [(torch.zeros(2, 20), ["a", "b"])], "number the classes from 0"),
+    "samples": (F.cross_entropy, [(torch.zeros(20), 1)], r"instead of samples: DataLoader\(samples, batch_size=32\)"),
+    "the arguments swapped": (vectors(), F.cross_entropy, "a loss's name, .* batches come third"),
     "weights": ("mse", [(torch.zeros(2, 20), torch.zeros(2, 4), torch.ones(3))], "one weight for each of 2 samples"),
     "weights that a loss does not take": (F.mse_loss, [(torch.zeros(2, 20),) * 3], "received a tuple of 3"),
 }
@@ -178,6 +188,19 @@ def test_what_cannot_be_read_is_told(case: str):
     loss, batches, message = WRONG[case]
     with pytest.raises((TypeError, ValueError), match=rf"^diagnose: .*{message}"):
         rt.diagnose(shallow(), loss, vectors() if batches is None else batches)
+
+
+def test_arguments_of_the_wrong_type_come_with_what_to_pass():
+    for wrong, message in (
+        ({"model": nn.Linear}, "received the class Linear; pass an object of it"),
+        ({"optimizer": torch.optim.Adam}, r"received type; pass an object such as Adam\(model.parameters\(\)\)"),
+        ({"optimizer": "adam"}, r"received str; pass an object such as torch.optim.Adam\(model.parameters\(\)\)"),
+        ({"optimizer": [rt.L2(0.1)]}, "received list$"),
+        ({"rules": rt.L2(0.1)}, r"received L2\(lam=0.1\); pass \[L2\(lam=0.1\)\]"),
+    ):
+        usual: dict[str, Any] = {"model": shallow(), "loss_fn": F.cross_entropy, "batches": vectors()}
+        with pytest.raises(TypeError, match=message):
+            rt.diagnose(**{**usual, **wrong})
 
 
 # What is left behind

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import regtorch as rt
 from doctor_cases import CLASSES, WIDTH, grave, logits_loss, net, obs, said, samples
+from doctor_patients import mlp, vectors
 from regtorch.doctor.measure import head, sign
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.subject import Subject
@@ -31,6 +33,20 @@ from regtorch.doctor.remedy import Remedy
 def test_what_stands_before_cross_entropy(activation: nn.Module, cause: str | None):
     severity = "warning" if cause == "nonnegative_logits" else "severe"
     assert grave(head.find(obs(model=net(activation)))) == ({} if cause is None else {cause: severity})
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_softmax_in_the_loss(one_hot: bool):
+    batches = [(x, F.one_hot(y, 4).float() if one_hot else y) for x, y in vectors()]
+    found = rt.diagnose(mlp(), lambda o, y: F.cross_entropy(o.softmax(1), y), batches)
+    assert (found[0].cause, found[0].where, found[0].severity) == ("softmax_before_cross_entropy", "loss", "severe")
+    for right in (
+        F.cross_entropy,
+        lambda o, y: F.cross_entropy(o.log_softmax(1), y),
+        lambda o, y: F.cross_entropy(o, y, label_smoothing=0.2),
+        lambda o, y: F.cross_entropy(o, y, weight=torch.tensor([1.0, 2.0, 3.0, 4.0])),
+    ):
+        assert "softmax_before_cross_entropy" not in [f.cause for f in rt.diagnose(mlp(), right, batches)]
 
 
 def test_small_outputs_are_no_bounds():

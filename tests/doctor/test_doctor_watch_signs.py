@@ -114,6 +114,24 @@ def test_a_sign_and_its_healthy_twin(name: str):
     assert causes[1] == []
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_a_weight_that_grows_without_end(factor: float):
+    torch.manual_seed(3)
+    net = mlp()
+    nn.init.zeros_(net[4].weight)  # grows from 0 to a usual size
+
+    def grow(step: int) -> None:
+        if step > 60:
+            net[2].weight.data.mul_(factor)
+
+    found = watched(net, torch.optim.Adam(net.parameters(), 1e-2), 160, 5, each=grow).findings
+    grave = [(finding.cause, finding.where) for finding in found if finding.severity == "severe"]
+    assert grave == ([("diverges", "2.weight")] if factor > 1 else [])
+    if grave:
+        assert 60 < found[0].numbers["step"] < 130
+        assert "beside the optimizer" in found[0].change
+
+
 def test_weights_that_another_optimizer_moves_are_owned():
     torch.manual_seed(3)
     net = mlp()

@@ -120,6 +120,13 @@ def test_penalty_and_task_loss_that_are_logged_apart_are_told_apart():
     assert found["penalty_dominates"].numbers["share"] == pytest.approx(0.97, abs=0.02)
 
 
+def test_a_loss_that_never_comes_back_diverges_however_it_fluctuates():
+    (found, *_) = rt.read_history({"loss": [1.33, 0.42, 17.9, 2.75, 4.6, 2.38], "val_loss": [0.5, 0.4, 3.9, 4.1, 2, 2]})
+    assert (found.cause, found.severity, found.numbers["epoch"]) == ("diverges", "severe", 3)
+    for healthy in ([1.3, 0.4, 0.7, 0.65, 0.5, 0.45], [1.3, 1.0, 4.0, 1.2, 0.9, 0.8]):  # higher, and back
+        assert all(f.cause != "diverges" for f in rt.read_history({"loss": healthy}))
+
+
 def test_nan_is_divergence_from_its_epoch_and_nothing_else_is_read():
     found = rt.read_history({"loss": [1.0, 0.8, math.nan, math.nan], "val_loss": [1.0, 0.9, math.nan, math.inf]})
     assert [(f.cause, f.numbers["epoch"]) for f in found] == [("diverges", 3)]

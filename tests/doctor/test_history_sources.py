@@ -80,6 +80,29 @@ TEXTS: dict[str, Callable[[], str]] = {
         "9/9 - loss: {loss} - acc: {accuracy:.1%} - val_loss: {val_loss} - val_acc: {val_accuracy:.1%}\n"
     ),
 }
+TEXTS |= {
+    "markdown.txt": lambda: (
+        "| epoch | loss | accuracy | val_loss | val_accuracy | time |\n|---|:---:|---|---|---|--:|\n"
+        + "".join(f"| {n} | {' | '.join(map(str, r.values()))} | 00:12 |\n" for n, r in enumerate(ROWS, 1))
+    ),
+    "fastai.txt": lambda: (
+        "epoch     train_loss  train_accuracy  valid_loss  valid_accuracy  time    \n"
+        + "".join(f"{n}         {'  '.join(map(str, r.values()))}  00:02     \n" for n, r in enumerate(ROWS))
+    ),
+    "pandas.txt": lambda: (
+        "   train_losses  train_accs  val_losses  val_accs\n"
+        + "".join(f"{n}  {'  '.join(map(str, r.values()))}\n" for n, r in enumerate(ROWS))
+    ),
+    "huggingface4.txt": lambda: (
+        "  0%|          | 0/12 [00:00<?, ?it/s]\n"
+        + "\n".join(map(str, json.loads(trainer_state())["log_history"]))
+        + "\n100%|██████████| 12/12 [00:09<00:00,  1.3it/s]\n"
+    ),
+    "huggingface5.txt": lambda: "\n".join(
+        str({name: f"{value:.4g}" for name, value in row.items()}) for row in json.loads(trainer_state())["log_history"]
+    ),
+    "lines.json": lambda: "\n".join(json.dumps({"epoch": n, **row}) for n, row in enumerate(ROWS, 1)),
+}
 OBJECTS: dict[str, Any] = {
     "dict": SERIES,
     "Keras's History": SimpleNamespace(history=SERIES, epoch=[0, 1, 2, 3]),
@@ -114,6 +137,22 @@ def test_files(name: str, tmp_path: Path):
         check(rt.read_history(tmp_path).history)  # the folder too
     if name.startswith("keras"):
         check(rt.read_history(TEXTS[name]()).history) if name.endswith("txt") else None
+
+
+def test_an_accuracy_beside_two_losses_that_have_a_stage_is_validations():
+    fastai = rt.read_history("epoch train_loss valid_loss accuracy\n0 1.9 2.1 0.31\n1 0.7 2.0 0.37\n").history
+    assert list(fastai.val["accuracy"].values()) == [0.31, 0.37]
+    assert "accuracy" not in fastai.train
+    keras = rt.read_history({"loss": LOSS, "val_loss": VAL, "accuracy": ACC}).history
+    assert list(keras.train["accuracy"].values()) == ACC
+
+
+@pytest.mark.parametrize(
+    "text", ["a table\nof losses\n", "loss accuracy\n0.1 high\n", "{'loss': [1, 2]}\n", "{'a': 1}"]
+)
+def test_text_that_is_no_table(text: str):
+    with pytest.raises(ValueError, match="expected"):
+        rt.read_history(text + "\n")
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -50,8 +50,12 @@ def layers(optimizer: object, who: str) -> list[Any]:
 
 def _hint(holder: object, who: str) -> str:
     """Advice for an object that holds optimizers without being a wrapper."""
+    if isinstance(holder, type | str):
+        name = holder.__name__ if isinstance(holder, type) else "torch.optim.Adam"
+        return f"; pass an object such as {name}(model.parameters())"
     if isinstance(holder, Mapping | Sequence):
-        return f"; {who} each of them" if holder and not isinstance(holder, str) else ""
+        parts = holder.values() if isinstance(holder, Mapping) else holder
+        return f"; {who} each of them" if any(hasattr(part, "step") for part in parts) else ""
     for name, value in getattr(holder, "__dict__", {}).items():
         if isinstance(value, Optimizer):
             return f"; it holds a {type(value).__name__} as .{name}: {who} that, once it is the one that trains"

@@ -13,6 +13,7 @@ from regtorch.doctor.along.budget import Clock, Expense
 from regtorch.doctor.along.course import Course, Sign
 from regtorch.doctor.along.signs import gradients, projections
 from regtorch.doctor.along.signs.clipping import Clipping
+from regtorch.doctor.along.signs.growth import Growth
 from regtorch.doctor.along.signs.modes import Modes
 from regtorch.doctor.along.signs.owners import Owners
 from regtorch.doctor.along.signs.pulls import Collapses, Dominance
@@ -72,7 +73,7 @@ class Stepping:
         self._reader: StepReader | None = None
         self._seconds = 0.0
         self._rates, self._clipping, self._collapses = Rates(optimizer), Clipping(optimizer), Collapses(optimizer)
-        self._dominance, self._owners, self._modes = Dominance(), Owners(), Modes(model)
+        self._dominance, self._growth, self._owners, self._modes = Dominance(), Growth(), Owners(), Modes(model)
         self._tap = Tap(optimizer, self)
 
     def remove(self) -> None:
@@ -149,6 +150,7 @@ class Stepping:
             return
         yield from gradients.signs(look)
         yield from self._rates.signs(look)
+        yield from self._growth.signs(look)
         yield from self._collapses.signs(look)
         yield from self._clipping.signs(look)
         yield from projections.signs(look)

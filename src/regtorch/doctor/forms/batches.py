@@ -79,18 +79,39 @@ def parts_of(batch: Any, dtype: torch.dtype, *, weights: bool, inputs: Callable[
     """
     given = _split(batch, weights=weights, inputs=inputs)
     if given is None:
-        raise _no_pair(f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, Sequence) else ""))
+        raise _no_pair(_told(batch))
     x, y, weight = (as_tensors(part, dtype) for part in given)
     wrong = {path: leaf for path, leaf in leaves_of(y).items() if not isinstance(leaf, Tensor)}
     if wrong or not tensors_of(y):
         path = next(iter(wrong), ())
         what = f"{name_of(path)!r} of type {type(wrong[path]).__name__}" if path else type(y).__name__
-        hint = "; for a net that reproduces its inputs pass (x, x)" if y is None else "; pass torch.as_tensor(target)"
-        raise _no_pair(f"a target {what}{hint}")
+        raise _no_pair(f"a target {what}; {_hint(wrong.get(path, y))}")
     if weight is not None and (not isinstance(weight, Tensor) or weight.numel() != rows_of(y)):
         what = list(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise TypeError(f"diagnose: batches must have one weight for each of {rows_of(y)} samples, received {what}")
     return Parts(x, y, weight)
+
+
+def _told(batch: Any) -> str:
+    """What a batch is that is no pair, and how to make it one."""
+    if isinstance(batch, Mapping):
+        keys = ", ".join(map(repr, list(batch)[:8]))
+        return f"a dict with the keys {keys}; call the target one of {', '.join(map(repr, TARGETS))}"
+    if isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch) > 2:
+        return f"a {type(batch).__name__} of {len(batch)}; put inputs and targets together: ((a, b), (y, z))"
+    size = f" of {len(batch)}" if isinstance(batch, Sequence) else ""
+    return f"a {type(batch).__name__}{size}; {_hint(None)}"
+
+
+def _hint(wrong: Any) -> str:
+    """What to pass instead of a target that is no tensor."""
+    if wrong is None:
+        return "for a net that reproduces its inputs, or a loss that needs no target, pass (x, x)"
+    if isinstance(wrong, str):
+        return "number the classes from 0"
+    if isinstance(wrong, int | float):
+        return "pass torch.as_tensor(target), and batches instead of samples: DataLoader(samples, batch_size=32)"
+    return "pass torch.as_tensor(target)"
 
 
 def _split(batch: Any, *, weights: bool, inputs: Callable[[int], bool]) -> tuple[Any, Any, Any] | None:

@@ -126,9 +126,10 @@ def loss_of(given: Any) -> Loss:
             return SumOfLosses(parts)
     elif callable(given):
         return given
+    hint = "; batches come third" if hasattr(given, "__iter__") and not isinstance(given, Mapping) else ""
     raise TypeError(
         "diagnose: loss_fn must be a function of output and target, a loss's name, or a dict of them by output, "
-        f"received {shown(given)}"
+        f"received {shown(given)}{hint}"
     )
 
 

@@ -64,7 +64,8 @@ def setup_of_net(
         ValueError: the loss is unknown, or there are no batches.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"diagnose: model must be a torch.nn.Module, received {type(model).__name__}")
+        what = f"the class {model.__name__}; pass an object of it" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"diagnose: model must be a torch.nn.Module, received {what}")
     loss = loss_of(loss_fn)
     weights = takes_weights(loss)
     parts = [

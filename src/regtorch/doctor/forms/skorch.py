@@ -23,7 +23,9 @@ def of_net(net: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, und
     if batches is None and loss_fn is not None and not callable(loss_fn):
         loss_fn, batches = None, loss_fn
     if loss_fn is not None:
-        raise TypeError("diagnose: loss_fn must be None for a net of skorch, which has its criterion")
+        raise TypeError(
+            "diagnose: loss_fn must be None for a net of skorch, which has its criterion; pass rt.diagnose(net, (X, y))"
+        )
     if batches is None:
         raise TypeError("diagnose: batches must be (X, y) as in fit, a data set or a loader, received None")
     if not getattr(net, "initialized_", False):

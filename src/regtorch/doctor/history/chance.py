@@ -13,6 +13,7 @@ from regtorch.doctor.remedy import Remedy
 __all__ = ["find"]
 
 _GROWN = 1.5  # times its lowest level
+_LASTING = 3  # epochs
 
 
 def find(curves: Curves) -> Iterator[Finding]:
@@ -36,12 +37,22 @@ def _diverges(curves: Curves) -> Iterator[Finding]:
     steady = smooth(loss.values)
     low = min(range(len(steady)), key=steady.__getitem__)
     grown = loss.end > _GROWN * steady[low] and loss.end - steady[low] > 6 * loss.fluctuation
-    if steady[low] > 0 and grown and loss.end > 0.5 * loss.values[0]:
-        yield _divergence(
-            curves,
-            loss.epochs[min(low + 1, len(loss) - 1)],
-            f"the training loss falls to {fmt(loss.values[low])} and then rises to {fmt(loss.values[-1])}",
-        )
+    if not (steady[low] > 0 and grown and loss.end > 0.5 * loss.values[0]):
+        if not _is_lost(loss):
+            return
+        low = loss.lowest()
+    yield _divergence(
+        curves,
+        loss.epochs[min(low + 1, len(loss) - 1)],
+        f"the training loss falls to {fmt(loss.values[low])} and then rises to {fmt(loss.values[-1])}",
+    )
+
+
+def _is_lost(loss: Curve) -> bool:
+    """Whether all losses after the lowest, however much they fluctuate, are above all before them."""
+    low = loss.lowest()
+    before, after = loss.values[: low + 1], loss.values[low + 1 :]
+    return len(after) >= _LASTING and loss.values[low] > 0 and min(after) > max(*before, _GROWN * loss.values[low])
 
 
 def _divergence(curves: Curves, epoch: float, why: str) -> Finding:

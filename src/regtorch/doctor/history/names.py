@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["Column", "is_curve", "meaning"]
+__all__ = ["Column", "is_curve", "meaning", "meaning_beside"]
 
 _STAGES = {
     **dict.fromkeys(("val", "valid", "validation", "eval", "dev"), "val"),
@@ -17,6 +18,7 @@ _QUANTITIES = {
     **dict.fromkeys(("acc", "accuracy", "categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
     **dict.fromkeys(("binary_accuracy", "epoch_accuracy", "acc1", "top1", "multiclass_accuracy"), "accuracy"),
     **dict.fromkeys(("multiclassaccuracy", "binaryaccuracy", "epoch_acc"), "accuracy"),
+    **{"losses": "loss", "accs": "accuracy", "accuracies": "accuracy"},
     **dict.fromkeys(("penalty", "reg_loss", "regularization_loss"), "penalty"),
     **dict.fromkeys(("r2", "r2_score", "r2score"), "r2"),
     "task_loss": "task_loss",
@@ -59,3 +61,16 @@ def meaning(name: str) -> Column | None:
     elif last[2] in _STAGES and last[0]:
         stage, words = _STAGES[last[2]], last[0]
     return Column(stage, _QUANTITIES.get(words, words), of_steps)
+
+
+def meaning_beside(name: str, others: Iterable[str]) -> Column | None:
+    """The meaning of a column beside others: an accuracy of no stage, beside two losses that have one, is validation's.
+
+    So fastai prints it; Keras, whose `accuracy` is of the training, calls the loss of the training `loss`.
+    """
+    column = meaning(name)
+    if column != Column("train", "accuracy") or name.strip().lower() not in _QUANTITIES:
+        return column
+    losses = {found for other in others if (found := meaning(other)) and other.strip().lower() not in _QUANTITIES}
+    staged = {Column("train", "loss"), Column("val", "loss")} <= losses
+    return Column("val", "accuracy") if staged and Column("val", "accuracy") not in losses else column

@@ -57,7 +57,8 @@ def read_history(
             a TensorBoard event file, or a folder of them (needs tensorboard);
             Keras's History, its `history` dict, or JSON of that;
             the progress that Keras prints, as a text file or as a string of several lines;
-            Hugging Face's trainer_state.json, a Trainer or its `state.log_history`;
+            Hugging Face's trainer_state.json, the dicts that it prints, a Trainer or its `state.log_history`;
+            a table as text, in Markdown or as fastai and pandas print it;
             a mapping of lists, a list of mappings, or a DataFrame.
         run: which training to read, from 1, if the source holds several.
         classes: the number of classes; else told from the curves, where they start at chance.

@@ -8,7 +8,7 @@ from typing import Any
 
 from regtorch.checks import shown
 from regtorch.doctor.history.history import History, thinned
-from regtorch.doctor.history.names import Column, is_curve, meaning
+from regtorch.doctor.history.names import Column, is_curve, meaning_beside
 
 __all__ = ["MOST_ROWS", "Row", "histories", "value_of"]
 
@@ -72,7 +72,7 @@ def _read(rows: Iterable[Row], source: str) -> Iterable[Cells]:
         cells: Cells = {}
         for name, value in row.items():
             if name not in meanings:
-                meanings[name] = meaning(str(name))
+                meanings[name] = meaning_beside(str(name), map(str, row))
             column = meanings[name]
             if column is None:
                 continue

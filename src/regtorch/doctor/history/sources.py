@@ -15,6 +15,7 @@ from regtorch.checks import ArgumentTypeError, shown
 from regtorch.doctor.history.events import event_files, event_rows
 from regtorch.doctor.history.history import History
 from regtorch.doctor.history.names import is_curve, meaning
+from regtorch.doctor.history.pasted import drawn_rows, logged_rows
 from regtorch.doctor.history.printed import printed_rows, printed_samples
 from regtorch.doctor.history.rows import MOST_ROWS, Row, histories
 
@@ -112,8 +113,12 @@ def _of_text(text: str, source: str) -> list[History]:
         except RecursionError:
             raise ValueError(f"{source}: expected a mapping of lists, received JSON that is too deep") from None
         except json.JSONDecodeError as error:
-            if not any(printed_rows(text)):  # a bar may begin with a bracket
+            if not any(printed_rows(text)) and not logged_rows(text):  # a bar may begin with a bracket
                 raise ValueError(f"{source}: expected JSON: {error}") from None
+    if logs := logged_rows(text):
+        return _of_logs(logs, source)
+    if table := drawn_rows(text):
+        return histories(table, source)
     first = text.lstrip().splitlines()[0]
     delimiter = max(",;\t", key=first.count)
     columns = [meaning(name) for name in first.split(delimiter) if not any(sign in name for sign in ":=[")]
@@ -124,8 +129,8 @@ def _of_text(text: str, source: str) -> list[History]:
 
 def _none_printed(source: str) -> list[Row]:
     raise ValueError(
-        f"{source}: expected a CSV file with columns such as epoch, loss and val_loss, JSON, or progress such as "
-        "'Epoch 1/3 … loss: 1.2 - val_loss: 1.3', received other text"
+        f"{source}: expected a CSV file with columns such as epoch, loss and val_loss, JSON, a table, or progress "
+        "such as 'Epoch 1/3 … loss: 1.2 - val_loss: 1.3', received other text"
     )
 
 
@@ -151,7 +156,7 @@ def _of_json(value: Any, source: str) -> list[History]:
     return histories(_records(rows, source), source)
 
 
-def _of_logs(logs: list[Any], source: str) -> list[History]:
+def _of_logs(logs: Sequence[Any], source: str) -> list[History]:
     """Hugging Face's logs; their last row has means over the whole training."""
     rows = [row for row in _records(logs, source) if "train_runtime" not in row]
     return histories(rows, source)
@@ -160,7 +165,10 @@ def _of_logs(logs: list[Any], source: str) -> list[History]:
 def _records(rows: Sequence[Any], source: str) -> Iterator[Row]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
-            raise ValueError(f"{source}: row {number}: expected a mapping of names to numbers, received {shown(row)}")
+            raise ValueError(
+                f"{source}: row {number}: expected a mapping of names to numbers, received {shown(row)}; pass "
+                "series by name, {'loss': […], 'val_loss': […]}"
+            )
         yield row
 
 

@@ -71,6 +71,17 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
             f"it cannot fall below {floor(outputs.shape[1]):.2f}, and gradients vanish.",
             "Return logits: remove the softmax",
         )
+    elif abs(obs.loss.of_sure_logits - floor(outputs.shape[1])) < _SUM:
+        yield Finding(
+            "softmax_before_cross_entropy",
+            "loss",
+            "severe",
+            {"of_sure_logits": obs.loss.of_sure_logits},
+            why=f"Outputs that are sure of the right classes still cost {obs.loss.of_sure_logits:.2f}: between the net "
+            "and its cross entropy, which takes logits, there is a softmax, behind which gradients vanish.",
+            change="Pass the net's outputs to the cross entropy as they are, without the softmax.",
+            blame=100,
+        )
     elif of_logs < _SUM:
         yield Finding(
             "log_softmax_before_cross_entropy",

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.fast_rate import fast, momentum
 from regtorch.doctor.measure.fitting_rate import GOOD, TRIED, common_rate, fitting_rate, fitting_rate_of_group
+from regtorch.doctor.measure.infinite_loss import infinite_loss
 from regtorch.doctor.measure.slow_rate import slow
 from regtorch.doctor.measure.start import NARROW
 from regtorch.doctor.measure.tolerated import comes_as_low
@@ -32,7 +33,10 @@ _RISE = 10.0  # of a batch's loss, in a step meant to lower it
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """Findings about the optimizer's learning rate; none without an optimizer."""
+    """Findings about the optimizer's learning rate; without one, only that the loss is not finite at first."""
+    if obs.with_rules.diverged and not obs.with_rules.steps:
+        yield infinite_loss(obs)
+        return
     if obs.subject.optimizer is None:
         return
     if obs.with_rules.diverged:
@@ -83,10 +87,7 @@ def _diverges(obs: Observed) -> Finding:
     alone = obs.alone.diverged
     decay = not alone and obs.without_penalties.diverged
     remedy = None
-    if not steps:
-        why = "The loss is not finite before the first step, so the learning rate is not the cause."
-        where, change = "loss", "Look for NaN or infinite numbers in inputs, targets and weights."
-    elif alone:
+    if alone:
         why = f"The loss stops being finite after {steps} steps, even without penalties: the steps are too large."
         ratios = medians_of(obs.alone, 1).values()
         to, remedy = lower_rate(obs, max(ratios, default=0.0) / LARGE)

@@ -98,6 +98,24 @@ class LossBehaviour:
         return losses is not None and all(abs(a - b) < 1e-3 for a, b in zip(losses, (-1, -1, 0, 2), strict=True))
 
     @cached_property
+    def of_sure_logits(self) -> float:
+        """The loss of logits that are sure of the right classes, almost 0 for a cross entropy; NaN if unknown."""
+        output, target = self._pairs[0]
+        if not isinstance(output, Tensor) or output.ndim < 2:
+            return nan
+        output, target = output.cpu(), target.cpu()  # an invalid class kills a CUDA process
+        if _holds_classes(output, target):
+            if bool(((target < 0) | (target >= output.shape[1])).any()):
+                return nan
+            rows = torch.zeros_like(output).scatter_(1, target.long()[:, None], 1)
+        elif target.shape == output.shape and bool(((target == 0) | (target == 1)).all()):
+            rows = target.to(output)
+        else:
+            return nan
+        losses = self._losses(target, 40 * rows)
+        return losses[0] if losses else nan
+
+    @cached_property
     def takes_logits(self) -> bool:
         """Whether the loss applies its own sigmoid: correct logits of ±20 cost almost nothing, wrong ones much."""
         output, target = self._pairs[0]

@@ -19,6 +19,7 @@ from regtorch.bound.penalty import BoundPenalty
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Refused, Unfit
+from regtorch.doctor.observe.failing import loss_advice, net_advice
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, number, rate_of
 from regtorch.doctor.observe.pairs import Batch, form, fresh, one_line, pairs_of
@@ -129,14 +130,14 @@ class Subject:
             raise
         except Exception as error:
             names = {id(module): name for name, module in modules_of(self.model).items()}
-            frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-            where = next((names[id(m)] for m in reversed(frames) if id(m) in names), "")
+            frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+            inner = next((f for f in reversed(frames) if id(f.get("self")) in names), {})
+            where = names.get(id(inner.get("self")), "")
             raise Unfit(
                 "model_fails",
                 where or type(self.model).__name__,
                 why=f"The net raises an error on batch {number}: {one_line(error)}.",
-                change=_other_dtype(x, self.model, error)
-                or "Check the shape, dtype and device of the inputs against what this module expects.",
+                change=net_advice(error, x, self.model, inner.get("self"), inner.get("input")),
                 batch=number,
             ) from error
 
@@ -149,7 +150,7 @@ class Subject:
                 "loss_fails",
                 "loss",
                 why=f"The loss raises an error on {form(output)} and targets of {form(target)}: {one_line(error)}.",
-                change="Pass outputs and targets of the shapes and dtypes that the loss expects.",
+                change=loss_advice(error, output, target, self.loss_fn),
             ) from error
         if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -234,7 +235,8 @@ class Subject:
 def check_rules(rules: Any) -> None:
     """Refuse what is no list of rules, with a TypeError."""
     if not isinstance(rules, Sequence) or isinstance(rules, str):
-        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}")
+        hint = f"; pass [{rules!r}]" if isinstance(rules, Penalty | Activity | Constraint) else ""
+        raise TypeError(f"diagnose: rules must be a list of penalties and constraints, received {rules!r}{hint}")
 
 
 def _bound(rules: Sequence[Rule], model: nn.Module) -> list[BoundTerms | BoundConstraint]:
@@ -271,19 +273,6 @@ def _parts(rule: BoundTerms | BoundConstraint) -> list[Any]:
 
 def _same(a: Any, b: Any) -> bool:
     return a.rule == b.rule and a.model is b.model
-
-
-def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
-    """The advice for floats in another dtype than the weights', if the error is about that."""
-    wanted = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, tuple | list) else (x,)
-    found = (part.dtype for part in parts if isinstance(part, Tensor) and part.dtype != wanted)
-    other = sorted(found, key=lambda dtype: not dtype.is_floating_point)
-    same = any(words in str(error) for words in ("same dtype", "expected scalar type", "should be the same"))
-    if wanted is None or not other or not same:
-        return None
-    or_other = f", or `model.to({other[0]})`" if other[0].is_floating_point else ""
-    return f"The inputs are {other[0]} and the weights {wanted}: pass `x.to({wanted})`{or_other}."
 
 
 def _check_model(model: Any) -> None:
