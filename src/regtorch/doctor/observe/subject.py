@@ -145,6 +145,8 @@ class Subject:
         try:
             loss = self.loss_fn(output, fresh(target))
         except Exception as error:
+            if isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
+                return output.new_full((), torch.nan)  # some losses refuse such outputs, which no target can match
             raise Unfit(
                 "loss_fails",
                 "loss",
