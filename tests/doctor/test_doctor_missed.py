@@ -37,7 +37,9 @@ def test_a_loss_that_rejects_outputs_that_are_not_finite_diverges_and_does_not_f
     x, y = samples()
     right = (y > 0).float()[:, None]
     model = net(nn.Sigmoid(), out=1)
-    found = told(model, lambda o, t: F.binary_cross_entropy(t, o), pairs(x, right), torch.optim.SGD(model.parameters(), 9.0))
+    found = told(
+        model, lambda o, t: F.binary_cross_entropy(t, o), pairs(x, right), torch.optim.SGD(model.parameters(), 9.0)
+    )
     assert "loss_fails" not in found
     assert found["swapped_arguments"].severity == "severe"
 
@@ -123,6 +125,23 @@ def test_a_loss_that_calls_the_net_again_is_no_penalty():
         return F.cross_entropy(output, target) + model(x[:40]).square().mean()
 
     assert "penalty_dominates" not in told(model, steep, pairs(x, y))
+
+
+class Two(nn.Module):
+    """A net with two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"class": (z := self.body(x)), "sum": z.sum(1)}
+
+
+def test_several_outputs_are_no_penalty():
+    x, y = samples()
+    batches = [({"x": a}, {"class": b, "sum": a.sum(1)}) for a, b in pairs(x, y)]
+    assert "penalty_dominates" not in told(Two(), {"class": "cross_entropy", "sum": "mse"}, batches)
 
 
 # Weights that the net does not know

@@ -19,16 +19,18 @@ from regtorch.doctor.observe.restored import seed
 
 __all__ = ["find"]
 
+_NOTHING = 1e-6  # of the penalty's gradient: what is left when a loss was computed from kept outputs, not detached ones
+
 
 def find(obs: Observed) -> Iterator[Finding]:
     """`penalty_dominates` in the loss: the gradient that remains when the net's outputs are detached."""
     pull = _pull(obs)
     if pull is None:
         return
-    task = _task(obs, pull)
-    ratio = hypot(*map(norm_of, pull.values())) / task if task else float("inf")
-    if ratio < RATIO[1]:
+    size, task = hypot(*map(norm_of, pull.values())), _task(obs, pull)
+    if task < _NOTHING * size or size < RATIO[1] * task:
         return
+    ratio = size / task
     yield Finding(
         "penalty_dominates",
         "loss",
@@ -74,4 +76,6 @@ def _task(obs: Observed, pull: dict[str, Tensor]) -> float:
         obs.subject.zero_grad()
         obs.subject.backward(0)
         weights = obs.subject.trained
-        return hypot(*(norm_of(p.grad.to_dense() - pull[n]) for n, p in weights.items() if n in pull and p.grad is not None))
+        return hypot(
+            *(norm_of(p.grad.to_dense() - pull[n]) for n, p in weights.items() if n in pull and p.grad is not None)
+        )
