@@ -121,12 +121,6 @@ def test_settings_of_the_wrong_type_or_size(shape: Any, kind: str, config: dict[
         (layer("Identity", l1=0.5), FLAT, "l1=0.5 is not supported"),
         (dense(dtype=["float32"]), FLAT, r"the dtype \['float32'\] is not supported"),
         (dense(dtype={"class_name": "DTypePolicyMap", "config": {}}), FLAT, "the dtype policy 'DTypePolicyMap' is not"),
-        (dense(dtype="float64"), FLAT, "an input of torch.float32 to a layer of torch.float64 is not supported"),
-        (
-            layer("Activation", activation="relu", dtype="float16"),
-            FLAT,
-            "an input of torch.float32 to a layer of torch.f",
-        ),
         (dense(gamma_regularizer="l2"), FLAT, "gamma_regularizer='l2' is not supported: the layer has no gamma"),
         (
             layer("Flatten", kernel_constraint="non_neg"),

@@ -17,7 +17,8 @@ import lightning
 import regtorch as rt
 from processes import on_ranks
 from regtorch.lightning import FullyShard, Regularize, RegularizedModule
-from regtorch.lightning.fully_shard import shard
+from regtorch.lightning.fully_shard import load_whole, shard
+from regtorch.numerics.sharded import full
 
 pytestmark = [
     pytest.mark.script,
@@ -48,6 +49,17 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
 
 
+class InOneGroup(nn.Module):
+    """Cut as a whole, so that no weight is cut after a pass without a backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, _, self.second = net().children()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).tanh())
+
+
 def regularized() -> tuple[Any, list[Any]]:
     module = RegularizedModule(
         net(),
@@ -66,7 +78,7 @@ def bound() -> tuple[Any, list[Any]]:
 
 
 def unbound() -> tuple[Any, list[Any]]:
-    return Own(net()), [Regularize(rt.GroupLasso(0.1), rt.MaxNorm(0.7))]
+    return Own(InOneGroup()), [Regularize(rt.GroupLasso(0.1), rt.MaxNorm(0.7))]
 
 
 MODULES = {"regularized": regularized, "bound": bound, "unbound": unbound}
@@ -94,6 +106,12 @@ def trained(folder: Path, kind: str, processes: int) -> tuple[dict[str, float], 
     trainer.fit(module, loader)
     path = folder / f"{kind}-{processes}.ckpt"
     trainer.save_checkpoint(path)
+    weights = torch.load(path)["state_dict"]
+    with torch.no_grad():
+        module(x) if kind == "regularized" else module.net(x)  # after which FSDP2 holds whole weights
+    load_whole(module, {name: torch.zeros_like(weight) for name, weight in weights.items()})
+    assert all(not full(weight).any() for weight in module.parameters())
+    load_whole(module, weights)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}, torch.load(path)
 
 

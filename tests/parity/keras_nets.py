@@ -110,7 +110,7 @@ def channels_first() -> Any:
     x = L.Conv2D(4, 3, padding="same", strides=2, kernel_constraint=C.MaxNorm(0.8, axis=[0, 1, 2]), **settings)(x)
     x = L.BatchNormalization(axis=1)(x)
     x = L.Dense(3)(L.MaxPooling2D(2, **settings)(x))
-    y = L.Concatenate()([L.Flatten(**settings)(x), L.GlobalAveragePooling2D(**settings)(x)])
+    y = L.Concatenate()([L.Flatten(**settings)(x), L.Flatten()(x), L.GlobalAveragePooling2D(**settings)(x)])
     return keras.Model(inputs, L.Dense(2)(y))
 
 

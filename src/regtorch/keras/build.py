@@ -166,7 +166,8 @@ def _refuse_open_weights(builder: Builder, other: Builder, graph: Graph) -> None
 
 
 def _axes(graph: Graph) -> Axes:
-    formats = set(_data_formats(graph, ""))
+    given = list(_data_formats(graph, ""))
+    formats = {name for name, counts in given if counts} or {name for name, _ in given}
     if len(formats) > 1:
         raise ValueError(
             f"from_config: layers of different data_format are not supported: {', '.join(sorted(formats))}"
@@ -174,11 +175,12 @@ def _axes(graph: Graph) -> Axes:
     return Axes(channels_last="channels_first" not in formats)
 
 
-def _data_formats(graph: Graph, path: str) -> Iterator[str]:
+def _data_formats(graph: Graph, path: str) -> Iterator[tuple[str, bool]]:
+    """The formats that layers give, and whether they tell the net's: Flatten takes both in one net."""
     yield from _formats_of(graph.layers, path)
 
 
-def _formats_of(layers: Iterable[LayerConfig], path: str) -> Iterator[str]:
+def _formats_of(layers: Iterable[LayerConfig], path: str) -> Iterator[tuple[str, bool]]:
     for layer in layers:
         given = layer.config.get("data_format")
         if given is not None and given not in ("channels_first", "channels_last"):
@@ -187,7 +189,7 @@ def _formats_of(layers: Iterable[LayerConfig], path: str) -> Iterator[str]:
                 f"{shown(given)}"
             )
         if given is not None:
-            yield given
+            yield given, layer.class_name != "Flatten"
         if layer.graph is not None:
             yield from _data_formats(layer.graph, f"{path}{layer.name}.")
         yield from _formats_of(layer.inner.values(), f"{path}{layer.name}.")

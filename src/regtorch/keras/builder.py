@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from regtorch.checks import ArgumentTypeError
 from regtorch.keras.calls import Call, Source
 from regtorch.keras.config_rules import Rules, without_activity
-from regtorch.keras.dtypes import dtype_of, input_dtype_of
+from regtorch.keras.dtypes import dtype_of, input_dtype_of, shared_dtype
 from regtorch.keras.first_values import set_first_values
 from regtorch.keras.graph import Graph, LayerConfig, Shape, describe
 from regtorch.keras.inputs import refuse_strings, tensors_of
 from regtorch.keras.layer_activations import with_activations
 from regtorch.keras.layers import LAYERS
 from regtorch.keras.layers.operations import OPERATIONS
-from regtorch.keras.layers.refused import REFUSED
+from regtorch.keras.layers.refused import why_refused
 from regtorch.keras.masks import PASSES
 from regtorch.keras.net import KerasNet, flat
 from regtorch.keras.nodes import Node
@@ -58,6 +58,7 @@ class Builder:
         self.batch: int | None = None
         self.apart: set[nn.Module] = set()  # layers in wrappers, which have a config of their own
         self.dtypes: dict[torch.dtype, str] = {}
+        self.policy: torch.dtype | None = None  # the only dtype of the layers, which cast the floats they get
         self.shapes: dict[KerasNet, dict[Key, tuple[int, ...]]] = {}
         self.rules = Rules(version)
         self.built: list[tuple[str, nn.Module, LayerConfig, str]] = []
@@ -69,6 +70,7 @@ class Builder:
         Raises:
             ValueError: something is not supported; the message names the layer.
         """
+        self.policy = shared_dtype(layer.config for layer in graph.all_layers() if layer.class_name != "InputLayer")
         with torch.device("meta"), ShapesOnly():
             return self._net(graph, "", [], graph.trainable)
 
@@ -175,7 +177,7 @@ class Builder:
         self.open_sizes |= given is None and None in shape[1:]
         try:
             Spec(layer.config, self.axes, self.version, []).refuse_unused(COMMON)
-            return torch.empty(sizes, dtype=input_dtype_of(layer.config)) if given is None else given
+            return torch.empty(sizes, dtype=input_dtype_of(layer.config, self.policy)) if given is None else given
         except ERRORS as error:
             raise ValueError(f"from_config: {where}: {error}") from error
 
@@ -197,13 +199,8 @@ class Builder:
         known = OPERATIONS if layer.operation else LAYERS
         make = known.get(layer.class_name) if layer.factory is None else None
         if make is None and layer.factory is None:
-            if not layer.operation and layer.class_name in REFUSED:
-                raise ValueError(f"from_config: {where} is not supported: {REFUSED[layer.class_name]}")
-            nested = "" if layer.operation else " and nested models"
-            raise ValueError(
-                f"from_config: {where} is not supported; give custom_objects={{{layer.class_name!r}: a function of its "
-                f"config that returns a module}}; supported are {', '.join(sorted(known))}{nested}"
-            )
+            why = why_refused(layer.class_name, known, operation=layer.operation)
+            raise ValueError(f"from_config: {where} is not supported{why}")
         shapes, node = [tuple(x.shape) for x in inputs], layer.nodes[0] if layer.nodes else Node()
         build = partial(self._inner, layer, name, where, inputs, trainable)
         spec = Spec(layer.config, self.axes, self.version, shapes, node, self.batch, build, self.narrow)
@@ -256,9 +253,8 @@ class Builder:
         if layer.graph is None:
             module = self._layer(layer, path, f"{where}'s {describe('', layer)}", given, trainable)
         else:
-            module = self._net(
-                layer.graph, f"{path}.", given, trainable and (layer.graph.trainable or self.version == 3)
-            )
+            inside = trainable and (layer.graph.trainable or self.version == 3)
+            module = self._net(layer.graph, f"{path}.", given, inside)
         self.apart.add(module)
         cast(Any, module).penalized_inside = self.rules.has_activity_in(path)
         return module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from regtorch.checks import shown
 from regtorch.keras.origin import is_user_defined
 
-__all__ = ["as_floats", "dtype_of", "has_narrow", "input_dtype_of", "policy_of"]
+__all__ = ["as_floats", "dtype_of", "has_narrow", "input_dtype_of", "policy_of", "shared_dtype"]
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 _NARROW = ("int8", "uint8", "int16", "uint16")
@@ -40,6 +40,15 @@ def dtype_of(config: Mapping[str, Any]) -> torch.dtype | None:
     return _DTYPES[policy]
 
 
+def shared_dtype(configs: Iterable[Mapping[str, Any]]) -> torch.dtype | None:
+    """The dtype of all layers with one, which cast the floats they get; None if they have several or invalid ones."""
+    try:
+        names = {"float32" if str(name).startswith("mixed_") else str(name) for name in map(policy_of, configs) if name}
+    except ValueError:  # which building that layer raises, by its name
+        return None
+    return _DTYPES.get(names.pop()) if len(names) == 1 else None
+
+
 def policy_of(config: Mapping[str, Any]) -> Any:
     """The name of a config's dtype policy; None if it has none.
 
@@ -57,8 +66,8 @@ def policy_of(config: Mapping[str, Any]) -> Any:
     return inner.get("name") or shown(None)
 
 
-def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
-    """The dtype of an input; integers of every kind enter as int64.
+def input_dtype_of(config: Mapping[str, Any], shared: torch.dtype | None) -> torch.dtype:
+    """The dtype of an input; floats are cast to that of the layers, and integers of every kind enter as int64.
 
     Raises:
         ValueError: it is not supported.
@@ -68,7 +77,8 @@ def input_dtype_of(config: Mapping[str, Any]) -> torch.dtype:
         return torch.bool
     if isinstance(name, str) and name.startswith(("int", "uint")):
         return torch.int64
-    return dtype_of(config) or torch.float32
+    own = dtype_of(config)
+    return shared or own or torch.float32
 
 
 def has_narrow(tree: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,6 +81,11 @@ class Graph:
     outputs: list[Key] = field(default_factory=list)
     input_names: list[str] = field(default_factory=list)
     output_names: list[str] | None = None
+
+    def all_layers(self) -> Iterator[LayerConfig]:
+        """Its layers, and in place of nets in it theirs."""
+        for layer in self.layers:
+            yield from (layer,) if layer.graph is None else layer.graph.all_layers()
 
 
 def describe(path: str, layer: LayerConfig) -> str:

@@ -201,12 +201,13 @@ class KerasNet(nn.Module):
         return [self._cast(x) if floats else x for x, floats in zip(tensors, self.float_inputs, strict=True)]
 
     def _cast(self, x: Tensor) -> Tensor:
-        """Numbers for an input of floats in the weights' dtype, as Keras casts them.
+        """Numbers for an input of floats in the weights' dtype, as Keras casts them; without weights in the net's.
 
-        Floats stay as they are under autocast, and where the weights have several dtypes.
+        Floats stay as they are under autocast, where the weights have several dtypes, and where there are none and the
+        net's dtype is the usual one.
         """
         dtypes = (p.dtype for p in self.parameters() if p.is_floating_point())
-        first = next(dtypes, None)
+        first = next(dtypes, None if self.dtype == torch.get_default_dtype() else self.dtype)
         if not x.is_floating_point():
             return x.to(first or torch.get_default_dtype())
         if first in (None, x.dtype) or x.is_meta or torch.is_autocast_enabled(x.device.type):

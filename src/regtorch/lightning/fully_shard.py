@@ -55,6 +55,9 @@ def shard(net: nn.Module, mesh: DeviceMesh) -> None:
 
 def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
     """Load a state dict of full tensors, on every process, into a module that may be sharded."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()  # a pass without a backward pass leaves whole weights
     if any(is_sharded(p) for p in module.parameters()):
         set_model_state_dict(module, dict(state), options=StateDictOptions(full_state_dict=True))
     else:

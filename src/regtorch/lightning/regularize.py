@@ -218,10 +218,11 @@ class Regularize(Callback):
 
     def _log_evaluation(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         for loader, means in self._evaluation.items():
-            # Not sync_dist, whose mean over processes weighs them equally.
+            # Already the same in all processes, weighed by samples; sync_dist, whose mean weighs equally, says so.
             task_loss, in_loss = (mean.value(trainer.strategy) for mean in means)
             name = f"/dataloader_idx_{loader}" if len(self._evaluation) > 1 else ""
-            _log(module, stage, task_loss, _sum(self._now, in_loss), name, add_dataloader_idx=False)
+            told = {"add_dataloader_idx": False, "sync_dist": trainer.world_size > 1}
+            _log(module, stage, task_loss, _sum(self._now, in_loss), name, **told)
 
 
 def _sum(penalty: Tensor, in_loss: Tensor | None) -> Tensor:

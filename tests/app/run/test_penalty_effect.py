@@ -13,7 +13,7 @@ from regtorch.app.run.run_receipt import Effect
 
 pytestmark = pytest.mark.script
 
-LINE = re.compile(r"^penalty (\S+)% → (\S+)% of the loss, norm of its weights (\S+) → (\S+)$", re.MULTILINE)
+LINE = re.compile(r"^penalty (\S+)% → (\S+)% of loss, weights' norm (\S+) → (\S+)$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -51,4 +51,4 @@ def test_a_run_without_complete_epochs_has_no_such_line():
 
 def test_a_loss_of_zero_has_no_share_to_divide():
     line = Effect(0.0, 0.0, 0.0).line({"train/penalty": 0.0, "train/task_loss": 0.0}, 0.0)
-    assert line == "penalty 0.0% → 0.0% of the loss, norm of its weights 0 → 0"
+    assert line == "penalty 0.0% → 0.0% of loss, weights' norm 0 → 0"

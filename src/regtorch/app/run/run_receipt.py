@@ -49,7 +49,7 @@ class Effect:
         if penalty is None or task_loss is None or norm is None or self.norm is None:
             return None
         shares = f"{_share(self.penalty, self.task_loss):.1%} → {_share(penalty, task_loss):.1%}"
-        return f"penalty {shares} of the loss, norm of its weights {self.norm:.3g} → {norm:.3g}"
+        return f"penalty {shares} of loss, weights' norm {self.norm:.3g} → {norm:.3g}"  # fits 60 columns
 
 
 def _share(penalty: float, task_loss: float) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
-__all__ = ["REFUSED"]
+__all__ = ["REFUSED", "why_refused"]
 
 _STRINGS = "torch has no tensors of strings; encode them as whole numbers before the net"
 _TABLE = "its vocabulary is a table, not a computation on tensors; look the values up before the net"
@@ -36,3 +37,15 @@ REFUSED: Mapping[str, str] = {
     "Pipeline": "it is made for data sets; apply its layers before the net, or put them into the net one by one",
 }
 """The reason by class name, as a sentence that says what to do instead."""
+
+
+def why_refused(name: str, known: Iterable[str], *, operation: bool) -> str:
+    """What to do about a class that is not `known`, to follow "is not supported"."""
+    if not operation and name in REFUSED:
+        return f": {REFUSED[name]}"
+    near = get_close_matches(name, known, n=1, cutoff=0.75)
+    meant = f"did you mean {near[0]}? Otherwise give" if near else "give"
+    return (
+        f"; {meant} custom_objects={{{name!r}: a function of its config that returns a module}}; "
+        "docs/keras_layers.md lists what is supported"
+    )

@@ -22,15 +22,15 @@ class _Reorder(nn.Module):
 
 
 class Flatten(_Reorder):
-    """Keras's Flatten: positions first, then channels."""
+    """Keras's Flatten: in Keras's order, with `data_format="channels_first"` the first dim last."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        spec.data_format()
+        self.first_last = spec.get("data_format") == "channels_first"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Flatten with the channels last, as Keras does for channels-first data too."""
-        return (x.movedim(1, -1) if x.ndim >= 4 or not self.axes.channels_last else x).flatten(1)
+        x = self.axes.to_keras(x)
+        return (x.movedim(1, -1) if self.first_last and x.ndim > 2 else x).flatten(1)
 
 
 def _dims(spec: Spec, key: str) -> tuple[int, ...]:
