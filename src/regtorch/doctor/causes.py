@@ -70,7 +70,7 @@ _TABLE = (
     Cause("loss_sign", "The sign of the loss", _SEVERE, "sign"),
     Cause("unbounded_loss", "Targets that leave the loss without a lower bound", _SEVERE, "loss_form", structural=True),
     Cause("multi_hot_labels", "Several labels a sample under a softmax", _SEVERE, "loss_form", structural=True),
-    Cause("ignored_targets", "Samples that the loss ignores", _SEVERE, "loss_form", structural=True),
+    Cause("ignored_targets", "Samples that the loss ignores", _GRAVE, "loss_form", structural=True),
     Cause("regression_on_classes", "A regression loss for classes", _MILD, "loss_form", structural=True),
     Cause("swapped_arguments", "The loss takes outputs for targets", _SEVERE, "probabilities", structural=True),
     Cause("unnormalised_outputs", "Probabilities that need not sum to 1", _SEVERE, "probabilities", structural=True),

@@ -133,7 +133,10 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
 
 def _vanishing(obs: Observed) -> Iterator[Finding]:
     """Gradients of the first weights that are far smaller, in relation to the weights, than those of the last."""
-    weights = {name: p for name, p in obs.subject.trained.items() if p.ndim > 1 and not equal_rows(p)}
+    # A sample takes few rows of a table, so that its gradient is small whatever lies behind it.
+    tables = {id(m.weight) for m in obs.subject.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    trained = {name: p for name, p in obs.subject.trained.items() if p.ndim > 1 and id(p) not in tables}
+    weights = {name: p for name, p in trained.items() if not equal_rows(p)}
     if len(weights) < DEEP:
         return
     found = _relative_gradients(obs, weights)

@@ -124,17 +124,21 @@ def _of_batch(obs: Observed) -> Iterator[Finding]:
         return
     dims = _softmax_dims(output)
     if dims and float((output.float().sum(1) - 1).abs().max()) > _SUM:
-        over = "samples" if dims[0] == 0 else "positions"
-        yield Finding(
-            "softmax_over_wrong_dim",
-            "head",
-            "severe",
-            {"dim": dims[0]},
-            why=f"The outputs sum to 1 over dim {dims[0]}: the softmax normalises over the {over}, and what one of "
-            "them gets depends on the others.",
-            change="Take the softmax over dim 1.",
-            blame=100,
-        )
+        yield _over_wrong_dim(dims[0], "softmax")
+
+
+def _over_wrong_dim(dim: int, kind: str) -> Finding:
+    over = "samples" if dim == 0 else "positions"
+    return Finding(
+        "softmax_over_wrong_dim",
+        "head",
+        "severe",
+        {"dim": dim},
+        why=f"The {'probabilities' if kind != 'softmax' else 'outputs'} sum to 1 over dim {dim}: the {kind} normalises "
+        f"over the {over}, and what one of them gets depends on the others.",
+        change=f"Take the {kind} over dim 1.",
+        blame=100,
+    )
 
 
 def _softmax_dims(output: Tensor) -> list[int]:
@@ -148,6 +152,9 @@ def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
     if not obs.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
         return
     loss = obs.subject.loss_fn
+    if dims := _softmax_dims(obs.outputs[0].float().exp()):
+        yield _over_wrong_dim(dims[0], "log-softmax")
+        return
     off = float((outputs.float().sum(1) - 1).abs().max())
     probabilities = off < _SUM and bool((outputs >= 0).all())
     yield Finding(

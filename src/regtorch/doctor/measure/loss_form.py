@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure import ignored_targets
 from regtorch.doctor.measure.label_form import with_targets
 from regtorch.doctor.observe.attempt import Context, attempt
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
@@ -30,6 +31,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     outputs, targets = joined(obs.outputs), obs.targets
     if outputs is None or targets is None or not outputs.is_floating_point() or not outputs.numel():
         return
+    yield from ignored_targets.find(obs)
     targets = targets[: len(outputs)]
     alike = targets.is_floating_point() and targets.numel() == outputs.numel() and bool(torch.isfinite(targets).all())
     if not alike or not bool(torch.isfinite(outputs).all()):

@@ -30,7 +30,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     cut = [name for name in names if name not in obs.without_penalties.reached]
     if not cut and (obs.with_rules.symmetric or dead_units.are_idle(obs)):
         return
-    names = cut or names
+    names = cut or [name for name in names if not _cancels(obs, name, names)]
     trained = obs.subject.trained
     if not names or (len(names) == len(trained) and _has_learnt(obs)):
         return
@@ -47,6 +47,12 @@ def find(obs: Observed) -> Iterator[Finding]:
         "forward does not use; freeze or remove weights that should not learn.",
         blame=share,
     )
+
+
+def _cancels(obs: Observed, name: str, unreached_names: list[str]) -> bool:
+    """Whether a bias does nothing because outputs are compared with each other: its own weight has a gradient."""
+    weight = f"{name.removesuffix('bias')}weight"
+    return name.endswith("bias") and weight in obs.subject.trained and weight not in unreached_names
 
 
 def _has_learnt(obs: Observed) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
+from math import isfinite, prod
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ __all__ = ["NARROW", "find"]
 
 _WORSE, _FAR_WORSE = 2.5, 15.0  # times the loss of outputs that are all 0
 _WIDE = 4.0  # gain of a layer's weights, 1 keeps the size of a signal, of which no initialisation has more than 1.5
+_LOW = 0.2  # gain below that of all common initialisations, of which several layers are as bad as one narrow one
 NARROW = 0.02
 """Gain of weights that let hardly any signal pass."""
 
@@ -97,7 +98,9 @@ def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
         return
     names = [name for name, value in gains.items() if 0 < value < NARROW]
     if len(names) < 2:  # one small head is a common choice
-        return
+        names = [name for name, value in gains.items() if 0 < value < _LOW]
+        if prod(gains[name] for name in names) > NARROW**2:  # what two such layers let pass
+            return
     random = restarted(obs)
     least = min(gains[name] for name in names)
     yield Finding(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from regtorch.doctor.finding import Finding, fmt, listed
+from regtorch.doctor.measure import penalty_in_loss
 from regtorch.doctor.measure.pull import RATIO, SHARE, Measured, Source
 from regtorch.doctor.measure.tolerated import Destination, destination, is_kept
 from regtorch.doctor.measure.weaker import weaker
@@ -20,6 +21,7 @@ _SHOWS = 0.8  # of a weight's norm: a decay that leaves less of it in the watche
 
 def find(obs: Observed) -> Iterator[Finding]:
     """`collapse` if a source shrinks a weight to less than half in the watched steps, or `penalty_dominates`."""
+    yield from penalty_in_loss.find(obs)
     yield from _of(Source(obs, decay=False))
     if obs.subject.decays:
         decay = Source(obs, decay=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.outside import outside
 
 __all__ = ["find"]
 
@@ -24,6 +25,7 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     _try_every_form(obs)
     yield from _left_out(obs)
+    yield from _outside(obs)
 
 
 def _blocking(obs: Observed) -> Finding | None:
@@ -109,3 +111,23 @@ def _left_out(obs: Observed) -> Iterator[Finding]:
             change="Nothing if they are pretrained; otherwise call requires_grad_(True).",
             blame=share,
         )
+
+
+def _outside(obs: Observed) -> Iterator[Finding]:
+    weights = outside(obs.subject)
+    if not weights:
+        return
+    count = sum(p.numel() for p in weights)
+    share = count / (count + sum(p.numel() for p in obs.subject.model.parameters()))
+    shapes = ", ".join(str(list(p.shape)) for p in weights[:4]) + ", …" * (len(weights) > 4)
+    yield Finding(
+        "weights_not_owned",
+        type(obs.subject.model).__name__,
+        "warning",
+        {"weights": len(weights), "share_of_parameters": share},
+        why=f"The outputs depend on {counted(len(weights), 'weight')} of the shapes {shapes}, {share:.0%} of all "
+        "parameters, that the net does not know: no optimizer built from model.parameters() moves them.",
+        change="Make layers in __init__ and not in forward, and register them as attributes or in nn.ModuleList or "
+        "nn.ModuleDict, not in plain lists and dicts.",
+        blame=share,
+    )

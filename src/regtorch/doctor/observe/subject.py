@@ -72,9 +72,8 @@ class Subject:
             if isinstance(own, torch.optim.LBFGS):
                 raise ValueError("diagnose: LBFGS runs several passes per step; pass another optimizer or None")
             if owned_by(own).isdisjoint(id(p) for p in model.parameters()):
-                raise ValueError(
-                    "diagnose: the optimizer owns none of the model's parameters; build it from this model"
-                )
+                what = "the optimizer owns none of the model's parameters; build it from this model"
+                raise ValueError(f"diagnose: {what}")
         check_rules(rules)
         unknown = [rule for rule in rules if not isinstance(rule, Rule)]
         if unknown:
@@ -146,6 +145,8 @@ class Subject:
         try:
             loss = self.loss_fn(output, fresh(target))
         except Exception as error:
+            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
+                return output.new_full((), torch.nan)
             raise Unfit(
                 "loss_fails",
                 "loss",
@@ -154,16 +155,15 @@ class Subject:
             ) from error
         if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            change = "return the tensor itself, without .item() or float()"
             if isinstance(loss, Tensor) and loss.is_complex():
                 what, change = f"a {loss.dtype}", "return its real part or its absolute value"
             elif isinstance(loss, Tensor):
                 change = "take the mean over the batch"
             elif isinstance(loss, tuple | list | Mapping):
                 change = "return the loss alone"
-            else:
-                change = "return the tensor itself, without .item() or float()"
-            owner = "loss_fn" if self.form is None else self.form.loss
-            raise Refused(f"diagnose: {owner} must return one number, received {what}; {change}")
+            name = "loss_fn" if self.form is None else self.form.loss
+            raise Refused(f"diagnose: {name} must return one number, received {what}; {change}")
         return loss.reshape(())
 
     def backward(self, number: int) -> Tensor:
