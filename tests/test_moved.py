@@ -48,7 +48,7 @@ def test_rules(rule: Any):
     assert torch.equal(loaded(torch.ones(2, 3)), rule(torch.ones(2, 3)))
 
 
-@pytest.mark.parametrize("less", [(), ("_rules",), ("_rules", "counts", "changes")], ids=str)
+@pytest.mark.parametrize("less", [(), ("_rules",), ("_rules", "counts", "changes"), ("_chosen", "_dormant")], ids=str)
 def test_bound_rules(less: tuple[str, ...]):
     """With the net that is in the pickle; also those of versions that knew less about the weights."""
     net = a_net()

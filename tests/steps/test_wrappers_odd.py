@@ -26,7 +26,7 @@ class Holder:
     [
         ([], "received list$"),
         ({}, "received dict$"),
-        ("adam", "received str$"),
+        ("adam", r"received str; pass an object such as torch\.optim\.Adam\(model\.parameters\(\)\)$"),
         (Holder(optimizers=[1, 2], schedulers={"a": 3}), "received Holder$"),
         (Holder(optimizer=SGD), "received Holder$"),
         (type("Optimizer", (), {"__module__": "somewhere"})(), r"received somewhere\.Optimizer$"),

@@ -53,7 +53,7 @@ class Bound(Shown, ABC):
             rule.check_names(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_dormant" not in state:  # pickled by an earlier version, which knew less about the weights
+        if not {"_rules", "_dormant"} <= state.keys():  # pickled by an earlier version, which knew less
             type(self).__init__(self, state["rule"], state["model"])
             state = {name: value for name, value in state.items() if name == "_scale"}
         for name, value in state.items():
