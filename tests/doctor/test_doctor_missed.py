@@ -208,3 +208,27 @@ def test_a_table_of_which_a_batch_takes_few_rows_has_small_gradients():
     own = torch.Generator().manual_seed(0)
     x = torch.randint(0, 2000, (320, 30), generator=own)
     assert "vanishing_gradients" not in told(Read(), F.cross_entropy, pairs(x, (x[:, 0] > 999).long(), 32))
+
+
+class Attending(nn.Module):
+    """Attention on an embedding, with the initial weights of BERT: queries and keys have tiny gradients at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.norm, self.last = nn.Embedding(50, 16), nn.LayerNorm(16), nn.LayerNorm(16)
+        self.query, self.key, self.value, self.out = (nn.Linear(16, 16) for _ in range(4))
+        self.inner, self.outer, self.head = nn.Linear(16, 32), nn.Linear(32, 16), nn.Linear(16, 2)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, 0, 0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.table(x))
+        x = self.last(x + self.out(F.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x))))
+        return self.head((x + self.outer(self.inner(x).relu())).mean(1))
+
+
+def test_gradients_do_not_vanish_where_attention_has_just_begun():
+    torch.manual_seed(0)
+    x = torch.randint(50, (128, 8))
+    assert "vanishing_gradients" not in told(Attending(), F.cross_entropy, pairs(x, (x % 7 == 0).any(1).long(), 32))

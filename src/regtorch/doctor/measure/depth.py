@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from math import log2
 from typing import Any
 
@@ -29,6 +30,7 @@ _LINEAR = {
 }
 _WEAK, WEAKEST = 1e-3, 1e-5
 """Of the last weights' gradient: the first weights learn slowly, or hardly at all."""
+_SEVERAL = 3  # first weights with weak gradients: queries and keys have such at first, whatever lies behind them
 DEEP = 4
 """Weights from which on gradients are compared."""
 
@@ -143,9 +145,11 @@ def _vanishing(obs: Observed) -> Iterator[Finding]:
     known = [(name, value) for name, value in found.items() if value > 0]
     if len(known) < DEEP:
         return
-    (first, least), (last, most) = known[0], known[-1]
-    if not least < _WEAK * most:
+    last, most = known[-1]
+    weak = list(takewhile(lambda pair: pair[1] < _WEAK * most, known))
+    if len(weak) < _SEVERAL:
         return
+    first, least = max(weak[:_SEVERAL], key=lambda pair: pair[1])
     random = restarted(obs)
     severity: Severity = "severe" if least < WEAKEST * most else "warning"
     small = [name for name, value in known if value < _WEAK * most]
