@@ -13,9 +13,8 @@ from torch import Tensor
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, Unfit, fmt
 from regtorch.doctor.observe.calls import entering
-from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.steps import watch_steps
-from regtorch.doctor.observe.subject import Subject
+from regtorch.doctor.observe.observed import Observed, root_mean_square
+from regtorch.doctor.observe.steps import after_steps
 
 __all__ = ["find", "other_in_training"]
 
@@ -32,9 +31,9 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     numbers = {
         "mean_in_training": float(trained.double().mean()),
-        "rms_in_training": _rms(trained),
+        "rms_in_training": root_mean_square(trained),
         "mean_in_evaluation": float(evaluated.double().mean()),
-        "rms_in_evaluation": _rms(evaluated),
+        "rms_in_evaluation": root_mean_square(evaluated),
     }
     lost, cost = 0.0, ""
     if (losses := _after_steps(obs)) is not None:
@@ -72,7 +71,9 @@ def other_in_training(obs: Observed) -> bool:
 
 
 def _differ(trained: Tensor, evaluated: Tensor, limits: tuple[float, float]) -> bool:
-    sizes, spreads = zip(*[(_rms(t), float(t.double().std(correction=0))) for t in (trained, evaluated)], strict=True)
+    sizes, spreads = zip(
+        *[(root_mean_square(t), float(t.double().std(correction=0))) for t in (trained, evaluated)], strict=True
+    )
     if not all(map(isfinite, (*sizes, *spreads))) or not min(sizes):
         return False
     moved = abs(float(trained.double().mean() - evaluated.double().mean()))
@@ -85,24 +86,12 @@ def _is_scaled(trained: Tensor, evaluated: Tensor) -> bool:
     return float(torch.corrcoef(torch.stack([trained.flatten(), evaluated.flatten()]).double())[0, 1]) > _SCALED
 
 
-def _rms(t: Tensor) -> float:
-    return float(t.double().square().mean().sqrt())
-
-
 def _after_steps(obs: Observed) -> tuple[float, float] | None:
     """The losses in eval mode after the watched steps: as they are, and with the first layer's inputs of training."""
-    found: list[tuple[float, float]] = []
-    looks = 0
-
-    def at_the_end(subject: Subject) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            found.append(_losses(obs))
-
     with suppress(Unfit, RuntimeError):
-        watch_steps(obs.subject, obs.steps, look=at_the_end)
-    return found[0] if found and all(map(isfinite, found[0])) else None
+        losses = after_steps(obs.subject, obs.steps, lambda _: _losses(obs))
+        return losses if losses is not None and all(map(isfinite, losses)) else None
+    return None
 
 
 def _losses(obs: Observed) -> tuple[float, float]:

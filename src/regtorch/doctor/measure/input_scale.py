@@ -11,7 +11,7 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.evaluation import other_in_training
 from regtorch.doctor.observe.attempt import attempt
-from regtorch.doctor.observe.observed import NOT_FINITE, Observed, spread_and_mean
+from regtorch.doctor.observe.observed import NOT_FINITE, Observed, root_mean_square, spread_and_mean
 from regtorch.doctor.observe.standardised import standardised_inputs
 from regtorch.doctor.remedy import Remedy
 from regtorch.init import NORMS
@@ -88,7 +88,7 @@ def _rescaled(obs: Observed) -> bool:
 
 
 def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
-    rms = _rms(x)
+    rms = root_mean_square(x)
     if not rms:
         return  # all are 0, which _constant reports
     # Zeros of sparse inputs, such as bags of words, mean absence and do not count.
@@ -185,10 +185,6 @@ def _constant(x: Tensor) -> Iterator[Finding]:
             else "All samples are the same: check how the inputs are read.",
             blame=share,
         )
-
-
-def _rms(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(x, dtype=torch.float64) / x.numel() ** 0.5)
 
 
 def _tried(obs: Observed) -> str:

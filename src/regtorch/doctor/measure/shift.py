@@ -17,7 +17,7 @@ from regtorch.doctor.finding import Finding, Unfit
 from regtorch.doctor.observe.calls import DROPOUTS
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.restored import restored, seed
-from regtorch.doctor.observe.steps import watch_steps
+from regtorch.doctor.observe.steps import after_steps
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import NoNumber, Remedy
 from regtorch.select.weight import modules_of
@@ -108,18 +108,9 @@ def at_rates(dropouts: Sequence[nn.Module], rates: Sequence[float]) -> Iterator[
 
 def harm_of_dropout(subject: Subject, steps: int) -> Harm | None:
     """Measured after some steps; None if outputs are not floats, or a loss is not finite."""
-    found: list[Harm | None] = []
-    count = 0
-
-    def at_the_end(subject: Subject) -> None:
-        nonlocal count
-        count += 1
-        if count == 3:
-            found.append(_measured(subject))
-
     with suppress(Unfit):
-        watch_steps(subject, steps, look=at_the_end)
-    return found[0] if found else None
+        return after_steps(subject, steps, _measured)
+    return None
 
 
 def _measured(subject: Subject) -> Harm | None:

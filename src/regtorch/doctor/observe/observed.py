@@ -19,7 +19,7 @@ from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.observe.uses import look
 
-__all__ = ["NOT_FINITE", "Observed", "joined", "spread_and_mean"]
+__all__ = ["NOT_FINITE", "Observed", "joined", "root_mean_square", "spread_and_mean"]
 
 STEPS = 20
 """Steps that are watched; two such series and a few forward passes are most of the cost of `diagnose`."""
@@ -163,3 +163,8 @@ def spread_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
     """The deviation and mean of every feature over samples; `torch.std_mean` along dim 0 is much slower."""
     mean = x.mean(0)
     return (x - mean).square_().mean(0).sqrt(), mean
+
+
+def root_mean_square(x: Tensor) -> float:
+    """The root mean square of all numbers."""
+    return float(torch.linalg.vector_norm(x, dtype=torch.float64) / x.numel() ** 0.5)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,9 @@ from regtorch.doctor.observe.restored import seed
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.observe.uses import Look
 
-__all__ = ["Step", "WatchedSteps", "equal_rows", "last_loss_without_steps", "watch_steps"]
+__all__ = ["Step", "WatchedSteps", "after_steps", "equal_rows", "last_loss_without_steps", "watch_steps"]
 
+_T = TypeVar("_T")
 _FALLS = 0.02  # of the first loss: less is not learning
 _NOTHING = 1e-6  # root mean square of weights that count as 0
 
@@ -109,6 +110,21 @@ def watch_steps(
         norms = {name: norm_of(p) for name, p in {**subject.penalised, **subject.trained}.items()}
         symmetric = [name for name, p in subject.trained.items() if equal_rows(p)]
     return WatchedSteps(done, norms, len(done) < steps, looks, symmetric, reach.found, from_zero)
+
+
+def after_steps(subject: Subject, steps: int, measure: Callable[[Subject], _T]) -> _T | None:
+    """What `measure` finds after the watched steps; None if the loss stops being finite before."""
+    found: list[_T] = []
+    looks = 0
+
+    def at_the_end(subject: Subject) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            found.append(measure(subject))
+
+    watch_steps(subject, steps, look=at_the_end)
+    return found[0] if found else None
 
 
 @torch.no_grad()
