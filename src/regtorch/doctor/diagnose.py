@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from regtorch.doctor.agreement import agreed
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Findings, Refused, Unfit, in_order, listed
 from regtorch.doctor.forms.attributes import attributes_restored
@@ -106,7 +107,7 @@ def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -
         if refused is not None:
             with_adam = Observed(replace(obs.subject, optimizer=None), obs.steps)
             found = [*_measured(with_adam, report), _not_watched(refused)]
-    return in_order(found)
+    return agreed(in_order(found))
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure.evaluation import other_in_training
 from regtorch.doctor.observe.attempt import attempt
-from regtorch.doctor.observe.observed import NOT_FINITE, Observed, root_mean_square, spread_and_mean
+from regtorch.doctor.observe.observed import NOT_FINITE, Observed
 from regtorch.doctor.observe.standardised import standardised_inputs
+from regtorch.doctor.observe.statistics import root_mean_square, spread_and_mean
 from regtorch.doctor.remedy import Remedy
 from regtorch.init import NORMS
 
@@ -60,7 +60,7 @@ def _of_batches(obs: Observed) -> Iterator[Finding]:
 def _taken_in(obs: Observed) -> Tensor | None:
     """The first layer's inputs in training; None if a norm rescales them, or they are not finite."""
     taken = obs.inputs if obs.taken_in is None else obs.taken_in
-    if other_in_training(obs):
+    if obs.other_in_training:
         taken = obs.first_inputs[0]
     usable = taken is not None and taken.is_floating_point() and taken.numel() and bool(torch.isfinite(taken.sum()))
     return taken if usable and not _rescaled(obs) else None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
-from regtorch.doctor.measure.dead_units import are_idle
+from regtorch.doctor.measure.dead_units import are_idle, are_idle_at_first
 from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.starting_point import WIDE, gain
@@ -68,7 +68,7 @@ def _severity(obs: Observed, start: float, zero: float) -> Severity:
     """Info if the watched steps repair the start, so that little is left of it."""
     if obs.without_penalties.last_task_loss < min(start / 2, _WORSE * zero) and not are_idle(obs):
         return "info"
-    return "severe" if start > _FAR_WORSE * zero else "warning"
+    return "severe" if start > _FAR_WORSE * zero or are_idle_at_first(obs) else "warning"
 
 
 def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     yield Finding(
         "start_too_large",
         listed(wide),
-        "warning",
+        "severe" if are_idle_at_first(obs) and random.learns else "warning",
         {"gain": gains[wide[0]], "median_gain": usual},
         why=f"The initial weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}, and 1 keeps it: "
         "activations behind them are too large, and steps of a usual size change them too slowly.",
