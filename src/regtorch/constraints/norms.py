@@ -18,6 +18,8 @@ from regtorch.shapes import Float
 
 __all__ = ["MaxNorm", "MinMaxNorm", "NormConstraint", "UnitNorm"]
 
+_FEW = 4  # moving a quarter of the units, which are copied first, costs as much as moving all
+
 
 class NormConstraint(Constraint):
     """A set defined by the Euclidean norm of each unit. Directions are kept; a zero unit stays zero.
@@ -60,11 +62,16 @@ class NormConstraint(Constraint):
     def grain(self) -> Grain:
         return "unit"
 
-    def _units(self, w: Tensor) -> Units:
+    @property
+    def by_norm(self) -> bool:
+        own = type(self)
+        return (own.__call__, own.project_) == (NormConstraint.__call__, NormConstraint.project_)
+
+    def _units(self, w: Tensor, norm: Tensor | None = None) -> Units:
         dims = reduced(self.name, w, self.dim)
         if (low := self.bounds[0]) > 1 and low > torch.finfo(w.dtype).max:
             raise ValueError(f"{self!r}: no norm of {w.dtype} is in the set; lower the smallest norm")
-        return units(w, dims)
+        return units(w, dims, norm)
 
     def _target(self, w: Tensor, found: Units) -> Tensor:
         """The target norm of each unit; its own norm, to the bit, for units that stay."""
@@ -89,11 +96,23 @@ class NormConstraint(Constraint):
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """One norm and one multiplication in place; copies the weight only if a norm is far from 1."""
-        found = self._units(w)
+        return self._project_(w, self._units(w))
+
+    def project_measured_(self, w: Float[Tensor, "*shape"], norm: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """`project_`, with the norm of each unit at hand."""
+        return self._project_(w, self._units(w, norm))
+
+    def _project_(self, w: Tensor, found: Units) -> Tensor:
         if found.within(*self.bounds) and not self.epsilon:
             return w
         factor = self._factor(w, found)
-        return w.copy_(self._far(w, found)) if factor is None else w.mul_(factor)
+        if factor is None:
+            return w.copy_(self._far(w, found))
+        moved = (factor != 1).flatten()
+        if self.dim is None and w.ndim > 1 and w.device.type == "cpu" and _FEW * int(moved.sum()) <= len(moved):
+            rows = moved.nonzero().flatten()
+            return w.index_copy_(0, rows, w[rows].mul_(factor[rows]))
+        return w.mul_(factor)
 
     def _factor(self, w: Tensor, found: Units) -> Tensor | None:
         return found.enlarged(self.epsilon).factor(self._target(w, found), *self.bounds)

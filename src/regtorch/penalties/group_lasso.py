@@ -66,6 +66,11 @@ class GroupLasso(Penalty):
     def grain(self) -> Grain:
         return "unit" if self.blocks == 1 else "weight"
 
+    @property
+    def by_norm(self) -> bool:
+        own = type(self)
+        return self.blocks == 1 and (own.grad, own.add_grad_) == (GroupLasso.grad, GroupLasso.add_grad_)
+
     def groups(self, w: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """A view of `w` in blocks, and the dims that make up one group."""
         dims = reduced(self.name, w, self.dim)
@@ -99,6 +104,12 @@ class GroupLasso(Penalty):
         found, _, strength = self._units(w.detach())
         pull = found.factor(strength, strength)
         return (found.of_length(strength) if pull is None else found.w * pull).to(w.dtype).reshape(w.shape)
+
+    @torch.no_grad()
+    def pull(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"] | None:
+        """The factor of each unit, λ √n_g / ‖w_g‖, that makes it its gradient; None if a norm is far from 1."""
+        found, _, strength = self._units(w)
+        return found.factor(strength, strength)
 
     @torch.no_grad()
     def add_grad_(

@@ -2,64 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from regtorch.rule import wide
+from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
 from regtorch.steps.one_pass.updates import STEP, Update
 from regtorch.steps.optimizers import StepSize
 
-__all__ = ["Pass", "compiled"]
+__all__ = ["Arguments", "Form", "Pass", "compiled"]
 
-Pass = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[dict[str, Any]], list[dict[str, Any]]], None]
+Arguments = tuple[
+    list[Tensor],  # the weights
+    list[Tensor],  # their gradients
+    list[list[Tensor]],  # the tensors of their states
+    list[Tensor],  # vectors of numbers, some weights each
+    list[Tensor],  # vectors of the settings of a group, for its proximal steps
+    list[list[Tensor]],  # what multiplies each unit in the gradients of rules by norms
+]
+Pass = Callable[..., list[Tensor]]  # of `Arguments`: the norms that the constraints by norms ask for
 
 
-def compiled(update: Update, step_size: StepSize | None, plan: Sequence[Recipe]) -> Pass:
-    """A compiled pass over weights with these recipes: (weights, gradients, states, factors, groups) → None.
+@dataclass(frozen=True)
+class Form:
+    """What a pass over some weights depends on, besides their kinds.
 
-    It checks nothing of what it is given, so the recipes must have the keys of these. A weight's factors are those of
-    its update, and by number those of its penalties; its group is needed for a proximal step.
+    Attributes:
+        recipes: of the weights.
+        shares: which of the vectors of numbers is each weight's.
+        names: of the numbers in each vector.
+        flags: of each weight: the settings that change the formula.
+        settings: of each vector: from the numbers of its group to its settings, for a proximal step.
     """
-    states = [recipe.states for recipe in plan]
-    rules = [recipe.parts for recipe in plan]
+
+    recipes: Sequence[Recipe]
+    shares: Sequence[int]
+    names: Sequence[tuple[str, ...]]
+    flags: Sequence[Mapping[str, Any]]
+    settings: Sequence[Callable[[Tensor], dict[str, Any]]]
+
+
+def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
+    """A compiled pass; it checks nothing of what it is given, which must be of the kind it was compiled with."""
+    states = [recipe.states for recipe in form.recipes]
+    rules = [recipe.parts for recipe in form.recipes]
+    shares, names, flags, settings = form.shares, form.names, form.flags, form.settings
 
     def one_pass(
         weights: list[Tensor],
         grads: list[Tensor],
         tensors: list[list[Tensor]],
-        factors: list[dict[str, Any]],
-        groups: list[dict[str, Any]],
-    ) -> None:
+        numbers: list[Tensor],
+        groups: list[Tensor],
+        pulls: list[list[Tensor]],
+    ) -> list[Tensor]:
+        norms: list[Tensor] = []
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
-            parts, at = rules[index], factors[index]
+            parts, own = rules[index], shares[index]
+            at = {name: numbers[own][i] for i, name in enumerate(names[own])} | flags[index]
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
+            left = iter(pulls[index])
             for part in parts["gradient"]:
-                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
+                units = part.units(w)
+                g = g + at[part.name] * part.stored(units * next(left) if part.by_norm else part.rule.grad(units), w)
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 assert step_size is not None
                 if STEP in state:
                     state[STEP] = state[STEP].double() + 1
-                w = _prox(part, w, step_size(groups[index], state), at[part.name])
+                w = _prox(part, w, step_size(settings[own](groups[own]), state), at[part.name])
             for part in parts["constraint"]:
-                w = part.stored(part.rule(part.units(w)), w)
+                if part.by_norm:  # the last one; what is left to do needs the norms of all
+                    norms.append(part.norm(w))
+                else:
+                    w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)
             for name, t in zip(states[index], tensors[index], strict=True):
                 if name != STEP:  # which the caller counts
                     t.copy_(state[name])
+        return norms
 
     # Compiled code is kept by code object, a few versions of each: every pass gets its own.
     own = FunctionType(one_pass.__code__.replace(), one_pass.__globals__, closure=one_pass.__closure__)
-    return torch.compile(own, fullgraph=True, dynamic=False, options=_OPTIONS)
-
-
-_OPTIONS: dict[str, Any] = {"guard_filter_fn": lambda guards: [False for _ in guards]}
+    return Direct(own)
 
 
 def _prox(part: Part, w: Tensor, step: float | Tensor, factor: Tensor) -> Tensor:

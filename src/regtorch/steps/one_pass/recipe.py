@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.numerics.sharded import is_sharded
+from regtorch.numerics.unit_norms import reduced
 from regtorch.select.layout import Layout
 from regtorch.steps.one_pass.updates import Update
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Recipe", "factors", "recipes"]
 
 _DEVICE = "cpu"  # elsewhere the number of steps is not at hand without waiting for the device
+_MEASURED = (torch.float32, torch.float64)  # norms are of the numbers that are stored, which others would round
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Part:
     rule: Any
     layout: Layout
 
+    @property
+    def by_norm(self) -> bool:
+        """Whether the pass needs norms of units for it, which are measured outside or are its result."""
+        return self.rule.grain == "unit"
+
     def units(self, w: Tensor) -> Tensor:
         """A tensor in the layout that the rule receives."""
         return self.layout.units_first(w) if self.rule.by_unit else w
@@ -43,6 +50,12 @@ class Part:
     def stored(self, u: Tensor, like: Tensor) -> Tensor:
         """The inverse of `units`."""
         return self.layout.stored(u, like.shape) if self.rule.by_unit else u
+
+    def norm(self, w: Tensor) -> Tensor:
+        """The norm of each unit, summed in float64."""
+        u = self.units(w)
+        dims = reduced(self.rule.name, u, self.rule.dim)
+        return u.double().square().sum(dims, keepdim=True).sqrt().to(u.dtype)
 
     @property
     def name(self) -> str:
@@ -66,11 +79,17 @@ class Recipe:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What a compiled pass depends on."""
-        p, g = self.p, self.p.grad
-        assert g is not None
-        rules = tuple((place, part.key) for place, parts in self.parts.items() for part in parts)
-        return self.group, self.states, p.shape, p.stride(), p.dtype, g.stride(), rules
+        """What a compiled pass depends on, besides the weight, its gradient and its state."""
+        return self.group, self.states, *((place, p.key) for place, parts in self.parts.items() for p in parts)
+
+    def takes(self, place: Place, rule: Any, layout: Layout) -> bool:
+        """Whether a pass can do another rule to this weight."""
+        measured = any(part.by_norm for part in self.parts["constraint"])
+        if (place == "proximal" and self.parts["proximal"]) or (place == "constraint" and measured):
+            return False  # a constraint by norms comes last
+        if rule.grain == "element":
+            return True
+        return place != "proximal" and rule.by_norm and layout.is_view and self.p.dtype in _MEASURED
 
 
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
@@ -103,7 +122,7 @@ def _add(found: dict[int, Recipe], place: Place, number: int, term: Any) -> None
     for weight, w in term.weights(found.keys()):
         recipe = found.get(id(w))
         rule = term.rule_of(weight)
-        if recipe is None or rule.grain != "element" or (place == "proximal" and recipe.parts["proximal"]):
+        if recipe is None or not recipe.takes(place, rule, weight.layout):
             for p in weight.leaves(term.model):
                 found.pop(id(p), None)
         else:

@@ -1,0 +1,115 @@
+"""The weights that one compiled function steps, and the numbers that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from regtorch.steps.one_pass.compiled import Arguments, Form
+from regtorch.steps.one_pass.present import facts_of
+from regtorch.steps.one_pass.recipe import Recipe
+from regtorch.steps.one_pass.settings import plain, settings_of
+from regtorch.steps.one_pass.updates import STEP, Update
+
+__all__ = ["Plan", "plans"]
+
+_ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
+
+
+class Plan:
+    """Some weights of one optimizer.
+
+    Attributes:
+        recipes: of the weights.
+        form: what the compiled function needs to know of them.
+        key: what it depends on.
+    """
+
+    def __init__(self, optimizer: Optimizer, update: Update, recipes: Sequence[Recipe], rules: int) -> None:
+        self.recipes, self._update = recipes, update
+        groups = [optimizer.param_groups[recipe.group] for recipe in recipes]
+        kinds = [
+            (recipe.group, torch.promote_types(recipe.p.dtype, torch.float32), step)
+            for recipe, step in zip(recipes, self._steps(optimizer), strict=True)
+        ]
+        found = list(dict.fromkeys(kinds))
+        self._kinds = [(optimizer.param_groups[group], dtype) for group, dtype, _ in found]
+        self._proximal = any(recipe.parts["proximal"] for recipe in recipes)
+        self.form = Form(
+            recipes=recipes,
+            shares=[found.index(kind) for kind in kinds],
+            names=[
+                (*update.factors(plain(group), 1.0), *(f"rule {index}" for index in range(rules)))
+                for group, _ in self._kinds
+            ],
+            flags=[{name: group[name] for name in update.flags} for group in groups],
+            settings=[settings_of(group)[0] for group, _ in self._kinds],
+        )
+        self.key = (
+            tuple((recipe.key, facts_of(recipe.p, optimizer.state[recipe.p])[2:]) for recipe in recipes),
+            tuple(self.form.shares),
+            tuple(tuple(flags.items()) for flags in self.form.flags),
+            rules,
+        )
+
+    def arguments(self, optimizer: Optimizer, values: Sequence[float]) -> Arguments | None:
+        """What the compiled function takes at this step; None if it cannot take these weights now."""
+        steps: list[float] = [0.0] * len(self._kinds)
+        for share, step in zip(self.form.shares, self._steps(optimizer), strict=True):
+            if steps[share] not in (0.0, step):  # a state was loaded
+                return None
+            steps[share] = step
+        pulls: list[list[Tensor]] = []
+        for recipe in self.recipes:
+            found = [part.rule.pull(part.units(recipe.p.detach())) for part in recipe.parts["gradient"] if part.by_norm]
+            if any(pull is None for pull in found):  # a norm too far from 1 for one multiplication
+                return None
+            pulls.append(found)
+        return (
+            [recipe.p.detach() for recipe in self.recipes],
+            [recipe.p.grad for recipe in self.recipes if recipe.p.grad is not None],
+            [[optimizer.state[recipe.p][name] for name in recipe.states] for recipe in self.recipes],
+            [
+                torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
+                for (group, dtype), step in zip(self._kinds, steps, strict=True)
+            ],
+            [torch.tensor(settings_of(group)[1], dtype=torch.float64) for group, _ in self._kinds if self._proximal],
+            pulls,
+        )
+
+    def _steps(self, optimizer: Optimizer) -> Iterator[float]:
+        """The number of each weight's step; 1 where it is not counted."""
+        for recipe in self.recipes:
+            yield 1.0 + (float(optimizer.state[recipe.p][STEP]) if STEP in recipe.states else 0.0)
+
+    def finish(self, optimizer: Optimizer, norms: Sequence[Tensor]) -> None:
+        """Count the step, and apply the constraints that needed the norms of the new weights."""
+        counts = [optimizer.state[recipe.p][STEP] for recipe in self.recipes if STEP in recipe.states]
+        if counts:
+            torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
+        left = iter(norms)
+        for recipe in self.recipes:
+            for part in recipe.parts["constraint"]:
+                if part.by_norm:
+                    part.rule.project_measured_(part.units(recipe.p.detach()), next(left))
+
+
+def plans(optimizer: Optimizer, update: Update, found: Sequence[Recipe], rules: int) -> list[Plan]:
+    """Weights to step in one call: many of one kind share a compiled function, the rest has one of its own."""
+    return [Plan(optimizer, update, part, rules) for part in _parts(optimizer, found)]
+
+
+def _parts(optimizer: Optimizer, found: Sequence[Recipe]) -> Iterator[Sequence[Recipe]]:
+    alike: dict[object, list[Recipe]] = {}
+    for recipe in found:
+        kind = recipe.key, facts_of(recipe.p, optimizer.state[recipe.p])[2:]
+        alike.setdefault(kind, []).append(recipe)
+    rest: list[Recipe] = []
+    for kind in alike.values():
+        even = len(kind) // _ALIKE * _ALIKE if len(kind) > _TOGETHER else 0
+        yield from (kind[at : at + _ALIKE] for at in range(0, even, _ALIKE))
+        rest += kind[even:]
+    yield from (rest[at : at + _TOGETHER] for at in range(0, len(rest), _TOGETHER))
