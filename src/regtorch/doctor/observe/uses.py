@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
 from regtorch.doctor.observe.calls import hooked
+from regtorch.doctor.observe.pairs import same_memory
 from regtorch.doctor.observe.restored import seed
 from regtorch.doctor.observe.subject import Subject
 
@@ -114,7 +116,7 @@ class ActivationWatch(TorchFunctionMode):
             output = tuple(output.values())
         key, last = self._last
         for part in output if isinstance(output, tuple | list) else (output,):
-            if isinstance(part, Tensor) and part.data_ptr() == last.data_ptr():
+            if isinstance(part, Tensor) and same_memory(part, last):
                 self.uses[key] = replace(self.uses[key], is_output=True)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -132,7 +134,7 @@ class ActivationWatch(TorchFunctionMode):
         kind = name.removesuffix("_")
         known = kind in RELUS or kind in _SIGMOIDS
         x = (args[0] if args else kwargs.get("input")) if known else None
-        if not isinstance(x, Tensor) or x.ndim < 2 or not x.numel():
+        if not isinstance(x, Tensor) or x.ndim < 2 or not x.numel() or is_functorch_wrapped_tensor(x):
             return None
         means, spread = x.float().mean(self._rest(x)), float(x.float().std(correction=0))
         return Use(self._layer, kind, torch.zeros_like(means), means, spread)
