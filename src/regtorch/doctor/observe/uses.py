@@ -22,6 +22,7 @@ __all__ = ["NEAR", "RELUS", "ActivationWatch", "Look", "Use", "look"]
 # Names of torch's functions, which modules, functions and methods all call; relu6 calls hardtanh.
 RELUS = {"relu", "relu6", "hardtanh", "leaky_relu"}
 _SIGMOIDS = {"sigmoid": 0.0, "special_expit": 0.0, "tanh": -1.0}  # and their lower bounds
+_KINDS = RELUS | _SIGMOIDS.keys()
 NEAR = 0.01
 """Distance from a sigmoid's bounds within which its slope is almost 0."""
 _SAMPLES, _MOST = 64, 16  # samples for which an idle unit must be zero, and batches used for them
@@ -93,6 +94,11 @@ def look(subject: Subject) -> Look:
     return Look(losses[0], uses)
 
 
+def _concerns(name: str) -> bool:
+    """Whether a function of torch is an activation or a layer; switching gradients off and on is one as well."""
+    return name.removesuffix("_") in _KINDS or name == "linear" or name.startswith("conv")
+
+
 class ActivationWatch(TorchFunctionMode):
     """Records every activation, module or function."""
 
@@ -120,7 +126,7 @@ class ActivationWatch(TorchFunctionMode):
                 self.uses[key] = replace(self.uses[key], is_output=True)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        begun = self.enter(func, args, kwargs or {})
+        begun = self.enter(func, args, kwargs or {}) if _concerns(getattr(func, "__name__", "")) else None
         output = func(*args, **(kwargs or {}))
         if begun is not None:
             self.record(begun, output)
