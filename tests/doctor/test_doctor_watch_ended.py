@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -82,6 +84,22 @@ def test_the_modes_of_others_stay():
     assert modes() == 1
     other.__exit__(None, None, None)
     assert modes() == 0
+
+
+@pytest.mark.parametrize("loss", [torch.ones(2), "1.0", 1j, torch.tensor(1j)])
+def test_a_loss_that_is_no_number_is_refused(loss: Any):
+    model = Interrupted()
+    optimizer, watching = watched(model)
+    with pytest.raises(TypeError, match="tell: loss must be one real number, received"):
+        watching.tell(loss)
+
+    def closure() -> Any:
+        F.cross_entropy(model(X), Y).backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert watching.findings == []
 
 
 def test_many_watches_of_one_training_take_no_time_each_for_all_others():
