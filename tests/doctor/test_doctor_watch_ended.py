@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -99,6 +100,21 @@ def test_a_loss_that_is_no_number_is_refused(loss: Any):
 
     for _ in range(3):
         optimizer.step(closure)
+    assert watching.findings == []
+
+
+def test_the_loss_of_a_closure_is_read_without_a_warning():
+    model = Interrupted()
+    optimizer, watching = watched(model)
+
+    def closure() -> Any:
+        (loss := F.cross_entropy(model(X), Y)).backward()
+        return loss
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            optimizer.step(closure)
     assert watching.findings == []
 
 

@@ -89,7 +89,8 @@ class Tap:
             loss = closure()
             if first:
                 first.clear()
-                self._steps.read_gradients(loss if is_number(loss) else None)
+                known = loss.detach() if isinstance(loss, Tensor) else loss
+                self._steps.read_gradients(known if is_number(known) else None)
             return loss
 
         return read
