@@ -19,7 +19,7 @@ from regtorch.doctor.forms.trees import Path, name_of, pick, tensors_of, with_pa
 from regtorch.doctor.observe.calls import calls, hooked, with_weights
 from regtorch.doctor.observe.form import Form, Views
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.pairs import Passed, fresh
+from regtorch.doctor.observe.pairs import Passed, fresh, kept
 from regtorch.doctor.observe.restored import restored, seed
 from regtorch.doctor.observe.subject import Subject
 
@@ -59,8 +59,8 @@ def _entering(subject: Subject, owners: Sequence[nn.Module]) -> dict[nn.Module, 
     found: dict[nn.Module, Tensor] = {}
 
     def enter(_: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if module in owners and module not in found and arguments and isinstance(arguments[0], Tensor):
-            found[module] = arguments[0].detach().clone()
+        if module in owners and module not in found and arguments and (x := kept(arguments[0])) is not None:
+            found[module] = x
 
     with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, lambda *_: None):
         seed(0)

@@ -59,7 +59,7 @@ def takes_softmax_of_one(obs: Observed) -> bool:
     two = torch.zeros_like(output).repeat_interleave(2, 1).cpu()
     one_hot = torch.zeros_like(two)
     one_hot[:, :1] = 1
-    zeros = torch.zeros(output.shape[:1] + output.shape[2:], dtype=torch.long)
+    zeros = torch.zeros(output.shape[:1] + output.shape[2:], dtype=torch.long, device="cpu")
     costs = [
         (obs.loss.cost(two, labels), obs.loss.cost(two + 3, labels))
         for labels in ((one_hot,) if target.is_floating_point() else (zeros, one_hot))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from regtorch.doctor.observe.pairs import kept
 from regtorch.doctor.observe.restored import restored, seed
 from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
@@ -45,13 +46,13 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
     def enter(name: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         first = next((a for a in arguments if isinstance(a, Tensor)), None)
         if name not in found:
-            unchanged = [n for n, output, version in last if output is first and version == output._version]
-            kept = first.detach().clone() if first is not None and isinstance(module, _KEPT) else None
-            found[name] = Call(name, module, kept, module.training, unchanged[0] if unchanged else None)
+            unchanged = [n for n, output, version in last if output is first and version == _version(output)]
+            given = kept(first) if isinstance(module, _KEPT) else None
+            found[name] = Call(name, module, given, module.training, unchanged[0] if unchanged else None)
 
     def leave(name: str, module: nn.Module, output: Any) -> None:
         if next(module.children(), None) is None:
-            last[:] = [(name, output, output._version)] if isinstance(output, Tensor) else []
+            last[:] = [(name, output, _version(output))] if isinstance(output, Tensor) else []
 
     with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, leave):
         seed(0)
@@ -61,6 +62,11 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
             without_dropout(subject.model, training)
         subject.output(number)
     return list(found.values())
+
+
+def _version(t: Tensor) -> int:
+    """The number of changes in place, which those made in inference mode do not count."""
+    return 0 if t.is_inference() else t._version
 
 
 def without_dropout(model: nn.Module, training: bool) -> None:
@@ -87,7 +93,7 @@ def entering(
         if taken:
             return None
         x = arguments[0] if arguments else None
-        taken.append(x.detach().clone() if isinstance(x, Tensor) else None)
+        taken.append(kept(x))
         return None if other is None else (other, *arguments[1:])
 
     with ExitStack() as undo:
@@ -120,8 +126,8 @@ def hooked(
 
     with ExitStack() as handles:
         for name, module in modules_of(model).items():
-            if owners and next(module.parameters(False), None) is None:
-                continue
+            if isinstance(module, torch.jit.ScriptModule) or (owners and next(module.parameters(False), None) is None):
+                continue  # scripted ones take no hooks
             if enter:
                 handles.callback(module.register_forward_pre_hook(on_enter(name), prepend=True).remove)
             handles.callback(module.register_forward_hook(on_leave(name)).remove)

@@ -240,7 +240,7 @@ def _moved(target: Tensor) -> Tensor:
     """The targets, each assigned to another sample of the batch."""
     if not target.ndim:
         return target
-    order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0)).to(target.device)
+    order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0), device="cpu").to(target.device)
     moved = target.clone()
     moved[order] = target[order.roll(1)]
     return moved
@@ -249,7 +249,7 @@ def _moved(target: Tensor) -> Tensor:
 def _drawn(output: Tensor, target: Tensor) -> Iterator[Tensor]:
     """Random outputs: unbounded, with the targets' spread; then between 0 and 1."""
     own = torch.Generator().manual_seed(0)
-    noise = torch.randn(output.shape, generator=own).to(output)
+    noise = torch.randn(output.shape, generator=own, device=own.device).to(output)
     spread = float(target.double().std(correction=0)) or 1.0
     yield noise * spread + float(target.double().mean())
     yield noise.sigmoid()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from regtorch.doctor.observe.calls import Call, calls, entering, with_weights
 from regtorch.doctor.observe.loss import LossBehaviour
+from regtorch.doctor.observe.pairs import kept
 from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import scale_changes
 from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
@@ -131,7 +132,8 @@ class Observed:
         def enter(_: nn.Module, arguments: tuple[Any, ...]) -> None:
             if len(taken) == len(outputs):  # its first call in a pass
                 x = arguments[0] if arguments else None
-                taken.append(x.detach().clone() if isinstance(x, Tensor) and x.ndim else torch.empty(0))
+                x = kept(x)
+                taken.append(torch.empty(0) if x is None or not x.ndim else x)
 
         with ExitStack() as undo:
             undo.enter_context(restored(self.subject.model))
