@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -140,6 +143,53 @@ def test_nets_that_draw_from_torch_alone_need_no_other_states():
 
 
 # What surrounds the call
+
+
+def meta() -> torch.device:
+    return torch.device("meta")
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("around", [lambda: torch.autocast("cpu", torch.bfloat16), double_precision, meta])
+def test_what_surrounds_the_call_changes_no_finding(around: Callable[[], Any]):
+    model, batches = shallow(), vectors()
+    expected = [finding.cause for finding in diagnosed(model, batches=batches)]
+    with around():
+        found = diagnosed(model, batches=batches)
+        assert torch.is_autocast_cache_enabled()
+    assert [finding.cause for finding in found] == expected
+
+
+def test_two_threads_restore_the_filters_of_warnings():
+    before = list(warnings.filters)
+    threads = [Thread(target=diagnosed, args=(shallow(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before
+
+
+def test_a_net_may_diagnose_a_part_of_itself():
+    class Doctors(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.found = shallow(), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.found:
+                self.found = 1 + len(diagnosed(self.inner))
+            return self.inner(x)
+
+    assert grave(diagnosed(Doctors())) == {}
 
 
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
+from threading import RLock
 from typing import Any
 
 import torch
@@ -16,14 +17,20 @@ from torch.optim import Optimizer
 from regtorch.doctor.agreement import agreed
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Findings, Refused, Unfit, in_order, listed
-from regtorch.doctor.forms.attributes import attributes_restored
+from regtorch.doctor.forms.attributes import attributes_kept
 from regtorch.doctor.forms.read import read
 from regtorch.doctor.observe.drawing import draws_elsewhere
 from regtorch.doctor.observe.form import Views
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.pairs import one_line
-from regtorch.doctor.observe.restored import others_left_alone, random_numbers_restored
+from regtorch.doctor.observe.restored import (
+    bindings_kept,
+    others_left_alone,
+    random_numbers_kept,
+    surroundings_kept,
+)
 from regtorch.doctor.observe.subject import Rule, Subject
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["diagnose", "findings_of"]
 
@@ -33,6 +40,9 @@ _FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
 }
 _OF_OUTPUTS = {"constant_loss", "labels", "loss_form", "probabilities", "sign", "order", "head", "summed"}
 _OF_INPUTS = {"input_scale"}
+_OF_INNER = {"loss_form", "probabilities", "head"}
+_OF_WHOLE = {"loss_at_chance", "constant_predictions", "log_softmax_before_cross_entropy", "ignored_targets"}
+_ALONE = RLock()  # random numbers and the filters of warnings are all threads'
 
 
 def diagnose(
@@ -87,13 +97,27 @@ def diagnose(
         >>> rt.diagnose(net, "cross_entropy", dicts, rules=[rt.L2(100.0)]) == found
         True
     """
-    with ExitStack() as undo:
-        undo.enter_context(random_numbers_restored())
-        setup = read(model, loss_fn, batches, optimizer, rules, undo)
-        undo.enter_context(attributes_restored(setup.model, *setup.form.modules))
-        subject = Subject.admit(setup.model, setup.loss_fn, setup.pairs, setup.optimizer, setup.rules, setup.form)
-        undo.callback(subject.release)
-        return findings_of(Observed(subject))
+    undo = Undo()
+    with _ALONE:
+        try:
+            try:
+                return _diagnosed(model, loss_fn, batches, optimizer, rules, undo)
+            finally:
+                undo.put_back()
+        finally:  # again, if Ctrl-C has come within that
+            undo.put_back()
+
+
+def _diagnosed(
+    model: Any, loss_fn: Any, batches: Any, optimizer: Optimizer | None, rules: Sequence[Rule], undo: Undo
+) -> Findings:
+    """The findings; `undo` puts back whatever is left behind where Ctrl-C comes while something inside is restored."""
+    undo.add(*random_numbers_kept(), *surroundings_kept())
+    setup = read(model, loss_fn, batches, optimizer, rules, undo)
+    undo.add(*attributes_kept(setup.model, *setup.form.modules))
+    subject = Subject.admit(setup.model, setup.loss_fn, setup.pairs, setup.optimizer, setup.rules, setup.form)
+    undo.add(subject.release, *bindings_kept(subject.model, *subject.beside))
+    return findings_of(Observed(subject))
 
 
 def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -> Findings:
@@ -112,10 +136,19 @@ def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -
 
 @contextmanager
 def _as_in_training() -> Iterator[None]:
-    """Enable gradients whatever surrounds the call, and run compiled nets eagerly."""
+    """Enable gradients whatever surrounds the call, and run compiled nets eagerly.
+
+    Inside of `torch.autocast` no cast of a weight is kept, or steps would not be seen: training leaves it at each.
+    """
     dynamo = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with torch.inference_mode(False), torch.enable_grad(), dynamo:
-        yield
+        kept = torch.is_autocast_cache_enabled()
+        torch.clear_autocast_cache()
+        torch.set_autocast_cache_enabled(False)
+        try:
+            yield
+        finally:
+            torch.set_autocast_cache_enabled(kept)
 
 
 def _measured(obs: Observed, report: Callable[[str], None]) -> list[Finding]:
@@ -150,13 +183,28 @@ def _views_of(obs: Observed) -> Views:
 
 def _of_views(views: Views, name: str, find: Callable[[Observed], Iterator[Finding]]) -> Iterator[Finding]:
     """The findings of a measurement on the whole, and on each output or input if it needs one."""
+    own: list[Finding] = []
     if name not in _OF_INPUTS or not views.inputs:
-        yield from find(views.whole)
+        own = list(find(views.whole))
+        yield from own
+    if views.inner is not None and name in _OF_INNER:
+        known = {finding.cause for finding in own} | _OF_WHOLE
+        yield from (_inside(views.inner.name, f) for f in find(views.inner.obs) if f.cause not in known)
     several = views.outputs if name in _OF_OUTPUTS else views.inputs if name in _OF_INPUTS else {}
     what = "output" if name in _OF_OUTPUTS else "input"
     for part, obs in several.items():
         for finding in find(obs):
             yield replace(finding, where=f"{what} {part}: {finding.where}")
+
+
+def _inside(name: str, finding: Finding) -> Finding:
+    """A finding about what the loss passes to one of torch's losses."""
+    return replace(
+        finding,
+        where=f"{finding.where}, at {name} in the loss",
+        why=f"Of what the loss passes to {name}: {finding.why}",
+        remedy=None,
+    )
 
 
 def _failed(failed: Mapping[str, str]) -> Finding:

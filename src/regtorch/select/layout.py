@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from regtorch.select.roles import Role
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["Layout", "layout_of", "own_parameter"]
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,20 @@ def layout_of(owner: nn.Module, attribute: str, w: Tensor, role: Role) -> Layout
     return Layout(None)
 
 
+def own_parameter(module: nn.Module, name: str) -> nn.Parameter | None:
+    """A module's parameter; scripted modules keep theirs in a mapping without `get`."""
+    parameters = module._parameters
+    if name not in parameters:
+        return None
+    return parameters[name]
+
+
 def _of_experts(owner: nn.Module) -> tuple[int, ...] | None:
     """The layout of (experts, ...) by Hugging Face's `is_transposed`, or by the shapes of two of the weights."""
     transposed = getattr(owner, "is_transposed", None)
     if isinstance(transposed, bool):
         return _INPUTS_FIRST if transposed else _STANDARD
-    up, down = (owner._parameters.get(name) for name in ("gate_up_proj", "down_proj"))
+    up, down = (own_parameter(owner, name) for name in ("gate_up_proj", "down_proj"))
     if up is None or down is None or up.ndim != 3 or down.ndim != 3:
         return None
     a, b = up.shape[1:]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from regtorch.select.layout import own_parameter
 from regtorch.select.weight import Weight
 
 __all__ = ["Places"]
@@ -36,12 +37,12 @@ class Places:
             if not self._holds():
                 self._walk()
             found = self._found
-        return iter([(weight, owner, owner._parameters.get(name)) for weight, owner, name in found])
+        return iter([(weight, owner, own_parameter(owner, name)) for weight, owner, name in found])
 
     def _holds(self) -> bool:
         if self._way is None:
             return False
-        return all(parent._modules.get(name) is child for parent, name, child in self._way)
+        return all(name in parent._modules and parent._modules[name] is child for parent, name, child in self._way)
 
     def _walk(self) -> None:
         found = [(weight, weight.owner(self._root), weight.attribute) for weight in self.weights]

@@ -19,7 +19,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.swa_utils import AveragedModel
 
 from regtorch.numerics.sharded import is_flattened
-from regtorch.select.layout import Layout, layout_of
+from regtorch.select.layout import Layout, layout_of, own_parameter
 from regtorch.select.roles import ORDER, Role, role_of
 
 __all__ = ["FLATTENED", "Weight", "exempt_from_decay", "modules_of", "types_of", "weights_of"]
@@ -83,7 +83,7 @@ class Weight:
 
     def read_in(self, owner: nn.Module, root: nn.Module) -> Tensor:
         """`read`, where the module that holds it is known."""
-        parameter = owner._parameters.get(self.attribute)
+        parameter = own_parameter(owner, self.attribute)
         if parameter is not None:
             return parameter
         computed = derived(owner).get(self.attribute)
@@ -97,7 +97,7 @@ class Weight:
 
     def leaves_in(self, owner: nn.Module, frozen: bool = False) -> list[nn.Parameter]:
         """`leaves`, where the module that holds it is known."""
-        parameter = owner._parameters.get(self.attribute)
+        parameter = own_parameter(owner, self.attribute)
         if parameter is not None:
             return [parameter] if frozen or parameter.requires_grad else []
         computed = derived(owner).get(self.attribute)
@@ -133,7 +133,7 @@ def derived(module: nn.Module) -> dict[str, Derived]:
 
 
 def _behind(module: nn.Module, attribute: str, endings: tuple[str, ...]) -> tuple[nn.Parameter, ...]:
-    candidates = (module._parameters.get(attribute + ending) for ending in endings)
+    candidates = (own_parameter(module, attribute + ending) for ending in endings)
     return tuple(p for p in candidates if p is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
+from numbers import Real
 from typing import Any
 
 import torch
@@ -11,11 +12,18 @@ from torch import Tensor
 
 from regtorch.numerics.sharded import is_sharded
 
-__all__ = ["floats", "local", "norms", "sampled"]
+__all__ = ["floats", "is_number", "local", "norms", "sampled"]
 
 _MOST = 65_536  # numbers of one tensor
 _WIDE = (torch.float32, torch.float64)
 _foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
+
+
+def is_number(thing: object) -> bool:
+    """Whether it is one real number, or a tensor of one."""
+    if isinstance(thing, Tensor):
+        return thing.numel() == 1 and not thing.is_complex()
+    return isinstance(thing, Real)
 
 
 def local(t: Tensor) -> Tensor:

@@ -104,6 +104,7 @@ class PassReader:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._leave_mode()  # of a pass that Ctrl-C has ended, after which torch calls no hook
         if self._mode is not None:
             self.uses = self._mode.uses
         self._mode = None
@@ -149,12 +150,22 @@ class PassReader:
             self._depth -= 1
             mode.leave(layer, module, output)
             if self._depth == 0 and self._entered:
-                self._entered = False
-                mode.__exit__(None, None, None)
+                self._leave_mode()
                 self.guarded(lambda: mode.mark(output))
             self.seconds += perf_counter() - begun
 
         return leave
+
+    def _leave_mode(self) -> None:
+        """Take the mode off the stack of its thread, where others may have come above it."""
+        if not self._entered or get_ident() != self._thread:
+            return
+        self._entered = False
+        above: list[Any] = []
+        while torch._C._len_torch_function_stack() and (top := torch._C._pop_torch_function_stack()) is not self._mode:
+            above.append(top)
+        for other in reversed(above):
+            torch._C._push_on_torch_function_stack(other)
 
     def _read_norm(self, name: str, module: _BatchNorm, arguments: tuple[Any, ...]) -> None:
         x = arguments[0] if arguments else None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from regtorch.doctor.along.numbers import is_number
 from regtorch.steps.frames import Outermost
 
 __all__ = ["Steps", "Tap"]
@@ -88,7 +89,8 @@ class Tap:
             loss = closure()
             if first:
                 first.clear()
-                self._steps.read_gradients(loss if isinstance(loss, Tensor | float) else None)
+                known = loss.detach() if isinstance(loss, Tensor) else loss
+                self._steps.read_gradients(known if is_number(known) else None)
             return loss
 
         return read

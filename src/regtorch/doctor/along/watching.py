@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.checks import integer, share
+from regtorch.doctor.along.numbers import is_number
 from regtorch.doctor.along.passing import Passing
 from regtorch.doctor.along.signs.scaling import Scaling
 from regtorch.doctor.along.stepping import Stepping
@@ -97,8 +98,14 @@ class Watching:
 
         Not needed; it lets the watch see a loss that is not finite, and a GradScaler that makes no step where the net
         is not called as a whole. The loss is only read at looks, so it costs no synchronisation.
+
+        Raises:
+            TypeError: the loss is not one real number.
         """
         if loss is not None:
+            if not is_number(loss):
+                what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+                raise TypeError(f"tell: loss must be one real number, received {what}; take the mean over the batch")
             for stepping in self._stepping:
                 stepping.loss = loss.detach() if isinstance(loss, Tensor) else loss
         if self._scaling is not None and self._counting is None:

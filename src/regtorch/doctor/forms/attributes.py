@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["attributes_restored"]
+__all__ = ["attributes_kept"]
 
-_OF_MODULES = {*vars(nn.Module()), "_parameters", "_buffers", "_modules"}  # which torch keeps, and `restored` restores
+# Of modules, which `restored` restores.
+_OF_MODULES = {"training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
 
 
-@contextmanager
-def attributes_restored(*owners: Any) -> Iterator[None]:
-    """Restore the attributes of objects, and of all modules in them, whatever happens inside.
+def attributes_kept(*owners: Any) -> list[Callable[[], None]]:
+    """Functions that put back the attributes of objects, and of all modules in them, hooks included.
 
     Lists, dicts, sets and tensors in attributes get their contents back; other objects are not looked into.
     """
     objects = [part for owner in owners for part in (owner.modules() if isinstance(owner, nn.Module) else (owner,))]
-    with ExitStack() as undo:
-        for owner in {id(one): one for one in objects if hasattr(one, "__dict__")}.values():
-            undo.callback(_keep(vars(owner), skipped=_OF_MODULES if isinstance(owner, nn.Module) else ()))
-        yield
+    return [
+        _keep(vars(owner), skipped=_OF_MODULES if isinstance(owner, nn.Module) else ())
+        for owner in {id(one): one for one in objects if hasattr(one, "__dict__")}.values()
+    ]
 
 
 def _keep(attributes: dict[str, Any], skipped: Iterable[str]) -> Callable[[], None]:

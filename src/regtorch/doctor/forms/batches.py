@@ -81,6 +81,10 @@ def parts_of(batch: Any, dtype: torch.dtype, *, weights: bool, inputs: Callable[
     if given is None:
         raise _no_pair(_told(batch))
     x, y, weight = (as_tensors(part, dtype) for part in given)
+    if any(part.is_nested for part in tensors_of((x, y)).values()):
+        raise TypeError(
+            "diagnose: batches must hold padded tensors, received a nested one; pass x.to_padded_tensor(0.0)"
+        )
     wrong = {path: leaf for path, leaf in leaves_of(y).items() if not isinstance(leaf, Tensor)}
     if wrong or not tensors_of(y):
         path = next(iter(wrong), ())

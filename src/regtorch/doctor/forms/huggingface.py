@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.finding import Refused
-from regtorch.doctor.forms.attributes import attributes_restored
+from regtorch.doctor.forms.attributes import attributes_kept
 from regtorch.doctor.forms.batches import TARGETS, dtype_of
 from regtorch.doctor.forms.own_loss import views_of_logits
 from regtorch.doctor.forms.passing import Passing
@@ -18,13 +17,14 @@ from regtorch.doctor.forms.setup import Setup, read_batches
 from regtorch.doctor.forms.trees import as_tensors, tensors_of
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.pairs import Batch, Passed
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["of_net", "of_trainer"]
 
 Step = Callable[[Any], tuple[Any, Any]]  # loss and outputs of a batch
 
 
-def of_net(model: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_net(model: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of a net whose outputs have the loss.
 
     Raises:
@@ -67,7 +67,7 @@ def loss_in(outputs: Any) -> Any:
     return getattr(outputs, "loss", None)
 
 
-def of_trainer(trainer: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_trainer(trainer: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of transformers' Trainer, which is left as it was.
 
     Raises:
@@ -76,7 +76,7 @@ def of_trainer(trainer: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: 
     """
     if loss_fn is not None and (batches is not None or callable(loss_fn)):
         raise TypeError("diagnose: loss_fn must be None for a Trainer, which computes the loss itself, by compute_loss")
-    undo.enter_context(attributes_restored(trainer, trainer.accelerator, trainer.args, trainer.state))
+    undo.add(*attributes_kept(trainer, trainer.accelerator, trainer.args, trainer.state))
     loader = batches if batches is not None else loss_fn
     if loader is None:
         if trainer.train_dataset is None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 from regtorch.doctor.forms.losses import SumOfLosses, WeightedLoss
 from regtorch.doctor.forms.setup import Setup, setup_of_net
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["by_output", "of_loaded"]
 
 
-def of_loaded(saved: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_loaded(saved: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of a file of Keras's; what is given counts more than what it holds.
 
     Raises:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from regtorch.doctor.forms.attributes import attributes_restored
+from regtorch.doctor.forms.attributes import attributes_kept
 from regtorch.doctor.forms.batches import TARGETS, dtype_of
 from regtorch.doctor.forms.keras import by_output
 from regtorch.doctor.forms.setup import Setup, read_batches, setup_of_net, single_inputs
@@ -20,11 +19,12 @@ from regtorch.doctor.forms.training_step import TrainingStep, loss_of_pass, view
 from regtorch.doctor.forms.trees import Path, as_tensors, pick, tensors_of, with_part
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.pairs import Passed, fresh, one_line
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["loader_of", "of_module", "of_regularized"]
 
 
-def of_module(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_module(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of a LightningModule, which is left as it was.
 
     Raises:
@@ -37,8 +37,8 @@ def of_module(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: An
             "diagnose: the LightningModule optimizes by hand (automatic_optimization=False), so its training_step is "
             "no loss; pass the net, the loss and the batches"
         )
-    undo.enter_context(attributes_restored(module))
-    undo.enter_context(_muted(module))
+    undo.add(*attributes_kept(module))
+    _mute(module)
     loader = _loader(module, loss_fn if batches is None else batches)
     made = optimizer_of(module) if optimizer is None else optimizer
     given = [_moved(module, as_tensors(batch, dtype_of(module))) for batch in read_batches(loader, undo)]
@@ -73,9 +73,9 @@ def _counted(batch: Any) -> Tensor:
     return next(iter(tensors_of(batch).values()), torch.zeros(0))
 
 
-def of_regularized(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_regularized(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of the net in a RegularizedModule or KerasModule, with its loss, optimizer and rules."""
-    undo.enter_context(attributes_restored(module, *module.scores.values()))
+    undo.add(*attributes_kept(module, *module.scores.values()))
     own = [*module.penalties, *module.constraints]
     net = module.net
     if module.output_rules.rules or getattr(net, "makes_masks", False):
@@ -84,7 +84,7 @@ def of_regularized(module: Any, loss_fn: Any, batches: Any, optimizer: Any, rule
         loss: Any = loss_fn
     else:
         loss, batches = _loss_of(module), loss_fn if batches is None else batches
-    undo.enter_context(_muted(module))
+    _mute(module)
     made = optimizer_of(module) if optimizer is None else optimizer
     return setup_of_net(net, loss, _loader(module, batches), made, [*own, *module.activities, *rules], undo)
 
@@ -103,21 +103,11 @@ def _loss_of(module: Any) -> Any:
     return weighted
 
 
-@contextmanager
-def _muted(module: Any) -> Iterator[None]:
-    """Let the module log nothing; what a loop collects is none of the doctor's."""
-    parts = [part for part in module.modules() if callable(getattr(part, "log_dict", None))]
-    names = ("log", "log_dict")
-    before = [{name: vars(part)[name] for name in names if name in vars(part)} for part in parts]
-    for part in parts:
-        vars(part).update(dict.fromkeys(names, lambda *_, **__: None))
-    try:
-        yield
-    finally:
-        for part, own in zip(parts, before, strict=True):
-            for name in names:
-                vars(part).pop(name, None)
-            vars(part).update(own)
+def _mute(module: Any) -> None:
+    """Let the module log nothing, until its attributes are put back: what a loop collects is none of the doctor's."""
+    for part in module.modules():
+        if callable(getattr(part, "log_dict", None)):
+            vars(part).update(dict.fromkeys(("log", "log_dict"), lambda *_, **__: None))
 
 
 # The optimizer and the rules

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from regtorch.doctor.forms import huggingface, keras, lightning, skorch
 from regtorch.doctor.forms.setup import Setup, setup_of_net
 from regtorch.doctor.observe.subject import check_rules
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["read"]
 
-Reader = Callable[[Any, Any, Any, Any, Any, ExitStack], Setup]
+Reader = Callable[[Any, Any, Any, Any, Any, Undo], Setup]
 
 # By module and class: an object is of a class that its module has defined, or it is not loaded. None is imported here.
 _READERS: Mapping[tuple[str, str], Reader] = {
@@ -39,7 +39,7 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
 }
 
 
-def read(model: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def read(model: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup that the arguments of `diagnose` describe; `undo` restores what reading it changes.
 
     Raises:

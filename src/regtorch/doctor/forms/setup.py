@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,8 @@ from regtorch.doctor.forms.trees import Path, leaves_of, tensors_of, with_part
 from regtorch.doctor.forms.views import Whole, separated
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.pairs import Batch, Passed, fresh
-from regtorch.doctor.observe.restored import random_numbers_restored
+from regtorch.doctor.observe.restored import random_numbers_kept
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["Setup", "read_batches", "setup_of_net", "single_inputs", "under"]
 
@@ -33,9 +33,9 @@ class Setup:
     form: Form
 
 
-def read_batches(batches: Any, undo: ExitStack) -> list[Any]:
+def read_batches(batches: Any, undo: Undo) -> list[Any]:
     """The first batches of a loader, whose random number generators `undo` restores."""
-    undo.enter_context(random_numbers_restored(*generators_of(batches)))
+    undo.add(*random_numbers_kept(*generators_of(batches)))
     return loaded(batches)
 
 
@@ -45,7 +45,7 @@ def setup_of_net(
     batches: Any,
     optimizer: Any,
     rules: Any,
-    undo: ExitStack,
+    undo: Undo,
     run: Callable[[Any], Any] | None = None,
 ) -> Setup:
     """The setup of a net, a loss and batches.

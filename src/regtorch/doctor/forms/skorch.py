@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from regtorch.doctor.forms.attributes import attributes_restored
+from regtorch.doctor.forms.attributes import attributes_kept
 from regtorch.doctor.forms.losses import modules_of_loss
 from regtorch.doctor.forms.setup import Setup, setup_of_net
+from regtorch.doctor.observe.undo import Undo
 
 __all__ = ["of_net"]
 
 
-def of_net(net: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: ExitStack) -> Setup:
+def of_net(net: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, undo: Undo) -> Setup:
     """The setup of an initialized net; `batches` is (X, y) as in `fit`, a dataset, or a loader.
 
     Raises:
@@ -30,7 +30,7 @@ def of_net(net: Any, loss_fn: Any, batches: Any, optimizer: Any, rules: Any, und
         raise TypeError("diagnose: batches must be (X, y) as in fit, a data set or a loader, received None")
     if not getattr(net, "initialized_", False):
         raise ValueError("diagnose: the net of skorch is not initialized; call net.initialize() first")
-    undo.enter_context(attributes_restored(net))
+    undo.add(*attributes_kept(net))
     if isinstance(batches, tuple) and len(batches) == 2:
         batches = net.get_iterator(net.get_dataset(*batches), training=True)
     elif hasattr(batches, "__getitem__") and not isinstance(batches, list | tuple):

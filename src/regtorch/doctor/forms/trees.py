@@ -82,7 +82,8 @@ def as_tensors(tree: Any, dtype: torch.dtype) -> Any:
 
 def _as_tensor(numpy: Any, array: Any, dtype: torch.dtype) -> Tensor:
     try:
-        found = torch.from_numpy(numpy.array(array, order="C"))  # a copy: torch needs it writable
+        native = array.dtype.newbyteorder("=")
+        found = torch.from_numpy(numpy.array(array, native, order="C"))  # a copy: torch needs it writable
     except TypeError as error:
         raise TypeError(
             f"diagnose: batches must hold arrays of numbers, received a NumPy array of dtype {array.dtype}; "

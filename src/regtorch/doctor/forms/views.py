@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.forms.batches import TARGETS
+from regtorch.doctor.forms.inner_loss import inner_loss
 from regtorch.doctor.forms.losses import Loss, SumOfLosses, target_of
 from regtorch.doctor.forms.trees import Path, name_of, pick, tensors_of, with_part
 from regtorch.doctor.observe.calls import calls, hooked, with_weights
 from regtorch.doctor.observe.form import Form, Views
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.pairs import Passed, fresh
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.pairs import Passed, fresh, kept
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["Whole", "by_input", "left_together", "of_one", "output_names", "separated"]
@@ -58,10 +59,10 @@ def _entering(subject: Subject, owners: Sequence[nn.Module]) -> dict[nn.Module, 
     found: dict[nn.Module, Tensor] = {}
 
     def enter(_: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if module in owners and module not in found and arguments and isinstance(arguments[0], Tensor):
-            found[module] = arguments[0].detach().clone()
+        if module in owners and module not in found and arguments and (x := kept(arguments[0])) is not None:
+            found[module] = x
 
-    with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, lambda *_: None):
+    with forward_only(subject.model), hooked(subject.model, enter, lambda *_: None):
         seed(0)
         subject.model.eval()
         subject.output(0)
@@ -168,7 +169,7 @@ def separated(obs: Observed, given: Whole) -> Views:
     output = obs.outputs[0]
     outputs = output.outputs if isinstance(output, Passed) else output
     if isinstance(outputs, Tensor) and not isinstance(output, Passed):
-        return Views(obs, inputs=by_input(obs))
+        return Views(obs, inputs=by_input(obs), inner=inner_loss(obs))
     if isinstance(given.loss, SumOfLosses):
         return Views(obs, _by_loss(obs, given, outputs), by_input(obs))
     used = _used_outputs(obs, given, outputs)
@@ -260,7 +261,7 @@ def _used_targets(obs: Observed, given: Whole, outputs: Any) -> list[Path] | Non
         except Exception:  # such as of labels that must not be 0
             return None
 
-    with obs.subject.restored(), torch.no_grad():
+    with obs.subject.forward_only():
         before = cost(target)
         if before is None:
             return None

@@ -7,7 +7,6 @@ from itertools import takewhile
 from math import log2
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -16,7 +15,8 @@ from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure.symmetry import equal_rows
 from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.pairs import same_memory
+from regtorch.doctor.observe.restored import forward_only
 
 __all__ = ["DEEP", "WEAKEST", "find"]
 
@@ -38,7 +38,7 @@ DEEP = 4
 def find(obs: Observed) -> Iterator[Finding]:
     """`no_activation`, `hidden_softmax`, `too_few_units`, `vanishing_gradients`."""
     trace = _Trace()
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         obs.subject.model.eval()
         with trace:
             obs.subject.output(0)
@@ -62,7 +62,7 @@ class _Trace(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _LAYERS:
             x, weight = args[0] if args else (kwargs or {})["input"], args[1] if len(args) > 1 else None
-            self.hidden += any(x.data_ptr() == softmax.data_ptr() for softmax in self._softmaxes)
+            self.hidden += any(same_memory(x, softmax) for softmax in self._softmaxes)
             self.gaps.append(set())
             shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
             self.shapes.append(shape if x.ndim == 2 else ())  # else a layer takes positions of a sample

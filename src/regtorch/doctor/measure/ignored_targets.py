@@ -53,7 +53,7 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 def _counted(obs: Observed, output: Tensor, target: Tensor) -> Tensor | None:
     """The samples at whose outputs the loss has a gradient; None if it has none at all, or rejects outputs."""
-    noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
+    noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(output)
     counted = torch.zeros(len(output), dtype=torch.bool, device=output.device)
     with obs.subject.restored():
         for drawn in (output.detach(), *(spread * noise + 0.1 for spread in _SPREADS), noise.sigmoid()):

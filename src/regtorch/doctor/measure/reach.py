@@ -21,7 +21,7 @@ def unreached(obs: Observed) -> list[str]:
         return []
     # Penalties on activities use the same backward pass as the task.
     reached = [obs.without_penalties.reached, *([] if obs.subject.activities else [obs.with_rules.reached])]
-    return [name for name in obs.subject.trained if not any(found.get(name) for found in reached)]
+    return [n for n, p in obs.subject.trained.items() if p.numel() and not any(found.get(n) for found in reached)]
 
 
 def find(obs: Observed) -> Iterator[Finding]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regtorch.counted import counted
-from regtorch.doctor.finding import Finding, listed
+from regtorch.doctor.finding import Finding, Unfit, listed
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.outside import outside
+from regtorch.doctor.observe.pairs import one_line
 
 __all__ = ["find"]
 
@@ -74,12 +75,26 @@ def _blocking(obs: Observed) -> Finding | None:
 def _try_every_form(obs: Observed) -> None:
     tried: set[object] = set()
     with obs.subject.restored(), torch.no_grad():
-        obs.subject.model.eval()
+        _switch_modes(obs.subject.model)
         for number, (x, _) in enumerate(obs.subject.batches):
             form = (x.shape[1:], x.dtype) if isinstance(x, Tensor) else type(x)
             if form not in tried:
                 tried.add(form)
                 obs.subject.output(number)
+
+
+def _switch_modes(model: nn.Module) -> None:
+    """Set training mode, then evaluation mode."""
+    for mode in (True, False):
+        try:
+            model.train(mode)
+        except Exception as error:
+            raise Unfit(
+                "model_fails",
+                type(model).__name__,
+                why=f"Its `train({mode})` raises an error: {one_line(error)}.",
+                change="Let it set the modes of its parts, as `nn.Module.train` does.",
+            ) from error
 
 
 def _left_out(obs: Observed) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding
+from regtorch.doctor.observe.correlation import drawn
 from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find"]
@@ -69,7 +70,7 @@ class _Sketch:
         directions = self._directions
         if directions is None:
             own = torch.Generator().manual_seed(0)
-            directions = torch.randn(x.shape[1], _WIDTH, generator=own) / max(1, x.shape[1]) ** 0.5
+            directions = drawn(own, x.shape[1], _WIDTH) / max(1, x.shape[1]) ** 0.5
             self._directions, self.features = directions, x.shape[1]
         if x.shape[1] != len(directions):
             return None
@@ -84,8 +85,8 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
     if not typical:  # all samples are equal, which measure.inputs reports
         return
     own = torch.Generator().manual_seed(0)
-    asked = val[torch.randperm(len(val), generator=own)[:_ASKED]]
-    some = torch.randperm(len(train), generator=own)[:_ASKED]
+    asked = val[torch.randperm(len(val), generator=own, device=own.device)[:_ASKED]]
+    some = torch.randperm(len(train), generator=own, device=own.device)[:_ASKED]
     nearest = _nearest(asked, train) / typical
     among = _nearest(train[some], train, some) / typical
     limit = _NEAR if features >= _LOW else _IDENTICAL
@@ -114,7 +115,8 @@ def _leak(val: Tensor, train: Tensor, features: int) -> Iterator[Finding]:
 
 def _nearest(asked: Tensor, among: Tensor, own: Tensor | None = None) -> Tensor:
     """The distance from each of `asked` to the nearest of `among`, excluding index `own`."""
-    best, at = torch.full((len(asked),), torch.inf), torch.zeros(len(asked), dtype=torch.long)
+    best = asked.new_full((len(asked),), torch.inf)
+    at = asked.new_zeros(len(asked), dtype=torch.long)
     for start in range(0, len(among), _TOGETHER):
         part = among[start : start + _TOGETHER]
         squares = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2)  # without ‖asked‖², the same for all

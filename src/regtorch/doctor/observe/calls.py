@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.pairs import kept
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
 
-__all__ = ["DROPOUTS", "Call", "calls", "entering", "hooked", "kept_inputs", "with_weights"]
+__all__ = ["DROPOUTS", "Call", "calls", "entering", "hooked", "kept_inputs", "with_weights", "without_dropout"]
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _KEPT = (*NORMS, *DROPOUTS)  # modules whose inputs are kept
@@ -29,6 +30,7 @@ class Call:
     name: str  # dotted; empty for the root
     module: nn.Module
     input: Tensor | None  # a copy of its first input, for norm and dropout layers only
+    training: bool  # its mode at that call
     source: str | None  # the leaf module called just before, if its output is this input, unchanged
 
     @property
@@ -44,25 +46,31 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
     def enter(name: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         first = next((a for a in arguments if isinstance(a, Tensor)), None)
         if name not in found:
-            unchanged = [n for n, output, version in last if output is first and version == output._version]
-            kept = first.detach().clone() if first is not None and isinstance(module, _KEPT) else None
-            found[name] = Call(name, module, kept, unchanged[0] if unchanged else None)
+            unchanged = [n for n, output, version in last if output is first and version == _version(output)]
+            given = kept(first) if isinstance(module, _KEPT) else None
+            found[name] = Call(name, module, given, module.training, unchanged[0] if unchanged else None)
 
     def leave(name: str, module: nn.Module, output: Any) -> None:
         if next(module.children(), None) is None:
-            last[:] = [(name, output, output._version)] if isinstance(output, Tensor) else []
+            last[:] = [(name, output, _version(output))] if isinstance(output, Tensor) else []
 
-    with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, leave):
+    with forward_only(subject.model), hooked(subject.model, enter, leave):
         seed(0)
         if dropping:
             subject.model.train(training)
         else:
-            _without_dropout(subject.model, training)
+            without_dropout(subject.model, training)
         subject.output(number)
     return list(found.values())
 
 
-def _without_dropout(model: nn.Module, training: bool) -> None:
+def _version(t: Tensor) -> int:
+    """The number of changes in place, which those made in inference mode do not count."""
+    return 0 if t.is_inference() else t._version
+
+
+def without_dropout(model: nn.Module, training: bool) -> None:
+    """Set the mode, with dropout off."""
     model.train(training)
     for module in model.modules():
         if isinstance(module, DROPOUTS):
@@ -85,15 +93,14 @@ def entering(
         if taken:
             return None
         x = arguments[0] if arguments else None
-        taken.append(x.detach().clone() if isinstance(x, Tensor) else None)
+        taken.append(kept(x))
         return None if other is None else (other, *arguments[1:])
 
     with ExitStack() as undo:
-        undo.enter_context(restored(subject.model))
-        undo.enter_context(torch.no_grad())
+        undo.enter_context(forward_only(subject.model))
         undo.callback(module.register_forward_pre_hook(enter, prepend=True).remove)
         seed(draw)
-        _without_dropout(subject.model, training)
+        without_dropout(subject.model, training)
         output = subject.output(number)
     x = taken[0] if taken else None
     usable = x is not None and x.layout is torch.strided and x.is_floating_point() and x.numel()
@@ -118,8 +125,8 @@ def hooked(
 
     with ExitStack() as handles:
         for name, module in modules_of(model).items():
-            if owners and next(module.parameters(False), None) is None:
-                continue
+            if isinstance(module, torch.jit.ScriptModule) or (owners and next(module.parameters(False), None) is None):
+                continue  # scripted ones take no hooks
             if enter:
                 handles.callback(module.register_forward_pre_hook(on_enter(name), prepend=True).remove)
             handles.callback(module.register_forward_hook(on_leave(name)).remove)

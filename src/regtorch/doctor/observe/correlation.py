@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from regtorch.doctor.observe.statistics import spread_and_mean
 
-__all__ = ["FLAT", "correlation", "standardised"]
+__all__ = ["FLAT", "correlation", "drawn", "standardised"]
 
 FLAT = 1000
 """Number of features up to which the probe is reliable."""
@@ -45,7 +45,7 @@ def _correlation(x: Tensor, columns: Tensor, parts: int | None = None) -> tuple[
     """`correlation` of all samples, on the first parts of the features."""
     own = torch.Generator().manual_seed(0)
     wanted = columns - columns.mean(0)
-    halves = torch.randperm(len(x), generator=own).chunk(2)
+    halves = torch.randperm(len(x), generator=own, device=own.device).chunk(2)
     features: list[Tensor] = []
     fits, true = [], 0.0
     for part in islice(_features(x, own), parts):
@@ -61,7 +61,7 @@ def _correlation(x: Tensor, columns: Tensor, parts: int | None = None) -> tuple[
     def scored(columns: Tensor) -> Tensor:
         return torch.stack([fit.scores(columns) for fit in fits]).mean(0)
 
-    orders = [torch.randperm(len(x), generator=own) for _ in range(_SHUFFLES)]
+    orders = [torch.randperm(len(x), generator=own, device=own.device) for _ in range(_SHUFFLES)]
     shuffled = scored(torch.stack([wanted[order] for order in orders], 1))
     return true, float(shuffled.mean() + _DEVIATIONS * shuffled.std())
 
@@ -70,6 +70,7 @@ class _Fit:
     """A ridge regression on some samples, scored on others."""
 
     def __init__(self, features: Tensor, fit: Tensor, held: Tensor) -> None:
+        features = features.nan_to_num(0.0, 0.0, 0.0)  # of numbers whose squares overflow
         mean = features[fit].mean(0)
         self._on, self._off, self._fit, self._held = features[fit] - mean, features[held] - mean, fit, held
         ridge = self._on.T @ self._on
@@ -90,11 +91,16 @@ def _features(x: Tensor, own: torch.Generator) -> Iterator[Tensor]:
     if width <= FLAT:
         flat = standardised(flat)
     flat = flat.float()
-    yield standardised(flat if width <= half else flat @ torch.randn(width, half, generator=own))
-    bent = flat @ torch.randn(width, half, generator=own) / width**0.5 + torch.randn(half, generator=own)
+    yield standardised(flat if width <= half else flat @ drawn(own, width, half))
+    bent = flat @ drawn(own, width, half) / width**0.5 + drawn(own, half)
     yield standardised(bent.relu())
     if x.ndim > 2:
         yield _filtered(x, own)
+
+
+def drawn(own: torch.Generator, *shape: int) -> Tensor:
+    """Random numbers in single precision where `own` is, whatever torch's defaults are."""
+    return torch.randn(shape, generator=own, device=own.device, dtype=torch.float32)
 
 
 def _filtered(x: Tensor, own: torch.Generator) -> Tensor:
@@ -104,7 +110,7 @@ def _filtered(x: Tensor, own: torch.Generator) -> Tensor:
         x = F.adaptive_avg_pool2d(x, _SIDE)
     x = (x - x.mean()) / x.std().clamp_min(1e-12)
     sides = [min(_FILTER, side) for side in x.shape[2:]]
-    filters = torch.randn(_FILTERS, x.shape[1], *sides, generator=own)
+    filters = drawn(own, _FILTERS, x.shape[1], *sides)
     filters -= filters.mean((1, 2, 3), keepdim=True)
     maps = F.conv2d(x, filters / filters[0].numel() ** 0.5).relu()
     return standardised(F.adaptive_avg_pool2d(maps, 2).flatten(1))

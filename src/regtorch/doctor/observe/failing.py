@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.finding import fmt
-from regtorch.doctor.observe.pairs import Passed
+from regtorch.doctor.observe.pairs import Passed, text_of
 
 __all__ = ["loss_advice", "net_advice"]
 
@@ -70,7 +70,7 @@ def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
     wanted = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     found = (part.dtype for part in _parts(x) if isinstance(part, Tensor) and part.dtype != wanted)
     other = sorted(found, key=lambda dtype: not dtype.is_floating_point)
-    same = any(words in str(error) for words in ("same dtype", "expected scalar type", "should be the same"))
+    same = any(words in text_of(error) for words in ("same dtype", "expected scalar type", "should be the same"))
     if wanted is None or not other or not same:
         return None
     or_other = f", or `model.to({other[0]})`" if other[0].is_floating_point else ""
@@ -79,7 +79,7 @@ def _other_dtype(x: Any, model: nn.Module, error: Exception) -> str | None:
 
 def _signature(error: Exception, x: Any, model: nn.Module) -> str | None:
     """The names that `forward` takes, if a batch has others."""
-    if not isinstance(error, TypeError) or not isinstance(x, Mapping) or "argument" not in str(error):
+    if not isinstance(error, TypeError) or not isinstance(x, Mapping) or "argument" not in text_of(error):
         return None
     takes = [name for name in inspect.signature(model.forward).parameters if name != "self"]
     return f"forward takes {', '.join(takes)}, and a batch has {', '.join(map(str, x))}: give both the same names."
@@ -87,9 +87,9 @@ def _signature(error: Exception, x: Any, model: nn.Module) -> str | None:
 
 def _text(error: Exception, x: Any) -> str | None:
     """The advice that the words of an error give."""
-    if re.search(r"Target -?\d+ is out of bounds", str(error)):
+    if re.search(r"Target -?\d+ is out of bounds", text_of(error)):
         return "A label is no number of an output: number the classes from 0, and give the net an output for each."
-    if "did not return a loss" in str(error):
+    if "did not return a loss" in text_of(error):
         return 'The net computes a loss only if a sample has a target: add it to each, under "labels".'
     strings = [part for part in _parts(x) if _first(part).__class__ is str]
     return "The inputs are strings: turn them into numbers, such as the ids of a tokenizer." if strings else None
@@ -108,12 +108,12 @@ def _first(thing: Any) -> Any:
 def loss_advice(error: Exception, output: Any, target: Any, loss_fn: Callable[..., Any]) -> str:
     """The advice for an error that the loss raises on an output and a target."""
     output = output.outputs if isinstance(output, Passed) else output
-    if "input should be between 0 and 1" in str(error):
+    if "input should be between 0 and 1" in text_of(error):
         return (
             f"The loss takes probabilities{_range('the outputs', output)}: use the loss of logits, "
             "nn.BCEWithLogitsLoss(), or end the net with a sigmoid."
         )
-    if "target should be between 0 and 1" in str(error):
+    if "target should be between 0 and 1" in text_of(error):
         return (
             f"The loss takes targets from 0 to 1{_range('these', target)}: scale them, such as pixels by / 255, or use "
             "the squared error, nn.MSELoss()."

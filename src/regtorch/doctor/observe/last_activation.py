@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from regtorch.doctor.observe.pairs import same_memory
+
 __all__ = ["last_activation", "leave_last_activation_out", "without_last_activation"]
 
 _HEADS = {"sigmoid", "special_expit", "softmax", "log_softmax", "tanh", "relu"}  # names of torch's functions
@@ -72,7 +74,7 @@ class _LastActivation(TorchFunctionMode):
         return output
 
     def ends_in(self, output: Any) -> bool:
-        return self.pair is not None and isinstance(output, Tensor) and output.data_ptr() == self.pair[1].data_ptr()
+        return self.pair is not None and isinstance(output, Tensor) and same_memory(output, self.pair[1])
 
     def undone(self, output: Any) -> Any:
         if self.pair is None or not self.ends_in(output):

@@ -10,8 +10,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
-__all__ = ["MOST", "Batch", "Passed", "form", "fresh", "one_line", "pairs_of", "same"]
+__all__ = [
+    "MOST",
+    "Batch",
+    "Passed",
+    "form",
+    "fresh",
+    "is_finite",
+    "kept",
+    "one_line",
+    "pairs_of",
+    "same",
+    "same_memory",
+    "text_of",
+]
 
 Batch = tuple[Any, Tensor]
 MOST = 64
@@ -58,6 +72,14 @@ def same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and torch.equal(a, b)
 
 
+def same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors begin in the same place; no for those without memory of their own."""
+    try:
+        return a.data_ptr() == b.data_ptr()
+    except RuntimeError:
+        return False
+
+
 def fresh(thing: Any) -> Any:
     """A copy with cloned tensors, also inside sequences and mappings."""
     if isinstance(thing, Tensor):
@@ -75,13 +97,38 @@ def fresh(thing: Any) -> Any:
     return thing
 
 
+def kept(thing: Any) -> Tensor | None:
+    """A copy of a tensor to be looked at later; None for other things and for tensors inside of `torch.func`'s maps."""
+    if not isinstance(thing, Tensor) or is_functorch_wrapped_tensor(thing):
+        return None
+    return thing.detach().clone()
+
+
+def is_finite(t: Tensor) -> bool:
+    """Whether no number is NaN or infinite; yes for layouts that torch cannot tell it of, such as nested ones."""
+    try:
+        return bool(t.isfinite().all())
+    except RuntimeError:
+        return True
+
+
+def text_of(error: Exception) -> str:
+    """An error's message; empty for errors of users' classes that cannot be printed."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def one_line(error: Exception) -> str:
     """An error in one short line."""
-    text = " ".join(str(error).split()).rstrip(".") or "no message"
+    text = " ".join(text_of(error).split()).rstrip(".") or "no message"
     return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
 
 
 def form(thing: Any) -> str:
     """A tensor's dtype and shape, or the type of anything else."""
     thing = thing.outputs if isinstance(thing, Passed) else thing
-    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"
+    if not isinstance(thing, Tensor):
+        return f"a {type(thing).__name__}"
+    return f"{thing.dtype} {'nested' if thing.is_nested else list(thing.shape)}"

@@ -22,8 +22,8 @@ from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.observe.failing import loss_advice, net_advice
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, in_one_pass, number, rate_of
-from regtorch.doctor.observe.pairs import Batch, form, fresh, one_line, pairs_of
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.pairs import Batch, form, fresh, is_finite, one_line, pairs_of
+from regtorch.doctor.observe.restored import forward_only, restored, seed
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
@@ -145,7 +145,7 @@ class Subject:
         try:
             loss = self.loss_fn(output, fresh(target))
         except Exception as error:
-            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
+            if isinstance(output, Tensor) and not is_finite(output):
                 return output.new_full((), torch.nan)
             raise Unfit(
                 "loss_fails",
@@ -164,7 +164,7 @@ class Subject:
                 change = "return the loss alone"
             name = "loss_fn" if self.form is None else self.form.loss
             raise Refused(f"diagnose: {name} must return one number, received {what}; {change}")
-        return loss.reshape(())
+        return (loss.to_dense() if loss.is_sparse else loss).reshape(())
 
     def backward(self, number: int) -> Tensor:
         """The task's loss of a batch in training mode with seed 0, after its backward pass if it has a gradient."""
@@ -222,6 +222,10 @@ class Subject:
     def restored(self) -> AbstractContextManager[None]:
         """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
+
+    def forward_only(self) -> AbstractContextManager[None]:
+        """Pass inputs forward, and restore what that changes."""
+        return forward_only(self.model, *self.beside)
 
     @cached_property
     def _parameters(self) -> Sequence[nn.Parameter]:

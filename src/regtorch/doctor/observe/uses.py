@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
 from regtorch.doctor.observe.calls import hooked
+from regtorch.doctor.observe.pairs import same_memory
 from regtorch.doctor.observe.restored import seed
 from regtorch.doctor.observe.subject import Subject
 
@@ -20,6 +22,7 @@ __all__ = ["NEAR", "RELUS", "ActivationWatch", "Look", "Use", "look"]
 # Names of torch's functions, which modules, functions and methods all call; relu6 calls hardtanh.
 RELUS = {"relu", "relu6", "hardtanh", "leaky_relu"}
 _SIGMOIDS = {"sigmoid": 0.0, "special_expit": 0.0, "tanh": -1.0}  # and their lower bounds
+_KINDS = RELUS | _SIGMOIDS.keys()
 NEAR = 0.01
 """Distance from a sigmoid's bounds within which its slope is almost 0."""
 _SAMPLES, _MOST = 64, 16  # samples for which an idle unit must be zero, and batches used for them
@@ -75,7 +78,7 @@ def look(subject: Subject) -> Look:
     losses: list[float] = []
     watches: list[ActivationWatch] = []
     outputs: list[Any] = []
-    with subject.restored(), torch.no_grad():
+    with subject.forward_only():
         seed(0)
         subject.model.train()
         with hooked(subject.model, None, lambda *call: watches[-1].leave(*call), owners=True):
@@ -89,6 +92,11 @@ def look(subject: Subject) -> Look:
             for key, use in watch.uses.items():
                 uses[key] = uses[key].and_(use) if key in uses else use
     return Look(losses[0], uses)
+
+
+def _concerns(name: str) -> bool:
+    """Whether a function of torch is an activation or a layer; switching gradients off and on is one as well."""
+    return name.removesuffix("_") in _KINDS or name == "linear" or name.startswith("conv")
 
 
 class ActivationWatch(TorchFunctionMode):
@@ -114,11 +122,11 @@ class ActivationWatch(TorchFunctionMode):
             output = tuple(output.values())
         key, last = self._last
         for part in output if isinstance(output, tuple | list) else (output,):
-            if isinstance(part, Tensor) and part.data_ptr() == last.data_ptr():
+            if isinstance(part, Tensor) and same_memory(part, last):
                 self.uses[key] = replace(self.uses[key], is_output=True)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        begun = self.enter(func, args, kwargs or {})
+        begun = self.enter(func, args, kwargs or {}) if _concerns(getattr(func, "__name__", "")) else None
         output = func(*args, **(kwargs or {}))
         if begun is not None:
             self.record(begun, output)
@@ -132,7 +140,7 @@ class ActivationWatch(TorchFunctionMode):
         kind = name.removesuffix("_")
         known = kind in RELUS or kind in _SIGMOIDS
         x = (args[0] if args else kwargs.get("input")) if known else None
-        if not isinstance(x, Tensor) or x.ndim < 2 or not x.numel():
+        if not isinstance(x, Tensor) or x.ndim < 2 or not x.numel() or is_functorch_wrapped_tensor(x):
             return None
         means, spread = x.float().mean(self._rest(x)), float(x.float().std(correction=0))
         return Use(self._layer, kind, torch.zeros_like(means), means, spread)
