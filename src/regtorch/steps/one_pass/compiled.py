@@ -64,7 +64,8 @@ def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
         norms: list[Tensor] = []
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
             parts, own = rules[index], shares[index]
-            at = {name: numbers[own][i] for i, name in enumerate(names[own])} | flags[index]
+            at: dict[str, Any] = {name: numbers[own][i] for i, name in enumerate(names[own])}
+            at |= flags[index]
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
             left = iter(pulls[index])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ __all__ = ["Direct"]
 
 
 class Direct:
-    """Compiles a function of nested lists of tensors at its first call; later calls go to the compiler's code at once.
+    """Compiles a function of lists of tensors, or of lists of such; later calls go to the compiler's code at once.
 
     The function must depend on nothing but its tensors, and on these alike at every call; its result is a list of new
     tensors.
@@ -40,7 +40,7 @@ class Direct:
 
     def __call__(self, *arguments: Any) -> list[Tensor]:
         """Call the function."""
-        flat = list(_flat(arguments))
+        flat = _flat(arguments)
         if self._order is None:
             return self._first(arguments, flat)
         assert self._inner is not None
@@ -57,9 +57,13 @@ class Direct:
         return found
 
 
-def _flat(nested: Any) -> Iterator[Tensor]:
-    for item in nested:
-        if isinstance(item, Tensor):
-            yield item
-        else:
-            yield from _flat(item)
+def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:
+    """The tensors of lists of tensors and of lists of them."""
+    flat: list[Tensor] = []
+    for part in arguments:
+        for item in part:
+            if type(item) is list:
+                flat += item
+            else:
+                flat.append(item)
+    return flat

@@ -16,6 +16,7 @@ from regtorch.steps.one_pass.updates import STEP, Update
 
 __all__ = ["Plan", "plans"]
 
+_FEW = 16  # numbers that are faster counted one by one
 _ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
 
 
@@ -88,8 +89,11 @@ class Plan:
     def finish(self, optimizer: Optimizer, norms: Sequence[Tensor]) -> None:
         """Count the step, and apply the constraints that needed the norms of the new weights."""
         counts = [optimizer.state[recipe.p][STEP] for recipe in self.recipes if STEP in recipe.states]
-        if counts:
+        if len(counts) > _FEW:
             torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
+        else:
+            for count in counts:
+                count.add_(1)
         left = iter(norms)
         for recipe in self.recipes:
             for part in recipe.parts["constraint"]:
