@@ -22,6 +22,7 @@ ratio of one more plain net, which should be 1, shows it.
 examples:
   python scripts/bench.py --quick
   python scripts/bench.py --parts step,floor --nets cnn,mnist_mlp
+  python scripts/bench.py --parts fuse --nets cnn
   python scripts/bench.py --tf-python ~/tf/bin/python --json docs/bench-cpu.json
   python scripts/bench.py --device cuda --json docs/bench-cuda.json
 """
@@ -46,10 +47,11 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     add(
         "--parts",
         type=_words,
-        help="step, memory, keras, floor, saves, forward, watch; several with commas (default: all)",
+        help="step, memory, keras, floor, saves, forward, watch, fuse, real; several with commas (default: all)",
     )
     add("--nets", type=_words, help="mnist_mlp, cnn, wide and the stacks of dense layers by name (default: all)")
     add("--forward-nets", type=_words, help="MobileNetV2, ResNet50, LSTM(128) and others, for --parts forward")
+    add("--real-nets", type=_words, help="resnet50, BertForMaskedLM and others, for --parts real")
     add(
         "--repeats",
         type=_positive,
@@ -67,6 +69,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
 
     from benchmark.keras_forward_worker import NETS as NETS_OF_KERAS
     from benchmark.nets import NETS, QUICK
+    from benchmark.real_nets import REAL
     from benchmark.run import PARTS, run
     from benchmark.settings import Settings
 
@@ -81,12 +84,16 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     parts = _known(parser, "--parts", options.parts, PARTS)
     nets = {case.name: case for case in (QUICK if options.quick else NETS)}
     nets = [nets[name] for name in _known(parser, "--nets", options.nets, list(nets))]
+    real = {case.name: case for case in REAL}
+    real = [real[name] for name in _known(parser, "--real-nets", options.real_nets, list(real))]
     # Two optimizers a net, the rules alone, two nets against Keras.
     comparisons = 2 * len(nets) * bool({"step", "floor"} & {*parts}) + ("step" in parts) + 2 * ("keras" in parts)
     comparisons += len(options.forward_nets or NETS_OF_KERAS) * ("forward" in parts)
+    comparisons += 4 * len(nets) * ("fuse" in parts) + len(real) * ("real" in parts)
     settings: dict[str, Any] = {
         "device": torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         "nets": nets,
+        "real": real,
         "forwards": _known(parser, "--forward-nets", options.forward_nets, list(NETS_OF_KERAS)),
         "conf": conf,
         "tf_python": options.tf_python,

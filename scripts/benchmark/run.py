@@ -11,9 +11,11 @@ from torch import nn
 
 from benchmark.against_keras import against_keras
 from benchmark.forwards import forward_of
+from benchmark.fusing import fuse_price, fuse_table
 from benchmark.machine import describe
 from benchmark.memory import memory_of
 from benchmark.per_byte import per_byte
+from benchmark.real_steps import real_price, real_table
 from benchmark.saves import save_price, saves_table
 from benchmark.settings import Settings
 from benchmark.step import Comparison, compare, wanted
@@ -24,7 +26,7 @@ from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch")
+PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch", "fuse", "real")
 
 
 def run(
@@ -81,6 +83,21 @@ def run(
             watched = [watch_price(case, settings) for case in watched_nets(settings)]
             say(f"\n{watch_table(watched)}")
             results["watch"] = [asdict(price) for price in watched]
+            keep(results)
+        if "fuse" in parts:
+            fused = [
+                fuse_price(case, optimizer, busy, settings)
+                for case in settings.nets
+                for optimizer in ("Adam", "SGD")
+                for busy in (False, True)[: 1 if case.large else 2]
+            ]
+            say(f"\n{fuse_table(fused)}")
+            results["fuse"] = [asdict(price) for price in fused]
+            keep(results)
+        if "real" in parts:
+            real = [real_price(case, settings) for case in settings.real if case.is_here]
+            say(f"\n{real_table(real)}")
+            results["real"] = [asdict(price) for price in real]
             keep(results)
     return results
 

@@ -11,6 +11,7 @@ import torch
 
 from benchmark.keras_forward_worker import NETS as NETS_OF_KERAS
 from benchmark.nets import FEW, MANY, NETS, NetCase
+from benchmark.real_nets import REAL, RealCase
 
 __all__ = ["Settings"]
 
@@ -28,6 +29,7 @@ class Settings:
         many: the same number of numbers in many weights, few: in few.
         stream_numbers: the size of each of the two arrays by which the bandwidth is measured.
         keras_steps: steps of an epoch against Keras, for each net that is compared.
+        real: well-known architectures; those whose library is missing are left out.
         forwards: the nets whose forward passes are compared with Keras's.
         conf: the folder of the configs of `scripts/train.py`.
         tf_python: a Python that has TF-Keras.
@@ -42,6 +44,7 @@ class Settings:
     few: NetCase = FEW
     stream_numbers: int = 1 << 27
     keras_steps: Mapping[str, int] = field(default_factory=lambda: {"cnn": 50, "mnist_mlp": 300})
+    real: Sequence[RealCase] = REAL
     forwards: Sequence[str] = tuple(NETS_OF_KERAS)
     conf: Path = Path("conf")
     tf_python: str | None = None

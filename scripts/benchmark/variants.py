@@ -52,7 +52,8 @@ class Training:
     Args:
         case: the net.
         variant: the rule and the way it acts.
-        fused: whether Adam is torch's fused one.
+        fused: whether the optimizer is torch's fused one.
+        kind: Adam, or SGD with momentum.
         device: where it runs.
         dtype: of weights and inputs.
     """
@@ -63,6 +64,7 @@ class Training:
         variant: Variant = NONE,
         *,
         fused: bool = False,
+        kind: str = "Adam",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -74,11 +76,11 @@ class Training:
         self.after_step: Callable[[], object] | None = None
         rule = RULES.get(variant.rule)
         decay = rule.weight_decay if rule and variant.way == "weight_decay" else None
-        self.optimizer = self._adam(fused, decay)
+        self.optimizer = self._made(kind, fused, decay)
         if rule and not decay:
             self._write(rule, variant.way)
 
-    def _adam(self, fused: bool, decay: float | None) -> torch.optim.Adam:
+    def _made(self, kind: str, fused: bool, decay: float | None) -> torch.optim.Optimizer:
         # A small learning rate: how long a step takes does not depend on it, and hundreds of steps stay finite.
         parameters = list(self.net.parameters())
         groups = [{"params": parameters}]
@@ -88,6 +90,8 @@ class Training:
                 {"params": [p for p in parameters if id(p) in chosen], "weight_decay": decay},
                 {"params": [p for p in parameters if id(p) not in chosen]},
             ]
+        if kind == "SGD":
+            return torch.optim.SGD(groups, lr=1e-5, momentum=0.9, fused=True if fused else None)
         return torch.optim.Adam(groups, lr=1e-5, fused=True if fused else None)
 
     def _write(self, case: RuleCase, way: str) -> None:

@@ -89,6 +89,7 @@ def with_norms(momentum: float) -> Twin:
     return Twin(net, torch.optim.Adam(net.parameters(), 1e-3), {})
 
 
+STOPPED = ("rate_too_small", "optimizer.lr", "warning")
 SIGNS: dict[str, tuple[str, int, Callable[[], Twin], Callable[[], Twin]]] = {
     "clipping": ("always_clipped", 60, lambda: clipped(0.01), lambda: clipped(1e3)),
     "owners": ("weights_not_owned", 30, lambda: owning(slice(2, None)), lambda: owning(slice(None))),
@@ -137,6 +138,47 @@ def test_weights_that_another_optimizer_moves_are_owned():
     net = mlp()
     other = sgd(net[:2].parameters())
     assert watched(net, sgd(net[2:].parameters()), 30, 2, before_step=other.step).findings == []
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05])
+def test_a_rate_that_becomes_zero(rate: float):
+    torch.manual_seed(3)
+    net = mlp()
+    optimizer = sgd(net.parameters())
+
+    def change(step: int) -> None:
+        if step == 40:
+            optimizer.param_groups[0]["lr"] = rate
+
+    found = watched(net, optimizer, 80, 2, each=change).findings
+    assert [(f.cause, f.where, f.severity) for f in found] == ([] if rate else [STOPPED])
+    if not rate:
+        assert found[0].numbers["step"] == 40
+        assert "learning rate is 0" in found[0].why
+
+
+def test_steps_that_rounding_swallows():
+    torch.manual_seed(3)
+    net = mlp().to(torch.bfloat16)
+    optimizer = sgd(net.parameters())
+
+    def change(step: int) -> None:
+        if step == 40:
+            optimizer.param_groups[0]["lr"] = 1e-7
+
+    forward = lambda x: net(x.bfloat16()).float()  # noqa: E731
+    found = watched(net, optimizer, 80, 2, each=change, forward=forward).findings
+    assert [(f.cause, f.where, f.severity) for f in found if f.severity != "info"] == [STOPPED]
+    assert "rounding" in found[0].why
+
+
+def test_a_layer_that_is_frozen_is_noted():
+    torch.manual_seed(3)
+    net = mlp()
+    optimizer = sgd(net.parameters())
+    found = watched(net, optimizer, 60, 2, each=lambda step: net[2].requires_grad_(not 30 < step < 50)).findings
+    assert [(f.cause, f.where, f.severity) for f in found] == [("frozen_weights", "2.bias, 2.weight", "info")]
+    assert (found[0].numbers["step"], found[0].numbers["recovered"]) == (32, 50)
 
 
 @pytest.mark.parametrize("spoiled", [False, True])

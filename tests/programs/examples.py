@@ -12,7 +12,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 import regtorch as rt
-from programs import faulty_data, faulty_nets
+from programs import faulty_data, faulty_further, faulty_nets
 from programs import nets as n
 from programs import program as p
 from programs.data import Data, is_here
@@ -146,7 +146,7 @@ _MORE: Mapping[str, tuple[str, str, Operator]] = {
 def examples() -> Mapping[str, Example]:
     """By cause: the examples made for it, then the first of the corpus whose data are there."""
     found = {cause: (text, change(BASES[of]), BASES[of]) for cause, (text, of, change) in _MORE.items()}
-    for name, (of, change, causes) in {**faulty_data.TABLE, **faulty_nets.TABLE}.items():
+    for name, (of, change, causes) in {**faulty_data.TABLE, **faulty_nets.TABLE, **faulty_further.TABLE}.items():
         if is_here(BASES[of].needs):
             found.setdefault(causes[0], (name.partition(", ")[2], change(BASES[of]), BASES[of]))
     return found

@@ -130,6 +130,7 @@ VARIANTS: Mapping[str, tuple[str, Operator]] = {
     "digits cnn, AdamW": ("digits cnn", p.by(AdamW, 1e-3, weight_decay=0.01)),
     "digits cnn, batches of 128": ("digits cnn", p.size(128)),
     "digits bn, SGD": ("digits bn", p.by(SGD, 0.1, momentum=0.9, weight_decay=5e-4)),
+    "digits bn, pixels of 0 to 60": ("digits bn", p.inputs(lambda x: 60 * x)),
     "digits bn, group norm": ("digits bn", p.net(lambda: n.cnn(1, 8, 10, norm=partial(nn.GroupNorm, 4)))),
     "mnist, three layers": ("mnist", p.net(lambda: n.dense(784, 256, 128, 64, 10))),
     "mnist, standardised": ("mnist", p.inputs(lambda x: (x - 0.1307) / 0.3081)),

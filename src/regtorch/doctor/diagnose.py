@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from regtorch.doctor.agreement import agreed
 from regtorch.doctor.causes import CAUSES, MEASUREMENTS
 from regtorch.doctor.finding import Finding, Findings, Refused, Unfit, in_order, listed
 from regtorch.doctor.forms.attributes import attributes_kept
@@ -39,6 +40,8 @@ _FINDS: Mapping[str, Callable[[Observed], Iterator[Finding]]] = {
 }
 _OF_OUTPUTS = {"constant_loss", "labels", "loss_form", "probabilities", "sign", "order", "head", "summed"}
 _OF_INPUTS = {"input_scale"}
+_OF_INNER = {"loss_form", "probabilities", "head"}
+_OF_WHOLE = {"loss_at_chance", "constant_predictions", "log_softmax_before_cross_entropy", "ignored_targets"}
 _ALONE = RLock()  # random numbers and the filters of warnings are all threads'
 
 
@@ -128,7 +131,7 @@ def findings_of(obs: Observed, report: Callable[[str], None] = lambda _: None) -
         if refused is not None:
             with_adam = Observed(replace(obs.subject, optimizer=None), obs.steps)
             found = [*_measured(with_adam, report), _not_watched(refused)]
-    return in_order(found)
+    return agreed(in_order(found))
 
 
 @contextmanager
@@ -180,13 +183,28 @@ def _views_of(obs: Observed) -> Views:
 
 def _of_views(views: Views, name: str, find: Callable[[Observed], Iterator[Finding]]) -> Iterator[Finding]:
     """The findings of a measurement on the whole, and on each output or input if it needs one."""
+    own: list[Finding] = []
     if name not in _OF_INPUTS or not views.inputs:
-        yield from find(views.whole)
+        own = list(find(views.whole))
+        yield from own
+    if views.inner is not None and name in _OF_INNER:
+        known = {finding.cause for finding in own} | _OF_WHOLE
+        yield from (_inside(views.inner.name, f) for f in find(views.inner.obs) if f.cause not in known)
     several = views.outputs if name in _OF_OUTPUTS else views.inputs if name in _OF_INPUTS else {}
     what = "output" if name in _OF_OUTPUTS else "input"
     for part, obs in several.items():
         for finding in find(obs):
             yield replace(finding, where=f"{what} {part}: {finding.where}")
+
+
+def _inside(name: str, finding: Finding) -> Finding:
+    """A finding about what the loss passes to one of torch's losses."""
+    return replace(
+        finding,
+        where=f"{finding.where}, at {name} in the loss",
+        why=f"Of what the loss passes to {name}: {finding.why}",
+        remedy=None,
+    )
 
 
 def _failed(failed: Mapping[str, str]) -> Finding:

@@ -13,6 +13,7 @@ from regtorch.doctor.along.budget import Clock, Expense
 from regtorch.doctor.along.course import Course, Sign
 from regtorch.doctor.along.signs import gradients, projections
 from regtorch.doctor.along.signs.clipping import Clipping
+from regtorch.doctor.along.signs.frozen import Frozen
 from regtorch.doctor.along.signs.growth import Growth
 from regtorch.doctor.along.signs.modes import Modes
 from regtorch.doctor.along.signs.owners import Owners
@@ -74,6 +75,7 @@ class Stepping:
         self._seconds = 0.0
         self._rates, self._clipping, self._collapses = Rates(optimizer), Clipping(optimizer), Collapses(optimizer)
         self._dominance, self._growth, self._owners, self._modes = Dominance(), Growth(), Owners(), Modes(model)
+        self._frozen = Frozen()
         self._tap = Tap(optimizer, self)
 
     def remove(self) -> None:
@@ -156,3 +158,4 @@ class Stepping:
         yield from projections.signs(look)
         yield from self._owners.signs(self._unowned(self._names))
         yield from self._modes.signs()
+        yield from self._frozen.signs(self._reader.weights if self._reader else {})

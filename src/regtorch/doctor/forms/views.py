@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.forms.batches import TARGETS
+from regtorch.doctor.forms.inner_loss import inner_loss
 from regtorch.doctor.forms.losses import Loss, SumOfLosses, target_of
 from regtorch.doctor.forms.trees import Path, name_of, pick, tensors_of, with_part
 from regtorch.doctor.observe.calls import calls, hooked, with_weights
@@ -168,7 +169,7 @@ def separated(obs: Observed, given: Whole) -> Views:
     output = obs.outputs[0]
     outputs = output.outputs if isinstance(output, Passed) else output
     if isinstance(outputs, Tensor) and not isinstance(output, Passed):
-        return Views(obs, inputs=by_input(obs))
+        return Views(obs, inputs=by_input(obs), inner=inner_loss(obs))
     if isinstance(given.loss, SumOfLosses):
         return Views(obs, _by_loss(obs, given, outputs), by_input(obs))
     used = _used_outputs(obs, given, outputs)

@@ -18,7 +18,7 @@ from regtorch.doctor.observe.starting_point import weights_are_to_blame
 from regtorch.doctor.observe.uses import NEAR, RELUS, Use
 from regtorch.doctor.remedy import Remedy
 
-__all__ = ["SEVERE", "WARNING", "are_idle", "find"]
+__all__ = ["SEVERE", "WARNING", "are_idle", "are_idle_at_first", "find"]
 
 SEVERE, WARNING = 0.9, 0.5
 """Share of a layer's units or outputs without a gradient."""
@@ -46,6 +46,11 @@ def find(obs: Observed) -> Iterator[Finding]:
 def are_idle(obs: Observed) -> bool:
     """Whether there are such activations, whatever they cost."""
     return any(True for _ in _idle(obs))
+
+
+def are_idle_at_first(obs: Observed) -> bool:
+    """Whether there are such activations before the first step, and almost all of a layer's remain so."""
+    return any(idle.severity == "severe" and idle.before.share >= WARNING for idle in _idle(obs))
 
 
 def _idle(obs: Observed) -> Iterator[_Idle]:

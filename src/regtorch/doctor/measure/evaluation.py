@@ -7,19 +7,16 @@ from contextlib import suppress
 from math import isfinite
 from statistics import fmean
 
-import torch
-from torch import Tensor
-
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, Unfit, fmt
 from regtorch.doctor.observe.calls import entering
-from regtorch.doctor.observe.observed import Observed, root_mean_square
+from regtorch.doctor.observe.observed import Observed
+from regtorch.doctor.observe.statistics import root_mean_square
 from regtorch.doctor.observe.steps import after_steps
+from regtorch.doctor.observe.two_modes import FAR, differ, is_scaled
 
-__all__ = ["find", "other_in_training"]
+__all__ = ["find"]
 
-_APART, _FAR = (1.5, 0.5), (3.0, 1.0)  # ratio of root mean squares, or deviations between means
-_SCALED = 0.98  # correlation of the same numbers in both modes: a change of scale, no noise and no augmentation
 _SEVERE, _WARNING = 0.75, 0.25  # of what is learnt, lost in evaluation
 _BATCHES = 4
 
@@ -27,7 +24,7 @@ _BATCHES = 4
 def find(obs: Observed) -> Iterator[Finding]:
     """`other_inputs_in_evaluation`, where the first layer receives other numbers than in training."""
     trained, evaluated = obs.first_inputs
-    if trained is None or evaluated is None or not other_in_training(obs):
+    if trained is None or evaluated is None or not obs.other_in_training:
         return
     numbers = {
         "mean_in_training": float(trained.double().mean()),
@@ -43,7 +40,7 @@ def find(obs: Observed) -> Iterator[Finding]:
         lost = (as_is - alike) / max(start - alike, 0.02 * abs(start), 1e-12)
         cost = f" After {obs.steps} steps the loss in evaluation is {as_is:.3g}, and {alike:.3g} with the inputs of "
         cost += "training."
-    far = _differ(trained, evaluated, _FAR) and _is_scaled(trained, evaluated)
+    far = differ(trained, evaluated, FAR) and is_scaled(trained, evaluated)
     if lost < _WARNING and not far:
         return
     severity: Severity = "severe" if lost >= _SEVERE else "warning"
@@ -58,32 +55,6 @@ def find(obs: Observed) -> Iterator[Finding]:
         change="Scale the inputs alike in both modes; only random changes belong under `if self.training`.",
         blame=max(lost, 0.0),
     )
-
-
-def other_in_training(obs: Observed) -> bool:
-    """Whether the first layer's inputs in training have another scale or mean, by more than random changes make."""
-    trained, evaluated = obs.first_inputs
-    if trained is None or evaluated is None or obs.first_layer is None or not _differ(trained, evaluated, _APART):
-        return False
-    again, _ = entering(obs.subject, obs.first_layer, training=True, draw=1)
-    is_random = again is None or not _is_scaled(trained, again)
-    return not is_random or _differ(trained, evaluated, (_FAR[0], _APART[1]))
-
-
-def _differ(trained: Tensor, evaluated: Tensor, limits: tuple[float, float]) -> bool:
-    sizes, spreads = zip(
-        *[(root_mean_square(t), float(t.double().std(correction=0))) for t in (trained, evaluated)], strict=True
-    )
-    if not all(map(isfinite, (*sizes, *spreads))) or not min(sizes):
-        return False
-    moved = abs(float(trained.double().mean() - evaluated.double().mean()))
-    return max(sizes) > limits[0] * min(sizes) or moved > limits[1] * min(spreads)
-
-
-def _is_scaled(trained: Tensor, evaluated: Tensor) -> bool:
-    if trained.shape != evaluated.shape:
-        return False
-    return float(torch.corrcoef(torch.stack([trained.flatten(), evaluated.flatten()]).double())[0, 1]) > _SCALED
 
 
 def _after_steps(obs: Observed) -> tuple[float, float] | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from math import e, inf, log
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +12,7 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.constant_output import same_for_all
 from regtorch.doctor.measure.label_form import with_targets
+from regtorch.doctor.measure.likelihood import of_likelihoods, over_wrong_dim, softmax_dims
 from regtorch.doctor.observe.attempt import attempt
 from regtorch.doctor.observe.head_bounds import Bounds, bounds_of
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
@@ -40,7 +39,7 @@ def _against_the_loss(obs: Observed) -> Iterator[Finding]:
         return
     if not bool(torch.isfinite(outputs).all()):
         return
-    yield from _of_likelihoods(obs, outputs)
+    yield from of_likelihoods(obs, outputs)
     bounds = bounds_of(obs)
     if obs.loss.task == "classes":
         yield from _of_classes(obs, outputs, bounds)
@@ -95,7 +94,7 @@ def _of_classes(obs: Observed, outputs: Tensor, bounds: Bounds | None) -> Iterat
         )
     elif bounds and bounds[1] == inf:
         yield _nonnegative(obs, "warning", "negative evidence is lost, and an inactive unit gets no gradient")
-    elif bounds and (dims := _softmax_dims(obs.outputs[0])):
+    elif bounds and (dims := softmax_dims(obs.outputs[0])):
         yield _activation(
             obs,
             "softmax_over_wrong_dim",
@@ -122,63 +121,9 @@ def _of_batch(obs: Observed) -> Iterator[Finding]:
     output, target = obs.outputs[0], obs.subject.batches[0][1]
     if output.ndim < 2 or min(output.shape) < 2 or (output.ndim > 2 and target.is_floating_point()):
         return
-    dims = _softmax_dims(output)
+    dims = softmax_dims(output)
     if dims and float((output.float().sum(1) - 1).abs().max()) > _SUM:
-        yield _over_wrong_dim(dims[0], "softmax")
-
-
-def _over_wrong_dim(dim: int, kind: str) -> Finding:
-    over = "samples" if dim == 0 else "positions"
-    return Finding(
-        "softmax_over_wrong_dim",
-        "head",
-        "severe",
-        {"dim": dim},
-        why=f"The {'probabilities' if kind != 'softmax' else 'outputs'} sum to 1 over dim {dim}: the {kind} normalises "
-        f"over the {over}, and what one of them gets depends on the others.",
-        change=f"Take the {kind} over dim 1.",
-        blame=100,
-    )
-
-
-def _softmax_dims(output: Tensor) -> list[int]:
-    """The dims, except that of the classes, over which the outputs are positive and sum to 1."""
-    off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
-    return [dim for dim in off if off[dim] < _SUM and output.shape[dim] > 1 and bool((output >= 0).all())]
-
-
-def _of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:
-    """Outputs that are not the log-probabilities that the loss expects."""
-    if not obs.loss.is_likelihood or float((outputs.float().exp().sum(1) - 1).abs().max()) < _SUM:
-        return
-    loss = obs.subject.loss_fn
-    if dims := _softmax_dims(obs.outputs[0].float().exp()):
-        yield _over_wrong_dim(dims[0], "log-softmax")
-        return
-    off = float((outputs.float().sum(1) - 1).abs().max())
-    probabilities = off < _SUM and bool((outputs >= 0).all())
-    yield Finding(
-        "nll_without_log_softmax",
-        "head",
-        "warning" if probabilities else "severe",
-        {"smallest": float(outputs.min()), "largest": float(outputs.max())},
-        why="The loss is minus the output of the right class and expects log-probabilities: "
-        + (
-            "with probabilities its gradient is small where the net is wrong."
-            if probabilities
-            else "with other outputs it falls without bound, whatever the other classes get."
-        ),
-        change=_with_loss(
-            obs,
-            "Return the log-softmax over dim 1 instead of the softmax"
-            if probabilities
-            else "Pass the outputs to cross entropy as logits, or return their log-softmax over dim 1",
-            (lambda output, target: loss(output.clamp_min(1e-12).log(), target))
-            if probabilities
-            else (lambda output, target: loss(output.log_softmax(1), target)),
-        ),
-        blame=100,
-    )
+        yield over_wrong_dim(dims[0], "softmax")
 
 
 def floor(classes: int, gap: float = 1.0) -> float:
@@ -216,10 +161,6 @@ def _without_activation(obs: Observed, advice: str) -> str:
         if kind
         else f"{advice}."
     )
-
-
-def _with_loss(obs: Observed, advice: str, loss: Callable[[Any, Tensor], Tensor]) -> str:
-    return f"{advice} ({attempt(replace(obs.subject, loss_fn=loss)).summary})."
 
 
 def _activation(

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from regtorch.doctor.finding import Finding, fmt
 from regtorch.doctor.observe.attempt import Attempt, attempt, first_that_learns
@@ -43,6 +44,9 @@ def _activated(obs: Observed) -> list[tuple[str, Callable[[], Attempt]]]:
     softmax = "The loss takes probabilities: end the net with nn.Softmax(1), or use nn.CrossEntropyLoss() without it"
     sigmoid = "The loss takes probabilities: end the net with nn.Sigmoid(), or use nn.BCEWithLogitsLoss() without it"
     wide = all(isinstance(o, Tensor) and o.ndim > 1 and o.shape[1] > 1 for o in obs.outputs)
+    if obs.targets is not None and bool((obs.targets > 1).any()) and obs.targets.is_floating_point():
+        positive = "The loss takes numbers above 0: end the net with nn.Softplus(), or pass a loss that takes their "
+        return [(f"{positive}logarithm", partial(tried, F.softplus))]
     return [
         *([(softmax, partial(tried, lambda output: output.softmax(1)))] if wide else []),
         (sigmoid, partial(tried, torch.sigmoid)),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
-from regtorch.doctor.measure.evaluation import other_in_training
 from regtorch.doctor.observe.attempt import attempt
-from regtorch.doctor.observe.observed import NOT_FINITE, Observed, root_mean_square, spread_and_mean
+from regtorch.doctor.observe.calls import without_dropout
+from regtorch.doctor.observe.observed import NOT_FINITE, Observed
+from regtorch.doctor.observe.restored import seed
 from regtorch.doctor.observe.standardised import standardised_inputs
+from regtorch.doctor.observe.statistics import root_mean_square, spread_and_mean
 from regtorch.doctor.remedy import Remedy
 from regtorch.init import NORMS
 
@@ -21,6 +24,7 @@ __all__ = ["find"]
 _LARGE: tuple[tuple[float, Severity], ...] = ((20.0, "severe"), (5.0, "warning"))
 _SMALL: tuple[tuple[float, Severity], ...] = ((0.02, "severe"), (0.1, "warning"))
 _FLAT = 0.02  # of a feature's mean: a smaller spread drowns in what all samples share
+_ABSORBED = 0.05  # change of the outputs, with a norm behind the first layer
 _UNEQUAL = 30.0  # times the median feature
 _ENOUGH = 32  # samples from which a constant feature is significant
 _PASSED = nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
@@ -60,7 +64,7 @@ def _of_batches(obs: Observed) -> Iterator[Finding]:
 def _taken_in(obs: Observed) -> Tensor | None:
     """The first layer's inputs in training; None if a norm rescales them, or they are not finite."""
     taken = obs.inputs if obs.taken_in is None else obs.taken_in
-    if other_in_training(obs):
+    if obs.other_in_training:
         taken = obs.first_inputs[0]
     usable = taken is not None and taken.is_floating_point() and taken.numel() and bool(torch.isfinite(taken.sum()))
     return taken if usable and not _rescaled(obs) else None
@@ -87,6 +91,22 @@ def _rescaled(obs: Observed) -> bool:
     return isinstance(first, _RESCALING)
 
 
+def _is_absorbed(obs: Observed, rms: float) -> bool:
+    """Whether inputs of a usual size give the same outputs in training, as before a norm behind the first layer."""
+    x, y = obs.subject.batches[0]
+    usual = replace(obs.subject, batches=[(x, y), (x / rms, y)])
+    outputs: list[Tensor] = []
+    with obs.subject.restored(), torch.no_grad():
+        for number in range(2):
+            seed(0)
+            without_dropout(usual.model, training=True)
+            outputs.append(usual.output(number))
+    if not all(isinstance(output, Tensor) for output in outputs):
+        return False
+    as_is, scaled = (output.double() for output in outputs)
+    return as_is.shape == scaled.shape and float((as_is - scaled).norm()) < _ABSORBED * float(as_is.norm())
+
+
 def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
     rms = root_mean_square(x)
     if not rms:
@@ -97,7 +117,7 @@ def _scale(obs: Observed, x: Tensor) -> Iterator[Finding]:
     large: Severity | None = next((severity for limit, severity in _LARGE if rms > limit), None)
     small: Severity | None = next((severity for limit, severity in _SMALL if present < limit), None)
     severity = large or small
-    if severity is None:
+    if severity is None or _is_absorbed(obs, rms):
         return
     if large:
         why = f"The inputs' root mean square is {rms:.3g}, but initialisations assume about 1: "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure.class_weights import weight_of_rare
 from regtorch.doctor.measure.label_form import IGNORED, form_of, is_one_hot, one_hot, range_of, with_targets
 from regtorch.doctor.observe.correlation import FLAT, correlation, standardised
 from regtorch.doctor.observe.observed import NOT_FINITE, Observed, joined
@@ -18,6 +19,7 @@ __all__ = ["find"]
 
 _ENOUGH = 32  # samples from which a single class is significant
 _MOST = 0.9  # share of one class above which accuracy is uninformative
+_WEIGHED = 2.0  # times as much for a sample of the rare class: the imbalance is known
 _RARE_CLASS, _USUAL = 0.1, 0.75  # of an even share; share of one class that is worth a note
 _FAR = 1e3  # of the outputs' size: larger targets are hard to reach
 _TINY = 0.01  # deviation of targets below which a squared error hardly tells them apart
@@ -51,7 +53,7 @@ def find(obs: Observed) -> Iterator[Finding]:
             yield from _of_probabilities(obs, targets)
             return
         labels = targets.long().flatten()
-        yield from _shares(labels[labels != IGNORED])
+        yield from _shares(obs, labels[labels != IGNORED])
         if labels.numel() == len(targets):
             columns = torch.nn.functional.one_hot(labels.unique(return_inverse=True)[1]).float()
             yield from _unrelated(obs, labels, columns, "labels")
@@ -66,7 +68,7 @@ def _of_probabilities(obs: Observed, targets: Tensor) -> Iterator[Finding]:
     if targets.ndim > 2:
         return
     if len(targets.unique(dim=0)) <= targets.shape[1]:  # smoothed labels, one row per class
-        yield from _shares(targets.argmax(1))
+        yield from _shares(obs, targets.argmax(1))
     yield from _unrelated(obs, targets, targets.float(), "labels")
 
 
@@ -139,7 +141,7 @@ def _tiny(obs: Observed, targets: Tensor) -> Iterator[Finding]:
 # Shares
 
 
-def _shares(labels: Tensor) -> Iterator[Finding]:
+def _shares(obs: Observed, labels: Tensor) -> Iterator[Finding]:
     if len(labels) < _ENOUGH:
         return
     classes, counts = labels.unique(return_counts=True)
@@ -156,7 +158,7 @@ def _shares(labels: Tensor) -> Iterator[Finding]:
             change="Shuffle the training set, or check how its labels are read.",
             blame=1e3,
         )
-    elif share > _MOST:
+    elif share > _MOST and weight_of_rare(obs, int(classes[counts.argmin()]), int(classes[most])) < _WEIGHED:
         yield Finding(
             "imbalance",
             "labels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import torch
@@ -53,6 +54,10 @@ def _unbounded(obs: Observed, targets: Tensor) -> Iterator[Finding]:
         return
     values = targets.unique()
     whole = bool((values == values.round()).all())
+    inside = obs.loss.costs(target.clamp(0, 1), _FAR * away, -_FAR * away)
+    if inside is None or inside[0] < -1 or inside[1] < inside[0] + 1:  # the range of the targets is not the reason
+        yield _without_bound(obs, costs[1], away)
+        return
     if len(values) == 2:
         low, high = float(values[0]), float(values[1])
         change = f"Map the targets {low:g} and {high:g} to 0 and 1: `(target - {low:g}) / {high - low:g}`"
@@ -70,6 +75,32 @@ def _unbounded(obs: Observed, targets: Tensor) -> Iterator[Finding]:
         why=f"The loss takes targets between 0 and 1, and these are in [{float(values[0]):g}, {float(values[-1]):g}]: "
         f"it has no lower bound (outputs of ±{10 * _FAR:g} cost {fmt(costs[1])}), so they grow for ever.",
         change=f"{change}.",
+        blame=1e4,
+    )
+
+
+def _without_bound(obs: Observed, far: float, away: Tensor) -> Finding:
+    """A loss that falls without end, unless its arguments are exchanged."""
+    loss, target = obs.subject.loss_fn, obs.subject.batches[0][1]
+    try:
+        with torch.no_grad():
+            turned = [float(loss(target, times * _FAR * away)) for times in (1, 10, -1, -10)]
+    except Exception:
+        turned = [-inf]
+    numbers = {"loss_far_away": far}
+    why = f"The loss has no lower bound: outputs of ±{10 * _FAR:g} cost {fmt(far)}, so they grow for ever"
+    if min(turned) < -1:
+        change = "Check the sign of each of its terms, and that it takes the net's outputs first and the targets second"
+        return Finding("unbounded_loss", "loss", "severe", numbers, why=f"{why}.", change=f"{change}.", blame=1e4)
+    tried = attempt(replace(obs.subject, loss_fn=lambda output, y: loss(y, output)))
+    return Finding(
+        "swapped_arguments",
+        "loss",
+        "severe",
+        numbers,
+        why=f"{why}. With the arguments in the other order it has one: the loss takes the net's outputs for the "
+        "targets.",
+        change=f"Call the loss with its arguments in the other order ({tried.summary}).",
         blame=1e4,
     )
 

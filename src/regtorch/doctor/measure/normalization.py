@@ -16,7 +16,6 @@ from regtorch.doctor.finding import Finding, Refused, Unfit, fmt, listed
 from regtorch.doctor.measure.scope import acting_decays
 from regtorch.doctor.observe.calls import DROPOUTS, calls, kept_inputs
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import HIDDEN
 from regtorch.doctor.observe.steps import watch_steps
 from regtorch.doctor.observe.subject import Subject
@@ -29,37 +28,30 @@ _SMALL_BATCH = 4
 _FEW_FEATURES = 8
 _NOISY = 0.1  # of the units' own spread
 _LOOKED_AT = 16  # batches
+_HARDLY = 0.005  # a momentum with which statistics need about 600 steps
+_AWAY, _RATIO = 1.0, 2.0  # deviations between means, ratio of deviations
 _TRIED = 40  # steps with and without a norm
 _BETTER = 0.02  # of the loss without it: less is noise
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`eval_left_on`, `batch_of_one`, `small_batch_norm`, `bias_before_norm`, `norm_idle`, `scale_hidden_by_norm`."""
-    yield from _left_in_evaluation(obs.subject)
+    """All findings about batch norms, and about layers that `train()` leaves in evaluation mode."""
+    yield from _left_in_evaluation(obs)
     norms = [name for name, module in modules_of(obs.subject.model).items() if _is_batch_norm(module)]
     if norms:
         small = list(_small_batches(obs.subject, norms))
         yield from small
         if any(finding.numbers.get("refused") for finding in small):  # no forward pass in training mode is possible
             return
+        yield from _lagging(obs)
         yield from _useless_biases(obs)
         yield from _idle(obs)
     yield from _hidden_scale(obs)
 
 
-def _left_in_evaluation(subject: Subject) -> Iterator[Finding]:
-    """Norms with trained weights, and dropouts, that `train()` does not switch to training."""
-    with restored(subject.model):
-        subject.model.train()
-        names = [
-            name
-            for name, module in modules_of(subject.model).items()
-            if not module.training
-            and (
-                (isinstance(module, DROPOUTS) and bool(module.p))
-                or (isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters()))
-            )
-        ]
+def _left_in_evaluation(obs: Observed) -> Iterator[Finding]:
+    """Norms with trained weights, and dropouts, that are in evaluation mode when a net in training mode calls them."""
+    names = [call.name for call in obs.calls() if not call.training and _learns(call.module)]
     if names:
         yield Finding(
             "eval_left_on",
@@ -71,6 +63,41 @@ def _left_in_evaluation(subject: Subject) -> Iterator[Finding]:
             change="Remove the `.eval()` from `train()` or `forward`; to freeze a batch norm, freeze its weights too.",
             blame=len(names),
         )
+
+
+def _lagging(obs: Observed) -> Iterator[Finding]:
+    """`batch_norm_lag`: norms whose running statistics are far from the batch's and hardly move."""
+    slow: dict[str, float] = {}
+    for call in obs.calls():
+        norm, x = call.module, call.input
+        if not isinstance(norm, _BatchNorm) or norm.momentum is None or x is None or norm.running_var is None:
+            continue
+        if not call.training or norm.running_mean is None or not norm.momentum < _HARDLY:
+            continue
+        mean, spread = x.mean([0, *range(2, x.ndim)]), x.var([0, *range(2, x.ndim)], correction=0).sqrt()
+        away = (mean - norm.running_mean).abs() / (spread + norm.eps)
+        ratio = (norm.running_var.sqrt() + norm.eps) / (spread + norm.eps)
+        if float(away.median()) > _AWAY or not 1 / _RATIO < float(ratio.median()) < _RATIO:
+            slow[call.name] = float(norm.momentum)
+    if slow:
+        least = min(slow.values())
+        yield Finding(
+            "batch_norm_lag",
+            listed(list(slow)),
+            "warning",
+            {"momentum": least, "layers": len(slow)},
+            why=f"The running statistics are far from the batch's and move by {least:g} of the distance a step: it "
+            f"takes about {3 / least if least else inf:,.0f} steps until evaluation sees what training sees.",
+            change="Use a momentum of 0.1, torch's default; Keras's momentum of 0.99 is 0.01 here.",
+            blame=1 / least if least else 1e6,
+        )
+
+
+def _learns(module: nn.Module) -> bool:
+    """Whether the mode matters for training: dropouts that drop, norms with trained weights."""
+    if isinstance(module, DROPOUTS):
+        return bool(module.p)
+    return isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters())
 
 
 def _is_batch_norm(module: nn.Module) -> bool:

@@ -20,6 +20,7 @@ __all__ = ["find"]
 _SUM = 1e-3  # tolerance of a softmax's row sums
 _NEAR = 1e-2  # of ln C
 _LOW, _HIGH = 0.1, 0.9  # probabilities of artificial outputs
+_FAR = 3.0  # artificial logits
 _BOUNDED = 2.0  # a regression's cost of probabilities that are certain and wrong
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -34,8 +35,12 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     rows = _rows(obs)
     if not bool(((outputs >= 0) & (outputs <= 1)).all()):
-        if rows is not None and rows.shape[1] > 2 and not obs.loss.is_cross_entropy and obs.loss.takes_logits:
-            yield _of_classes(obs, rows, sums_to_1=False)
+        if rows is not None and rows.shape[1] > 1 and not obs.loss.is_cross_entropy:
+            alone = None if obs.loss.is_likelihood else next(_alone(obs, rows), None)
+            if alone is not None:
+                yield alone
+            elif rows.shape[1] > 2 and obs.loss.takes_logits:
+                yield _of_classes(obs, rows, sums_to_1=False)
         return
     swapped = next(_swapped(obs, rows), None)
     if swapped is not None:
@@ -112,10 +117,7 @@ def _cost(loss: Loss, output: Tensor, target: Tensor) -> float | None:
 
 def _unnormalised(obs: Observed, rows: Tensor) -> Iterator[Finding]:
     """Only the right class's output counts, so that outputs of 1 for all classes are the best."""
-    target = obs.subject.batches[0][1]
-    cases = ((_LOW, _LOW), (_LOW, _HIGH), (_HIGH, _LOW))  # of the right class, and of the others
-    costs = obs.loss.costs(target, *(torch.where(rows == 1, right, other).to(rows) for right, other in cases))
-    if costs is None or abs(costs[1] - costs[0]) > 1e-6 * abs(costs[0]) or not costs[0] - costs[2] > 0.5:
+    if not _counts_alone(obs, rows, _LOW, _HIGH):
         return
     loss = obs.subject.loss_fn
     tried = attempt(replace(obs.subject, loss_fn=lambda o, y: loss(o / o.sum(1, keepdim=True).clamp_min(1e-7), y)))
@@ -130,6 +132,34 @@ def _unnormalised(obs: Observed, rows: Tensor) -> Iterator[Finding]:
         f"last activation (with outputs divided by their sum {tried.summary}).",
         blame=1e3,
     )
+
+
+def _alone(obs: Observed, rows: Tensor) -> Iterator[Finding]:
+    """The same of a loss that takes logits, such as minus the logarithm of the right class's sigmoid."""
+    if not _counts_alone(obs, rows, -_FAR, _FAR):
+        return
+    tried = attempt(replace(obs.subject, loss_fn=lambda o, _: F.cross_entropy(o, rows.argmax(1))))
+    yield Finding(
+        "unnormalised_outputs",
+        "loss",
+        "severe",
+        {"classes": rows.shape[1]},
+        why="The loss depends on the right class's output alone, and the outputs of a sample do not compete: large "
+        "outputs for every class have the lowest loss.",
+        change=f"Use `CrossEntropyLoss` on the outputs ({tried.summary}).",
+        blame=1e3,
+    )
+
+
+def _counts_alone(obs: Observed, rows: Tensor, low: float, high: float) -> bool:
+    """Whether the loss falls with the right class's output, and is the same whatever the others are."""
+    cases = ((low, low), (low, high), (low, (low + high) / 2), (high, low))  # of the right class, and of the others
+    costs = obs.loss.costs(
+        obs.subject.batches[0][1], *(torch.where(rows == 1, right, other).to(rows) for right, other in cases)
+    )
+    if costs is None or any(abs(cost - costs[0]) > 1e-6 * abs(costs[0]) for cost in costs[1:3]):
+        return False
+    return costs[0] - costs[3] > 0.5
 
 
 def _one_by_one(obs: Observed, rows: Tensor, sums_to_1: bool) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from regtorch.doctor.observe.attempt import Attempt
 from regtorch.doctor.observe.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.optimizer_copy import number, rate_of
-from regtorch.doctor.observe.starting_point import gain, weights_are_to_blame
+from regtorch.doctor.observe.starting_point import gain, tables_of, weights_are_to_blame
 from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.observe.uses import RELUS
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
@@ -137,6 +137,9 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
         at_first = medians_of(obs.alone, TRIED)  # exclude the decay's part
     small = {name for name, p in obs.subject.trained.items() if p.ndim > 1 and gain(p) < NARROW}
     at_first = {name: ratio for name, ratio in at_first.items() if name not in small}
+    tables = tables_of(obs.subject.model)  # of whose rows most keep still
+    layers = {name: ratio for name, ratio in at_first.items() if id(obs.subject.trained.get(name)) not in tables}
+    at_first = layers or at_first
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > LARGE:
         lr = common_rate(obs)

@@ -25,7 +25,10 @@ def unreached(obs: Observed) -> list[str]:
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`no_gradient_reaches`; zero gradients explained by dead or symmetric units are reported there."""
+    """`no_gradient_reaches`, or `no_gradient` if all weights are cut off.
+
+    Zero gradients explained by dead or symmetric units are reported there.
+    """
     names = unreached(obs)
     cut = [name for name in names if name not in obs.without_penalties.reached]
     if not cut and (obs.with_rules.symmetric or dead_units.are_idle(obs)):
@@ -33,6 +36,9 @@ def find(obs: Observed) -> Iterator[Finding]:
     names = cut or [name for name in names if not _cancels(obs, name, names)]
     trained = obs.subject.trained
     if not names or (len(names) == len(trained) and _has_learnt(obs)):
+        return
+    if len(cut) == len(trained):
+        yield _cut_off(obs)
         return
     share = sum(trained[name].numel() for name in names) / max(1, sum(p.numel() for p in trained.values()))
     how = "is disconnected from the loss" if cut else "has a gradient of exactly 0"
@@ -42,11 +48,29 @@ def find(obs: Observed) -> Iterator[Finding]:
         "severe" if (cut and share > _MOST) or len(names) == len(trained) else "warning",
         {"weights": len(names), "share_of_trained": share, "steps": len(obs.without_penalties.steps)},
         why=f"In {len(obs.without_penalties.steps)} steps {len(names)} of {len(trained)} weights got no gradient from "
-        f"the loss: {share:.0%} of the trained parameters {how}; only penalties and decay move them.",
+        f"the loss: {_percent(share)} of the trained parameters {how}; only penalties and decay move them.",
         change="Look for detach(), torch.no_grad(), rounding or argmax after these weights, and for layers that "
         "forward does not use; freeze or remove weights that should not learn.",
         blame=share,
     )
+
+
+def _cut_off(obs: Observed) -> Finding:
+    steps = len(obs.without_penalties.steps)
+    return Finding(
+        "no_gradient",
+        "loss",
+        "severe",
+        {"steps": steps, "weights": len(obs.subject.trained)},
+        why=f"In {steps} steps no weight got a gradient: all are disconnected from the loss, although backward() runs.",
+        change="Look for detach(), .item(), torch.tensor(loss), requires_grad_(), argmax or torch.no_grad() between "
+        "the weights and the loss.",
+        blame=1.0,
+    )
+
+
+def _percent(share: float) -> str:
+    return "under 1%" if share < 0.01 else f"{share:.0%}"
 
 
 def _cancels(obs: Observed, name: str, unreached_names: list[str]) -> bool:

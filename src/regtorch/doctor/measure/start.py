@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt, listed
-from regtorch.doctor.measure.dead_units import are_idle
+from regtorch.doctor.measure.dead_units import are_idle, are_idle_at_first
 from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.starting_point import WIDE, gain
+from regtorch.doctor.observe.starting_point import WIDE, gain, tables_of
 from regtorch.init import NORMS
 
 __all__ = ["NARROW", "find"]
 
 _WORSE, _FAR_WORSE = 2.5, 15.0  # times the loss of outputs that are all 0
 _WIDE = 4.0  # gain of a layer's weights, 1 keeps the size of a signal, of which no initialisation has more than 1.5
+_RECURRENT = 2.5  # gain of weights that are applied at every step of a sequence
 _LOW = 0.2  # gain below that of all common initialisations, of which several layers are as bad as one narrow one
 NARROW = 0.02
 """Gain of weights that let hardly any signal pass."""
@@ -68,13 +69,14 @@ def _severity(obs: Observed, start: float, zero: float) -> Severity:
     """Info if the watched steps repair the start, so that little is left of it."""
     if obs.without_penalties.last_task_loss < min(start / 2, _WORSE * zero) and not are_idle(obs):
         return "info"
-    return "severe" if start > _FAR_WORSE * zero else "warning"
+    return "severe" if start > _FAR_WORSE * zero or are_idle_at_first(obs) else "warning"
 
 
 def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     """A layer whose weights are far larger than an initialisation's, in a net whose first loss is normal."""
-    tables = {id(m.weight) for m in _modules(obs) if isinstance(m, nn.Embedding)}  # of which a sample takes one row
+    tables = tables_of(obs.subject.model)
     wide = [n for n, value in gains.items() if value > WIDE and id(obs.subject.trained[n]) not in tables]
+    wide += [n for n, value in gains.items() if n not in wide and value > _RECURRENT and "weight_hh" in n]
     if not wide or _has_norms(obs):
         return
     wide.sort(key=lambda name: -gains[name])
@@ -83,7 +85,7 @@ def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     yield Finding(
         "start_too_large",
         listed(wide),
-        "warning",
+        "severe" if are_idle_at_first(obs) and random.learns else "warning",
         {"gain": gains[wide[0]], "median_gain": usual},
         why=f"The initial weights of {listed(wide)} multiply a signal's size by {gains[wide[0]]:.3g}, and 1 keeps it: "
         "activations behind them are too large, and steps of a usual size change them too slowly.",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding, Unfit, fmt
+from regtorch.doctor.measure.dead_units import are_idle
 from regtorch.doctor.measure.weaker import scaled
 from regtorch.doctor.observe.forces import totals
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.steps import watch_steps
 from regtorch.doctor.remedy import Remedy
 from regtorch.penalties import Penalty
 
@@ -21,6 +21,10 @@ __all__ = ["find"]
 
 _NEAR = 1e-3  # of the ratio of two losses
 _WEAK = 1e-2  # the penalty's gradient relative to the task's, below which it has no effect
+
+_TOO_LARGE = (
+    "Its gradients are too large for the learning rate: as a mean it falls, and as it is it does not, or units die. "
+)
 
 
 def find(obs: Observed) -> Iterator[Finding]:
@@ -44,7 +48,7 @@ def find(obs: Observed) -> Iterator[Finding]:
         "severe" if breaks else "warning" if hidden else "info",
         {"of_twice_the_batch": ratio, "samples": float(samples)} | ({} if pull is None else {"pull": pull}),
         why=f"The loss is a sum over the batch: repeating a batch of {samples} makes it {fmt(ratio)} times as large. "
-        + ("Its gradients are too large for the learning rate: as a mean it falls, and as it is it does not. " * breaks)
+        + (_TOO_LARGE * breaks)
         + f"A strength then has 1/{samples} of its effect with a mean{worth}; it depends on the batch size.",
         change=f"Use the mean over the batch, or multiply strengths by {samples}{instead} "
         '(rt.convert(..., reduction="sum", batch=...)).',
@@ -64,16 +68,22 @@ def _has_reduction(obs: Observed) -> bool:
 
 
 def _breaks(obs: Observed, samples: int) -> bool:
-    """Whether the steps raise the loss, or hardly lower it, and those of the mean lower it."""
-    as_is = obs.with_rules
-    if as_is.falls and not as_is.diverged:
+    """Whether the steps hardly lower the loss or idle units, and those of a mean do neither."""
+    if _goes_well(obs):
         return False
     loss = obs.subject.loss_fn
-    try:
-        mean = watch_steps(replace(obs.subject, loss_fn=lambda output, y: loss(output, y) / samples), obs.steps)
+
+    def divided(by: int) -> Observed:
+        return Observed(replace(obs.subject, loss_fn=lambda output, y: loss(output, y) / by), obs.steps)
+
+    try:  # over samples, or over all numbers
+        return any(_goes_well(divided(by)) for by in {samples, obs.subject.batches[0][1].numel()})
     except Unfit:
         return False
-    return mean.falls and not mean.diverged
+
+
+def _goes_well(obs: Observed) -> bool:
+    return obs.with_rules.falls and not obs.with_rules.diverged and not are_idle(obs)
 
 
 def _of_repeated(obs: Observed, output: object, target: Tensor, times: int) -> float | None:

@@ -17,7 +17,7 @@ from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
 
-__all__ = ["DROPOUTS", "Call", "calls", "entering", "hooked", "kept_inputs", "with_weights"]
+__all__ = ["DROPOUTS", "Call", "calls", "entering", "hooked", "kept_inputs", "with_weights", "without_dropout"]
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _KEPT = (*NORMS, *DROPOUTS)  # modules whose inputs are kept
@@ -30,6 +30,7 @@ class Call:
     name: str  # dotted; empty for the root
     module: nn.Module
     input: Tensor | None  # a copy of its first input, for norm and dropout layers only
+    training: bool  # its mode at that call
     source: str | None  # the leaf module called just before, if its output is this input, unchanged
 
     @property
@@ -47,7 +48,7 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
         if name not in found:
             unchanged = [n for n, output, version in last if output is first and version == _version(output)]
             given = kept(first) if isinstance(module, _KEPT) else None
-            found[name] = Call(name, module, given, unchanged[0] if unchanged else None)
+            found[name] = Call(name, module, given, module.training, unchanged[0] if unchanged else None)
 
     def leave(name: str, module: nn.Module, output: Any) -> None:
         if next(module.children(), None) is None:
@@ -58,7 +59,7 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
         if dropping:
             subject.model.train(training)
         else:
-            _without_dropout(subject.model, training)
+            without_dropout(subject.model, training)
         subject.output(number)
     return list(found.values())
 
@@ -68,7 +69,8 @@ def _version(t: Tensor) -> int:
     return 0 if t.is_inference() else t._version
 
 
-def _without_dropout(model: nn.Module, training: bool) -> None:
+def without_dropout(model: nn.Module, training: bool) -> None:
+    """Set the mode, with dropout off."""
     model.train(training)
     for module in model.modules():
         if isinstance(module, DROPOUTS):
@@ -99,7 +101,7 @@ def entering(
         undo.enter_context(torch.no_grad())
         undo.callback(module.register_forward_pre_hook(enter, prepend=True).remove)
         seed(draw)
-        _without_dropout(subject.model, training)
+        without_dropout(subject.model, training)
         output = subject.output(number)
     x = taken[0] if taken else None
     usable = x is not None and x.layout is torch.strided and x.is_floating_point() and x.numel()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regtorch.doctor.observe.observed import spread_and_mean
+from regtorch.doctor.observe.statistics import spread_and_mean
 
 __all__ = ["FLAT", "correlation", "drawn", "standardised"]
 

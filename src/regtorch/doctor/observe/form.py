@@ -13,7 +13,15 @@ from regtorch.doctor.finding import Finding
 if TYPE_CHECKING:
     from regtorch.doctor.observe.observed import Observed
 
-__all__ = ["Form", "Views"]
+__all__ = ["Form", "Inner", "Views"]
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A setup whose loss is the one of torch's, called `name`, that the given loss calls with what it computed."""
+
+    name: str
+    obs: Observed
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,14 @@ class Views:
         outputs: with one output, its target and its loss alone, by name; empty if `whole` is so.
         inputs: with one input that varies, by name; empty if `whole` has one.
         left: what could not be separated.
+        inner: what the loss passes to another one.
     """
 
     whole: Observed
     outputs: Mapping[str, Observed] = field(default_factory=dict)
     inputs: Mapping[str, Observed] = field(default_factory=dict)
     left: Finding | None = None
+    inner: Inner | None = None
 
 
 @dataclass(frozen=True)

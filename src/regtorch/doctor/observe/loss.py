@@ -93,9 +93,21 @@ class LossBehaviour:
         ):
             labels = target.to(output)
         else:
-            return False
+            return self._is_divergence(output, target)
         losses = self._losses(target, torch.ones_like(output), labels, 1 - labels, -2 * labels)
         return losses is not None and all(abs(a - b) < 1e-3 for a, b in zip(losses, (-1, -1, 0, 2), strict=True))
+
+    def _is_divergence(self, output: Tensor, target: Tensor) -> bool:
+        """Whether the loss falls by a multiple of ⟨target, output⟩, like `KLDivLoss` of probabilities."""
+        rows = target.is_floating_point() and target.shape == output.shape and bool((target >= 0).all())
+        if not rows or float((target.double().sum(1) - 1).abs().max()) > 1e-3:
+            return False
+        other = 1 - target.to(output)
+        losses = self._losses(target, torch.zeros_like(output), torch.ones_like(output), other, -other)
+        if losses is None or not all(map(isfinite, losses)):
+            return False
+        at_zero, of_ones, forth, back = losses
+        return of_ones < at_zero - 1e-6 and abs(forth + back - 2 * at_zero) < 1e-4 * (abs(at_zero) + at_zero - of_ones)
 
     @cached_property
     def of_sure_logits(self) -> float:

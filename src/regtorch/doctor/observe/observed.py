@@ -18,9 +18,10 @@ from regtorch.doctor.observe.restored import restored
 from regtorch.doctor.observe.scale import scale_changes
 from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.observe.subject import Subject
+from regtorch.doctor.observe.two_modes import other_in_training
 from regtorch.doctor.observe.uses import look
 
-__all__ = ["NOT_FINITE", "Observed", "joined", "root_mean_square", "spread_and_mean"]
+__all__ = ["NOT_FINITE", "Observed", "joined"]
 
 STEPS = 20
 """Steps that are watched; two such series and a few forward passes are most of the cost of `diagnose`."""
@@ -115,6 +116,14 @@ class Observed:
         return trained, evaluated
 
     @cached_property
+    def other_in_training(self) -> bool:
+        """Whether the first layer's inputs have another scale or mean in training than in evaluation."""
+        trained, evaluated = self.first_inputs
+        if trained is None or evaluated is None or self.first_layer is None:
+            return False
+        return other_in_training(self.subject, self.first_layer, trained, evaluated)
+
+    @cached_property
     def _passed(self) -> tuple[Sequence[Any], Tensor | None]:
         outputs: list[Any] = []
         taken: list[Any] = []
@@ -159,14 +168,3 @@ def joined(parts: Sequence[Any]) -> Tensor | None:
     if len(tensors) < len(parts) or any((a.shape[1:], a.dtype) != (b.shape[1:], b.dtype) for a, b in pairwise(tensors)):
         return None
     return torch.cat([t.detach() for t in tensors]) if tensors else None
-
-
-def spread_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The deviation and mean of every feature over samples; `torch.std_mean` along dim 0 is much slower."""
-    mean = x.mean(0)
-    return (x - mean).square_().mean(0).sqrt(), mean
-
-
-def root_mean_square(x: Tensor) -> float:
-    """The root mean square of all numbers."""
-    return float(torch.linalg.vector_norm(x, dtype=torch.float64) / x.numel() ** 0.5)

@@ -6,13 +6,13 @@ from math import nan
 from statistics import fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regtorch.doctor.finding import Unfit
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.steps import equal_rows
 
-__all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "weights_are_to_blame"]
+__all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "tables_of", "weights_are_to_blame"]
 
 WIDE = 8.0
 """Gain of weights that are far larger than an initialisation's."""
@@ -32,6 +32,11 @@ def weights_are_to_blame(obs: Observed) -> bool:
     return any(gain(p) and equal_rows(p) for p in kernels) or (
         starts_large(obs) and any(gain(p) > WIDE for p in kernels)
     )
+
+
+def tables_of(model: nn.Module) -> set[int]:
+    """The ids of the weights of which a sample takes some rows, such as embeddings."""
+    return {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
 
 
 def gain(weight: Tensor) -> float:

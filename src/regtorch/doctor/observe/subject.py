@@ -21,7 +21,7 @@ from regtorch.constraints import Constraint
 from regtorch.doctor.finding import Refused, Unfit
 from regtorch.doctor.observe.failing import loss_advice, net_advice
 from regtorch.doctor.observe.form import Form
-from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, number, rate_of
+from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, in_one_pass, number, rate_of
 from regtorch.doctor.observe.pairs import Batch, form, fresh, is_finite, one_line, pairs_of
 from regtorch.doctor.observe.restored import restored, seed
 from regtorch.numerics.sharded import is_sharded
@@ -196,8 +196,8 @@ class Subject:
     def optimizer_like(self, factor: float = 1.0, decay: float = 1.0) -> Optimizer:
         """A copy of the optimizer without hooks; `factor` multiplies its learning rate, `decay` its weight decay."""
         if self.optimizer is None:
-            return torch.optim.Adam(self.trained.values(), lr=1e-3 * factor)
-        alike = copied(self.optimizer)
+            return in_one_pass(torch.optim.Adam(self.trained.values(), lr=1e-3 * factor))
+        alike = in_one_pass(copied(self.optimizer))
         for group in alike.param_groups:
             if "lr" in group and factor * rate_of(group) != number(group["lr"]):
                 group["lr"] = factor * rate_of(group)

@@ -57,6 +57,8 @@ class Rates:
     def _small(self, look: StepLook) -> Iterator[Sign]:
         largest = max((one.ratio for one in look.matrices.values()), default=inf)
         self._moved = self._moved or largest >= SMALL
+        if self._moved and look.matrices and not any(one.update for one in look.weights.values()):
+            yield self._stopped()
         groups = self._optimizer.param_groups
         warming = any(rate_of(group) != number(group.get("lr")) for group in groups)
         if self._moved or warming or not look.matrices:
@@ -68,6 +70,22 @@ class Rates:
             {"largest_update_over_weight": largest, **self._rate()},
             why=f"In no step looked at has a weight moved by more than {SMALL:g} of its norm; about 0.001 is usual.",
             change="Use a larger learning rate, or an optimizer that normalises the gradient, such as Adam.",
+            patience=10,
+        )
+
+    def _stopped(self) -> Sign:
+        rates = [number(group.get("lr")) for group in self._optimizer.param_groups]
+        if any(rates):
+            why, change = "each is lost in rounding", "Train with weights in float32 (autocast keeps them so)"
+        else:
+            why, change = "the learning rate is 0", "End the training, or let the schedule end at a rate above 0"
+        return Sign(
+            "rate_too_small",
+            "optimizer.lr",
+            "warning",
+            {"largest_update_over_weight": 0.0, **self._rate()},
+            why=f"Gradients are not 0, but no step moves any weight: {why}.",
+            change=f"{change}.",
             patience=10,
         )
 

@@ -1,0 +1,269 @@
+"""Further faults that another author's programs held the doctor to, each beside a twin that is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD, Adam
+
+import regtorch as rt
+from doctor_cases import WIDTH, net, samples
+from programs.faulty_further import OfBatch, StepsFirst
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def pairs(x: Tensor, y: Tensor, size: int = 40) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def told(model: nn.Module, loss: Any, batches: Any, optimizer: Any = None) -> dict[str, rt.Finding]:
+    """The first finding of each cause."""
+    return {f.cause: f for f in reversed(rt.diagnose(model, loss, batches, optimizer))}
+
+
+# What a loss passes on
+
+
+def binary() -> tuple[Tensor, Tensor]:
+    x, y = samples()
+    return x, (y > 0).float()[:, None]
+
+
+INNER: dict[str, tuple[Loss, Loss, str]] = {
+    "a sigmoid": (
+        lambda o, y: F.binary_cross_entropy_with_logits(o.sigmoid(), y),
+        lambda o, y: F.binary_cross_entropy(o.sigmoid(), y),
+        "sigmoid_before_bce_with_logits",
+    ),
+    "targets of 0 and 2": (
+        lambda o, y: F.binary_cross_entropy_with_logits(o[:, 0], 2 * y[:, 0]),
+        lambda o, y: F.binary_cross_entropy_with_logits(o[:, 0], y[:, 0]),
+        "unbounded_loss",
+    ),
+    "a row for each column": (
+        lambda o, y: F.mse_loss(o[:, 0], y) * 2,
+        lambda o, y: F.mse_loss(o[:, 0], 3 * y[:, 0]) * 2,
+        "target_broadcast",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INNER)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_what_a_loss_passes_to_one_of_torchs(case: str):
+    ill, well, cause = INNER[case]
+    found = told(net(out=1), ill, pairs(*binary()))
+    assert found[cause].severity == "severe"
+    assert " in the loss" in found[cause].where
+    assert found[cause].remedy is None
+    assert cause not in told(net(out=1), well, pairs(*binary()))
+
+
+def test_a_loss_of_torchs_is_looked_at_once():
+    x, y = samples()
+    findings = rt.diagnose(net(nn.Softmax(1)), lambda o, y: F.cross_entropy(o, y), pairs(x, y))
+    assert [f.where for f in findings if f.cause == "softmax_before_cross_entropy"] == ["head"]
+
+
+def test_a_divergence_of_logits_and_of_log_probabilities():
+    x, y = samples()
+    rows = 0.9 * F.one_hot(y, 3).float() + 0.1 / 3
+    loss = nn.KLDivLoss(reduction="batchmean")
+    assert told(net(), loss, pairs(x, rows))["nll_without_log_softmax"].severity == "severe"
+    assert "nll_without_log_softmax" not in told(net(nn.LogSoftmax(1)), loss, pairs(x, rows))
+    assert "nll_without_log_softmax" not in told(net(), F.mse_loss, pairs(x, rows))
+
+
+@pytest.mark.parametrize(
+    ("loss", "alone"),
+    [
+        (lambda o, y: -F.logsigmoid(o)[range(len(y)), y].mean(), True),
+        (lambda o, y: -F.log_softmax(o, 1)[range(len(y)), y].mean(), False),
+        (lambda o, y: (1 - F.cosine_similarity(o, F.one_hot(y, 3).float())).mean(), False),
+        (F.multi_margin_loss, False),
+    ],
+)
+def test_a_loss_of_the_right_class_alone(loss: Loss, alone: bool):
+    assert ("unnormalised_outputs" in told(net(), loss, pairs(*samples()))) is alone
+
+
+def counts() -> tuple[Tensor, Tensor]:
+    x, y = samples()
+    return x, (1 + y).float()[:, None]
+
+
+def test_a_loss_of_counts_with_its_arguments_exchanged():
+    def exchanged(o: Tensor, y: Tensor) -> Tensor:
+        return F.poisson_nll_loss(y, o, log_input=False)
+
+    found = told(net(nn.Softplus(), out=1), exchanged, pairs(*counts()))
+    assert "other order" in found["swapped_arguments"].change
+    assert "unbounded_loss" not in found
+
+
+def test_a_loss_of_counts_that_takes_a_logarithm():
+    found = told(net(out=1), nn.PoissonNLLLoss(log_input=False), pairs(*counts()), None)
+    assert "Sigmoid" not in found.get("diverges", rt.Finding("diverges", "", "severe", why="", change="")).change
+
+
+# Weights of classes
+
+
+def rare(share: int) -> tuple[Tensor, Tensor]:
+    x, _ = samples()
+    return x, (torch.arange(len(x)) % share == 0).long()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("column", [False, True])
+def test_a_rare_class_that_the_loss_weighs(column: bool, weighted: bool):
+    x, y = rare(20)
+    if column:
+        model, y = net(out=1), y.float()[:, None]
+        loss: nn.Module = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(19.0) if weighted else None)
+    else:
+        model, loss = net(out=2), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 19.0]) if weighted else None)
+    assert told(model, loss, pairs(x, y))["imbalance"].severity == ("info" if weighted else "warning")
+
+
+# Samples that are mixed
+
+
+class Pairwise(nn.Module):
+    """The similarity of each sample to all, which is meant to mix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.normalize(self.inner(x), dim=1)
+        return z @ z.T
+
+
+def sequences() -> list[tuple[Tensor, Tensor]]:
+    own = torch.Generator().manual_seed(0)
+    x = torch.randn(240, 6, 4, generator=own)
+    return pairs(x, (x[:, :, 0].mean(1) > 0).long())
+
+
+def test_samples_taken_for_steps():
+    torch.manual_seed(0)
+    found = told(StepsFirst(4, 16, 2), F.cross_entropy, sequences())["samples_mixed"]
+    assert found.severity == "warning"
+    assert found.numbers["share_of_deviation"] > 0.1
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 2))
+    assert "samples_mixed" not in told(model, F.cross_entropy, sequences())
+
+
+@pytest.mark.parametrize(
+    ("layer", "mixes"),
+    [
+        (OfBatch, True),
+        (lambda: nn.BatchNorm1d(WIDTH), False),
+        (lambda: nn.BatchNorm1d(WIDTH, track_running_stats=False), False),  # which is meant to
+        (lambda: nn.LayerNorm(WIDTH), False),
+        (lambda: nn.Dropout(0.5), False),
+    ],
+)
+def test_layers_that_mix_samples(layer: Callable[[], nn.Module], mixes: bool):
+    found = told(nn.Sequential(layer(), net()), F.cross_entropy, pairs(*samples()))
+    assert ("samples_mixed" in found) is mixes
+
+
+def test_similarities_of_all_pairs_mix_by_intent():
+    x, y = samples()
+    batches = [(part, torch.arange(len(part))) for part in x.split(40)]
+    assert "samples_mixed" not in told(Pairwise(), F.cross_entropy, batches)
+
+
+# Norms
+
+
+class Freezing(nn.Module):
+    """Sets its norm to evaluation in every forward pass."""
+
+    def __init__(self, freezes: bool) -> None:
+        super().__init__()
+        self.freezes = freezes
+        self.inner, self.norm, self.head = nn.Linear(WIDTH, 16), nn.BatchNorm1d(16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.freezes:
+            self.norm.eval()
+        return self.head(self.norm(self.inner(x)).relu())
+
+
+@pytest.mark.parametrize("freezes", [False, True])
+def test_a_norm_set_to_evaluation_in_forward(freezes: bool):
+    torch.manual_seed(0)
+    found = told(Freezing(freezes), F.cross_entropy, pairs(*samples()))
+    assert ("eval_left_on" in found) is freezes
+    assert not freezes or found["eval_left_on"].where == "norm"
+
+
+@pytest.mark.parametrize("factor", [0.05, 50.0])
+def test_a_scale_that_a_norm_behind_the_first_layer_absorbs(factor: float):
+    torch.manual_seed(0)
+    x, y = samples()
+    assert "input_scale" in told(net(), F.cross_entropy, pairs(factor * x, y))
+    assert "input_scale" not in told(Freezing(False), F.cross_entropy, pairs(factor * x, y))
+
+
+@pytest.mark.parametrize(("momentum", "lags"), [(1e-4, True), (0.1, False), (None, False)])
+def test_running_statistics_that_hardly_move(momentum: float | None, lags: bool):
+    torch.manual_seed(0)
+    model = Freezing(False)
+    model.norm.momentum = momentum
+    x, y = samples()
+    assert ("batch_norm_lag" in told(model, F.cross_entropy, pairs(6 * x + 3, y))) is lags
+
+
+# One rate, and what comes first
+
+
+def test_one_learning_rate_is_advised():
+    torch.manual_seed(0)
+    model = net()
+    findings = rt.diagnose(model, F.cross_entropy, pairs(*samples()), Adam(model.parameters(), 3.0))
+    rates = [f for f in findings if f.remedy is not None and f.remedy.what == "rate"]
+    assert len(rates) == 1
+    later = [f for f in findings if "first, and diagnose again" in f.change]
+    assert all(findings.index(rates[0]) < findings.index(f) for f in later)
+
+
+def test_a_sum_comes_before_the_rate_that_it_makes_too_large():
+    torch.manual_seed(0)
+    model = net()
+    optimizer = SGD(model.parameters(), 1.0)
+    found = rt.diagnose(model, nn.CrossEntropyLoss(reduction="sum"), pairs(*samples()), optimizer)
+    assert (found[0].cause, found[0].severity) == ("summed_loss", "severe")
+
+
+def test_a_loss_without_a_graph_has_no_gradient():
+    loss = lambda o, y: torch.tensor(F.cross_entropy(o, y).item(), requires_grad=True)  # noqa: E731
+    found = told(net(), loss, pairs(*samples()))
+    assert found["no_gradient"].severity == "severe"
+    assert "no_gradient_reaches" not in found
+
+
+def test_recurrent_weights_that_are_too_large():
+    torch.manual_seed(0)
+
+    class Steps(nn.Module):
+        def __init__(self, gain: float) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.RNN(4, 16, batch_first=True), nn.Linear(16, 2)
+            nn.init.orthogonal_(self.rnn.weight_hh_l0, gain)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0][:, -1])
+
+    assert "rnn.weight_hh_l0" in told(Steps(6.0), F.cross_entropy, sequences())["start_too_large"].where
+    assert "start_too_large" not in told(Steps(1.0), F.cross_entropy, sequences())
