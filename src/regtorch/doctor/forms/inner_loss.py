@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -64,9 +63,10 @@ def inner_loss(obs: Observed) -> Inner | None:
     """The setup with the only one of torch's losses that the loss calls; None if it gets what the loss gets."""
     loss = obs.subject.loss_fn
     calls: list[_Call] = []
-    with obs.subject.restored(), torch.no_grad():
+    with obs.subject.forward_only():
         for output, (_, y) in zip(obs.outputs, obs.subject.batches, strict=False):
-            call = _only_call(loss, output, y) if isinstance(output, Tensor) else None
+            dense = isinstance(output, Tensor) and output.layout is y.layout is torch.strided
+            call = _only_call(loss, output, y) if dense else None
             if call is None or (not calls and _passed_on(call, output, y)):
                 return None
             calls.append(call)

@@ -20,7 +20,7 @@ from regtorch.doctor.observe.calls import calls, hooked, with_weights
 from regtorch.doctor.observe.form import Form, Views
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.pairs import Passed, fresh, kept
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["Whole", "by_input", "left_together", "of_one", "output_names", "separated"]
@@ -62,7 +62,7 @@ def _entering(subject: Subject, owners: Sequence[nn.Module]) -> dict[nn.Module, 
         if module in owners and module not in found and arguments and (x := kept(arguments[0])) is not None:
             found[module] = x
 
-    with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, lambda *_: None):
+    with forward_only(subject.model), hooked(subject.model, enter, lambda *_: None):
         seed(0)
         subject.model.eval()
         subject.output(0)
@@ -261,7 +261,7 @@ def _used_targets(obs: Observed, given: Whole, outputs: Any) -> list[Path] | Non
         except Exception:  # such as of labels that must not be 0
             return None
 
-    with obs.subject.restored(), torch.no_grad():
+    with obs.subject.forward_only():
         before = cost(target)
         if before is None:
             return None

@@ -16,7 +16,7 @@ from regtorch.doctor.finding import Finding
 from regtorch.doctor.observe.attempt import Attempt, Context, attempt, first_that_learns
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
 from regtorch.doctor.observe.observed import Observed, joined
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.restored import forward_only
 
 __all__ = ["find", "one_output", "takes_softmax_of_one"]
 
@@ -112,7 +112,7 @@ def _has_constant_head(obs: Observed) -> bool:
     outputs = joined(obs.outputs)
     if outputs is None or not outputs.is_floating_point() or not outputs.numel():
         return False
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         obs.subject.model.eval()
         kind = last_activation(lambda: obs.subject.output(0))
     constant = {"softmax": 1.0, "log_softmax": 0.0}.get(kind)

@@ -7,7 +7,6 @@ from itertools import takewhile
 from math import log2
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -17,7 +16,7 @@ from regtorch.doctor.measure.symmetry import equal_rows
 from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.pairs import same_memory
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.restored import forward_only
 
 __all__ = ["DEEP", "WEAKEST", "find"]
 
@@ -39,7 +38,7 @@ DEEP = 4
 def find(obs: Observed) -> Iterator[Finding]:
     """`no_activation`, `hidden_softmax`, `too_few_units`, `vanishing_gradients`."""
     trace = _Trace()
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         obs.subject.model.eval()
         with trace:
             obs.subject.output(0)

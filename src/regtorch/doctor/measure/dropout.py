@@ -16,7 +16,7 @@ from regtorch.doctor.measure.shift import MILD, at_rates, found_shifts
 from regtorch.doctor.observe.attempt import Attempt, attempt
 from regtorch.doctor.observe.calls import DROPOUTS, kept_inputs
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.remedy import Remedy
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
@@ -53,7 +53,7 @@ def _always_on(obs: Observed) -> Iterator[Finding]:
     """Randomness that eval mode does not disable, such as F.dropout without `training=`."""
     outputs: list[Tensor] = []
     for number in (0, 1):
-        with restored(obs.subject.model), torch.no_grad():  # per pass: buffers may change
+        with forward_only(obs.subject.model):  # per pass: buffers may change
             obs.subject.model.eval()
             seed(number)
             output = obs.subject.output(0)
@@ -124,7 +124,7 @@ def _silenced(x: Tensor, p: float) -> float:
 
 def _noise(obs: Observed, module: nn.Module, x: Tensor) -> float:
     """The variance of the layer's output over masks, relative to that over samples."""
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         seed(0)
         module.train()
         outputs = torch.stack([module(x.clone()).double() for _ in range(_MASKS)])

@@ -17,7 +17,7 @@ from regtorch.doctor.observe.attempt import attempt
 from regtorch.doctor.observe.head_bounds import Bounds, bounds_of
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
 from regtorch.doctor.observe.observed import Observed, joined
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.restored import forward_only
 from regtorch.doctor.remedy import Remedy
 
 __all__ = ["find", "floor"]
@@ -154,7 +154,7 @@ def _chance(obs: Observed) -> Iterator[Finding]:
 
 def _without_activation(obs: Observed, advice: str) -> str:
     """The advice to remove the last activation, tried if it can be removed from outside."""
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         kind = last_activation(lambda: obs.subject.output(0))
     return (
         f"{advice} ({attempt(obs.subject, lambda _: without_last_activation(obs.subject.outer)).summary})."

@@ -96,7 +96,7 @@ def _is_absorbed(obs: Observed, rms: float) -> bool:
     x, y = obs.subject.batches[0]
     usual = replace(obs.subject, batches=[(x, y), (x / rms, y)])
     outputs: list[Tensor] = []
-    with obs.subject.restored(), torch.no_grad():
+    with obs.subject.forward_only():
         for number in range(2):
             seed(0)
             without_dropout(usual.model, training=True)

@@ -17,7 +17,7 @@ from regtorch.doctor.measure.label_form import with_targets
 from regtorch.doctor.observe.attempt import Context, attempt
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
 from regtorch.doctor.observe.observed import Observed, joined
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.restored import forward_only
 
 __all__ = ["find"]
 
@@ -242,7 +242,7 @@ def _is_binary(targets: Tensor) -> bool:
 
 def _logits(obs: Observed, bounded: bool) -> str:
     """The trial of a cross entropy on logits, in parentheses; empty if the last activation cannot be left out."""
-    with restored(obs.subject.model), torch.no_grad():
+    with forward_only(obs.subject.model):
         known = not bounded or bool(last_activation(lambda: obs.subject.output(0)))
     if not known:
         return ""

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, seed
 
 __all__ = ["find"]
 
@@ -60,7 +60,7 @@ def _share(obs: Observed) -> float:
 def _outputs(obs: Observed, inputs: Sequence[Tensor]) -> list[Tensor]:
     subject = replace(obs.subject, batches=[(x, obs.subject.batches[0][1]) for x in inputs])
     found: list[Tensor] = []
-    with restored(subject.model), torch.no_grad():
+    with forward_only(subject.model):
         subject.model.eval()
         for number in range(len(inputs)):
             seed(0)

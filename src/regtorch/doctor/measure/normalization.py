@@ -36,13 +36,13 @@ _BETTER = 0.02  # of the loss without it: less is noise
 
 def find(obs: Observed) -> Iterator[Finding]:
     """All findings about batch norms, and about layers that `train()` leaves in evaluation mode."""
-    yield from _left_in_evaluation(obs)
     norms = [name for name, module in modules_of(obs.subject.model).items() if _is_batch_norm(module)]
+    small = list(_small_batches(obs.subject, norms)) if norms else []
+    yield from small
+    if any(finding.numbers.get("refused") for finding in small):  # no forward pass in training mode is possible
+        return
+    yield from _left_in_evaluation(obs)
     if norms:
-        small = list(_small_batches(obs.subject, norms))
-        yield from small
-        if any(finding.numbers.get("refused") for finding in small):  # no forward pass in training mode is possible
-            return
         yield from _lagging(obs)
         yield from _useless_biases(obs)
         yield from _idle(obs)

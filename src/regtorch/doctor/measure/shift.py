@@ -16,7 +16,7 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, Unfit
 from regtorch.doctor.observe.calls import DROPOUTS
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.observe.steps import after_steps
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import NoNumber, Remedy
@@ -126,7 +126,7 @@ def _losses(subject: Subject, dropping: bool) -> tuple[float, float] | None:
     numbers = range(min(_BATCHES, len(subject.batches)))
     norms = [m for m in subject.model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
-    with restored(subject.model), torch.no_grad():
+    with forward_only(subject.model):
         seed(0)
         subject.model.train()
         for module in subject.model.modules():

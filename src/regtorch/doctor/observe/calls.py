@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from regtorch.doctor.observe.pairs import kept
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, seed
 from regtorch.doctor.observe.subject import Subject
 from regtorch.init import NORMS
 from regtorch.select.weight import modules_of
@@ -54,7 +54,7 @@ def calls(subject: Subject, number: int = 0, *, training: bool = True, dropping:
         if next(module.children(), None) is None:
             last[:] = [(name, output, _version(output))] if isinstance(output, Tensor) else []
 
-    with restored(subject.model), torch.no_grad(), hooked(subject.model, enter, leave):
+    with forward_only(subject.model), hooked(subject.model, enter, leave):
         seed(0)
         if dropping:
             subject.model.train(training)
@@ -97,8 +97,7 @@ def entering(
         return None if other is None else (other, *arguments[1:])
 
     with ExitStack() as undo:
-        undo.enter_context(restored(subject.model))
-        undo.enter_context(torch.no_grad())
+        undo.enter_context(forward_only(subject.model))
         undo.callback(module.register_forward_pre_hook(enter, prepend=True).remove)
         seed(draw)
         without_dropout(subject.model, training)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 import sys
 
-import torch
-
 from regtorch.doctor.observe.subject import Subject
 
 __all__ = ["draws_elsewhere"]
@@ -14,7 +12,7 @@ __all__ = ["draws_elsewhere"]
 
 def draws_elsewhere(subject: Subject) -> bool:
     """Whether a training batch draws from Python's or NumPy's random numbers, or cannot be computed."""
-    with subject.restored(), torch.no_grad():
+    with subject.forward_only():
         before = _states()
         try:
             subject.model.train()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from regtorch.doctor.observe.calls import Call, calls, entering, with_weights
 from regtorch.doctor.observe.loss import LossBehaviour
 from regtorch.doctor.observe.pairs import kept
-from regtorch.doctor.observe.restored import restored
+from regtorch.doctor.observe.restored import forward_only, restored
 from regtorch.doctor.observe.scale import scale_changes
 from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.observe.subject import Subject
@@ -136,8 +136,7 @@ class Observed:
                 taken.append(torch.empty(0) if x is None or not x.ndim else x)
 
         with ExitStack() as undo:
-            undo.enter_context(restored(self.subject.model))
-            undo.enter_context(torch.no_grad())
+            undo.enter_context(forward_only(self.subject.model))
             if first is not None:
                 undo.callback(first.register_forward_pre_hook(enter, prepend=True).remove)
             self.subject.model.eval()

@@ -18,6 +18,7 @@ from regtorch.doctor.observe.undo import Undo
 
 __all__ = [
     "bindings_kept",
+    "forward_only",
     "others_left_alone",
     "random_numbers_kept",
     "random_numbers_restored",
@@ -47,11 +48,28 @@ def restored(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[No
         yield
 
 
+@contextmanager
+def forward_only(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[None]:
+    """Without gradients, and restore what forward passes change: buffers, modes, parts and random numbers.
+
+    Weights that a pass changes are restored at the end of the diagnosis: they change in every pass of training, too.
+    """
+    modules, _ = _parts(model, *beside)
+    buffers = {id(b): b for module in modules for b in module._buffers.values() if b is not None}
+    with _undone() as undo, torch.no_grad():
+        undo.add(*random_numbers_kept(), *(_keep(t) for t in buffers.values()), *_parts_kept(modules))
+        yield
+
+
 def bindings_kept(model: nn.Module, *beside: nn.Module | nn.Parameter) -> Iterator[Callable[[], object]]:
     """Functions that give back the gradients, flags and hooks of parameters, the modes and parts of modules."""
     modules, parameters = _parts(model, *beside)
     for p in parameters:
         yield partial(_bind, p, p.grad, p.requires_grad, dict(p._backward_hooks or {}))
+    yield from _parts_kept(modules)
+
+
+def _parts_kept(modules: Sequence[nn.Module]) -> Iterator[Callable[[], object]]:
     for module in modules:  # scripted ones keep their parts themselves
         stores = module._parameters, module._buffers, module._modules, module._non_persistent_buffers_set
         kept = [(store, store.copy()) for store in stores if isinstance(store, dict | set)]

@@ -23,7 +23,7 @@ from regtorch.doctor.observe.failing import loss_advice, net_advice
 from regtorch.doctor.observe.form import Form
 from regtorch.doctor.observe.optimizer_copy import Decay, copied, decays_of, in_one_pass, number, rate_of
 from regtorch.doctor.observe.pairs import Batch, form, fresh, is_finite, one_line, pairs_of
-from regtorch.doctor.observe.restored import restored, seed
+from regtorch.doctor.observe.restored import forward_only, restored, seed
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import Penalty
 from regtorch.select.weight import modules_of
@@ -222,6 +222,10 @@ class Subject:
     def restored(self) -> AbstractContextManager[None]:
         """Restore the model and what is trained besides it."""
         return restored(self.model, *self.beside)
+
+    def forward_only(self) -> AbstractContextManager[None]:
+        """Pass inputs forward, and restore what that changes."""
+        return forward_only(self.model, *self.beside)
 
     @cached_property
     def _parameters(self) -> Sequence[nn.Parameter]:

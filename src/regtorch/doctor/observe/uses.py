@@ -78,7 +78,7 @@ def look(subject: Subject) -> Look:
     losses: list[float] = []
     watches: list[ActivationWatch] = []
     outputs: list[Any] = []
-    with subject.restored(), torch.no_grad():
+    with subject.forward_only():
         seed(0)
         subject.model.train()
         with hooked(subject.model, None, lambda *call: watches[-1].leave(*call), owners=True):
