@@ -82,6 +82,11 @@ def test_sparse_targets_are_measured_as_dense_ones(rule: str, loss: str):
     odd(TARGETS="sparse", RULES=rule, LOSSES=loss)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_outputs_without_a_dim_of_their_own(size: str):
+    odd(NETS="flat", TARGETS="two as floats", LOSSES="BCE of logits", SIZES=size)
+
+
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_any_odd_things_together(data: Any):

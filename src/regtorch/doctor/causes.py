@@ -85,7 +85,7 @@ _TABLE = (
     Cause("too_few_units", "A layer with too few units for the classes", _GRAVE, "depth", structural=True),
     Cause("vanishing_gradients", "Gradients vanish towards the first layers", _GRAVE, "depth"),
     Cause("batches_sorted", "Batches are sorted by target", _GRAVE, "order"),
-    Cause("samples_mixed", "Outputs depend on other samples", _WARNING, "mixed_samples"),
+    Cause("samples_mixed", "Outputs depend on other samples", _MILD, "mixed_samples"),
     Cause("target_broadcast", "Outputs and targets broadcast", _SEVERE, "head"),
     Cause("nll_without_log_softmax", "A likelihood loss without a log-softmax", _GRAVE, "head"),
     Cause("softmax_before_cross_entropy", "A softmax before cross entropy", _SEVERE, "head", structural=True),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 from math import log2
 from typing import Any
 
@@ -31,6 +31,7 @@ _LINEAR = {
 _WEAK, WEAKEST = 1e-3, 1e-5
 """Of the last weights' gradient: the first weights learn slowly, or hardly at all."""
 _SEVERAL = 3  # first weights with weak gradients: queries and keys have such at first, whatever lies behind them
+_GROWS = 1.3
 DEEP = 4
 """Weights from which on gradients are compared."""
 
@@ -147,7 +148,7 @@ def _vanishing(obs: Observed) -> Iterator[Finding]:
         return
     last, most = known[-1]
     weak = list(takewhile(lambda pair: pair[1] < _WEAK * most, known))
-    if len(weak) < _SEVERAL:
+    if len(weak) < _SEVERAL and not (weak and _shrinks([value for _, value in known])):
         return
     first, least = max(weak[:_SEVERAL], key=lambda pair: pair[1])
     random = restarted(obs)
@@ -164,6 +165,11 @@ def _vanishing(obs: Observed) -> Iterator[Finding]:
         f"(initialisation alone {random.summary}).",
         blame=most / max(least, 1e-30),
     )
+
+
+def _shrinks(values: Sequence[float]) -> bool:
+    """Whether gradients grow from each weight to the next."""
+    return all(after > _GROWS * before for before, after in pairwise(values))
 
 
 def _relative_gradients(obs: Observed, weights: dict[str, nn.Parameter]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding, fmt
+from regtorch.doctor.measure.functional_dropout import functional_dropout
 from regtorch.doctor.measure.shift import MILD, at_rates, found_shifts
 from regtorch.doctor.observe.attempt import Attempt, attempt
 from regtorch.doctor.observe.calls import DROPOUTS, kept_inputs
@@ -41,6 +42,7 @@ class _Seen:
 def find(obs: Observed) -> Iterator[Finding]:
     """`random_in_evaluation`, `dropout_leaves_few_units`, `dropout_too_strong`, `dropout_before_batch_norm`."""
     yield from _always_on(obs)
+    yield from functional_dropout(obs, _STRONG)
     if not any(_rate(module) > 0 for module in obs.subject.model.modules()):
         return
     seen = _look(obs, 0)

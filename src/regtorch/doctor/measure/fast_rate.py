@@ -19,6 +19,7 @@ _PARTS = (0.1, 0.01, 0.001, 0.0001)
 _GAIN = 0.03  # of the first loss, that a lower rate has to lower it by
 _SHARE = 0.3  # of that gain, which the present rate reaches at most
 _RISE, _LEVEL = 0.5, 0.1  # of the first loss, by which it rises, and by which a lower rate may raise it
+_AFTER_A_JUMP = 2 / 3  # of that gain, after a jump of the loss
 _MEMORY = 200.0  # steps over which a momentum averages
 _USUAL = 0.9
 
@@ -37,19 +38,22 @@ def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
     start = free.mean_task_loss(slice(1))
     gain = start - free.last_task_loss
     rises = gain < -_RISE * start and at_first[name] > LARGE
-    if not start > 0 or not (rises or (at_first[name] > _FAR and gain <= _SHARE * start)):
+    jumps = max(step.task_loss for step in free.steps) > (1 + _RISE) * start and at_first[name] > LARGE
+    if not start > 0 or not (rises or jumps or (at_first[name] > _FAR and gain <= _SHARE * start)):
         return
+    far = at_first[name] > _FAR and gain <= _SHARE * start
+    share = _SHARE if far else _AFTER_A_JUMP
     for part in _PARTS:
         watched = watch_steps(obs.subject, obs.steps, penalties=0.0, decay=0.0, factor=part)
         lower = start - watched.last_task_loss
-        enough = lower > -_LEVEL * start if rises else lower > _GAIN * start and gain <= _SHARE * lower
+        enough = lower > -_LEVEL * start if rises else lower > _GAIN * start and gain <= share * lower
         if watched.diverged or not enough or not _is_calm(watched, name):
             continue
         new = float(f"{lr * part:.3g}")
         yield Finding(
             "rate_too_large",
             "optimizer.lr",
-            "severe",
+            "severe" if rises or far else "warning",
             {"lr": lr, "largest_update_over_weight": at_first[name], "gain": gain, "gain_at_lower": lower},
             why=f"With a learning rate of {lr:g} {name} moves by {at_first[name]:.2g} of its norm per step, and the "
             f"loss goes from {start:.4g} to {start - gain:.4g} in {obs.steps} steps; with {new:g} to "

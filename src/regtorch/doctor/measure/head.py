@@ -12,7 +12,7 @@ from regtorch.doctor.causes import Severity
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.measure.constant_output import same_for_all
 from regtorch.doctor.measure.label_form import with_targets
-from regtorch.doctor.measure.likelihood import of_likelihoods, over_wrong_dim, softmax_dims
+from regtorch.doctor.measure.likelihood import of_likelihoods, over_samples, over_wrong_dim, softmax_dims
 from regtorch.doctor.observe.attempt import attempt
 from regtorch.doctor.observe.head_bounds import Bounds, bounds_of
 from regtorch.doctor.observe.last_activation import last_activation, without_last_activation
@@ -49,6 +49,7 @@ def _against_the_loss(obs: Observed) -> Iterator[Finding]:
         yield from _of_numbers(obs, targets, bounds)
     if obs.loss.task != "classes":
         yield from _of_batch(obs)
+        yield from over_samples(obs)
     if obs.loss.broadcasts:
         yield _broadcast(obs, outputs, targets)
     yield from same_for_all(obs, outputs, targets)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.observe.attempt import attempt
 from regtorch.doctor.observe.observed import Observed
 
-__all__ = ["of_likelihoods", "over_wrong_dim", "softmax_dims"]
+__all__ = ["of_likelihoods", "over_samples", "over_wrong_dim", "softmax_dims"]
 
 _SUM = 1e-3  # tolerance of a softmax's row sums
 
@@ -36,6 +37,22 @@ def softmax_dims(output: Tensor) -> list[int]:
     """The dims, except that of the classes, over which the outputs are positive and sum to 1."""
     off = {dim: float((output.float().sum(dim) - 1).abs().max()) for dim in range(output.ndim) if dim != 1}
     return [dim for dim in off if off[dim] < _SUM and output.shape[dim] > 1 and bool((output >= 0).all())]
+
+
+def over_samples(obs: Observed) -> Iterator[Finding]:
+    """A softmax over the samples inside the loss: a number added to one class's outputs of all samples is nothing."""
+    output, target = obs.outputs[0], obs.subject.batches[0][1]
+    if not isinstance(output, Tensor) or output.ndim != 2 or min(output.shape) < 2 or target.shape != output.shape[:1]:
+        return
+    columns, rows = (
+        torch.linspace(-1, 1, size, dtype=output.dtype, device=output.device) for size in output.shape[::-1]
+    )
+    costs = obs.loss.costs(target, output, output + columns, output + rows[:, None])
+    if costs is None:
+        return
+    near = 1e-4 * abs(costs[0]) + 1e-6
+    if abs(costs[1] - costs[0]) < near and abs(costs[2] - costs[0]) > 10 * near:
+        yield over_wrong_dim(0, "softmax in the loss")
 
 
 def of_likelihoods(obs: Observed, outputs: Tensor) -> Iterator[Finding]:

@@ -195,7 +195,7 @@ def _regression(obs: Observed, outputs: Tensor, targets: Tensor) -> Iterator[Fin
         )
     elif not inside and _is_binary(targets) and len(targets.unique()) == 2 and (columns == 1 or rows):
         yield from _yes_or_no(obs)
-    elif columns == 1 and not inside and _are_class_numbers(targets):
+    elif columns == 1 and _are_class_numbers(targets):
         count = int(targets.max()) + 1
         yield Finding(
             "regression_on_classes",

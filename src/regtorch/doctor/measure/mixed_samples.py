@@ -15,18 +15,18 @@ from regtorch.doctor.observe.restored import forward_only, seed
 
 __all__ = ["find"]
 
-_SHARE = 0.1  # of the deviation of outputs, by which other samples change them
+_SHARE, _SLIGHT = 0.1, 3e-3  # of the deviation of outputs, by which other samples change them
 _LEAST = 3  # samples
 
 
 def find(obs: Observed) -> Iterator[Finding]:
     """`samples_mixed`: in evaluation, an output changes if the other samples are replaced."""
     share = _share(obs)
-    if share > _SHARE:
+    if share > _SLIGHT:
         yield Finding(
             "samples_mixed",
             "outputs",
-            "warning",
+            "warning" if share > _SHARE else "info",
             {"share_of_deviation": share},
             why=f"In evaluation the output of a sample changes by {share:.2g} standard deviations if the other samples "
             "of its batch are replaced: the net mixes samples.",
@@ -50,7 +50,8 @@ def _share(obs: Observed) -> float:
     changed = [other.clone() for _ in range(2)]
     changed[0][0], changed[1][-1] = x[0], x[-1]
     before, first, last = _outputs(obs, [x, *changed])
-    both = torch.cat([before, first]).flatten(1)
+    both = torch.cat([before, first])
+    both = both.flatten(1) if both.ndim > 1 else both[:, None]
     deviation = float(both.std(0, correction=0).square().mean().sqrt())
     moved = max(float((new[i] - before[i]).square().mean().sqrt()) for new, i in ((first, 0), (last, -1)))
     return moved / deviation if deviation > 1e-9 * float(both.abs().max()) else 0.0
@@ -69,9 +70,9 @@ def _outputs(obs: Observed, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def _is_by_sample(output: object, samples: int) -> bool:
     """Whether it has a row for each sample, and no column, as similarities of all pairs have."""
-    if not isinstance(output, Tensor) or not output.is_floating_point() or not output.ndim:
+    if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
         return False
-    return len(output) == samples and output.shape[1:2] != (samples,)
+    return output.ndim > 0 and len(output) == samples and output.shape[1:2] != (samples,)
 
 
 def _uses_batch_statistics(obs: Observed) -> bool:

@@ -139,7 +139,7 @@ def _too_large(obs: Observed) -> Iterator[Finding]:
     at_first = {name: ratio for name, ratio in at_first.items() if name not in small}
     tables = tables_of(obs.subject.model)  # of whose rows most keep still
     layers = {name: ratio for name, ratio in at_first.items() if id(obs.subject.trained.get(name)) not in tables}
-    at_first = layers or at_first
+    at_first = layers if len(layers) > 1 else at_first
     smallest = min((ratio for ratio in at_first.values() if ratio), default=0.0)
     if smallest > LARGE:
         lr = common_rate(obs)

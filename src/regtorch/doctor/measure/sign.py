@@ -23,7 +23,7 @@ def find(obs: Observed) -> Iterator[Finding]:
     groups = () if obs.subject.optimizer is None else obs.subject.optimizer.param_groups
     loss, maximized = obs.subject.loss_fn, any(group.get("maximize") for group in groups)
     rewarded = _rewards_errors(obs)
-    if rewarded is None or rewarded == maximized:
+    if rewarded is None or rewarded == maximized or obs.loss.broadcasts:  # which compares with other samples' targets
         return
     if maximized:
         why, change = "The optimizer maximizes the loss: every step raises the error.", "Remove `maximize`."
