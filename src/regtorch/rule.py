@@ -111,11 +111,6 @@ class Rule(Formula):
         """The smallest part of a weight that is treated by itself; no process reads more of a sharded weight."""
         return "weight"
 
-    @property
-    def by_norm(self) -> bool:
-        """Whether what it does to a unit depends on the unit's norm alone, which a compiled step has at hand."""
-        return False
-
     def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
         """The rule for a part of the weight.
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from nets import dense
 from regtorch.select.layout import Layout
-from regtorch.steps.one_pass.recipe import Part, Recipe
+from regtorch.steps.one_pass.recipe import Recipe
 
 Build = Callable[[], tuple[nn.Module, Callable[[], Tensor]]]
 Rules = list[tuple[Any, dict[str, Any]]]
@@ -97,7 +97,7 @@ def test_several_rules(made: list[Any]):
     assert len(made) == 1
 
 
-def test_a_constraint_after_one_by_norms_is_left_to_the_optimizer(made: list[Any]):
+def test_a_constraint_after_one_by_norms(made: list[Any]):
     check(mlp, MAKE["Adam"], [(rt.MaxNorm(0.3), {}), (rt.Box(-0.1, 0.1), {})])
 
 
@@ -106,7 +106,7 @@ def test_units_beyond_the_bound_alone_are_moved(bound: float, made: list[Any]):
     check(mlp, MAKE["SGD"], [(rt.MaxNorm(bound), {})])
 
 
-def test_the_proximal_step_by_norms_is_left_to_the_optimizer(made: list[Any]):
+def test_the_proximal_step_by_norms_comes_after_the_pass(made: list[Any]):
     check(mlp, MAKE["SGD"], [(rt.GroupLasso(0.02), {"proximal": True})])
 
 
@@ -141,7 +141,7 @@ class Doubled(rt.GroupLasso):
 
 @pytest.mark.parametrize("rule", [Halved(0.4), Doubled(0.05), rt.SparseGroupLasso()])
 def test_rules_with_formulas_of_their_own_are_left_to_the_optimizer(rule: Any, made: list[Any]):
-    assert not rule.by_norm
+    assert not getattr(rule, "by_norm", False)
     check(mlp, MAKE["Adam"], [(rule, {})], steps=4)
 
 
@@ -161,14 +161,19 @@ def test_other_precisions(dtype: torch.dtype, made: list[Any]):
     torch.testing.assert_close(fused, plain, rtol=0, atol=1e-5 if dtype == torch.float32 else 0.02)
 
 
-def test_takes_at_most_one_constraint_by_norms():
-    p = nn.Parameter(torch.ones(3, 4))
-    recipe = Recipe(p, 0, ())
-    assert recipe.takes("constraint", rt.MaxNorm(1.0), Layout())
-    recipe.parts["constraint"].append(Part(-1, rt.MaxNorm(1.0), Layout()))
-    assert not recipe.takes("constraint", rt.NonNeg(), Layout())
-    assert recipe.takes("gradient", rt.GroupLasso(0.1), Layout())
-    assert not recipe.takes("proximal", rt.GroupLasso(0.1), Layout())
+def test_what_a_recipe_leaves_for_after_the_pass():
+    recipe = Recipe(nn.Parameter(torch.ones(3, 4)), 0, ())
+    assert recipe.add("gradient", 0, rt.GroupLasso(0.1), Layout())
+    assert not recipe.add("gradient", 1, rt.Orthogonal(0.1), Layout())
+    assert recipe.add("proximal", 1, rt.L1(0.1), Layout())
+    assert recipe.add("constraint", -1, rt.NonNeg(), Layout())
+    assert recipe.outside == set()
+    assert recipe.add("constraint", -1, rt.MaxNorm(1.0), Layout())
+    assert (recipe.outside, recipe.parts["constraint"]) == ({"constraint"}, [])
+    assert len(recipe.parts["proximal"]) == 1
+    assert recipe.add("proximal", 2, rt.L2(0.1), Layout())
+    assert recipe.outside == {"proximal", "constraint"}
+    assert recipe.parts["proximal"] == []
 
 
 @pytest.mark.slow

@@ -62,16 +62,11 @@ class NormConstraint(Constraint):
     def grain(self) -> Grain:
         return "unit"
 
-    @property
-    def by_norm(self) -> bool:
-        own = type(self)
-        return (own.__call__, own.project_) == (NormConstraint.__call__, NormConstraint.project_)
-
-    def _units(self, w: Tensor, norm: Tensor | None = None) -> Units:
+    def _units(self, w: Tensor) -> Units:
         dims = reduced(self.name, w, self.dim)
         if (low := self.bounds[0]) > 1 and low > torch.finfo(w.dtype).max:
             raise ValueError(f"{self!r}: no norm of {w.dtype} is in the set; lower the smallest norm")
-        return units(w, dims, norm)
+        return units(w, dims)
 
     def _target(self, w: Tensor, found: Units) -> Tensor:
         """The target norm of each unit; its own norm, to the bit, for units that stay."""
@@ -96,13 +91,7 @@ class NormConstraint(Constraint):
 
     def project_(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """One norm and one multiplication in place; copies the weight only if a norm is far from 1."""
-        return self._project_(w, self._units(w))
-
-    def project_measured_(self, w: Float[Tensor, "*shape"], norm: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """`project_`, with the norm of each unit at hand."""
-        return self._project_(w, self._units(w, norm))
-
-    def _project_(self, w: Tensor, found: Units) -> Tensor:
+        found = self._units(w)
         if found.within(*self.bounds) and not self.epsilon:
             return w
         factor = self._factor(w, found)

@@ -135,13 +135,13 @@ class Units(NamedTuple):
         return Units(self.w * scale, (self.norm * scale).to(self.w.dtype), scale)
 
 
-def units(w: Tensor, dims: tuple[int, ...], norm: Tensor | None = None) -> Units:
-    """Measure the units of `w`, each made of the dims `dims`; `norm` is their plain norm, where it is at hand."""
+def units(w: Tensor, dims: tuple[int, ...]) -> Units:
+    """Measure the units of `w`, each made of the dims `dims`."""
     v = wide(w)
     looks = v.device.type == "cpu" and not torch.compiler.is_compiling()
     if not looks and v.dtype != torch.float64 and v.device.type != "mps":  # MPS has no float64
         return Units(v, torch.linalg.vector_norm(v, dim=dims or None, keepdim=True, dtype=torch.float64))
-    norm = _norm(v, dims) if norm is None else norm
+    norm = _norm(v, dims)
     seen = _look(norm, v, dims) if looks else None
     if seen:
         return Units(v, norm, seen=seen)

@@ -53,7 +53,7 @@ class Attached:
         self._watch: Watch | None = None
         self.one_pass: OnePass | None = None
         self._owned: set[int] = set()  # ids of the optimizer's weights at this step
-        self._taken: set[int] = set()  # ids of the weights that this step's one pass has stepped, with their rules
+        self._taken = _none_taken()  # ids of the weights that this step's one pass is done with, by place
 
     def parts(self) -> Iterator[Term | BoundConstraint]:
         """All single rules, with sums split into terms."""
@@ -151,7 +151,7 @@ class Attached:
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
         self._owned = owned_by(optimizer)
         self._kept.check(optimizer, self.parts(), self._owned)
-        self._view, self._taken = None, set()
+        self._view, self._taken = None, _none_taken()
         if not self.rules["gradient"] and self.one_pass is None:
             return None
         check_minimises(optimizer, self.rules["gradient"])
@@ -164,8 +164,8 @@ class Attached:
                 self._held.note(optimizer)
         else:
             closure = self._wrap(optimizer, closure, decays)
-        if (lends_decay(optimizer) and (decays or closure is not None)) or self._taken or self.one_pass is not None:
-            self._view = view_of(optimizer, decays, self._taken)
+        if (lends_decay(optimizer) and (decays or closure is not None)) or self.one_pass is not None:
+            self._view = view_of(optimizer, decays, self._taken["gradient"])
         elif closure is None:
             return None
         first = optimizer if self._view is None else self._view
@@ -193,11 +193,13 @@ class Attached:
 
     def _take(self, optimizer: Optimizer, held: set[int]) -> None:
         if self.one_pass is not None:
-            self._taken |= self.one_pass.take(optimizer, self.rules, held)
+            for place, ids in self.one_pass.take(optimizer, self.rules, held).items():
+                self._taken[place] |= ids
 
-    def _left(self) -> set[int]:
-        """The ids of the weights that the optimizer's own step has to move."""
-        return self._owned - self._taken if self._taken else self._owned
+    def _left(self, place: Place = "gradient") -> set[int]:
+        """The ids of the weights on which the rules of a place have to act; at first, which the optimizer steps."""
+        done = self._taken[place]
+        return self._owned - done if done else self._owned
 
     @torch.no_grad()
     def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> bool:
@@ -239,14 +241,17 @@ class Attached:
                 self._move(optimizer)
 
     def _move(self, optimizer: Optimizer) -> None:
-        left = self._left()
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
         if pairs:
-            proximal.apply(optimizer, pairs, left)
+            proximal.apply(optimizer, pairs, self._left("proximal"))
         for bound in self.rules["constraint"]:
-            bound.project_owned(left, getattr(optimizer, "found_inf", None))
+            bound.project_owned(self._left("constraint"), getattr(optimizer, "found_inf", None))
         for outer in self._outer_steps.values():
             outer.after_step()
+
+
+def _none_taken() -> dict[Place, set[int]]:
+    return {"gradient": set(), "proximal": set(), "constraint": set()}
 
 
 def _reads(optimizer: Optimizer, loss: Any) -> bool:

@@ -25,7 +25,7 @@ Arguments = tuple[
     list[Tensor],  # vectors of the settings of a group, for its proximal steps
     list[list[Tensor]],  # what multiplies each unit in the gradients of rules by norms
 ]
-Pass = Callable[..., list[Tensor]]  # of `Arguments`: the norms that the constraints by norms ask for
+Pass = Callable[..., None]  # of `Arguments`
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
         numbers: list[Tensor],
         groups: list[Tensor],
         pulls: list[list[Tensor]],
-    ) -> list[Tensor]:
-        norms: list[Tensor] = []
+    ) -> None:
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
             parts, own = rules[index], shares[index]
             at: dict[str, Any] = {name: numbers[own][i] for i, name in enumerate(names[own])}
@@ -79,15 +78,11 @@ def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
                     state[STEP] = state[STEP].double() + 1
                 w = _prox(part, w, step_size(settings[own](groups[own]), state), at[part.name])
             for part in parts["constraint"]:
-                if part.by_norm:  # the last one; what is left to do needs the norms of all
-                    norms.append(part.norm(w))
-                else:
-                    w = part.stored(part.rule(part.units(w)), w)
+                w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)
             for name, t in zip(states[index], tensors[index], strict=True):
                 if name != STEP:  # which the caller counts
                     t.copy_(state[name])
-        return norms
 
     # Compiled code is kept by code object, a few versions of each: every pass gets its own.
     own = FunctionType(one_pass.__code__.replace(), one_pass.__globals__, closure=one_pass.__closure__)

@@ -41,9 +41,13 @@ class OnePass:
         self.why_not = ""
 
     @torch.no_grad()
-    def take(self, optimizer: Optimizer, rules: Mapping[Place, Sequence[Any]], held: Set[int]) -> set[int]:
-        """Step what a pass can take, without the weights `held`; the ids of the weights that are done."""
-        done: set[int] = set()
+    def take(self, optimizer: Optimizer, rules: Mapping[Place, Sequence[Any]], held: Set[int]) -> dict[Place, set[int]]:
+        """Step what a pass can take, without the weights `held`.
+
+        Returns:
+            The ids of the weights whose rules are done, by place; those under "gradient" have made their step.
+        """
+        done: dict[Place, set[int]] = {"gradient": set(), "proximal": set(), "constraint": set()}
         scaled = getattr(optimizer, "grad_scale", None) is not None or getattr(optimizer, "found_inf", None) is not None
         if self.why_not or scaled or torch.compiler.is_compiling():
             return done
@@ -52,7 +56,8 @@ class OnePass:
             if not self._step(optimizer, plan, values):
                 self._present = None
                 continue
-            done.update(id(recipe.p) for recipe in plan.recipes)
+            for place, ids in done.items():
+                ids.update(id(recipe.p) for recipe in plan.recipes if place not in recipe.outside)
         return done
 
     def _prepared(
@@ -77,7 +82,7 @@ class OnePass:
                 if len(self._passes) == _MOST:
                     raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
                 self._passes[plan.key] = compiled(self._update, facts_of(optimizer).step_size, plan.form)
-            norms = self._passes[plan.key](*arguments)
+            self._passes[plan.key](*arguments)
         except Exception as error:  # no compiler, or a rule that cannot be compiled
             first = next(iter(str(error).strip().splitlines()), "")
             self.why_not = f"{type(error).__name__}: {first}"
@@ -87,5 +92,5 @@ class OnePass:
                 stacklevel=2,
             )
             return False
-        plan.finish(optimizer, norms)
+        plan.count(optimizer)
         return True

@@ -10,26 +10,37 @@ from torch import Tensor
 
 __all__ = ["Direct"]
 
+# Beyond these numbers of reads and operations inductor keeps an intermediate result in memory, which costs two passes.
+_LIMITS = (
+    "realize_reads_threshold",
+    "realize_opcount_threshold",
+    "realize_cpu_opcount_threshold",
+    "realize_acc_reads_threshold",
+    "realize_cpu_acc_reads_threshold",
+)
+_MANY = 1 << 20
+
 
 class Direct:
     """Compiles a function of lists of tensors, or of lists of such; later calls go to the compiler's code at once.
 
-    The function must depend on nothing but its tensors, and on these alike at every call; its result is a list of new
-    tensors.
+    The function must depend on nothing but its tensors, and on these alike at every call; it returns
+    nothing.
     """
 
-    def __init__(self, function: Callable[..., list[Tensor]]) -> None:
-        self._compiled: Callable[..., list[Tensor]] = torch.compile(
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._compiled: Callable[..., None] = torch.compile(
             function, backend=self._compile, fullgraph=True, dynamic=False
         )
-        self._inner: Callable[..., Sequence[Tensor]] | None = None
+        self._inner: Callable[..., object] | None = None
         self._received: Sequence[Tensor] = ()
         self._order: Sequence[int] | None = None
 
     def _compile(self, graph: Any, examples: Any) -> Callable[..., Any]:
-        from torch._inductor.compile_fx import compile_fx  # which takes seconds to import
+        from torch._inductor import config  # which takes seconds to import
+        from torch._inductor.compile_fx import compile_fx
 
-        inner: Any = compile_fx(graph, examples)
+        inner: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in _LIMITS if hasattr(config, k)})
         self._inner = inner
         return self._run
 
@@ -38,23 +49,23 @@ class Direct:
         assert self._inner is not None
         return self._inner(*tensors)
 
-    def __call__(self, *arguments: Any) -> list[Tensor]:
+    def __call__(self, *arguments: Any) -> None:
         """Call the function."""
         flat = _flat(arguments)
         if self._order is None:
-            return self._first(arguments, flat)
+            self._first(arguments, flat)
+            return
         assert self._inner is not None
-        return list(self._inner(*[flat[i] for i in self._order]))
+        self._inner(*[flat[i] for i in self._order])
 
-    def _first(self, arguments: tuple[Any, ...], flat: Sequence[Tensor]) -> list[Tensor]:
+    def _first(self, arguments: tuple[Any, ...], flat: Sequence[Tensor]) -> None:
         where = {id(t): i for i, t in enumerate(flat)}
         if len(where) < len(flat):
             raise RuntimeError("two weights share a tensor of their states")
-        found = self._compiled(*arguments)
+        self._compiled(*arguments)
         if self._inner is not None:  # as torch.compile may be switched off
             self._order = [where[id(t)] for t in self._received]
             self._received = ()
-        return found
 
 
 def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:

@@ -86,19 +86,14 @@ class Plan:
         for recipe in self.recipes:
             yield 1.0 + (float(optimizer.state[recipe.p][STEP]) if STEP in recipe.states else 0.0)
 
-    def finish(self, optimizer: Optimizer, norms: Sequence[Tensor]) -> None:
-        """Count the step, and apply the constraints that needed the norms of the new weights."""
+    def count(self, optimizer: Optimizer) -> None:
+        """Count the step."""
         counts = [optimizer.state[recipe.p][STEP] for recipe in self.recipes if STEP in recipe.states]
         if len(counts) > _FEW:
             torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
         else:
             for count in counts:
                 count.add_(1)
-        left = iter(norms)
-        for recipe in self.recipes:
-            for part in recipe.parts["constraint"]:
-                if part.by_norm:
-                    part.rule.project_measured_(part.units(recipe.p.detach()), next(left))
 
 
 def plans(optimizer: Optimizer, update: Update, found: Sequence[Recipe], rules: int) -> list[Plan]:

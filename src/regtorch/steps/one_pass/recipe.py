@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.numerics.sharded import is_sharded
-from regtorch.numerics.unit_norms import reduced
 from regtorch.select.layout import Layout
 from regtorch.steps.one_pass.updates import Update
 
@@ -40,7 +39,7 @@ class Part:
 
     @property
     def by_norm(self) -> bool:
-        """Whether the pass needs norms of units for it, which are measured outside or are its result."""
+        """Whether it needs the norms of units, which are measured before the pass."""
         return self.rule.grain == "unit"
 
     def units(self, w: Tensor) -> Tensor:
@@ -50,12 +49,6 @@ class Part:
     def stored(self, u: Tensor, like: Tensor) -> Tensor:
         """The inverse of `units`."""
         return self.layout.stored(u, like.shape) if self.rule.by_unit else u
-
-    def norm(self, w: Tensor) -> Tensor:
-        """The norm of each unit, summed in float64."""
-        u = self.units(w)
-        dims = reduced(self.rule.name, u, self.rule.dim)
-        return u.double().square().sum(dims, keepdim=True).sqrt().to(u.dtype)
 
     @property
     def name(self) -> str:
@@ -70,30 +63,44 @@ class Part:
 
 @dataclass
 class Recipe:
-    """A weight, the number of its param group, the names of the tensors in its state, and its rules by place."""
+    """A weight, the number of its param group, the names of the tensors in its state, and its rules by place.
+
+    Attributes:
+        outside: places whose rules act after the pass, as they do after any step.
+    """
 
     p: nn.Parameter
     group: int
     states: tuple[str, ...]
     parts: dict[Place, list[Part]] = field(default_factory=lambda: {"gradient": [], "proximal": [], "constraint": []})
+    outside: set[Place] = field(default_factory=set)
 
     @property
     def key(self) -> tuple[object, ...]:
         """What a compiled pass depends on, besides the weight, its gradient and its state."""
         return self.group, self.states, *((place, p.key) for place, parts in self.parts.items() for p in parts)
 
-    def takes(self, place: Place, rule: Any, layout: Layout) -> bool:
-        """Whether a pass can do another rule to this weight."""
-        measured = any(part.by_norm for part in self.parts["constraint"])
-        if (place == "proximal" and self.parts["proximal"]) or (place == "constraint" and measured):
-            return False  # a constraint by norms comes last
-        if rule.grain == "element":
-            return True
-        return place != "proximal" and rule.by_norm and layout.is_view and self.p.dtype in _MEASURED
+    def add(self, place: Place, number: int, rule: Any, layout: Layout) -> bool:
+        """Add a rule; False if no pass can take a weight with it."""
+        if place == "gradient":
+            by_norm = rule.grain == "unit" and rule.by_norm and layout.is_view and self.p.dtype in _MEASURED
+            if rule.grain != "element" and not by_norm:
+                return False
+        elif rule.grain != "element" or (place == "proximal" and self.parts["proximal"]):
+            self._leave(place)
+        if place not in self.outside:
+            self.parts[place].append(Part(number, rule, layout))
+        return True
+
+    def _leave(self, place: Place) -> None:
+        """Leave a place's rules, and those that act later, for after the pass."""
+        for later in ("proximal", "constraint") if place == "proximal" else ("constraint",):
+            self.outside.add(later)
+            self.parts[later].clear()
 
 
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
-    """The weights that one pass can take, with all of their rules; factors are numbered as `factors` gives them."""
+    """The weights that one pass can take, with their rules; factors are numbered as `factors` gives them."""
     found = {
         id(p): Recipe(p, index, states)
         for index, group in enumerate(optimizer.param_groups)
@@ -121,12 +128,9 @@ def _add(found: dict[int, Recipe], place: Place, number: int, term: Any) -> None
         return
     for weight, w in term.weights(found.keys()):
         recipe = found.get(id(w))
-        rule = term.rule_of(weight)
-        if recipe is None or not recipe.takes(place, rule, weight.layout):
+        if recipe is None or not recipe.add(place, number, term.rule_of(weight), weight.layout):
             for p in weight.leaves(term.model):
                 found.pop(id(p), None)
-        else:
-            recipe.parts[place].append(Part(number, rule, weight.layout))
 
 
 def _fits(p: nn.Parameter, group: Mapping[str, Any], state: Mapping[str, Any], names: Iterable[str]) -> bool:
