@@ -24,7 +24,7 @@ _INFO = {dtype: torch.finfo(dtype) for dtype in (torch.float32, torch.float64)}
 _LEAST = {dtype: math.sqrt(info.smallest_normal) / info.eps for dtype, info in _INFO.items()}
 _MOST = {dtype: 1 / math.sqrt(info.smallest_normal) for dtype, info in _INFO.items()}
 _POWER = {torch.float32: 2.0**100, torch.float64: 2.0**600}
-_LONG, _PART = 16384, 4096  # the longest sum done at once on a CPU (3e-7 off in float32), and the parts of longer ones
+_LONG, _PART = 2304, 2048  # the longest sum done at once on a CPU, and the length of the parts of longer ones
 
 
 def check_dim(owner: str, dim: object) -> int | tuple[int, ...] | None:
@@ -206,8 +206,10 @@ def _in_parts(rows: Tensor) -> Tensor:
     count = rows.shape[-1]
     if count <= _LONG:
         return torch.linalg.vector_norm(rows, dim=-1)
-    even = count // _PART * _PART
-    parts = torch.linalg.vector_norm(rows[..., :even].unflatten(-1, (-1, _PART)), dim=-1)
+    fewest = -(-count // _LONG)
+    part = _PART if count % fewest else count // fewest
+    even = count // part * part
+    parts = torch.linalg.vector_norm(rows[..., :even].unflatten(-1, (-1, part)), dim=-1)
     if even < count:
         rest = torch.linalg.vector_norm(rows[..., even:], dim=-1, keepdim=True)
         parts = torch.cat([parts, rest], -1)

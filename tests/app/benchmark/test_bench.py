@@ -249,7 +249,7 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
         (
             ["--parts", "steps"],
-            "--parts: expected some of step, memory, keras, floor, saves, forward, watch, received 'steps'",
+            "--parts: expected some of step, memory, keras, floor, saves, forward, watch, fuse, real, received 'steps'",
         ),
         (["--forward-nets", "vgg"], "--forward-nets: expected some of MobileNetV2, ResNet50, "),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
