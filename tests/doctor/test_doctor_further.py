@@ -183,6 +183,16 @@ def test_similarities_of_all_pairs_mix_by_intent():
     assert "samples_mixed" not in told(Pairwise(), F.cross_entropy, batches)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_few_batches_of_another_form_are_looked_at_alike(count: int, scale: float):
+    x, y = samples()
+    batches = pairs(scale * x, y)[:count]
+    model = net()
+    found = rt.diagnose(model, F.cross_entropy, batches)
+    assert rt.diagnose(model, "cross_entropy", [{"input": x, "labels": y} for x, y in batches]) == found
+
+
 # Norms
 
 

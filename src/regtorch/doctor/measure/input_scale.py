@@ -94,13 +94,12 @@ def _rescaled(obs: Observed) -> bool:
 def _is_absorbed(obs: Observed, rms: float) -> bool:
     """Whether inputs of a usual size give the same outputs in training, as before a norm behind the first layer."""
     x, y = obs.subject.batches[0]
-    usual = replace(obs.subject, batches=[(x, y), (x / rms, y)])
     outputs: list[Tensor] = []
     with obs.subject.forward_only():
-        for number in range(2):
+        for given in (x, x / rms):
             seed(0)
-            without_dropout(usual.model, training=True)
-            outputs.append(usual.output(number))
+            without_dropout(obs.subject.model, training=True)
+            outputs.append(replace(obs.subject, batches=[(given, y)]).output(0))
     if not all(isinstance(output, Tensor) for output in outputs):
         return False
     as_is, scaled = (output.double() for output in outputs)

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtorch.doctor.finding import Finding
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.restored import forward_only, seed
+from regtorch.doctor.observe.restored import seed
 
 __all__ = ["find"]
 
@@ -58,13 +58,13 @@ def _share(obs: Observed) -> float:
 
 
 def _outputs(obs: Observed, inputs: Sequence[Tensor]) -> list[Tensor]:
-    subject = replace(obs.subject, batches=[(x, obs.subject.batches[0][1]) for x in inputs])
+    target = obs.subject.batches[0][1]
     found: list[Tensor] = []
-    with forward_only(subject.model):
-        subject.model.eval()
-        for number in range(len(inputs)):
+    with obs.subject.forward_only():
+        obs.subject.model.eval()
+        for x in inputs:
             seed(0)
-            found.append(subject.output(number).double())
+            found.append(replace(obs.subject, batches=[(x, target)]).output(0).double())
     return found
 
 
