@@ -235,6 +235,19 @@ def test_running_statistics_that_hardly_move(momentum: float | None, lags: bool)
     assert ("batch_norm_lag" in told(model, F.cross_entropy, pairs(6 * x + 3, y))) is lags
 
 
+# Advice
+
+
+@pytest.mark.parametrize("lam", [0.03, 0.7, 3.3, 47.0])
+@pytest.mark.parametrize("kind", [rt.L2, rt.GroupLasso])
+def test_an_advised_strength_is_written_as_it_is_meant(kind: Any, lam: float):
+    torch.manual_seed(0)
+    findings = rt.diagnose(net(), F.cross_entropy, pairs(*samples()), None, [kind(lam)])
+    remedies = [f.remedy for f in findings if f.remedy is not None and f.remedy.what == "strength" and f.remedy.rules]
+    assert remedies
+    assert all(f"lam={remedy.value}" in remedy.python() for remedy in remedies)
+
+
 # One rate, and what comes first
 
 

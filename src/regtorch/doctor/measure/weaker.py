@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from math import floor, isfinite, log10
 
 from regtorch.doctor.finding import fmt
@@ -11,6 +12,8 @@ from regtorch.doctor.measure.tolerated import comes_as_low
 from regtorch.doctor.observe.steps import WatchedSteps
 from regtorch.doctor.observe.subject import Subject
 from regtorch.doctor.remedy import Remedy
+from regtorch.penalties import Penalty
+from regtorch.rule import Strengths
 
 __all__ = ["scaled", "strength_of", "weaker"]
 
@@ -30,9 +33,9 @@ def scaled(subject: Subject, weights: Sequence[str], part: float, *, decay: bool
     rules = [(scale, term.rule) for scale, term in subject.terms if term.rule.active and scale]
     value = strength_of(subject)
     if value is not None:
-        scale, rule = rules[0]
+        _, rule = rules[0]
         new = _rounded(value * part)
-        return Remedy("strength", weights, new, rules=[rule.scaled(scale * new / value)])
+        return Remedy("strength", weights, new, rules=[_of_strength(rule, new)])
     scalable = not subject.activities and all(rule.strengths for _, rule in rules)
     lower = [rule.scaled(scale * part) for scale, rule in rules] if scalable else []
     return Remedy("strength", weights, factor=part, rules=lower)
@@ -50,6 +53,15 @@ def strength_of(subject: Subject) -> float | None:
 def _single(values: Iterable[float]) -> float | None:
     distinct = {*values}
     return distinct.pop() if len(distinct) == 1 else None
+
+
+def _of_strength(rule: Penalty, new: float) -> Penalty:
+    """The rule with another strength, to the last digit where that is its field."""
+    if type(rule).scaled is not Strengths.scaled:
+        return rule.scaled(new / rule.strengths["lam"])
+    changed = copy(rule)
+    changed._set(lam=new)
+    return changed
 
 
 def _rounded(value: float) -> float:
