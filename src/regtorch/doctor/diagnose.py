@@ -68,10 +68,10 @@ def diagnose(
             each of several outputs, whose losses are added. None: the net's own, which is in its outputs, or the
             trainer's; then the batches may stand here, as in `rt.diagnose(lightning_module, datamodule)`.
         batches: a list or loader, or a datamodule; the first 64 are used. A batch is (input, target), (input, …, input,
-            target), a dict in which "labels", "label", "targets", "target" or "y" is the target, or (input, target,
-            weights) for a loss with three arguments. Inputs and targets are tensors, NumPy arrays (whose floats get the
-            dtype of the net) or tuples, lists and dicts of them; inputs are passed to the net whole, or as its
-            positional or keyword arguments, as its signature says.
+            target), a dict in which "labels", "label", "targets", "target" or "y" is the target, (input, target,
+            weights) for a loss with three arguments, or (input, target, …, target) for a list of as many losses. Inputs
+            and targets are tensors, NumPy arrays (whose floats get the dtype of the net) or tuples, lists and dicts of
+            them; inputs are passed to the net whole, or as its positional or keyword arguments, as its signature says.
         optimizer: trains the net; None stands for the trainer's, or Adam with a learning rate of 0.001.
         rules: penalties and constraints, bound or not, in addition to those attached to the optimizer.
 

@@ -38,7 +38,7 @@ _OF_GROUPS: Mapping[str, str] = {
 _OF_RULES = ("strength", "select", "bound")
 _VALUED = (*_OF_RULES, *_OF_GROUPS, "dropout rate", "batch size", "epochs")
 _LINES: Mapping[str, str] = {
-    "standardised inputs": "x = (x - x_train.mean(0)) / x_train.std(0)",
+    "standardised inputs": "x = (x - x_train.mean(0)) / x_train.std(0).where(x_train.std(0) > 0, 1.0)",
     "no constraint": "handle.remove()",
     "mean loss": 'loss_fn.reduction = "mean"',
 }

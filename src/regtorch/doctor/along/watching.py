@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.checks import integer, share
+from regtorch.counted import counted
 from regtorch.doctor.along.numbers import is_number
 from regtorch.doctor.along.passing import Passing
 from regtorch.doctor.along.signs.scaling import Scaling
@@ -128,7 +129,7 @@ class Watching:
     def __repr__(self) -> str:
         kinds = ", ".join(type(optimizer).__name__ for optimizer in self._optimizers)
         unwatched = "".join(f"; {why}" for why in self.unwatched)
-        done = f"{self.steps} steps, {len(self.findings)} findings"
+        done = f"{counted(self.steps, 'step')}, {counted(len(self.findings), 'finding')}"
         return f"Watching({type(self._model).__name__}, {kinds}: {done}{unwatched})"
 
     def count_batches_by_tell(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -68,10 +69,9 @@ def setup_of_net(
         raise TypeError(f"diagnose: model must be a torch.nn.Module, received {what}")
     loss = loss_of(loss_fn)
     weights = takes_weights(loss)
-    parts = [
-        parts_of(batch, dtype_of(model), weights=weights, inputs=lambda count: takes_positional(model, count))
-        for batch in read_batches(batches, undo)
-    ]
+    takes = partial(takes_positional, model)
+    given = (_with_targets_together(batch, loss, takes) for batch in read_batches(batches, undo))
+    parts = [parts_of(batch, dtype_of(model), weights=weights, inputs=takes) for batch in given]
     called = run or Passing(model)
     single = single_inputs([part.x for part in parts])
     inputs = [part.x for part in parts]
@@ -85,6 +85,17 @@ def setup_of_net(
 
     form = Form(output, lambda obs: separated(obs, whole), modules_of_loss(loss))
     return Setup(model, under(whole) if several else loss, _pairs(parts, single), optimizer, rules, form)
+
+
+def _with_targets_together(batch: Any, loss: Loss, takes: Callable[[int], bool]) -> Any:
+    """(input, (target, …)) of a batch with a target for each of a list of losses, unless the net takes more inputs."""
+    if not isinstance(loss, SumOfLosses) or type(batch) not in (list, tuple):
+        return batch
+    count = len(loss.parts)
+    listed = count > 1 and list(loss.parts) == [(index,) for index in range(count)]
+    if listed and len(batch) == count + 1 and (takes(1) or not takes(count)):
+        return batch[0], tuple(batch[1:])
+    return batch
 
 
 def under(whole: Whole) -> Loss:

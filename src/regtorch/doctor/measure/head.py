@@ -45,7 +45,7 @@ def _against_the_loss(obs: Observed) -> Iterator[Finding]:
         yield from _of_classes(obs, outputs, bounds)
     elif obs.loss.task == "binary":
         yield from _of_binary(obs, bounds)
-    elif obs.loss.task == "numbers" and bounds:
+    elif obs.loss.task == "numbers" and bounds and not obs.loss.is_likelihood:
         yield from _of_numbers(obs, targets, bounds)
     if obs.loss.task != "classes":
         yield from _of_batch(obs)
