@@ -24,8 +24,8 @@ _MANY = 1 << 20
 class Direct:
     """Compiles a function of lists of tensors, or of lists of such; later calls go to the compiler's code at once.
 
-    The function must depend on nothing but its tensors, and on these alike at every call; it returns
-    nothing.
+    The function must depend on nothing but its arguments and tensors of its own, and on these alike at every call; it
+    returns nothing.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -34,7 +34,7 @@ class Direct:
         )
         self._inner: Callable[..., object] | None = None
         self._received: Sequence[Tensor] = ()
-        self._order: Sequence[int] | None = None
+        self._order: Sequence[int | Tensor] | None = None  # of the arguments, or the tensors themselves
 
     def _compile(self, graph: Any, examples: Any) -> Callable[..., Any]:
         from torch._inductor import config  # which takes seconds to import
@@ -56,7 +56,7 @@ class Direct:
             self._first(arguments, flat)
             return
         assert self._inner is not None
-        self._inner(*[flat[i] for i in self._order])
+        self._inner(*[flat[at] if type(at) is int else at for at in self._order])
 
     def _first(self, arguments: tuple[Any, ...], flat: Sequence[Tensor]) -> None:
         where = {id(t): i for i, t in enumerate(flat)}
@@ -64,7 +64,7 @@ class Direct:
             raise RuntimeError("two weights share a tensor of their states")
         self._compiled(*arguments)
         if self._inner is not None:  # as torch.compile may be switched off
-            self._order = [where[id(t)] for t in self._received]
+            self._order = [where.get(id(t), t) for t in self._received]  # else the function's own, such as a mask
             self._received = ()
 
 
