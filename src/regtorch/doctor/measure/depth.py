@@ -17,6 +17,7 @@ from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.pairs import same_memory
 from regtorch.doctor.observe.restored import forward_only
+from regtorch.doctor.observe.starting_point import tables_of
 
 __all__ = ["DEEP", "WEAKEST", "find"]
 
@@ -137,7 +138,7 @@ def _narrow(obs: Observed, trace: _Trace) -> Iterator[Finding]:
 def _vanishing(obs: Observed) -> Iterator[Finding]:
     """Gradients of the first weights that are far smaller, in relation to the weights, than those of the last."""
     # A sample takes few rows of a table, so that its gradient is small whatever lies behind it.
-    tables = {id(m.weight) for m in obs.subject.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    tables = tables_of(obs.subject.model)
     trained = {name: p for name, p in obs.subject.trained.items() if p.ndim > 1 and id(p) not in tables}
     weights = {name: p for name, p in trained.items() if not equal_rows(p)}
     if len(weights) < DEEP:

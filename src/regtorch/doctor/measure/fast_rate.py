@@ -39,9 +39,9 @@ def fast(obs: Observed, at_first: Mapping[str, float]) -> Iterator[Finding]:
     gain = start - free.last_task_loss
     rises = gain < -_RISE * start and at_first[name] > LARGE
     jumps = max(step.task_loss for step in free.steps) > (1 + _RISE) * start and at_first[name] > LARGE
-    if not start > 0 or not (rises or jumps or (at_first[name] > _FAR and gain <= _SHARE * start)):
-        return
     far = at_first[name] > _FAR and gain <= _SHARE * start
+    if not start > 0 or not (rises or jumps or far):
+        return
     share = _SHARE if far else _AFTER_A_JUMP
     for part in _PARTS:
         watched = watch_steps(obs.subject, obs.steps, penalties=0.0, decay=0.0, factor=part)
