@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, dataclass_transform
 
 import torch
 from torch import Tensor
@@ -136,6 +136,12 @@ class Rule(Formula):
 class Strengths(Formula):
     """A formula multiplied by its fields `lam`, `l1` and `l2`, as far as it has them."""
 
+    _of_class: ClassVar[tuple[str, ...]] = ()  # the strengths that are defaults or properties
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._of_class = tuple(key for key in _STRENGTHS if hasattr(cls, key))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(**{key: nonnegative(self.name, key, value) for key, value in self.strengths.items()})
@@ -143,12 +149,14 @@ class Strengths(Formula):
     @property
     def strengths(self) -> dict[str, float]:
         """The factors of the formula by field name: `lam`, `l1`, `l2`."""
-        return {key: getattr(self, key) for key in _STRENGTHS if hasattr(self, key)}
+        own = vars(self)  # hasattr(self, key) would make a message for each that is not there
+        return {key: getattr(self, key) for key in _STRENGTHS if key in own or key in self._of_class}
 
     @property
     def active(self) -> bool:
         """Whether any strength is above 0, or there are none; an inactive penalty is exactly a no-op."""
-        return any(self.strengths.values()) or not self.strengths
+        strengths = self.strengths
+        return not strengths or any(strengths.values())
 
     def scaled(self, factor: float) -> Self:
         """The same penalty times `factor`.

@@ -17,7 +17,7 @@ def _net() -> nn.Sequential:
 
 
 def _found(places: Places) -> list[nn.Parameter | None]:
-    return [parameter for _, _, parameter in places]
+    return [parameter for _, _, parameter in places.now()]
 
 
 def test_they_are_the_networks_own_parameters():
@@ -25,6 +25,29 @@ def test_they_are_the_networks_own_parameters():
     places = Places(net, weights_of(net))
     for _ in range(2):  # walked, and remembered
         assert list(map(id, _found(places))) == list(map(id, net.parameters()))
+
+
+def test_they_are_one_object_as_long_as_nothing_is_replaced():
+    net = _net()
+    places = Places(net, weights_of(net))
+    first = places.now()
+    assert places.now() is first
+    net[0].requires_grad_(False)
+    assert places.now() is first
+    net[0].weight = nn.Parameter(torch.zeros(4, 3))
+    assert places.now() is not first
+
+
+def test_tensors_of_one_functional_call_are_not_remembered():
+    net = _net()
+    places = Places(net, weights_of(net))
+    before = _found(places)
+    inside: list[list[nn.Parameter | None]] = []
+    net[0].register_forward_hook(lambda *_: inside.append(_found(places)))
+    held = {name: p.detach().clone() for name, p in net.named_parameters()}
+    torch.func.functional_call(net, held, torch.zeros(1, 3))
+    assert list(map(id, inside[0])) == list(map(id, held.values()))
+    assert list(map(id, _found(places))) == list(map(id, before))
 
 
 @pytest.mark.parametrize("path", ["0", "1", "1.0", "1.1"])
@@ -50,7 +73,7 @@ def test_a_module_that_is_gone_is_named():
     _found(places)
     del net[1][1]
     with pytest.raises(LookupError, match=r"no longer has a weight '1\.1\.weight'"):
-        list(places)
+        places.now()
 
 
 def test_copies_lead_to_their_own_networks():

@@ -26,6 +26,11 @@ FUSED: dict[str, Callable[..., Optimizer]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def lent_however_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regtorch.bound.penalty.LEAST_LENT", 0)
+
+
 @pytest.fixture
 def net() -> nn.Module:
     return three_layers()
@@ -240,3 +245,25 @@ def test_a_scaled_gradient_is_not_unscaled_twice(dtype: torch.dtype):
     optimizer.step()
     expected = (start - 0.5 * (1 + 2 * LAM * start)).to(dtype)
     torch.testing.assert_close(w.detach(), expected)
+
+
+@pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
+@pytest.mark.filterwarnings("ignore:.*and the weight_decay of Adam both act")
+def test_few_numbers_are_added_to_the_gradient(net: nn.Module, make: Any, monkeypatch: pytest.MonkeyPatch):
+    """A second param group would cost more than that; a group's step is the same."""
+    monkeypatch.undo()
+    other = copy.deepcopy(net)
+    ours, theirs = make(net.parameters()), make(other.parameters())
+    attached(net, ours, rt.L2(LAM))
+    reg = rt.L2(LAM).on(other)
+    for _ in range(3):
+        for model, optimizer in ((net, ours), (other, theirs)):
+            optimizer.zero_grad()
+            model(batch()).square().mean().backward()
+        tasks = net[2].weight.grad.clone()
+        reg.add_grad_()
+        ours.step()
+        theirs.step()
+        assert torch.equal(net[2].weight.grad, other[2].weight.grad)
+        assert not torch.equal(net[2].weight.grad, tasks)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), other.parameters(), strict=True))

@@ -16,6 +16,11 @@ import regtorch as rt
 from fused import LAM, attached, batch, groups_of, three_layers
 
 
+@pytest.fixture(autouse=True)
+def lent_however_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regtorch.bound.penalty.LEAST_LENT", 0)
+
+
 @pytest.fixture
 def net() -> nn.Module:
     return three_layers()

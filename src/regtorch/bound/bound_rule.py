@@ -16,7 +16,7 @@ from regtorch.masked import Masked
 from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import is_flattened
 from regtorch.select.language import Selection, choose
-from regtorch.select.places import Places
+from regtorch.select.places import Found, Places
 from regtorch.select.receipt import weights_in_html
 from regtorch.select.weight import FLATTENED, Weight
 from regtorch.steps.wrappers import owned_by
@@ -109,7 +109,7 @@ class Bound(Shown, ABC):
 
     def choose_again(self, when: str = "when the rule was next used", optimizer: Optimizer | None = None) -> None:
         """Add matching weights that were unfrozen since the last selection; `when` is for the receipt."""
-        if not any(weight.leaves_in(owner) for weight, owner, _ in self._dormant):
+        if not self._dormant.weights or not any(w.leaves_in(owner) for w, owner, _ in self._dormant.now()):
             return
         before = {weight.name for weight in self.selection.chosen}
         self._choose()
@@ -128,7 +128,7 @@ class Bound(Shown, ABC):
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
         """The chosen weights as they are now, minus those that are frozen or not in `owned`."""
         self.choose_again()
-        for weight, owner, parameter in self._chosen:
+        for weight, owner, parameter in self._chosen.now():
             tensor = weight.read_in(owner, self.model) if parameter is None else parameter
             if is_flattened(tensor) or tensor.ndim != len(weight.shape):
                 raise self._changed(weight, tensor)
@@ -146,13 +146,17 @@ class Bound(Shown, ABC):
 
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters behind the chosen weights, with the weights' names; with `frozen` also frozen ones."""
-        for weight, owner, _ in chain(self._chosen, self._dormant if frozen else ()):
+        for weight, owner, _ in chain(self._chosen.now(), self._dormant.now() if frozen else ()):
             for parameter in weight.leaves_in(owner, frozen):
                 yield weight.name, parameter
 
+    def found(self) -> Found:
+        """Where the chosen weights lie now, frozen ones too; the same object as long as none was replaced."""
+        return self._chosen.now()
+
     def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:
         """All parameters behind the chosen weights, frozen ones too: the weight's name, which one, the parameter."""
-        for weight, owner, parameter in self._chosen:
+        for weight, owner, parameter in self._chosen.now():
             if parameter is not None:
                 yield weight.name, 0, parameter
             else:

@@ -5,6 +5,10 @@ Three ways to the same gradient: (1) `loss + reg()`, (2) `reg.add_grad_()` after
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +21,10 @@ from regtorch.numerics.sharded import full, is_sharded, own_part
 from regtorch.penalties import Penalty
 from regtorch.penalties.base import one_number
 from regtorch.rule import wide
+from regtorch.select.places import Found
 from regtorch.select.receipt import UNKNOWN, known, receipt
 from regtorch.select.weight import Weight
+from regtorch.steps.lending import LEAST_LENT
 from regtorch.steps.shares import of_share, share_of
 
 __all__ = ["BoundPenalty"]
@@ -33,8 +39,12 @@ class BoundPenalty(Bound, Term):
         Bound.__init__(self, rule, model)
         Term.__init__(self)
         self._rules: dict[str, Penalty] = {}
+        self._together: Together | None = None
         for weight in self.selection.chosen:
             self.rule_of(weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_together": None}
 
     def names(self) -> list[str]:
         return [weight.name for weight in self.selection.chosen]
@@ -85,6 +95,12 @@ class BoundPenalty(Bound, Term):
         """Adds to many weights at once if rule and gradients allow it, otherwise one by one."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
             return
+        together = self._treated_together(owned)
+        if together is not None and together.weights and foreach is not False and not isinstance(factor, Tensor):
+            grads = [w.grad for w in together.weights]
+            if all(map(_plain, grads)):
+                self.rule.add_grads_(together.weights, cast("list[Tensor]", grads), factor)
+                return
         at_once: tuple[list[Tensor], list[Tensor]] = ([], [])
         for weight, tensor in self.weights(owned):
             if not isinstance(tensor, nn.Parameter):
@@ -112,6 +128,26 @@ class BoundPenalty(Bound, Term):
         one_rule = not self.rule.by_unit and self.rule_of(weight) is self.rule
         return one_rule and (not is_sharded(tensor) or self.rule.grain == "element")
 
+    def _treated_together(self, owned: Owned) -> Together | None:
+        """All weights in `owned`, found once and again when one is replaced or frozen; None if not all can be."""
+        if torch.compiler.is_compiling():  # which would guard all that this depends on
+            return None
+        self.choose_again()
+        found, last = self.found(), self._together
+        if last is None or not last.holds(found, owned):
+            last = self._together = self._gather(found, owned)
+        return last if last.all_can else None
+
+    def _gather(self, found: Found, owned: Owned) -> Together:
+        pairs = list(self.weights(owned))
+        all_can = all(
+            isinstance(w, nn.Parameter) and w.dtype != torch.float16 and not is_sharded(w) and self._at_once(weight, w)
+            for weight, w in pairs
+        )
+        every = [p for *_, p in found if p is not None]
+        all_can = all_can and len(every) == len(found)
+        return Together(found, owned, every, [w.requires_grad for w in every], [w for _, w in pairs], all_can)
+
     def decays(self, factor: float, owned: Owned) -> dict[int, float]:
         """The equivalent weight_decay of each parameter by id, as far as there is one."""
         return self.lent(factor, owned)[0]
@@ -120,6 +156,9 @@ class BoundPenalty(Bound, Term):
         """Only for weights with a dense gradient, since optimizers skip all others."""
         decay = (self.rule.weight_decay or 0.0) * factor
         if not decay:
+            return {}, True
+        together = self._treated_together(owned)
+        if together is not None and together.size < LEAST_LENT:
             return {}, True
         weights = [w for _, w in self.weights(owned)]
         found = {id(w): decay for w in weights if isinstance(w, nn.Parameter) and _plain(w.grad)}
@@ -144,6 +183,36 @@ class BoundPenalty(Bound, Term):
             total = UNKNOWN
         by_weight = {name: f"{value:.4g}" for name, value in values.items()}
         return receipt(repr(self.rule), self.now(), total, by_weight, self.changes, self.rule.by_unit, self.counts)
+
+
+@dataclass(frozen=True)
+class Together:
+    """The weights that a rule treats at once, and what that depends on.
+
+    Attributes:
+        found: where the rule's weights lay.
+        owned: the ids of the parameters that it was to act on.
+        every: all parameters in `found`, frozen ones too.
+        trainable: whether each of them was.
+        weights: those that the rule acts on.
+        all_can: whether they can be treated at once.
+    """
+
+    found: Found
+    owned: Owned
+    every: list[nn.Parameter]
+    trainable: list[bool]
+    weights: list[Tensor]
+    all_can: bool
+
+    def holds(self, found: Found, owned: Owned) -> bool:
+        """Whether nothing was replaced, frozen or unfrozen."""
+        return self.found is found and self.owned is owned and [p.requires_grad for p in self.every] == self.trainable
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers they hold."""
+        return sum(w.numel() for w in self.weights)
 
 
 def _takes_parts(grad: Tensor, tensor: Tensor) -> bool:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from regtorch.checks import nonnegative
 from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import full
+from regtorch.select.places import Found
 from regtorch.select.receipt import Receipt
 from regtorch.select.weight import Weight
 from regtorch.shapes import Float
@@ -91,7 +92,8 @@ class BoundTerms(Shown, ABC):
         of the wrapped optimizer, as that optimizer's own `weight_decay` does.
 
         The gradient is added after any clipping, as torch's own `weight_decay` is, and stays in `.grad` until it is
-        zeroed; but a fused SGD, Adam or Adagrad adds an L2 in its own pass, at no cost and without changing `.grad`.
+        zeroed; but a fused SGD, Adam or Adagrad adds an L2 of many weights (262,144 numbers and more) in its own pass,
+        at no cost and without changing `.grad`.
         With `proximal=True` the penalty takes a proximal step after the optimizer's step instead, which makes exact
         zeros.
 
@@ -169,6 +171,10 @@ class Term(BoundTerms):
     @abstractmethod
     def leaves(self, *, frozen: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
         """The trainable parameters behind its weights, with the weights' names; with `frozen` also frozen ones."""
+
+    def found(self) -> Found:
+        """Where its weights lie now; the same object as long as none was replaced."""
+        return ()
 
     @abstractmethod
     def parameters(self) -> Iterator[tuple[str, int, nn.Parameter]]:

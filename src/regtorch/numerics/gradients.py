@@ -27,16 +27,17 @@ def accumulate_(p: nn.Parameter, g: Tensor) -> None:
         p.grad.add_(g)
 
 
-@torch.no_grad()
 def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2: float, factor: float) -> None:
-    """Add factor · (l1 sign(w) + 2·l2·w) to the dense `grads` in place, block by block to save memory and cache."""
-    if not l1:
-        _foreach_add_(grads, weights, alpha=2 * l2 * factor)
-        return
-    for chunk, into in _chunks(weights, grads):
-        if l2:
-            _foreach_add_(into, chunk, alpha=2 * l2 * factor)
-        _foreach_add_(into, _foreach_sign(chunk), alpha=l1 * factor)
+    """Add factor · (l1 sign(w) + 2·l2·w) to the dense `grads` in place; signs block by block, for memory and cache."""
+    with torch.no_grad():
+        if not l1:
+            _foreach_add_(grads, weights, alpha=2 * l2 * factor)
+            return
+        few = sum([w.numel() for w in weights]) <= _BLOCK
+        for chunk, into in [(weights, grads)] if few else _chunks(weights, grads):
+            if l2:
+                _foreach_add_(into, chunk, alpha=2 * l2 * factor)
+            _foreach_add_(into, _foreach_sign(chunk), alpha=l1 * factor)
 
 
 def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:

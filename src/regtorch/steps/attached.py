@@ -149,7 +149,9 @@ class Attached:
             Attached.steps_of_all += 1
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
-        self._owned = owned_by(optimizer)
+        owned = owned_by(optimizer)
+        if owned != self._owned:
+            self._owned = owned
         self._kept.check(optimizer, self.parts(), self._owned)
         self._view, self._taken = None, _none_taken()
         if not self.rules["gradient"] and self.one_pass is None:
@@ -157,14 +159,15 @@ class Attached:
         check_minimises(optimizer, self.rules["gradient"])
         closure = kwargs.get("closure", args[1] if len(args) > 1 and callable(args[1]) else None)
         decays: dict[int, float] = {}
+        lends = lends_decay(optimizer)
         if closure is None:
             held = self._held.of(optimizer)
             self._take(optimizer, held)
-            if self._add_gradients(optimizer, decays, held):
+            if self._add_gradients(optimizer, decays if lends else None, held):
                 self._held.note(optimizer)
         else:
-            closure = self._wrap(optimizer, closure, decays)
-        if (lends_decay(optimizer) and (decays or closure is not None)) or self.one_pass is not None:
+            closure = self._wrap(optimizer, closure, decays if lends else None)
+        if (lends and (decays or closure is not None)) or self.one_pass is not None:
             self._view = view_of(optimizer, decays, self._taken["gradient"])
         elif closure is None:
             return None
@@ -173,10 +176,13 @@ class Attached:
             return (first, closure, *args[2:]), kwargs
         return (first, *args[1:]), kwargs if closure is None else {**kwargs, "closure": closure}
 
-    def _wrap(self, optimizer: Optimizer, closure: Callable[[], Any], decays: dict[int, float]) -> Callable[[], Any]:
+    def _wrap(
+        self, optimizer: Optimizer, closure: Callable[[], Any], decays: dict[int, float] | None
+    ) -> Callable[[], Any]:
         def with_penalty() -> Any:
             loss = closure()
-            decays.clear()
+            if decays is not None:
+                decays.clear()
             if _left_out(loss, optimizer):
                 return None
             self._take(optimizer, set())
@@ -202,8 +208,8 @@ class Attached:
         return self._owned - done if done else self._owned
 
     @torch.no_grad()
-    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float], held: set[int]) -> bool:
-        """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`.
+    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float] | None, held: set[int]) -> bool:
+        """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`, if given.
 
         Returns:
             Whether any gradient may have changed.
@@ -211,16 +217,18 @@ class Attached:
         # Under a GradScaler, a fused optimizer unscales gradients inside its step.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         left, added = self._left(), False
-        lends = lends_decay(optimizer)
+        lent: dict[int, float] = {}
+        rest = True
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
-                lent, rest = term.lent(factor, left) if lends else ({}, True)
-                for key, decay in lent.items():
-                    decays[key] = decays.get(key, 0.0) + decay
+                if decays is not None:
+                    lent, rest = term.lent(factor, left)
+                    for key, decay in lent.items():
+                        decays[key] = decays.get(key, 0.0) + decay
                 if rest:
                     if grad_scale is not None and factor:
                         factor = factor * grad_scale
-                    term.add_grad_to(factor, left - lent.keys() - held)
+                    term.add_grad_to(factor, left - lent.keys() - held if lent or held else left)
                     added = True
         return added
 

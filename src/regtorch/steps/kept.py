@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
     from regtorch.bound.terms import Term
+    from regtorch.select.places import Found
 
 __all__ = ["KeptWeights"]
 
@@ -20,27 +21,35 @@ class KeptWeights:
 
     def __init__(self) -> None:
         self._ids: dict[int, dict[tuple[str, int], int]] = {}  # by the id of the part
-        self._all_owned: dict[int, list[int]] = {}  # the ids of a part's parameters when the optimizer had them all
+        self._complete: dict[int, tuple[Found, set[int]]] = {}  # where a part's weights lay when all were owned
 
     def check(self, optimizer: Optimizer, parts: Iterable[Term | BoundConstraint], owned: set[int]) -> None:
-        """Note weights that the optimizer got since; `owned` are the ids of its parameters.
+        """Note weights that the optimizer got since.
+
+        Args:
+            optimizer: whose step is about to be made.
+            parts: the rules.
+            owned: the ids of its parameters; the same object as long as they are the same.
 
         Raises:
             RuntimeError: a trainable weight is no longer in the optimizer, which still has the parameter that it was;
                 or none of the weights is.
         """
         for part in parts:
+            complete = self._complete.get(id(part))
+            if complete is not None and complete[0] is part.found() and complete[1] is owned:
+                continue
             if getattr(part.rule, "active", True):  # a penalty of strength 0 misses nothing
                 self._check(optimizer, part, owned)
 
     def _check(self, optimizer: Optimizer, part: Term | BoundConstraint, owned: set[int]) -> None:
         parameters = list(part.parameters())
-        ids = [id(parameter) for *_, parameter in parameters]
-        if not owned.issuperset(ids) or ids != self._all_owned.get(id(part)):
-            self._compare(optimizer, part, parameters, owned)
-            self._all_owned.pop(id(part), None)
-            if owned.issuperset(ids):
-                self._all_owned[id(part)] = ids
+        self._compare(optimizer, part, parameters, owned)
+        self._complete.pop(id(part), None)
+        found = part.found()
+        computed = any(parameter is None for *_, parameter in found)
+        if not computed and owned.issuperset(id(parameter) for *_, parameter in parameters):
+            self._complete[id(part)] = found, owned
 
     def _compare(
         self,
@@ -72,4 +81,4 @@ class KeptWeights:
         """Forget all parts but `kept`."""
         ids = set(map(id, kept))
         self._ids = {key: known for key, known in self._ids.items() if key in ids}
-        self._all_owned = {key: known for key, known in self._all_owned.items() if key in ids}
+        self._complete = {key: known for key, known in self._complete.items() if key in ids}

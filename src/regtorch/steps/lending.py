@@ -18,7 +18,9 @@ from torch.optim import Optimizer
 
 from regtorch.steps.optimizers import facts_of
 
-__all__ = ["lends_decay", "used", "view_of"]
+__all__ = ["LEAST_LENT", "lends_decay", "used", "view_of"]
+
+LEAST_LENT = 1 << 18  # numbers; a second param group costs a step of fewer more than adding to their gradients
 
 
 def lends_decay(optimizer: Optimizer) -> bool:
