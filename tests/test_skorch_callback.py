@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -50,6 +51,33 @@ def test_the_history_has_the_penalty():
     net = fitted(skorch_net.classifier())
     assert net.history[-1, "penalty"] == pytest.approx(rt.L2(1e-3).on(net.module_)().item(), rel=1e-6)
     assert not net.optimizer_._optimizer_step_pre_hooks
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"), [("rules", [rt.L2(0.3)]), ("schedule", lambda step: 3.0), ("proximal", True)]
+)
+def test_a_parameter_that_is_set_after_fit_counts_from_then_on(changed: str, value: Any):
+    def made(**options: Any) -> Any:
+        return skorch_net.classifier().set_params(callbacks=[("regularize", Regularize(**options))])
+
+    first = fitted(made(rules=[rt.L2(0.1)]))
+    second = made(**{"rules": [rt.L2(0.1)], changed: value}).initialize()
+    second.module_.load_state_dict(first.module_.state_dict())
+    second.optimizer_.load_state_dict(deepcopy(first.optimizer_.state_dict()))
+    first.set_params(**{f"callbacks__regularize__{changed}": value})
+    for net in (first, second):
+        fitted(net, "partial_fit")
+    assert all(torch.equal(p, q) for p, q in zip(weights(first), weights(second), strict=True))
+
+
+def test_two_callbacks_record_the_sum():
+    net = skorch_net.classifier()
+    shrinking = Regularize([rt.L1(1e-2, select="kernel name:2.*")], proximal=True)
+    net.set_params(callbacks=[("gradient", Regularize([rt.L2(1e-3)])), ("proximal", shrinking)])
+    fitted(net)
+    expected = rt.L2(1e-3).on(net.module_)() + rt.L1(1e-2, select="kernel name:2.*").on(net.module_)()
+    assert net.history[-1, "penalty"] == pytest.approx(expected.item(), rel=1e-6)
+    assert net.module_[2].weight.eq(0).any()
 
 
 @pytest.mark.parametrize(

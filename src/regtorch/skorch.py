@@ -23,7 +23,8 @@ class Regularize(Callback):
     `fit` makes module and optimizer anew, so that rules that were attached before are lost; the callback binds and
     attaches at the start of every `fit` and `partial_fit`, and detaches at the end. The arguments are parameters of
     scikit-learn's: with `callbacks=[("regularize", Regularize([rt.L2(1e-4)]))]`, a grid search sets
-    `callbacks__regularize__rules`.
+    `callbacks__regularize__rules` to one list of rules after the other. Several of these callbacks, such as one with
+    `proximal=True` and one without, record the sum of their penalties.
 
     Args:
         rules: unbound rules such as `rt.L2(1e-4)`, which are bound to `net.module_`. A pair (penalty, schedule) has its
@@ -80,6 +81,7 @@ class Regularize(Callback):
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Bind the rules and attach them to the net's optimizers."""
         advice = "give those parameters to an optimizer of the net"
+        self.initialize()  # with what set_params has changed since
         self._working().begin(net.module_, _optimizers_of(net), advice)
 
     def on_batch_begin(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
@@ -88,8 +90,9 @@ class Regularize(Callback):
             self._working().attach_to_new_groups(_optimizers_of(net))
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
-        """Add the penalty to the history."""
-        net.history.record("penalty", float(self._working().penalty()))
+        """Add the penalty, of all callbacks of this kind, to the history."""
+        working = [callback._working() for _, callback in net.callbacks_ if isinstance(callback, Regularize)]
+        net.history.record("penalty", sum(float(attaching.penalty()) for attaching in working))
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Detach the rules."""
