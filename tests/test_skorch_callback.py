@@ -70,6 +70,20 @@ def test_a_parameter_that_is_set_after_fit_counts_from_then_on(changed: str, val
     assert all(torch.equal(p, q) for p, q in zip(weights(first), weights(second), strict=True))
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_training_that_goes_on_keeps_its_starting_point(warm: bool):
+    def made(epochs: int) -> Any:
+        net = skorch_net.classifier().set_params(max_epochs=epochs, warm_start=warm)
+        return net.set_params(callbacks__regularize__rules=[rt.L2SP(0.3)])
+
+    whole, parts = fitted(made(6)), made(2)
+    for _ in range(3):
+        fitted(parts, "fit" if warm else "partial_fit")
+    assert all(torch.equal(p, q) for p, q in zip(weights(whole), weights(parts), strict=True))
+    again = fitted(parts.set_params(warm_start=False, max_epochs=6))  # a new net
+    assert all(torch.equal(p, q) for p, q in zip(weights(whole), weights(again), strict=True))
+
+
 def test_two_callbacks_record_the_sum():
     net = skorch_net.classifier()
     shrinking = Regularize([rt.L1(1e-2, select="kernel name:2.*")], proximal=True)
@@ -91,6 +105,7 @@ def test_two_callbacks_record_the_sum():
             TypeError,
             r"an Activity .*; add it to the loss in NeuralNet.get_loss",
         ),
+        ([rt.L2SP(0.1, select="norm")], rt.select.SelectionError, "matches no"),
         ([rt.L2(0.1, select="norm")], rt.select.SelectionError, "matches no"),
     ],
 )
@@ -98,3 +113,6 @@ def test_refused(rules: Any, error: type[Exception], match: str):
     net = skorch_net.classifier().set_params(callbacks__regularize__rules=rules)
     with pytest.raises(error, match=match):
         fitted(net)
+    fine = fitted(skorch_net.classifier()).set_params(callbacks__regularize__rules=rules)
+    with pytest.raises(error, match=match):
+        fitted(fine, "partial_fit")

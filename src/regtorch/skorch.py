@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from regtorch.extras import needed_by
@@ -28,7 +29,8 @@ class Regularize(Callback):
 
     Args:
         rules: unbound rules such as `rt.L2(1e-4)`, which are bound to `net.module_`. A pair (penalty, schedule) has its
-            own schedule.
+            own schedule. `partial_fit` and warm starts keep the starting point of `L2SP` and `EWC`, the weights when
+            the net was first trained; a copy, or a net that `LoadInitState` filled before, has to be given `start=`.
         proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step; begins anew with each `fit` and `partial_fit`.
         debug: check each rule on copies of the weights before the first step.
@@ -55,7 +57,9 @@ class Regularize(Callback):
         debug: bool = False,
     ) -> None:
         self.rules, self.proximal, self.schedule, self.debug = rules, proximal, schedule, debug
-        self.attaching_: Attaching | None = None  # no parameter, by skorch's convention of a trailing underscore
+        # No parameters, by skorch's convention of a trailing underscore:
+        self.attaching_: Attaching | None = None
+        self.made_of_: tuple[object, ...] = ()
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -68,6 +72,7 @@ class Regularize(Callback):
             raise ValueError(f"Regularize: rules must be a list such as [rt.L2(1e-4)], received {self.rules!r}")
         if self.attaching_ is not None:
             self.attaching_.end()
+        self.made_of_ = self._arguments()
         self.attaching_ = Attaching(
             "Regularize",
             self.rules,
@@ -81,8 +86,12 @@ class Regularize(Callback):
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Bind the rules and attach them to the net's optimizers."""
         advice = "give those parameters to an optimizer of the net"
-        self.initialize()  # with what set_params has changed since
-        self._working().begin(net.module_, _optimizers_of(net), advice)
+        if any(a is not b for a, b in zip_longest(self.made_of_, self._arguments())):  # by set_params
+            self.initialize()
+        working = self._working()
+        if not working.remembers(net.module_):
+            working.remember(net.module_)
+        working.begin(net.module_, _optimizers_of(net), advice, resumed=True)
 
     def on_batch_begin(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Attach rules to param groups that were added, for example when layers are unfrozen."""
@@ -100,7 +109,11 @@ class Regularize(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled has no rules at work; they are bound anew when a copy trains."""
-        return {**vars(self), "attaching_": None}
+        return {**vars(self), "attaching_": None, "made_of_": ()}
+
+    def _arguments(self) -> tuple[object, ...]:
+        rules = self.rules if isinstance(self.rules, Sequence) else [self.rules]
+        return *rules, self.proximal, self.schedule, self.debug
 
     def _working(self) -> Attaching:
         if self.attaching_ is None:  # a copy, such as an unpickled one, that goes on with partial_fit

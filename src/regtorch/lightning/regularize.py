@@ -107,6 +107,7 @@ class Regularize(Callback):
         self._module = pl_module
         advice = "give those parameters to an optimizer in configure_optimizers"
         self._attaching.begin(pl_module, trainer.optimizers, advice, resumed=self._resumed)
+        self._attaching.forget()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Attach rules to param groups that were added, for example when layers are unfrozen."""

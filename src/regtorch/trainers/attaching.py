@@ -75,24 +75,34 @@ class Attaching:
         """
         of, starts = self._starts
         starts = starts if resumed and of is net else {}
+        bound: list[Bound] = []
         for i, rule in enumerate(self.rules):
-            if resumed and i not in starts and _takes_start(rule):
-                raise ValueError(
-                    f"{self.who}: {rule!r} starts from the weights before the training, which the checkpoint has "
-                    "replaced; give start=..., a state dict of them, or bind it to the net before, by .on(model)"
-                )
-        self.bound = tuple(
-            starts[i] if i in starts else rule.on(net) if isinstance(rule, Penalty | Constraint) else rule
-            for i, rule in enumerate(self.rules)
-        )
+            if i in starts:
+                bound.append(starts[i])
+            else:
+                bound.append(rule.on(net) if isinstance(rule, Penalty | Constraint) else rule)
+                if resumed and _takes_start(rule):
+                    raise ValueError(
+                        f"{self.who}: {rule!r} starts from the weights before the training, which the checkpoint has "
+                        "replaced; give start=..., a state dict of them, or bind it to the net before, by .on(model)"
+                    )
+        self.bound = tuple(bound)
+
+    def remembers(self, net: nn.Module) -> bool:
+        """Whether `remember` was called for a net, and `forget` was not."""
+        return self._starts[0] is net
 
     def remember(self, net: nn.Module) -> None:
-        """Bind the rules that look at the weights when they are bound, before a checkpoint replaces those."""
+        """Bind the rules that look at the weights when they are bound, before anything changes those."""
         self._starts = net, {}
         for i, rule in enumerate(self.rules):
             if isinstance(rule, Penalty) and _looks(rule):
                 with suppress(ValueError):  # without weights or values as yet: `begin` binds it, or says what is wrong
                     self._starts[1][i] = rule.on(net)
+
+    def forget(self) -> None:
+        """Give back the memory of what `remember` bound."""
+        self._starts = None, {}
 
     def begin(self, net: nn.Module, optimizers: Iterable[Any], advice: str, *, resumed: bool = False) -> None:
         """Bind the rules and attach each to the optimizers that own its weights, for a new or resumed training.
