@@ -111,3 +111,66 @@ def test_unfrozen_layers_join(tmp_path: Path):
     assert "joined, unfrozen, at step 3 of SGD" in callback.bound[0].receipt()
     assert len(callback.bound[0].by_weight()) > before
     assert torch.isfinite(callback.penalty())
+
+
+class _Shift(rt.Penalty):
+    """A rule of one's own that keeps the weight of its binding."""
+
+    def __init__(self, start: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self._set(kept=start)
+
+    def for_weight(self, name: str, w: torch.Tensor) -> rt.Penalty:
+        return _Shift(w.clone())
+
+    def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        return (w - self.kept).square().sum()
+
+
+RULES_THAT_REMEMBER = {
+    "L2SP": lambda model: rt.L2SP(0.5),
+    "EWC": lambda model: rt.EWC(0.5, {name: torch.ones_like(p) for name, p in model.named_parameters()}),
+    "masked": lambda model: rt.masked(rt.L2SP(0.5), {"classifier.weight": torch.ones(2, 16) > 0}),
+    "own": lambda model: _Shift(),
+}
+
+
+@pytest.mark.parametrize("name", RULES_THAT_REMEMBER)
+def test_a_resumed_training_keeps_its_starting_point(name: str, tmp_path: Path):
+    def made(**options: Any) -> Any:
+        rule = RULES_THAT_REMEMBER[name](huggingface_trainer.net())
+        return trainer(tmp_path, RegularizeCallback(rule), save_strategy="epoch", **options)
+
+    whole, rest = made(), made()
+    whole.train()
+    rest.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+    for p, q in zip(whole.model.parameters(), rest.model.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
+
+
+def test_a_second_training_starts_where_the_first_ended(tmp_path: Path):
+    callback = RegularizeCallback(rt.L2SP(0.5))
+    used = trainer(tmp_path, callback, max_steps=1)
+    used.train()
+    before = used.model.classifier.weight.detach().clone()
+    used.train()
+    start = rt.L2SP(0.5, {"classifier.weight": before}, select="name:classifier.weight").on(used.model)
+    assert callback.bound[0].by_weight()["classifier.weight"].item() == pytest.approx(start().item(), rel=1e-6)
+
+
+def test_a_resumed_training_without_its_starting_point_is_refused(tmp_path: Path):
+    trainer(tmp_path, RegularizeCallback(rt.L2SP(0.5)), save_strategy="epoch").train()
+    late = trainer(tmp_path)
+    late.add_callback(RegularizeCallback(rt.L2SP(0.5)))  # after the Trainer told its callbacks of the model
+    with pytest.raises(ValueError, match=r"RegularizeCallback: L2SP\(lam=0.5\) .* start=.* or bind it"):
+        late.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+
+
+def test_two_callbacks_log_the_sum(tmp_path: Path):
+    tracker, first = Tracker(), RegularizeCallback(rt.L2(1e-2))
+    second = RegularizeCallback(rt.L1(1e-2, select="kernel name:classifier.*"), proximal=True)
+    used = trainer(tmp_path, first, second, tracker, max_steps=2, logging_steps=1, optim="sgd")
+    used.train()
+    row = [row for row in used.state.log_history if "loss" in row][-1]
+    assert row["penalty"] == pytest.approx((first.penalty() + second.penalty()).item(), rel=1e-6)
+    assert [row["penalty"] for row in tracker.seen if "loss" in row][-1] == row["penalty"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -53,6 +54,47 @@ def test_the_history_has_the_penalty():
 
 
 @pytest.mark.parametrize(
+    ("changed", "value"), [("rules", [rt.L2(0.3)]), ("schedule", lambda step: 3.0), ("proximal", True)]
+)
+def test_a_parameter_that_is_set_after_fit_counts_from_then_on(changed: str, value: Any):
+    def made(**options: Any) -> Any:
+        return skorch_net.classifier().set_params(callbacks=[("regularize", Regularize(**options))])
+
+    first = fitted(made(rules=[rt.L2(0.1)]))
+    second = made(**{"rules": [rt.L2(0.1)], changed: value}).initialize()
+    second.module_.load_state_dict(first.module_.state_dict())
+    second.optimizer_.load_state_dict(deepcopy(first.optimizer_.state_dict()))
+    first.set_params(**{f"callbacks__regularize__{changed}": value})
+    for net in (first, second):
+        fitted(net, "partial_fit")
+    assert all(torch.equal(p, q) for p, q in zip(weights(first), weights(second), strict=True))
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_training_that_goes_on_keeps_its_starting_point(warm: bool):
+    def made(epochs: int) -> Any:
+        net = skorch_net.classifier().set_params(max_epochs=epochs, warm_start=warm)
+        return net.set_params(callbacks__regularize__rules=[rt.L2SP(0.3)])
+
+    whole, parts = fitted(made(6)), made(2)
+    for _ in range(3):
+        fitted(parts, "fit" if warm else "partial_fit")
+    assert all(torch.equal(p, q) for p, q in zip(weights(whole), weights(parts), strict=True))
+    again = fitted(parts.set_params(warm_start=False, max_epochs=6))  # a new net
+    assert all(torch.equal(p, q) for p, q in zip(weights(whole), weights(again), strict=True))
+
+
+def test_two_callbacks_record_the_sum():
+    net = skorch_net.classifier()
+    shrinking = Regularize([rt.L1(1e-2, select="kernel name:2.*")], proximal=True)
+    net.set_params(callbacks=[("gradient", Regularize([rt.L2(1e-3)])), ("proximal", shrinking)])
+    fitted(net)
+    expected = rt.L2(1e-3).on(net.module_)() + rt.L1(1e-2, select="kernel name:2.*").on(net.module_)()
+    assert net.history[-1, "penalty"] == pytest.approx(expected.item(), rel=1e-6)
+    assert net.module_[2].weight.eq(0).any()
+
+
+@pytest.mark.parametrize(
     ("rules", "error", "match"),
     [
         ([], ValueError, r"Regularize: rules must be a list such as \[rt.L2\(1e-4\)\], received \[\]"),
@@ -63,6 +105,7 @@ def test_the_history_has_the_penalty():
             TypeError,
             r"an Activity .*; add it to the loss in NeuralNet.get_loss",
         ),
+        ([rt.L2SP(0.1, select="norm")], rt.select.SelectionError, "matches no"),
         ([rt.L2(0.1, select="norm")], rt.select.SelectionError, "matches no"),
     ],
 )
@@ -70,3 +113,6 @@ def test_refused(rules: Any, error: type[Exception], match: str):
     net = skorch_net.classifier().set_params(callbacks__regularize__rules=rules)
     with pytest.raises(error, match=match):
         fitted(net)
+    fine = fitted(skorch_net.classifier()).set_params(callbacks__regularize__rules=rules)
+    with pytest.raises(error, match=match):
+        fitted(fine, "partial_fit")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from regtorch.extras import needed_by
@@ -23,11 +24,13 @@ class Regularize(Callback):
     `fit` makes module and optimizer anew, so that rules that were attached before are lost; the callback binds and
     attaches at the start of every `fit` and `partial_fit`, and detaches at the end. The arguments are parameters of
     scikit-learn's: with `callbacks=[("regularize", Regularize([rt.L2(1e-4)]))]`, a grid search sets
-    `callbacks__regularize__rules`.
+    `callbacks__regularize__rules` to one list of rules after the other. Several of these callbacks, such as one with
+    `proximal=True` and one without, record the sum of their penalties.
 
     Args:
         rules: unbound rules such as `rt.L2(1e-4)`, which are bound to `net.module_`. A pair (penalty, schedule) has its
-            own schedule.
+            own schedule. `partial_fit` and warm starts keep the starting point of `L2SP` and `EWC`, the weights when
+            the net was first trained; a copy, or a net that `LoadInitState` filled before, has to be given `start=`.
         proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step; begins anew with each `fit` and `partial_fit`.
         debug: check each rule on copies of the weights before the first step.
@@ -54,7 +57,9 @@ class Regularize(Callback):
         debug: bool = False,
     ) -> None:
         self.rules, self.proximal, self.schedule, self.debug = rules, proximal, schedule, debug
-        self.attaching_: Attaching | None = None  # no parameter, by skorch's convention of a trailing underscore
+        # No parameters, by skorch's convention of a trailing underscore:
+        self.attaching_: Attaching | None = None
+        self.made_of_: tuple[object, ...] = ()
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -67,6 +72,7 @@ class Regularize(Callback):
             raise ValueError(f"Regularize: rules must be a list such as [rt.L2(1e-4)], received {self.rules!r}")
         if self.attaching_ is not None:
             self.attaching_.end()
+        self.made_of_ = self._arguments()
         self.attaching_ = Attaching(
             "Regularize",
             self.rules,
@@ -80,7 +86,12 @@ class Regularize(Callback):
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Bind the rules and attach them to the net's optimizers."""
         advice = "give those parameters to an optimizer of the net"
-        self._working().begin(net.module_, _optimizers_of(net), advice)
+        if any(a is not b for a, b in zip_longest(self.made_of_, self._arguments())):  # by set_params
+            self.initialize()
+        working = self._working()
+        if not working.remembers(net.module_):
+            working.remember(net.module_)
+        working.begin(net.module_, _optimizers_of(net), advice, resumed=True)
 
     def on_batch_begin(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Attach rules to param groups that were added, for example when layers are unfrozen."""
@@ -88,8 +99,9 @@ class Regularize(Callback):
             self._working().attach_to_new_groups(_optimizers_of(net))
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
-        """Add the penalty to the history."""
-        net.history.record("penalty", float(self._working().penalty()))
+        """Add the penalty, of all callbacks of this kind, to the history."""
+        working = [callback._working() for _, callback in net.callbacks_ if isinstance(callback, Regularize)]
+        net.history.record("penalty", sum(float(attaching.penalty()) for attaching in working))
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Detach the rules."""
@@ -97,7 +109,11 @@ class Regularize(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled has no rules at work; they are bound anew when a copy trains."""
-        return {**vars(self), "attaching_": None}
+        return {**vars(self), "attaching_": None, "made_of_": ()}
+
+    def _arguments(self) -> tuple[object, ...]:
+        rules = self.rules if isinstance(self.rules, Sequence) else [self.rules]
+        return *rules, self.proximal, self.schedule, self.debug
 
     def _working(self) -> Attaching:
         if self.attaching_ is None:  # a copy, such as an unpickled one, that goes on with partial_fit

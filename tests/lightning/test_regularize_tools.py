@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import BaseFinetuning
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BaseFinetuning, EMAWeightAveraging
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,6 +18,8 @@ import lightning
 import regtorch as rt
 from bare_trainer import bare_trainer
 from nets import dense
+from plain_modules import Plain, a_net, batches
+from regtorch.app.ground.silence import quiet
 from regtorch.steps.hooks import attached_to
 from regtorch.training import Regularize
 from third_party.shapes import Holder
@@ -79,3 +82,22 @@ def test_lightnings_finetuning():
         if by_callback:
             assert "net.0.weight joined, unfrozen, at step 3 of SGD" in callback.bound[0].receipt()
     close(results[0], results[1], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_evaluation_of_averaged_weights_logs_their_penalty(first: bool):
+    """`WeightAveraging` swaps the averages in for a validation: loss and penalty are of the same weights."""
+
+    class Seen(Callback):
+        def on_validation_batch_start(
+            self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        ) -> None:
+            self.penalty = rt.L2(0.03).on(pl_module)().item()
+
+    module, seen, regularize = Plain(a_net()), Seen(), Regularize(rt.L2(0.03))
+    averages = EMAWeightAveraging(decay=0.5)
+    callbacks = (regularize, averages, seen) if first else (averages, regularize, seen)
+    trainer = bare_trainer(*callbacks, max_epochs=1)
+    with quiet():
+        trainer.fit(module, batches(), batches())
+    assert trainer.callback_metrics["val/penalty"].item() == pytest.approx(seen.penalty, rel=1e-12)

@@ -31,11 +31,13 @@ class RegularizeCallback(TrainerCallback):
     The Trainer logs the task's loss as `loss`; this adds `penalty`, its value after that step, to `state.log_history`
     and to the logs of the callbacks after this one. The Trainer puts its trackers before your callbacks; to have the
     penalty in one, too, turn that off by `report_to="none"` and give both:
-    `callbacks=[RegularizeCallback(rt.L2(1e-4)), TensorBoardCallback()]`.
+    `callbacks=[RegularizeCallback(rt.L2(1e-4)), TensorBoardCallback()]`. Several of these callbacks, such as one with
+    `proximal=True` and one without, log the sum of their penalties.
 
     Args:
         given: unbound rules such as `rt.L2(1e-4)`, which are bound to the model when training begins, or bound ones. A
-            pair (penalty, schedule) has its own schedule.
+            pair (penalty, schedule) has its own schedule. A resumed training keeps the starting point of `L2SP` and
+            `EWC`, the weights that the Trainer was made with.
         rules: further ones as a list.
         proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does; a
@@ -47,7 +49,8 @@ class RegularizeCallback(TrainerCallback):
         TypeError: a rule is not a penalty or constraint, or is an `Activity` or a rule of outputs, which must be part
             of the loss; or a schedule is not a function. When training begins: an optimizer steps inside backward.
         ValueError: there are no rules, or there is a schedule but no penalty. When training begins: the optimizer owns
-            no weight of a rule.
+            no weight of a rule; or it is resumed, and the callback was not there when the Trainer was made and so knows
+            no starting point of an `L2SP`.
 
     Example:
         >>> import regtorch as rt
@@ -88,9 +91,15 @@ class RegularizeCallback(TrainerCallback):
         """The current sum of the penalties."""
         return self._attaching.penalty()
 
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember the starting point of rules such as `L2SP`, before a checkpoint is loaded."""
+        if kwargs.get("model") is not None:
+            self._attaching.remember(kwargs["model"])
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Bind the rules and attach them to the Trainer's optimizer."""
-        self._attaching.begin(kwargs["model"], [kwargs["optimizer"]], "let the optimizer train those parameters")
+        advice, resumed = "let the optimizer train those parameters", state.global_step > 0
+        self._attaching.begin(kwargs["model"], [kwargs["optimizer"]], advice, resumed=resumed)
         self._attaching.scheduled.resume(state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -100,7 +109,7 @@ class RegularizeCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Add the penalty to what is logged of a training step."""
         if logs is not None and "loss" in logs:
-            logs["penalty"] = float(self.penalty())
+            logs["penalty"] = logs.get("penalty", 0.0) + float(self.penalty())  # of the callbacks of this kind so far
             if state.log_history and "loss" in state.log_history[-1]:
                 state.log_history[-1]["penalty"] = logs["penalty"]
 

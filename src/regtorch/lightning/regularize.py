@@ -32,7 +32,9 @@ class Regularize(Callback):
 
     Args:
         given: unbound rules such as `rt.L2(1e-4)`, which are bound to the LightningModule when fitting starts, or bound
-            ones such as `rt.L2(1e-4).on(module.encoder)`. A pair (penalty, schedule) has its own schedule.
+            ones such as `rt.L2(1e-4).on(module.encoder)`. A pair (penalty, schedule) has its own schedule. A training
+            resumed by `ckpt_path` keeps the starting point of `L2SP` and `EWC`, the weights that the module was made
+            with.
         rules: further ones as a list, for configs of LightningCLI and Hydra.
         proximal: apply the penalties by proximal steps, which give exact zeros.
         schedule: sets the scale of every other penalty before each step, as `rt.schedules.warmup(1000)` does. A
@@ -42,7 +44,9 @@ class Regularize(Callback):
     Raises:
         TypeError: a rule is not a penalty or constraint, or is an `Activity` or a rule of outputs, which must be part
             of the loss; or a schedule is not a function.
-        ValueError: there are no rules (an empty list is accepted), or there is a schedule but no penalty.
+        ValueError: there are no rules (an empty list is accepted), or there is a schedule but no penalty. When fitting
+            starts: it is resumed, and a module that makes its net in `configure_model` has no starting point of an
+            `L2SP`.
 
     Example:
         >>> import lightning, regtorch as rt
@@ -71,6 +75,7 @@ class Regularize(Callback):
             in_loss="add it to the loss in training_step, or give it to RegularizedModule(penalties=...), which does",
         )
         self._module: LightningModule | None = None
+        self._resumed = False
         self._means: EpochMeans | None = None
         self._loaded_means: dict[str, Any] | None = None
 
@@ -86,6 +91,12 @@ class Regularize(Callback):
 
     # -- acting
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remember the starting point of rules such as `L2SP`, before a checkpoint is loaded."""
+        self._resumed = False
+        if stage == "fit":
+            self._attaching.remember(pl_module)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bind the rules and attach each to the optimizers that own its weights."""
         if any(isinstance(c, Regularize) and c is not self for c in trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
@@ -95,7 +106,8 @@ class Regularize(Callback):
             )
         self._module = pl_module
         advice = "give those parameters to an optimizer in configure_optimizers"
-        self._attaching.begin(pl_module, trainer.optimizers, advice)
+        self._attaching.begin(pl_module, trainer.optimizers, advice, resumed=self._resumed)
+        self._attaching.forget()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Attach rules to param groups that were added, for example when layers are unfrozen."""
@@ -124,6 +136,7 @@ class Regularize(Callback):
             checkpoint[_MEANS] = of_all_processes(trainer, self._means.state_dict())
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._resumed = True
         states = checkpoint.get(_MEANS, [])
         self._loaded_means = states[trainer.global_rank] if trainer.global_rank < len(states) else None
 
@@ -179,7 +192,7 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._evaluated(outputs, batch, dataloader_idx)
+        self._evaluated(pl_module, outputs, batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_evaluation(trainer, pl_module, "val")
@@ -196,7 +209,7 @@ class Regularize(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._evaluated(outputs, batch, dataloader_idx)
+        self._evaluated(pl_module, outputs, batch, dataloader_idx)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_evaluation(trainer, pl_module, "test")
@@ -205,12 +218,13 @@ class Regularize(Callback):
         if self._module is not module:  # evaluated before a fit, or after the fit of another module
             self._module = module
             self._attaching.bind(module)
-        self._now = self.penalty(module.device)
         self._evaluation: dict[
             int, tuple[WeightedMean, WeightedMean]
         ] = {}  # of each loader: task loss, penalties in its losses
 
-    def _evaluated(self, outputs: Any, batch: Any, loader: int) -> None:
+    def _evaluated(self, module: LightningModule, outputs: Any, batch: Any, loader: int) -> None:
+        if not self._evaluation:  # only now: of averaged weights, if a callback has swapped those in
+            self._now = self.penalty(module.device)
         task, of_penalties = self._evaluation.setdefault(loader, (WeightedMean(), WeightedMean()))
         task_loss, in_loss = losses_of(outputs)
         if task_loss is not None:

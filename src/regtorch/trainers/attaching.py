@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from regtorch.bound.activity import Activity, BoundActivity
 from regtorch.bound.constraint import BoundConstraint
 from regtorch.bound.terms import BoundTerms
 from regtorch.constraints import Constraint
+from regtorch.masked import MaskedPenalty
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
 from regtorch.steps.attached import owns, parts_of
@@ -61,21 +63,55 @@ class Attaching:
         for rule in self.rules:
             self._check(rule, in_loss)
         self.bound: tuple[Bound, ...] = ()
+        self._starts: tuple[nn.Module | None, dict[int, Bound]] = None, {}  # a net, and rules by their place
         self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
         self._groups: list[int] = []
 
-    def bind(self, net: nn.Module) -> None:
-        """Bind the rules that are not bound yet."""
-        self.bound = tuple(rule.on(net) if isinstance(rule, Penalty | Constraint) else rule for rule in self.rules)
+    def bind(self, net: nn.Module, *, resumed: bool = False) -> None:
+        """Bind the rules that are not bound yet; if the training is resumed, those that `remember` bound stay so.
 
-    def begin(self, net: nn.Module, optimizers: Iterable[Any], advice: str) -> None:
-        """Bind the rules and attach each to the optimizers that own its weights, for a new training.
+        Raises:
+            ValueError: it is resumed, and a rule's starting point was not there to be remembered.
+        """
+        of, starts = self._starts
+        starts = starts if resumed and of is net else {}
+        bound: list[Bound] = []
+        for i, rule in enumerate(self.rules):
+            if i in starts:
+                bound.append(starts[i])
+            else:
+                bound.append(rule.on(net) if isinstance(rule, Penalty | Constraint) else rule)
+                if resumed and _takes_start(rule):
+                    raise ValueError(
+                        f"{self.who}: {rule!r} starts from the weights before the training, which the checkpoint has "
+                        "replaced; give start=..., a state dict of them, or bind it to the net before, by .on(model)"
+                    )
+        self.bound = tuple(bound)
+
+    def remembers(self, net: nn.Module) -> bool:
+        """Whether `remember` was called for a net, and `forget` was not."""
+        return self._starts[0] is net
+
+    def remember(self, net: nn.Module) -> None:
+        """Bind the rules that look at the weights when they are bound, before anything changes those."""
+        self._starts = net, {}
+        for i, rule in enumerate(self.rules):
+            if isinstance(rule, Penalty) and _looks(rule):
+                with suppress(ValueError):  # without weights or values as yet: `begin` binds it, or says what is wrong
+                    self._starts[1][i] = rule.on(net)
+
+    def forget(self) -> None:
+        """Give back the memory of what `remember` bound."""
+        self._starts = None, {}
+
+    def begin(self, net: nn.Module, optimizers: Iterable[Any], advice: str, *, resumed: bool = False) -> None:
+        """Bind the rules and attach each to the optimizers that own its weights, for a new or resumed training.
 
         Raises:
             ValueError: no optimizer owns a weight of a rule; `advice` says how to give it one.
         """
         self.end()
-        self.bind(net)
+        self.bind(net, resumed=resumed)
         inside = [bare(optimizer, self.who) for optimizer in optimizers]
         for rule in self.bound:
             if not any(any(owns(optimizer, part) for part in parts_of(rule)) for optimizer in inside):
@@ -125,3 +161,17 @@ class Attaching:
             raise TypeError(f"{self.who}: {rule!r} depends on the data; {in_loss}")
         if not isinstance(rule, Penalty | Constraint | BoundTerms | BoundConstraint):
             raise TypeError(f"{self.who}: expected rules such as rt.L2(0.01) or rt.MaxNorm(3.0), received {rule!r}")
+
+
+def _looks(rule: object) -> bool:
+    """Whether a rule looks at each weight when it is bound, and so may remember it."""
+    return type(_inside(rule)).for_weight is not Penalty.for_weight
+
+
+def _takes_start(rule: object) -> bool:
+    """Whether a rule remembers the weights of its binding, as it was given no others."""
+    return isinstance(rule, Penalty) and getattr(_inside(rule), "start", ...) is None
+
+
+def _inside(rule: Any) -> Any:
+    return rule.rule if isinstance(rule, MaskedPenalty) else rule
