@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from regtorch.bound.terms import Owned
 from regtorch.masked import Masked
 from regtorch.notebook import Shown, code, line
-from regtorch.numerics.sharded import is_flattened
+from regtorch.numerics.sharded import cut_again, is_flattened
 from regtorch.select.language import Selection, choose
 from regtorch.select.places import Places
 from regtorch.select.receipt import weights_in_html
@@ -43,6 +43,7 @@ class Bound(Shown, ABC):
         self.model = model
         self.changes: list[str] = []
         self.counts: dict[str, int] = {}
+        cut_again(model)
         self._choose()
         for weight in self.selection.chosen:
             tensor = weight.read(model)
@@ -126,9 +127,14 @@ class Bound(Shown, ABC):
         self.changes.append(change + when + left_out)
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """The chosen weights as they are now, minus those that are frozen or not in `owned`."""
+        """The chosen weights as they are now, minus those that are frozen or not in `owned`; tied ones once."""
         self.choose_again()
+        seen: set[int] = set()
         for weight, owner, parameter in self._chosen:
+            if parameter is not None:
+                if id(parameter) in seen:  # tied since it was chosen
+                    continue
+                seen.add(id(parameter))
             tensor = weight.read_in(owner, self.model) if parameter is None else parameter
             if is_flattened(tensor) or tensor.ndim != len(weight.shape):
                 raise self._changed(weight, tensor)
