@@ -52,7 +52,9 @@ def test_a_step_without_values_is_a_step(rule: rt.Penalty | rt.Constraint):
         optimizer.step()
     if isinstance(rule, rt.Penalty):
         grad = model[0].weight.grad
-        assert grad is not None and grad.is_meta and grad.shape == (3, 4)
+        assert grad is not None
+        assert grad.is_meta
+        assert grad.shape == (3, 4)
 
 
 def test_a_net_that_has_some_values_has_no_sum_of_them():

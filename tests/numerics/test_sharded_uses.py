@@ -143,6 +143,23 @@ def zero_shares_the_steps(folder: str) -> None:
             close(train(shared, optimizer), expected)
 
 
+def optimizers_step_within_backward(folder: str) -> None:
+    """By hooks on the weights, which FSDP2 walks itself."""
+
+    def trained(model: nn.Module) -> list[Tensor]:
+        each = {p: torch.optim.SGD([p], lr=0.05) for p in model.parameters()}
+        reg = rt.L2(0.1, select="all").on(model)
+        for p, optimizer in each.items():
+            reg.attach(optimizer)
+            p.register_post_accumulate_grad_hook(lambda p: (each[p].step(), each[p].zero_grad())[0])
+        x, y = data()
+        for _ in range(3):
+            F.cross_entropy(model(x), y).backward()
+        return [whole(p) for p in model.parameters()]
+
+    close(trained(cut()), trained(build("uneven")))
+
+
 def what_would_be_wrong_is_refused(folder: str) -> None:
     x, y = data()
     model = cut()
@@ -261,6 +278,7 @@ ACTS = (
     weights_that_a_pass_left_whole_are_cut_again,
     rules_are_attached_and_act_though_weights_are_whole,
     a_rule_of_a_part_says_that_its_weights_are_whole,
+    optimizers_step_within_backward,
     what_would_be_wrong_is_refused,
 )
 
