@@ -143,23 +143,6 @@ def zero_shares_the_steps(folder: str) -> None:
             close(train(shared, optimizer), expected)
 
 
-def optimizers_step_within_backward(folder: str) -> None:
-    """By hooks on the weights, which FSDP2 walks itself."""
-
-    def trained(model: nn.Module) -> list[Tensor]:
-        each = {p: torch.optim.SGD([p], lr=0.05) for p in model.parameters()}
-        reg = rt.L2(0.1, select="all").on(model)
-        for p, optimizer in each.items():
-            reg.attach(optimizer)
-            p.register_post_accumulate_grad_hook(lambda p: (each[p].step(), each[p].zero_grad())[0])
-        x, y = data()
-        for _ in range(3):
-            F.cross_entropy(model(x), y).backward()
-        return [whole(p) for p in model.parameters()]
-
-    close(trained(cut()), trained(build("uneven")))
-
-
 def what_would_be_wrong_is_refused(folder: str) -> None:
     x, y = data()
     model = cut()
@@ -192,81 +175,6 @@ def the_pages_loop_runs(folder: str) -> None:
     assert type(names["trainer"].strategy).__name__ == "FullyShard"
 
 
-def left_whole() -> nn.Module:
-    """A net of which an evaluation has left the weights whole, as the root's are by default."""
-    model = build("uneven")
-    fully_shard(model)
-    with torch.no_grad():
-        model(data()[0])
-    assert not any(hasattr(p, "placements") for p in model.parameters())
-    return model
-
-
-def weights_that_a_pass_left_whole_are_cut_again(folder: str) -> None:
-    """A projection or a gradient would go to a copy that the next pass throws away."""
-    alone = build("uneven")
-    regs: list[Callable[[nn.Module], Any]] = [rt.L2(0.1).on, rt.GroupLasso(0.1).on, rt.NuclearNorm(0.1).on]
-    model = left_whole()
-    for bind in regs:
-        assert bind(model)().item() == pytest.approx(bind(alone)().item())
-    model = left_whole()
-    for net in (model, alone):
-        for bind in regs:
-            reg = bind(net)
-            if net is model:
-                with torch.no_grad():
-                    net(data()[0])
-            reg.add_grad_()
-    close([whole(p.grad) for p in model.parameters() if p.ndim > 1], [p.grad for p in alone.parameters() if p.ndim > 1])
-    bound = rt.MaxNorm(0.3).on(model)
-    with torch.no_grad():
-        model(data()[0])
-    bound.project_()
-    rt.MaxNorm(0.3).on(alone).project_()
-    close([whole(p) for p in model.parameters()], list(alone.parameters()))
-    x, _ = data()
-    close(model(x), alone(x))
-
-
-def rules_are_attached_and_act_though_weights_are_whole(folder: str) -> None:
-    def trained(model: nn.Module, optimizer: Any) -> list[Tensor]:
-        x, y = data()
-        for rule in (rt.L2(0.1), rt.GroupLasso(0.1), rt.MaxNorm(0.4)):
-            rule.on(model).attach(optimizer)
-        for _ in range(2):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            with torch.no_grad():
-                model(x)
-            optimizer.step()
-        return [whole(p) for p in model.parameters()]
-
-    alone = build("uneven")
-    expected = trained(alone, torch.optim.SGD(alone.parameters(), lr=0.05))
-    model = build("uneven")
-    fully_shard(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    with torch.no_grad():
-        model(data()[0])
-    close(trained(model, optimizer), expected)
-    whole_net = left_whole()
-    optimizer = torch.optim.SGD(build("uneven").parameters(), lr=0.05)
-    with pytest.raises(ValueError, match="owns none of the weights"):
-        rt.L2(0.1).on(whole_net).attach(optimizer)
-
-
-def a_rule_of_a_part_says_that_its_weights_are_whole(folder: str) -> None:
-    """From the part alone the module that cuts it cannot be reached."""
-    model = build("uneven")
-    fully_shard(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    rt.L2(0.1).on(model[0]).attach(optimizer)
-    with torch.no_grad():
-        model(data()[0])
-    with pytest.raises(RuntimeError, match=r"whole after a forward pass .* call reshard\(\)"):
-        optimizer.step()
-
-
 ACTS = (
     the_pages_loop_runs,
     tensors_given_by_name_may_be_sharded,
@@ -275,10 +183,6 @@ ACTS = (
     a_net_without_values_is_bound_and_sharded,
     a_checkpoint_continues_the_training,
     zero_shares_the_steps,
-    weights_that_a_pass_left_whole_are_cut_again,
-    rules_are_attached_and_act_though_weights_are_whole,
-    a_rule_of_a_part_says_that_its_weights_are_whole,
-    optimizers_step_within_backward,
     what_would_be_wrong_is_refused,
 )
 
