@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn import functional as F
 
 import regtorch as rt
@@ -102,6 +102,22 @@ def a_rule_of_a_part_says_that_its_weights_are_whole() -> None:
         optimizer.step()
 
 
+def whole_weights_in_bfloat16_are_not_those_that_the_processes_keep() -> None:
+    alone = build("uneven").float()
+    model = build("uneven").float()
+    fully_shard(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16))
+    x = data()[0].float()
+    for bind in (rt.L2(0.1).on, rt.GroupLasso(0.1).on, rt.NuclearNorm(0.1).on, rt.MaxNorm(0.3).on):
+        reg, expected = bind(model), bind(alone)
+        model(x)
+        assert model[0].weight.dtype == torch.bfloat16
+        value = reg.violation() if isinstance(reg, rt.BoundConstraint) else reg()
+        close(value, expected.violation() if isinstance(expected, rt.BoundConstraint) else expected())
+    reg = rt.L2(0.1).on(model)
+    (model(x).sum() * 0 + reg()).backward()
+    close(whole(model[0].weight.grad), 0.2 * alone[0].weight)
+
+
 def optimizers_step_within_backward() -> None:
     """By hooks on the weights, which FSDP2 walks itself."""
 
@@ -127,6 +143,7 @@ def worker(rank: int, out: str) -> None:
     weights_that_a_pass_left_whole_are_cut_again()
     rules_are_attached_and_act_though_weights_are_whole()
     a_rule_of_a_part_says_that_its_weights_are_whole()
+    whole_weights_in_bfloat16_are_not_those_that_the_processes_keep()
     optimizers_step_within_backward()
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

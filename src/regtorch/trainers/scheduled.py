@@ -51,7 +51,7 @@ class Scheduled:
         self._loaded = False
 
     def follow(self, rule: int, optimizer: int, handle: Handle, bound: Any) -> None:
-        """Track an attached rule; go on at the checkpoint's step after a resume, at the last one with a new optimizer."""
+        """Track an attached rule; after a resume go on at the checkpoint's step, with a new optimizer at the last."""
         if self.schedules[rule] is not None:
             before = self._handles.get((rule, optimizer), handle)
             if before is not handle:
