@@ -15,7 +15,7 @@ LONG   := parity corpus third_party test_pages test_site wheel public floors fil
 ARGS   ?= model=cnn reg=l2 reg.lam=0.01
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow quick lint types pytest docs mutants clean
+.PHONY: help train test test-slow quick lint types pytest docs cuda mutants clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,12 @@ pytest: $(VENV)/.dev ## Run all tests but the slow
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
+
+cuda: $(VENV)/.dev ## Test on a GPU, and measure there what rules cost, into docs/bench-cuda.json
+	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
+		{ echo "make cuda needs a GPU, and a PyTorch that sees it (torch.cuda.is_available() is False here)" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python scripts/bench.py --device cuda --json docs/bench-cuda.json
 
 mutants: $(VENV)/.dev ## Which small changes of a file do its tests not notice? make mutants FILE=src/regtorch/steps/hooks.py
 	@PYTHONPATH=tests $(BIN)/python -m mutants $(FILE) \

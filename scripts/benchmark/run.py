@@ -27,6 +27,7 @@ from regtorch.app.ground.denormals import flushed_denormals
 __all__ = ["PARTS", "run"]
 
 PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch", "fuse", "real")
+_ON_CPU = ("saves", "forward", "fuse")  # what these measure is the CPU's, whatever the device
 
 
 def run(
@@ -49,6 +50,9 @@ def run(
     with flushed_denormals():
         results: dict[str, Any] = {"machine": describe(settings.device)}
         say("\n".join(f"- {name}: {value}" for name, value in results["machine"].items()))
+        if settings.device.type != "cpu" and (left_out := [part for part in _ON_CPU if part in parts]):
+            say(f"\nleft out on {settings.device.type}: {', '.join(left_out)}, which measure the CPU")
+            parts = [part for part in parts if part not in left_out]
         if {"step", "floor"} & set(parts):
             results["step"] = _steps(settings, parts, say)
             keep(results)

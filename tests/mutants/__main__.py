@@ -48,6 +48,7 @@ TESTS = {
     "memory": "keras_settings",
     "numerics/gradients": "bind gradients",
     "numerics/unit_norms": "constraints group norms",
+    "numerics/capturing": "waits",
     "numerics/singular": "anchored debug projections singular",
     "outputs": "outputs",
     "penalties": "anchored bind_weights group lending masked numpy own_rules penalties proximal_sums rules variation",

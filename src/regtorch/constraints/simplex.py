@@ -41,7 +41,7 @@ class _Summed(Constraint):
         """The sum on the boundary of the set."""
 
     @abstractmethod
-    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+    def _inside(self, rows: Tensor, rounding: float) -> Tensor:
         """Whether each row is in the set; `rounding` bounds the rounding error of a sum on the boundary."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class _Summed(Constraint):
         info, own = torch.finfo(rows.dtype), torch.finfo(dtype)
         relative = ROUNDING[rows.dtype] * info.eps + (own.eps / 2 if dtype != rows.dtype else 0.0)
         grain = own.smallest_normal * own.eps * rows.shape[-1] / 2  # of subnormal numbers
-        inside = self._inside(rows.detach(), rows.new_tensor(relative * self._total + grain))
+        inside = self._inside(rows.detach(), relative * self._total + grain)
         return torch.where(inside, rows, self._nearest(rows))
 
     def __call__(self, w: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -105,7 +105,7 @@ class L1Ball(_Summed):
     def _total(self) -> float:
         return self.radius
 
-    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+    def _inside(self, rows: Tensor, rounding: float) -> Tensor:
         return rows.abs().sum(-1, keepdim=True) <= self.radius + rounding
 
     def _nearest(self, rows: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ class Simplex(_Summed):
     def _total(self) -> float:
         return self.total
 
-    def _inside(self, rows: Tensor, rounding: Tensor) -> Tensor:
+    def _inside(self, rows: Tensor, rounding: float) -> Tensor:
         shares = rows.clamp(min=0)
         least = ((rows >= 0) | (rows == self.neutral)).all(-1, keepdim=True)
         return least & ((shares.sum(-1, keepdim=True) - self.total).abs() <= rounding)

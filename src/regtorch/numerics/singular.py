@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regtorch.numerics.capturing import check_not_captured
+
 __all__ = ["largest_singular", "may_look", "precise", "spectral_norm", "svd", "with_singular"]
 
 _functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
@@ -22,7 +24,10 @@ def precise(w: Tensor) -> torch.autocast:
 
 def may_look() -> bool:
     """Whether control flow may depend on values: not under a compiler or vmap."""
-    return not torch.compiler.is_compiling() and _functorch.maybe_current_level() is None
+    if torch.compiler.is_compiling() or _functorch.maybe_current_level() is not None:
+        return False
+    check_not_captured("a rule that iterates until it has converged", "leave this rule out of the captured step")
+    return True
 
 
 def svd(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
+from regtorch.numerics.capturing import check_not_captured
 from regtorch.schedules import factor_at
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Scheduled:
 
     def _look(self) -> None:
         """Get the factor of the next step; an error here leaves all scales unchanged."""
+        check_not_captured("a strength that follows a schedule", "attach the rule without schedule=")
         self._factor = factor_at(self.schedule, self.steps)
 
     def _move(self) -> None:

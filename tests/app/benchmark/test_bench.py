@@ -19,6 +19,7 @@ from benchmark.keras_forward_worker import NETS as NETS_OF_KERAS
 from benchmark.memory import memory_of, peak_of
 from benchmark.nets import FEW, MANY, NETS, QUICK, NetCase
 from benchmark.rules import RULES
+from benchmark.run import run
 from benchmark.settings import Settings
 from benchmark.step import Comparison, wanted
 from benchmark.tables import floor_table, forward_table, step_table
@@ -278,3 +279,11 @@ def test_the_table_of_forward_passes():
 
 def test_every_net_of_the_forward_passes_has_a_batch_size():
     assert all(callable(build) and batch > 0 for build, batch in NETS_OF_KERAS.values())
+
+
+def test_what_measures_the_cpu_is_left_out_elsewhere():
+    said: list[str] = []
+    settings = Settings(device=torch.device("meta"), nets=[], real=[], forwards=[], conf=CONF)
+    found = run(settings, ["saves", "forward", "fuse", "memory"], say=said.append)
+    assert "left out on meta: saves, forward, fuse, which measure the CPU" in said[1]
+    assert found.keys() == {"machine", "memory"}

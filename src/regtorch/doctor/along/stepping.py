@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -22,6 +21,7 @@ from regtorch.doctor.along.signs.rates import Rates
 from regtorch.doctor.along.step_look import StepLook, StepReader
 from regtorch.doctor.along.tap import Tap
 from regtorch.doctor.finding import Finding
+from regtorch.numerics.capturing import capturing
 from regtorch.select.weight import modules_of
 
 __all__ = ["Stepping"]
@@ -88,7 +88,7 @@ class Stepping:
         self._began()
         self._reader = None
         due = self._expense.is_due(self.steps, self.clock.for_looks)
-        if due and not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
+        if due and not capturing():
             return True
         self.clock.cost()
         return False
