@@ -23,6 +23,7 @@ def test_an_optimizer_that_is_made_anew_gets_the_rules():
     attaching = Attaching("Here", [rt.L2(0.1), rt.MaxNorm(1.0)], schedule=rt.schedules.warmup(8), in_loss="")
     optimizer = SGD(net.parameters(), lr=0.1)
     attaching.begin(net, [optimizer], "")
+    before = optimizer
     for made in range(3):
         for _ in range(2):
             step(net, optimizer, attaching)

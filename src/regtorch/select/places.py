@@ -38,8 +38,8 @@ class Places:
             if not self._holds():
                 self._walk()
             found = self._found
-            for weight, *places in self._tied:
-                _check_tied(weight, *places)
+            for tied in self._tied:
+                _check_tied(*tied)
         return iter([(weight, owner, own_parameter(owner, name)) for weight, owner, name in found])
 
     def _holds(self) -> bool:
