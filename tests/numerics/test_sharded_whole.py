@@ -90,16 +90,26 @@ def rules_are_attached_and_act_though_weights_are_whole() -> None:
         rt.L2(0.1).on(whole_net).attach(optimizer)
 
 
-def a_rule_of_a_part_says_that_its_weights_are_whole() -> None:
-    """From the part alone the module that cuts it cannot be reached."""
-    model = build("uneven")
-    fully_shard(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    rt.L2(0.1).on(model[0]).attach(optimizer)
+def a_rule_of_a_part_of_what_is_cut_acts_too() -> None:
+    alone, model = build("uneven"), left_whole()
+    rt.MaxNorm(0.3).on(alone[0]).project_()
+    bound = rt.MaxNorm(0.3).on(model[0])
     with torch.no_grad():
         model(data()[0])
-    with pytest.raises(RuntimeError, match=r"whole after a forward pass .* call reshard\(\)"):
-        optimizer.step()
+    bound.project_()
+    close([whole(p) for p in model.parameters()], list(alone.parameters()))
+
+
+def a_step_within_a_pass_that_keeps_weights_whole_is_refused() -> None:
+    model = build("uneven")
+    fully_shard(model)
+    model.set_reshard_after_backward(False)
+    weight = model[0].weight
+    optimizer = torch.optim.SGD([weight], lr=0.05)
+    rt.L2(0.1).on(model).attach(optimizer)
+    weight.register_post_accumulate_grad_hook(lambda _: optimizer.step())
+    with pytest.raises(RuntimeError, match=r"holds parts of them, but the net has them whole; call reshard\(\)"):
+        F.cross_entropy(model(data()[0]), data()[1]).backward()
 
 
 def whole_weights_in_bfloat16_are_not_those_that_the_processes_keep() -> None:
@@ -142,9 +152,10 @@ def worker(rank: int, out: str) -> None:
     torch.distributed.init_process_group("gloo", f"file://{out}/store", rank=rank, world_size=2)
     weights_that_a_pass_left_whole_are_cut_again()
     rules_are_attached_and_act_though_weights_are_whole()
-    a_rule_of_a_part_says_that_its_weights_are_whole()
+    a_rule_of_a_part_of_what_is_cut_acts_too()
     whole_weights_in_bfloat16_are_not_those_that_the_processes_keep()
     optimizers_step_within_backward()
+    a_step_within_a_pass_that_keeps_weights_whole_is_refused()
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

@@ -46,7 +46,16 @@ def cut_again(model: nn.Module) -> bool:
     fsdp: Any = sys.modules.get("torch.distributed.fsdp")  # which nobody has cut without
     if fsdp is None or torch.compiler.is_compiling() or not torch.distributed.is_initialized():
         return False
-    modules: list[Any] = [module for module in model.modules() if isinstance(module, fsdp.FSDPModule)]
+    own = set(model.modules())
+    modules: list[Any] = [module for module in own if isinstance(module, fsdp.FSDPModule)]
+    states = getattr(sys.modules.get("torch.distributed._composable_state"), "_module_state_mapping", ())
+    for around in list(states):  # a net of which `model` is a part may be cut as a whole
+        if (
+            around not in own
+            and isinstance(around, fsdp.FSDPModule)
+            and any(part is model for part in around.modules())
+        ):
+            modules.append(around)
     if any(module._get_fsdp_state()._training_state.name != "IDLE" for module in modules):
         return False
     for module in modules:

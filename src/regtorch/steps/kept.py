@@ -84,8 +84,8 @@ def _why(optimizer: Optimizer, missing: Iterable[nn.Parameter]) -> str:
     are = any(is_sharded(p) for p in missing)
     if its and not are:
         return (
-            "it holds parts of them, but they are whole after a forward pass without a backward pass; call reshard() "
-            "of the module that was given to fully_shard before the step"
+            "it holds parts of them, but the net has them whole; call reshard() of the module that was given to "
+            "fully_shard before the step"
         )
     if are and not its:
         return (
