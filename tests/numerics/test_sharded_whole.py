@@ -112,6 +112,20 @@ def a_step_within_a_pass_that_keeps_weights_whole_is_refused() -> None:
         F.cross_entropy(model(data()[0]), data()[1]).backward()
 
 
+def an_optimizer_made_before_the_cut_is_refused() -> None:
+    model = build("uneven")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    reg = rt.L2(0.1).on(model)
+    handle = reg.attach(optimizer)
+    fully_shard(model)
+    F.cross_entropy(model(data()[0]), data()[1]).backward()
+    with pytest.raises(RuntimeError, match="were cut by fully_shard .* create a new optimizer and attach again"):
+        optimizer.step()
+    handle.remove()
+    with pytest.raises(ValueError, match="owns none of the weights .* after replacing or cutting any weights"):
+        reg.attach(optimizer)
+
+
 def whole_weights_in_bfloat16_are_not_those_that_the_processes_keep() -> None:
     alone = build("uneven").float()
     model = build("uneven").float()
@@ -153,6 +167,7 @@ def worker(rank: int, out: str) -> None:
     weights_that_a_pass_left_whole_are_cut_again()
     rules_are_attached_and_act_though_weights_are_whole()
     a_rule_of_a_part_of_what_is_cut_acts_too()
+    an_optimizer_made_before_the_cut_is_refused()
     whole_weights_in_bfloat16_are_not_those_that_the_processes_keep()
     optimizers_step_within_backward()
     a_step_within_a_pass_that_keeps_weights_whole_is_refused()

@@ -48,7 +48,7 @@ def cut_again(model: nn.Module) -> bool:
         return False
     own = set(model.modules())
     modules: list[Any] = [module for module in own if isinstance(module, fsdp.FSDPModule)]
-    states = getattr(sys.modules.get("torch.distributed._composable_state"), "_module_state_mapping", ())
+    states: Any = getattr(sys.modules.get("torch.distributed._composable_state"), "_module_state_mapping", ())
     for around in list(states):  # a net of which `model` is a part may be cut as a whole
         if (
             around not in own
