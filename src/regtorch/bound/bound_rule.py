@@ -146,7 +146,7 @@ class Bound(Shown, ABC):
             elif any(owned is None or id(p) in owned for p in weight.leaves_in(owner)):
                 yield weight, tensor
 
-    def kept(self, owned: Owned = None) -> list[tuple[Weight, Tensor]]:
+    def _as_kept(self, owned: Owned = None) -> list[tuple[Weight, Tensor]]:
         """`weights`, in the precision in which processes keep them: FSDP2 may leave whole ones in `param_dtype`."""
         weights = list(self.weights(owned))
         rounded = any(t.dtype.itemsize < _FLOAT32 and not is_sharded(t) for _, t in weights)

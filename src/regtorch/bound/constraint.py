@@ -87,7 +87,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The violation of each chosen weight: its distance from the set."""
-        return {weight.name: self._violation(weight, tensor) for weight, tensor in self.kept()}
+        return {weight.name: self._violation(weight, tensor) for weight, tensor in self._as_kept()}
 
     def _violation(self, weight: Weight, tensor: Tensor) -> Tensor:
         rule = self.rule_of(weight)

@@ -42,7 +42,7 @@ class BoundPenalty(Bound, Term):
     def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
         if not (self.rule.active and factor):
             return {}
-        weights = self.kept(owned)
+        weights = self._as_kept(owned)
         check_transforms(self, [tensor for _, tensor in weights])
         return {w.name: factor * self._value(w, tensor) for w, tensor in weights}
 
