@@ -23,6 +23,32 @@ def test_a_tied_weight_counts_once():
     assert "wte.weight = head.weight" in reg.receipt()
 
 
+def test_weights_that_are_tied_later_count_once():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)).double()
+    reg, bound = rt.L2(1.0).on(model), rt.MaxNorm(0.1).on(model)
+    model[2].weight = model[0].weight
+    close(reg(), model[0].weight.square().sum())
+    reg.add_grad_()
+    close(model[0].weight.grad, 2 * model[0].weight)
+    assert set(bound.by_weight()) == {"0.weight"}
+
+
+def test_weights_that_are_no_longer_tied_are_missed():
+    model, *_ = tied()
+    reg = rt.L2(1.0, select="embedding|kernel").on(model)
+    shared = model.head.weight
+    model.head.weight = nn.Parameter(shared.detach().clone())
+    with pytest.raises(
+        LookupError, match=r"'wte.weight' and 'head.weight' were one tied weight .* bind the rule again"
+    ):
+        reg()
+    model.head.weight = shared
+    reg()
+    model.head = nn.Identity()  # has no weight
+    reg()
+    assert set(rt.L2(1.0, select="embedding|kernel").on(model).by_weight()) == {"wte.weight", "mix.weight"}
+
+
 def test_frozen_weights_are_left_alone_also_when_frozen_later():
     model, *_ = dense()
     model[0].weight.requires_grad_(False)

@@ -39,3 +39,26 @@ def test_weights_that_came_later_are_told_from_those_of_the_optimizer():
     late.step()
     torch.testing.assert_close(model[0].weight, before - 0.1 * gradient)
     assert "meta device" not in reg.receipt()
+
+
+@pytest.mark.parametrize("rule", [rt.L2(0.1), rt.GroupLasso(0.1), rt.NuclearNorm(0.1), rt.SpectralMax(0.5)], ids=str)
+def test_a_step_without_values_is_a_step(rule: rt.Penalty | rt.Constraint):
+    model = a_meta_net()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    rule.on(model).attach(optimizer)
+    for given in (True, False):
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p) if given else None
+        optimizer.step()
+    if isinstance(rule, rt.Penalty):
+        grad = model[0].weight.grad
+        assert grad is not None
+        assert grad.is_meta
+        assert grad.shape == (3, 4)
+
+
+def test_a_net_that_has_some_values_has_no_sum_of_them():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2, device="meta"))
+    assert rt.L2(0.1).on(model)().is_meta
+    assert rt.MaxNorm(0.1).on(model).violation().is_meta
+    assert "0.weight" in rt.L2(0.1).on(model).receipt()

@@ -33,6 +33,17 @@ def test_an_equal_rule_is_refused_with_what_to_do():
     assert len(attached_to(optimizer)) == 2
 
 
+def test_an_equal_rule_of_a_wrapper_is_refused():
+    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+    optimizer = SGD(net.parameters(), lr=0.1)
+    rt.L2(0.1).on(net).attach(optimizer)
+    for same in (nn.DataParallel(net), torch.compile(net), nn.ModuleDict({"net": net}), net[0]):
+        with pytest.raises(ValueError, match="is already attached to this SGD"):
+            rt.L2(0.1).on(same).attach(optimizer)
+    rt.L2(0.1, select="bias").on(net[0]).attach(optimizer)
+    assert len(attached_to(optimizer)) == 2
+
+
 def test_an_error_begins_with_what_was_called():
     reg = rt.L2(0.1).on(nn.Linear(3, 2))
     with pytest.raises(TypeError, match=r"^attach: optimizer must be a torch.optim.Optimizer, received int"):

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from regtorch.bound.terms import Owned
 from regtorch.masked import Masked
 from regtorch.notebook import Shown, code, line
-from regtorch.numerics.sharded import is_flattened
+from regtorch.numerics.sharded import cut_again, is_flattened, is_sharded
 from regtorch.select.language import Selection, choose
 from regtorch.select.places import Found, Places
 from regtorch.select.receipt import weights_in_html
@@ -22,6 +22,8 @@ from regtorch.select.weight import FLATTENED, Weight
 from regtorch.steps.wrappers import owned_by
 
 __all__ = ["Bound"]
+
+_FLOAT32 = 4  # bytes
 
 
 class Bound(Shown, ABC):
@@ -43,6 +45,7 @@ class Bound(Shown, ABC):
         self.model = model
         self.changes: list[str] = []
         self.counts: dict[str, int] = {}
+        cut_again(model)
         self._choose()
         for weight in self.selection.chosen:
             tensor = weight.read(model)
@@ -126,7 +129,7 @@ class Bound(Shown, ABC):
         self.changes.append(change + when + left_out)
 
     def weights(self, owned: Owned = None) -> Iterator[tuple[Weight, Tensor]]:
-        """The chosen weights as they are now, minus those that are frozen or not in `owned`."""
+        """The chosen weights as they are now, minus those that are frozen or not in `owned`; tied ones once."""
         self.choose_again()
         for weight, owner, parameter in self._chosen.now():
             tensor = weight.read_in(owner, self.model) if parameter is None else parameter
@@ -137,6 +140,12 @@ class Bound(Shown, ABC):
                     yield weight, tensor
             elif any(owned is None or id(p) in owned for p in weight.leaves_in(owner)):
                 yield weight, tensor
+
+    def _as_kept(self, owned: Owned = None) -> list[tuple[Weight, Tensor]]:
+        """`weights`, in the precision in which processes keep them: FSDP2 may leave whole ones in `param_dtype`."""
+        weights = list(self.weights(owned))
+        rounded = any(t.dtype.itemsize < _FLOAT32 and not is_sharded(t) for _, t in weights)
+        return list(self.weights(owned)) if rounded and cut_again(self.model) else weights
 
     def _changed(self, weight: Weight, tensor: Tensor) -> LookupError:
         sharded = is_flattened(tensor)

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.bound.bound_rule import Bound
-from regtorch.bound.terms import Owned
+from regtorch.bound.terms import Owned, on_one_device
 from regtorch.constraints import Constraint
 from regtorch.masked import MaskedConstraint
-from regtorch.numerics.sharded import is_sharded, own_part
+from regtorch.numerics.sharded import cut_again, is_sharded, own_part
 from regtorch.rule import wide
 from regtorch.select.receipt import UNKNOWN, Receipt, known, receipt
 from regtorch.select.weight import Weight
@@ -44,6 +44,7 @@ class BoundConstraint(Bound):
 
     def project_(self) -> None:
         """Project every chosen weight in place."""
+        cut_again(self.model)
         self.project_owned()
 
     @torch.no_grad()
@@ -55,6 +56,8 @@ class BoundConstraint(Bound):
         for weight, tensor in self.weights(owned):
             if not isinstance(tensor, nn.Parameter):
                 raise self._computed(weight)
+            if tensor.is_meta:  # without values
+                continue
             before = None if found_inf is None else tensor.clone()
             if is_sharded(tensor):
                 tensor.copy_(self._projected_parts(weight, tensor))
@@ -84,7 +87,7 @@ class BoundConstraint(Bound):
     @torch.no_grad()
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The violation of each chosen weight: its distance from the set."""
-        return {weight.name: self._violation(weight, tensor) for weight, tensor in self.weights()}
+        return {weight.name: self._violation(weight, tensor) for weight, tensor in self._as_kept()}
 
     def _violation(self, weight: Weight, tensor: Tensor) -> Tensor:
         rule = self.rule_of(weight)
@@ -97,8 +100,8 @@ class BoundConstraint(Bound):
 
     def violation(self) -> Float[Tensor, ""]:
         """The largest distance of any unit of any chosen weight from the set; 0 if all are inside."""
-        values = list(self.by_weight().values())
-        return torch.stack([v.to(values[0].device) for v in values]).max() if values else torch.zeros(())
+        values = on_one_device(list(self.by_weight().values()))
+        return torch.stack(values).max() if values else torch.zeros(())
 
     def attach(self, optimizer: Optimizer, *, debug: bool = False) -> hooks.Handle:
         """Project after every `optimizer.step()`, on the weights that this optimizer owns.

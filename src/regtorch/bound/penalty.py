@@ -17,7 +17,7 @@ from regtorch.bound.terms import Owned, Term
 from regtorch.bound.transforms import check_transforms
 from regtorch.masked import MaskedPenalty
 from regtorch.numerics.gradients import accumulate_
-from regtorch.numerics.sharded import full, is_sharded, own_part
+from regtorch.numerics.sharded import cut_again, full, is_sharded, own_part
 from regtorch.penalties import Penalty
 from regtorch.penalties.base import one_number
 from regtorch.rule import wide
@@ -52,7 +52,7 @@ class BoundPenalty(Bound, Term):
     def values(self, factor: float, owned: Owned = None) -> dict[str, Tensor]:
         if not (self.rule.active and factor):
             return {}
-        weights = list(self.weights(owned))
+        weights = self._as_kept(owned)
         check_transforms(self, [tensor for _, tensor in weights])
         return {w.name: factor * self._value(w, tensor) for w, tensor in weights}
 
@@ -83,6 +83,8 @@ class BoundPenalty(Bound, Term):
     @torch.no_grad()
     def grad(self, weight: Weight, tensor: Tensor) -> Tensor:
         """The closed-form gradient of one weight, in that weight's layout."""
+        if tensor.is_meta:  # without values
+            return torch.empty_like(tensor)
         rule = self.rule_of(weight)
         if not is_sharded(tensor):
             return self.stored(weight, rule.grad(self.units(weight, tensor)), tensor)
@@ -95,6 +97,8 @@ class BoundPenalty(Bound, Term):
         """Adds to many weights at once if rule and gradients allow it, otherwise one by one."""
         if not self.rule.active or (not isinstance(factor, Tensor) and factor == 0):
             return
+        if owned is None:  # else the optimizer's step has looked
+            cut_again(self.model)
         together = self._treated_together(owned)
         if together is not None and together.weights and foreach is not False and not isinstance(factor, Tensor):
             grads = [w.grad for w in together.weights]
@@ -109,7 +113,13 @@ class BoundPenalty(Bound, Term):
             if tensor.grad is not None and not tensor.grad.is_sparse and 0 in tensor.grad.stride():
                 tensor.grad = tensor.grad.contiguous()  # expanded gradients cannot be written in place
             grad = tensor.grad
-            if foreach is False or grad is None or not _takes_parts(grad, tensor) or tensor.dtype == torch.float16:
+            if (
+                foreach is False
+                or tensor.is_meta
+                or grad is None
+                or not _takes_parts(grad, tensor)
+                or tensor.dtype == torch.float16
+            ):
                 # In half precision, foreach operations would round a small strength to 0.
                 accumulate_(tensor, self.grad(weight, tensor) * factor)
             elif not isinstance(factor, Tensor) and self._at_once(weight, tensor):

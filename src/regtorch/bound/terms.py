@@ -19,9 +19,15 @@ from regtorch.select.weight import Weight
 from regtorch.shapes import Float
 from regtorch.steps import hooks
 
-__all__ = ["BoundSum", "BoundTerms", "Owned", "Term"]
+__all__ = ["BoundSum", "BoundTerms", "Owned", "Term", "on_one_device"]
 
 Owned = Collection[int] | None  # ids of the parameters to act on; None means all
+
+
+def on_one_device(values: list[Tensor]) -> list[Tensor]:
+    """All values on the device of the first; on the meta device if one of them is unknown."""
+    device = next((value.device for value in values if value.is_meta), values[0].device if values else None)
+    return [value.to(device) for value in values]
 
 
 class BoundTerms(Shown, ABC):
@@ -48,8 +54,7 @@ class BoundTerms(Shown, ABC):
         values = [value for factor, term in self.terms() for value in term.values(factor).values()]
         if not values:  # nothing is active: a zero that backward() accepts and that reaches no weight
             return torch.zeros((), requires_grad=torch.is_grad_enabled())
-        device = values[0].device
-        return torch.stack([value.to(device) for value in values]).sum()
+        return torch.stack(on_one_device(values)).sum()
 
     def by_weight(self) -> dict[str, Float[Tensor, ""]]:
         """The penalty of each chosen weight; they sum to `self()`."""

@@ -5,12 +5,14 @@ Values are always those of the full network. Reading one is a collective operati
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Share", "full", "is_flattened", "is_sharded", "own_part"]
+__all__ = ["Share", "cut_again", "full", "is_flattened", "is_sharded", "own_part"]
 
 
 def is_sharded(t: Tensor) -> bool:
@@ -31,6 +33,34 @@ def full(t: Any) -> Tensor:
 def own_part(t: Any) -> Tensor:
     """The elements of a sharded tensor that this process holds; the tensor itself if it is not sharded."""
     return t.to_local() if is_sharded(t) else t
+
+
+def cut_again(model: nn.Module) -> bool:
+    """Let FSDP2 put the parts back where a forward pass without a backward pass has left whole weights.
+
+    Optimizers know the parts alone, and what is written to a whole weight is lost. Nothing happens within a pass.
+
+    Returns:
+        Whether there is anything that FSDP2 cuts.
+    """
+    fsdp: Any = sys.modules.get("torch.distributed.fsdp")  # which nobody has cut without
+    if fsdp is None or torch.compiler.is_compiling() or not torch.distributed.is_initialized():
+        return False
+    own = set(model.modules())
+    modules: list[Any] = [module for module in own if isinstance(module, fsdp.FSDPModule)]
+    states: Any = getattr(sys.modules.get("torch.distributed._composable_state"), "_module_state_mapping", ())
+    for around in list(states):  # a net of which `model` is a part may be cut as a whole
+        if (
+            around not in own
+            and isinstance(around, fsdp.FSDPModule)
+            and any(part is model for part in around.modules())
+        ):
+            modules.append(around)
+    if any(module._get_fsdp_state()._training_state.name != "IDLE" for module in modules):
+        return False
+    for module in modules:
+        module.reshard()
+    return bool(modules)
 
 
 class Share:

@@ -45,6 +45,7 @@ class Weight:
         shape: its shape when it was found.
         trainable: whether it required a gradient when it was found.
         layout: the dims of its output units.
+        also: where a tied weight is found besides: name, path and attribute.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class Weight:
     shape: torch.Size
     trainable: bool
     layout: Layout
+    also: tuple[tuple[str, tuple[str, ...], str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -243,4 +245,5 @@ def _merge(first: Weight, second: Weight) -> Weight:
         types=first.types | second.types,
         role=min(first.role, second.role, key=ORDER.index),
         layout=first.layout if first.layout == second.layout else Layout(None),
+        also=(*first.also, (second.name, second.path, second.attribute)),
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from regtorch.numerics.sharded import cut_again
 from regtorch.steps import proximal
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
@@ -279,5 +280,6 @@ def parts_of(bound: Any) -> list[Any]:
 
 def owns(optimizer: Optimizer, part: Any) -> bool:
     """Whether an optimizer owns a weight, possibly frozen, of a rule."""
+    cut_again(part.model)
     owned = owned_by(optimizer)
     return any(id(p) in owned for _, p in part.leaves(frozen=True))

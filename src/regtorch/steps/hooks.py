@@ -104,14 +104,14 @@ def attach(
     attached = attached_of(optimizer) or Attached()
     parts = parts_of(bound)
     for part in parts:
-        if any(part.model is other.model and Rule.__eq__(part.rule, other.rule) for other in attached.parts()):
+        if any(_is_again(part, other) for other in attached.parts()):
             advice = "remove() its handle first" + ", or set its scale" * (place != "constraint")
             raise ValueError(f"attach: {part!r} is already attached to this {type(optimizer).__name__}; {advice}")
     here = [part for part in parts if owns(optimizer, part)]
     if not any(owns(whole, part) for part in parts):
         raise ValueError(
             f"attach: this {type(optimizer).__name__} owns none of the weights of {bound!r}; "
-            "create it from the trainable parameters of the same model, after replacing any weights"
+            "create it from the trainable parameters of the same model, after replacing or cutting any weights"
         )
     if schedule is not None and not callable(schedule):
         raise TypeError(f"attach: schedule must be a function of the number of steps, received {schedule!r}")
@@ -134,6 +134,14 @@ def attach(
             handle.remove()
             raise
     return handle
+
+
+def _is_again(part: Any, other: Any) -> bool:
+    """Whether two bound rules are the same on the same weights, perhaps of a net and of a wrapper around it."""
+    if not Rule.__eq__(part.rule, other.rule):
+        return False
+    own, others = ({id(p) for _, p in one.leaves(frozen=True)} for one in (part, other))
+    return part.model is other.model or (bool(own) and own == others)
 
 
 def _unowned(optimizer: Optimizer, parts: Iterable[Any]) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.optim import Optimizer
 
+from regtorch.numerics.sharded import cut_again, is_sharded
+
 if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
     from regtorch.bound.terms import Term
@@ -44,11 +46,13 @@ class KeptWeights:
 
     def _check(self, optimizer: Optimizer, part: Term | BoundConstraint, owned: set[int]) -> None:
         parameters = list(part.parameters())
+        if not owned.issuperset(id(p) for *_, p in parameters) and cut_again(part.model):
+            parameters = list(part.parameters())
         self._compare(optimizer, part, parameters, owned)
         self._complete.pop(id(part), None)
         found = part.found()
         computed = any(parameter is None for *_, parameter in found)
-        if not computed and owned.issuperset(id(parameter) for *_, parameter in parameters):
+        if not computed and owned.issuperset(id(p) for *_, p in parameters):
             self._complete[id(part)] = found, owned
 
     def _compare(
@@ -72,13 +76,31 @@ class KeptWeights:
             return
         kind = type(optimizer).__name__
         which = f"the weight{'s' * (len(gone) > 1)} {', '.join(gone)}" if left else "its weights"
-        raise RuntimeError(
-            f"{part!r} no longer finds {which} in this {kind}: they were replaced (by a new layer, "
-            "load_state_dict(assign=True)?) after it was attached; create a new optimizer and attach again"
-        )
+        missing = [p for name, place, p in parameters if id(p) not in owned and (name, place) in known]
+        raise RuntimeError(f"{part!r} no longer finds {which} in this {kind}: {_why(optimizer, missing)}")
 
     def forget(self, kept: Iterable[object]) -> None:
         """Forget all parts but `kept`."""
         ids = set(map(id, kept))
         self._ids = {key: known for key, known in self._ids.items() if key in ids}
         self._complete = {key: known for key, known in self._complete.items() if key in ids}
+
+
+def _why(optimizer: Optimizer, missing: Iterable[nn.Parameter]) -> str:
+    """Why an optimizer lacks weights that it had, and what to do."""
+    its = any(is_sharded(p) for group in optimizer.param_groups for p in group["params"])
+    are = any(is_sharded(p) for p in missing)
+    if its and not are:
+        return (
+            "it holds parts of them, but the net has them whole; call reshard() of the module that was given to "
+            "fully_shard before the step"
+        )
+    if are and not its:
+        return (
+            "they were cut by fully_shard or parallelize_module after the optimizer was made; create a new optimizer "
+            "and attach again"
+        )
+    return (
+        "they were replaced (by a new layer, load_state_dict(assign=True)?) after it was attached; create a new "
+        "optimizer and attach again"
+    )

@@ -67,7 +67,7 @@ def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]], owned: Set[
     found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # nonzero: a fused optimizer skipped the step
     for chain in _chains(terms, groups):
         p = chain.tensor
-        if p.grad is None:  # not stepped
+        if p.grad is None or p.is_meta:  # not stepped, or without values
             continue
         new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
         p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from regtorch.numerics.sharded import is_sharded, own_part
+
 __all__ = ["Watch"]
 
 _MOVES = 3  # more than the single move before SAM's first step
@@ -31,20 +33,29 @@ class Watch:
         self._message, self._stepped, self._elsewhere = message, stepped, elsewhere
         self._before: tuple[Tensor, int] | None = None
         self._moves = 0
+        self._over = False
         self._handle = parameter.register_post_accumulate_grad_hook(self._after_backward)
 
     @torch.no_grad()
     def _after_backward(self, parameter: Tensor) -> None:
+        if self._over:
+            return
         if self._stepped():
-            self.stop()
+            self._stop_within(parameter)
             return
         steps = self._elsewhere()
         if self._before is not None and self._before[1] == steps:
-            self._moves += not torch.equal(self._before[0], parameter)
+            self._moves += not torch.equal(self._before[0], own_part(parameter))
         if self._moves == _MOVES:
-            self.stop()
+            self._stop_within(parameter)
             warnings.warn(self._message, stacklevel=2)
-        self._before = parameter.detach().clone(), steps
+        self._before = own_part(parameter.detach()).clone(), steps
+
+    def _stop_within(self, parameter: Tensor) -> None:
+        """Stop within the hook: FSDP2 walks the hooks of a weight itself, and none may go meanwhile."""
+        self._over, self._before = True, None
+        if not is_sharded(parameter):
+            self.stop()
 
     def stop(self) -> None:
         """Stop watching; idempotent."""

@@ -65,7 +65,7 @@ class Attaching:
         self.bound: tuple[Bound, ...] = ()
         self._starts: tuple[nn.Module | None, dict[int, Bound]] = None, {}  # a net, and rules by their place
         self._handles: dict[tuple[int, int], Handle] = {}  # by the ids of rule and optimizer
-        self._groups: list[int] = []
+        self._seen: list[tuple[Any, int]] = []  # the optimizers, and their numbers of param groups
 
     def bind(self, net: nn.Module, *, resumed: bool = False) -> None:
         """Bind the rules that are not bound yet; if the training is resumed, those that `remember` bound stay so.
@@ -124,6 +124,8 @@ class Attaching:
     def attach(self, optimizers: Iterable[Any]) -> None:
         """Attach each rule to the optimizers that own its weights and do not have it yet."""
         inside = [bare(optimizer, self.who) for optimizer in optimizers]
+        for key in [key for key in self._handles if all(key[1] != id(optimizer) for optimizer in inside)]:
+            self._handles.pop(key).remove()  # of an optimizer that the trainer has no longer
         for i, (rule, schedule) in enumerate(zip(self.bound, self.scheduled.schedules, strict=True)):
             for j, optimizer in enumerate(inside):
                 key = id(rule), id(optimizer)
@@ -134,16 +136,22 @@ class Attaching:
                         else rule.attach(optimizer, proximal=self.proximal, schedule=schedule, debug=self.debug)
                     )
                     self.scheduled.follow(i, j, self._handles[key], rule)
-        self._groups = [len(optimizer.param_groups) for optimizer in inside]
+        self._seen = [(optimizer, len(optimizer.param_groups)) for optimizer in inside]
 
     def attach_to_new_groups(self, optimizers: Sequence[Any]) -> None:
-        """Attach rules to param groups that were added, for example when layers are unfrozen."""
-        if [len(bare(optimizer, self.who).param_groups) for optimizer in optimizers] != self._groups:
-            self.attach(optimizers)
+        """Attach rules to param groups that were added, as when layers are unfrozen, and to optimizers made anew."""
+        inside = [bare(optimizer, self.who) for optimizer in optimizers]
+        known = len(inside) == len(self._seen) and all(
+            optimizer is seen and len(optimizer.param_groups) == groups
+            for optimizer, (seen, groups) in zip(inside, self._seen, strict=True)
+        )
+        if not known:
+            self.attach(inside)
 
     def end(self) -> None:
         """Detach all rules; idempotent."""
         self.scheduled.stop()
+        self._seen = []
         while self._handles:
             self._handles.popitem()[1].remove()
 

@@ -51,8 +51,11 @@ class Scheduled:
         self._loaded = False
 
     def follow(self, rule: int, optimizer: int, handle: Handle, bound: Any) -> None:
-        """Track an attached rule; after a resume, continue from the checkpoint's step."""
+        """Track an attached rule; after a resume go on at the checkpoint's step, with a new optimizer at the last."""
         if self.schedules[rule] is not None:
+            before = self._handles.get((rule, optimizer), handle)
+            if before is not handle:
+                handle.steps = before.steps
             self._handles[rule, optimizer], self._bound[rule] = handle, bound
             if self._loaded and (taken := self._steps_taken.get((rule, optimizer))):
                 handle.steps = taken
