@@ -28,6 +28,7 @@ RUNS = {
         *("optimizer.momentum=0.9", "trainer.log_every_n_steps=2", "trainer.accumulate_grad_batches=2"),
     ),
     "nothing to log at a step": ("reg=none", "trainer.log_every_n_steps=7"),
+    "pulled to the weights before training": ("reg=l2sp", "reg.lam=0.3", "trainer.log_every_n_steps=2"),
     "stopped early": ("reg=l2", "callbacks=[default,early_stopping]", "callbacks.stop.patience=1"),
 }
 
@@ -53,7 +54,7 @@ def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int)
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (7,)], strict=True)])
+@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (4, 7), (7,)], strict=True)])
 def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
     resumes_to_the_bit(run, RUNS[name], *steps)
 
