@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from command_line import CommandLine, Result
 from killed import Killed, killed_after
@@ -57,6 +58,19 @@ def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int)
 @pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (4, 7), (7,)], strict=True)])
 def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
     resumes_to_the_bit(run, RUNS[name], *steps)
+
+
+def test_a_run_without_a_seed_resumes_with_the_net_that_it_began_with(run: CommandLine):
+    """Whose weights L2SP pulls to."""
+    drawn = (*SMALL, "reg=l2sp", "reg.lam=0.3", "seed=null", "data.seed=0")
+    torch.manual_seed(5)
+    assert run(*drawn, "hydra.run.dir=whole", fast=False).code == 0
+    torch.manual_seed(5)
+    with killed_after(4):
+        run(*drawn, "hydra.run.dir=killed", fast=False)
+    torch.manual_seed(6)
+    assert run("resume=killed", fast=False).code == 0
+    assert_same(run.folder / "whole", run.folder / "killed")
 
 
 @pytest.mark.slow
