@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.steps import proximal
+from regtorch.steps.alike import check_alike
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
@@ -137,6 +138,8 @@ class Attached:
         """Add the gradients: now, or after each call of the closure, which computes new ones."""
         if not self._outermost.begin():
             return None
+        if not self.stepped:
+            check_alike(self.rules, owned_by(optimizer), type(optimizer).__name__)
         self.stepped = True
         if self._unchecked:
             self._check()
