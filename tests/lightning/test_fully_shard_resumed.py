@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning
 import regtorch as rt
-from lightning.pytorch.callbacks import ModelCheckpoint
 from processes import on_ranks
 from regtorch.lightning import FullyShard, Regularize
 from regtorch.lightning.fully_shard import shard
@@ -46,6 +46,7 @@ class Net(lightning.LightningModule):
         self.automatic_optimization = False
 
     def configure_model(self) -> None:
+        assert self.device_mesh is not None
         shard(self.net, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:

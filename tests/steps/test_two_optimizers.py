@@ -25,6 +25,12 @@ def backward(model: nn.Module) -> None:
     (model(torch.randn(2, WIDTH, dtype=torch.double)) ** 2).mean().backward()
 
 
+def gradient(model: nn.Linear) -> torch.Tensor:
+    """A copy of the weight's."""
+    assert model.weight.grad is not None
+    return model.weight.grad.clone()
+
+
 def stepped(attach: Callable[[nn.Module, Optimizer, Optimizer], Any], fused: tuple[bool, bool]) -> torch.Tensor:
     """The weight after one backward pass and a step of each optimizer."""
     model = net()
@@ -40,7 +46,7 @@ def expected(lent: bool = False) -> torch.Tensor:
     """Two steps by the gradient of loss and penalty; if the first has left no penalty there, by the second's own."""
     model = net()
     backward(model)
-    w, g = model.weight.detach(), model.weight.grad
+    w, g = model.weight.detach(), gradient(model)
     one = w - 0.1 * (g + 0.6 * w)
     return one - 0.1 * (g + 0.6 * (one if lent else w))
 
@@ -70,7 +76,7 @@ def test_other_rules_are_added():
 
     model = net()
     backward(model)
-    w, g = model.weight.detach(), model.weight.grad
+    w, g = model.weight.detach(), gradient(model)
     one = w - 0.1 * (g + 0.2 * w)
     torch.testing.assert_close(stepped(attach, (False, False)), one - 0.1 * (g + 0.2 * w + 0.4 * one))
 
@@ -79,7 +85,7 @@ def test_a_third_optimizer_knows_what_the_first_added():
     model = net()
     optimizers = [SGD(model.parameters(), lr=0.1) for _ in range(3)]
     backward(model)
-    w, g = model.weight.detach().clone(), model.weight.grad.clone()  # pyright: ignore[reportOptionalMemberAccess]
+    w, g = model.weight.detach().clone(), gradient(model)
     for number, optimizer in enumerate(optimizers):
         (rt.L2SP(0.2) if number == 1 else rt.L2(0.1)).on(model).attach(optimizer)
     for optimizer in optimizers:
@@ -100,7 +106,7 @@ def test_a_closure_adds_what_the_next_optimizer_leaves_out():
         return torch.zeros(())
 
     first.step(closure)
-    before, grad = model.weight.detach().clone(), model.weight.grad.clone()  # pyright: ignore[reportOptionalMemberAccess]
+    before, grad = model.weight.detach().clone(), gradient(model)
     second.step()
     torch.testing.assert_close(model.weight.detach(), before - 0.1 * grad)
 
@@ -115,7 +121,7 @@ def test_a_new_gradient_gets_the_rule_again(zeroed: bool):
     if zeroed:
         second.zero_grad()
     backward(model)
-    w, g = model.weight.detach().clone(), model.weight.grad.clone()  # pyright: ignore[reportOptionalMemberAccess]
+    w, g = model.weight.detach().clone(), gradient(model)
     second.step()
     torch.testing.assert_close(model.weight.detach(), w - 0.1 * (g + 0.6 * w))
 
