@@ -79,7 +79,8 @@ def test_processes_with_other_rules_are_told(tmp_path: Path):
         "GroupLasso(lam=0.1) on weight, at this SGD; every process that holds a part of a weight attaches the same"
     )
     assert second["other_strength"][0].startswith("process 0 attached other rules than process 1: ")
-    assert first["other_order"] and second["other_order"]
+    assert first["other_order"]
+    assert second["other_order"]
     assert first["no_rule"][0].startswith(
         "process 1 has made no step with rules within 3 s, and process 0 has gradient"
     )
