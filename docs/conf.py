@@ -15,7 +15,7 @@ release = installed("regtorch")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "myst_parser",
+    "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
     "docstrings",
@@ -32,6 +32,8 @@ nitpick_ignore_regex = [
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
+
+nb_execution_mode = "off"  # `python scripts/notebooks.py` runs them
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
