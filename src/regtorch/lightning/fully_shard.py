@@ -1,13 +1,17 @@
 """Weights cut over all processes, in a Trainer: FSDP2."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict, set_optimizer_state_dict
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, OptimStateKeyType, fully_shard
+from torch.optim import Optimizer
 
 from regtorch.numerics.sharded import is_sharded
 
@@ -37,6 +41,26 @@ class FullyShard(ModelParallelStrategy):
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load a checkpoint; Lightning's own cannot load an optimizer without state, such as SGD without momentum."""
+        path = Path(self.broadcast(checkpoint_path))
+        if not path.is_file():
+            return super().load_checkpoint(path, weights_only)
+        optimizers, self.optimizers = self.optimizers, []
+        try:
+            checkpoint = super().load_checkpoint(path, weights_only)
+        finally:
+            self.optimizers = optimizers
+        for optimizer, state in zip(optimizers, checkpoint.get("optimizer_states", ()), strict=False):
+            with _no_step_of_training(optimizer):
+                _load_optimizer(self.model, optimizer, state)
+        return checkpoint
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The state of whole weights, on process 0."""
+        with _no_step_of_training(getattr(optimizer, "_optimizer", optimizer)):
+            return super().optimizer_state(optimizer)
+
 
 StrategyRegistry.register("fully_shard", FullyShard, description="FSDP2 over all processes")
 
@@ -62,6 +86,28 @@ def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
         set_model_state_dict(module, dict(state), options=StateDictOptions(full_state_dict=True))
     else:
         module.load_state_dict(state)
+
+
+@contextmanager
+def _no_step_of_training(optimizer: Any) -> Iterator[None]:
+    """Torch fills an optimizer without state by a step of rate 0, at which no rule acts and no schedule counts."""
+    names = "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"
+    hooks = {name: getattr(optimizer, name) for name in names}
+    vars(optimizer).update({name: OrderedDict() for name in names})
+    try:
+        yield
+    finally:
+        vars(optimizer).update(hooks)
+
+
+def _load_optimizer(module: Any, optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load the state of whole weights, by their numbers in the module, into an optimizer of their parts."""
+    if not state["state"]:
+        optimizer.load_state_dict(state)
+        return
+    by_name = FullyShardedDataParallel.rekey_optim_state_dict(state, OptimStateKeyType.PARAM_NAME, module)
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    set_optimizer_state_dict(module, optimizer, by_name, options=options)
 
 
 def _blocks(net: nn.Module) -> Iterator[nn.Module]:

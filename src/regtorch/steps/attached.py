@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.numerics.sharded import cut_again
 from regtorch.steps import proximal
+from regtorch.steps.alike import check_alike
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
@@ -20,6 +20,7 @@ from regtorch.steps.lending import lends_decay, used, view_of
 from regtorch.steps.one_pass.compiled_steps import OnePass
 from regtorch.steps.optimizers import facts_of
 from regtorch.steps.outer_steps import OuterSteps
+from regtorch.steps.parts import is_again, parts_of
 from regtorch.steps.scheduled import Scheduled
 from regtorch.steps.unstepped import Watch
 from regtorch.steps.wrappers import check_minimises, owned_by
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from regtorch.bound.constraint import BoundConstraint
     from regtorch.bound.terms import BoundTerms, Term
 
-__all__ = ["Attached", "Place", "owns", "parts_of"]
+__all__ = ["Attached", "Place"]
 
 Place = Literal["gradient", "proximal", "constraint"]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -86,6 +87,7 @@ class Attached:
             self._outer_steps.pop(id(bound)).remove()
         self._unchecked = [part for part in self._unchecked if part not in parts_of(bound)]
         self._kept.forget(self.parts())
+        self._held.forget(parts_of(bound))
         if not any(self.rules.values()) and self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -136,6 +138,8 @@ class Attached:
         """Add the gradients: now, or after each call of the closure, which computes new ones."""
         if not self._outermost.begin():
             return None
+        if not self.stepped:
+            check_alike(self.rules, owned_by(optimizer), type(optimizer).__name__)
         self.stepped = True
         if self._unchecked:
             self._check()
@@ -163,9 +167,11 @@ class Attached:
         lends = lends_decay(optimizer)
         if closure is None:
             held = self._held.of(optimizer)
-            self._take(optimizer, held)
-            if self._add_gradients(optimizer, decays if lends else None, held):
+            twice = self._held.by_others(optimizer, self._terms(), is_again)
+            self._take(optimizer, held.union(*twice.values()) if twice else held)
+            if self._add_gradients(optimizer, decays if lends else None, held, twice):
                 self._held.note(optimizer)
+                self._held.note_for_others()
         else:
             closure = self._wrap(optimizer, closure, decays if lends else None)
         if (lends and (decays or closure is not None)) or self.one_pass is not None:
@@ -187,7 +193,8 @@ class Attached:
             if _left_out(loss, optimizer):
                 return None
             self._take(optimizer, set())
-            self._add_gradients(optimizer, decays, set())
+            self._add_gradients(optimizer, decays, set(), {})
+            self._held.note(optimizer)
             if not _reads(optimizer, loss):
                 return loss
             with torch.no_grad():  # the loss must match the gradient
@@ -203,25 +210,38 @@ class Attached:
             for place, ids in self.one_pass.take(optimizer, self.rules, held).items():
                 self._taken[place] |= ids
 
+    def _terms(self) -> list[Any]:
+        return [term for bound in self.rules["gradient"] for _, term in bound.terms()]
+
     def _left(self, place: Place = "gradient") -> set[int]:
         """The ids of the weights on which the rules of a place have to act; at first, which the optimizer steps."""
         done = self._taken[place]
         return self._owned - done if done else self._owned
 
     @torch.no_grad()
-    def _add_gradients(self, optimizer: Optimizer, decays: dict[int, float] | None, held: set[int]) -> bool:
+    def _add_gradients(
+        self, optimizer: Optimizer, decays: dict[int, float] | None, held: set[int], twice: dict[int, set[int]]
+    ) -> bool:
         """Add each penalty's gradient, except to `held` weights; what weight_decay can do goes to `decays`, if given.
+
+        Args:
+            optimizer: whose step is about to be made.
+            decays: by the ids of the weights.
+            held: the ids of weights whose gradients hold all penalties.
+            twice: those whose gradients hold a term, by the term's id.
 
         Returns:
             Whether any gradient may have changed.
         """
         # Under a GradScaler, a fused optimizer unscales gradients inside its step.
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
-        left, added = self._left(), False
+        all_left, added = self._left(), False
+        self._held.added = []
         lent: dict[int, float] = {}
         rest = True
         for bound in self.rules["gradient"]:
             for factor, term in bound.terms():
+                left = all_left - twice[id(term)] if id(term) in twice else all_left
                 if decays is not None:
                     lent, rest = term.lent(factor, left)
                     for key, decay in lent.items():
@@ -229,7 +249,9 @@ class Attached:
                 if rest:
                     if grad_scale is not None and factor:
                         factor = factor * grad_scale
-                    term.add_grad_to(factor, left - lent.keys() - held if lent or held else left)
+                    on = left - lent.keys() if lent else left
+                    term.add_grad_to(factor, on - held if held else on)
+                    self._held.added.append((term, on))
                     added = True
         return added
 
@@ -271,15 +293,3 @@ def _reads(optimizer: Optimizer, loss: Any) -> bool:
 def _left_out(loss: Any, optimizer: Optimizer) -> bool:
     """Whether the closure skipped its batch, as Lightning's does if training_step returns None."""
     return loss is None and all(p.grad is None for group in optimizer.param_groups for p in group["params"])
-
-
-def parts_of(bound: Any) -> list[Any]:
-    """The terms of a sum, or the rule itself."""
-    return [term for _, term in bound.terms()] if hasattr(bound, "terms") else [bound]
-
-
-def owns(optimizer: Optimizer, part: Any) -> bool:
-    """Whether an optimizer owns a weight, possibly frozen, of a rule."""
-    cut_again(part.model)
-    owned = owned_by(optimizer)
-    return any(id(p) in owned for _, p in part.leaves(frozen=True))

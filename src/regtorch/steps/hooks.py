@@ -13,10 +13,10 @@ from weakref import ref
 
 from torch.optim import Optimizer
 
-from regtorch.rule import Rule
 from regtorch.steps import proximal
-from regtorch.steps.attached import Attached, Place, owns, parts_of
+from regtorch.steps.attached import Attached, Place
 from regtorch.steps.optimizers import check_step_size
+from regtorch.steps.parts import is_again, owns, parts_of
 from regtorch.steps.scheduled import Scheduled
 from regtorch.steps.wrappers import bare, check_minimises, check_penalty, check_steps, layers, own_optimizer, owned_by
 
@@ -28,20 +28,35 @@ __all__ = ["Handle", "attach", "attached_of", "attached_to", "bare", "owned_by"]
 
 
 class Handle:
-    """Detaches a rule from an optimizer, and holds the state of its schedule."""
+    """Detaches a rule from an optimizer, and holds the state of its schedule.
+
+    A deep copy, or what is read from a pickle, is of a rule that is detached, as copies of an optimizer drop its hooks;
+    `steps` stays readable.
+    """
 
     def __init__(self, attached: Attached, place: Place, bound: BoundTerms | BoundConstraint, unowned: str) -> None:
-        self._attached = ref(attached)
+        self._attached: Callable[[], Attached | None] = ref(attached)
         self._place: Place = place
         self._bound = bound
         self._unowned = unowned
         self._removed = False
         self._schedule: Scheduled | None = None
+        self._counted: int | None = None  # steps, in a copy
 
     def __repr__(self) -> str:
         how = ", by proximal steps" if self._place == "proximal" else ""
         how += f", schedule={self._schedule.schedule!r}" if self._schedule is not None else ""
         return f"Handle({self._bound!r}{how}{self._unowned}{', removed' * self._removed})"
+
+    def __copy__(self) -> Handle:
+        twin = object.__new__(Handle)
+        vars(twin).update(vars(self))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        counted = self._counted if self._schedule is None else self._schedule.steps
+        own = {"_attached": _nothing, "_removed": True, "_schedule": None, "_counted": counted}
+        return vars(self) | own
 
     def follow(self, schedule: Callable[[int], float]) -> None:
         """Let a schedule set the rule's scale before every step."""
@@ -59,7 +74,7 @@ class Handle:
             TypeError: set to something else than a whole number, or the schedule does not return a number there.
             ValueError: the schedule returns a negative, infinite or NaN number there.
         """
-        return self._scheduled().steps
+        return self._scheduled().steps if self._counted is None else self._counted
 
     @steps.setter
     def steps(self, value: int) -> None:
@@ -78,6 +93,10 @@ class Handle:
         if attached is not None and not self._removed:
             attached.remove(self._place, self._bound)
         self._removed = True
+
+
+def _nothing() -> None:
+    """What the optimizer of a copied handle is."""
 
 
 def attach(
@@ -104,7 +123,7 @@ def attach(
     attached = attached_of(optimizer) or Attached()
     parts = parts_of(bound)
     for part in parts:
-        if any(_is_again(part, other) for other in attached.parts()):
+        if any(is_again(part, other) for other in attached.parts()):
             advice = "remove() its handle first" + ", or set its scale" * (place != "constraint")
             raise ValueError(f"attach: {part!r} is already attached to this {type(optimizer).__name__}; {advice}")
     here = [part for part in parts if owns(optimizer, part)]
@@ -134,14 +153,6 @@ def attach(
             handle.remove()
             raise
     return handle
-
-
-def _is_again(part: Any, other: Any) -> bool:
-    """Whether two bound rules are the same on the same weights, perhaps of a net and of a wrapper around it."""
-    if not Rule.__eq__(part.rule, other.rule):
-        return False
-    own, others = ({id(p) for _, p in one.leaves(frozen=True)} for one in (part, other))
-    return part.model is other.model or (bool(own) and own == others)
 
 
 def _unowned(optimizer: Optimizer, parts: Iterable[Any]) -> str:

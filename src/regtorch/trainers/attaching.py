@@ -16,8 +16,8 @@ from regtorch.constraints import Constraint
 from regtorch.masked import MaskedPenalty
 from regtorch.outputs import OutputRule
 from regtorch.penalties import Penalty
-from regtorch.steps.attached import owns, parts_of
 from regtorch.steps.hooks import Handle, bare
+from regtorch.steps.parts import owns, parts_of
 from regtorch.trainers.scheduled import Schedule, paired
 
 __all__ = ["Attaching", "Bound", "Given"]

@@ -71,6 +71,8 @@ def train(
     check_settings(cfg, choices)
     saver = Saver(Saves(cfg, folder))
     with determinism(cfg.trainer.get("deterministic")):
+        if cfg.seed is None:
+            saver.draw_again()
         setup = set_up(cfg, choices, sweep=sweep)
         origin = provenance(command("train", overrides), data=setup.data)
         with loggers_of(cfg, choices, saver.saves) as loggers:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from command_line import CommandLine, Result
 from killed import Killed, killed_after
@@ -28,6 +29,7 @@ RUNS = {
         *("optimizer.momentum=0.9", "trainer.log_every_n_steps=2", "trainer.accumulate_grad_batches=2"),
     ),
     "nothing to log at a step": ("reg=none", "trainer.log_every_n_steps=7"),
+    "pulled to the weights before training": ("reg=l2sp", "reg.lam=0.3", "trainer.log_every_n_steps=2"),
     "stopped early": ("reg=l2", "callbacks=[default,early_stopping]", "callbacks.stop.patience=1"),
 }
 
@@ -53,9 +55,22 @@ def resumes_to_the_bit(run: CommandLine, settings: tuple[str, ...], *steps: int)
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (7,)], strict=True)])
+@pytest.mark.parametrize(("name", "steps"), [*zip(RUNS, [(1,), (4,), (7,), (4,), (5,), (4, 7), (7,)], strict=True)])
 def test_a_run_resumes_to_the_bit(name: str, steps: tuple[int, ...], run: CommandLine):
     resumes_to_the_bit(run, RUNS[name], *steps)
+
+
+def test_a_run_without_a_seed_resumes_with_the_net_that_it_began_with(run: CommandLine):
+    """Whose weights L2SP pulls to."""
+    drawn = (*SMALL, "reg=l2sp", "reg.lam=0.3", "seed=null", "data.seed=0")
+    torch.manual_seed(5)
+    assert run(*drawn, "hydra.run.dir=whole", fast=False).code == 0
+    torch.manual_seed(5)
+    with killed_after(4):
+        run(*drawn, "hydra.run.dir=killed", fast=False)
+    torch.manual_seed(6)
+    assert run("resume=killed", fast=False).code == 0
+    assert_same(run.folder / "whole", run.folder / "killed")
 
 
 @pytest.mark.slow

@@ -42,15 +42,28 @@ class Saver(Checkpoint):
         self._ours: dict[str, Any] = {}  # to be restored
         self._generators: Mapping[str, Any] | None = None
         self._trained = False  # since it resumed
+        self._began: Mapping[str, Any] | None = None  # the generators of a run without a seed, before it drew a net
 
     @property
     def checkpoint(self) -> Path | None:
         """The checkpoint to resume from, once it is known to be one of this program; Lightning loads it."""
         if self.saves.resumed is None:
             return None
+        self._loaded()
+        return self.saves.resumed.state
+
+    def _loaded(self) -> Mapping[str, Any]:
+        """Our part of the state to resume from."""
         ours = self.saves.load(*_PARTS, mapped=True)[OURS]
         self.saves.refuse_lacking(ours, _OUR_PARTS)
-        return self.saves.resumed.state
+        return ours
+
+    def draw_again(self) -> None:
+        """Let a run without a seed draw the net that it began with, whose weights `L2SP` pulls to."""
+        began = None if self.saves.resumed is None else self._loaded().get("began")  # earlier saves have none
+        if began is not None:
+            restore_generators(began)
+        self._began = states_of_generators()
 
     # -- saving
 
@@ -99,6 +112,7 @@ class Saver(Checkpoint):
             "events": [sizes(logger) for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)],
             "of_step": dict(trainer._logger_connector.metrics["log"]) if within else {},
             "unlogged": _unlogged(trainer) if within else None,
+            "began": self._began,
         }
         if not trainer.is_global_zero:
             self.saves.every.begin(trainer.global_step)  # as process 0, or they would not meet at the next save
