@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.steps import proximal
-from regtorch.steps.alike import check_alike
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
@@ -138,8 +137,6 @@ class Attached:
         """Add the gradients: now, or after each call of the closure, which computes new ones."""
         if not self._outermost.begin():
             return None
-        if not self.stepped:
-            check_alike(self.rules, owned_by(optimizer), type(optimizer).__name__)
         self.stepped = True
         if self._unchecked:
             self._check()
