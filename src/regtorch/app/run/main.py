@@ -26,6 +26,7 @@ from regtorch.app.config.command_line import (
     shown_in_full,
     task_overrides,
 )
+from regtorch.app.config.found import register
 from regtorch.app.config.hydra_settings import check_hydra
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
@@ -74,6 +75,7 @@ def command_line(
         130 after Ctrl-C.
     """
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
+    register()
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # for the user's nets
     print_anything()
@@ -144,6 +146,7 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The last validation score, for sweepers that optimize; NaN for a failed job of a sweep.
     """
+    register()  # a sweep's job may run in a process of its own
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
