@@ -162,7 +162,7 @@ def test_a_constant_column_becomes_zeros(tmp_path: Path) -> None:
     [
         ("", {}, "it is empty; expected a row for each sample"),
         ("a,kind\n", {}, "it has a header and no rows"),
-        ("kind\n1\n2\n", {}, "found one column, separated by ','; expected columns of inputs"),
+        ("kind\n1\n2\n", {}, "found one column; expected columns of inputs"),
         ("a,a,kind\n1,2,3\n", {}, "its header has 'a' twice"),
         (text() + "1,red,1\n", {}, r"line 42: expected 4 cells as in the first row, found 3, separated by ','; repair"),
         (text() + "inf,red,1,2\n", {}, r"line 42, column size: expected a number in float32's range, found inf"),
