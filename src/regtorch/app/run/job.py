@@ -30,6 +30,7 @@ from regtorch.app.run.best_epoch import best_of, monitored, require_there
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
+from regtorch.app.run.empty_hooks import NoProfiler, leave_out_empty_hooks
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import Effect, initial_penalty, receipt_of
 from regtorch.app.run.saves.saver import Saver
@@ -125,6 +126,7 @@ def _train(
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
         net.compile()
+    leave_out_empty_hooks(trainer, module)
 
     waiting = patient() if trainer.world_size == 1 else nullcontext()  # several processes would wait for each other
     with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:
@@ -218,10 +220,12 @@ def _trainer(
         if not any(isinstance(c, kind) and not cfg.trainer.get(key, True) for key, kind in switches.items())
     ]
     record = EpochRecord()
+    profiler = {} if cfg.trainer.get("profiler") else {"profiler": NoProfiler()}
     with named("trainer", cfg.trainer):
         trainer: Trainer = instantiate(cfg.trainer, _partial_=True)(
             callbacks=[*callbacks, record, *more_callbacks],
             logger=loggers,
+            **profiler,
             **{key: any(isinstance(c, kind) for c in [*callbacks, *more_callbacks]) for key, kind in switches.items()},
         )
     use_atomic_checkpoints(trainer)
