@@ -1,4 +1,4 @@
-"""Tables of one's own: delimiter, header, kinds of columns and the task are found; what is wrong is named by its line."""
+"""Tables of one's own: delimiter, header and task are found; what is wrong is named by its line."""
 
 import gzip
 from pathlib import Path
@@ -32,8 +32,8 @@ def test_few_whole_numbers_are_classes(tmp_path: Path) -> None:
     assert [len(part) for part in module.splits] == [28, 6, 6]
     assert [torch.bincount(part.labels).tolist() for part in module.splits] == [[14, 14], [3, 3], [3, 3]]
     assert module.remark == (
-        "csv: classes 0, 1; 40 rows of 2 columns of numbers and 1 column of categories, 4 inputs; 28 rows for training, 6 "
-        "for validation and 6 for the test"
+        "csv: classes 0, 1; 40 rows of 2 columns of numbers and 1 column of categories, 4 inputs; 28 rows for "
+        "training, 6 for validation and 6 for the test"
     )
 
 
@@ -75,7 +75,9 @@ def test_other_numbers_are_predicted(tmp_path: Path, share: float) -> None:
 def test_the_number_of_classes_may_be_said(tmp_path: Path) -> None:
     assert table(tmp_path, text(), num_classes=None).splits.train.labels.dtype == torch.float32
     assert table(tmp_path, text(), num_classes=2).num_classes == 2
-    with pytest.raises(DataError, match=r"column kind: found 2 classes \(0, 1\), num_classes is 3; set data.num_classes=2"):
+    with pytest.raises(
+        DataError, match=r"column kind: found 2 classes \(0, 1\), num_classes is 3; set data.num_classes=2"
+    ):
         table(tmp_path, text(), num_classes=3)
     with pytest.raises(DataError, match=r"line 2, column colour: expected a number to predict .*, found 'blue'"):
         table(tmp_path, text(), target="colour", num_classes=None)
@@ -115,7 +117,9 @@ def test_a_gzipped_table(tmp_path: Path) -> None:
 def test_without_a_header_columns_have_numbers(tmp_path: Path, target: int) -> None:
     module = table(tmp_path, text(header=None), target=target)
     assert (module.num_classes, sum(map(len, module.splits))) == (2, 40)
-    with pytest.raises(DataError, match=r"data\.target: .*received 'kind'; .*so it is no header: give a column's number"):
+    with pytest.raises(
+        DataError, match=r"data\.target: .*received 'kind'; .*so it is no header: give a column's number"
+    ):
         table(tmp_path, text(header=None))
 
 
@@ -127,7 +131,9 @@ def test_a_header_of_years_is_one_if_it_has_the_target(tmp_path: Path) -> None:
 
 def test_columns_are_left_out(tmp_path: Path) -> None:
     assert table(tmp_path, text(), ignore=["colour", -1]).input_shape == (1,)
-    with pytest.raises(DataError, match=r"data\.ignore: expected a column's name, or its number from 1 to 4, received 'no'"):
+    with pytest.raises(
+        DataError, match=r"data\.ignore: expected a column's name, or its number from 1 to 4, received 'no'"
+    ):
         table(tmp_path, text(), ignore=["no"])
     with pytest.raises(DataError, match="'kind' is the target"):
         table(tmp_path, text(), ignore=["kind"])
@@ -142,13 +148,17 @@ def test_an_unnamed_column_that_counts_the_rows_is_ignored(tmp_path: Path) -> No
 @pytest.mark.parametrize("word", ["", "NA", "nan", "?", "null"])
 def test_missing_cells_are_refused_or_filled(tmp_path: Path, word: str) -> None:
     rows = [*ROWS, (word, "red", 1, 2.0), (1.5, word, 0, 2.0)]
-    with pytest.raises(DataError, match=r"my table\.csv, line 42, column size: the cell is empty .*data\.on_missing=fill"):
+    with pytest.raises(
+        DataError, match=r"my table\.csv, line 42, column size: the cell is empty .*data\.on_missing=fill"
+    ):
         table(tmp_path, text(rows))
     module = table(tmp_path, text(rows), on_missing="fill")
     assert module.input_shape == (5,)
     assert all(bool(part.images.isfinite().all()) for part in module.splits)
     assert "1 missing number filled with the column's median" in module.remark
-    with pytest.raises(DataError, match=r"line 43, column colour: the target is missing, as in 1 row; remove such rows"):
+    with pytest.raises(
+        DataError, match=r"line 43, column colour: the target is missing, as in 1 row; remove such rows"
+    ):
         table(tmp_path, text(rows), target="colour", on_missing="fill")
 
 
@@ -166,17 +176,29 @@ def test_a_constant_column_becomes_zeros(tmp_path: Path) -> None:
         ("a,a,kind\n1,2,3\n", {}, "its header has 'a' twice"),
         (text() + "1,red,1\n", {}, r"line 42: expected 4 cells as in the first row, found 3, separated by ','; repair"),
         (text() + "inf,red,1,2\n", {}, r"line 42, column size: expected a number in float32's range, found inf"),
-        (text() + "4x,red,1,2\n", {}, r"line 42, column size: expected a number as in most rows, found '4x'; repair it"),
-        (text([(*row[:3], f"n{at}") for at, row in enumerate(ROWS)]), {}, "column price: 40 different texts in 40 rows"),
+        (
+            text() + "4x,red,1,2\n",
+            {},
+            r"line 42, column size: expected a number as in most rows, found '4x'; repair it",
+        ),
+        (
+            text([(*row[:3], f"n{at}") for at, row in enumerate(ROWS)]),
+            {},
+            "column price: 40 different texts in 40 rows",
+        ),
         (text([(*row[:2], 1, 2) for row in ROWS]), {}, "column kind: found one class alone, 1; expected two classes"),
         (text([(*row[:2], 1.5, 2) for row in ROWS]), {}, r"column kind: all targets are 1\.5; nothing can be learned"),
         (text([(*row[:2], f"n{at}", 1) for at, row in enumerate(ROWS)]), {}, "found another text in each of 40 rows"),
         (text() + "1,red,2,2\n", {}, "class 2 has 1 sample, too few to take the shares"),
-        (text(), {"target": "kin"}, "data.target: expected a column's name, or its number from 1 to 4, received 'kin'; .* has size"),
+        (
+            text(),
+            {"target": "kin"},
+            "data.target: expected a column's name, or its number from 1 to 4, received 'kin'; .* has size",
+        ),
         (text(), {"target": 5}, "data.target: expected a column's name, or its number from 1 to 4, received 5"),
         ("kind,a\n1,2\n" * 1, {"ignore": ["a"]}, "no column is left as input|one class alone|all targets are"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(tmp_path: Path, content: str, options: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         table(tmp_path, content, **options)

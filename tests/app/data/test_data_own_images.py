@@ -40,8 +40,8 @@ def test_classes_are_counted_and_named(tmp_path: Path, zipped: bool) -> None:
     assert (module.num_classes, module.class_names) == (3, ("Hünde & Co", "my cats", "猫"))
     assert module.input_shape == (3, 12, 9)
     assert module.remark == (
-        "image folder: classes Hünde & Co, my cats, 猫; 24 images read at 12×9 in colour (as they are), 18 for training, "
-        "3 for validation and 3 for the test; ignored 1 file beside the images of a class"
+        "image folder: classes Hünde & Co, my cats, 猫; 24 images read at 12×9 in colour (as they are), 18 for "
+        "training, 3 for validation and 3 for the test; ignored 1 file beside the images of a class"
     )
 
 
@@ -82,7 +82,9 @@ def test_images_are_read_at_the_size_of_a_net_and_not_resized_twice(tmp_path: Pa
 
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "I;16"])
 def test_grey_images_have_one_channel_unchanged(tmp_path: Path, mode: str) -> None:
-    files = {f"{name}/{number}.png": image(mode, value=255 if mode == "1" else 90) for name in "ab" for number in range(4)}
+    files = {
+        f"{name}/{number}.png": image(mode, value=255 if mode == "1" else 90) for name in "ab" for number in range(4)
+    }
     for options in ({}, {"resize": [1, 12, 9]}):
         module = found(write(tmp_path, files), **options)
         assert module.input_shape == (1, 12, 9)
@@ -101,7 +103,9 @@ def test_colour_beyond_the_headers_that_were_read_stays(tmp_path: Path, monkeypa
     assert found(write(tmp_path, files)).input_shape == (3, 12, 9)
 
 
-@pytest.mark.parametrize(("mode", "form"), [("RGBA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "TIFF")])
+@pytest.mark.parametrize(
+    ("mode", "form"), [("RGBA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "TIFF")]
+)
 def test_images_of_every_mode_are_read_in_colour(tmp_path: Path, mode: str, form: str) -> None:
     end = {"JPEG": "jpg"}.get(form, form.lower())
     files = {f"{name}/{number}.{end}": image(mode, form=form) for name in "ab" for number in range(4)}
@@ -111,7 +115,9 @@ def test_images_of_every_mode_are_read_in_colour(tmp_path: Path, mode: str, form
 
 
 def test_parts_of_their_own_are_kept(tmp_path: Path) -> None:
-    module = found(write(tmp_path / "x", tree({"deep/train/a": 4, "deep/train/b": 4, "deep/val/a": 2, "deep/val/b": 2})))
+    module = found(
+        write(tmp_path / "x", tree({"deep/train/a": 4, "deep/train/b": 4, "deep/val/a": 2, "deep/val/b": 2}))
+    )
     assert [len(part) for part in module.splits] == [6, 4, 2]
     module = found(write(tmp_path / "y", tree({f"{part}/{name}": 2 for part in ("train", "test") for name in "ab"})))
     assert [len(part) for part in module.splits] == [2, 2, 4]
@@ -126,16 +132,28 @@ def test_the_split_is_the_same_each_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"a": 2, "b": 1}, "{place}: class a has 2 samples, too few to take the shares [0.1, 0.1] and leave some for "
-         "training; add samples or reduce the shares (data.test_share=0 leaves out the test part)."),
-        ({"a": 9}, "{place}: found one class alone, a; expected a folder for each of two classes or more, as CLASS/*.jpg "
-         "or train/CLASS/*.jpg."),
-        ({"a/../": 9}, "{place}: no images in class folders; expected CLASS/*.jpg or train/CLASS/*.jpg with two classes or more, "
-         "found no folder in {place}; put the images of each class into a folder of its own."),
-        ({"train/a": 9, "train/b": 9, "val/a": 3, "val/c": 3}, "{place}/val: expected the class folders a, b, as in train; "
-         "it lacks b and also has c; give all parts the same class folders."),
+        (
+            {"a": 2, "b": 1},
+            "{place}: class a has 2 samples, too few to take the shares [0.1, 0.1] and leave some for "
+            "training; add samples or reduce the shares (data.test_share=0 leaves out the test part).",
+        ),
+        (
+            {"a": 9},
+            "{place}: found one class alone, a; expected a folder for each of two classes or more, as CLASS/*.jpg "
+            "or train/CLASS/*.jpg.",
+        ),
+        (
+            {"a/../": 9},
+            "{place}: no images in class folders; expected CLASS/*.jpg or train/CLASS/*.jpg with two classes or more, "
+            "found no folder in {place}; put the images of each class into a folder of its own.",
+        ),
+        (
+            {"train/a": 9, "train/b": 9, "val/a": 3, "val/c": 3},
+            "{place}/val: expected the class folders a, b, as in train; "
+            "it lacks b and also has c; give all parts the same class folders.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_classes_is_refused(tmp_path: Path, counts: dict[str, int], message: str) -> None:
     place = write(tmp_path / "my", tree(counts))
     for empty in (folder for folder in place.iterdir() if folder.is_dir() and not any(folder.iterdir())):

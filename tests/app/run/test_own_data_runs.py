@@ -37,7 +37,9 @@ def test_a_folder_needs_nothing_but_its_name(train: CommandLine) -> None:
     assert record["choices"]["model"] == "convnet"
 
 
-@pytest.mark.parametrize(("target", "outputs", "score"), [("kind", 3, "accuracy"), ("price", 1, "r2"), ("colour", 2, "accuracy")])
+@pytest.mark.parametrize(
+    ("target", "outputs", "score"), [("kind", 3, "accuracy"), ("price", 1, "r2"), ("colour", 2, "accuracy")]
+)
 def test_a_table_needs_its_name_and_its_target(train: CommandLine, target: str, outputs: int, score: str) -> None:
     result = train("data=csv", "data.file=table.csv", f"data.target={target}", *QUICK, fast=False)
     assert (result.code, result.err) == (0, "")
@@ -83,16 +85,28 @@ def test_a_named_net_is_taken_without_a_word(train: CommandLine) -> None:
     ("overrides", "message"),
     [
         (["data=folder"], "error: data.dir: expected a value, received none; give data.dir=photos"),
-        (["data=csv", "data.target=kind"], "error: data.file: expected a value, received none; give data.file=table.csv"),
-        (["data=csv", "data.file=table.csv"], "error: data.target: expected a value, received none; give data.target=COLUMN"),
-        (["data=csv", "data.file=no.csv", "data.target=kind"], "no.csv is not there; name your table with data.file=table.csv."),
+        (
+            ["data=csv", "data.target=kind"],
+            "error: data.file: expected a value, received none; give data.file=table.csv",
+        ),
+        (
+            ["data=csv", "data.file=table.csv"],
+            "error: data.target: expected a value, received none; give data.target=COLUMN",
+        ),
+        (
+            ["data=csv", "data.file=no.csv", "data.target=kind"],
+            "no.csv is not there; name your table with data.file=table.csv.",
+        ),
         (["data=folder", "data.dir=none"], "there is no {place}/none; data.dir must name a folder or a .zip."),
         (["data=folder", "data.dir=photos/birds"], "no images in class folders; expected CLASS/*.jpg"),
-        (["data=folder", "data.dir=photos", "data.num_classes=2"], "found 3 classes (Hünde, birds, my cats), num_classes is 2"),
+        (
+            ["data=folder", "data.dir=photos", "data.num_classes=2"],
+            "found 3 classes (Hünde, birds, my cats), num_classes is 2",
+        ),
         (["data=csv", "data.file=table.csv", "data.target=kin"], "data.target: expected a column's name"),
         (["data=csv", "data.file=table.csv", "data.target=kind", "model=cnn"], "the data has samples of shape [4]"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_is_said_in_a_line(train: CommandLine, overrides: list[str], message: str) -> None:
     result = train(*overrides, *QUICK, fast=False)
     assert result.code == 2
@@ -100,7 +114,9 @@ def test_what_is_missing_is_said_in_a_line(train: CommandLine, overrides: list[s
     assert "interpolation" not in result.err
 
 
-@pytest.mark.parametrize("data", [("data=folder", "data.dir=photos"), ("data=csv", "data.file=table.csv", "data.target=price")])
+@pytest.mark.parametrize(
+    "data", [("data=folder", "data.dir=photos"), ("data=csv", "data.file=table.csv", "data.target=price")]
+)
 def test_sweeps_continue_paths_and_the_doctor(
     train: CommandLine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], data: tuple[str, ...]
 ) -> None:

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
-from regtorch.app.config.found import register
+import regtorch.app.config.found  # noqa: F401  registers ${found:...}
 from regtorch.app.config.instantiate import main_options
 
 __all__ = ["composed"]
@@ -17,7 +17,6 @@ __all__ = ["composed"]
 
 def composed(conf: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """Compose `train` as train.py does: the config and the option of each group. `out_dir` needs an override."""
-    register()
     # Hydra is a singleton: the running instance is replaced for a moment.
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

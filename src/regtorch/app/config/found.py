@@ -11,22 +11,18 @@ from regtorch.app.ground.errors import RunError
 if TYPE_CHECKING:
     from regtorch.app.data.csv_file import Columns
 
-__all__ = ["register"]
+__all__ = ["found"]
 
 _FOLDER, _CSV = "regtorch.data.ImageFolders", "regtorch.data.Csv"
 
 
-def register() -> None:
-    """Make OmegaConf resolve `${found:classes}`, `${found:shape,DEFAULT}` and `${found:outputs}`.
+def found(what: str, default: Any = None, *, _root_: DictConfig) -> Any:
+    """The value of `${found:classes}`, `${found:shape,DEFAULT}` and `${found:outputs}`.
 
     classes: the number of classes; null if the targets are numbers.
     shape: the shape of a sample, DEFAULT for data that has none of its own to follow.
     outputs: the number of outputs that a net needs: `data.num_classes`, or 1 if it is null.
     """
-    OmegaConf.register_new_resolver("found", _found, replace=True)
-
-
-def _found(what: str, default: Any = None, *, _root_: DictConfig) -> Any:
     data = _root_.data
     given: Any = OmegaConf.to_container(data)  # as written: `resize` may refer to what is asked here
     target = given.get("_target_")
@@ -35,7 +31,7 @@ def _found(what: str, default: Any = None, *, _root_: DictConfig) -> Any:
     if what == "classes":
         return _classes(target, given)
     if what == "shape":
-        return _shape(target, given) or default
+        return OmegaConf.create(list(_shape(target, given) or default))  # a plain list cannot be stored in a config
     raise RunError(f"${{found:...}}: expected classes, shape or outputs, received {what!r}")
 
 
@@ -82,3 +78,6 @@ def _given(given: Mapping[str, Any], key: str, example: str) -> Any:
     if value in (None, "???"):
         raise RunError(f"data.{key}: expected a value, received none; give data.{key}={example}")
     return value
+
+
+OmegaConf.register_new_resolver("found", found, replace=True)  # wherever a config is composed or unpickled

@@ -18,7 +18,7 @@ from regtorch.app.data.table_numbers import Inputs, Targets, inputs_of, position
 from regtorch.checks import one_of, share
 from regtorch.counted import counted
 
-__all__ = ["Csv", "Columns"]
+__all__ = ["Columns", "Csv"]
 
 
 class Columns(NamedTuple):
@@ -78,7 +78,7 @@ def _inputs(columns: Columns, _changed: int) -> Inputs:
 
 
 class Csv(ArraysDataModule):
-    """Rows of a table in memory; fixed random shares of them are the validation and test parts.
+    r"""Rows of a table in memory; fixed random shares of them are the validation and test parts.
 
     A column of numbers is an input with mean 0 and deviation 1 in the training part; a column of text with at most 50
     categories is an input of 0 and 1 for each. The target is classes if it is text or has few different whole numbers
@@ -107,7 +107,7 @@ class Csv(ArraysDataModule):
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder, "table.csv")
-        ...     _ = file.write_text("size,kind,price\\n" + "1.5,a,10\\n2.5,b,21.5\\n" * 10)
+        ...     _ = file.write_text("size,kind,price\n" + "1.5,a,10\n2.5,b,21.5\n" * 10)
         ...     data = Csv(str(file), target="price")
         ...     data.setup()
         >>> data.input_shape, data.num_classes, [len(part) for part in data.splits]
@@ -167,7 +167,9 @@ class Csv(ArraysDataModule):
         kinds = [f"{counted(numbers, 'column')} of numbers"] if numbers else []
         kinds += [f"{counted(texts, 'column')} of categories"] if texts else []
         of_test = f" and {parts[2]} for the test" if parts[2] else "; the test part is the validation part"
-        of_target = named_classes(targets.classes) if targets.classes else f"numbers of {self.columns.target} to predict"
+        of_target = (
+            named_classes(targets.classes) if targets.classes else f"numbers of {self.columns.target} to predict"
+        )
         remarks = [
             of_target,
             f"{counted(sum(parts), 'row')} of {' and '.join(kinds)}, {len(inputs.numbers)} inputs",
@@ -179,7 +181,7 @@ class Csv(ArraysDataModule):
 
 
 def _standardized(inputs: Inputs, train: np.ndarray) -> tuple[np.ndarray, int]:
-    """Features with mean 0 and deviation 1 in the training part, those of categories unchanged; how many were filled."""
+    """Numbers with mean 0 and deviation 1 in the training part, categories unchanged; how many cells were filled."""
     values = inputs.values.copy()
     missing = np.isnan(values)
     for feature in np.flatnonzero(inputs.numbers):

@@ -20,7 +20,7 @@ from regtorch.app.data.split import split
 from regtorch.checks import one_of, share, sizes
 from regtorch.counted import counted
 
-__all__ = ["Found", "FolderOptions", "ImageFolders", "looked_at"]
+__all__ = ["FolderOptions", "Found", "ImageFolders", "looked_at"]
 
 Parts = tuple[list[Sample], list[Sample], list[Sample]]
 _NAMED = 5  # broken images that a warning names
@@ -103,7 +103,7 @@ class ImageFolders(ArraysDataModule):
         **options: Unpack[ImageOptions],
     ) -> None:
         options = ImageOptions(num_classes=2) | options
-        if options["num_classes"] is None and not self.class_names:
+        if options.get("num_classes") is None and not self.class_names:
             options["num_classes"] = len(looked_at(Path(dir)).classes)
         super().__init__(dir, **options)
         one_of(self.title, "interpolation", interpolation, ("nearest", "bilinear"))

@@ -43,7 +43,7 @@ def looks(files: Sequence[File]) -> Looks:
     kind = "grey" if channels == 1 else "in colour"
     if not seen:  # the decoder says what is wrong with the first one
         return Looks(channels, LARGEST, LARGEST, f"read at {LARGEST}×{LARGEST} {kind}")
-    height, width = (round(statistics.median(found[side] for found in seen)) for side in (1, 2))
+    height, width = (round(statistics.median(sides)) for sides in zip(*(found[1:] for found in seen), strict=True))
     scale = min(1.0, LARGEST / max(height, width))
     to = max(1, round(height * scale)), max(1, round(width * scale))
     if len({found[1:] for found in seen}) == 1:

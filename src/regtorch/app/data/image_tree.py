@@ -53,8 +53,8 @@ def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
     classes = class_names or tuple(folder.name for folder in part_folders["train"].folders)
     if len(classes) == 1:
         raise DataError(
-            f"{part_folders['train']}: found one class alone, {classes[0]}; expected a folder for each of two classes or "
-            "more, as CLASS/*.jpg or train/CLASS/*.jpg."
+            f"{part_folders['train']}: found one class alone, {classes[0]}; expected a folder for each of two "
+            "classes or more, as CLASS/*.jpg or train/CLASS/*.jpg."
         )
     if not classes:
         raise DataError(

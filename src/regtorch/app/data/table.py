@@ -124,6 +124,6 @@ def _check_length(path: Path, row: Sequence[str], first: Sequence[str], line: in
         )
     if len(row) < 2:
         raise DataError(
-            f"{path}: found one column; expected columns of inputs and one of targets, separated by a comma, semicolon, "
-            "tab or bar."
+            f"{path}: found one column; expected columns of inputs and one of targets, separated by a comma, "
+            "semicolon, tab or bar."
         )

@@ -1,4 +1,4 @@
-"""The numbers of a table: columns of numbers and of categories as inputs, one column as classes or numbers to predict."""
+"""The numbers of a table: columns of numbers and of categories as inputs, one column as the targets."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -69,7 +69,9 @@ def position(table: Table, place: str, column: str | int, key: str) -> int:
         return column - 1 if column > 0 else count + column
     what = f"{place} has {', '.join(table.names[:20])}{' …' * (count > 20)}"
     without = "" if table.header else " (its first row has a number, so it is no header: give a column's number)"
-    raise DataError(f"{key}: expected a column's name, or its number from 1 to {count}, received {column!r}; {what}{without}.")
+    raise DataError(
+        f"{key}: expected a column's name, or its number from 1 to {count}, received {column!r}; {what}{without}."
+    )
 
 
 def inputs_of(table: Table, place: str, left_out: Sequence[int], *, fill: bool) -> Inputs:
@@ -139,7 +141,9 @@ def targets_of(table: Table, place: str, at: int, num_classes: int | str | None 
             )
         if numbers is not None and (num_classes is None or not _are_classes(numbers)):
             if numbers.min() == numbers.max():
-                raise DataError(f"{place}, column {column.name}: all targets are {numbers[0]:g}; nothing can be learned.")
+                raise DataError(
+                    f"{place}, column {column.name}: all targets are {numbers[0]:g}; nothing can be learned."
+                )
             return Targets(numbers[:, None], ())
     names = sorted({*column.cells}, key=lambda cell: (as_number(cell) is None, as_number(cell) or 0.0, cell))
     if len(names) < 2 or len(names) == len(column.cells) > 2:
@@ -163,7 +167,9 @@ def _are_classes(numbers: np.ndarray) -> bool:
 def _numbers(column: _Column, missing: Sequence[bool]) -> np.ndarray | None:
     """The numbers of a column, NaN where one is missing; None for a column of text."""
     for comma in (False, True):
-        found = [None if gone else as_number(cell, comma=comma) for cell, gone in zip(column.cells, missing, strict=True)]
+        found = [
+            None if gone else as_number(cell, comma=comma) for cell, gone in zip(column.cells, missing, strict=True)
+        ]
         wrong = [row for row, number in enumerate(found) if number is None and not missing[row]]
         if not wrong:
             break
@@ -189,8 +195,8 @@ def _categories(column: _Column, missing: Sequence[bool]) -> Iterator[np.ndarray
     if len(names) > _MOST_CATEGORIES or len(names) == len(cells) > 2:
         raise DataError(
             f"{column.place}, column {column.name}: {len(names)} different texts in {len(cells)} rows, such as "
-            f"{names[0] or names[1]!r}; expected numbers, or at most {_MOST_CATEGORIES} categories that recur; leave it "
-            f"out with 'data.ignore=[{column.name}]'."
+            f"{names[0] or names[1]!r}; expected numbers, or at most {_MOST_CATEGORIES} categories that recur; leave "
+            f"it out with 'data.ignore=[{column.name}]'."
         )
     for name in names:
         yield np.array([cell == name for cell in cells], dtype=np.float64)

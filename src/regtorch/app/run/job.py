@@ -200,11 +200,14 @@ def _hint(cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str])
     data, model = choices.get("data"), choices.get("model")
     if data == "digits":
         if cfg.data.dir != "data":
-            return f"hint: data=digits comes with scikit-learn and does not use data.dir={cfg.data.dir}; data=mnist does"
+            return (
+                f"hint: data=digits comes with scikit-learn and does not use data.dir={cfg.data.dir}; data=mnist does"
+            )
         return "hint: data=digits is small and needs no download; data=cifar10 is more realistic"
     if data in ("folder", "csv") and not any(text.startswith(("model=", "experiment=")) for text in overrides):
         shape = "×".join(map(str, cfg.model.input_shape))
-        return f"net: model={model}, which fits samples of any size (here {shape}), as no model= is given; --help lists others"
+        fits = f"net: model={model}, which fits samples of any size (here {shape})"
+        return f"{fits}, as no model= is given; --help lists others"
     return None
 
 

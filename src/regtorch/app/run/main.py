@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+import regtorch.app.config.found  # noqa: F401  registers ${found:...}
 from regtorch.app.config.command_line import (
     check_groups,
     check_new_keys,
@@ -26,7 +27,6 @@ from regtorch.app.config.command_line import (
     shown_in_full,
     task_overrides,
 )
-from regtorch.app.config.found import register
 from regtorch.app.config.hydra_settings import check_hydra
 from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
@@ -75,7 +75,6 @@ def command_line(
         130 after Ctrl-C.
     """
     OmegaConf.register_new_resolver("program", command, replace=True)  # for the help's examples
-    register()
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # for the user's nets
     print_anything()
@@ -146,7 +145,6 @@ def run(cfg: DictConfig) -> float | None:
     Returns:
         The last validation score, for sweepers that optimize; NaN for a failed job of a sweep.
     """
-    register()  # a sweep's job may run in a process of its own
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     if job.mode == RunMode.MULTIRUN:
