@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import regtorch as rt
+from image_files import tree, write
 from places import CONF, SHARED
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.run.main import main
@@ -49,8 +50,13 @@ def composed(*overrides: str, **values: object) -> DictConfig:
 
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("choices", ROWS, ids=" ".join)
-def test_every_option_composes(choices: list[str]):
+def test_every_option_composes(choices: list[str], tmp_path: Path):
     net = ["model.net._target_=torch.nn.Linear"] if "model=own" in choices else []
+    if "data=folder" in choices:
+        net.append(f"data.dir={write(tmp_path, tree({'a': 1, 'b': 1}))}")
+    if "data=csv" in choices:
+        write(tmp_path, {"x.csv": b"a,b\n" + b"1,0\n1,1\n" * 9})
+        net += [f"data.file={tmp_path}/x.csv", "data.target=b"]
     cfg = composed(*choices, *net)
     assert cfg.model.net._target_
     assert set(cfg) == set(composed())

@@ -201,8 +201,8 @@ def test_an_image_that_is_too_small_is_named(tmp_path: Path) -> None:
         (
             {"a": 10, "b": 2},
             {"val_share": 0.5},
-            "{place}: class 1 has 2 samples, too few to take the shares [0.5, 0.1] and leave some for training; add "
-            "samples or reduce the shares.",
+            "{place}: class b has 2 samples, too few to take the shares [0.5, 0.1] and leave some for training; add "
+            "samples or reduce the shares (data.test_share=0 leaves out the test part).",
         ),
     ],
 )
@@ -220,7 +220,7 @@ def test_an_empty_class_folder_is_named(tmp_path: Path, content: dict[str, bytes
         folders(tmp_path, num_classes=3)
 
 
-@pytest.mark.parametrize("files", [{}, {"x.png": b""}, {"only/x.png": encoded(1)}])
+@pytest.mark.parametrize("files", [{}, {"x.png": b""}])
 def test_a_folder_without_class_folders(tmp_path: Path, files: dict[str, bytes]) -> None:
     with pytest.raises(DataError, match=f"^{tmp_path}: no images in class folders; expected CLASS/"):
         folders(write(tmp_path, files))

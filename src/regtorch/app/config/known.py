@@ -167,6 +167,8 @@ ARGUMENTS: Mapping[str, Kind] = {
         (f"regtorch.app.nets.{name}" for name in ("num_classes", "hidden", "units", "size", "inputs", "outputs")),
         count(1),
     ),
+    "ConvNet.width": count(1),
+    "MLP.hidden": several(count(1)),
     "WindowNet.rates": fixed(_SHARE, _SHARE),
     "Sentiment.max_words": count(1),
 }

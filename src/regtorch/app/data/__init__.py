@@ -3,6 +3,7 @@
 from regtorch.app.data.augment import Augment
 from regtorch.app.data.cats_dogs import CatsDogs
 from regtorch.app.data.cifar10 import CIFAR10
+from regtorch.app.data.csv_file import Csv
 from regtorch.app.data.data_errors import DataError
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.digits import Digits
@@ -21,6 +22,7 @@ __all__ = [
     "ArraysDataModule",
     "Augment",
     "CatsDogs",
+    "Csv",
     "DataError",
     "Digits",
     "Distance",

@@ -19,7 +19,7 @@ from regtorch.app.data.listing import File
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "Decoder", "decode", "reason"]
+__all__ = ["Decoded", "Decoder", "decode", "header", "reason"]
 
 Size = tuple[int, int]
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # without EPS and others that start programs
@@ -72,6 +72,21 @@ def decode(
             if size is not None and (rgb.height, rgb.width) != size:
                 rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
     return np.asarray(rgb)
+
+
+def header(file: File) -> tuple[str, int, int] | None:
+    """An image's mode in Pillow, height and width, without decoding it; None if they cannot be read."""
+    from PIL import Image
+
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as opened, Image.open(opened, formats=_FORMATS) as image:
+            return image.mode, image.height, image.width
+    except Exception as error:
+        if is_machine_error(error) and getattr(error, "errno", None) not in _FILE_ERRNOS:
+            raise
+        return None
 
 
 def _eight_bits(image: "Image") -> "Image":

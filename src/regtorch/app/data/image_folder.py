@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import ClassVar, NamedTuple, Unpack
 
 import torch
 
@@ -11,6 +12,7 @@ from regtorch.app.data.arrays import Arrays, Splits, checked, named_classes
 from regtorch.app.data.data_errors import DataError, missing
 from regtorch.app.data.datamodule import ArraysDataModule
 from regtorch.app.data.decode import Decoder
+from regtorch.app.data.image_looks import LARGEST, Looks, looks
 from regtorch.app.data.image_tree import Sample, Tree, find_images
 from regtorch.app.data.listing import listed
 from regtorch.app.data.options import ImageOptions
@@ -18,15 +20,42 @@ from regtorch.app.data.split import split
 from regtorch.checks import one_of, share, sizes
 from regtorch.counted import counted
 
-__all__ = ["FolderOptions", "ImageFolders"]
+__all__ = ["FolderOptions", "Found", "ImageFolders", "looked_at"]
 
+Parts = tuple[list[Sample], list[Sample], list[Sample]]
 _NAMED = 5  # broken images that a warning names
+
+
+class Found(NamedTuple):
+    """What a folder or a .zip of images says of itself."""
+
+    classes: tuple[str, ...]
+    looks: Looks
+
+
+def looked_at(path: Path) -> Found:
+    """The classes of a folder or a .zip of images, and how they are read without a size.
+
+    Raises:
+        DataError: It is not there, or not laid out in classes.
+    """
+    path = path.expanduser().absolute()
+    if not path.exists():
+        raise missing(ImageFolders.title, f"there is no {path}", ImageFolders.elsewhere)
+    return _looked_at(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _looked_at(path: Path, _changed: int) -> Found:
+    with listed(path) as root:
+        tree = find_images(root)
+        return Found(tree.classes, looks([file for part in tree.parts.values() for file, _ in part]))
 
 
 class FolderOptions(ImageOptions, total=False):
     """The keyword arguments of `ImageFolders`, for its subclasses."""
 
-    size: Sequence[int]
+    size: Sequence[int] | int | None
     interpolation: str
     min_size: Sequence[int] | None
     on_error: str
@@ -35,21 +64,24 @@ class FolderOptions(ImageOptions, total=False):
 
 
 class ImageFolders(ArraysDataModule):
-    """RGB images of one size in memory, one folder for each class, numbered in alphabetical order.
+    """Images of one size in memory, one folder for each class, numbered in alphabetical order.
 
     `dir` is a folder or a .zip, which is not unpacked, with `CLASS/*.jpg` or `{train,val,test}/CLASS/*.jpg`. A part
     without a folder of its own is a fixed random share of each class of the training images.
 
     Args:
         dir: The folder or the .zip.
-        size: The (height, width) that images are resized to while they are read.
+        size: The (height, width), or the side of a square, that images are resized to while they are read. With None
+            it is that of `resize`, or else found: the median height and width, scaled down to at most 64 pixels of
+            the longer side, and images are grey if the headers of all (of 200 of more) say so. Otherwise they are RGB.
         interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
         min_size: The least (height, width) of an image before resizing; None accepts any.
         on_error: "stop" at an image that is broken or too small, or "skip" such images, with a warning.
         val_share: The share of the validation part, if there is no folder val.
         test_share: The share of the test part, if there is no folder test; with 0 it is the validation part.
-        **options: See `ArraysDataModule`; `num_classes` (2) is the number of class folders, `resize` is applied after
-            `size` and can make images grey, `seed` seeds the shuffling alone, `download` has no effect.
+        **options: See `ArraysDataModule`; `num_classes` (2) is the number of class folders, None counts them now,
+            `resize` is applied after `size` and can make images grey, `seed` seeds the shuffling alone, `download`
+            has no effect.
     """
 
     title = "image folder"
@@ -62,7 +94,7 @@ class ImageFolders(ArraysDataModule):
         self,
         dir: str = "data",
         *,
-        size: Sequence[int] = (150, 150),
+        size: Sequence[int] | int | None = (150, 150),
         interpolation: str = "nearest",
         min_size: Sequence[int] | None = None,
         on_error: str = "stop",
@@ -70,11 +102,15 @@ class ImageFolders(ArraysDataModule):
         test_share: float = 0.1,
         **options: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(dir, **(ImageOptions(num_classes=2) | options))
+        options = ImageOptions(num_classes=2) | options
+        if options.get("num_classes") is None and not self.class_names:
+            options["num_classes"] = len(looked_at(Path(dir)).classes)
+        super().__init__(dir, **options)
         one_of(self.title, "interpolation", interpolation, ("nearest", "bilinear"))
         one_of(self.title, "on_error", on_error, ("stop", "skip"))
+        self.finds = size is None
         self.decoder = Decoder(
-            size=self._height_width("size", size),
+            size=(LARGEST, LARGEST) if size is None else self._height_width("size", size),
             interpolation=interpolation,
             min_size=(1, 1) if min_size is None else self._height_width("min_size", min_size),
             skip=on_error == "skip",
@@ -107,20 +143,35 @@ class ImageFolders(ArraysDataModule):
                 )
             self.class_names = tree.classes
             parts = self._split(tree)
+            grey, said = self._look(tree)
             problems: list[str] = []
             train, val, test = (self._decode(samples, problems) for samples in parts)
-        self._remark(tree, problems, sum(map(len, parts)))
-        return Splits(train, val, test if parts[2] else val)
+        self._remark(tree, said, parts, problems)
+        splits = Splits(train, val, test if parts[2] else val)
+        return Splits(*map(_first_channel, splits)) if grey and not any(map(_has_colour, splits)) else splits
 
-    def _height_width(self, name: str, value: Sequence[int]) -> tuple[int, int]:
+    def _look(self, tree: Tree) -> tuple[bool, str]:
+        """Whether images should become grey, and how they are read, in words; nothing if a size is given."""
+        if not self.finds:
+            return False, ""
+        seen = looks([file for part in tree.parts.values() for file, _ in part])
+        shape = (seen.channels, seen.height, seen.width) if self.resize is None else self.resize
+        self.decoder = self.decoder._replace(size=shape[1:])
+        same = shape == (seen.channels, seen.height, seen.width)
+        return shape[0] == 1, seen.said if same else f"read at {shape[1]}×{shape[2]}, as the net takes them"
+
+    def _height_width(self, name: str, value: Sequence[int] | int) -> tuple[int, int]:
+        if isinstance(value, int):
+            value = (value, value)
         height, width = sizes(self.title, name, value, ("height", "width"))
         return height, width
 
-    def _split(self, tree: Tree) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    def _split(self, tree: Tree) -> Parts:
         everything = tree.parts["train"]
         labels = torch.tensor([label for _, label in everything])
         shares = [0 if "val" in tree.parts else self.val_share, 0 if "test" in tree.parts else self.test_share]
-        train, val, test = ([everything[i] for i in part] for part in split(labels, shares, str(self.path)))
+        cut = split(labels, shares, str(self.path), tree.classes)
+        train, val, test = ([everything[i] for i in part] for part in cut)
         return train, tree.parts.get("val", val), tree.parts.get("test", test)
 
     def _decode(self, samples: list[Sample], problems: list[str]) -> Arrays:
@@ -135,8 +186,13 @@ class ImageFolders(ArraysDataModule):
             raise DataError(f"{self.path}: no image of {names} in one part is usable; the first problem: {broken[0]}.")
         return checked(images, labels[kept], self.num_classes, str(self.path), own=True)
 
-    def _remark(self, tree: Tree, problems: list[str], found: int) -> None:
+    def _remark(self, tree: Tree, said: str, parts: Parts, problems: list[str]) -> None:
+        found = sum(map(len, parts))
         remarks = [] if type(self).class_names else [named_classes(tree.classes)]
+        if said:
+            train, val, test = map(len, parts)
+            of_test = f" and {test} for the test" if test else ""
+            remarks.append(f"{counted(found, 'image')} {said}, {train} for training, {val} for validation{of_test}")
         if problems:
             more = [f"and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
             named = "; ".join(problems[:_NAMED] + more)
@@ -149,3 +205,11 @@ class ImageFolders(ArraysDataModule):
         if "test" not in tree.parts and not self.test_share:
             remarks.append("the test part is the validation part")
         self.remark = f"{self.title}: {'; '.join(remarks)}" if remarks else ""
+
+
+def _has_colour(part: Arrays) -> bool:
+    return bool((part.images != part.images[:, :1]).any())
+
+
+def _first_channel(part: Arrays) -> Arrays:
+    return Arrays(part.images[:, :1].contiguous(), part.labels, part.pixels)

@@ -51,10 +51,15 @@ def find_images(root: Folder, class_names: tuple[str, ...] = ()) -> Tree:
         )
     part_folders = {folder.name: folder for folder in top.folders} if parted else {"train": top}
     classes = class_names or tuple(folder.name for folder in part_folders["train"].folders)
-    if len(classes) < 2:
+    if len(classes) == 1:
+        raise DataError(
+            f"{part_folders['train']}: found one class alone, {classes[0]}; expected a folder for each of two "
+            "classes or more, as CLASS/*.jpg or train/CLASS/*.jpg."
+        )
+    if not classes:
         raise DataError(
             f"{root}: no images in class folders; expected CLASS/*.jpg or train/CLASS/*.jpg with two classes or more, "
-            f"found {f'only {classes[0]}' if classes else 'no folder'} in {part_folders['train']}."
+            f"found no folder in {part_folders['train']}; put the images of each class into a folder of its own."
         )
     if all(name.lower() in _PART_LIKE for name in classes):
         raise DataError(f"{part_folders['train']}: found {', '.join(classes)} where classes should be; {_LAYOUT}.")

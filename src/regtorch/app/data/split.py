@@ -7,17 +7,19 @@ from torch import Tensor
 
 from regtorch.app.data.arrays import SPLIT_SEED
 from regtorch.app.data.data_errors import DataError
+from regtorch.counted import counted
 
 __all__ = ["split"]
 
 
-def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
+def split(labels: Tensor, shares: Sequence[float], source: str, names: Sequence[str] = ()) -> list[Tensor]:
     """Split samples at random, with the same share of each class in each part.
 
     Args:
         labels: (N,) integers; all equal for data without classes.
         shares: The share of each part; unless it is 0, the part has at least one sample of each class.
         source: Where the samples come from, for the message.
+        names: The names of the classes, for the message; without them it has their numbers.
 
     Returns:
         The indices of the remaining samples, in random order, then those of each part.
@@ -34,9 +36,11 @@ def split(labels: Tensor, shares: Sequence[float], source: str) -> list[Tensor]:
         members = order[labels[order] == label]
         sizes = [max(1, round(share * len(members))) if share else 0 for share in shares]
         if sum(sizes) >= len(members):
+            its = names[label] if names else label
+            without = " (data.test_share=0 leaves out the test part)" if len(shares) == 2 and shares[1] else ""
             raise DataError(
-                f"{source}: class {label} has {len(members)} samples, too few to take the shares {list(shares)} "
-                "and leave some for training; add samples or reduce the shares."
+                f"{source}: class {its} has {counted(len(members), 'sample')}, too few to take the shares "
+                f"{list(shares)} and leave some for training; add samples or reduce the shares{without}."
             )
         start = 0
         for part, size in enumerate(sizes, start=1):

@@ -123,7 +123,12 @@ def message(error: BaseException, cfg: DictConfig | None = None) -> str:
 
 
 def unresolved(error: OmegaConfBaseException) -> str:
-    """The message of a reference that cannot be resolved."""
+    """The message of a reference that cannot be resolved; that of what it refers to, if it says what to do."""
+    cause: BaseException | None = error
+    while cause is not None and not type(cause).__module__.startswith("regtorch"):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return one_line(cause)
     return f"{error.full_key}: its interpolation failed: {one_line(error)}"
 
 

@@ -1,9 +1,11 @@
-"""The documents' nets: plain modules that return logits."""
+"""The documents' nets, and two that fit any data: plain modules that return logits."""
 
 from regtorch.app.nets.bn_mlp import BNMLP
 from regtorch.app.nets.cifar_deep import CifarDeep
 from regtorch.app.nets.cnn import CNN
+from regtorch.app.nets.convnet import ConvNet
 from regtorch.app.nets.distance import Distance
+from regtorch.app.nets.mlp import MLP
 from regtorch.app.nets.mnist_mlp import MnistMLP
 from regtorch.app.nets.notmnist_mlp import NotMNISTMLP
 from regtorch.app.nets.rps import RPS
@@ -18,8 +20,10 @@ from regtorch.app.nets.window_net import WindowNet
 __all__ = [
     "BNMLP",
     "CNN",
+    "MLP",
     "RPS",
     "CifarDeep",
+    "ConvNet",
     "Distance",
     "MnistMLP",
     "NotMNISTMLP",

@@ -76,7 +76,10 @@ def train(
         setup = set_up(cfg, choices, sweep=sweep)
         origin = provenance(command("train", overrides), data=setup.data)
         with loggers_of(cfg, choices, saver.saves) as loggers:
-            return _train(cfg, setup, folder, choices, saver, origin, sweep=sweep, loggers=loggers, callbacks=callbacks)
+            hint = None if sweep else _hint(cfg, choices, overrides)
+            return _train(
+                cfg, setup, folder, choices, saver, origin, sweep=sweep, hint=hint, loggers=loggers, callbacks=callbacks
+            )
 
 
 def _train(
@@ -88,6 +91,7 @@ def _train(
     origin: Mapping[str, Any],
     *,
     sweep: bool,
+    hint: str | None,
     loggers: list[Logger],
     callbacks: Sequence[Callback],
 ) -> RunRecord:
@@ -118,8 +122,8 @@ def _train(
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)
-        if choices.get("data") == "digits" and not sweep:
-            print(_digits_hint(cfg.data.dir))
+        if hint is not None:
+            print(hint)
         if cfg.doctor and saver.saves.resumed is None:
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
     if cfg.compile:
@@ -193,10 +197,20 @@ def _train(
     return record
 
 
-def _digits_hint(dir: str) -> str:
-    if dir != "data":
-        return f"hint: data=digits comes with scikit-learn and does not use data.dir={dir}; data=mnist does"
-    return "hint: data=digits is small and needs no download; data=cifar10 is more realistic"
+def _hint(cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> str | None:
+    """What to try instead of data or a net that nobody chose."""
+    data, model = choices.get("data"), choices.get("model")
+    if data == "digits":
+        if cfg.data.dir != "data":
+            return (
+                f"hint: data=digits comes with scikit-learn and does not use data.dir={cfg.data.dir}; data=mnist does"
+            )
+        return "hint: data=digits is small and needs no download; data=cifar10 is more realistic"
+    if data in ("folder", "csv") and not any(text.startswith(("model=", "experiment=")) for text in overrides):
+        shape = "×".join(map(str, cfg.model.input_shape))
+        fits = f"net: model={model}, which fits samples of any size (here {shape})"
+        return f"{fits}, as no model= is given; --help lists others"
+    return None
 
 
 def _trainer(
