@@ -166,6 +166,7 @@ _NEEDS = {
     **dict.fromkeys(("reg.schedule", "reg.select", "model.select"), "reg=l2"),
 }
 _MADE_FOR = {"model=distance": "data=distance", "model=window_net": "data=windows", "model=sentiment": "data=sentiment"}
+_OWN = {"data=csv", "data=folder"}  # which need a file first; tests/app/data tries their settings
 _PARTNER = {data: model for model, data in _MADE_FOR.items()}
 
 
@@ -188,6 +189,8 @@ def _keys() -> Mapping[str, tuple[str, tuple[str, ...], Any]]:
                 found.setdefault(key, (program, (), default))
             if program == "train":
                 for choice, node in _options():
+                    if choice in _OWN:
+                        continue
                     other = _MADE_FOR.get(choice) or _PARTNER.get(choice)
                     for key, default in _leaves(node, choice.partition("=")[0]):
                         found.setdefault(key, (program, (choice, other) if other else (choice,), default))
@@ -222,6 +225,8 @@ def _values(key: str, default: Any) -> tuple[str, ...]:
         return NULLS.get(key) or WORDS[key]
     if last == "select":
         return WORDS["model.select"]
+    if isinstance(default, str) and default.startswith("${found:"):
+        return NO_SHAPE if last == "input_shape" else NO_COUNT
     if isinstance(default, str) and default.startswith("${") and "/" not in default:  # the kind of what it refers to
         other = default.removeprefix("${").removesuffix("}").partition("[")
         referred = _keys().get(other[0], ("", (), 1))[2]

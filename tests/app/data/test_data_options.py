@@ -42,7 +42,7 @@ COUNT = "must be a whole number of at least"
         (Npz, "num_classes", 10.0, f"{COUNT} 1"),
         (Npz, "val_share", "abc", "must be a number above 0 and below 1"),
         (Npz, "val_share", True, "must be a number above 0 and below 1"),
-        (ImageFolders, "size", 32, "must be (height, width), whole numbers of at least 1"),
+        (ImageFolders, "size", 32.5, "must be (height, width), whole numbers of at least 1"),
         (ImageFolders, "size", ["8", "8"], "must be (height, width), whole numbers of at least 1"),
         (ImageFolders, "min_size", [8.5, 8], "must be (height, width), whole numbers of at least 1"),
         (ImageFolders, "test_share", None, "must be a number of at least 0 and below 1"),
