@@ -42,7 +42,7 @@ def test_every_config_makes_its_data_module(path: Path) -> None:
     conf = OmegaConf.create({"data": OmegaConf.load(path), "model": {"input_shape": [3, 32, 32]}, "seed": 7})
     if "defaults" in conf.data:  # of one's own data, from which the rest is found
         del conf.data["defaults"]
-        conf.data.update({key: "there" for key in {*conf.data} & {"dir", "file", "target"}} | {"num_classes": 3})
+        conf.data.update(dict.fromkeys({*conf.data} & {"dir", "file", "target"}, "there") | {"num_classes": 3})
     module = instantiate(conf.data)
     assert (module.seed, module.batch_size, module.num_classes) == (7, conf.data.batch_size, conf.data.num_classes)
     assert {*conf.data} == {"_target_", *parameters_of(type(module))}  # all can be set by name
