@@ -152,7 +152,7 @@ class Attached:
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
         owned = owned_by(optimizer)
-        if owned != self._owned:
+        if torch.compiler.is_compiling() or owned != self._owned:  # compiled, the question would be a guard
             self._owned = owned
         self._kept.check(optimizer, self.parts(), self._owned)
         self._view, self._taken = None, _none_taken()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -38,21 +39,27 @@ class KeptWeights:
                 or none of the weights is.
         """
         for part in parts:
-            complete = self._complete.get(id(part))
-            if complete is not None and complete[0] is part.found() and complete[1] is owned:
+            if not torch.compiler.is_compiling() and self._is_complete(part, owned):
                 continue
             if getattr(part.rule, "active", True):  # a penalty of strength 0 misses nothing
                 self._check(optimizer, part, owned)
 
+    def _is_complete(self, part: Term | BoundConstraint, owned: set[int]) -> bool:
+        complete = self._complete.get(id(part))
+        return complete is not None and complete[0] is part.found() and complete[1] is owned
+
     def _check(self, optimizer: Optimizer, part: Term | BoundConstraint, owned: set[int]) -> None:
         parameters = list(part.parameters())
-        if not owned.issuperset(id(p) for *_, p in parameters) and cut_again(part.model):
+        ids = [id(parameter) for *_, parameter in parameters]  # a list: dynamo would walk a generator's globals
+        if not owned.issuperset(ids) and cut_again(part.model):
             parameters = list(part.parameters())
+            ids = [id(parameter) for *_, parameter in parameters]
         self._compare(optimizer, part, parameters, owned)
+        if torch.compiler.is_compiling():  # which would have to make again what was found
+            return
         self._complete.pop(id(part), None)
         found = part.found()
-        computed = any(parameter is None for *_, parameter in found)
-        if not computed and owned.issuperset(id(p) for *_, p in parameters):
+        if owned.issuperset(ids) and all(parameter is not None for *_, parameter in found):
             self._complete[id(part)] = found, owned
 
     def _compare(
