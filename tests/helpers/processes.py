@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-__all__ = ["Program", "forked", "on_ranks"]
+__all__ = ["Program", "by_torchrun", "forked", "on_ranks"]
 
 _MODULES = [
     *("regtorch.app.run.job", "regtorch.app.path.run_path", "regtorch.app.search.conduct", "optuna", "processes"),
@@ -63,6 +64,27 @@ def on_ranks(worker: Callable[..., None], *arguments: Any, ranks: int = 2) -> No
 
     _warm()
     start_processes(worker, arguments, nprocs=ranks, start_method="forkserver")
+
+
+def by_torchrun(worker: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
+    """`on_ranks` as torchrun starts processes, on one machine; the group that `worker` makes ends with it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    on_ranks(_started_by_torchrun, port, ranks, worker, arguments, ranks=ranks)
+
+
+def _started_by_torchrun(
+    rank: int, port: int, ranks: int, worker: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    run = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": 1}
+    os.environ |= {key: str(value) for key, value in (place | run).items()}
+    worker(rank, *arguments)
+    torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)

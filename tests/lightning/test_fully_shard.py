@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lightning
 import regtorch as rt
-from processes import on_ranks
+from processes import by_torchrun
 from regtorch.lightning import FullyShard, Regularize, RegularizedModule
 from regtorch.lightning.fully_shard import load_whole, shard
 from regtorch.numerics.sharded import full
@@ -115,22 +113,14 @@ def trained(folder: Path, kind: str, processes: int) -> tuple[dict[str, float], 
     return {name: float(value) for name, value in trainer.callback_metrics.items()}, torch.load(path)
 
 
-def worker(rank: int, out: str, port: int) -> None:
-    torch.set_num_threads(1)
-    torchrun = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-    os.environ |= {key: str(value) for key, value in torchrun.items()}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "1"}
+def worker(rank: int, out: str) -> None:
     found = {kind: trained(Path(out), kind, 2) for kind in MODULES}
     torch.save(found, f"{out}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_trainer_that_shards_the_net_trains_as_one_process(tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    on_ranks(worker, str(tmp_path), port)
+    by_torchrun(worker, str(tmp_path))
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
     for kind in MODULES:
         metrics, checkpoint = trained(tmp_path, kind, 1)

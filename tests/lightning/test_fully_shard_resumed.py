@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lightning
 import regtorch as rt
-from processes import on_ranks
+from processes import by_torchrun
 from regtorch.lightning import FullyShard, Regularize
 from regtorch.lightning.fully_shard import shard
 from regtorch.numerics.sharded import full
@@ -97,25 +95,17 @@ def trained(folder: Path, name: str, checkpoint: Path | None = None) -> dict[str
     }
 
 
-def worker(rank: int, out: str, port: int) -> None:
-    torch.set_num_threads(1)
-    torchrun = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-    os.environ |= {key: str(value) for key, value in torchrun.items()}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "1"}
+def worker(rank: int, out: str) -> None:
     folder = Path(out)
     for name in OPTIMIZERS:
         whole = trained(folder, name)
         resumed = trained(folder, name, folder / name / "epoch=1.ckpt")
         torch.save((resumed, whole), folder / f"{name}-{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    on_ranks(worker, str(tmp_path), port)
+    by_torchrun(worker, str(tmp_path))
     for name in OPTIMIZERS:
         for rank in (0, 1):
             resumed, whole = torch.load(tmp_path / f"{name}-{rank}.pt")
