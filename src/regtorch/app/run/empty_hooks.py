@@ -13,10 +13,14 @@ __all__ = ["NoProfiler", "leave_out_empty_hooks"]
 
 _NOTHING = nullcontext()
 # Empty in both base classes.
-_HOOKS = [
-    *("on_train_batch_start", "on_train_batch_end"),
-    *("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"),
-]
+_HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
 
 
 class NoProfiler(PassThroughProfiler):
