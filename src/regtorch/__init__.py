@@ -24,6 +24,7 @@ from regtorch.outputs import *
 from regtorch.penalties import *
 from regtorch.select import SelectionError
 from regtorch.select.param_groups import param_groups
+from regtorch.steps.compiled_step import CompiledStep, compile_step
 from regtorch.steps.fused import Fused, fuse
 from regtorch.steps.optimizers import register_optimizer
 
@@ -33,11 +34,13 @@ __all__ = [
     "BoundConstraint",
     "BoundPenalty",
     "BoundSum",
+    "CompiledStep",
     "DoctorWarning",
     "Finding",
     "Findings",
     "Fused",
     "SelectionError",
+    "compile_step",
     "constraints",
     "convert",
     "diagnose",

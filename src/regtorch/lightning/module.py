@@ -176,12 +176,16 @@ class RegularizedModule(LightningModule):
 
     def _step(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor | dict[str, Any]:
         outputs, loss, penalties = self._losses(batch, training=stage == "train")
-        self.scores[stage].add(outputs, self.task.labels(batch[1]))
+        self.took(outputs, batch[1], stage)
         if not penalties:
             return loss
         values = [value for _, value in penalties]
         penalty = sum(values[1:], values[0])
         return {"loss": loss + penalty, "penalty": penalty.detach()}
+
+    def took(self, outputs: Tensor, targets: Tensor, stage: str = "train") -> None:
+        """Add a step's outputs to the score."""
+        self.scores[stage].add(outputs, self.task.labels(targets))
 
     def _terms(self, batch: tuple[Tensor, Tensor], *, training: bool = True) -> list[tuple[str, Tensor]]:
         """The terms of a step's loss by name: the task loss, then penalties that depend on the batch."""

@@ -1,6 +1,6 @@
 """The callback that adds penalties and constraints to any LightningModule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from regtorch.penalties import Penalty
 from regtorch.trainers.attaching import Attaching, Bound, Given
 from regtorch.trainers.scheduled import Schedule
 
-__all__ = ["Regularize"]
+__all__ = ["Regularize", "log_step"]
 
 _MEANS = "regtorch.Regularize.means"  # in checkpoints
 
@@ -78,6 +78,7 @@ class Regularize(Callback):
         self._resumed = False
         self._means: EpochMeans | None = None
         self._loaded_means: dict[str, Any] | None = None
+        self.log_step: Callable[[LightningModule, Mapping[str, Tensor]], None] = log_step
 
     @property
     def rules(self) -> tuple[Penalty | Constraint | Bound, ...]:
@@ -171,7 +172,7 @@ class Regularize(Callback):
         if logging_is_due(trainer, means.steps):
             penalty = self.penalty(pl_module.device)
             means.penalty.add(penalty, means.steps)
-            _log(pl_module, "train", task_loss, _sum(penalty, in_loss), "_step", on_step=True, on_epoch=False)
+            self.log_step(pl_module, _values("train", task_loss, _sum(penalty, in_loss), "_step"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         means = self._means or EpochMeans(self.penalty(pl_module.device))
@@ -246,7 +247,18 @@ def _sum(penalty: Tensor, in_loss: Tensor | None) -> Tensor:
 def _log(
     module: LightningModule, stage: str, task_loss: Tensor | None, penalty: Tensor, suffix: str = "", **options: Any
 ) -> None:
-    module.log(f"{stage}/penalty{suffix}", penalty, **options)
+    for name, value in _values(stage, task_loss, penalty, suffix).items():
+        module.log(name, value, **options)
+
+
+def log_step(module: LightningModule, values: Mapping[str, Tensor]) -> None:
+    """Log values of a training step."""
+    for name, value in values.items():
+        module.log(name, value, on_step=True, on_epoch=False)
+
+
+def _values(stage: str, task_loss: Tensor | None, penalty: Tensor, suffix: str) -> dict[str, Tensor]:
+    values = {f"{stage}/penalty{suffix}": penalty}
     if task_loss is not None:
-        module.log(f"{stage}/task_loss{suffix}", task_loss, **options)
-        module.log(f"{stage}/loss{suffix}", task_loss + penalty, **options)
+        values |= {f"{stage}/task_loss{suffix}": task_loss, f"{stage}/loss{suffix}": task_loss + penalty}
+    return values

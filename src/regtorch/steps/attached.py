@@ -69,7 +69,7 @@ class Attached:
         wrappers: Sequence[Any],
     ) -> None:
         """Add a rule; `here` are its parts with weights in the optimizer, `wrappers` wrap the optimizer."""
-        self._hook(optimizer)
+        self.hook(optimizer)
         if not self.stepped and self._watch is None:
             self._watch = self._watch_for_steps(optimizer, bound, here)
         if place == "constraint" and wrappers:
@@ -95,10 +95,11 @@ class Attached:
     def fuse(self, optimizer: Optimizer, one_pass: OnePass | None) -> None:
         """Let compiled passes make the steps; None lets the optimizer make them again."""
         self.one_pass = one_pass
-        self._hook(optimizer)
+        self.hook(optimizer)
         self._unhook()
 
-    def _hook(self, optimizer: Optimizer) -> None:
+    def hook(self, optimizer: Optimizer) -> None:
+        """Act at the optimizer's steps; idempotent."""
         if not self._hooks:
             before = optimizer.register_step_pre_hook(self.before_step)
             self._hooks = [before, optimizer.register_step_post_hook(self.after_step)]
@@ -234,6 +235,8 @@ class Attached:
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         all_left, added = self._left(), False
         self._held.added = []
+        if not all_left:
+            return False
         lent: dict[int, float] = {}
         rest = True
         for bound in self.rules["gradient"]:
@@ -271,7 +274,7 @@ class Attached:
     def _move(self, optimizer: Optimizer) -> None:
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
         if pairs:
-            proximal.apply(optimizer, pairs, self._left("proximal"))
+            proximal.apply(optimizer, pairs, self._left("proximal"), self._taken["gradient"])
         for bound in self.rules["constraint"]:
             bound.project_owned(self._left("constraint"), getattr(optimizer, "found_inf", None))
         for outer in self._outer_steps.values():

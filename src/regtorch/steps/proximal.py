@@ -61,13 +61,22 @@ def check_terms(optimizer: Optimizer, terms: Iterable[Term]) -> None:
         _merged(chain)
 
 
-def apply(optimizer: Optimizer, terms: Sequence[tuple[float, Term]], owned: Set[int]) -> None:
-    """Take the proximal step of the terms' sum on the weights `owned`, which `optimizer` has just stepped."""
+def apply(
+    optimizer: Optimizer, terms: Sequence[tuple[float, Term]], owned: Set[int], stepped: Set[int] = frozenset()
+) -> None:
+    """Take the proximal step of the terms' sum on the weights `owned`, which `optimizer` has just stepped.
+
+    Args:
+        optimizer: it steps the weights that have a gradient.
+        terms: with their factors.
+        owned: the ids of the weights to act on.
+        stepped: the ids of weights without a gradient that were stepped all the same, by a compiled step.
+    """
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"] if id(p) in owned}
     found_inf: Tensor | None = getattr(optimizer, "found_inf", None)  # nonzero: a fused optimizer skipped the step
     for chain in _chains(terms, groups):
         p = chain.tensor
-        if p.grad is None or p.is_meta:  # not stepped, or without values
+        if p.is_meta or (p.grad is None and id(p) not in stepped):  # without values, or not stepped
             continue
         new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
         p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bare_trainer import bare_trainer
 from lightning import Callback, LightningModule
-from regtorch.app.run.empty_hooks import _HOOKS, NoProfiler, leave_out_empty_hooks
+from regtorch.app.run.empty_hooks import HOOKS, NoProfiler, leave_out_empty_hooks
 
 
 class Counts(PassThroughProfiler):
@@ -88,13 +88,13 @@ def test_what_is_overridden_is_called_and_what_is_empty_is_not():
     assert {"train batch", "validation batch", "after backward"} <= {*sees.seen}
     assert torch.equal(module.net.weight, other.net.weight)
     left_out = {name for name in calls.names if name not in counts.names}
-    assert all(any(name.endswith(f".{hook}") for hook in _HOOKS) for name in left_out)
+    assert all(any(name.endswith(f".{hook}") for hook in HOOKS) for name in left_out)
     assert "[Callback]Empty.on_train_batch_end" in left_out
     assert "[Callback]Empty.on_train_epoch_end" in counts.names
 
 
 @pytest.mark.parametrize("kind", [Callback, LightningModule])
-@pytest.mark.parametrize("hook", _HOOKS)
+@pytest.mark.parametrize("hook", HOOKS)
 def test_they_are_empty_in_lightning(kind: type, hook: str):
     _, _, body = inspect.getsource(getattr(kind, hook)).partition('"""')
     _, _, after = body.partition('"""')

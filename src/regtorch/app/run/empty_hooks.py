@@ -9,11 +9,11 @@ from lightning.pytorch.profilers import PassThroughProfiler
 
 from lightning import Callback, LightningModule, Trainer
 
-__all__ = ["NoProfiler", "leave_out_empty_hooks"]
+__all__ = ["HOOKS", "NoProfiler", "leave_out_empty_hooks"]
 
 _NOTHING = nullcontext()
-# Empty in both base classes.
-_HOOKS = (
+# Of a step, in its order; empty in both base classes.
+HOOKS = (
     "on_train_batch_start",
     "on_before_zero_grad",
     "on_before_backward",
@@ -34,6 +34,6 @@ def leave_out_empty_hooks(trainer: Trainer, module: LightningModule) -> None:
     """Hide the hooks of steps that are Lightning's own empty methods: a trainer calls what is callable."""
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     for owner, kind in [*((callback, Callback) for callback in callbacks), (module, LightningModule)]:
-        for name in _HOOKS:
+        for name in HOOKS:
             if getattr(type(owner), name) is getattr(kind, name) and name not in vars(owner):
                 setattr(owner, name, None)

@@ -30,7 +30,8 @@ from regtorch.app.run.best_epoch import best_of, monitored, require_there
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
-from regtorch.app.run.empty_hooks import NoProfiler, leave_out_empty_hooks
+from regtorch.app.run.empty_hooks import NoProfiler
+from regtorch.app.run.lean_loop import use_lean_loop
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import Effect, initial_penalty, receipt_of
 from regtorch.app.run.saves.saver import Saver
@@ -126,9 +127,7 @@ def _train(
             print(hint)
         if cfg.doctor and saver.saves.resumed is None:
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
-    if cfg.compile:
-        net.compile()
-    leave_out_empty_hooks(trainer, module)
+    use_lean_loop(trainer, compiled=cfg.compile)
 
     waiting = patient() if trainer.world_size == 1 else nullcontext()  # several processes would wait for each other
     with saver.saves.training("train", alone=not sweep), interruptible(trainer), waiting:

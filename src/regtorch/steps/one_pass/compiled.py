@@ -15,7 +15,7 @@ from regtorch.steps.one_pass.recipe import Part, Recipe
 from regtorch.steps.one_pass.updates import STEP, Update
 from regtorch.steps.optimizers import StepSize
 
-__all__ = ["Arguments", "Form", "Pass", "compiled"]
+__all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
 
 Arguments = tuple[
     list[Tensor],  # the weights
@@ -49,6 +49,16 @@ class Form:
 
 def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
     """A compiled pass; it checks nothing of what it is given, which must be of the kind it was compiled with."""
+    return Direct(apart(pass_of(update, step_size, form)))
+
+
+def apart(function: Any) -> Callable[..., Any]:
+    """A copy with code of its own: what is compiled is kept by code object, a few versions of each."""
+    return FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
+
+
+def pass_of(update: Update, step_size: StepSize | None, form: Form) -> Pass:
+    """The pass as a function of tensors, to be compiled."""
     states = [recipe.states for recipe in form.recipes]
     rules = [recipe.parts for recipe in form.recipes]
     shares, names, flags, settings = form.shares, form.names, form.flags, form.settings
@@ -84,9 +94,7 @@ def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
                 if name != STEP:  # which the caller counts
                     t.copy_(state[name])
 
-    # Compiled code is kept by code object, a few versions of each: every pass gets its own.
-    own = FunctionType(one_pass.__code__.replace(), one_pass.__globals__, closure=one_pass.__closure__)
-    return Direct(own)
+    return one_pass
 
 
 def _prox(part: Part, w: Tensor, step: float | Tensor, factor: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Direct"]
+__all__ = ["LIMITS", "Direct"]
 
 # Beyond these numbers of reads and operations inductor keeps an intermediate result in memory, which costs two passes.
-_LIMITS = (
+LIMITS = (
     "realize_reads_threshold",
     "realize_opcount_threshold",
     "realize_cpu_opcount_threshold",
@@ -40,7 +40,7 @@ class Direct:
         from torch._inductor import config  # which takes seconds to import
         from torch._inductor.compile_fx import compile_fx
 
-        inner: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in _LIMITS if hasattr(config, k)})
+        inner: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in LIMITS if hasattr(config, k)})
         self._inner = inner
         return self._run
 

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from regtorch.app.ground.signals import end_now, is_asked, keep_handler
 from regtorch.app.run.csv_logger import CSVLogger
+from regtorch.app.run.lean_loop import log_again, step_values
 from regtorch.app.run.saves.event_files import sizes
 from regtorch.app.run.saves.random_numbers import restore_generators, states_of_generators
 from regtorch.app.run.saves.saves import OURS, Saves
@@ -110,7 +111,7 @@ class Saver(Checkpoint):
             "validated": any(c._validated for c in _callbacks(trainer) if isinstance(c, EpochCallback)),
             "rows": [logger.experiment.rows for logger in trainer.loggers if isinstance(logger, CSVLogger)],
             "events": [sizes(logger) for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)],
-            "of_step": dict(trainer._logger_connector.metrics["log"]) if within else {},
+            "of_step": step_values(trainer) if within else {},
             "unlogged": _unlogged(trainer) if within else None,
             "began": self._began,
         }
@@ -167,8 +168,7 @@ class Saver(Checkpoint):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Restore the generators, after everything that a start draws from them."""
         if self._generators is not None:
-            for name, value in self._ours["of_step"].items():  # Lightning may log them again before they change
-                pl_module.log(name, value, on_step=True, on_epoch=False)
+            log_again(trainer, pl_module, self._ours["of_step"])
             restore_generators(self._generators)
             self._generators = None
 
@@ -209,8 +209,7 @@ def _moved(value: Any, before: str, now: str) -> Any:
 
 def _unlogged(trainer: Trainer) -> dict[str, Any] | None:
     """When Lightning logs the step's metrics, which it does after all hooks; None if it does not."""
-    connector = trainer._logger_connector
-    if not (connector.should_update_logs and connector.metrics["log"]):
+    if not (trainer._logger_connector.should_update_logs and step_values(trainer)):
         return None
     return {"epoch": trainer.current_epoch, "step": trainer.fit_loop.epoch_loop._batches_that_stepped}
 

@@ -1,0 +1,172 @@
+"""`rt.compile_step`: a whole training step as one compiled function."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_map
+
+from regtorch.steps.attached import Attached
+from regtorch.steps.hooks import attached_of
+from regtorch.steps.one_pass.updates import known_updates, update_of
+from regtorch.steps.one_pass.whole import Loss, NotNow, NotWhole, Whole
+from regtorch.steps.wrappers import bare, check_steps
+
+__all__ = ["CompiledStep", "can_compile_step", "compile_step"]
+
+
+class CompiledStep:
+    """What `rt.compile_step` returns: `loss, outputs = step(x, y)` makes a training step.
+
+    Attributes:
+        why_not: why steps are made by their parts; empty while they are compiled.
+    """
+
+    def __init__(self, net: nn.Module, loss: Loss, optimizer: Optimizer, whole: Whole) -> None:
+        self._net, self._loss, self._optimizer, self._whole = net, loss, optimizer, whole
+        self.why_not = ""
+
+    def __call__(self, x: Any, y: Any) -> tuple[Tensor, Any]:
+        """Make a step.
+
+        Args:
+            x: what the net takes.
+            y: the targets, as the loss takes them.
+
+        Returns:
+            The loss without the penalties of attached rules, detached, and the outputs, both of before the update.
+        """
+        if self.why_not:
+            return self._by_parts(x, y)
+        attached = attached_of(self._optimizer) or Attached()
+        attached.hook(self._optimizer)
+        try:
+            if self._whole.is_ready(self._optimizer, attached.rules):
+                return self._compiled(attached, x, y)
+            return self._prepared(attached, x, y)
+        except NotNow:  # this step alone
+            pass
+        except NotWhole as error:
+            self._give_up(error)
+        return self._by_parts(x, y)
+
+    def _prepared(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
+        """Prepare compiled steps by which weights get a gradient, and make the first; by its parts in vain."""
+        drawn, buffers = torch.get_rng_state(), [(b, b.clone()) for b in self._net.buffers()]
+        result = self._backward(x, y)
+        try:
+            self._whole.prepare(self._optimizer, attached.rules)
+        except NotNow:  # the optimizer has no state yet
+            self._optimizer.step()
+            return result
+        torch.set_rng_state(drawn)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        return self._compiled(attached, x, y)
+
+    def _compiled(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
+        whole, own = self._whole, attached.one_pass
+        whole.batch, attached.one_pass = (x, y), whole
+        try:
+            self._optimizer.step()
+        finally:
+            whole.batch, attached.one_pass = (None, None), own
+        result, whole.result = whole.result, None
+        assert result is not None
+        return result
+
+    def _by_parts(self, x: Any, y: Any) -> tuple[Tensor, Any]:
+        result = self._backward(x, y)
+        self._optimizer.step()
+        return result
+
+    def _backward(self, x: Any, y: Any) -> tuple[Tensor, Any]:
+        self._optimizer.zero_grad()
+        with torch.enable_grad():
+            outputs = self._net(x)
+            loss = self._loss(outputs, y)
+            loss.backward()
+        return loss.detach(), tree_map(_detached, outputs)
+
+    def _give_up(self, error: NotWhole) -> None:
+        self.why_not = str(error)
+        warnings.warn(
+            f"compile_step: steps of this {type(self._net).__name__} are made by their parts, as {self.why_not}",
+            stacklevel=3,
+        )
+
+    def __repr__(self) -> str:
+        of = f"{type(self._net).__name__}, {type(self._optimizer).__name__}"
+        return f"CompiledStep({of}{', ' * bool(self.why_not)}{self.why_not})"
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def can_compile_step(optimizer: Any) -> bool:
+    """Whether the optimizer is of a class whose steps can be compiled with a net."""
+    return update_of(bare(optimizer, "can_compile_step")) is not None
+
+
+def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
+    """Compile a whole training step: forward, loss, backward, the rules attached to the optimizer, and its update.
+
+    `loss, outputs = step(x, y)` does what this does, in one call of compiled code:
+
+        optimizer.zero_grad()
+        outputs = net(x)
+        value = loss(outputs, y)
+        value.backward()
+        optimizer.step()
+
+    It pays for small nets, whose steps mostly wait for Python. No gradients are left behind. A step by which the
+    optimizer makes its state is made by its parts. The first compiled one takes some seconds, and so does the first
+    after weights, rules or settings of the optimizer have changed and the first of each size of a batch, up to eight.
+    Rates and strengths may change at every step without compiling again. Random numbers, such as those of dropout,
+    are drawn by the compiler's generator: they follow `torch.manual_seed`, but differ from those of other steps.
+
+    Rules of elements, and the gradient of GroupLasso, are part of the compiled function, as for `rt.fuse`; constraints
+    and proximal steps that need whole units act after it. Where a step cannot be compiled (a penalty of other kinds, a
+    net with data-dependent control flow or with hooks that keep activations, other devices than CPUs), steps are made
+    by their parts, after one warning, and `why_not` says why.
+
+    Args:
+        net: its trainable weights must be the optimizer's.
+        loss: a function of the outputs and targets, such as `torch.nn.functional.cross_entropy`.
+        optimizer: SGD, Adam, AdamW, RMSprop or Adagrad of torch.optim, or a wrapper around one.
+
+    Returns:
+        The step, which also has `why_not`.
+
+    Raises:
+        TypeError: `net` is no module, `loss` is no function, or the optimizer is of another class.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> handle = rt.L2(1e-4).on(net).attach(optimizer)
+        >>> step = rt.compile_step(net, torch.nn.functional.cross_entropy, optimizer)
+        >>> loss, outputs = step(torch.randn(8, 4), torch.randint(2, (8,)))
+        >>> outputs.shape
+        torch.Size([8, 2])
+    """
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"compile_step: net must be a torch.nn.Module, received {net!r}")
+    if not callable(loss):
+        raise TypeError(f"compile_step: loss must be a function of outputs and targets, received {loss!r}")
+    inner = bare(optimizer, "compile_step")
+    check_steps(inner)
+    update = update_of(inner)
+    if update is None:
+        names = ", ".join(kind.__name__ for kind in known_updates())
+        raise TypeError(
+            f"compile_step: optimizer must be one of torch.optim's {names}, received {type(inner).__name__}"
+        )
+    return CompiledStep(net, loss, inner, Whole(net, loss, update))
