@@ -155,6 +155,11 @@ def _hindrance(cfg: DictConfig, net: nn.Module) -> str | None:
     """Why `settle_batch_norm` cannot be done; None if it can."""
     if not _following(net):
         return f"{type(net).__name__} has no batch norm whose running statistics follow a momentum"
-    if cfg.compile:
-        return "with compile=true each new momentum would compile the net again"
+    if cfg.compile or any(_is_compiled(module) for module in net.modules()):
+        return "each new momentum would compile the net again"
     return None
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile, which takes a momentum for a constant, has been called on a module."""
+    return module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
