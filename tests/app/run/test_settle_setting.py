@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -18,10 +19,12 @@ from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from command_line import CommandLine
+from path_runs import ready
 from places import CONF
 from regtorch.app.config.compose import composed
 from regtorch.app.ground.errors import RunError
-from regtorch.app.path.prepared import prepared
+from regtorch.app.path.feed import Feed
+from regtorch.app.path.train import Trainer, train_chunk
 from regtorch.app.record.later_settings import LATER, completed, lacking
 from regtorch.app.run.saves.begun import as_begun
 from regtorch.app.run.saves.settings import refuse_other
@@ -180,13 +183,31 @@ def test_other_values_are_refused(value: str):
         build(cfg, choices)
 
 
-def test_a_path_settles_as_its_members_own_runs():
-    small = ("trainer.limit_train_batches=6", "trainer.max_epochs=1", "trainer=cpu", "reg=l2", "+path.lams=[0,1e-3]")
-    more = ("+path.rates=null", "+path.max_values=null", "+path.seeds=null", "+path.chunk=null")
-    start = prepared(*a_config("model=cnn", *small, *more))
-    net = next(iter(start.origins.values())).net
-    assert len(start.settling.layers(net)) == 2
+PATH = ("model=six_class", "model.net.input_shape=[1,8,8]", "model.net.num_classes=10", "data.resize=null", "reg=l2")
+
+
+def test_a_path_settles_as_its_members_own_runs_also_when_it_resumes_within_an_epoch():
+    """That they are equal, `test_path_equality` shows."""
+    start = ready(*PATH, "path.lams=[0,1e-3]")
     assert any("settle faster in epochs of 6 steps" in remark for remark in start.remarks)
+    feed = Feed(start.data, start.settings)
+    whole, resumed = (Trainer(start, start.members, feed) for _ in range(2))
+    norms = start.settling.layers(whole.stack.net)
+    assert len(norms) == 3
+    saved = io.BytesIO()
+    train_chunk(
+        whole,
+        [*whole.stack.params][:1],
+        on_step=lambda: None if whole.steps != 8 else torch.save(whole.state_dict(), saved),
+    )
+    assert {norm.momentum for norm in norms} == {0.01}
+    saved.seek(0)
+    resumed.load_state_dict(torch.load(saved))  # after the second step of the second epoch
+    train_chunk(resumed, [*whole.stack.params][:1])
+    assert {"norm.running_mean", "norm.running_var"} <= {*whole.stack.buffers}
+    for name, buffer in whole.stack.buffers.items():
+        assert torch.equal(resumed.stack.buffers[name], buffer), name
+    assert not ready(*PATH, "path.lams=[0]", "settle_batch_norm=false").settling.layers(whole.stack.net)
 
 
 # Runs of earlier versions

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from plain_modules import STEPS, Plain, batches, fit
@@ -28,8 +28,9 @@ def a_net(momentum: float | None = OWN, **options: Any) -> nn.Sequential:
 
 
 def norm_of(net: nn.Sequential) -> nn.BatchNorm1d:
-    assert isinstance(net[0], nn.BatchNorm1d)
-    return net[0]
+    norm = net[0]
+    assert isinstance(norm, nn.BatchNorm1d)
+    return norm
 
 
 class Watching(Callback):
@@ -38,13 +39,15 @@ class Watching(Callback):
     def __init__(self, norm: nn.BatchNorm1d) -> None:
         self.norm, self.seen = norm, []
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.seen.append(self.norm.momentum)
 
-    def on_validation_start(self, *_: Any) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seen.append(self.norm.momentum)
 
-    def on_train_epoch_end(self, *_: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seen.append(self.norm.momentum)
 
 
@@ -185,7 +188,7 @@ def test_formats_and_precisions(precision: Any, layout: torch.memory_format):
             return super().training_step((x.float().view(-1, 1, 2, 2).contiguous(memory_format=layout), y), batch_idx)
 
         def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int):
-            return self.training_step(batch, batch_idx)
+            return {"loss": self.training_step(batch, batch_idx)}
 
     norm = nn.BatchNorm2d(2, momentum=OWN)
     net = nn.Sequential(nn.Conv2d(1, 2, 1), norm, nn.Flatten(), nn.Linear(8, 3)).to(memory_format=layout)
