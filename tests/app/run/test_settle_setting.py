@@ -25,12 +25,11 @@ from regtorch.app.config.compose import composed
 from regtorch.app.ground.errors import RunError
 from regtorch.app.path.feed import Feed
 from regtorch.app.path.train import Trainer, train_chunk
-from regtorch.app.record.later_settings import LATER, completed, lacking
+from regtorch.app.record.later_settings import completed
 from regtorch.app.run.saves.begun import as_begun
 from regtorch.app.run.saves.settings import refuse_other
 from regtorch.app.run.settling import check_settling, epoch_steps, settling_of
 from regtorch.app.run.setup import build
-from regtorch.app.search.plan import Plan
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 LINE = re.compile(r"^batch norm: .*$", re.MULTILINE)
@@ -229,14 +228,6 @@ def test_a_run_or_sweep_of_an_earlier_version_goes_on_as_it_began(place: str, tm
     assert as_begun(tmp_path / "run") == ["settle_batch_norm=false"]
     (tmp_path / place / "config.yaml").write_text("seed: 0\nsettle_batch_norm: auto\n")
     assert as_begun(tmp_path / "run") == []
-
-
-def test_a_search_of_an_earlier_version_goes_on_as_it_began(tmp_path: Path):
-    assert lacking(()) == ["settle_batch_norm=false"]
-    assert lacking(LATER) == []
-    plan: Any = Plan(["seed=1"], {}, "val/score", True, "tpe", "none", 0, 1, str(tmp_path))
-    assert plan.as_begun(()).overrides == ["seed=1", "settle_batch_norm=false"]
-    assert plan.as_begun([*LATER]).overrides == ["seed=1"]
 
 
 CNN = ("model=cnn", "trainer.max_epochs=1", "trainer.limit_train_batches=3", "logger=none")
