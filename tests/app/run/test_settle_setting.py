@@ -224,6 +224,9 @@ def test_a_run_without_the_setting_did_what_false_does(tmp_path: Path):
 def test_a_run_or_sweep_of_an_earlier_version_goes_on_as_it_began(place: str, tmp_path: Path):
     assert as_begun(tmp_path / "run") == []
     (tmp_path / place).mkdir(parents=True)
+    for broken in ("", "- 1\n", "seed: [\n"):
+        (tmp_path / place / "config.yaml").write_text(broken)
+        assert as_begun(tmp_path / "run") == []
     (tmp_path / place / "config.yaml").write_text("seed: 0\n")
     assert as_begun(tmp_path / "run") == ["settle_batch_norm=false"]
     (tmp_path / place / "config.yaml").write_text("seed: 0\nsettle_batch_norm: auto\n")

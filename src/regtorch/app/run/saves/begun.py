@@ -1,5 +1,7 @@
 """How a run began: the arguments that Hydra has stored in its folder."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,11 @@ def begun_with(file: Path, program: str, key: str) -> list[str]:
 
 def as_begun(folder: Path) -> list[str]:
     """The settings that the version of a run or sweep in a folder lacked, as overrides for what it did."""
-    configs = sorted(folder.rglob(".hydra/config.yaml"))  # a sweep's jobs have one each
-    return lacking(read_yaml(configs[0]) or ()) if configs else []
+    for config in sorted(folder.rglob(".hydra/config.yaml")):  # a sweep's jobs have one each
+        with suppress(ValueError):  # half-written
+            if isinstance(settings := read_yaml(config), Mapping) and settings:
+                return lacking(settings)
+    return []
 
 
 def value_of(text: str) -> Any:
