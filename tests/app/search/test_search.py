@@ -17,6 +17,7 @@ import regtorch.app.search.book as search_book
 import regtorch.app.search.storage as search_storage
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.signals import Ended
+from regtorch.app.record.later_settings import LATER
 from regtorch.app.search.book import Book
 from regtorch.app.search.plan import Plan
 from regtorch.app.search.search_results import print_results
@@ -119,6 +120,17 @@ def test_a_study_without_a_plan(tmp_path: Path, kind: str, monkeypatch: pytest.M
     for name in ("trials", "named", "planned", "maximum", "two"):
         with pytest.raises(RunError, match=f"search.name={name}: .* that regtorch did not create"):
             Book.start(store, name, PLAN, 1)
+
+
+def test_a_search_of_a_version_without_a_setting_goes_on_as_it_began(tmp_path: Path) -> None:
+    own = replace(PLAN, knows=[*LATER])
+    assert begun(tmp_path, 1, plan=own).plan.overrides == ["reg=l2"]
+    study = joined(tmp_path).study
+    study.set_user_attr(
+        "regtorch", {key: value for key, value in study.user_attrs["regtorch"].items() if key != "knows"}
+    )
+    for book in (begun(tmp_path, 2, plan=own), joined(tmp_path)):
+        assert book.plan.overrides == ["reg=l2", "settle_batch_norm=false"]
 
 
 def test_the_best_trial(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from regtorch.app.config.kinds import (
     several,
 )
 from regtorch.app.record.axes import AXES
+from regtorch.app.record.later_settings import LATER
 from regtorch.conventions import Name
 
 __all__ = ["ARGUMENTS", "CONVENTIONS", "GIVEN", "GROUPS", "OPTIONAL", "SETTINGS"]
@@ -69,6 +70,7 @@ _DEVICES = Kind(_is_devices, ("a number of devices of at least 1", "-1", "auto",
 SETTINGS: Mapping[str, Kind] = {
     "seed": _SEED,
     **dict.fromkeys(("compile", "channels_last", "debug", "doctor", "cure", "strength"), SWITCH),
+    "settle_batch_norm": SWITCH | choice("auto"),
     "out_dir": TEXT,
     "resume": Kind(NULL.fits, ("null in a config",), hint="it is read from the command line alone: resume=DIR"),
     "save_every": count(1) | EVERY | NULL,
@@ -104,9 +106,9 @@ SETTINGS: Mapping[str, Kind] = {
 
 OPTIONAL = (
     *("reg.l1", "reg.l2", "reg.l1_ratio", "reg.rho", "reg.outputs", "reg.projections", "cure", "strength"),
-    *("constraint.low", "constraint.high", "constraint.radius", "constraint.total"),
+    *("constraint.low", "constraint.high", "constraint.radius", "constraint.total", *LATER),
 )
-"""Settings that only some options and programs have."""
+"""Settings that only some options, programs and versions have."""
 
 ARGUMENTS: Mapping[str, Kind] = {
     "torch.optim.lr": number(0),

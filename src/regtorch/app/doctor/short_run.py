@@ -191,7 +191,7 @@ def _part(cfg: DictConfig) -> str:
 
 
 def _settle(net: nn.Module, data: LightningDataModule, steps: int) -> None:
-    """Update batch norms' running statistics under dropout: with Keras's momentum they lag by hundreds of steps."""
+    """Update batch norms' running statistics under dropout: they lag after few steps, whatever `settle_batch_norm`."""
     count = min(_SETTLING[1], max(_SETTLING[0], steps // 16))
     batches = islice(training_batches(data, next(net.parameters()).device), count)
     update_bn((x for x, _ in batches), net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.data import ArraysDataModule
 from regtorch.app.ground.errors import RunError
+from regtorch.app.path.feed import Feed
 from regtorch.app.path.followed import Settings, settings_of
 from regtorch.app.path.fractions import has_fractions, largest, resolved
 from regtorch.app.path.members import Member, members_of
@@ -21,6 +23,7 @@ from regtorch.app.path.stacked_layers import fixed_rates, rates_of
 from regtorch.app.record.axes import AXES
 from regtorch.app.record.command import command
 from regtorch.app.run.rules import rules_of
+from regtorch.app.run.settling import Settling, settling_of
 from regtorch.app.run.setup import set_up
 from regtorch.constraints import Constraint
 from regtorch.lightning.tasks import Task
@@ -56,6 +59,7 @@ class Prepared:
     task: Task
     train_loss: Callable[[Tensor, Tensor], Tensor]  # the task's loss, with label smoothing if configured
     settings: Settings
+    settling: Settling  # of batch norms
     remarks: Sequence[str] = field(default=())  # for the receipt
 
 
@@ -95,6 +99,8 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
             f"use {command('train', ['-m'])} reg.rate=..."
         )
     remarks += [r for r in rules[0].remarks if r.startswith("reg.schedule")]
+    settling = settling_of(cfg, setup.net, partial(Feed(setup.data, settings).count, "train"))
+    remarks += [] if settling.remark is None else [settling.remark]
     return Prepared(
         members=members,
         penalties=penalties,
@@ -109,6 +115,7 @@ def prepared(cfg: DictConfig, choices: Mapping[str, str]) -> Prepared:
         task=setup.checked.task,
         train_loss=setup.train_loss,
         settings=settings,
+        settling=settling,
         remarks=remarks,
     )
 

@@ -22,6 +22,7 @@ from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.stacked import Stack
 from regtorch.app.path.stacked_optimizer import StackOptimizer
 from regtorch.app.path.stacked_rules import MemberConstraints, MemberPenalties
+from regtorch.app.run.settling import settled
 from regtorch.lightning.means import SampledMean
 from regtorch.schedules import factor_at
 from regtorch.steps.optimizers import check_step_size
@@ -44,6 +45,7 @@ class Trainer:
         nets = [origin.net for origin in origins]
         rates = [start.rates[n] for n in numbers]
         self.stack = Stack(nets, rates, self.draws, device=self.settings.device, dtype=self.settings.dtype)
+        self._settling = start.settling.layers(self.stack.net)
         like = next(iter(self.stack.params.values()))
         self.penalties = MemberPenalties([start.penalties[n] for n in numbers], nets[0], like)
         self.constraints = MemberConstraints([start.constraints[n] for n in numbers], nets[0])
@@ -67,7 +69,8 @@ class Trainer:
         for x, y in self.feed.train(number, self.orders, self.draws, progress.step):
             step = progress.step + 1
             # Sums stay on the device, so that no step waits for it.
-            losses, scores = self._backward(x, y)
+            with settled(self._settling, progress.step):
+                losses, scores = self._backward(x, y)
             due = step % self.settings.log_every == 0
             if due or step in (1, count):
                 rows = self._drop_diverged(losses, number, step)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regtorch.app.record.json_file import flat, plain
+from regtorch.app.record.later_settings import completed
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.same_settings import placeless
 
@@ -94,7 +95,7 @@ def _origins(record: RunRecord) -> Iterator[tuple[str, Any]]:
         yield "device", record.device
     known = {name: record.provenance[name] for name in _ORIGIN if record.provenance.get(name) is not None}
     yield from flat(known)
-    kept = {key: value for key, value in placeless(record.config).items() if key not in _NO_RESULT}
+    kept = {key: value for key, value in completed(placeless(record.config)).items() if key not in _NO_RESULT}
     yield from flat(plain(kept))
 
 

@@ -17,6 +17,7 @@ from regtorch.app.ground.folders import ASIDE
 from regtorch.app.ground.reading import read_yaml_node
 from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.json_file import NewerSchema, plain
+from regtorch.app.record.later_settings import completed
 from regtorch.app.record.run_record import RunRecord
 
 __all__ = ["Known", "hydra_is", "identity", "known_in", "placeless", "same_run", "task_of"]
@@ -113,7 +114,7 @@ def placeless(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(settings: Any) -> str:
-    kept = {key: value for key, value in settings.items() if key not in _IGNORED}
+    kept = {key: value for key, value in completed(settings).items() if key not in _IGNORED}
     return json.dumps(plain(placeless(kept)), sort_keys=True)
 
 

@@ -36,6 +36,7 @@ from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import Effect, initial_penalty, receipt_of
 from regtorch.app.run.saves.saver import Saver
 from regtorch.app.run.saves.saves import Saves
+from regtorch.app.run.settling import SettleBatchNorm, epoch_steps, settling_of
 from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
@@ -113,13 +114,16 @@ def _train(
     of_parts = filter(None, (getattr(source, "remark", None) for source in (data, net)))
     mixing = getattr(data, "mixing", None)
     mixed = [] if mixing is None else [f"training samples are mixed: {mixing!r}"]
-    receipt = receipt_of(
-        module, checked.task_loss, start_penalty, [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed]
-    )
     start = {"task_loss": checked.scale} | ({} if module.penalises_outputs else {"loss": checked.scale + start_penalty})
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     guard = StopWhenDiverged(folder, plain(config))
     trainer, recorded = _trainer(cfg, sweep, checked.task.score, loggers, [guard, *callbacks, saver])
+    settling = settling_of(cfg, net, lambda: epoch_steps(trainer, data))
+    if settling.layers(net):
+        trainer.callbacks.insert(0, SettleBatchNorm(settling))  # pyright: ignore[reportAttributeAccessIssue]
+    settles = [] if settling.remark is None else [settling.remark]
+    remarks = [*rules.remarks, *unread(cfg, choices), *of_parts, *mixed, *settles]
+    receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
         print(receipt, flush=True)

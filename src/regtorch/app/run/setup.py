@@ -19,6 +19,7 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.run.devices import check_devices
 from regtorch.app.run.preflight import Preflight, check_width, preflight
 from regtorch.app.run.rules import Rules, rules_of
+from regtorch.app.run.settling import check_settling
 from regtorch.lightning.tasks import smoothed
 from regtorch.penalties import Penalty
 
@@ -59,6 +60,8 @@ def build(cfg: DictConfig, choices: Mapping[str, str], *, sweep: bool = False) -
         net.to(memory_format=torch.channels_last)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise RunError(f"model.net: {type(net).__name__} has no weight to train; choose another model.net._target_")
+    if not sweep:
+        check_settling(cfg, net)
     with isolate_rng():
         optimizer = _optimizer(cfg, net)
     rules = rules_of(cfg, net, choices, sweep=sweep)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOSS", "REASON", "Book"]
 
+_FREE = ("seed", "folder", "knows")  # parts of a plan in which a start may differ from the first one
 _PLAN, REASON, LOSS = "regtorch", "reason", "loss"  # attributes of the study, of failed trials, of complete trials
 _PLAN_TIMEOUT = 5  # seconds to wait for the plan of a new study
 
@@ -61,7 +62,7 @@ class Book:
             raise _foreign(name, store)
         if kept is None:  # its creator died
             study.set_user_attr(_PLAN, wanted)
-        elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in ("seed", "folder")]:
+        elif differing := [key for key in wanted if kept.get(key) != wanted[key] and key not in _FREE]:
             key = differing[0]
             is_setting = key in ("monitor", "sampler", "pruner")
             continued = f"search.{key}={kept.get(key)}" if is_setting else "the same settings"
@@ -70,7 +71,7 @@ class Book:
                 f"continue with {continued}, or start another one with search.name="
             )
         if kept is not None:
-            plan = replace(plan, folder=_folder_of(kept, store, plan.folder))
+            plan = replace(plan.as_begun(kept.get("knows", ())), folder=_folder_of(kept, store, plan.folder))
             if kept["folder"] != plan.folder:
                 study.set_user_attr(_PLAN, {**kept, "folder": plan.folder})
         book = Book(store, study, plan)
@@ -95,7 +96,7 @@ class Book:
         kept = _plan_of(study)
         if kept is None:
             raise _foreign(name, store)
-        plan = Plan(**{**kept, "folder": _folder_of(kept, store, kept["folder"])})
+        plan = Plan(**{**kept, "folder": _folder_of(kept, store, kept["folder"])}).as_begun(kept.get("knows", ()))
         study.pruner = plan.make_pruner()
         return Book(store, study, plan)
 
@@ -204,7 +205,7 @@ def _plan_of(study: Study) -> dict[str, Any] | None:
     deadline = time.monotonic() + _PLAN_TIMEOUT
     while (kept := study.user_attrs.get(_PLAN)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == set(kept) else None
+    return kept if isinstance(kept, dict) and {field.name for field in fields(Plan)} == {"knows", *kept} else None
 
 
 def _folder_of(kept: Mapping[str, Any], store: Store, now: str) -> str:

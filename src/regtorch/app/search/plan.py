@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.random import SeedSequence
 from omegaconf import DictConfig
 
 from regtorch.app.ground.errors import RunError, nearest
+from regtorch.app.record.later_settings import LATER, lacking
 from regtorch.app.record.overrides import key_of
 from regtorch.app.search.space import Choice, read_space
 
@@ -37,6 +38,7 @@ class Plan:
     seed: int | None  # of the sampler
     epochs: int  # maximum per trial, for Hyperband's brackets
     folder: str  # of the trials' files
+    knows: Sequence[str] = ()  # the later settings that its version knew
 
     @staticmethod
     def of(cfg: DictConfig, overrides: Sequence[str], folder: Path) -> Plan:
@@ -66,7 +68,12 @@ class Plan:
             seed=cfg.seed,
             epochs=max(1, cfg.trainer.max_epochs or 1),
             folder=str(folder.absolute()),
+            knows=list(LATER),
         )
+
+    def as_begun(self, knows: Sequence[str]) -> Plan:
+        """The plan with overrides for what trials did in the version that began the search."""
+        return replace(self, overrides=[*self.overrides, *lacking(knows)], knows=list(knows))
 
     def folder_of(self, number: int) -> Path:
         """The folder of a trial."""

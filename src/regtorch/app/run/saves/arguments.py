@@ -12,7 +12,7 @@ from regtorch.app.ground.locks import is_busy
 from regtorch.app.record.file_names import SAVE
 from regtorch.app.record.overrides import parse, quoted, read_overrides, relevant
 from regtorch.app.record.run_record import RunRecord
-from regtorch.app.run.saves.begun import begun_with, value_of
+from regtorch.app.run.saves.begun import as_begun, begun_with, value_of
 from regtorch.app.run.saves.settings import refuse_config
 
 __all__ = ["Finished", "resumed_arguments", "without_null"]
@@ -63,7 +63,7 @@ def resumed_arguments(arguments: Sequence[str], program: str) -> list[str]:
     if folder is None or not (folder / ".hydra").is_dir():
         say("no run with these settings has begun; this one is new", "note")
         return others
-    return [*others, *_go_on(folder, others)]
+    return [*others, *as_begun(folder), *_go_on(folder, others)]
 
 
 def _of_folder(folder: Path, others: list[str], program: str) -> list[str]:

@@ -1,5 +1,7 @@
 """How a run began: the arguments that Hydra has stored in its folder."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,10 @@ from regtorch.app.config.own_configs import is_harmless
 from regtorch.app.ground.errors import RunError
 from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.command import command
+from regtorch.app.record.later_settings import lacking
 from regtorch.app.record.overrides import parsed
 
-__all__ = ["begun_with", "value_of"]
+__all__ = ["as_begun", "begun_with", "value_of"]
 
 _PLACES = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.mode=", "out_dir=")
 
@@ -41,7 +44,16 @@ def begun_with(file: Path, program: str, key: str) -> list[str]:
     if begun != program:
         raise RunError(f"{key}: {file} is of `{begun}`, not of `{program}`; use: {command(begun, [f'{key}={folder}'])}")
     folders = [word for source in sources for word in ("--config-dir", str(source))]
-    return [*folders, *(text for text in overrides if not text.startswith(_PLACES))]
+    return [*folders, *(text for text in overrides if not text.startswith(_PLACES)), *as_begun(folder)]
+
+
+def as_begun(folder: Path) -> list[str]:
+    """The settings that the version of a run or sweep in a folder lacked, as overrides for what it did."""
+    for config in sorted(folder.rglob(".hydra/config.yaml")):  # a sweep's jobs have one each
+        with suppress(ValueError):  # half-written
+            if isinstance(settings := read_yaml(config), Mapping) and settings:
+                return lacking(settings)
+    return []
 
 
 def value_of(text: str) -> Any:

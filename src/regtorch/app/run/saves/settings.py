@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regtorch.app.ground.errors import RunError
 from regtorch.app.record.json_file import flat, plain
+from regtorch.app.record.later_settings import completed
 from regtorch.app.record.same_settings import hydra_is, placeless, task_of
 from regtorch.app.run.saves.store import Store
 
@@ -39,7 +40,7 @@ def refuse_config(folder: Path, config: DictConfig) -> None:
 
 def refuse_other(saved: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> None:
     """Refuse to resume a run with other settings."""
-    before, now = (dict(flat(placeless(tree))) for tree in (saved, settings))
+    before, now = (dict(flat(completed(placeless(tree)))) for tree in (saved, settings))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and not _may_differ(name)]
     if names:
         changes = ", ".join(f"{name}={before.get(name)}, now {now.get(name)}" for name in names[:3])
