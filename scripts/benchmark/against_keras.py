@@ -29,6 +29,7 @@ from benchmark.timing import Spread, interleave, ratios
 __all__ = ["AgainstKeras", "Worker", "against_keras", "contestants", "started"]
 
 LIGHTNING, LOOP, FUSED = "regtorch, train.py", "regtorch, loop", "regtorch, loop, fused Adam"
+COMPILED, COMPILED_LOOP = "regtorch, train.py compile=true", "regtorch, loop, rt.compile_step"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ def contestants(net: str, steps: int, settings: Settings) -> dict[str, tuple[lis
     ours = [sys.executable, "-m", f"{__package__}.torch_worker"]
     tail = [net, str(steps), threads, device, str(settings.conf)]
     found = {LOOP: ([*ours, "loop", *tail], environment), LIGHTNING: ([*ours, "lightning", *tail], environment)}
+    if device == "cpu":  # where whole steps are compiled
+        found[COMPILED] = ([*ours, "lightning-compiled", *tail], environment)
+        found[COMPILED_LOOP] = ([*ours, "compiled", *tail], environment)
     if net == "cnn":  # RMSprop has no fused form
         found[FUSED] = ([*ours, "fused", *tail], environment)
     for backend, name in (("torch", "Keras, torch"), ("jax", "Keras, JAX")):

@@ -1,6 +1,7 @@
 """A process that trains a documents' net here, an epoch whenever it is asked: the counterpart of keras_worker.
 
-`python -m benchmark.torch_worker HOW NET STEPS THREADS DEVICE CONF`, where HOW is loop, fused or lightning.
+`python -m benchmark.torch_worker HOW NET STEPS THREADS DEVICE CONF`, where HOW is loop, fused, compiled, lightning or
+lightning-compiled.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer, RMSprop
 
@@ -28,16 +30,26 @@ L2 = {
 _EXPERIMENT = {"cnn": "cifar_shallow_l2", "mnist_mlp": "mnist_sigmoid_l2"}
 
 
-def loop(net_name: str, steps: int, fused: bool, device: torch.device, turns: Turns) -> None:
+def loop(net_name: str, steps: int, how: str, device: torch.device, turns: Turns) -> None:
     """Train by a plain loop and way 3, with the loss and the accuracy of each epoch, as Keras keeps them."""
     cnn = net_name == "cnn"
     net = (CNN() if cnn else MnistMLP()).to(device)
     optimizer: Optimizer = (
-        Adam(net.parameters(), lr=1e-3, fused=True if fused else None)
+        Adam(net.parameters(), lr=1e-3, fused=True if how == "fused" else None)
         if cnn
         else RMSprop(net.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
     )
     L2[net_name].on(net).attach(optimizer)
+
+    def by_parts(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        outputs = net(x)
+        loss = F.cross_entropy(outputs, y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach(), outputs.detach()
+
+    step = rt.compile_step(net, F.cross_entropy, optimizer) if how == "compiled" else by_parts
     batch, shape = (32, (3, 32, 32)) if cnn else (128, (1, 28, 28))
     x = torch.rand(steps * batch, *shape, device=device)
     y = torch.randint(0, 10, (len(x),), device=device)
@@ -47,13 +59,9 @@ def loop(net_name: str, steps: int, fused: bool, device: torch.device, turns: Tu
         total, right = torch.zeros((), device=device), torch.zeros((), device=device)
         for chosen in torch.randperm(len(x), device=device).split(batch):
             labels = y[chosen]
-            optimizer.zero_grad()
-            outputs = net(x[chosen])
-            loss = F.cross_entropy(outputs, labels)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-            right += (outputs.detach().argmax(1) == labels).sum()
+            loss, outputs = step(x[chosen], labels)
+            total += loss
+            right += (outputs.argmax(1) == labels).sum()
         history.append((total.item() / steps, right.item() / len(x)))
 
 
@@ -73,7 +81,7 @@ class Tick(Callback):
         self.turns.tick()
 
 
-def train_py(net_name: str, steps: int, out: int, device: torch.device, conf: Path) -> None:
+def train_py(net_name: str, steps: int, out: int, device: torch.device, conf: Path, *, compiled: bool) -> None:
     """Train by what `scripts/train.py experiment=...` calls, on random images, without validation, logs and files."""
     from hydra import compose, initialize_config_dir
 
@@ -88,6 +96,7 @@ def train_py(net_name: str, steps: int, out: int, device: torch.device, conf: Pa
         f"experiment={_EXPERIMENT[net_name]}",
         "data=digits",  # the fewest options; only batch_size and augment are an experiment's
         "callbacks=none",
+        f"compile={str(compiled).lower()}",
         "logger=none",
         f"trainer={'gpu' if device.type == 'cuda' else 'cpu'}",
         "trainer.max_epochs=1000000000",
@@ -112,10 +121,10 @@ def main(how: str, net: str, steps: str, threads: str, device_name: str, conf: s
     torch.set_num_threads(int(threads))
     torch.set_flush_denormal(True)
     device = torch.device(device_name)
-    if how == "lightning":
-        train_py(net, int(steps), out, device, Path(conf))
+    if how.startswith("lightning"):
+        train_py(net, int(steps), out, device, Path(conf), compiled=how == "lightning-compiled")
     else:
-        loop(net, int(steps), how == "fused", device, turns_of(int(steps), out, device))
+        loop(net, int(steps), how, device, turns_of(int(steps), out, device))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from regtorch.steps.held import HeldGradients
 from regtorch.steps.kept import KeptWeights
 from regtorch.steps.lending import lends_decay, used, view_of
 from regtorch.steps.one_pass.compiled_steps import OnePass
+from regtorch.steps.one_pass.whole import Whole
 from regtorch.steps.optimizers import facts_of
 from regtorch.steps.outer_steps import OuterSteps
 from regtorch.steps.parts import is_again, parts_of
@@ -52,7 +53,7 @@ class Attached:
         self._held = HeldGradients()
         self._view: Optimizer | None = None
         self._watch: Watch | None = None
-        self.one_pass: OnePass | None = None
+        self.one_pass: OnePass | Whole | None = None
         self._owned: set[int] = set()  # ids of the optimizer's weights at this step
         self._taken = _none_taken()  # ids of the weights that this step's one pass is done with, by place
 

@@ -42,7 +42,7 @@ def log_again(trainer: Trainer, module: LightningModule, values: Mapping[str, Te
     (loop.log_step if isinstance(loop, LeanLoop) else log_step)(module, values)
 
 
-def is_plain(trainer: Trainer, module: LightningModule) -> bool:
+def is_plain(trainer: Any, module: LightningModule) -> bool:
     """Whether a step needs nothing but the net, one optimizer and the callbacks."""
     return (
         type(module) is RegularizedModule
@@ -80,7 +80,7 @@ class LeanLoop(_TrainingEpochLoop):
 
     def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)
-        trainer = self.trainer
+        trainer: Any = self.trainer  # Lightning does not declare all that it has
         module: Any = trainer.lightning_module
         leave_out_empty_hooks(trainer, module)
         self._plain = is_plain(trainer, module)
@@ -88,7 +88,7 @@ class LeanLoop(_TrainingEpochLoop):
         by_batches = trainer._val_check_time_interval is None and trainer.check_val_every_n_epoch is not None
         every = trainer.val_check_batch
         self._before_validation = every if by_batches and every is not None and every != float("inf") else 0
-        callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        callbacks: list[Callback] = trainer.callbacks
         self._hooks = {n: [hook for c in callbacks if callable(hook := getattr(c, n))] for n in HOOKS}
         for regularize in (c for c in callbacks if isinstance(c, Regularize)):
             regularize.log_step = self.log_step
@@ -117,11 +117,12 @@ class LeanLoop(_TrainingEpochLoop):
             super().advance(data_fetcher)
             return
         self.val_loop.restarting = False
-        trainer, progress, connector = self.trainer, self.batch_progress, self.trainer._logger_connector
+        trainer: Any = self.trainer
+        progress, connector = self.batch_progress, trainer._logger_connector
         batch, _, _ = next(data_fetcher)
         number = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
-        data: Any = trainer.datamodule
+        data = trainer.datamodule
         batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, trainer.strategy.root_device, 0), 0)
         progress.increment_ready()
         connector.on_batch_start(batch)
@@ -174,7 +175,8 @@ class LeanLoop(_TrainingEpochLoop):
     def _step(self, batch: Any, number: int) -> dict[str, Any]:
         """Forward, backward and the optimizer's step; what Lightning's callbacks get of it."""
         trainer, counts = self.trainer, self.automatic_optimization.optim_progress.optimizer
-        module, optimizer = trainer.lightning_module, trainer.optimizers[0]
+        module = trainer.lightning_module
+        optimizer: Any = trainer.optimizers[0]
         outputs: dict[str, Any] = {}
         if self._whole is not None and not self._whole.why_not:
             return self._compiled_step(self._whole, batch)
