@@ -32,8 +32,8 @@ def curves(experiment: Experiment) -> list[Panel]:
 def _panel(metric: str, title: str, drawn: Sequence[Setting]) -> Panel | None:
     best, rest = drawn[:_BEST], drawn[_BEST:]
     shown = rest[:: max(1, -(-len(rest) // _FAINT))]
-    of_best = [{stage: _thin(curve(s.runs, f"{stage}/{metric}")) for stage in ("train", "val")} for s in best]
-    of_rest = [_thin(curve(s.runs, f"val/{metric}") or curve(s.runs, f"train/{metric}")) for s in shown]
+    of_best = [{stage: curve(s.runs, f"{stage}/{metric}", _POINTS) for stage in ("train", "val")} for s in best]
+    of_rest = [curve(s.runs, f"val/{metric}", _POINTS) or curve(s.runs, f"train/{metric}", _POINTS) for s in shown]
     means = [p.mean for lines in of_best for points in lines.values() for p in points.values() if p.count]
     if not means or (metric == "penalty" and not any(means)):
         return None
@@ -58,11 +58,3 @@ def _described(best: Sequence[Setting], lines: Sequence[Mapping[str, Mapping[int
     if len(val) > 1:
         text += f" The coloured settings end at val {Spread(min(val), 0.0, 1)} to {Spread(max(val), 0.0, 1)}."
     return text
-
-
-def _thin(points: Mapping[int, Spread]) -> dict[int, Spread]:
-    """Evenly spaced points of a long line, with the last one."""
-    places = list(points)
-    step = -(-len(places) // _POINTS)
-    kept = places if step < 2 else [*places[:-1:step], places[-1]]
-    return {place: points[place] for place in kept}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regtorch.app.figures.drawing import write_picture
+from regtorch.app.figures.drawing import write_pictures
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
@@ -36,7 +36,7 @@ Value = Callable[[Setting], Spread | None]
 
 @dataclass(frozen=True)
 class _Plots:
-    """Panels with one legend, and the address of their PNG."""
+    """Panels with one legend, and the address of their pictures without its ending."""
 
     heading: str
     note: str
@@ -100,10 +100,9 @@ def _range(space: object) -> str:
 
 
 def _drawn(panels: Sequence[Panel], name: str, title: str, pictures: Path) -> str:
-    """Write the PNG; its address relative to the page."""
-    path = pictures / f"{name}.png"
-    write_picture(panels, title, path)
-    return f"{pictures.name}/{path.name}"
+    """Write the pictures; their address relative to the page, without the ending."""
+    write_pictures(panels, title, pictures / name)
+    return f"{pictures.name}/{name}"
 
 
 def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:

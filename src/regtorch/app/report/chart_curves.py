@@ -1,0 +1,41 @@
+"""Learning curves for the chart in the browser: a line of means over seeds per setting and metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regtorch.app.record.results import mean_curve
+from regtorch.app.report.experiments import Experiment
+from regtorch.plot.labels import label_of_metric
+
+__all__ = ["lines_of"]
+
+_STAGES = ("val", "train")
+_MOST, _LEAST = 100, 8  # points of a line
+_DIGITS = 4
+
+
+def lines_of(experiment: Experiment, points: int) -> list[dict[str, Any]]:
+    """The metrics with curves, each with its lines: the number of the setting, epochs, and means (None: not finite).
+
+    Args:
+        experiment: whose settings have a line each.
+        points: at most as many in all lines together, as far as a line keeps eight.
+    """
+    names = [f"{stage}/{name}" for name in (experiment.metric, "task_loss", "penalty") for stage in _STAGES]
+    each = max(_LEAST, min(_MOST, points // max(1, len(names) * len(experiment.settings))))
+    found: list[dict[str, Any]] = []
+    for metric in names:
+        stage, _, name = metric.partition("/")
+        lines = []
+        for number, setting in enumerate(experiment.settings):
+            means = mean_curve(setting.runs, metric, each)
+            if any(mean is not None for mean in means.values()):
+                lines.append([number, list(means), [_short(mean) for mean in means.values()]])
+        if any(mean for _, _, means in lines for mean in means):
+            found.append({"label": f"{stage} {label_of_metric(name).replace('_', ' ')}", "lines": lines})
+    return found
+
+
+def _short(mean: float | None) -> float | None:
+    return None if mean is None else float(f"{mean:.{_DIGITS}g}")
