@@ -54,6 +54,14 @@ class Page:
         """Go to a page and wait until it is loaded."""
         self._loaded = False
         self.call("Page.navigate", url=address)
+        self._until_loaded()
+
+    def reloaded(self) -> None:
+        """Wait until the page loads itself anew."""
+        self._loaded = False
+        self._until_loaded()
+
+    def _until_loaded(self) -> None:
         while not self._loaded:
             self._next()
 

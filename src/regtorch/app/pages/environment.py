@@ -19,7 +19,7 @@ from regtorch.plot.panel import Panel, legend
 __all__ = ["environment", "render"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("page", "parts", "scale", "frame", "filters", "points", "lines", "table", "start")
+_SCRIPTS = ("page", "parts", "scale", "frame", "filters", "points", "lines", "table", "start", "live")
 
 
 def render(template: str, **data: object) -> str:

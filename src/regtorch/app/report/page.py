@@ -20,11 +20,15 @@ from regtorch.app.report.links import Address, beside, nowhere
 from regtorch.app.report.remarks import of_doctor, of_lost, of_receipts
 from regtorch.app.report.sections import of_experiment, of_search, search_title
 
-__all__ = ["PAGE", "report"]
+__all__ = ["PAGE", "NothingYet", "report"]
 
 PAGE = "report.html"
 _CURVE_POINTS = 100_000  # in the learning curves of all charts
 _LONGEST = 100  # of the 255 bytes of a file name, before numbers and endings are added
+
+
+class NothingYet(ValueError):
+    """A folder without anything to report."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,17 @@ class _Section:
     shown: object
 
 
-def report(root: Path, page: Path | None = None, *, live: bool = False) -> tuple[Path, Collected]:
+def report(root: Path, page: Path | None = None, *, live: str = "") -> tuple[Path, Collected]:
     """Write the page about a folder (default: report.html in it) and a folder of pictures of the same name.
 
     Args:
         root: the folder.
         page: the page to write.
-        live: whether the page is served: it follows the runs, and links no folders.
+        live: the stamp of a page that is served, which follows the runs and links no folders; empty for a file.
 
     Raises:
-        ValueError: the folder holds nothing to report, or the page cannot have this name.
+        NothingYet: the folder holds nothing to report.
+        ValueError: it is no folder, or the page cannot have this name.
     """
     page = page or root / PAGE
     if page.suffix.lower() not in (".html", ".htm"):
@@ -56,7 +61,7 @@ def report(root: Path, page: Path | None = None, *, live: bool = False) -> tuple
         raise ValueError(f"--page: expected a file, with a folder {pictures} for its pictures, received {page}")
     found = collect(root)
     if found.empty:
-        raise ValueError(
+        raise NothingYet(
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
             "below, received none; name the folder of a run, a path or a search"
         )

@@ -5,13 +5,19 @@ class Filter {
   constructor(data) {
     this.data = data;
     this.name = `${data.section} filter`;
-    this.left = recalled(this.name, {}); // by factor, the numbers of the values that are left out; -1: not set
+    this.left = this.recall(); // by factor, the numbers of the values that are left out; -1: not set
     this.listeners = [];
     this.note = html("span", { class: "note" });
     this.parts = html("div", { class: "filters" });
     this.element = html("details", { class: "filter" }, html("summary", {}, "Filter settings ", this.note),
       this.parts, html("p", {}, button("Show all settings", () => this.reset())));
     this.build();
+  }
+
+  recall() {
+    const was = recalled(this.name, {});
+    return Object.fromEntries(this.data.factors.map(({ key, values }, number) =>
+      [number, (was[key] ?? []).map((text) => (text === null ? -1 : at(values, text, -2)))]));
   }
 
   build() {
@@ -66,7 +72,9 @@ class Filter {
   }
 
   changed() {
-    keep(this.name, this.left);
+    const { factors } = this.data;
+    keep(this.name, Object.fromEntries(Object.entries(this.left).map(([number, values]) =>
+      [factors[number].key, values.map((value) => factors[number].values[value] ?? null)])));
     for (const listener of this.listeners) listener();
   }
 

@@ -4,7 +4,13 @@ class Lines {
     Object.assign(this, { data, filter, current: 0, point: 0 });
     this.name = `${data.section} curves`;
     const strength = data.factors.findIndex((factor) => factor.key === data.axes[data.x].factor);
-    this.state = recalled(this.name, { metric: 0, colour: Math.max(strength, Math.min(0, data.factors.length - 1)), log: false, off: [], zoom: null });
+    const was = recalled(this.name, {});
+    this.state = {
+      log: false, zoom: null, ...was,
+      metric: at(data.curves.map((one) => one.label), was.metric, 0),
+      colour: colourAt(data.factors, was.colour, Math.max(strength, Math.min(0, data.factors.length - 1))),
+      off: (was.off ?? []).map((label) => data.settings.indexOf(label)).filter((setting) => setting >= 0),
+    };
     const keys = "Up and down go from curve to curve, left and right from epoch to epoch, H hides a curve, Enter goes to its setting";
     this.frame = new Frame(this, "Chart of learning curves", keys);
     this.controls = html("div", { class: "controls" });
@@ -89,7 +95,9 @@ class Lines {
     if (focused) this.drawn[this.current]?.focus({ preventScroll: true });
     const hidden = filtered.length - this.shown.length;
     this.words.textContent = `${several(this.shown.length, "curve")} of ${lines.length} drawn${hidden ? `, ${hidden} hidden singly` : ""}.`;
-    keep(this.name, state);
+    keep(this.name, {
+      ...state, metric: label, colour: data.factors[state.colour]?.key ?? "", off: state.off.map((setting) => data.settings[setting]),
+    });
   }
 
   curve(inside, line, colours) {

@@ -79,7 +79,10 @@ function legend(colours) {
       shape("path", { d: look.sign, style: `fill: ${look.colour}` })), ` ${short(look.label, 80)}`)));
 }
 
-// A page that follows a sweep reloads: it keeps what was chosen.
+// A page that follows a sweep reloads: it keeps what was chosen, by name, as there may be more to choose from.
+const at = (names, name, otherwise) => (names.includes(name) ? names.indexOf(name) : otherwise);
+const colourAt = (factors, key, otherwise) => (key === "" ? -1 : at(factors.map((factor) => factor.key), key, otherwise));
+
 function recalled(name, first) {
   try {
     return live ? { ...first, ...JSON.parse(sessionStorage.getItem(name) ?? "{}") } : first;

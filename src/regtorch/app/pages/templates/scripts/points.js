@@ -5,7 +5,9 @@ class Points {
     this.name = `${data.section} points`;
     const coloured = data.factors.findIndex((factor) => factor.key !== data.axes[data.x].factor);
     const first = { x: data.x, y: data.y, colour: coloured, log: [!!data.axes[data.x].log, false], far: false, means: true, zoom: null };
-    this.state = recalled(this.name, first);
+    const was = recalled(this.name, {});
+    const axis = (which) => at(data.axes.map((one) => one.label), was[which], first[which]);
+    this.state = { ...first, ...was, x: axis("x"), y: axis("y"), colour: colourAt(data.factors, was.colour, coloured) };
     this.current = 0; // the run whose point Tab leads to
     const keys = "Arrow keys go from point to point, Enter opens the run, plus and minus zoom, Shift and arrows move, 0 shows all";
     this.frame = new Frame(this, `Chart of ${data.runs.name.length} runs`, keys);
@@ -77,7 +79,8 @@ class Points {
     this.points.get(this.current)?.setAttribute("tabindex", "0");
     if (focused) this.points.get(this.current)?.focus({ preventScroll: true });
     this.tell(shownRuns, drawn, beyond);
-    keep(this.name, state);
+    const name = (which) => data.axes[state[which]].label;
+    keep(this.name, { ...state, x: name("x"), y: name("y"), colour: data.factors[state.colour]?.key ?? "" });
   }
 
   point(inside, run, colours) {
