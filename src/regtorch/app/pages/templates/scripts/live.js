@@ -33,7 +33,9 @@ function follow() {
 }
 
 const folds = () => [...document.querySelectorAll("details")];
-const nameOf = (node) => `${node.tagName} ${node.getAttribute("aria-label") ?? node.textContent.slice(0, 60)}`;
+const labelOf = (node) => (node.tagName === "SELECT" ? node.closest("label").firstChild : node.closest("label") ?? node).textContent;
+const nameOf = (node) =>
+  [node.closest("section")?.id, node.tagName, node.getAttribute("aria-label") ?? labelOf(node).slice(0, 60)].join(" ");
 const stops = () => [...document.querySelectorAll("a, button, select, input, summary, [tabindex]")];
 
 function renew() {
