@@ -189,8 +189,12 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     shown = re.sub(r"\s+", " ", "".join(Tree(written(tmp_path)).texts))
     [trial] = [trial for trial in record["trials"] if trial["number"] == 3]
     assert f"reg.lam={trial['parameters']['reg.lam']:.4g}" in shown.partition("Best of 4 settings")[2][:100]
-    assert "with val accuracy 1.000 (1 seed), tied with 3 others." in shown
-    assert shown.count("tied with 3 others: of equal scores, the lower task loss leads, then the simpler rule.") == 2
+    assert "with val accuracy 1.000 (1 seed), tied with 3 other settings." in shown
+    rule = "of equal scores, the lower task loss leads, then the simpler rule."
+    assert f"The best setting is tied with 3 other settings: {rule}" in shown
+    assert f"The best trial is tied with 3 other trials: {rule}" in shown
+    assert "has val/accuracy 1, tied with 3 other trials" in (tmp_path / "report.html").read_text()
+    assert shown.count("(1 seed, tied)") == 3, "on the card of each"
     assert "Best by val/accuracy, the search’s monitor: trial 3," in shown
     assert "This search ranks by its monitor" not in shown
     record["plan"] |= {"monitor": "val/loss", "maximize": False}

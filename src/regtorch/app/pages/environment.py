@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from regtorch.app.figures.drawing import svg
+from regtorch.app.record.ranking import tie_words
 from regtorch.counted import counted
 from regtorch.plot.panel import Panel, legend
 
@@ -42,7 +43,14 @@ def environment() -> Environment:
     script = "".join((_TEMPLATES / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     templates.globals |= {"style": Markup(style), "script": Markup(script), "script_digest": digest}
-    templates.filters |= {"counted": counted, "legend": legend, "numbers": _numbers, "svg": _svg, "as_json": _as_json}
+    templates.filters |= {
+        "counted": counted,
+        "legend": legend,
+        "numbers": _numbers,
+        "svg": _svg,
+        "tie_words": tie_words,
+        "as_json": _as_json,
+    }
     return templates
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.figures.drawing import write_pictures
+from regtorch.app.ground.errors import sentence
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
-from regtorch.app.record.ranking import TIE_RULE
+from regtorch.app.record.ranking import tie_remark
 from regtorch.app.record.search import SearchRecord
 from regtorch.app.report.curves import curves
 from regtorch.app.report.experiments import Experiment, Setting
@@ -85,7 +86,7 @@ def of_search(search: SearchRecord, name: str, title: str, pictures: Path) -> di
         "space": {key: _range(value) for key, value in search.space.items()},
         "left": sum(trial.state in ("running", "waiting") for trial in search.trials),
         "chosen": " ".join(chosen(parameters)),
-        "tie_rule": TIE_RULE,
+        "tie": sentence(tie_remark(search.tied, "trial")),
         # The experiment's ranking may prefer another trial.
         "ranked_otherwise": search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
         "plots": _Plots("", "", panels, name, _drawn(panels, name, title, pictures) if panels else ""),
@@ -111,8 +112,7 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     assert first is not None
     parts = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
     if experiment.tied:
-        ties = counted(experiment.tied, "other")
-        parts.append(f"The first is tied with {ties}: {TIE_RULE}.")
+        parts.append(sentence(tie_remark(experiment.tied)))
     if any(setting.diverged for setting in scored):
         parts.append("Settings of which a seed diverged come last.")
     parts += _epochs(experiment)

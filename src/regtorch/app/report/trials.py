@@ -8,6 +8,7 @@ from itertools import accumulate
 from regtorch.app.record.json_file import number
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
+from regtorch.app.record.ranking import tie_words
 from regtorch.app.record.search import SearchRecord, TrialRecord
 from regtorch.plot.panel import FAINT, LOOKS, Axis, Panel, Series
 
@@ -41,8 +42,9 @@ def _over_time(search: SearchRecord) -> Panel:
     counts = {state: sum(trial.state == state for trial in search.trials) for state in ("complete", "pruned", "fail")}
     words = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
     counted = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
+    tie = f", {tie_words(search.tied, 'trial')}" if search.tied else ""
     text = (
-        f"{counted}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}; "
+        f"{counted}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}{tie}; "
         f"the first complete one has {done[0].reached:.4g}."
     )
     return Panel("Trials", text, Axis("trial", integers=True), _values(search), series)
