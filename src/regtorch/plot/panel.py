@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from regtorch.plot.fences import fence
+
 __all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
 
 WIDE = 20.0
@@ -104,13 +106,23 @@ class Axis:
     names: Sequence[str] = ()  # labels of 0, 1, 2, … on an axis of choices
     positive: Sequence[float] = ()  # values that may be labelled on a log axis; empty: decades
     zero: float | None = None  # where 0 is drawn on a log axis; None if 0 does not occur
+    near: tuple[float, float] | None = None  # the ends, beyond which values are marked at the edge; None: nothing is
 
     @classmethod
-    def fitting(cls, label: str, values: Iterable[float]) -> Axis:
-        """An axis that is logarithmic if no value is negative and the positive ones span a wide range."""
+    def fitting(cls, label: str, values: Iterable[float], *, fenced: bool = False) -> Axis:
+        """An axis that is logarithmic if no value is negative and the positive ones span a wide range.
+
+        Args:
+            label: name and unit.
+            values: what is drawn along it.
+            fenced: whether it ends before values far from all others, which do not count then.
+        """
         values = [value for value in values if math.isfinite(value)]
-        positive = [value for value in values if value > 0]
-        return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > WIDE * min(positive))
+        near = fence(values) if fenced else None
+        low, high = near or (-math.inf, math.inf)
+        positive = [value for value in values if value > 0 and low <= value <= high]
+        log = bool(positive) and min(values) >= 0 and max(positive) > WIDE * min(positive)
+        return cls(label, log=log, near=near)
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:

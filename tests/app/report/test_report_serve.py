@@ -208,8 +208,10 @@ def test_the_open_page_follows_and_keeps_what_was_chosen(opened: Page, runs: Pat
     monkeypatch.setattr(followed, "_REST", 0.0)
     chosen = "document.querySelector('.controls select').selectedOptions[0].textContent"
     nets = "document.querySelector('.lead').textContent.trim()"
+    a_run(runs / "1", "reg=l2", "seed=1", seed=1)
     with serving(runs) as ask:
         opened.said.clear()
+        opened.requests.clear()
         opened.open(ask.address)
         option = "[...document.querySelector('.controls select').options].find(o => o.textContent.startsWith('gap'))"
         opened.value(
@@ -217,10 +219,10 @@ def test_the_open_page_follows_and_keeps_what_was_chosen(opened: Page, runs: Pat
             "(document.querySelector('.controls select'))"
         )
         assert opened.value(chosen).startswith("gap")
-        assert opened.value(nets) == "1 trained net"
-        a_run(runs / "1", "reg=l2", "seed=1", seed=1)
-        opened.reloaded()
         assert opened.value(nets) == "2 trained nets"
+        a_run(runs / "2", "reg=l1", reg="l1")
+        opened.reloaded()
+        assert opened.value(nets) == "3 trained nets"
         assert opened.value(chosen).startswith("gap")
         assert opened.value("document.activeElement.tagName") == "SELECT"
         assert opened.said == []

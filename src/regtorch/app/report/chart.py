@@ -39,15 +39,16 @@ def chart_of(experiment: Experiment, section: str, address: Address, points: int
     entries = [entry for setting in experiment.settings for entry in setting.entries]
     owner = [number for number, setting in enumerate(experiment.settings) for _ in setting.entries]
     axes = list(_axes(experiment, entries))
-    varied = [number for number, axis in enumerate(axes) if axis.get("factor")]
+    best = next(number for number, axis in enumerate(axes) if axis["label"] == _best(experiment))
+    x = next((number for number in range(len(axes)) if number != best), best)  # settings come first, then the seed
     return {
         "section": section,
         "settings": [setting.label for setting in experiment.settings],
         "factors": [_factor(experiment, key) for key in experiment.varied],
         "runs": {"setting": owner, "name": [e.name for e in entries], "href": [address(e.run.folder) for e in entries]},
         "axes": axes,
-        "x": varied[0] if varied else 0,
-        "y": next(number for number, axis in enumerate(axes) if axis["label"] == _best(experiment)),
+        "x": x,
+        "y": best,
         "curves": lines_of(experiment, points),
     }
 

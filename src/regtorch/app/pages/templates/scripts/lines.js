@@ -1,4 +1,6 @@
 // Learning curves: a line per setting, coloured by a setting; a line ends where a value is not finite.
+const CROWD = 40; // more curves are drawn faintly
+
 class Lines {
   constructor(data, filter) {
     Object.assign(this, { data, filter, current: 0, point: 0 });
@@ -87,6 +89,7 @@ class Lines {
     const y = scale({ label }, [...ends(values), ...positive], { log, zoom: state.zoom?.y });
     const focused = this.frame.svg.contains(document.activeElement);
     const inside = this.frame.clear(x, y);
+    if (this.shown.length > CROWD) inside.setAttribute("class", "crowd");
     const colours = palette(data.factors[state.colour]);
     this.legend.replaceChildren(legend(colours));
     this.drawn = this.shown.map((line) => this.curve(inside, line, colours));

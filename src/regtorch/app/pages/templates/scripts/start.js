@@ -4,9 +4,9 @@ for (const data of charts) {
   const section = document.getElementById(data.section);
   const filter = new Filter(data);
   const place = section.querySelector(".of-script");
-  place.append(html("h3", {}, "Chart of the runs"));
+  if (data.runs.name.length > 1) place.append(html("h3", {}, "Chart of the runs"));
   if (data.factors.length) place.append(filter.element);
-  place.append(new Points(data, filter).element);
+  if (data.runs.name.length > 1) place.append(new Points(data, filter).element);
   if (data.curves.length) place.append(html("h3", {}, "Learning curves of all settings"), new Lines(data, filter).element);
   const table = section.querySelector("table.sortable");
   table.closest(".scroll").before(new Rows(data, filter, table).element);
