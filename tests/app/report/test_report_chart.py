@@ -35,7 +35,8 @@ def test_settings_and_results_are_axes(tmp_path: Path):
     assert {"train task loss, last epoch", "gap: train − val", "val penalty, last epoch"} <= set(labels)
     assert data["axes"][data["y"]]["label"] == "val accuracy, best epoch"
     assert axis(data, "strength λ (reg.lam)")["log"]
-    assert axis(data, "reg")["names"] == ["l1", "none"]
+    assert axis(data, "reg")["named"]
+    assert data["factors"][0]["values"] == ["l1", "none"]
     lam = dict(zip(data["runs"]["name"], axis(data, "strength λ (reg.lam)")["values"], strict=True))
     assert lam["4"] == 1e-3
     assert lam["2"] is None, "without a penalty there is no strength"
@@ -72,12 +73,12 @@ def test_curves_are_thinned_to_what_a_page_can_hold(tmp_path: Path):
     a_grid(tmp_path, ["l1", "l2"], [1e-3], [0, 1], epochs=150)
     for points, most in ((100_000, 101), (6 * 2 * 20, 21), (0, 9)):
         curves = chart(tmp_path, points=points)["curves"]
-        assert [one["label"] for one in curves][:2] == ["val accuracy", "train accuracy"]
-        for one in curves:
+        assert [one["label"] for one in curves["metrics"]][:2] == ["val accuracy", "train accuracy"]
+        [epochs] = curves["epochs"]  # which all lines share
+        assert (epochs[0], epochs[-1]) == (1, 150)
+        for one in curves["metrics"]:
             assert [setting for setting, _, _ in one["lines"]] == [0, 1]
-            for _, epochs, values in one["lines"]:
-                assert len(epochs) == len(values) <= most
-                assert (epochs[0], epochs[-1]) == (1, 150)
+            assert all(place == 0 and len(values) == len(epochs) <= most for _, place, values in one["lines"])
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from chromium import Page
+from regtorch.app.report.page import report
+from report_runs import a_run
 
 pytestmark = pytest.mark.slow
 
@@ -141,3 +145,21 @@ def test_columns_can_be_hidden(page: Page):
     assert "gap" in page.value(heads)
     tick(page, "document.querySelector('.tools-of-table')", "gap")
     assert "gap" not in page.value(heads)
+
+
+def test_a_thousand_settings_with_long_names_are_drawn_and_filtered(opened: Page, tmp_path: Path):
+    for number in range(1000):
+        lam = 10 ** (-6 + 6 * number / 999)
+        a_run(tmp_path / str(number), f"+name={'x' * 200}{number}", f"reg.lam={lam!r}", lam=lam, epochs=30)
+    path, _ = report(tmp_path)
+    assert path.stat().st_size < 3e6
+    opened.said.clear()
+    opened.screen(390)
+    opened.open(path.as_uri())
+    assert opened.value(f"{POINTS}.length") == 1000
+    assert opened.value(f"{CURVES}.querySelectorAll('a.curve').length") == 1000
+    assert opened.value("document.documentElement.scrollWidth") == 390
+    opened.value("""(box => { box.value = '499'; box.dispatchEvent(new Event('change')); })(
+        document.querySelectorAll('.filters fieldset')[1].querySelectorAll('select')[1])""")
+    assert opened.value(f"{POINTS}.length") == 500
+    assert opened.said == []

@@ -32,7 +32,7 @@ def chart_of(experiment: Experiment, section: str, address: Address, points: int
 
     Args:
         experiment: what is drawn.
-        section: the id of its section; the rows of its table have the ids `{section}-s0`, `-s1`, ….
+        section: the id of its section; the rows of its table, which name the settings, have the ids `{section}-s0`, ….
         address: the address of a run's folder.
         points: at most as many numbers in all learning curves.
     """
@@ -43,7 +43,6 @@ def chart_of(experiment: Experiment, section: str, address: Address, points: int
     x = next((number for number in range(len(axes)) if number != best), best)  # settings come first, then the seed
     return {
         "section": section,
-        "settings": [setting.label for setting in experiment.settings],
         "factors": [_factor(experiment, key) for key in experiment.varied],
         "runs": {"setting": owner, "name": [e.name for e in entries], "href": [address(e.run.folder) for e in entries]},
         "axes": axes,
@@ -82,10 +81,7 @@ def _axes(experiment: Experiment, entries: Sequence[Entry]) -> Iterator[Axis]:
         if all((text is None) == (number is None) for text, number in zip(texts, numbers, strict=True)):
             yield _axis(label, numbers, factor=key, log=key in STRENGTHS and STRENGTHS[key].log)
         else:
-            names = sorted({text for text in texts if text is not None}, key=_in_order)
-            places = {name: place for place, name in enumerate(names)}
-            values = [None if text is None else places[text] for text in texts]
-            yield {"label": label, "values": values, "names": names, "factor": key}
+            yield {"label": label, "factor": key, "named": True}  # by the numbers of the factor's values
     seeds = [entry.seed for entry in entries]
     if len(set(seeds)) > 1:
         yield {**_axis(AXES["seed"].label, seeds), "whole": True}

@@ -15,8 +15,10 @@ _MOST, _LEAST = 100, 8  # points of a line
 _DIGITS = 4
 
 
-def lines_of(experiment: Experiment, points: int) -> list[dict[str, Any]]:
-    """The metrics with curves, each with its lines: the number of the setting, epochs, and means (None: not finite).
+def lines_of(experiment: Experiment, points: int) -> dict[str, Any]:
+    """Lists of epochs, and the metrics, each with its lines: the setting, its epochs, and means (None: not finite).
+
+    Settings and lists of epochs are given by their number, as most lines share them.
 
     Args:
         experiment: whose settings have a line each.
@@ -25,16 +27,18 @@ def lines_of(experiment: Experiment, points: int) -> list[dict[str, Any]]:
     names = [f"{stage}/{name}" for name in (experiment.metric, "task_loss", "penalty") for stage in _STAGES]
     each = max(_LEAST, min(_MOST, points // max(1, len(names) * len(experiment.settings))))
     found: list[dict[str, Any]] = []
+    epochs: dict[tuple[int, ...], int] = {}
     for metric in names:
         stage, _, name = metric.partition("/")
         lines = []
         for number, setting in enumerate(experiment.settings):
             means = mean_curve(setting.runs, metric, each)
             if any(mean is not None for mean in means.values()):
-                lines.append([number, list(means), [_short(mean) for mean in means.values()]])
+                place = epochs.setdefault(tuple(means), len(epochs))
+                lines.append([number, place, [_short(mean) for mean in means.values()]])
         if any(mean for _, _, means in lines for mean in means):
             found.append({"label": f"{stage} {label_of_metric(name).replace('_', ' ')}", "lines": lines})
-    return found
+    return {"epochs": list(epochs), "metrics": found}
 
 
 def _short(mean: float | None) -> float | None:

@@ -23,7 +23,7 @@ from regtorch.app.report.sections import of_experiment, of_search, search_title
 __all__ = ["PAGE", "NothingYet", "report"]
 
 PAGE = "report.html"
-_CURVE_POINTS = 100_000  # in the learning curves of all charts
+_CURVE_POINTS = 60_000  # in the learning curves of all charts
 _LONGEST = 100  # of the 255 bytes of a file name, before numbers and endings are added
 
 

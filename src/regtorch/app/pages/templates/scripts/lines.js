@@ -4,12 +4,14 @@ const CROWD = 40; // more curves are drawn faintly
 class Lines {
   constructor(data, filter) {
     Object.assign(this, { data, filter, current: 0, point: 0 });
+    const whole = ([setting, place, values]) => [setting, data.curves.epochs[place], values];
+    this.metrics = data.curves.metrics.map(({ label, lines }) => ({ label, lines: lines.map(whole) }));
     this.name = `${data.section} curves`;
     const strength = data.factors.findIndex((factor) => factor.key === data.axes[data.x].factor);
     const was = recalled(this.name, {});
     this.state = {
       log: false, zoom: null, ...was,
-      metric: at(data.curves.map((one) => one.label), was.metric, 0),
+      metric: at(this.metrics.map((one) => one.label), was.metric, 0),
       colour: colourAt(data.factors, was.colour, Math.max(strength, Math.min(0, data.factors.length - 1))),
       off: (was.off ?? []).map((label) => data.settings.indexOf(label)).filter((setting) => setting >= 0),
     };
@@ -34,14 +36,14 @@ class Lines {
   }
 
   control() {
-    const { curves, factors } = this.data;
+    const { factors } = this.data;
     const metric = (number) => {
       this.change({ metric: number, zoom: null, log: false });
       this.control();
       this.controls.querySelector("select").focus();
     };
-    const possible = canBeLog({}, curves[this.state.metric].lines.flatMap(([, , values]) => values.filter((v) => v !== null)));
-    this.controls.replaceChildren(select("Show", curves.map((one) => one.label), this.state.metric, metric),
+    const possible = canBeLog({}, this.metrics[this.state.metric].lines.flatMap(([, , values]) => values.filter((v) => v !== null)));
+    this.controls.replaceChildren(select("Show", this.metrics.map((one) => one.label), this.state.metric, metric),
       select("Colour", ["one colour", ...factors.map((factor) => factor.key)], this.state.colour + 1,
         (value) => this.change({ colour: value - 1 })),
       ...(possible ? [check("logarithmic", this.state.log, (log) => this.change({ log, zoom: null }))] : []));
@@ -50,7 +52,7 @@ class Lines {
   // A box for each curve, made when they are first looked for.
   boxes() {
     if (this.single.children.length) return;
-    const settings = [...new Set(this.data.curves.flatMap((one) => one.lines.map(([setting]) => setting)))].sort((a, b) => a - b);
+    const settings = [...new Set(this.metrics.flatMap((one) => one.lines.map(([setting]) => setting)))].sort((a, b) => a - b);
     this.single.append(button("Show all curves", () => this.hideAll([])), button("Hide all curves", () => this.hideAll(settings)),
       ...settings.map((setting) => {
         const box = check(short(this.data.settings[setting], 240), !this.state.off.includes(setting), (on) => this.hideOne(setting, !on));
@@ -77,7 +79,7 @@ class Lines {
 
   redraw() {
     const { data, state } = this;
-    const { label, lines } = data.curves[state.metric];
+    const { label, lines } = this.metrics[state.metric];
     const filtered = lines.filter(([setting]) => this.filter.passes(setting));
     this.shown = filtered.filter(([setting]) => !state.off.includes(setting));
     const values = this.shown.flatMap(([, , own]) => own.filter((value) => value !== null));
@@ -133,7 +135,7 @@ class Lines {
   }
 
   lines([setting, epochs, values], number) {
-    return [short(this.data.settings[setting], 240), `epoch ${epochs[number]}: ${this.data.curves[this.state.metric].label} ${shown(values[number] ?? "nan")}`];
+    return [short(this.data.settings[setting], 240), `epoch ${epochs[number]}: ${this.metrics[this.state.metric].label} ${shown(values[number] ?? "nan")}`];
   }
 
   focused(line) {
