@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from regtorch.plot.fences import fence
 
-__all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
+__all__ = [
+    "FAINT",
+    "LOOKS",
+    "SEQUENCE",
+    "Axis",
+    "Guide",
+    "Key",
+    "Look",
+    "Panel",
+    "Series",
+    "legend",
+    "look",
+    "looks_along",
+]
 
 WIDE = 20.0
 """An axis is logarithmic from this ratio of its largest to its smallest value."""
@@ -33,6 +46,13 @@ class Look:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LOOKS = tuple(Look(colour, mark, f"--line{n}") for n, (colour, mark) in enumerate(zip(_COLOURS, _MARKS, strict=False)))
 """For series in the legend."""
+SEQUENCE = tuple(
+    Look(colour, "o", f"--seq{n}")
+    for n, colour in enumerate(
+        ("#0d0887", "#370499", "#5601a4", "#7401a8", "#8f0da4", "#aa2395", "#bf3984", "#d14e72", "#e16462")
+    )
+)
+"""For values from low to high: of matplotlib's plasma, which is even to colour-blind readers, what shows on white."""
 FAINT = Look("#8c8c96", "", "--faint")
 """For series and guides that serve as a reference."""
 
@@ -40,6 +60,14 @@ FAINT = Look("#8c8c96", "", "--faint")
 def look(number: int) -> Look:
     """The look of a series by its number; looks repeat."""
     return LOOKS[number % len(LOOKS)]
+
+
+def looks_along(values: Sequence[float]) -> list[Look]:
+    """A colour of the sequence for each value, by its rank among them, with markers that tell equal ones apart."""
+    ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+    last = max(1, len(ranks) - 1)
+    sequence = [SEQUENCE[round((len(SEQUENCE) - 1) * ranks[value] / last)] for value in values]
+    return [replace(found, marker=look(number).marker) for number, found in enumerate(sequence)]
 
 
 class _Mean(Protocol):

@@ -34,7 +34,7 @@ def test_a_bad_trial_is_marked_at_the_edge(tmp_path: Path):
     low, high = axes.get_ylim()
     assert -1 < low < 0.3
     assert 1.0 < high < 2
-    assert text.endswith("; 2 values far from the others, at the edge.")
+    assert ", 2 values far from the others at the edge; the best, trial 3," in text
     marks = {line.get_marker(): list(line.get_xdata()) for line in axes.get_lines()}
     assert marks["^"] == [2]
     assert marks["v"] == [3]

@@ -13,7 +13,7 @@ from warnings import catch_warnings, filterwarnings
 
 from regtorch.app.ground.atomic import write_figure, write_png
 from regtorch.plot.drawing import NAME, draw, escaped
-from regtorch.plot.panel import FAINT, LOOKS, Panel
+from regtorch.plot.panel import FAINT, LOOKS, SEQUENCE, Panel
 
 __all__ = ["svg", "write_picture", "write_pictures"]
 
@@ -22,7 +22,7 @@ _INK, _GRID = "#1c1c22", "#b0b0b0"
 _WIDTH, _HEIGHT, _TITLE = 4.6, 3.2, 0.4  # inches in a PNG, of a panel and of the title
 _PAPER, _DPI = 0.75, 220  # of a paper's picture: two panels are 6.9 inches wide; dots per inch of its PNG
 _UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
-_KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, FAINT)}
+_KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, *SEQUENCE, FAINT)}
 
 
 def svg(panel: Panel, salt: str) -> str:

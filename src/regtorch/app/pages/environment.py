@@ -20,6 +20,7 @@ from regtorch.plot.panel import Panel, legend
 __all__ = ["environment", "render"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_LONG = 40  # characters of a word
 _SCRIPTS = ("page", "parts", "scale", "frame", "filters", "points", "lines", "table", "start", "live")
 
 
@@ -49,6 +50,7 @@ def environment() -> Environment:
         "numbers": _numbers,
         "svg": _svg,
         "tie_words": tie_words,
+        "brief": _brief,
         "as_json": _as_json,
     }
     return templates
@@ -57,6 +59,13 @@ def environment() -> Environment:
 def _numbers(text: str) -> list[str]:
     """Split a text so that every second part is a number such as 1e-04, which must not wrap."""
     return re.split(r"([\d.]+e-\d+)", text)
+
+
+def _brief(text: str) -> str:
+    """The first clause of a text, without the middle of a long word: a caption; the picture's label has the rest."""
+    first, rest, _ = text.partition("; ")
+    words = [word if len(word) <= _LONG else f"{word[: _LONG // 2]}…{word[-_LONG // 2 :]}" for word in first.split(" ")]
+    return " ".join(words) + "." * bool(rest)
 
 
 def _as_json(data: object) -> Markup:

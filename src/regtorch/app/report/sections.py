@@ -15,7 +15,7 @@ from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
 from regtorch.app.record.ranking import tie_remark
 from regtorch.app.record.search import SearchRecord
-from regtorch.app.report.curves import curves
+from regtorch.app.report.curves import coloured_by, curves
 from regtorch.app.report.experiments import Experiment, Setting
 from regtorch.app.report.read_search import Search
 from regtorch.app.report.strengths import strengths_of, unset
@@ -32,6 +32,7 @@ _OF_CURVES = (
     "Solid: val; dashed: train; bands: one standard deviation over seeds. Train scores are taken during training, with "
     "dropout on and weights that still change: the gap train − val may be negative."
 )
+_SEQUENCE = "from low, dark on paper, to high"
 Value = Callable[[Setting], Spread | None]
 
 
@@ -68,7 +69,9 @@ def _plots(experiment: Experiment, name: str, pictures: Path) -> Iterator[_Plots
     panels = curves(experiment)
     if panels:
         picture = _drawn(panels, f"{name}-curves", f"{experiment.title}, learning curves", pictures)
-        yield _Plots("Learning curves", _OF_CURVES, panels, f"{name}-curves", picture)
+        key = coloured_by(experiment)
+        colours = f"Colours: {STRENGTHS[key].label}, {_SEQUENCE}. " if key is not None else ""
+        yield _Plots("Learning curves", colours + _OF_CURVES, panels, f"{name}-curves", picture)
 
 
 def search_title(search: Search) -> str:

@@ -45,8 +45,8 @@ def _over_time(search: SearchRecord) -> Panel:
     states = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
     tie = f", {tie_words(search.tied, 'trial')}" if search.tied else ""
     text = (
-        f"{states}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}{tie}; "
-        f"the first complete one has {done[0].reached:.4g}{_far(search)}."
+        f"{states}{_far(search)}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}{tie}; "
+        f"the first complete one has {done[0].reached:.4g}."
     )
     return Panel("Trials", text, Axis("trial", integers=True), _values(search), series)
 
@@ -91,7 +91,7 @@ def _far(search: SearchRecord) -> str:
     """How many values lie beyond the axis, in words."""
     near = _values(search).near
     far = 0 if near is None else sum(not near[0] <= value <= near[1] for value in _reached(search))
-    return f"; {counted(far, 'value')} far from the others, at the edge" if far else ""
+    return f", {counted(far, 'value')} far from the others at the edge" if far else ""
 
 
 def _trials(search: SearchRecord, place: Callable[[TrialRecord], float | None]) -> list[Series]:

@@ -33,7 +33,7 @@ function shown(value) {
   if (value === null || value === undefined) return "none";
   if (typeof value !== "number") return value === "nan" ? "not finite" : String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) {
+  if (size !== 0 && (size < 1e-4 || size >= 1e6)) {
     return value.toExponential(3).replace(/\.?0*e/, "e").replace("e+", "e");
   }
   return String(Number(value.toPrecision(5)));

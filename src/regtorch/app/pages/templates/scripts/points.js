@@ -45,7 +45,8 @@ class Points {
       select("Colour", ["one colour", ...factors.map((factor) => factor.key)], this.state.colour + 1,
         (value) => this.change({ colour: value - 1 })),
       check("lines through means", this.state.means, (means) => this.change({ means })),
-      check("far values too", this.state.far, (far) => this.change({ far, zoom: null })));
+      ...(["x", "y"].some((which) => axes[this.state[which]].near ?? axes[this.state[which]].nearLog)
+        ? [check("far values too", this.state.far, (far) => this.change({ far, zoom: null }))] : []));
   }
 
   value(which, run) {
