@@ -118,6 +118,13 @@ def test_without_the_token_or_from_elsewhere_nothing_is_told(runs: Path):
         assert other.place.path != ask.place.path
 
 
+def test_a_port_that_is_taken(tmp_path: Path):
+    with server(tmp_path, 0) as (made, _):
+        port = made.server_port
+        with pytest.raises(ValueError, match=f"--port: expected a free port, or 0 for any, received {port} "):
+            server(tmp_path, port).__enter__()
+
+
 def test_it_is_written_anew_when_a_run_ends_and_not_before(runs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(followed, "_REST", 0.0)
     with serving(runs) as ask:

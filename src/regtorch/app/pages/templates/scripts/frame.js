@@ -114,7 +114,7 @@ class Frame {
   }
 
   start(event) {
-    if (event.button === 0 && event.pointerType !== "touch" && !event.target.closest("a")) this.from = this.where(event);
+    if (event.button === 0 && event.pointerType !== "touch" && !event.target.closest("a.point")) this.from = this.where(event);
   }
 
   stretch(event) {
@@ -131,7 +131,6 @@ class Frame {
     this.from = null;
     if (!from || this.box.hasAttribute("hidden")) return;
     this.box.setAttribute("hidden", "");
-    this.dragged = true;
     const to = this.where(event);
     const shares = [0, 1].map((axis) => [from, to].map((point) =>
       axis ? 1 - (point[1] - ROOM.top) / this.inner[1] : (point[0] - ROOM.left) / this.inner[0]).sort((a, b) => a - b));

@@ -122,7 +122,7 @@ class Lines {
       before = fits;
     });
     const look = colours.of(setting);
-    const link = shape("a", { class: "curve", href: `#${this.data.section}-s${setting}`, tabindex: -1,
+    const link = shape("a", { class: "curve", href: `#${this.data.section}-s${setting}`, tabindex: -1, draggable: "false",
       "aria-label": this.lines(line, values.length - 1).join(", "),
       focus: () => this.focused(line), blur: () => this.frame.hide(),
       keydown: (event) => {
