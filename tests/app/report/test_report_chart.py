@@ -60,6 +60,12 @@ def test_what_is_not_finite_or_far_away_is_told_apart(tmp_path: Path):
     assert [rounded(value) for value in (None, math.nan, -math.inf, 1 / 3)] == [None, "nan", "nan", 0.333333]
 
 
+def test_a_seed_that_no_browser_can_draw_is_left_out(tmp_path: Path):
+    for number, seed in enumerate((10**400, 2**53 + 1, 7)):
+        a_run(tmp_path / str(number), f"seed={seed}", seed=seed)
+    assert sorted(map(str, axis(chart(tmp_path), "seed")["values"])) == ["7.0", "None", "None"]
+
+
 def test_members_of_a_path_have_no_time_of_their_own(tmp_path: Path):
     summary = a_path(tmp_path / "path", [1e-3, 1e-2], [0]) / "summary.json"
     summary.write_text(json.dumps({**json.loads(summary.read_text()), "seconds": 5.0}))

@@ -24,6 +24,7 @@ _OF_RECORDS: dict[str, Callable[[RunRecord], float | None]] = {
     "epochs": lambda record: record.epochs,
     "time, s": lambda record: record.seconds,
 }
+_LARGEST = 2**53  # whole numbers are exact up to here, in the browser too
 Axis = dict[str, Any]
 
 
@@ -82,7 +83,7 @@ def _axes(experiment: Experiment, entries: Sequence[Entry]) -> Iterator[Axis]:
             yield _axis(label, numbers, factor=key, log=key in STRENGTHS and STRENGTHS[key].log)
         else:
             yield {"label": label, "factor": key, "named": True}  # by the numbers of the factor's values
-    seeds = [entry.seed for entry in entries]
+    seeds = [entry.seed if entry.seed is None or abs(entry.seed) <= _LARGEST else None for entry in entries]
     if len(set(seeds)) > 1:
         yield {**_axis(AXES["seed"].label, seeds), "whole": True}
     yield _axis(_best(experiment), [entry.best(experiment.score) for entry in entries])
