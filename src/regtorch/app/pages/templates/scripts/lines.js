@@ -84,7 +84,8 @@ class Lines {
     this.shown = filtered.filter(([setting]) => !state.off.includes(setting));
     const values = this.shown.flatMap(([, , own]) => own.filter((value) => value !== null));
     const epochs = this.shown.flatMap(([, own]) => own);
-    const ends = (list) => (list.length ? list.reduce(([low, high], n) => [Math.min(low, n), Math.max(high, n)], [Infinity, -Infinity]) : [0, 1]);
+    const wider = ([low, high], value) => [Math.min(low, value), Math.max(high, value)];
+    const ends = (list) => (list.length ? list.reduce(wider, [Infinity, -Infinity]) : [0, 1]);
     const log = state.log && canBeLog({}, values);
     const positive = log ? ends(values.filter((value) => value > 0)) : [];
     const x = scale({ label: "epoch", whole: true }, ends(epochs), { zoom: state.zoom?.x });
@@ -135,7 +136,8 @@ class Lines {
   }
 
   lines([setting, epochs, values], number) {
-    return [short(this.data.settings[setting], 240), `epoch ${epochs[number]}: ${this.metrics[this.state.metric].label} ${shown(values[number] ?? "nan")}`];
+    const { label } = this.metrics[this.state.metric];
+    return [short(this.data.settings[setting], 240), `epoch ${epochs[number]}: ${label} ${shown(values[number] ?? "nan")}`];
   }
 
   focused(line) {
