@@ -34,6 +34,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture
 def page(opened: Page, address: str) -> Page:
     """The report, just opened."""
+    opened.open("about:blank")  # the page before says no more
     opened.said.clear()
     opened.requests.clear()
     opened.screen(1280)
