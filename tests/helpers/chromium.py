@@ -54,6 +54,14 @@ class Page:
         """Go to a page and wait until it is loaded."""
         self._loaded = False
         self.call("Page.navigate", url=address)
+        self._until_loaded()
+
+    def reloaded(self) -> None:
+        """Wait until the page loads itself anew."""
+        self._loaded = False
+        self._until_loaded()
+
+    def _until_loaded(self) -> None:
         while not self._loaded:
             self._next()
 
@@ -65,10 +73,18 @@ class Page:
 
     def press(self, key: str, text: str = "") -> None:
         """Press a key and let it go."""
-        codes = {"Tab": 9, "Enter": 13, " ": 32}
-        about = {"key": key, "code": {" ": "Space"}.get(key, key), "windowsVirtualKeyCode": codes[key]}
+        codes = {"Tab": 9, "Enter": 13, " ": 32, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39}
+        code = codes.get(key, ord(key.upper()) if len(key) == 1 else 40)
+        about = {"key": key, "code": {" ": "Space"}.get(key, key), "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag the mouse from one place of the screen to another."""
+        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        moves = [("mousePressed", start), ("mouseMoved", middle), ("mouseMoved", end), ("mouseReleased", end)]
+        for kind, (x, y) in moves:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def screen(self, width: int, height: int = 900, *, dark: bool = False) -> None:
         """Make it a screen of a width, light or dark."""

@@ -3,8 +3,8 @@
 - The configs of the repository and of Hydra are read once; those of a test's own folder, which it may change, always.
 - An interpolation, `${data.num_classes}`, is parsed once; what a config knows of its nodes is copied without deepcopy.
 - Hydra composes a config twice, first to find `hydra.mode`; once, unless the command line could set it.
-- The picture of a run's curves is drawn once, and copied for later runs; so is the one beside a report's page, which
-  shows what the page draws, too.
+- The picture of a run's curves is drawn once, and copied for later runs; so are those beside a report's page, which
+  show what the page draws, too.
 - No write waits for the disk: a test's files need not outlive a power cut.
 """
 
@@ -45,8 +45,8 @@ def do_once() -> None:
     vars(omegaconf.base)["parse"] = cache(parse)
     Metadata.__deepcopy__ = _copied
     _compose_once()
-    _draw_once(history)
-    _draw_once(sections)
+    _draw_once(history, "write_picture")
+    _draw_once(sections, "write_pictures")
     os.fsync = lambda _: None
 
 
@@ -88,15 +88,17 @@ def _compose_once() -> None:
     Hydra.get_mode = get_mode
 
 
-def _draw_once(module: ModuleType) -> None:
-    draw, drawn = module.write_picture, list[bytes]()
+def _draw_once(module: ModuleType, name: str) -> None:
+    draw, drawn = getattr(module, name), dict[str, bytes]()
 
     def write(panels: Sequence[Panel], title: str, path: Path) -> None:
+        endings = [""] if name == "write_picture" else [".png", ".svg", ".pdf"]
         if drawn:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(drawn[0])
+            for ending in endings:
+                path.with_name(f"{path.name}{ending}").write_bytes(drawn[ending])
         else:
             draw(panels, title, path)
-            drawn.append(path.read_bytes())
+            drawn.update({ending: path.with_name(f"{path.name}{ending}").read_bytes() for ending in endings})
 
-    module.write_picture = write
+    setattr(module, name, write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from textwrap import shorten
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = ["NAME", "apply", "draw", "escaped"]
 
 NAME = 24
 """Characters of a bar's name."""
+_ROOM = 0.06  # share of a vertical axis above and below its values
 _MARKERS = 12  # per line, about
 _TICKS = 7  # at most, on a logarithmic axis with known values
 
@@ -37,6 +39,8 @@ def draw(panel: Panel, axes: Any) -> None:
     axes.set(xlabel=escaped(panel.x.label), ylabel=escaped(panel.y.label))
     apply(panel.x, axes.xaxis)
     apply(panel.y, axes.yaxis)
+    if panel.y.near is not None:
+        _beyond(axes, panel.series, *panel.y.near)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -73,6 +77,23 @@ def _series(axes: Any, series: Series) -> None:
     if series.band:
         low, high = ([v + sign * w for v, w in zip(y, series.band, strict=True)] for sign in (-1, 1))
         axes.fill_between(series.x, low, high, color=series.look.colour, alpha=0.15, linewidth=0)
+
+
+def _beyond(axes: Any, series: Sequence[Series], low: float, high: float) -> None:
+    """End the vertical axis at values near to each other, with a triangle at the edge for each beyond."""
+    if axes.get_yscale() == "log":
+        room = (high / low) ** _ROOM if high > low else 2.0
+        axes.set_ylim(low / room, high * room)
+    else:
+        room = _ROOM * (high - low) or _ROOM * abs(high)
+        axes.set_ylim(low - room, high + room)
+    for one in series:
+        for edge, marker in ((low, "v"), (high, "^")):
+            places = [x for x, y in zip(one.x, one.y, strict=True) if (y < low if edge == low else y > high)]
+            if places and one.marker not in ("", "|"):
+                heights = [0.0 if edge == low else 1.0] * len(places)
+                at = axes.get_xaxis_transform()
+                axes.plot(places, heights, marker, color=one.look.colour, markersize=6, transform=at, clip_on=False)
 
 
 def apply(axis: Axis, drawn: Any) -> None:

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-__all__ = ["FAINT", "LOOKS", "Axis", "Guide", "Key", "Look", "Panel", "Series", "legend", "look"]
+from regtorch.plot.fences import fence
+
+__all__ = [
+    "FAINT",
+    "LOOKS",
+    "SEQUENCE",
+    "Axis",
+    "Guide",
+    "Key",
+    "Look",
+    "Panel",
+    "Series",
+    "legend",
+    "look",
+    "looks_along",
+]
 
 WIDE = 20.0
 """An axis is logarithmic from this ratio of its largest to its smallest value."""
@@ -31,6 +46,13 @@ class Look:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LOOKS = tuple(Look(colour, mark, f"--line{n}") for n, (colour, mark) in enumerate(zip(_COLOURS, _MARKS, strict=False)))
 """For series in the legend."""
+SEQUENCE = tuple(
+    Look(colour, "o", f"--seq{n}")
+    for n, colour in enumerate(
+        ("#0d0887", "#370499", "#5601a4", "#7401a8", "#8f0da4", "#aa2395", "#bf3984", "#d14e72", "#e16462")
+    )
+)
+"""For values from low to high: of matplotlib's plasma, which is even to colour-blind readers, what shows on white."""
 FAINT = Look("#8c8c96", "", "--faint")
 """For series and guides that serve as a reference."""
 
@@ -38,6 +60,14 @@ FAINT = Look("#8c8c96", "", "--faint")
 def look(number: int) -> Look:
     """The look of a series by its number; looks repeat."""
     return LOOKS[number % len(LOOKS)]
+
+
+def looks_along(values: Sequence[float]) -> list[Look]:
+    """A colour of the sequence for each value, by its rank among them, with markers that tell equal ones apart."""
+    ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
+    last = max(1, len(ranks) - 1)
+    sequence = [SEQUENCE[round((len(SEQUENCE) - 1) * ranks[value] / last)] for value in values]
+    return [replace(found, marker=look(number).marker) for number, found in enumerate(sequence)]
 
 
 class _Mean(Protocol):
@@ -104,13 +134,23 @@ class Axis:
     names: Sequence[str] = ()  # labels of 0, 1, 2, … on an axis of choices
     positive: Sequence[float] = ()  # values that may be labelled on a log axis; empty: decades
     zero: float | None = None  # where 0 is drawn on a log axis; None if 0 does not occur
+    near: tuple[float, float] | None = None  # the ends, beyond which values are marked at the edge; None: nothing is
 
     @classmethod
-    def fitting(cls, label: str, values: Iterable[float]) -> Axis:
-        """An axis that is logarithmic if no value is negative and the positive ones span a wide range."""
+    def fitting(cls, label: str, values: Iterable[float], *, fenced: bool = False) -> Axis:
+        """An axis that is logarithmic if no value is negative and the positive ones span a wide range.
+
+        Args:
+            label: name and unit.
+            values: what is drawn along it.
+            fenced: whether it ends before values far from all others, which do not count then.
+        """
         values = [value for value in values if math.isfinite(value)]
-        positive = [value for value in values if value > 0]
-        return cls(label, log=bool(positive) and min(values) >= 0 and max(positive) > WIDE * min(positive))
+        near = fence(values) if fenced else None
+        low, high = near or (-math.inf, math.inf)
+        positive = [value for value in values if value > 0 and low <= value <= high]
+        log = bool(positive) and min(values) >= 0 and max(positive) > WIDE * min(positive)
+        return cls(label, log=log, near=near)
 
     @classmethod
     def along(cls, label: str, values: Iterable[float], *, log: bool = False) -> Axis:

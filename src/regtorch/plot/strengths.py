@@ -13,6 +13,7 @@ from regtorch.checks import shown
 from regtorch.plot.canvas import axes_for, draw_panel
 from regtorch.plot.labels import AXIS_LABELS, label_of_metric, score_of
 from regtorch.plot.panel import Axis, Guide, Panel, Series, look
+from regtorch.plot.ties import highest, listed
 from regtorch.spread import Spread, spread
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def path(source: str | os.PathLike[str], ax: Axes | None = None, *, what: str | 
     r"""Draw what a path of strengths led to: validation solid, training dashed, means and deviations over seeds.
 
     The axis of strengths is logarithmic, with 0 at its left end. Other values that the path varies, such as a dropout
-    rate, make a line each. Of the score, the highest validation mean is marked. Nets that ended before the last epoch,
-    since they diverged, are left out and counted in the title.
+    rate, make a line each. Of the score, the highest validation mean is marked, at all places that have it. Nets that
+    ended before the last epoch, since they diverged, are left out and counted in the title.
 
     Args:
         source: the folder of a path, which `regtorch path` writes, or its path.csv.
@@ -88,7 +89,7 @@ def _panel(members: Sequence[_Member], what: str, *, best: bool) -> Panel:
         name = ", ".join(f"{AXIS_LABELS[axis]} {member.place[axis]:g}" for axis in others)
         lines.setdefault(name, []).append(member)
     series: list[Series] = []
-    highest: dict[float, Spread] = {}
+    best_of: dict[float, Spread] = {}  # lines
     for number, (name, own) in enumerate(lines.items()):
         for stage, line in zip(_STAGES, ("-", "--"), strict=True):
             points = _points(own, across, f"{stage}/{what}")
@@ -97,11 +98,12 @@ def _panel(members: Sequence[_Member], what: str, *, best: bool) -> Panel:
                 label = name if stage == _STAGES[0] else ""
                 series.append(Series.of_means(placed, label, look(number), line))
             if stage == "val":
-                highest |= {p: s for p, s in points.items() if p not in highest or s.mean > highest[p].mean}
+                best_of |= {p: s for p, s in points.items() if p not in best_of or s.mean > best_of[p].mean}
     guides = []
-    if best and highest:
-        top = max(highest, key=lambda place: highest[place].mean)
-        guides = [Guide(x.at(top), label=f"highest: {highest[top].mean:.3f} at {top:g}", upright=True)]
+    if best and best_of:
+        top = sorted(highest(best_of))
+        label = f"highest: {best_of[top[0]].mean:.3f} at {listed(top)}"
+        guides = [Guide(x.at(place), label="" if number else label, upright=True) for number, place in enumerate(top)]
     lost = len(members) - len(ended)
     label = label_of_metric(what).replace("_", " ")
     title = f"{label[:1].upper()}{label[1:]}: val (solid), train (dashed)" + (f"; {lost} ended early" if lost else "")

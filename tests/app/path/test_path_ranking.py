@@ -73,9 +73,8 @@ def test_ties_and_the_end_of_a_range_are_reported(capsys: pytest.CaptureFixture[
     assert best.label == "lam=1 seed=0"
     print_members(outcomes, "accuracy", {"command": "python scripts/train.py reg.lam=1.0"})
     out = capsys.readouterr().out
-    assert (
-        "2 other settings have the same score; of equal scores, the lower task loss leads, then the simpler rule" in out
-    )
+    rule = "of equal scores, the lower task loss leads, then the simpler rule"
+    assert f"the best setting is tied with 2 other settings: {rule}" in out
     assert "the best lam, 1, is at the end of its range" in out
     assert "best, alone:\n  python scripts/train.py reg.lam=1.0" in out
 

@@ -19,6 +19,7 @@ from regtorch.app.report.page import report
 from report_runs import a_checkup, a_failed_run, a_grid, a_path, a_run, a_search
 
 VOID = {"meta", "br", "path", "use"}
+PICTURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 NASTY = """name:<script>alert("x")</script>&amp; $\\frac "q\""""
 
 
@@ -92,10 +93,10 @@ def test_every_plot_says_what_is_to_be_seen_and_lies_beside_the_page(mixed: Path
     assert all(len(label) > 30 for label in labels)
     assert any("reg=l1: highest at 0.001 with" in label for label in labels)
     assert any("9 complete" in label and "best, trial" in label for label in labels), labels
-    links = [link["href"] for link in tree.all("a") if link["href"].endswith(".png")]
-    assert len(links) == 3
-    for link in links:
-        assert (mixed / link).read_bytes().startswith(b"\x89PNG")
+    for ending, start in PICTURES.items():
+        links = [link["href"] for link in tree.all("a") if link["href"].endswith(ending)]
+        assert len(links) == 3
+        assert all((mixed / link).read_bytes().startswith(start) for link in links)
 
 
 def test_the_page_needs_nothing_else(mixed: Path):
@@ -128,7 +129,7 @@ def test_the_same_files_give_the_same_page(mixed: Path):
         return {path.name: path.read_bytes() for path in [mixed / "report.html", *(mixed / "report").iterdir()]}
 
     before = everything()
-    assert len(before) == 4
+    assert len(before) == 1 + 3 * 3
     report(mixed)
     assert everything() == before
 
@@ -142,7 +143,7 @@ def test_what_stands_in_overrides_is_shown_as_it_is(tmp_path: Path):
     text = written(odd)
     tree = Tree(text)
     assert not tree.all("img") + tree.all("i")
-    assert len(tree.all("script")) == 1
+    assert [script.get("type") for script in tree.all("script")] == ["application/json", None]
     assert tree.all("b")
     shown = " ".join(tree.texts)
     assert NASTY in shown
@@ -188,8 +189,12 @@ def test_a_tie_is_said_and_by_what_each_of_the_best_was_chosen(tmp_path: Path):
     shown = re.sub(r"\s+", " ", "".join(Tree(written(tmp_path)).texts))
     [trial] = [trial for trial in record["trials"] if trial["number"] == 3]
     assert f"reg.lam={trial['parameters']['reg.lam']:.4g}" in shown.partition("Best of 4 settings")[2][:100]
-    assert "with val accuracy 1.000 (1 seed), tied with 3 others." in shown
-    assert shown.count("tied with 3 others: of equal scores, the lower task loss leads, then the simpler rule.") == 2
+    assert "with val accuracy 1.000 (1 seed), tied with 3 other settings." in shown
+    rule = "of equal scores, the lower task loss leads, then the simpler rule."
+    assert f"The best setting is tied with 3 other settings: {rule}" in shown
+    assert f"The best trial is tied with 3 other trials: {rule}" in shown
+    assert "has val/accuracy 1, tied with 3 other trials" in (tmp_path / "report.html").read_text()
+    assert shown.count("(1 seed, tied)") == 3, "on the card of each"
     assert "Best by val/accuracy, the search’s monitor: trial 3," in shown
     assert "This search ranks by its monitor" not in shown
     record["plan"] |= {"monitor": "val/loss", "maximize": False}

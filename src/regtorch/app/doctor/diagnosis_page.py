@@ -13,6 +13,7 @@ from regtorch.app.doctor.terminal import proof_in_words, strength_in_words
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import sentence
 from regtorch.app.pages.environment import render
+from regtorch.app.record.file_names import DIAGNOSIS_PAGE
 from regtorch.doctor.causes import EXAMINED, title_of
 from regtorch.doctor.finding import Finding
 
@@ -20,8 +21,8 @@ __all__ = ["in_words", "write_page"]
 
 
 def write_page(folder: Path, diagnosis: Diagnosis) -> Path:
-    """Write doctor.html."""
-    path = folder / "doctor.html"
+    """Write the page of a diagnosis."""
+    path = folder / DIAGNOSIS_PAGE
     overrides = " ".join(diagnosis.overrides) or "the defaults"
     text = render(
         "diagnosis",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from regtorch.plot.labels import label_of_metric
 from regtorch.plot.panel import FAINT, LOOKS, Axis, Guide, Panel, Series
+from regtorch.plot.ties import highest, listed
 from regtorch.spread import Spread, spread
 
 __all__ = ["Line", "Trained", "along"]
@@ -116,9 +117,10 @@ def _described(name: str, unset: str, lines: Sequence[Line], found: Sequence[tup
         finite = {place: point for place, point in points.items() if point.count}
         prefix = f"{line.label}: " if line.label else ""
         if finite:
-            top = max(finite, key=lambda place: finite[place].mean)
-            ends = [place for place in (min(finite), max(finite)) if place != top]
-            values = [f"highest at {top:g} with {finite[top]}", *(f"{finite[place]} at {place:g}" for place in ends)]
+            top = highest(finite)
+            ends = [place for place in (min(finite), max(finite)) if place not in top]
+            values = [f"highest at {listed(top)} with {finite[top[0]]}"]
+            values += [f"{finite[place]} at {place:g}" for place in ends]
             parts.append(prefix + ", ".join(values))
         elif flat is not None and flat.count:
             parts.append(f"{prefix}{flat} {unset}")

@@ -1,4 +1,4 @@
-"""Draw panels with matplotlib: SVG in the colours of a page, or a PNG."""
+"""Draw panels with matplotlib: SVG in the colours of a page, a PNG, or pictures for a paper."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from textwrap import shorten
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
-from regtorch.app.ground.atomic import write_png
+from regtorch.app.ground.atomic import write_figure, write_png
 from regtorch.plot.drawing import NAME, draw, escaped
-from regtorch.plot.panel import FAINT, LOOKS, Panel
+from regtorch.plot.panel import FAINT, LOOKS, SEQUENCE, Panel
 
-__all__ = ["svg", "write_picture"]
+__all__ = ["svg", "write_picture", "write_pictures"]
 
+_FONT = 9  # points
 _INK, _GRID = "#1c1c22", "#b0b0b0"
 _WIDTH, _HEIGHT, _TITLE = 4.6, 3.2, 0.4  # inches in a PNG, of a panel and of the title
-_KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, FAINT)}
+_PAPER, _DPI = 0.75, 220  # of a paper's picture: two panels are 6.9 inches wide; dots per inch of its PNG
+_UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+_KEYS = {look.colour.lower(): f"var({look.variable})" for look in (*LOOKS, *SEQUENCE, FAINT)}
 
 
 def svg(panel: Panel, salt: str) -> str:
@@ -43,33 +46,50 @@ def svg(panel: Panel, salt: str) -> str:
 
 def write_picture(panels: Sequence[Panel], title: str, path: Path) -> None:
     """Write panels as a PNG with one legend."""
+    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
+    with _style():
+        write_png(_figure(panels, title, columns), path)
+
+
+def write_pictures(panels: Sequence[Panel], title: str, path: Path) -> None:
+    """Write panels as a PNG, an SVG and a PDF of a paper's width, with one legend; `path` has no ending.
+
+    The text of the SVG and of the PDF stays text.
+    """
+    more = {"svg.fonttype": "none", "svg.hashsalt": title, "pdf.fonttype": 42, "font.size": _FONT * _PAPER}
+    with _style(more):
+        figure = _figure(panels, title, min(len(panels), 2), _PAPER)
+        for ending, metadata in _UNDATED.items():
+            write_figure(figure, path.with_name(f"{path.name}.{ending}"), dpi=_DPI, metadata=metadata)
+
+
+def _figure(panels: Sequence[Panel], title: str, columns: int, size: float = 1.0) -> Any:
+    """A figure of panels in columns, with one legend below; `size` scales all but the lines."""
     from matplotlib.figure import Figure
 
-    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
+    figure = Figure(dpi=120)
+    for number, panel in enumerate(panels):
+        axes = figure.add_axes((0, 0, 1, 1), label=str(number))
+        draw(panel, axes)
+        axes.set_title(escaped(panel.title), fontsize=10 * size)
     rows = -(-len(panels) // columns)
-    with _style():
-        figure = Figure(dpi=120)
-        for number, panel in enumerate(panels):
-            axes = figure.add_axes((0, 0, 1, 1), label=str(number))
-            draw(panel, axes)
-            axes.set_title(escaped(panel.title), fontsize=10)
-        width, below, above = _WIDTH * columns, _legend(figure, _WIDTH * columns), _TITLE * bool(title)
-        height = _HEIGHT * rows + above + below
-        figure.set_size_inches(width, height)
-        for number, (axes, panel) in enumerate(zip(figure.axes, panels, strict=True)):
-            row, column = divmod(number, columns)
-            x, y = _WIDTH * (column + _left(panel)), below + _HEIGHT * (rows - 1 - row) + 0.5
-            axes.set_position((x / width, y / height, (0.97 - _left(panel)) * _WIDTH / width, 2.35 / height))
-        figure.suptitle(escaped(title), fontsize=11, y=1 - 0.08 / height, va="top")
-        write_png(figure, path)
+    width, below, above = _WIDTH * columns, _legend(figure, _WIDTH * columns), _TITLE * bool(title)
+    height = _HEIGHT * rows + above + below
+    figure.set_size_inches(width * size, height * size)
+    for number, (axes, panel) in enumerate(zip(figure.axes, panels, strict=True)):
+        row, column = divmod(number, columns)
+        x, y = _WIDTH * (column + _left(panel)), below + _HEIGHT * (rows - 1 - row) + 0.5
+        axes.set_position((x / width, y / height, (0.97 - _left(panel)) * _WIDTH / width, 2.35 / height))
+    figure.suptitle(escaped(title), fontsize=11 * size, y=1 - 0.08 / height, va="top")
+    return figure
 
 
 @contextmanager
-def _style(more: dict[str, str] | None = None) -> Iterator[None]:
+def _style(more: dict[str, Any] | None = None) -> Iterator[None]:
     from matplotlib import rc_context
 
     coloured = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    style: Any = {"font.family": "sans-serif", "font.size": 9, "grid.color": _GRID, **dict.fromkeys(coloured, _INK)}
+    style: Any = {"font.family": "sans-serif", "font.size": _FONT, "grid.color": _GRID, **dict.fromkeys(coloured, _INK)}
     with rc_context(style | (more or {})), catch_warnings():
         filterwarnings("ignore", "Glyph")  # a character that the font lacks
         yield

@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows: leftovers cannot be distinguished from files being written, and stay
     fcntl = None
 
-__all__ = ["atomic", "remove_leftovers", "write_png", "write_text"]
+__all__ = ["atomic", "remove_leftovers", "write_figure", "write_png", "write_text"]
 
 _ENDING = ".part"
 _UNFINISHED = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(_ENDING)}", re.DOTALL)
@@ -39,6 +39,12 @@ def write_png(figure: Any, path: Path) -> None:
 
     with atomic(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
+
+
+def write_figure(figure: Any, path: Path, **options: Any) -> None:
+    """Write a matplotlib figure in the format of the file's ending; the folder need not exist."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], **options)
 
 
 @contextmanager

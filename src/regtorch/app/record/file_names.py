@@ -2,6 +2,7 @@
 
 __all__ = [
     "DIAGNOSIS",
+    "DIAGNOSIS_PAGE",
     "ERROR",
     "JOURNAL",
     "METRICS",
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 SUMMARY, ERROR, RECEIPT, DIAGNOSIS = "summary.json", "error.txt", "receipt.txt", "doctor.json"
+DIAGNOSIS_PAGE = "doctor.html"
 METRICS, OVERRIDES = "csv/metrics.csv", ".hydra/overrides.yaml"
 PATH = "path.csv"
 STEP = "diverged.pt"  # the step at which a training diverged

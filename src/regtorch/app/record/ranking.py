@@ -10,6 +10,7 @@ from typing import TypeVar
 from regtorch.app.record.axes import AXES, STRENGTHS
 from regtorch.app.record.json_file import number
 from regtorch.app.record.run_record import RunRecord
+from regtorch.counted import counted
 from regtorch.plot.labels import score_of
 from regtorch.spread import Spread
 
@@ -22,6 +23,7 @@ __all__ = [
     "ordered",
     "rank_of",
     "tie_remark",
+    "tie_words",
     "tied",
 ]
 
@@ -109,12 +111,14 @@ def tied(best: Rank, others: Iterable[Rank | None]) -> int:
     return sum(other is not None and (other.metric, other.diverged, other.score) == score for other in others)
 
 
+def tie_words(others: int, what: str = "setting") -> str:
+    """How many other results have the best one's score, in words; empty without any."""
+    return f"tied with {counted(others, f'other {what}')}" if others else ""
+
+
 def tie_remark(others: int, what: str = "setting") -> str:
-    """A sentence about results with the best one's score; empty without any."""
-    if not others:
-        return ""
-    have = f"another {what} has" if others == 1 else f"{others} other {what}s have"
-    return f"{have} the same score; {TIE_RULE}"
+    """A sentence about results with the best one's score, and what decided; empty without any."""
+    return f"the best {what} is {tie_words(others, what)}: {TIE_RULE}" if others else ""
 
 
 def rank_of(record: RunRecord) -> Rank | None:

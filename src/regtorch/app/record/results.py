@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from regtorch.app.ground.reading import is_there
 from regtorch.app.record.epoch_tables import Epochs, read_epochs
@@ -14,7 +15,7 @@ from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.run_record import RunRecord
 from regtorch.spread import Spread, spread
 
-__all__ = ["BrokenRun", "Run", "curve", "read_run"]
+__all__ = ["BrokenRun", "Run", "curve", "mean_curve", "read_run"]
 
 
 class BrokenRun(ValueError):
@@ -56,8 +57,21 @@ def _epochs(folder: Path) -> Epochs:
     return read_epochs(path, first=0, growing=True).get(0, {}) if is_there(path) else {}
 
 
-def curve(runs: Sequence[Run], metric: str) -> dict[int, Spread]:
-    """A metric's spread over the seeds, by epoch."""
-    epochs = sorted({epoch for run in runs for epoch in run.epochs.get(metric, {})})
-    spreads = {epoch: spread(run.epochs.get(metric, {}).get(epoch) for run in runs) for epoch in epochs}
-    return {epoch: value for epoch, value in spreads.items() if value is not None}
+def curve(runs: Sequence[Run], metric: str, most: int | None = None) -> dict[int, Spread]:
+    """A metric's spread over the seeds, by epoch; of more than `most` epochs, evenly spaced ones and the last."""
+    return {epoch: found for epoch, values in _by_epoch(runs, metric, most) if (found := spread(values)) is not None}
+
+
+def mean_curve(runs: Sequence[Run], metric: str, most: int) -> dict[int, float | None]:
+    """The means of `curve` alone, in a tenth of the time; None where no value is finite."""
+    finite = {epoch: [v for v in values if math.isfinite(v)] for epoch, values in _by_epoch(runs, metric, most)}
+    return {epoch: fmean(values) if values else None for epoch, values in finite.items()}
+
+
+def _by_epoch(runs: Sequence[Run], metric: str, most: int | None) -> Iterator[tuple[int, list[float]]]:
+    """The values of all runs by epoch; of more than `most` epochs, evenly spaced ones and the last."""
+    curves = [run.epochs.get(metric, {}) for run in runs]
+    epochs = sorted({epoch for one in curves for epoch in one})
+    step = 1 if most is None else -(-len(epochs) // most)
+    for epoch in epochs if step < 2 else [*epochs[:-1:step], epochs[-1]]:
+        yield epoch, [one[epoch] for one in curves if epoch in one]

@@ -109,9 +109,9 @@ class RunRecord:
             raise ValueError(f"{path}: {error}") from None
 
     def alone(self, member: MemberRecord) -> RunRecord:
-        """The record of one member of this path."""
+        """The record of one member of this path, whose own time is unknown."""
         own = Regularized(norm=member.norm, sparsity=member.zeros)
-        return replace(self, final=member.final, best=member.best, regularized=own, path=None)
+        return replace(self, final=member.final, best=member.best, regularized=own, seconds=None, path=None)
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A value of the config by its dotted key, such as "reg.lam"."""

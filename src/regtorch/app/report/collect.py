@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.folders import ASIDE
-from regtorch.app.record.file_names import DIAGNOSIS, ERROR, JOURNAL, METRICS, OVERRIDES, PATH, SEARCH, SUMMARY
+from regtorch.app.record.file_names import (
+    DIAGNOSIS,
+    DIAGNOSIS_PAGE,
+    ERROR,
+    JOURNAL,
+    METRICS,
+    OVERRIDES,
+    PATH,
+    SEARCH,
+    SUMMARY,
+)
 from regtorch.app.record.outputs import read_diagnosis
 from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.results import read_run
@@ -31,7 +41,14 @@ class Diagnosis:
     """A doctor.json and its place in the report's folder."""
 
     name: str
+    folder: Path
     record: Mapping[str, Any]
+
+    @property
+    def page(self) -> Path:
+        """The page about it, or else its folder."""
+        page = self.folder / DIAGNOSIS_PAGE
+        return page if page.is_file() else self.folder
 
 
 @dataclass
@@ -95,22 +112,22 @@ def collect(root: Path) -> Collected:
 def _look(found: Collected, folder: Path, files: set[str]) -> None:
     name = found.name(folder)
     if DIAGNOSIS in files:
-        found.diagnoses.append(Diagnosis(name, read_diagnosis(folder)))
+        found.diagnoses.append(Diagnosis(name, folder, read_diagnosis(folder)))
         found.saw((folder / DIAGNOSIS).stat().st_mtime)
     if SEARCH in files:
         _search(found, folder, name)
     elif SUMMARY in files:
         _finished(found, folder, name)
     elif ERROR in files:
-        found.lost.append(Lost(name, _started_with(folder), _error(folder / ERROR)))
+        found.lost.append(Lost(name, folder, _started_with(folder), _error(folder / ERROR)))
         found.saw((folder / ERROR).stat().st_mtime)
     elif JOURNAL in files:
         reason = "an unfinished search; the same command continues it and writes search.json"
-        found.lost.append(Lost(name, _started_with(folder), reason, finished=False))
+        found.lost.append(Lost(name, folder, _started_with(folder), reason, finished=False))
     elif DIAGNOSIS not in files and _begun(folder, files):
         aside = _job(folder.name) is not None
         reason = "did not finish, and was moved aside" if aside else "did not finish, or is still running"
-        found.lost.append(Lost(name, _started_with(folder), reason, finished=aside))
+        found.lost.append(Lost(name, folder, _started_with(folder), reason, finished=aside))
 
 
 def _job(name: str) -> str | None:

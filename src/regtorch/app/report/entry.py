@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.errors import DIVERGED
@@ -67,6 +68,7 @@ class Lost:
     """A run without a result."""
 
     name: str
+    folder: Path
     overrides: Sequence[str]  # empty if unknown
     reason: str
     finished: bool = True  # False if it may still be running

@@ -95,6 +95,11 @@ class Experiment:
         """The score without its stage."""
         return self.score.partition("/")[2]
 
+    @cached_property
+    def varied(self) -> list[str]:
+        """The keys in whose values settings differ."""
+        return _varied([setting.entries[0].values for setting in self.settings])
+
     @property
     def tied(self) -> int:
         """How many other settings have exactly the best score."""
@@ -142,8 +147,7 @@ def _experiment(
         group = groups.setdefault(tuple(sorted(entry.values.items())), {})
         if key not in group or group[key].ended < entry.ended:
             group[key] = entry
-    keys = sorted({key for values in groups for key, _ in values})
-    differing = [key for key in keys if len({dict(values).get(key) for values in groups}) > 1]
+    differing = _varied([dict(values) for values in groups])
     settings = []
     for values, group in groups.items():
         of_seeds = sorted(group.values(), key=lambda e: (e.seed or 0, e.name))
@@ -159,6 +163,11 @@ def _experiment(
     return Experiment(
         net, data, score, ordered(sorted(settings, key=lambda s: s.label), lambda s: s.rank), len(entries) - kept
     )
+
+
+def _varied(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    keys = sorted({key for values in settings for key in values})
+    return [key for key in keys if len({values.get(key) for values in settings}) > 1]
 
 
 def _filled(entries: Sequence[Entry]) -> list[Entry]:

@@ -23,11 +23,15 @@ def main(documents: Documents | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 if a run of the documents failed, 2 for problems that the user must fix first, 130 after
-        Ctrl-C.
+        Ctrl-C, which also ends --serve.
     """
     parser = _parser(documents is not None)
     arguments = parser.parse_args()
     print_anything()
+    if arguments.serve and (arguments.documents or arguments.page is not None):
+        parser.error(f"--serve writes no page; leave out {'--documents' if arguments.documents else '--page'}")
+    if arguments.port is not None and not arguments.serve:
+        parser.error(f"--port is for --serve, received --port {arguments.port} without it")
     if arguments.documents and arguments.given and not arguments.train:
         parser.error(f"overrides are for --train, received {' '.join(arguments.given)}")
     if not arguments.documents and (arguments.train or len(arguments.given) != 1):
@@ -36,7 +40,8 @@ def main(documents: Documents | None = None) -> int:
         parser.error(f"expected {expected}, received {received}; {parser.prog} --help shows examples")
     try:
         if not arguments.documents:
-            return _folder(Path(arguments.given[0]), arguments.page)
+            root = Path(arguments.given[0])
+            return _serve(root, arguments.port or 0) if arguments.serve else _folder(root, arguments.page)
         if documents is None:
             raise ValueError(
                 "--documents needs a checkout of the repository, whose claims it trains and judges; run "
@@ -46,21 +51,22 @@ def main(documents: Documents | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         again = "the same command continues" if arguments.documents else "nothing was written"
         sys.stderr.write(f"interrupted; {again}\n")
-        return 130
+        return getattr(error, "code", 130)
 
 
 def _parser(checkout: bool) -> argparse.ArgumentParser:
     """The options; those of the documents are shown in a checkout, the only place that has them."""
     program = command("report")
-    folders = f"{program} DIR [--page PAGE]"
-    examples = f"  {program} sweeps/2026-01-31_12-00-00-000000\n  {program} . --page report.html"
+    folders = f"{program} DIR [--page PAGE | --serve [--port PORT]]"
+    sweep = "sweeps/2026-01-31_12-00-00-000000"
+    examples = f"  {program} {sweep}\n  {program} . --page report.html\n  {program} {sweep} --serve"
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Write one page, and its plots as PNGs, about all runs, -m grids, paths and searches in a folder"
-        + ("; or the page of the documents." if checkout else "."),
+        description="Write one page, and its plots as PNG, SVG and PDF, about all runs, -m grids, paths and searches "
+        "in a folder" + ("; or the page of the documents." if checkout else "."),
         epilog=f"examples:\n{examples}" + f"\n  {program} --documents" * checkout,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage=folders + f"\n       {program} --documents [--train [overrides ...]] [--page PAGE]" * checkout,
@@ -72,6 +78,12 @@ def _parser(checkout: bool) -> argparse.ArgumentParser:
     overrides = "; with --train, overrides for every run, such as data.dir=data trainer=cpu" * checkout
     parser.add_argument("given", nargs="*", metavar="DIR", help=f"the folder{overrides}")
     parser.add_argument("--page", type=Path, help="the page to write (default: report.html in DIR)")
+    parser.add_argument(
+        "--serve",
+        help="instead of writing the page, show it on this machine alone, and follow the runs until Ctrl-C",
+        action="store_true",
+    )
+    parser.add_argument("--port", type=int, help="the port of --serve (default: any free one)")
     option("--documents", "the documents' claims and our verdicts, instead of DIR", action="store_true")
     option(
         "--train",
@@ -82,6 +94,12 @@ def _parser(checkout: bool) -> argparse.ArgumentParser:
     option("--runs", "the folder of the documents' runs", type=Path, default=Path("runs/documents"))
     option("--claims", "the folder of the claims (default: docs/claims)", type=Path)
     return in_one_line(parser)
+
+
+def _serve(root: Path, port: int) -> int:
+    from regtorch.app.report.serve import serve  # late: --help does not need it
+
+    return serve(root, port)
 
 
 def _folder(root: Path, page: Path | None) -> int:

@@ -8,19 +8,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.pages.environment import render
 from regtorch.app.record.run_record import RunRecord
+from regtorch.app.report.chart import chart_of
 from regtorch.app.report.collect import Collected, collect
 from regtorch.app.report.experiments import Experiment, experiments_of
+from regtorch.app.report.links import Address, beside, nowhere
 from regtorch.app.report.remarks import of_doctor, of_lost, of_receipts
 from regtorch.app.report.sections import of_experiment, of_search, search_title
 
-__all__ = ["PAGE", "report"]
+__all__ = ["PAGE", "NothingYet", "report"]
 
 PAGE = "report.html"
+_CURVE_POINTS = 60_000  # in the learning curves of all charts
 _LONGEST = 100  # of the 255 bytes of a file name, before numbers and endings are added
+
+
+class NothingYet(ValueError):
+    """A folder without anything to report."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,17 @@ class _Section:
     shown: object
 
 
-def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
+def report(root: Path, page: Path | None = None, *, live: str = "") -> tuple[Path, Collected]:
     """Write the page about a folder (default: report.html in it) and a folder of pictures of the same name.
 
+    Args:
+        root: the folder.
+        page: the page to write.
+        live: the stamp of a page that is served, which follows the runs and links no folders; empty for a file.
+
     Raises:
-        ValueError: the folder holds nothing to report, or the page cannot have this name.
+        NothingYet: the folder holds nothing to report.
+        ValueError: it is no folder, or the page cannot have this name.
     """
     page = page or root / PAGE
     if page.suffix.lower() not in (".html", ".htm"):
@@ -47,11 +61,12 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
         raise ValueError(f"--page: expected a file, with a folder {pictures} for its pictures, received {page}")
     found = collect(root)
     if found.empty:
-        raise ValueError(
+        raise NothingYet(
             f"{root}: expected runs (summary.json, error.txt), paths (path.csv) or searches (search.json) in it or "
             "below, received none; name the folder of a run, a path or a search"
         )
     experiments = experiments_of(found.entries, found.lost)
+    address = nowhere if live else beside(page)
     failed = sum(lost.finished for lost in found.lost)
     text = render(
         "report",
@@ -68,6 +83,9 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
             "Versions": _tally(_versions(entry.run.record) for entry in found.entries),
         },
         sections=_sections(found, experiments, pictures),
+        charts=_charts(experiments, address),
+        address=address,
+        live=live,
     )
     write_text(page, text.encode(errors="replace").decode())  # names of files may not be valid text
     return page, found
@@ -76,7 +94,7 @@ def report(root: Path, page: Path | None = None) -> tuple[Path, Collected]:
 def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Path) -> list[_Section]:
     sections: list[_Section] = []
     for number, experiment in enumerate(experiments, 1):
-        name = f"{number}-{_anchor(experiment.title)}"
+        name = _name(number, experiment)
         sections.append(_Section(name, experiment.title, "experiment", of_experiment(experiment, name, pictures)))
     for number, search in enumerate(found.searches, 1):
         name = f"search-{number}"
@@ -95,6 +113,20 @@ def _sections(found: Collected, experiments: Sequence[Experiment], pictures: Pat
     if receipts:
         sections.append(_Section("receipts", "Receipts", "receipts", {"receipts": receipts, "left": left}))
     return sections
+
+
+def _charts(experiments: Sequence[Experiment], address: Address) -> list[dict[str, Any]]:
+    settings = sum(len(experiment.settings) for experiment in experiments)
+    shares = [_CURVE_POINTS * len(experiment.settings) // settings for experiment in experiments]
+    return [
+        chart_of(experiment, _name(number, experiment), address, share)
+        for number, (experiment, share) in enumerate(zip(experiments, shares, strict=True), 1)
+    ]
+
+
+def _name(number: int, experiment: Experiment) -> str:
+    """The id of an experiment's section, and the start of its pictures' names."""
+    return f"{number}-{_anchor(experiment.title)}"
 
 
 def _anchor(text: str) -> str:

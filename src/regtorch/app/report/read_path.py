@@ -28,7 +28,7 @@ def read_path(
         member_name = f"{name}, member {member.member}"
         if member.diverged is not None:
             reason = member.diverged.get("reason")
-            lost.append(Lost(member_name, overrides, f"{DIVERGED}: {reason}" if reason else DIVERGED))
+            lost.append(Lost(member_name, folder, overrides, f"{DIVERGED}: {reason}" if reason else DIVERGED))
         else:
             run = Run(folder, overrides, record.alone(member), epochs.get(member.member, {}))
             entries.append(entry_of(member_name, run, ended))

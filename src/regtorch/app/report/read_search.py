@@ -42,6 +42,7 @@ def lost_of(search: Search) -> list[Lost]:
     return [
         Lost(
             f"{search.name}, trial {trial.number}",
+            search.folder / "trials" / str(trial.number),
             [*search.record.overrides, *chosen(trial.parameters)],
             trial.reason or "failed without a reason",
         )

@@ -30,7 +30,7 @@ class _Found:
     why: str
     change: str
     override: str
-    places: list[str] = field(default_factory=list)
+    places: list[Diagnosis] = field(default_factory=list)
 
 
 def of_doctor(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def of_doctor(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
                 why = sentence(str(finding.get("why") or ""))
                 found = _Found(known, title_of(cause), where, why, sentence(change), override)
                 places = groups.setdefault(key, found).places
-                if diagnosis.name not in places:
-                    places.append(diagnosis.name)
+                if diagnosis not in places:
+                    places.append(diagnosis)
         low, high = (number(node(diagnosis.record, "strength", end)) for end in ("low", "high"))
         if low is not None and high is not None:
             advised[diagnosis.name] = low, high

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regtorch.app.figures.drawing import write_picture
+from regtorch.app.figures.drawing import write_pictures
+from regtorch.app.ground.errors import sentence
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
-from regtorch.app.record.ranking import TIE_RULE
+from regtorch.app.record.ranking import tie_remark
 from regtorch.app.record.search import SearchRecord
-from regtorch.app.report.curves import curves
+from regtorch.app.report.curves import coloured_by, curves
 from regtorch.app.report.experiments import Experiment, Setting
 from regtorch.app.report.read_search import Search
 from regtorch.app.report.strengths import strengths_of, unset
@@ -31,12 +32,13 @@ _OF_CURVES = (
     "Solid: val; dashed: train; bands: one standard deviation over seeds. Train scores are taken during training, with "
     "dropout on and weights that still change: the gap train − val may be negative."
 )
+_SEQUENCE = "from low, dark on paper, to high"
 Value = Callable[[Setting], Spread | None]
 
 
 @dataclass(frozen=True)
 class _Plots:
-    """Panels with one legend, and the address of their PNG."""
+    """Panels with one legend, and the address of their pictures without its ending."""
 
     heading: str
     note: str
@@ -67,7 +69,9 @@ def _plots(experiment: Experiment, name: str, pictures: Path) -> Iterator[_Plots
     panels = curves(experiment)
     if panels:
         picture = _drawn(panels, f"{name}-curves", f"{experiment.title}, learning curves", pictures)
-        yield _Plots("Learning curves", _OF_CURVES, panels, f"{name}-curves", picture)
+        key = coloured_by(experiment)
+        colours = f"Colours: {STRENGTHS[key].label}, {_SEQUENCE}. " if key is not None else ""
+        yield _Plots("Learning curves", colours + _OF_CURVES, panels, f"{name}-curves", picture)
 
 
 def search_title(search: Search) -> str:
@@ -85,7 +89,7 @@ def of_search(search: SearchRecord, name: str, title: str, pictures: Path) -> di
         "space": {key: _range(value) for key, value in search.space.items()},
         "left": sum(trial.state in ("running", "waiting") for trial in search.trials),
         "chosen": " ".join(chosen(parameters)),
-        "tie_rule": TIE_RULE,
+        "tie": sentence(tie_remark(search.tied, "trial")),
         # The experiment's ranking may prefer another trial.
         "ranked_otherwise": search.monitor.rpartition("/")[2] not in ("accuracy", "r2", "score"),
         "plots": _Plots("", "", panels, name, _drawn(panels, name, title, pictures) if panels else ""),
@@ -100,10 +104,9 @@ def _range(space: object) -> str:
 
 
 def _drawn(panels: Sequence[Panel], name: str, title: str, pictures: Path) -> str:
-    """Write the PNG; its address relative to the page."""
-    path = pictures / f"{name}.png"
-    write_picture(panels, title, path)
-    return f"{pictures.name}/{path.name}"
+    """Write the pictures; their address relative to the page, without the ending."""
+    write_pictures(panels, title, pictures / name)
+    return f"{pictures.name}/{name}"
 
 
 def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
@@ -112,8 +115,7 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     assert first is not None
     parts = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
     if experiment.tied:
-        ties = counted(experiment.tied, "other")
-        parts.append(f"The first is tied with {ties}: {TIE_RULE}.")
+        parts.append(sentence(tie_remark(experiment.tied)))
     if any(setting.diverged for setting in scored):
         parts.append("Settings of which a seed diverged come last.")
     parts += _epochs(experiment)

@@ -8,7 +8,9 @@ from itertools import accumulate
 from regtorch.app.record.json_file import number
 from regtorch.app.record.overrides import chosen
 from regtorch.app.record.ranges import Range
+from regtorch.app.record.ranking import tie_words
 from regtorch.app.record.search import SearchRecord, TrialRecord
+from regtorch.counted import counted
 from regtorch.plot.panel import FAINT, LOOKS, Axis, Panel, Series
 
 __all__ = ["trial_panels"]
@@ -40,9 +42,10 @@ def _over_time(search: SearchRecord) -> Panel:
         series.append(Series(failed, failed, "failed", line="", marker="|"))
     counts = {state: sum(trial.state == state for trial in search.trials) for state in ("complete", "pruned", "fail")}
     words = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
-    counted = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
+    states = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
+    tie = f", {tie_words(search.tied, 'trial')}" if search.tied else ""
     text = (
-        f"{counted}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}; "
+        f"{states}{_far(search)}; the best, trial {best.number}, has {search.monitor} {best.reached:.4g}{tie}; "
         f"the first complete one has {done[0].reached:.4g}."
     )
     return Panel("Trials", text, Axis("trial", integers=True), _values(search), series)
@@ -77,7 +80,18 @@ def _along(search: SearchRecord, key: str) -> Panel:
 
 
 def _values(search: SearchRecord) -> Axis:
-    return Axis.fitting(search.monitor, [trial.reached for trial in search.trials if trial.reached is not None])
+    return Axis.fitting(search.monitor, _reached(search), fenced=True)
+
+
+def _reached(search: SearchRecord) -> list[float]:
+    return [trial.reached for trial in search.trials if trial.reached is not None]
+
+
+def _far(search: SearchRecord) -> str:
+    """How many values lie beyond the axis, in words."""
+    near = _values(search).near
+    far = 0 if near is None else sum(not near[0] <= value <= near[1] for value in _reached(search))
+    return f", {counted(far, 'value')} far from the others at the edge" if far else ""
 
 
 def _trials(search: SearchRecord, place: Callable[[TrialRecord], float | None]) -> list[Series]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +27,7 @@ Arguments = tuple[
     list[list[Tensor]],  # what multiplies each unit in the gradients of rules by norms
 ]
 Pass = Callable[..., None]  # of `Arguments`
+_COPIES = count()
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,13 @@ def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
 
 
 def apart(function: Any) -> Callable[..., Any]:
-    """A copy with code of its own: what is compiled is kept by code object, a few versions of each."""
-    return FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
+    """A copy with code and name of its own.
+
+    What is compiled is kept by code object, a few versions of each; sizes that were seen, by name: those that differ
+    would be compiled as variables.
+    """
+    code = function.__code__.replace(co_name=f"{function.__name__}_{next(_COPIES)}")
+    return FunctionType(code, function.__globals__, closure=function.__closure__)
 
 
 def pass_of(update: Update, step_size: StepSize | None, form: Form) -> Pass:

@@ -2,8 +2,7 @@
 // Without this script the page lacks nothing but sorting and copying.
 const status = document.querySelector(".status");
 
-function sort(table, column, head) {
-  const down = head.getAttribute("aria-sort") !== "descending";
+function sort(table, column, head, down = head.getAttribute("aria-sort") !== "descending") {
   const value = (row) => {
     const cell = row.cells[column];
     return cell.dataset.v === undefined ? null : Number(cell.dataset.v);
@@ -20,6 +19,7 @@ function sort(table, column, head) {
   body.append(...[...body.rows].sort(compare));
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  table.dispatchEvent(new CustomEvent("sorted", { detail: { column, down } }));
   status.textContent = `Sorted by ${head.textContent}, ${down ? "largest" : "smallest"} first`;
 }
 
