@@ -24,6 +24,12 @@ class CompiledStep:
 
     Attributes:
         why_not: why steps are made by their parts; empty while they are compiled.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(4, 2)
+        >>> rt.compile_step(net, torch.nn.functional.cross_entropy, torch.optim.Adam(net.parameters()))
+        CompiledStep(Linear, Adam)
     """
 
     def __init__(self, net: nn.Module, loss: Loss, optimizer: Optimizer, whole: Whole) -> None:

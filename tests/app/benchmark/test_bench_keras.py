@@ -65,7 +65,7 @@ def test_what_is_not_installed_is_left_out_and_named(monkeypatch: pytest.MonkeyP
         "Keras, JAX": "keras, jax not installed",
         "TF-Keras": "no --tf-python, a Python with TensorFlow 2.14",
     }
-    assert set(found.ratios) == {against.LOOP, against.LIGHTNING}
+    assert set(found.ratios) == {against.LOOP, against.LIGHTNING, against.COMPILED, against.COMPILED_LOOP}
     assert found.ratios[found.reference] == Spread(1.0, 1.0, 1.0)
 
 

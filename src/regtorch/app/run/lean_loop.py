@@ -46,6 +46,7 @@ def is_plain(trainer: Any, module: LightningModule) -> bool:
     """Whether a step needs nothing but the net, one optimizer and the callbacks."""
     return (
         type(module) is RegularizedModule
+        and all(getattr(RegularizedModule, name) is getattr(LightningModule, name) for name in HOOKS)
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) is Precision
         and type(trainer.profiler) is NoProfiler
