@@ -41,6 +41,7 @@ def test_gradients_of_samples(kind: str, masked: bool):
             torch.testing.assert_close(found[name][i], w.grad)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_exported_and_compiled(kind: str, masked: bool):

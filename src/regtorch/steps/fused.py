@@ -30,6 +30,7 @@ class Fused:
 
     def __init__(self, attached: Attached, one_pass: OnePass, optimizer: Optimizer) -> None:
         self._attached, self._one_pass, self._optimizer = ref(attached), one_pass, ref(optimizer)
+        self._of = type(optimizer).__name__
 
     @property
     def why_not(self) -> str:
@@ -43,8 +44,10 @@ class Fused:
             attached.fuse(optimizer, None)
 
     def __repr__(self) -> str:
-        optimizer = self._optimizer()
-        return f"Fused({type(optimizer).__name__}{', ' * bool(self.why_not)}{self.why_not})"
+        attached, optimizer = self._attached(), self._optimizer()
+        on = attached is not None and optimizer is not None and attached.one_pass is self._one_pass
+        words = [self._of, *([self.why_not] if self.why_not else []), *([] if on else ["removed"])]
+        return f"Fused({', '.join(words)})"
 
 
 def fuse(optimizer: Any) -> Fused:
