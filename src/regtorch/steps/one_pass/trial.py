@@ -1,0 +1,62 @@
+"""Calls of a net that are made once more than its user asked for, and leave no trace."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["Trial"]
+
+_CHANGING = (list, dict, set)
+
+
+class Trial:
+    """Remembers what calls of modules on a batch may change: their attributes and buffers, the batch, random numbers.
+
+    Args:
+        modules: all that are called, with those inside.
+        batch: what they receive.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], batch: Any) -> None:
+        parts = {id(part): part for module in modules for part in module.modules()}.values()
+        self._drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()
+        self._attributes = [(holder, holder.copy()) for part in parts for holder in _holders(part)]
+        buffers = [b for part in parts for b in part._buffers.values() if b is not None]
+        given = [t for t in tree_leaves(batch) if isinstance(t, Tensor) and not t.is_inference()]
+        self._buffers = [(b, b.clone()) for b in buffers if not isinstance(b, nn.UninitializedBuffer)]
+        self._given = [(t, t.detach().clone(), t._version) for t in given]
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Make everything as it was."""
+        drawn, of_python, of_numpy = self._drawn
+        torch.set_rng_state(drawn)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        for holder, before in self._attributes:
+            _refill(holder, before)
+        for buffer, before in self._buffers:
+            buffer.copy_(before)
+        for tensor, before, version in self._given:
+            if tensor._version != version:
+                tensor.copy_(before)
+
+
+def _holders(part: nn.Module) -> list[Any]:
+    """The attributes of a module, and collections among them, which change without being replaced."""
+    own = vars(part)
+    return [own, *(value for value in own.values() if type(value) in _CHANGING)]
+
+
+def _refill(holder: Any, before: Any) -> None:
+    fill: Callable[[Any], None] = holder.extend if isinstance(holder, list) else holder.update
+    holder.clear()
+    fill(before)
+
