@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import StepLR
 
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES
+from regtorch.steps.one_pass import whole
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
 Rules = list[tuple[Any, dict[str, Any]]]
@@ -47,6 +48,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The functions as they were before compilation, which is slow."""
     made: list[Any] = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: made.append(function) or function)
+    monkeypatch.setattr(whole, "is_compiled", lambda: True)
     return made
 
 

@@ -88,9 +88,11 @@ class CompiledStep:
             result = whole.result
         finally:
             whole.batch, attached.one_pass, whole.result = (None, None), own, None
-        if result is None:
-            raise NotWhole(f"this {type(self._outer).__name__} did not let its {type(self._optimizer).__name__} step")
-        return result
+        if result is not None:
+            return result
+        kind = type(self._optimizer).__name__
+        self._give_up(NotWhole(f"this {type(self._outer).__name__} does not let its {kind} make every step"))
+        return self._backward(x, y)  # what its later steps may need
 
     def _by_parts(self, x: Any, y: Any) -> tuple[Tensor, Any]:
         result = self._backward(x, y)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
 
 from regtorch.steps.one_pass.compiled import apart, pass_of
 from regtorch.steps.one_pass.direct import LIMITS
@@ -35,6 +34,7 @@ _OURS = re.compile(
     r"|G\['(__builtins|__import_(torch|regtorch|contextlib)(_dot_|'\])|functional_call|grad_and|is_compiled)"
 )
 _TWICE = re.compile(r"(parts|G)\b")  # tensors and modules that are reached in two ways, always the same
+_LONG = 300  # characters of a reason
 _MOST = 8  # compiled functions; more mean that weights or rules change all the time
 
 
@@ -51,7 +51,6 @@ class Whole:
         self._net, self._loss, self._update = net, loss, update
         self._functions: dict[object, Callable[..., Any]] = {}
         self._present: tuple[object, ...] | None = None
-        self._sizes: list[list[torch.Size]] = []
         self._refusal: Exception | None = None  # of the compiler's last call
         self.batch: tuple[Any, Any] = (None, None)
         self.weights: Sequence[nn.Parameter] = ()
@@ -124,7 +123,6 @@ class Whole:
         if arguments is None:
             raise NotNow
         weights, _, *more = arguments
-        self._look_at_sizes()
         fixed = {name: p.detach() for name, p in self._fixed.items()}
         self._refusal, given = None, (weights, *more, fixed, self._buffers, *self.batch)
         try:
@@ -132,8 +130,7 @@ class Whole:
         except Exception as error:  # the net cannot be compiled, or it raises an error of its own
             if isinstance(refusal := self._refusal or error, NotNow | NotWhole):
                 raise refusal from None
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise NotWhole(" ".join([f"{type(error).__name__}:", *lines[:2]])) from error
+            raise NotWhole(_told(error)) from error
         self._fresh = False
         self._plan.count(optimizer)
         done: dict[Place, set[int]] = {"gradient": set(), "proximal": set(), "constraint": set()}
@@ -163,15 +160,6 @@ class Whole:
             raise self._refusal
         patches: Any = {name: 1 << 20 for name in LIMITS if hasattr(config, name)}
         return compile_fx(graph, examples, config_patches=patches)
-
-    def _look_at_sizes(self) -> None:
-        """Let code be compiled for each size of a batch: code for all sizes is slower."""
-        tensors = [t for t in tree_leaves(self.batch) if isinstance(t, Tensor)]
-        sizes = [t.shape for t in tensors]
-        if sizes not in self._sizes:
-            self._sizes.append(sizes)
-            for t in tensors:
-                torch._dynamo.mark_static(t)
 
     def _compiled(self, optimizer: Optimizer, names: Sequence[str]) -> Callable[..., Any]:
         parts = _Parts(self._net, self._loss)
@@ -207,7 +195,7 @@ class Whole:
             return value, outputs
 
         options: Any = {"guard_filter_fn": _to_check}
-        return torch.compile(apart(step), backend=self._backend, fullgraph=True, options=options)
+        return torch.compile(apart(step), backend=self._backend, fullgraph=True, dynamic=False, options=options)
 
 
 class _Parts(nn.Module):
@@ -226,6 +214,13 @@ class _Parts(nn.Module):
 def is_compiled() -> bool:
     """Whether the compiler reads this."""
     return torch.compiler.is_compiling()
+
+
+def _told(error: Exception) -> str:
+    """The first lines of an error, with what the compiler calls its context: what the net did."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    context = [line.partition("context: ")[2] for line in lines if "debug context: " in line]
+    return " ".join([f"{type(error).__name__}:", *lines[:1], *(context or lines[1:2])])[:_LONG]
 
 
 def _to_check(guards: Sequence[Any]) -> list[bool]:
