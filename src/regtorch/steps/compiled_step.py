@@ -12,10 +12,11 @@ from torch.utils._pytree import tree_map
 
 from regtorch.steps.attached import Attached
 from regtorch.steps.hooks import attached_of
-from regtorch.steps.one_pass.trial import Trial
-from regtorch.steps.one_pass.unseen import check_unseen
+from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
+from regtorch.steps.one_pass.trial import Trial, gradients
+from regtorch.steps.one_pass.unseen import check_net, check_unseen
 from regtorch.steps.one_pass.updates import known_updates, update_of
-from regtorch.steps.one_pass.whole import Changed, Loss, NotNow, NotWhole, Whole
+from regtorch.steps.one_pass.whole import Loss, Whole
 from regtorch.steps.wrappers import bare, check_steps
 
 __all__ = ["CompiledStep", "can_compile_step", "compile_step"]
@@ -68,16 +69,22 @@ class CompiledStep:
 
     def _prepared(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
         """Prepare compiled steps by which weights get a gradient, and make the first; by its parts in vain."""
+        check_net(self._net, (x, y))
         modules = [module for module in (self._net, self._loss) if isinstance(module, nn.Module)]
         trial = Trial(modules, (x, y))
-        result = self._backward(x, y)
-        try:
-            self._whole.prepare(self._optimizer, attached.rules, trial.undo)
-        except (NotNow, NotWhole) as error:  # the optimizer has no state yet, or a weight is of another kind
-            if isinstance(error, NotWhole):
-                self._give_up(error)
-            self._outer.step()
-            return result
+        self._outer.zero_grad()
+        with torch.enable_grad():
+            outputs = self._net(x)
+            loss = self._loss(outputs, y)
+            try:
+                with gradients(loss, self._net, self._optimizer):
+                    self._whole.prepare(self._optimizer, attached.rules, trial.undo)
+            except (NotNow, NotWhole) as error:  # the optimizer has no state yet, or a weight is of another kind
+                if isinstance(error, NotWhole):
+                    self._give_up(error)
+                loss.backward()
+                self._outer.step()
+                return loss.detach(), tree_map(_detached, outputs)
         return self._compiled(attached, x, y)
 
     def _compiled(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Trial"]
+from regtorch.steps.one_pass.reasons import NotWhole
+
+__all__ = ["Trial", "gradients"]
 
 _CHANGING = (list, dict, set)
 
@@ -60,3 +64,26 @@ def _refill(holder: Any, before: Any) -> None:
     holder.clear()
     fill(before)
 
+
+@contextmanager
+def gradients(loss: Tensor, net: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+    """The gradients of the net's and the optimizer's weights, and of no others, for a while; the graph stays.
+
+    Raises:
+        NotWhole: the net only has gradients within `backward`.
+    """
+    owned = [p for group in optimizer.param_groups for p in group["params"]]
+    weights = [p for p in {id(p): p for p in [*net.parameters(), *owned]}.values() if p.requires_grad]
+    before = [p.grad for p in weights]
+    try:
+        found = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:  # or `backward` raises it as well
+        raise NotWhole(f"torch.autograd.grad raises {type(error).__name__}: {error}") from error
+    try:
+        for p, grad in zip(weights, found, strict=True):
+            p.grad = grad
+        yield
+    except BaseException:
+        for p, grad in zip(weights, before, strict=True):
+            p.grad = grad
+        raise

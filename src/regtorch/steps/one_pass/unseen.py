@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
+from torch.utils._pytree import tree_leaves
 
 from regtorch.steps.one_pass.reasons import NotNow, NotWhole
 from regtorch.steps.unstepped import Watch
@@ -27,8 +28,10 @@ def needs_no_gradients(hook: Callable[..., Any]) -> Callable[..., Any]:
     return hook
 
 
-def check_net(net: nn.Module) -> None:
-    """Raise NotWhole for a net that sums the gradients of several processes."""
+def check_net(net: nn.Module, batch: Any) -> None:
+    """Raise NotWhole for a net that sums the gradients of several processes, and a batch that needs a gradient."""
+    if any(isinstance(t, Tensor) and t.requires_grad for t in tree_leaves(batch)):
+        raise NotWhole("the batch requires a gradient")
     for part in net.modules():
         if isinstance(part, DataParallel | DistributedDataParallel) or "FSDP" in type(part).__name__:
             raise NotWhole(f"a {type(part).__name__} acts on gradients within backward")

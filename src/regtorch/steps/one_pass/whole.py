@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from regtorch.steps.one_pass.plan import Plan
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.recipe import factors, recipes
-from regtorch.steps.one_pass.unseen import check_net, check_unseen
+from regtorch.steps.one_pass.unseen import check_unseen
 from regtorch.steps.one_pass.updates import Update
 from regtorch.steps.optimizers import facts_of
 
@@ -64,7 +65,6 @@ class Whole:
             NotNow: the optimizer has yet to make its state.
         """
         self._present = None
-        check_net(self._net)
         found = {id(recipe.p): recipe for recipe in recipes(optimizer, self._update, rules)}
         named = dict(self._net.named_parameters())
         check_unseen(optimizer, list(named.values()))
@@ -154,7 +154,7 @@ class Whole:
             self._refusal = Changed()
         elif any(isinstance(t, Tensor) and t.requires_grad for t in examples):
             self._refusal = NotWhole(
-                "the net, the loss or the batch uses a tensor that requires a gradient and is no attribute of the net"
+                "the net or the loss uses a tensor that requires a gradient and is no attribute of the net"
             )
         if self._refusal is not None:
             raise self._refusal
@@ -195,7 +195,14 @@ class Whole:
             return value, outputs
 
         options: Any = {"guard_filter_fn": _to_check}
-        return torch.compile(apart(step), backend=self._backend, fullgraph=True, dynamic=False, options=options)
+        own = WeakMethod(self._backend)  # as torch holds a backend for as long as the code, which `self` holds
+
+        def backend(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
+            method = own()
+            assert method is not None
+            return method(graph, examples)
+
+        return torch.compile(apart(step), backend=backend, fullgraph=True, dynamic=False, options=options)
 
 
 class _Parts(nn.Module):
