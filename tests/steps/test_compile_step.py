@@ -16,7 +16,6 @@ from torch.optim.lr_scheduler import StepLR
 
 import regtorch as rt
 from cases import CONSTRAINTS, PENALTIES
-from regtorch.steps.one_pass import whole
 
 Make = Callable[[Iterable[Tensor]], Optimizer]
 Rules = list[tuple[Any, dict[str, Any]]]
@@ -41,15 +40,6 @@ TAKEN: dict[str, Rules] = {
 }
 NONE: Rules = []
 RULES = {name: case.rule for name, case in {**PENALTIES, **CONSTRAINTS}.items()}
-
-
-@pytest.fixture
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The functions as they were before compilation, which is slow."""
-    made: list[Any] = []
-    monkeypatch.setattr(torch, "compile", lambda function, **_: made.append(function) or function)
-    monkeypatch.setattr(whole, "is_compiled", lambda: True)
-    return made
 
 
 class Tied(nn.Module):

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from regtorch.steps.attached import Attached
@@ -149,16 +148,19 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
         value.backward()
         optimizer.step()
 
-    It pays for small nets, whose steps mostly wait for Python. No gradients are left behind. A step by which the
-    optimizer makes its state is made by its parts. The first compiled one takes some seconds, and so does the first
-    after weights, rules or settings of the optimizer have changed and the first of each size of a batch, up to eight.
+    It pays for small nets, whose steps mostly wait for Python. No gradients are left behind, so there are none to clip
+    between backward and the update: write that loop yourself. A step by which the optimizer makes its state is made by
+    its parts. The first compiled one takes some seconds, and so does the first
+    after weights, rules or settings of the optimizer, attributes or hooks of the net have changed, and the first of
+    each size of a batch, up to eight. Each of these calls the net and the loss once more, without a trace.
     Rates and strengths may change at every step without compiling again. Random numbers, such as those of dropout,
     are drawn by the compiler's generator: they follow `torch.manual_seed`, but differ from those of other steps.
 
     Rules of elements, and the gradient of GroupLasso, are part of the compiled function, as for `rt.fuse`; constraints
     and proximal steps that need whole units act after it. Where a step cannot be compiled (a penalty of other kinds, a
-    net with data-dependent control flow or with hooks that keep activations, other devices than CPUs), steps are made
-    by their parts, after one warning, and `why_not` says why.
+    net with data-dependent control flow or with hooks that keep activations, hooks on gradients or before the
+    optimizer's steps, a batch that requires a gradient, several processes, other devices than CPUs), steps are made by
+    their parts, after one warning, and `why_not` says why. So is each step under torch's anomaly detection.
 
     Args:
         net: its trainable weights must be the optimizer's.

@@ -159,7 +159,8 @@ class Whole:
         if self._refusal is not None:
             raise self._refusal
         patches: Any = {name: 1 << 20 for name in LIMITS if hasattr(config, name)}
-        return compile_fx(graph, examples, config_patches=patches)
+        compiled: Any = compile_fx(graph, examples, config_patches=patches)
+        return compiled
 
     def _compiled(self, optimizer: Optimizer, names: Sequence[str]) -> Callable[..., Any]:
         parts = _Parts(self._net, self._loss)
