@@ -26,6 +26,13 @@ class CompiledStep:
 
     Attributes:
         why_not: why steps are made by their parts; empty while they are compiled.
+
+    Example:
+        >>> import torch, regtorch as rt
+        >>> net = torch.nn.Linear(4, 2)
+        >>> step = rt.compile_step(net, torch.nn.functional.mse_loss, torch.optim.SGD(net.parameters(), lr=0.1))
+        >>> step
+        CompiledStep(Linear, SGD)
     """
 
     def __init__(self, net: nn.Module, loss: Loss, optimizer: Any) -> None:
