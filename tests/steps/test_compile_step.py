@@ -239,17 +239,6 @@ def test_dropout_follows_the_seed():
     assert not torch.equal(ends[0], pair(OPTIMIZERS["SGD"])[2][0].state_dict()["0.weight"][:8].new_zeros(8, 6))
 
 
-def test_no_gradient_is_left_and_none_is_added(uncompiled: list[Any]):
-    step, by_parts, nets, optimizers = pair(OPTIMIZERS["SGD"], [(rt.L2(0.1), {})])
-    data = batches(6)
-    for x, y in data:
-        train(step, by_parts, [(x, y)])
-        for p in nets[0].parameters():
-            assert p.grad is None or x is data[0][0]
-            p.grad = torch.ones_like(p)  # of nobody: a step begins without gradients
-    assert_alike(nets, optimizers)
-
-
 class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from test_compile_step import OPTIMIZERS, assert_alike, batches, pair, train
 from test_compile_step_odd import Of
 from torch import Tensor, nn
 
+import regtorch as rt
+
 Change = Callable[[Any, Any], Any]
 SCALE = 1.0
 
@@ -81,4 +83,15 @@ def test_a_weight_is_used_by_turns(quickly: None):
             net.on = at in (0, 1, 4, 5)
         train(step, by_parts, [batch])
     assert step.why_not == ""
+    assert_alike(nets, optimizers)
+
+
+def test_no_gradient_is_left_and_none_is_added(uncompiled: list[Any]):
+    step, by_parts, nets, optimizers = pair(OPTIMIZERS["SGD"], [(rt.L2(0.1), {})])
+    data = batches(6)
+    for x, y in data:
+        train(step, by_parts, [(x, y)])
+        for p in nets[0].parameters():
+            assert p.grad is None or x is data[0][0]
+            p.grad = torch.ones_like(p)  # of nobody: a step begins without gradients
     assert_alike(nets, optimizers)
