@@ -42,14 +42,6 @@ NONE: Rules = []
 RULES = {name: case.rule for name, case in {**PENALTIES, **CONSTRAINTS}.items()}
 
 
-@pytest.fixture
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The functions as they were before compilation, which is slow."""
-    made: list[Any] = []
-    monkeypatch.setattr(torch, "compile", lambda function, **_: made.append(function) or function)
-    return made
-
-
 class Tied(nn.Module):
     """Weights of every kind: shared, frozen, unused."""
 
@@ -247,17 +239,6 @@ def test_dropout_follows_the_seed():
     assert not torch.equal(ends[0], pair(OPTIMIZERS["SGD"])[2][0].state_dict()["0.weight"][:8].new_zeros(8, 6))
 
 
-def test_no_gradient_is_left_and_none_is_added(uncompiled: list[Any]):
-    step, by_parts, nets, optimizers = pair(OPTIMIZERS["SGD"], [(rt.L2(0.1), {})])
-    data = batches(6)
-    for x, y in data:
-        train(step, by_parts, [(x, y)])
-        for p in nets[0].parameters():
-            assert p.grad is None or x is data[0][0]
-            p.grad = torch.ones_like(p)  # of nobody: a step begins without gradients
-    assert_alike(nets, optimizers)
-
-
 class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -307,30 +288,3 @@ def test_weights_of_the_loss_are_stepped(uncompiled: list[Any]):
     step(x, y)
     assert "not the net's" in step.why_not
     assert not torch.equal(head[0].weight, head[1].weight)
-
-
-def test_an_error_of_the_net_is_the_nets(uncompiled: list[Any]):
-    step, _, nets, _ = pair(OPTIMIZERS["SGD"])
-    for x, y in batches(3):
-        step(x, y)
-    before = copy.deepcopy(nets[0].state_dict())
-    with pytest.warns(UserWarning, match="are made by their parts"), pytest.raises(RuntimeError, match="mat1 and mat2"):
-        step(torch.zeros(4, 7, dtype=torch.float64), torch.zeros(4, dtype=torch.long))
-    assert all(torch.equal(value, before[name]) for name, value in nets[0].state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (
-            (3, F.cross_entropy, optim.SGD([nn.Parameter(torch.ones(1))], 0.1)),
-            "net must be a torch.nn.Module, received 3",
-        ),
-        ((nn.Linear(2, 2), "ce", optim.SGD([nn.Parameter(torch.ones(1))], 0.1)), "loss must be a function"),
-        ((nn.Linear(2, 2), F.mse_loss, optim.Adadelta([nn.Parameter(torch.ones(1))])), "received Adadelta"),
-        ((nn.Linear(2, 2), F.mse_loss, 5), "optimizer must be a torch.optim.Optimizer, received int"),
-    ],
-)
-def test_what_is_refused(given: Any, words: str):
-    with pytest.raises(TypeError, match=words):
-        rt.compile_step(*given)

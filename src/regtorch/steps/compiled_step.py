@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from regtorch.steps.attached import Attached
 from regtorch.steps.hooks import attached_of
+from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
+from regtorch.steps.one_pass.trial import Trial, gradients
+from regtorch.steps.one_pass.unseen import check_net, check_unseen
 from regtorch.steps.one_pass.updates import known_updates, update_of
-from regtorch.steps.one_pass.whole import Loss, NotNow, NotWhole, Whole
+from regtorch.steps.one_pass.whole import Loss, Whole
 from regtorch.steps.wrappers import bare, check_steps
 
 __all__ = ["CompiledStep", "can_compile_step", "compile_step"]
@@ -28,12 +30,17 @@ class CompiledStep:
     Example:
         >>> import torch, regtorch as rt
         >>> net = torch.nn.Linear(4, 2)
-        >>> rt.compile_step(net, torch.nn.functional.cross_entropy, torch.optim.Adam(net.parameters()))
-        CompiledStep(Linear, Adam)
+        >>> step = rt.compile_step(net, torch.nn.functional.mse_loss, torch.optim.SGD(net.parameters(), lr=0.1))
+        >>> step
+        CompiledStep(Linear, SGD)
     """
 
-    def __init__(self, net: nn.Module, loss: Loss, optimizer: Optimizer, whole: Whole) -> None:
-        self._net, self._loss, self._optimizer, self._whole = net, loss, optimizer, whole
+    def __init__(self, net: nn.Module, loss: Loss, optimizer: Any) -> None:
+        self._net, self._loss, self._outer = net, loss, optimizer
+        self._optimizer = bare(optimizer, "compile_step")
+        update = update_of(self._optimizer)
+        assert update is not None
+        self._whole = Whole(net, loss, update)
         self.why_not = ""
 
     def __call__(self, x: Any, y: Any) -> tuple[Tensor, Any]:
@@ -46,53 +53,67 @@ class CompiledStep:
         Returns:
             The loss without the penalties of attached rules, detached, and the outputs, both of before the update.
         """
-        if self.why_not:
-            return self._by_parts(x, y)
+        if not self.why_not:
+            try:
+                check_unseen(self._optimizer, self._whole.weights)
+                return self._without_parts(x, y)
+            except NotNow:  # this step alone
+                pass
+            except NotWhole as error:
+                self._give_up(error)
+        return self._by_parts(x, y)
+
+    def _without_parts(self, x: Any, y: Any) -> tuple[Tensor, Any]:
         attached = attached_of(self._optimizer) or Attached()
         attached.hook(self._optimizer)
-        try:
-            if self._whole.is_ready(self._optimizer, attached.rules):
+        if self._whole.is_ready(self._optimizer, attached.rules):
+            try:
                 return self._compiled(attached, x, y)
-            return self._prepared(attached, x, y)
-        except NotNow:  # this step alone
-            pass
-        except NotWhole as error:
-            self._give_up(error)
-        return self._by_parts(x, y)
+            except Changed:
+                pass
+        return self._prepared(attached, x, y)
 
     def _prepared(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
         """Prepare compiled steps by which weights get a gradient, and make the first; by its parts in vain."""
-        drawn, buffers = torch.get_rng_state(), [(b, b.clone()) for b in self._net.buffers()]
-        result = self._backward(x, y)
-        try:
-            self._whole.prepare(self._optimizer, attached.rules)
-        except NotNow:  # the optimizer has no state yet
-            self._optimizer.step()
-            return result
-        torch.set_rng_state(drawn)
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
+        check_net(self._net, (x, y))
+        modules = [module for module in (self._net, self._loss) if isinstance(module, nn.Module)]
+        trial = Trial(modules, (x, y))
+        self._outer.zero_grad()
+        with torch.enable_grad():
+            outputs = self._net(x)
+            loss = self._loss(outputs, y)
+            try:
+                with gradients(loss, self._net, self._optimizer):
+                    self._whole.prepare(self._optimizer, attached.rules, trial.undo)
+            except (NotNow, NotWhole) as error:  # the optimizer has no state yet, or a weight is of another kind
+                if isinstance(error, NotWhole):
+                    self._give_up(error)
+                loss.backward()
+                self._outer.step()
+                return loss.detach(), tree_map(_detached, outputs)
         return self._compiled(attached, x, y)
 
     def _compiled(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
         whole, own = self._whole, attached.one_pass
         whole.batch, attached.one_pass = (x, y), whole
         try:
-            self._optimizer.step()
+            self._outer.step()
+            result = whole.result
         finally:
-            whole.batch, attached.one_pass = (None, None), own
-        result, whole.result = whole.result, None
-        assert result is not None
-        return result
+            whole.batch, attached.one_pass, whole.result = (None, None), own, None
+        if result is not None:
+            return result
+        kind = type(self._optimizer).__name__
+        self._give_up(NotWhole(f"this {type(self._outer).__name__} does not let its {kind} make every step"))
+        return self._backward(x, y)  # what its later steps may need
 
     def _by_parts(self, x: Any, y: Any) -> tuple[Tensor, Any]:
         result = self._backward(x, y)
-        self._optimizer.step()
+        self._outer.step()
         return result
 
     def _backward(self, x: Any, y: Any) -> tuple[Tensor, Any]:
-        self._optimizer.zero_grad()
+        self._outer.zero_grad()
         with torch.enable_grad():
             outputs = self._net(x)
             loss = self._loss(outputs, y)
@@ -105,6 +126,9 @@ class CompiledStep:
             f"compile_step: steps of this {type(self._net).__name__} are made by their parts, as {self.why_not}",
             stacklevel=3,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compile_step, (self._net, self._loss, self._outer)  # code belongs to a net
 
     def __repr__(self) -> str:
         of = f"{type(self._net).__name__}, {type(self._optimizer).__name__}"
@@ -131,16 +155,19 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
         value.backward()
         optimizer.step()
 
-    It pays for small nets, whose steps mostly wait for Python. No gradients are left behind. A step by which the
-    optimizer makes its state is made by its parts. The first compiled one takes some seconds, and so does the first
-    after weights, rules or settings of the optimizer have changed and the first of each size of a batch, up to eight.
+    It pays for small nets, whose steps mostly wait for Python. No gradients are left behind, so there are none to clip
+    between backward and the update: write that loop yourself. A step by which the optimizer makes its state is made by
+    its parts. The first compiled one takes some seconds, and so does the first
+    after weights, rules or settings of the optimizer, attributes or hooks of the net have changed, and the first of
+    each size of a batch, up to eight. Each of these calls the net and the loss once more, without a trace.
     Rates and strengths may change at every step without compiling again. Random numbers, such as those of dropout,
     are drawn by the compiler's generator: they follow `torch.manual_seed`, but differ from those of other steps.
 
     Rules of elements, and the gradient of GroupLasso, are part of the compiled function, as for `rt.fuse`; constraints
     and proximal steps that need whole units act after it. Where a step cannot be compiled (a penalty of other kinds, a
-    net with data-dependent control flow or with hooks that keep activations, other devices than CPUs), steps are made
-    by their parts, after one warning, and `why_not` says why.
+    net with data-dependent control flow or with hooks that keep activations, hooks on gradients or before the
+    optimizer's steps, a batch that requires a gradient, several processes, other devices than CPUs), steps are made by
+    their parts, after one warning, and `why_not` says why. So is each step under torch's anomaly detection.
 
     Args:
         net: its trainable weights must be the optimizer's.
@@ -169,10 +196,9 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
         raise TypeError(f"compile_step: loss must be a function of outputs and targets, received {loss!r}")
     inner = bare(optimizer, "compile_step")
     check_steps(inner)
-    update = update_of(inner)
-    if update is None:
+    if update_of(inner) is None:
         names = ", ".join(kind.__name__ for kind in known_updates())
         raise TypeError(
             f"compile_step: optimizer must be one of torch.optim's {names}, received {type(inner).__name__}"
         )
-    return CompiledStep(net, loss, inner, Whole(net, loss, update))
+    return CompiledStep(net, loss, optimizer)

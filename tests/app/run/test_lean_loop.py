@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import Callback
 from torch import nn
 
 from command_line import CommandLine
 from regtorch.app.run import lean_loop
-from same_runs import assert_same, tables_of
+from same_runs import assert_same, tables_of, weights_of
 
 SETTINGS = {
     "default": ("model=cnn", "reg=l2"),
@@ -108,3 +109,33 @@ def test_the_net_alone_is_compiled_with_a_reason(
     assert result.code == 0, result.err
     assert f"compile=true: the net alone is compiled, as {reason}" in result.out
     assert compiled
+
+
+@pytest.mark.slow
+def test_compiled_steps_with_dropout_are_resumed_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    more = (*FEW, *COMPILED, "model.net.dropout=0.3", "save_every=4", "hydra.run.dir=run")
+    folders = [tmp_path / "whole", tmp_path / "interrupted"]
+    for folder in folders:
+        folder.mkdir()
+    assert CommandLine(folders[0], monkeypatch, capfd)(*more).code == 0
+    step, wholes = lean_loop.LeanLoop._compiled_step, []
+
+    def interrupted(self: lean_loop.LeanLoop, whole: Any, batch: Any) -> dict[str, Any]:
+        wholes.append(whole)
+        if len(wholes) == 14:
+            raise KeyboardInterrupt
+        return step(self, whole, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lean_loop.LeanLoop, "_compiled_step", interrupted)
+        assert CommandLine(folders[1], patch, capfd)(*more).code != 0
+    assert wholes[-1].why_not == ""
+    resumed = CommandLine(folders[1], monkeypatch, capfd)(*more, "resume=true")
+    assert resumed.code == 0, resumed.err
+    assert "resumed after step" in resumed.out
+    first, second = (weights_of(folder / "run") for folder in folders)
+    assert first
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())

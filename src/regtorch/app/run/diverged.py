@@ -30,6 +30,7 @@ from regtorch.lightning.epochs import EpochCallback, logging_is_due
 from regtorch.lightning.means import of_all_processes
 from regtorch.numerics.finite import not_finite
 from regtorch.numerics.sharded import is_sharded
+from regtorch.steps.one_pass.unseen import needs_no_gradients
 
 __all__ = ["StopWhenDiverged", "check_losses"]
 
@@ -123,6 +124,7 @@ class StopWhenDiverged(EpochCallback):
     def _checked_closure(
         self, trainer: Trainer, module: LightningModule
     ) -> Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Any]:
+        @needs_no_gradients
         def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             closure = kwargs.get("closure")
             if not self._checks(module):

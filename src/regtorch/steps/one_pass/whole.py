@@ -5,41 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
 
 from regtorch.steps.one_pass.compiled import apart, pass_of
 from regtorch.steps.one_pass.direct import LIMITS
 from regtorch.steps.one_pass.plan import Plan
 from regtorch.steps.one_pass.present import present
+from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.recipe import factors, recipes
+from regtorch.steps.one_pass.unseen import check_unseen
 from regtorch.steps.one_pass.updates import Update
 from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Loss", "NotNow", "NotWhole", "Whole"]
+__all__ = ["Changed", "Loss", "NotNow", "NotWhole", "Whole"]
 
 Rules = Mapping["Place", Sequence[Any]]
 Loss = Callable[[Any, Any], Tensor]
 # What `present` checks, or never changes: more than half of the compiler's checks, which take time in a small step.
 _OURS = re.compile(
-    r"(one_pass|weights|tensors|numbers|groups|pulls|names)\b|__import__|G\['(__|functional_call|grad_and)"
+    r"(one_pass|weights|tensors|numbers|groups|pulls|names)\b|__import__\('torch'\)"
+    r"|G\['(__builtins|__import_(torch|regtorch|contextlib)(_dot_|'\])|functional_call|grad_and|is_compiled)"
 )
+_TWICE = re.compile(r"(parts|G)\b")  # tensors and modules that are reached in two ways, always the same
+_LONG = 300  # characters of a reason
 _MOST = 8  # compiled functions; more mean that weights or rules change all the time
-
-
-class NotWhole(Exception):
-    """Nothing has changed, and the step must be made by its parts; the message says why."""
-
-
-class NotNow(Exception):
-    """Nothing has changed; the step must be made by its parts, and what follows prepared again."""
 
 
 class Whole:
@@ -47,6 +44,7 @@ class Whole:
 
     Attributes:
         batch: what the next step trains on.
+        weights: all of the net's at the last preparation.
         result: the loss and the outputs of the last step; None until it is made.
     """
 
@@ -54,12 +52,13 @@ class Whole:
         self._net, self._loss, self._update = net, loss, update
         self._functions: dict[object, Callable[..., Any]] = {}
         self._present: tuple[object, ...] | None = None
-        self._sizes: list[list[torch.Size]] = []
+        self._refusal: Exception | None = None  # of the compiler's last call
         self.batch: tuple[Any, Any] = (None, None)
+        self.weights: Sequence[nn.Parameter] = ()
         self.result: tuple[Tensor, Any] | None = None
 
-    def prepare(self, optimizer: Optimizer, rules: Rules) -> None:
-        """Prepare steps while the gradients of one are at hand.
+    def prepare(self, optimizer: Optimizer, rules: Rules, undo: Callable[[], None]) -> None:
+        """Prepare steps while the gradients of one are at hand, which is undone if they can be prepared.
 
         Raises:
             NotWhole: they cannot be prepared, now or ever.
@@ -68,6 +67,7 @@ class Whole:
         self._present = None
         found = {id(recipe.p): recipe for recipe in recipes(optimizer, self._update, rules)}
         named = dict(self._net.named_parameters())
+        check_unseen(optimizer, list(named.values()))
         ids = {id(p) for p in named.values()}
         if any(p.grad is not None and id(p) not in ids for group in optimizer.param_groups for p in group["params"]):
             raise NotWhole("the optimizer steps weights that are not the net's")
@@ -87,6 +87,7 @@ class Whole:
                 raise NotWhole(f"weights or rules changed {_MOST} times")
             self._functions[key] = self._compiled(optimizer, names)
         self._function = self._functions[key]
+        undo()
         self._places = [
             (holder, name, tensor, f"{path}.{name}" if path else name)
             for path, module in self._net.named_modules()
@@ -94,18 +95,19 @@ class Whole:
             for name, tensor in holder.items()
             if tensor is not None
         ]
-        self._fixed = {name: p.detach() for name, p in named.items() if id(p) not in found}
+        self._fixed = {name: p for name, p in named.items() if id(p) not in found}
         self._buffers = dict(self._net.named_buffers())
         for p in named.values():
             p.grad = None
         self._present = present(optimizer, self._update, rules)
-        self._known = list(named.values())  # told by their ids
+        self.weights = list(named.values())  # kept, as they are told by their ids
+        self._fresh = True
 
     def is_ready(self, optimizer: Optimizer, rules: Rules) -> bool:
         """Whether what was prepared still fits."""
         if self._present is None or any(holder.get(name) is not t for holder, name, t, _ in self._places):
             return False
-        for p in self._known:
+        for p in self.weights:
             p.grad = None
         return present(optimizer, self._update, rules) == self._present
 
@@ -115,35 +117,53 @@ class Whole:
 
         Raises:
             NotWhole: it cannot be made, now or ever.
-        NotNow: it cannot be made before it is prepared again.
+            NotNow: it cannot be made before it is prepared again.
         """
         arguments = self._plan.arguments(optimizer, factors(rules))
         if arguments is None:
             raise NotNow
         weights, _, *more = arguments
-        self._look_at_sizes()
+        fixed = {name: p.detach() for name, p in self._fixed.items()}
+        self._refusal, given = None, (weights, *more, fixed, self._buffers, *self.batch)
         try:
-            self.result = self._function(weights, *more, self._fixed, self._buffers, *self.batch)
+            self.result = self._compiling(*given) if self._fresh else self._function(*given)
         except Exception as error:  # the net cannot be compiled, or it raises an error of its own
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise NotWhole(" ".join([f"{type(error).__name__}:", *lines[:2]])) from error
+            if isinstance(refusal := self._refusal or error, NotNow | NotWhole):
+                raise refusal from None
+            raise NotWhole(_told(error)) from error
+        self._fresh = False
         self._plan.count(optimizer)
         done: dict[Place, set[int]] = {"gradient": set(), "proximal": set(), "constraint": set()}
         for place, ids in done.items():
             ids.update(id(recipe.p) for recipe in self._plan.recipes if place not in recipe.outside)
         return done
 
-    def _look_at_sizes(self) -> None:
-        """Let code be compiled for each size of a batch: code for all sizes is slower."""
-        tensors = [t for t in tree_leaves(self.batch) if isinstance(t, Tensor)]
-        sizes = [t.shape for t in tensors]
-        if sizes not in self._sizes:
-            self._sizes.append(sizes)
-            for t in tensors:
-                torch._dynamo.mark_static(t)
+    def _compiling(self, *given: Any) -> Any:
+        """Call the function, which may have to be compiled."""
+        import torch._dynamo.config  # which takes seconds
+
+        with torch._dynamo.config.patch(skip_nnmodule_hook_guards=False):  # hooks may come and go
+            return self._function(*given)
+
+    def _backend(self, graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
+        """The compiler, which refuses what would not be the step."""
+        from torch._inductor import config
+        from torch._inductor.compile_fx import compile_fx
+
+        if not self._fresh:  # other weights may get a gradient now
+            self._refusal = Changed()
+        elif any(isinstance(t, Tensor) and t.requires_grad for t in examples):
+            self._refusal = NotWhole(
+                "the net or the loss uses a tensor that requires a gradient and is no attribute of the net"
+            )
+        if self._refusal is not None:
+            raise self._refusal
+        patches: Any = {name: 1 << 20 for name in LIMITS if hasattr(config, name)}
+        compiled: Any = compile_fx(graph, examples, config_patches=patches)
+        return compiled
 
     def _compiled(self, optimizer: Optimizer, names: Sequence[str]) -> Callable[..., Any]:
-        net, loss = self._net, self._loss
+        parts = _Parts(self._net, self._loss)
         one_pass = pass_of(self._update, facts_of(optimizer).step_size, self._plan.form)
 
         def step(
@@ -157,24 +177,66 @@ class Whole:
             x: Any,
             y: Any,
         ) -> tuple[Tensor, Any]:
+            if not is_compiled():
+                raise NotWhole("torch.compile is switched off")
+
             def lost(weights: list[Tensor], buffers: dict[str, Tensor]) -> tuple[Tensor, Any]:
-                outputs = functional_call(net, dict(zip(names, weights, strict=True)) | fixed | buffers, (x,))
-                return loss(outputs, y), (outputs, buffers)
+                tensors = dict(zip(names, weights, strict=True)) | fixed | buffers
+                return functional_call(parts, {f"net.{name}": t for name, t in tensors.items()}, (x, y))
 
             own = {name: buffer.clone() for name, buffer in buffers.items()}
             grads, (value, (outputs, own)) = grad_and_value(lost, has_aux=True)(weights, own)
+            if own.keys() != buffers.keys():
+                raise NotWhole("the net changes which buffers it has")
             for name, buffer in buffers.items():
+                if own[name].shape != buffer.shape or own[name].dtype != buffer.dtype:
+                    raise NotWhole(f"the net changes the kind of {name}")
                 buffer.copy_(own[name])
             one_pass(weights, grads, tensors, numbers, groups, pulls)
             return value, outputs
 
-        options: Any = dict.fromkeys(LIMITS, 1 << 20) | {"guard_filter_fn": _to_check}
-        return torch.compile(apart(step), fullgraph=True, options=options)
+        options: Any = {"guard_filter_fn": _to_check}
+        own = WeakMethod(self._backend)  # as torch holds a backend for as long as the code, which `self` holds
+
+        def backend(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
+            method = own()
+            assert method is not None
+            return method(graph, examples)
+
+        return torch.compile(apart(step), backend=backend, fullgraph=True, dynamic=False, options=options)
+
+
+class _Parts(nn.Module):
+    """A net and its loss, which may use the net's tensors."""
+
+    def __init__(self, net: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.net, self._loss = net, (loss,)  # no submodule
+
+    def forward(self, x: Any, y: Any) -> tuple[Tensor, Any]:
+        """The loss, with the outputs and the buffers as the net has left them."""
+        outputs = self.net(x)
+        return self._loss[0](outputs, y), (outputs, dict(self.net.named_buffers()))
+
+
+def is_compiled() -> bool:
+    """Whether the compiler reads this."""
+    return torch.compiler.is_compiling()
+
+
+def _told(error: Exception) -> str:
+    """The first lines of an error, with what the compiler calls its context: what the net did."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    context = [line.partition("context: ")[2] for line in lines if "debug context: " in line]
+    return " ".join([f"{type(error).__name__}:", *lines[:1], *(context or lines[1:2])])[:_LONG]
 
 
 def _to_check(guards: Sequence[Any]) -> list[bool]:
     """Which of the compiler's assumptions to check at every step: those about the net, the loss and the batch."""
-    return [guard.guard_type != "DUPLICATE_INPUT" and _OURS.match(guard.name) is None for guard in guards]
+    return [
+        _OURS.match(guard.name) is None and not (guard.guard_type == "DUPLICATE_INPUT" and _TWICE.match(guard.name))
+        for guard in guards
+    ]
 
 
 def _lacks_state(optimizer: Optimizer, update: Update, p: nn.Parameter) -> bool:

@@ -1,0 +1,58 @@
+"""What acts on gradients beside the rules and the optimizer, and has none to act on in a whole step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_pre_hooks
+from torch.utils._pytree import tree_leaves
+
+from regtorch.steps.one_pass.reasons import NotNow, NotWhole
+from regtorch.steps.unstepped import Watch
+
+__all__ = ["check_net", "check_unseen", "needs_no_gradients"]
+
+_MARK = "needs_no_gradients"
+_OURS = "regtorch.steps.attached"
+
+
+def needs_no_gradients(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a pre-hook of an optimizer's steps as one that does nothing at a step without a closure."""
+    setattr(hook, _MARK, True)
+    return hook
+
+
+def check_net(net: nn.Module, batch: Any) -> None:
+    """Raise NotWhole for a net that sums the gradients of several processes, and a batch that needs a gradient."""
+    if any(isinstance(t, Tensor) and t.requires_grad for t in tree_leaves(batch)):
+        raise NotWhole("the batch requires a gradient")
+    for part in net.modules():
+        if isinstance(part, DataParallel | DistributedDataParallel) or "FSDP" in type(part).__name__:
+            raise NotWhole(f"a {type(part).__name__} acts on gradients within backward")
+
+
+def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
+    """Raise what leaves this step, or all of them, to their parts; called at every step."""
+    if torch.is_anomaly_enabled():
+        raise NotNow
+    if _has_any_global_hook():
+        raise NotWhole("hooks are registered for all modules")
+    for p in weights:
+        if (p._backward_hooks or p._post_accumulate_grad_hooks) and any(_others(p)):
+            raise NotWhole("hooks act on the gradient of a weight")
+    for hooks in (optimizer._optimizer_step_pre_hooks, _global_optimizer_pre_hooks):
+        for hook in hooks.values():
+            if getattr(hook, "__module__", "") != _OURS and not getattr(hook, _MARK, False):
+                raise NotWhole(f"a pre-hook of the steps of this {type(optimizer).__name__} may act on gradients")
+
+
+def _others(p: Any) -> Iterator[Any]:
+    """The hooks of a weight that are the user's."""
+    for hooks in (p._backward_hooks, p._post_accumulate_grad_hooks):
+        yield from (hook for hook in (hooks or {}).values() if not isinstance(getattr(hook, "__self__", None), Watch))
