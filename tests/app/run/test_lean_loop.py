@@ -139,3 +139,14 @@ def test_compiled_steps_with_dropout_are_resumed_within_an_epoch(
     assert first
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.slow
+def test_a_loss_of_compiled_steps_that_is_not_finite_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    result = CommandLine(tmp_path, monkeypatch, capfd)(*FEW, *COMPILED, "optimizer=sgd", "optimizer.lr=1e30")
+    assert result.code == 1
+    assert "train/loss became" in result.error
+    assert "in epoch 1, step " in result.error
+    assert "compile=false names the term" in result.error

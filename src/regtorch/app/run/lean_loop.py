@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from regtorch.app.data.batches import Batches
+from regtorch.app.ground.errors import Diverged
+from regtorch.app.run.culprit import ADVICE
 from regtorch.app.run.diverged import StopWhenDiverged
 from regtorch.app.run.empty_hooks import HOOKS, NoProfiler, leave_out_empty_hooks
 from regtorch.lightning.module import RegularizedModule
@@ -101,7 +104,8 @@ class LeanLoop(_TrainingEpochLoop):
         optimizer = self.trainer.optimizers[0]
         between = [hook for name in HOOKS[1:-1] for hook in self._hooks[name]]
         why_not = (
-            (not self._plain and "more happens in a step than forward, backward and the optimizer's update")
+            (self.trainer.strategy.root_device.type != "cpu" and "whole steps are compiled on CPUs")
+            or (not self._plain and "more happens in a step than forward, backward and the optimizer's update")
             or (module.penalises_outputs and "a penalty depends on the net's outputs")
             or (not all(map(_only_checks, between)) and "a callback acts on gradients")
             or (not can_compile_step(optimizer) and f"{type(optimizer).__name__} is not among those of rt.compile_step")
@@ -214,6 +218,9 @@ class LeanLoop(_TrainingEpochLoop):
         counts.step.increment_completed()
         assert isinstance(module, RegularizedModule)
         module.took(predicted, batch[1])
+        if not math.isfinite(value := loss.item()):
+            when = f"epoch {self.trainer.current_epoch + 1}, step {self.batch_idx + 1}"
+            raise Diverged(f"train/loss became {value} in {when}: {ADVICE}; compile=false names the term")
         if whole.why_not:
             module.net.compile()
         return {"loss": loss}
