@@ -86,6 +86,8 @@ def shown_things() -> dict[str, Any]:
         "receipt": rt.L2(0.01).on(net).receipt(),
         "receipt of a sum": (rt.L2(0.01).on(net) + rt.L1(0.1).on(net)).receipt(),
         "receipt of groups": rt.param_groups(net, 0.1).receipt(),
+        "groups": rt.param_groups(net, 0.1),
+        "selection": rt.L2(0.01, select="kernel|name:gone.*").on(net).selection,
         "rule": rt.L2(0.01),
         "constraint": rt.MaxNorm(2.0),
         "masked rule": rt.masked(rt.L1(0.1), masks),
@@ -159,6 +161,29 @@ def test_a_bound_rule_shows_its_weights_and_why_others_are_left_out():
     text = Read(rt.L2(0.01).on(a_net())._repr_html_()).text
     for words in ("L2(lam=0.01)", "2 weights, 18 parameters", "0.weight", "3×4", "2.weight", "1.bias", "norm"):
         assert words in text, words
+
+
+def test_a_selection_shows_what_is_chosen_and_why_others_are_not():
+    selection = shown_things()["selection"]
+    for text in (str(selection), Read(selection._repr_html_()).text):
+        for words in (
+            "kernel|name:gone.*",
+            "2 weights, 18 parameters",
+            "0.weight",
+            "3×4",
+            "1.bias",
+            "name:gone.*",
+            "norm",
+        ):
+            assert words in text, words
+    assert str(selection).splitlines()[1:3] == ["    0.weight  3×4  12", "    2.weight  2×3   6"]
+
+
+def test_groups_are_shown_as_their_receipt_and_stay_a_list():
+    groups = rt.param_groups(a_net(), 0.1)
+    assert str(groups) == groups.receipt()
+    assert groups == [*groups]
+    assert repr(groups).startswith("[{'params'")
 
 
 def test_a_sum_shows_each_of_its_terms():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from regtorch.app.ground.lines import tell
 from regtorch.app.record.command import INSTALLED, called, inherited
 from regtorch.extras import not_installed
 
@@ -99,5 +100,5 @@ def _usage(name: str) -> int:
             f"Configs of your own:  {called()} train --config-dir=FOLDER reg=mine",
         ]
     )
-    print(text)
+    tell(text)
     return 0 if name else 2

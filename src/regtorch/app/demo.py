@@ -182,7 +182,7 @@ def _busy(program: str) -> Iterator[None]:
     """Show that a program works, if stderr is a terminal; the doctor shows what it measures itself."""
     from rich.console import Console
 
-    from regtorch.app.terminal.live import is_live
+    from regtorch.app.ground.live import is_live
 
     if program == "doctor" or not is_live(sys.stderr):
         yield

@@ -16,8 +16,8 @@ from regtorch.masked import Masked
 from regtorch.notebook import Shown, code, line
 from regtorch.numerics.sharded import cut_again, is_flattened, is_sharded
 from regtorch.select.language import Selection, choose
+from regtorch.select.listing import in_html
 from regtorch.select.places import Found, Places
-from regtorch.select.receipt import weights_in_html
 from regtorch.select.weight import FLATTENED, Weight
 from regtorch.steps.wrappers import owned_by
 
@@ -103,7 +103,7 @@ class Bound(Shown, ABC):
         return f"{self.rule!r} on {names}"
 
     def _repr_html_(self) -> str:
-        return line(code(repr(self.rule))) + weights_in_html(self.selection)
+        return line(code(repr(self.rule))) + in_html(self.selection.chosen, self.selection.left_out)
 
     def now(self) -> Selection:
         """The selection with current shapes, minus the weights frozen since binding."""

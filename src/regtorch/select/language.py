@@ -22,9 +22,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from html import escape
 
 from torch import Tensor, nn
 
+from regtorch.counted import counted
+from regtorch.notebook import Shown, code, line
+from regtorch.select.listing import columns, in_html, in_text
 from regtorch.select.weight import Weight, exempt_from_decay, modules_of, types_of, weights_of
 
 __all__ = ["Selection", "SelectionError", "choose", "choose_modules", "parse", "weights"]
@@ -55,8 +59,8 @@ class Atom:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The weights of a network that `select` matches.
+class Selection(Shown):
+    """The weights of a network that `select` matches; `print` lists them, and those left out with the reasons.
 
     Attributes:
         select: the text.
@@ -73,6 +77,30 @@ class Selection:
     dormant: tuple[Weight, ...] = ()
     exempt: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines for a receipt: weights that the network would exempt from decay, and atoms that match nothing."""
+        lines = []
+        if self.exempt:
+            names, first = ", ".join(self.exempt), self.exempt[0]
+            lines.append(f"exempted by the network's no_weight_decay: {names}; to leave one out, add -name:{first}")
+        if self.idle:
+            lines.append(
+                f"matching no weight: {', '.join(self.idle)} (give full names: name:head.* or name:head.weight)"
+            )
+        return lines
+
+    def __str__(self) -> str:
+        parameters = sum(weight.shape.numel() for weight in self.chosen)
+        head = f"{self.select}: {counted(len(self.chosen), 'weight')}, {parameters:,} parameters"
+        chosen = [(*columns(weight), "") for weight in self.chosen]
+        left_out = [(*columns(weight), reason) for weight, reason in self.left_out]
+        return "\n".join([head, *in_text(chosen, self.remarks, left_out)])
+
+    def _repr_html_(self) -> str:
+        remarks = "".join(line(escape(remark)) for remark in self.remarks)
+        return line(code(self.select)) + in_html(self.chosen, self.left_out) + remarks
 
 
 def weights(model: nn.Module, select: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from regtorch.checks import nonnegative, number
+from regtorch.notebook import Shown
 from regtorch.rule import DEFAULT_SELECT
 from regtorch.select.depth import layers_of, named_layers
 from regtorch.select.language import choose
@@ -16,8 +17,8 @@ from regtorch.select.receipt import Receipt, receipt
 __all__ = ["ParamGroups", "param_groups"]
 
 
-class ParamGroups(list[dict[str, Any]]):
-    """A list of parameter groups for any torch optimizer, with its receipt."""
+class ParamGroups(Shown, list[dict[str, Any]]):
+    """A list of parameter groups for any torch optimizer; `print` and a notebook show its receipt."""
 
     def __init__(self, groups: list[dict[str, Any]], receipt: Receipt) -> None:
         super().__init__(groups)
@@ -26,6 +27,9 @@ class ParamGroups(list[dict[str, Any]]):
     def receipt(self) -> Receipt:
         """Which weights decay, which do not and why, and the learning rate, decay and parameters of each group."""
         return self._receipt
+
+    def __str__(self) -> str:
+        return str(self._receipt)
 
 
 def param_groups(

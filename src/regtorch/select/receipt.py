@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from torch import Tensor
 from torch.serialization import add_safe_globals
 
-from regtorch.counted import counted
-from regtorch.notebook import Shown, folded, table
+from regtorch.notebook import Shown
 from regtorch.select.language import Selection
-from regtorch.select.weight import Weight
+from regtorch.select.listing import columns, in_text
 
-__all__ = ["UNKNOWN", "Receipt", "known", "receipt", "weights_in_html"]
+__all__ = ["UNKNOWN", "Receipt", "known", "receipt"]
 
 UNKNOWN = "without values, on the meta device"
-_OPEN = 24  # weights, above which a list of them is folded
 
 
 class Receipt(Shown, str):
@@ -66,39 +63,7 @@ def receipt(
     counts = counts or {}
     parameters = sum(counts.get(w.name, w.shape.numel()) for w in chosen)
     head = f"{rule}: {len(chosen)} weight{'s' * (len(chosen) != 1)}, {parameters:,} parameters, {total}"
-    lines = [(*_columns(w, counts.get(w.name)), by_weight.get(w.name, "") + f"  {w.layout}" * by_unit) for w in chosen]
-    left_out = [(*_columns(w), reason) for w, reason in selection.left_out]
-    widths = [max(len(line[i]) for line in [*lines, *left_out]) for i in range(3)]
-    text = [head, *_table(lines, widths)]
-    text += [f"  changed since binding: {change}" for change in changes]
-    if selection.exempt:
-        names, first = ", ".join(selection.exempt), selection.exempt[0]
-        text.append(f"  exempted by the network's no_weight_decay: {names}; to leave one out, add -name:{first}")
-    if selection.idle:
-        idle = ", ".join(selection.idle)
-        text.append(f"  matching no weight: {idle} (give full names: name:head.* or name:head.weight)")
-    if left_out:
-        text += ["  left out:", *_table(left_out, widths)]
-    return Receipt("\n".join(text))
-
-
-def weights_in_html(selection: Selection) -> str:
-    """The chosen weights and those left out, as tables that can be folded."""
-    chosen = [[*map(escape, _columns(weight))] for weight in selection.chosen]
-    count = sum(weight.shape.numel() for weight in selection.chosen)
-    title = f"{counted(len(chosen), 'weight')}, {count:,} parameters"
-    html = folded(title, table(("weight", "shape", "parameters"), chosen), opened=len(chosen) <= _OPEN)
-    left_out = [[*map(escape, (*_columns(weight), reason))] for weight, reason in selection.left_out]
-    if left_out:
-        html += folded(f"{len(left_out)} left out", table(("weight", "shape", "parameters", "why"), left_out))
-    return html
-
-
-def _columns(weight: Weight, count: int | None = None) -> tuple[str, str, str]:
-    name = " = ".join(weight.names)
-    masked = "" if count is None else f"{count:,} of "
-    return name, "×".join(map(str, weight.shape)) or "scalar", f"{masked}{weight.shape.numel():,}"
-
-
-def _table(lines: Sequence[tuple[str, str, str, str]], widths: Sequence[int]) -> list[str]:
-    return [f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
+    lines = [(*columns(w, counts.get(w.name)), by_weight.get(w.name, "") + f"  {w.layout}" * by_unit) for w in chosen]
+    left_out = [(*columns(w), reason) for w, reason in selection.left_out]
+    remarks = [*(f"changed since binding: {change}" for change in changes), *selection.remarks]
+    return Receipt("\n".join([head, *in_text(lines, remarks, left_out)]))

@@ -28,3 +28,8 @@ def test_a_sweep_may_share_a_proximal_step_with_a_job_without_penalty(train: Com
     result = train("-m", "reg=none,l1", "reg.proximal=true", "callbacks=none", "logger=none")
     assert (result.code, result.err) == (0, "")
     assert result.out.count("reg.proximal=true: reg=none has no penalty with a proximal step") == 1
+
+
+@pytest.mark.parametrize(("given", "effect"), [((), ""), (("reg.lam=0.5",), ", so reg.lam=0.5 has no effect")])
+def test_a_strength_without_a_penalty_is_noted_if_it_is_given(train: CommandLine, given: tuple[str, ...], effect: str):
+    assert f"\nreg=none: no penalty{effect}\n" in train("model=mnist_mlp", "reg=none", *given).out

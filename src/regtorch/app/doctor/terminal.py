@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from regtorch.app.doctor.diagnosis import Diagnosis
 from regtorch.app.ground.errors import sentence
-from regtorch.app.terminal.live import is_live
+from regtorch.app.ground.lines import fitting
+from regtorch.app.ground.live import is_live
 from regtorch.doctor.causes import title_of
 from regtorch.doctor.finding import Finding
 
@@ -125,7 +126,7 @@ def print_wrapped(console: Console, text: str, style: str = "", indent: str = ""
 
 
 def print_unwrapped(console: Console, text: str, style: str = "") -> None:
-    """Print a line that is to be copied."""
+    """Print a line that is to be copied; a command that is longer than the terminal is wide breaks with backslashes."""
     from rich.text import Text
 
-    console.print(Text(text, style), soft_wrap=True)
+    console.print(Text(fitting(text, console.file), style), soft_wrap=True)

@@ -24,6 +24,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from regtorch.app.ground.lines import tell
 from regtorch.extras import EXTRAS, not_installed
 
 __all__ = [
@@ -260,4 +261,4 @@ def _elsewhere(root: Mapping[str, Any], above: str, name: str) -> str:
 def say(text: str, kind: str = "error") -> None:
     """Write a line to stderr, after flushing stdout."""
     sys.stdout.flush()
-    sys.stderr.write(f"{kind}: {text}\n")
+    tell(f"{kind}: {text}", sys.stderr)

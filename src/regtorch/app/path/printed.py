@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from regtorch.app.ground.lines import tell
 from regtorch.app.path.members import varied
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.seed_groups import SeedGroup, best_epoch, best_setting, settings_of
 from regtorch.app.record.ranking import ordered, tie_remark, tied
-from regtorch.app.terminal.table import print_table
+from regtorch.app.terminal.table import print_chosen
 from regtorch.spread import spread
 
 __all__ = ["print_members"]
 
 _MOST_ROWS = 64
-_NAMES = ("train", "val", "test", "best val", "epoch", "norm", "zeros")
+_NAMES: Sequence[str] = ("train", "val", "test", "best val", "epoch", "norm", "zeros")
+_SPARE = ("epoch", "test", "zeros", "norm")  # on a narrow terminal, the first goes first
 
 
 def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, Any] | None) -> None:
@@ -29,28 +31,34 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
     axes = varied(firsts) or list(firsts[0].values)
     over = f", means over {seeds} seeds" if seeds > 1 else ""
     title = f"{score} and weights after the last epoch, and the best epoch{over}"
-    table = Table("", *axes, *_NAMES, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
-    for column in table.columns:
-        column.justify, column.no_wrap = "right", True
     chosen = best_setting(settings)
     shown = settings
     if len(settings) > _MOST_ROWS:
         shown = ordered(settings, lambda s: s.rank)[:_MOST_ROWS]
-    for setting in shown:
-        values = [f"{setting.outcomes[0].member.values[axis]:.4g}" for axis in axes]
-        mark, style = ("→", "bold") if setting is chosen else ("", None)
-        table.add_row(mark, *values, *_cells(setting, score), style=style)
-    print_table(table)
+
+    def table(left_out: Collection[str]) -> Table:
+        kept = [name for name in _NAMES if name not in left_out]
+        table = Table("", *axes, *kept, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+        for column in table.columns:
+            column.justify, column.no_wrap = "right", True
+        for setting in shown:
+            values = [f"{setting.outcomes[0].member.values[axis]:.4g}" for axis in axes]
+            cells = dict(zip(_NAMES, _cells(setting, score), strict=True))
+            mark, style = ("→", "bold") if setting is chosen else ("", None)
+            table.add_row(mark, *values, *(cells[name] for name in kept), style=style)
+        return table
+
+    print_chosen(table, _SPARE)
     if len(shown) < len(settings):
-        print(f"the best {len(shown)} of {len(settings)} settings; all are in summary.json")
+        tell(f"the best {len(shown)} of {len(settings)} settings; all are in summary.json")
     for outcome in [outcome for outcome in outcomes if outcome.diverged is not None][:5]:
         assert outcome.diverged is not None
-        print(f"diverged: {outcome.member.label}: {outcome.diverged.reason}")
+        tell(f"diverged: {outcome.member.label}: {outcome.diverged.reason}")
     if chosen is not None and best is not None:
         for remark in _remarks(chosen, settings, axes):
-            print(remark)
+            tell(remark)
         which = f"best, its best seed of {seeds} alone" if seeds > 1 else "best, alone"
-        print(f"{which}:\n  {best['command']}")
+        tell(f"{which}:\n  {best['command']}")
 
 
 def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[str]) -> Iterable[str]:

@@ -13,6 +13,7 @@ from regtorch.app.config.check_settings import check_settings
 from regtorch.app.config.command_line import own_configs
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import Diverged, is_out_of_memory
+from regtorch.app.ground.lines import tell
 from regtorch.app.ground.signals import patient
 from regtorch.app.nets import count
 from regtorch.app.path.chunks import chunks_of, fitting
@@ -62,7 +63,7 @@ def _run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrid
     chunks = _chunks(start, seen)
     receipt = "\n\n".join(_receipt(start, seen, chunks, choices["data"]))
     write_text(folder / RECEIPT, receipt + "\n")
-    print(receipt, flush=True)
+    tell(receipt)
     watched = watched_weights(start)
     outcomes = _train(start, feed, Work(chunks), saves, watched)
 
@@ -85,7 +86,7 @@ def _run_path(cfg: DictConfig, folder: Path, choices: Mapping[str, str], overrid
     record.write(folder)
     saves.remove()
     print_members(outcomes, score, None if record.path is None else record.path.best)
-    print(f"{record.seconds:.1f} s, written to {folder}: {PATH}, {PICTURE}, {RECEIPT}, summary.json")
+    tell(f"{record.seconds:.1f} s, written to {folder}: {PATH}, {PICTURE}, {RECEIPT}, summary.json")
     lost = [outcome.diverged.reason for outcome in outcomes if outcome.diverged is not None]
     if len(lost) == len(outcomes):
         raise Diverged(f"all {len(lost)} members diverged, the first: {lost[0]}; lower optimizer.lr or the strengths")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from regtorch.app.ground.lines import tell
+from regtorch.app.ground.live import is_live
 from regtorch.app.path.feed import Feed
 from regtorch.app.path.outcome import Outcome
 from regtorch.app.path.prepared import Prepared
 from regtorch.app.path.seed_groups import best_setting, settings_of
 from regtorch.app.terminal.bar import make_bar
-from regtorch.app.terminal.live import is_live
 
 __all__ = ["Show"]
 
@@ -59,7 +60,7 @@ class Show:
             self._describe(min(number + 1, self._epochs))
             self._bar.update(self._task, below=line)
         else:
-            print(f"{self._where(number)}  |  {line}", flush=True)
+            tell(f"{self._where(number)}  |  {line}")
 
     def halved(self, members: int) -> None:
         """Note that a chunk did not fit into memory and starts again in two halves."""

@@ -19,6 +19,7 @@ from regtorch.app.config.objects import make, named
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.checkpoint import load_checkpoint
 from regtorch.app.ground.errors import Failed, RunError
+from regtorch.app.ground.lines import tell
 from regtorch.app.ground.signals import interruptible, patient
 from regtorch.app.nets import count
 from regtorch.app.record.command import command
@@ -126,9 +127,9 @@ def _train(
     receipt = receipt_of(module, checked.task_loss, start_penalty, remarks)
     if trainer.is_global_zero:
         write_text(folder / RECEIPT, receipt + "\n")
-        print(receipt, flush=True)
+        tell(receipt)
         if hint is not None:
-            print(hint)
+            tell(hint)
         if cfg.doctor and saver.saves.resumed is None:
             warn(setup, cfg, module, trainer.strategy.root_device, folder)
     use_lean_loop(trainer, compiled=cfg.compile)
@@ -188,12 +189,12 @@ def _train(
     if trainer.is_global_zero:
         for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
             if stop.wait_count >= stop.patience:
-                print(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
+                tell(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
         print_metrics(final, best)
         if module.penalties and (line := effect.line(final, norm)) is not None:
-            print(line)
+            tell(line)
         if any(zeros.values()):
-            print("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
+            tell("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         record.write(folder)
         saver.saves.remove()
         _print_paths(folder, seconds)
@@ -286,6 +287,6 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
 
 
 def _print_paths(folder: Path, seconds: float) -> None:
-    print(f"{seconds:.1f} s, written to {folder}:")
+    tell(f"{seconds:.1f} s, written to {folder}:")
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.relative_to(folder).parts):
         print(f"  {path.relative_to(folder)}")

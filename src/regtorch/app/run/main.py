@@ -6,7 +6,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import hydra
@@ -32,6 +32,7 @@ from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
 from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
+from regtorch.app.ground.lines import tell, told
 from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_handler, end_if_asked
 from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command, configs
@@ -117,7 +118,8 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
         parser.prog = command(config)
         given = parser.parse_args()  # before Hydra does, whose usage would name the file that was started
         check_flags(given)
-        hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
+        with told() if given.help else nullcontext():
+            hydra.main(config_path=str(conf), config_name=config, **main_options())(job)()
     except KeyboardInterrupt as error:
         return _interrupted(error)
     except SystemExit as error:
@@ -165,7 +167,7 @@ def _run_of_sweep(cfg: DictConfig, folder: Path, job: HydraConf) -> float | None
 
     end_if_asked()
     with before_a_queues_handler(), job_output(folder):
-        print(f"\njob {folder.name}: {' '.join(task_overrides())}", flush=True)
+        tell(f"\njob {folder.name}: {' '.join(task_overrides())}")
         try:
             with claimed(folder):
                 record = same_run(folder, cfg)  # a queue may start a job twice
@@ -233,7 +235,7 @@ def _report_sweep() -> int:
     if jobs:
         print()
         print_jobs(jobs)
-        print(f"written to {folder.absolute()}")
+        tell(f"written to {folder.absolute()}")
     if Folders.jobs is None:  # a sweeper other than the grid
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
     left = len(Folders.jobs) - sum(job.record is not None for job in jobs)

@@ -11,6 +11,7 @@ from regtorch.app.config.known import CONVENTIONS, SETTINGS
 from regtorch.app.config.objects import make
 from regtorch.app.config.schedule_text import read_schedule
 from regtorch.app.ground.errors import RunError
+from regtorch.app.run.unread import is_given
 from regtorch.bound.activity import Activity
 from regtorch.constraints import Constraint
 from regtorch.conventions import convert
@@ -49,7 +50,8 @@ def rules_of(cfg: DictConfig, net: nn.Module, choices: Mapping[str, str], *, swe
     idle: list[str] = []
     penalty = make(reg.penalty, "reg.penalty", Penalty, Activity, OutputRule) if reg.penalty is not None else None
     if penalty is None:
-        remarks.append(f"reg={name}: no penalty, so reg.lam={reg.lam:g} has no effect")
+        effect = f", so reg.lam={reg.lam:g} has no effect" if is_given("reg.lam") else ""
+        remarks.append(f"reg={name}: no penalty{effect}")
         if reg.schedule is not None:
             idle.append(
                 f"reg.schedule={reg.schedule}: reg={name} has no penalty with a strength; choose one, such as reg=l2"

@@ -7,14 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from regtorch.app.config.command_line import task_overrides
 
-__all__ = ["acts_on_outputs", "unread"]
+__all__ = ["acts_on_outputs", "is_given", "unread"]
 
 
 def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
     """Remarks on settings that the rules do not use, and on callbacks and loggers without a class."""
-    keys = (
-        [override.lstrip("+").partition("=")[0] for override in task_overrides()] if HydraConfig.initialized() else []
-    )
+    keys = _keys()
     used = OmegaConf.to_yaml(cfg.constraint)  # interpolations are not resolved
     idle = [key for key in keys if key.startswith("constraint.") and f"${{{key}}}" not in used]
     remarks = [f"constraint={choices.get('constraint')} does not use {key}" for key in idle]
@@ -30,3 +28,13 @@ def unread(cfg: DictConfig, choices: Mapping[str, str]) -> list[str]:
 def acts_on_outputs(cfg: DictConfig) -> bool:
     """Whether a config's penalty selects no weights."""
     return cfg.reg.penalty is not None and "${reg.select}" not in OmegaConf.to_yaml(cfg.reg)
+
+
+def is_given(key: str) -> bool:
+    """Whether the command line sets a key."""
+    return key in _keys()
+
+
+def _keys() -> list[str]:
+    overrides = task_overrides() if HydraConfig.initialized() else []
+    return [override.lstrip("+").partition("=")[0] for override in overrides]

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.errors import say
+from regtorch.app.ground.lines import fitting, tell
+from regtorch.app.ground.live import is_live
 from regtorch.app.ground.signals import exposed, shielded
 from regtorch.app.record.file_names import ERROR
 from regtorch.app.search.book import Book
 from regtorch.app.search.search_results import described, print_results, write_results
 from regtorch.app.search.workers import Workers
 from regtorch.app.terminal.bar import make_bar
-from regtorch.app.terminal.live import is_live
 
 __all__ = ["search"]
 
@@ -96,9 +97,9 @@ class _Bar:
     def advance(self, line: str, book: Book) -> None:
         best = book.best()
         if self.progress is None:
-            print(line, flush=True)
+            tell(line)
             return
-        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.progress.console.print(fitting(line, sys.stdout), markup=False, highlight=False, soft_wrap=True)
         self.progress.update(self.task, advance=1, below="" if best is None else f"best {described(best, book)}")
 
 

@@ -14,6 +14,7 @@ from regtorch.app.config.command_line import is_multirun, own_configs, task_over
 from regtorch.app.config.kinds import count
 from regtorch.app.config.unknown_keys import check_keys
 from regtorch.app.ground.errors import RunError, message, say, usage
+from regtorch.app.ground.lines import tell
 from regtorch.app.ground.processes import check_processes
 from regtorch.app.record.command import configs
 from regtorch.app.run.main import command_line, reported_errors
@@ -68,7 +69,7 @@ def _run(cfg: DictConfig, conf: Path) -> None:
         if settings.worker:
             work(book, lambda trial: train_trial(trial, book.plan, conf))
             states = ", ".join(f"{n} {state}" for state, n in book.counts().items())
-            print(f"no trial of {settings.name} is waiting: {states}")
+            tell(f"no trial of {settings.name} is waiting: {states}")
             return
         done = search(book, command_of(book, folder), workers, folder)
     if not done:

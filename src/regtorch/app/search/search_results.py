@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import say
+from regtorch.app.ground.lines import tell
 from regtorch.app.record.command import command
 from regtorch.app.record.file_names import TRIALS
 from regtorch.app.record.overrides import chosen
@@ -96,19 +97,19 @@ def _record(trial: FrozenTrial, plan: Plan) -> TrialRecord:
 def print_results(book: Book, folder: Path) -> None:
     """Print the best trials, reasons of failures, and the command that trains the best setting."""
     counts = book.counts()
-    print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    tell(", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     for trial in book.complete()[:_SHOWN]:
-        print(f"  {described(trial, book)}")
+        tell(f"  {described(trial, book)}")
     reasons = {str(t.user_attrs[REASON]) for t in book.trials() if t.state.name == "FAIL"}
     for reason in sorted(reasons)[:_SHOWN]:
-        print(f"  failed: {reason}")
+        tell(f"  failed: {reason}")
     for key, share in importance(book).items():
-        print(f"  {key} decides {share:.0%}")
+        tell(f"  {key} decides {share:.0%}")
     best = book.best()
     if best is not None:
         if remark := tie_remark(book.tied(), "trial"):
-            print(remark)
-        print(f"train the best setting:\n  {command_of(best, book)}")
-    print(f"written to {folder}")
+            tell(remark)
+        tell(f"train the best setting:\n  {command_of(best, book)}")
+    tell(f"written to {folder}")
     if left := book.left():
         say(f"trials left: {left}; the same command continues with them")

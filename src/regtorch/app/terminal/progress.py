@@ -7,8 +7,9 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
+from regtorch.app.ground.lines import fitting
+from regtorch.app.ground.live import is_live
 from regtorch.app.terminal.bar import make_bar
-from regtorch.app.terminal.live import is_live
 from regtorch.app.terminal.watch import Watch
 from regtorch.lightning.epochs import EpochCallback
 from regtorch.lightning.module import RegularizedModule
@@ -72,7 +73,7 @@ class Progress(EpochCallback, ProgressBar):
             return
         line = f"epoch {epoch}{_of(trainer)}  |  {_line(metrics)}"
         if self._bar is not None:
-            self._bar.console.print(line, highlight=False, soft_wrap=True)
+            self._bar.console.print(fitting(line, sys.stdout), highlight=False, markup=False, soft_wrap=True)
         else:
             print(line, flush=True)
 

@@ -1,11 +1,14 @@
 """Tables at the end of a run or a sweep."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
+from regtorch.app.ground.lines import tell
+from regtorch.app.ground.live import is_live
 from regtorch.app.record.file_names import ERROR, OVERRIDES, SUMMARY
 from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.ranking import rank_of, tie_remark
@@ -18,6 +21,7 @@ __all__ = [
     "error_of",
     "jobs_of",
     "own_overrides",
+    "print_chosen",
     "print_jobs",
     "print_metrics",
     "print_table",
@@ -128,22 +132,34 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     scores = "/".join(sorted({score_of(job.record.final) for job in jobs if job.record}) or ["accuracy"])
     best = best_setting([job.result for job in jobs])
     title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {best.said}" if best else "")
-    names = ("", "job", "overrides", *_NUMBERS)
-    errors = ("error",) if any(job.error for job in jobs) else ()
-    table = Table(*names, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
-    for column in table.columns:
-        column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
-    for place, (job, own) in enumerate(zip(jobs, own_overrides([job.overrides for job in jobs]), strict=True)):
-        final, epoch = (job.record.final, job.record.best or {}) if job.record else ({}, {})
-        of = score_of(final)
-        values = (final.get(f"val/{of}"), final.get(f"test/{of}"), epoch.get(f"val/{of}"))
-        shown = [*("" if value is None else f"{value:.4f}" for value in values), str(epoch.get("epoch", ""))]
-        mark, style = ("→", "bold") if best and place in best.runs else ("", None)
-        texts = [Text(text) for text in (job.folder.name, " ".join(own))]
-        table.add_row(mark, *texts, *shown, *(Text(job.error or "") for _ in errors), style=style)
-    print_table(table)
+    names: Sequence[str] = ("", "job", "overrides", *_NUMBERS)
+    own = own_overrides([job.overrides for job in jobs])
+
+    def table(left_out: Collection[str]) -> Table:
+        errors = ("error",) if any(job.error for job in jobs) else ()
+        kept = [name for name in names if name not in left_out]
+        table = Table(*kept, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+        for column in table.columns:
+            column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
+        for place, job in enumerate(jobs):
+            mark, style = ("→", "bold") if best and place in best.runs else ("", None)
+            cells: dict[str, str] = dict(
+                zip(names, (mark, job.folder.name, " ".join(own[place]), *_scores(job)), strict=True)
+            )
+            row = [*(cells[name] for name in kept), *(job.error or "" for _ in errors)]
+            table.add_row(*map(Text, row), style=style)
+        return table
+
+    print_chosen(table, ("epoch", "test"))
     if best and (remark := tie_remark(best.tied)):
-        print(remark)
+        tell(remark)
+
+
+def _scores(job: Job) -> list[str]:
+    final, epoch = (job.record.final, job.record.best or {}) if job.record else ({}, {})
+    of = score_of(final)
+    values = (final.get(f"val/{of}"), final.get(f"test/{of}"), epoch.get(f"val/{of}"))
+    return [*("" if value is None else f"{value:.4f}" for value in values), str(epoch.get("epoch", ""))]
 
 
 def print_table(table: Any) -> None:
@@ -152,11 +168,36 @@ def print_table(table: Any) -> None:
     If the terminal is too narrow for the columns that must not wrap, lines break: a truncated number would be wrong.
     """
     from rich.console import Console
-    from rich.measure import Measurement
 
     console = Console()
-    least = Measurement.get(console, console.options.update_width(1000), table).minimum
-    console.width = max(console.width, least + len(table.columns))  # its minimum omits part of the padding
+    console.width = max(console.width, _least(console, table))
     with console.capture() as captured:
         console.print(table)
     print(captured.get(), end="", flush=True)
+
+
+def print_chosen(table: Callable[[Collection[str]], Any], spare: Sequence[str]) -> None:
+    """Print a table; on a terminal that is too narrow for it, without some columns.
+
+    Args:
+        table: makes it, without the columns of these names.
+        spare: names of columns, the first to be left out first.
+    """
+    from rich.console import Console
+
+    console = Console()
+    fewer = len(spare) if is_live(sys.stdout) else 0
+    left_out = next(
+        (spare[:n] for n in range(fewer) if _least(console, table(spare[:n])) <= console.width), spare[:fewer]
+    )
+    print_table(table(left_out))
+    if left_out:
+        tell(f"this terminal is too narrow for {', '.join(left_out)}")
+
+
+def _least(console: Any, table: Any) -> int:
+    """The width below which a table's columns that must not wrap would be cut."""
+    from rich.measure import Measurement
+
+    # its minimum omits part of the padding
+    return Measurement.get(console, console.options.update_width(1000), table).minimum + len(table.columns)

@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 
 from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.ground.folders import Folders
+from regtorch.app.ground.lines import fitting, tell
+from regtorch.app.ground.live import is_live
 from regtorch.app.record.file_names import SUMMARY
 from regtorch.app.record.overrides import without
 from regtorch.app.record.ranking import Rank, rank_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.seeds import Result, best_setting
 from regtorch.app.terminal.bar import make_bar
-from regtorch.app.terminal.live import is_live
 from regtorch.app.terminal.table import error_of
 
 __all__ = ["LOG", "Watch", "job_output"]
@@ -142,9 +143,9 @@ class Watch:
 
     def _print(self, text: str, stream: Any) -> None:
         if self.bar is not None:
-            self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.bar.console.print(fitting(text, sys.stdout), highlight=False, markup=False, soft_wrap=True)
         else:
-            print(text, file=stream, flush=True)
+            tell(text, stream)
 
 
 @contextmanager
