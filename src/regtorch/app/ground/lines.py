@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from textwrap import TextWrapper
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from regtorch.app.ground.live import is_live
 
@@ -41,7 +41,7 @@ def told() -> Iterator[None]:
         tell(text.getvalue().rstrip("\n"))
 
 
-def fitting(text: str, stream: TextIO) -> str:
+def fitting(text: str, stream: IO[str]) -> str:
     """The text as `tell` prints it to a stream."""
     return fitted(text, shutil.get_terminal_size().columns) if is_live(stream) else text
 
