@@ -23,7 +23,7 @@ FLOORS = [
     {
         *("checks", "rule", "numerics", "penalties", "constraints", "masked", "outputs"),
         *("conventions", "nn", "init", "schedules", "shapes", "extras", "memory", "wrong_options", "counted"),
-        *("notebook", "spread", "waiting"),
+        *("notebook", "spread"),
     },
     {"select", "testing"},
     {"steps", "bound", "estimates"},

@@ -117,10 +117,9 @@ def contestants(net: str, steps: int, settings: Settings) -> dict[str, tuple[lis
     keras = [keras_worker.__file__, net, str(steps), threads]
     ours = [sys.executable, "-m", f"{__package__}.torch_worker"]
     tail = [net, str(steps), threads, device, str(settings.conf)]
-    program = environment | {"OMP_WAIT_POLICY": "passive"}  # as our programs set it
-    found = {LOOP: ([*ours, "loop", *tail], environment), LIGHTNING: ([*ours, "lightning", *tail], program)}
+    found = {LOOP: ([*ours, "loop", *tail], environment), LIGHTNING: ([*ours, "lightning", *tail], environment)}
     if device == "cpu":  # where whole steps are compiled
-        found[COMPILED] = ([*ours, "lightning-compiled", *tail], program)
+        found[COMPILED] = ([*ours, "lightning-compiled", *tail], environment)
         found[COMPILED_LOOP] = ([*ours, "compiled", *tail], environment)
     if net == "cnn":  # RMSprop has no fused form
         found[FUSED] = ([*ours, "fused", *tail], environment)

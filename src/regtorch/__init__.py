@@ -11,9 +11,6 @@ rt.diagnose(model, loss_fn, batches, optimizer, [rt.L2(0.01)])   # why does it h
 rt.watch(model, optimizer)                      # a word when something turns bad
 """
 
-from regtorch import waiting as waiting  # before torch is loaded
-
-# isort: split
 from regtorch import constraints, keras, nn, outputs, penalties, plot, schedules, select, testing
 from regtorch import moved as moved
 from regtorch.bound import Activity, BoundConstraint, BoundPenalty, BoundSum
