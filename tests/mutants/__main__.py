@@ -56,6 +56,7 @@ TESTS = {
     "select/depth": "init layer_decay",
     "select/language": "activity select unfreezing weights",
     "select/layout": "bare constraints group units",
+    "select/listing": "notebook_shown",
     "select/param_groups": "init layer_decay",
     "select/places": "places bare bind select",
     "select/receipt": "bind own_rules unfreezing",
