@@ -21,7 +21,7 @@ __all__ = ["environment", "render"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONG = 40  # characters of a word
-_SCRIPTS = ("page", "parts", "scale", "frame", "filters", "points", "lines", "table", "start", "live")
+_SCRIPTS = ("page", "parts", "scale", "frame", "chart", "filters", "points", "lines", "table", "start", "live")
 
 
 def render(template: str, **data: object) -> str:

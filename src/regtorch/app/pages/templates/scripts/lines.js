@@ -1,8 +1,9 @@
 // Learning curves: a line per setting, coloured by a setting; a line ends where a value is not finite.
 const CROWD = 40; // more curves are drawn faintly
 
-class Lines {
+class Lines extends Chart {
   constructor(data, filter) {
+    super();
     Object.assign(this, { data, filter, current: 0, point: 0 });
     const whole = ([setting, place, values]) => [setting, data.curves.epochs[place], values];
     this.metrics = data.curves.metrics.map(({ label, lines }) => ({ label, lines: lines.map(whole) }));
@@ -16,23 +17,13 @@ class Lines {
       off: (was.off ?? []).map((label) => data.settings.indexOf(label)).filter((setting) => setting >= 0),
     };
     const keys = "Up and down go from curve to curve, left and right from epoch to epoch, H hides a curve, Enter goes to its setting";
-    this.frame = new Frame(this, "Chart of learning curves", keys);
-    this.controls = html("div", { class: "controls" });
-    this.legend = html("div");
-    this.words = html("p", { class: "note words" });
     this.single = html("div", { class: "boxes" });
-    this.element = html("figure", { class: "explore" }, this.controls, this.legend, this.frame.host, this.frame.tools,
-      html("p", { class: "note keys" }, `Means over seeds. Drag to zoom. ${keys}.`), this.words,
-      html("details", { toggle: () => this.boxes() }, html("summary", {}, "Hide single curves"), this.single));
+    this.build("Chart of learning curves", keys, "Means over seeds. ", html("p", { class: "note words" }));
+    this.element.append(html("details", { toggle: () => this.boxes() }, html("summary", {}, "Hide single curves"), this.single));
     this.frame.svg.addEventListener("pointermove", (event) => this.near(event));
     this.frame.svg.addEventListener("pointerleave", () => this.frame.hide());
     this.control();
     filter.follow(() => this.redraw());
-  }
-
-  change(some) {
-    Object.assign(this.state, some);
-    this.redraw();
   }
 
   control() {

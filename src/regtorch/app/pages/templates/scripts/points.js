@@ -1,6 +1,7 @@
 // The chart of runs: a point each, over axes that are chosen, with lines through the means of a setting's values.
-class Points {
+class Points extends Chart {
   constructor(data, filter) {
+    super();
     Object.assign(this, { data, filter, runs: data.runs.setting.map((_, run) => run) });
     this.name = `${data.section} points`;
     const coloured = data.factors.findIndex((factor) => factor.key !== data.axes[data.x].factor);
@@ -10,19 +11,9 @@ class Points {
     this.state = { ...first, ...was, x: axis("x"), y: axis("y"), colour: colourAt(data.factors, was.colour, coloured) };
     this.current = 0; // the run whose point Tab leads to
     const keys = "Arrow keys go from point to point, Enter opens the run, plus and minus zoom, Shift and arrows move, 0 shows all";
-    this.frame = new Frame(this, `Chart of ${data.runs.name.length} runs`, keys);
-    this.controls = html("div", { class: "controls" });
-    this.legend = html("div");
-    this.words = html("div", { class: "note words" });
-    this.element = html("figure", { class: "explore" }, this.controls, this.legend, this.frame.host, this.frame.tools,
-      html("p", { class: "note keys" }, `Drag to zoom. ${keys}.`), this.words);
+    this.build(`Chart of ${data.runs.name.length} runs`, keys, "", html("div", { class: "note words" }));
     this.control();
     filter.follow(() => this.redraw());
-  }
-
-  change(some) {
-    Object.assign(this.state, some);
-    this.redraw();
   }
 
   control() {
