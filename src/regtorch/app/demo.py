@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regtorch.app.ground.lines import broken
 from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command
 from regtorch.wrong_options import in_one_line
@@ -219,12 +220,8 @@ def print_command(program: str, words: Iterable[str]) -> None:
     from regtorch.app.doctor.terminal import print_unwrapped
 
     console = Console(highlight=False)
-    lines = ["$"]
-    for word in map(shlex.quote, shlex.split(command(program, words))):
-        if len(lines[-1]) + len(word) + len("  \\") > console.width:
-            lines.append("   ")
-        lines[-1] += f" {word}"
-    print_unwrapped(console, " \\\n".join(lines), "cyan")
+    line = f"$ {shlex.join(shlex.split(command(program, words)))}"
+    print_unwrapped(console, "\n".join(broken(line, console.width)), "cyan")
     sys.stdout.flush()
 
 

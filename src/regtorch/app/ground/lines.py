@@ -13,7 +13,7 @@ from typing import IO, Any, TextIO
 
 from regtorch.app.ground.live import is_live
 
-__all__ = ["fitted", "fitting", "tell", "told"]
+__all__ = ["broken", "fitted", "fitting", "tell", "told"]
 
 _LEAST = 30  # columns; a narrower terminal breaks lines itself
 _HANG = 4
@@ -72,20 +72,22 @@ def fitted(text: str, width: int) -> str:
 def _parts(line: str, width: int) -> Iterable[str]:
     if len(line) <= width:
         return [line]
-    indent = len(line) - len(line.lstrip())
     if _COMMAND.match(line):
-        return _of_command(line, indent, width)
+        return broken(line, width)
     said, *commands = _BEFORE_COMMAND.split(line)
     if commands:
         return [part for text in (said, *(f"  {command}" for command in commands)) for part in _parts(text, width)]
     name = _ABOUT.match(line)
+    indent = len(line) - len(line.lstrip())
     hang = len(name[1]) if name is not None and len(name[1]) <= 3 * width // 5 else indent + _HANG
     return TextWrapper(width=width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False).wrap(
         line
     )
 
 
-def _of_command(line: str, indent: int, width: int) -> Iterable[str]:
+def broken(line: str, width: int) -> list[str]:
+    """The lines of a command that is broken with backslashes where it is longer than `width`."""
+    indent = len(line) - len(line.lstrip())
     first, *words = _WORDS.findall(line)
     parts = [" " * indent + first]
     for word in words:
