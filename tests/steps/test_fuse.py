@@ -48,19 +48,6 @@ FIVE: Rules = [
 
 
 @pytest.fixture
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The passes, each as it was before compilation: for what does not depend on a compiler, which is slow."""
-    made: list[Any] = []
-
-    def compile_(function: Any, **_: Any) -> Any:
-        made.append(function)
-        return function
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    return made
-
-
-@pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The passes as the compiler sees them, but run eagerly."""
     real: Any = torch.compile

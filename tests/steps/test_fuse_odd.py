@@ -17,9 +17,7 @@ from nets import dense
 Change = Callable[[nn.Module, optim.Optimizer, int], None]
 
 
-@pytest.fixture(autouse=True)
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 def check(

@@ -13,6 +13,7 @@ from rich.table import Table
 from regtorch.app.ground.errors import say
 from regtorch.app.ground.lines import fitted, tell
 from regtorch.app.terminal.table import print_chosen
+from terminals import Terminal
 
 EPOCH = "epoch 10/20  |  train: task_loss 0.4906  penalty 6.3874  accuracy 0.8594  |  val: task_loss 0.2469  r2 0.9056"
 COMMAND = "  python -m regtorch train model=mnist_mlp 'path.lams=[0, log:1e-6:1:13]' reg.select='a|b' seed=0  # all"
@@ -21,16 +22,6 @@ HELP = """The most used settings:
   reg.select='kernel|bias'     which weights: kernel bias norm embedding all, name:<glob>, type:<glob>,
                                largest:<n>; a space means and, - means not, | means or
   seed=0                       short"""
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(autouse=True)
-def without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 120])

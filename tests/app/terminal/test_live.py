@@ -12,18 +12,9 @@ import pytest
 import regtorch.app
 from regtorch.app.ground.live import is_live
 from regtorch.app.path.show import Show
+from terminals import Terminal
 
 APP = Path(regtorch.app.__file__).parent
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(autouse=True)
-def without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
 
 
 def test_a_terminal_is_live_and_a_file_is_not():
