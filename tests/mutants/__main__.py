@@ -46,6 +46,7 @@ TESTS = {
     "estimates": "anchored estimates lam_max",
     "masked": "masked masks",
     "memory": "keras_settings",
+    "numerics/generators": "doctor_restored compile_step_odd",
     "numerics/gradients": "bind gradients",
     "numerics/unit_norms": "constraints group norms",
     "numerics/capturing": "waits",

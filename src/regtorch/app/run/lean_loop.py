@@ -16,6 +16,7 @@ from torch import Tensor
 
 from regtorch.app.data.batches import Batches
 from regtorch.app.ground.errors import Diverged
+from regtorch.app.ground.lines import tell
 from regtorch.app.run.culprit import ADVICE
 from regtorch.app.run.diverged import StopWhenDiverged
 from regtorch.app.run.empty_hooks import HOOKS, NoProfiler, leave_out_empty_hooks
@@ -112,7 +113,7 @@ class LeanLoop(_TrainingEpochLoop):
         )
         if why_not:
             if module.net._compiled_call_impl is None:
-                print(f"compile=true: the net alone is compiled, as {why_not}")
+                tell(f"compile=true: the net alone is compiled, as {why_not}")
                 module.net.compile()
         else:
             self._whole = compile_step(module.net, module.train_loss, optimizer)
@@ -179,12 +180,12 @@ class LeanLoop(_TrainingEpochLoop):
 
     def _step(self, batch: Any, number: int) -> dict[str, Any]:
         """Forward, backward and the optimizer's step; what Lightning's callbacks get of it."""
+        if self._whole is not None and not self._whole.why_not:
+            return self._compiled_step(self._whole, batch)
         trainer, counts = self.trainer, self.automatic_optimization.optim_progress.optimizer
         module = trainer.lightning_module
         optimizer: Any = trainer.optimizers[0]
         outputs: dict[str, Any] = {}
-        if self._whole is not None and not self._whole.why_not:
-            return self._compiled_step(self._whole, batch)
 
         @torch.enable_grad()
         def closure() -> Tensor:
@@ -212,8 +213,8 @@ class LeanLoop(_TrainingEpochLoop):
         counts, module = self.automatic_optimization.optim_progress.optimizer, self.trainer.lightning_module
         counts.step.increment_ready()
         loss, predicted = whole(*batch)
-        for count in (counts.zero_grad.increment_ready, counts.zero_grad.increment_started):
-            count()
+        counts.zero_grad.increment_ready()
+        counts.zero_grad.increment_started()
         counts.zero_grad.increment_completed()
         counts.step.increment_completed()
         assert isinstance(module, RegularizedModule)

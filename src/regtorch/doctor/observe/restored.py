@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regtorch.doctor.observe.undo import Undo
+from regtorch.numerics.generators import of_python_kept, of_torch_kept
 
 __all__ = [
     "bindings_kept",
@@ -158,14 +157,9 @@ def random_numbers_kept(*own: torch.Generator) -> Iterator[Callable[[], object]]
     """Functions that restore Python's, NumPy's and torch's random numbers, and the given generators."""
     for generator in own:
         yield partial(generator.set_state, generator.get_state())
-    if torch.cuda.is_initialized():
-        yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-    yield partial(torch.set_rng_state, torch.get_rng_state())
+    yield from of_torch_kept()
     if not _OTHERS_LEFT_ALONE.get():
-        yield partial(random.setstate, random.getstate())
-        if "numpy" in sys.modules:
-            numpy_random = sys.modules["numpy"].random
-            yield partial(numpy_random.set_state, numpy_random.get_state())
+        yield from of_python_kept()
 
 
 def surroundings_kept() -> Iterator[Callable[[], object]]:

@@ -56,8 +56,8 @@ class OnePass:
             if not self._step(optimizer, plan, values):
                 self._present = None
                 continue
-            for place, ids in done.items():
-                ids.update(id(recipe.p) for recipe in plan.recipes if place not in recipe.outside)
+            for place, ids in plan.done().items():
+                done[place] |= ids
         return done
 
     def _prepared(

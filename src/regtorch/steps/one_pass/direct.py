@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["LIMITS", "Direct"]
+__all__ = ["Direct", "coded"]
 
 # Beyond these numbers of reads and operations inductor keeps an intermediate result in memory, which costs two passes.
-LIMITS = (
+_LIMITS = (
     "realize_reads_threshold",
     "realize_opcount_threshold",
     "realize_cpu_opcount_threshold",
@@ -37,11 +37,7 @@ class Direct:
         self._order: Sequence[int | Tensor] | None = None  # of the arguments, or the tensors themselves
 
     def _compile(self, graph: Any, examples: Any) -> Callable[..., Any]:
-        from torch._inductor import config  # which takes seconds to import
-        from torch._inductor.compile_fx import compile_fx
-
-        inner: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in LIMITS if hasattr(config, k)})
-        self._inner = inner
+        self._inner = coded(graph, examples)
         return self._run
 
     def _run(self, *tensors: Tensor) -> Any:
@@ -66,6 +62,15 @@ class Direct:
         if self._inner is not None:  # as torch.compile may be switched off
             self._order = [where.get(id(t), t) for t in self._received]  # else the function's own, such as a mask
             self._received = ()
+
+
+def coded(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
+    """The code that inductor makes of a graph."""
+    from torch._inductor import config  # which takes seconds to import
+    from torch._inductor.compile_fx import compile_fx
+
+    code: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in _LIMITS if hasattr(config, k)})
+    return code
 
 
 def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:

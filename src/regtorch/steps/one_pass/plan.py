@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from regtorch.steps.one_pass.present import facts_of
 from regtorch.steps.one_pass.recipe import Recipe
 from regtorch.steps.one_pass.settings import plain, settings_of
 from regtorch.steps.one_pass.updates import STEP, Update
+
+if TYPE_CHECKING:
+    from regtorch.steps.attached import Place
 
 __all__ = ["Plan", "plans"]
 
@@ -85,6 +89,11 @@ class Plan:
         """The number of each weight's step; 1 where it is not counted."""
         for recipe in self.recipes:
             yield 1.0 + (float(optimizer.state[recipe.p][STEP]) if STEP in recipe.states else 0.0)
+
+    def done(self) -> dict[Place, set[int]]:
+        """The ids of the weights whose rules a step has done, by place; those under "gradient" are stepped."""
+        places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
+        return {place: {id(recipe.p) for recipe in self.recipes if place not in recipe.outside} for place in places}
 
     def count(self, optimizer: Optimizer) -> None:
         """Count the step."""

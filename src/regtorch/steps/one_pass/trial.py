@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
+from regtorch.numerics.generators import of_python_kept, of_torch_kept
 from regtorch.steps.one_pass.reasons import NotWhole
 
 __all__ = ["Trial", "gradients"]
@@ -30,9 +29,7 @@ class Trial:
 
     def __init__(self, modules: Iterable[nn.Module], batch: Any) -> None:
         parts = {id(part): part for module in modules for part in module.modules()}.values()
-        numpy: Any = sys.modules.get("numpy")
-        self._drawn = torch.get_rng_state(), random.getstate()
-        self._of_numpy = None if numpy is None else (numpy.random, numpy.random.get_state())
+        self._generators = [*of_torch_kept(), *of_python_kept()]
         self._attributes = [(holder, holder.copy()) for part in parts for holder in _holders(part)]
         buffers = [b for part in parts for b in part._buffers.values() if b is not None]
         given = [t for t in tree_leaves(batch) if isinstance(t, Tensor) and not t.is_inference()]
@@ -42,12 +39,8 @@ class Trial:
     @torch.no_grad()
     def undo(self) -> None:
         """Make everything as it was."""
-        drawn, of_python = self._drawn
-        torch.set_rng_state(drawn)
-        random.setstate(of_python)
-        if self._of_numpy is not None:
-            numpy, state = self._of_numpy
-            numpy.set_state(state)
+        for restore in self._generators:
+            restore()
         for holder, before in self._attributes:
             _refill(holder, before)
         for buffer, before in self._buffers:

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad_and_value
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import apart, pass_of
-from regtorch.steps.one_pass.direct import LIMITS
+from regtorch.steps.one_pass.direct import coded
 from regtorch.steps.one_pass.plan import Plan
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
@@ -25,7 +25,7 @@ from regtorch.steps.optimizers import facts_of
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Changed", "Loss", "NotNow", "NotWhole", "Whole"]
+__all__ = ["Loss", "Whole"]
 
 Rules = Mapping["Place", Sequence[Any]]
 Loss = Callable[[Any, Any], Tensor]
@@ -89,8 +89,8 @@ class Whole:
         self._function = self._functions[key]
         undo()
         self._places = [
-            (holder, name, tensor, f"{path}.{name}" if path else name)
-            for path, module in self._net.named_modules()
+            (holder, name, tensor)
+            for module in self._net.modules()
             for holder in (module._parameters, module._buffers)
             for name, tensor in holder.items()
             if tensor is not None
@@ -105,7 +105,7 @@ class Whole:
 
     def is_ready(self, optimizer: Optimizer, rules: Rules) -> bool:
         """Whether what was prepared still fits."""
-        if self._present is None or any(holder.get(name) is not t for holder, name, t, _ in self._places):
+        if self._present is None or any(holder.get(name) is not t for holder, name, t in self._places):
             return False
         for p in self.weights:
             p.grad = None
@@ -133,10 +133,7 @@ class Whole:
             raise NotWhole(_told(error)) from error
         self._fresh = False
         self._plan.count(optimizer)
-        done: dict[Place, set[int]] = {"gradient": set(), "proximal": set(), "constraint": set()}
-        for place, ids in done.items():
-            ids.update(id(recipe.p) for recipe in self._plan.recipes if place not in recipe.outside)
-        return done
+        return self._plan.done()
 
     def _compiling(self, *given: Any) -> Any:
         """Call the function, which may have to be compiled."""
@@ -147,9 +144,6 @@ class Whole:
 
     def _backend(self, graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
         """The compiler, which refuses what would not be the step."""
-        from torch._inductor import config
-        from torch._inductor.compile_fx import compile_fx
-
         if not self._fresh:  # other weights may get a gradient now
             self._refusal = Changed()
         elif any(isinstance(t, Tensor) and t.requires_grad for t in examples):
@@ -158,9 +152,7 @@ class Whole:
             )
         if self._refusal is not None:
             raise self._refusal
-        patches: Any = {name: 1 << 20 for name in LIMITS if hasattr(config, name)}
-        compiled: Any = compile_fx(graph, examples, config_patches=patches)
-        return compiled
+        return coded(graph, examples)
 
     def _compiled(self, optimizer: Optimizer, names: Sequence[str]) -> Callable[..., Any]:
         parts = _Parts(self._net, self._loss)
