@@ -111,6 +111,11 @@ class Rule(Formula):
         """The smallest part of a weight that is treated by itself; no process reads more of a sharded weight."""
         return "weight"
 
+    @property
+    def by_norm(self) -> bool:
+        """Whether its gradient, or its map, is each unit times a number that the unit's norm gives."""
+        return False
+
     def of_part(self, part: Callable[[Tensor], Tensor]) -> Self:
         """The rule for a part of the weight.
 

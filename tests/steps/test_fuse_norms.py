@@ -1,4 +1,4 @@
-"""`rt.fuse` with rules of unit norms: their norms are measured where the weights are read or written anyway."""
+"""`rt.fuse` with rules of unit norms: those of small weights are part of the pass."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import regtorch as rt
 from nets import dense
 from regtorch.select.layout import Layout
+from regtorch.steps.one_pass import recipe
 from regtorch.steps.one_pass.recipe import Recipe
 
 Build = Callable[[], tuple[nn.Module, Callable[[], Tensor]]]
@@ -31,6 +32,13 @@ MAKE: dict[str, Callable[[Any], optim.Optimizer]] = {
     "SGD": lambda p: optim.SGD(p, 0.1, momentum=0.9),
     "Adam": lambda p: optim.Adam(p, 0.01),
 }
+
+
+@pytest.fixture(params=["small", "large"], autouse=True)
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' weights are small; those of one number more than `_FEW` are not."""
+    if request.param == "large":
+        monkeypatch.setattr(recipe, "_FEW", 1)
 
 
 @pytest.fixture
@@ -106,8 +114,10 @@ def test_units_beyond_the_bound_alone_are_moved(bound: float, made: list[Any]):
     check(mlp, MAKE["SGD"], [(rt.MaxNorm(bound), {})])
 
 
-def test_the_proximal_step_by_norms_comes_after_the_pass(made: list[Any]):
-    check(mlp, MAKE["SGD"], [(rt.GroupLasso(0.02), {"proximal": True})])
+@pytest.mark.parametrize("optimizer", MAKE)
+def test_proximal_steps_by_norms(optimizer: str, made: list[Any]):
+    check(mlp, MAKE[optimizer], [(rt.GroupLasso(0.02), {"proximal": True})])
+    check(mlp, MAKE[optimizer], [(rt.GroupLasso(0.02), {"proximal": True}), (rt.MaxNorm(0.3), {})])
 
 
 def test_norms_that_are_far_from_1(made: list[Any]):
@@ -161,19 +171,40 @@ def test_other_precisions(dtype: torch.dtype, made: list[Any]):
     torch.testing.assert_close(fused, plain, rtol=0, atol=1e-5 if dtype == torch.float32 else 0.02)
 
 
+def of_weight(numbers: int, dtype: torch.dtype = torch.float32) -> Recipe:
+    return Recipe(nn.Parameter(torch.ones(2, numbers // 2, dtype=dtype)), 0, ())
+
+
 def test_what_a_recipe_leaves_for_after_the_pass():
-    recipe = Recipe(nn.Parameter(torch.ones(3, 4)), 0, ())
-    assert recipe.add("gradient", 0, rt.GroupLasso(0.1), Layout())
-    assert not recipe.add("gradient", 1, rt.Orthogonal(0.1), Layout())
-    assert recipe.add("proximal", 1, rt.L1(0.1), Layout())
-    assert recipe.add("constraint", -1, rt.NonNeg(), Layout())
-    assert recipe.outside == set()
-    assert recipe.add("constraint", -1, rt.MaxNorm(1.0), Layout())
-    assert (recipe.outside, recipe.parts["constraint"]) == ({"constraint"}, [])
-    assert len(recipe.parts["proximal"]) == 1
-    assert recipe.add("proximal", 2, rt.L2(0.1), Layout())
-    assert recipe.outside == {"proximal", "constraint"}
-    assert recipe.parts["proximal"] == []
+    large = of_weight(2 * recipe._FEW)
+    assert large.add("gradient", 0, rt.GroupLasso(0.1), Layout())
+    assert large.parts["gradient"][0].measured
+    assert not large.add("gradient", 1, rt.Orthogonal(0.1), Layout())
+    assert large.add("proximal", 1, rt.L1(0.1), Layout())
+    assert large.add("constraint", -1, rt.NonNeg(), Layout())
+    assert large.outside == set()
+    assert large.add("constraint", -1, rt.MaxNorm(1.0), Layout())
+    assert (large.outside, large.parts["constraint"]) == ({"constraint"}, [])
+    assert len(large.parts["proximal"]) == 1
+    assert large.add("proximal", 2, rt.L2(0.1), Layout())
+    assert large.outside == {"proximal", "constraint"}
+    assert large.parts["proximal"] == []
+
+
+def test_what_is_part_of_the_pass_over_a_small_weight(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipe, "_FEW", 12)
+    rules: Any = {"gradient": rt.GroupLasso(0.1), "constraint": rt.MaxNorm(1.0)}
+    small, large, half = of_weight(12), of_weight(14), of_weight(12, torch.bfloat16)
+    for place, rule in rules.items():
+        assert small.add(place, 0, rule, Layout())
+        assert large.add(place, 0, rule, Layout())
+        assert half.add(place, 0, rule, Layout()) == (place != "gradient")
+    assert [len(parts) for parts in small.parts.values()] == [1, 0, 1]
+    assert not small.parts["gradient"][0].measured
+    assert small.outside == set()
+    assert large.outside == half.outside == {"constraint"}
+    assert small.add("constraint", -1, rt.Simplex(), Layout())
+    assert small.outside == {"constraint"}
 
 
 @pytest.mark.slow

@@ -62,6 +62,11 @@ class NormConstraint(Constraint):
     def grain(self) -> Grain:
         return "unit"
 
+    @property
+    def by_norm(self) -> bool:
+        own = type(self)
+        return (own.__call__, own.project_) == (NormConstraint.__call__, NormConstraint.project_)
+
     def _units(self, w: Tensor) -> Units:
         dims = reduced(self.name, w, self.dim)
         if (low := self.bounds[0]) > 1 and low > torch.finfo(w.dtype).max:

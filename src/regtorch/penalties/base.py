@@ -89,11 +89,6 @@ class Penalty(Strengths, Rule):
         return "element" if self.separable else "weight"
 
     @property
-    def by_norm(self) -> bool:
-        """Whether the gradient is each unit times a number, which `pull` gives."""
-        return False
-
-    @property
     def neutral(self) -> float | Tensor:
         """The value put in place of masked-out elements."""
         return 0.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import ref
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from regtorch.steps import proximal
@@ -22,7 +22,7 @@ from regtorch.steps.optimizers import facts_of
 from regtorch.steps.outer_steps import OuterSteps
 from regtorch.steps.parts import is_again, parts_of
 from regtorch.steps.scheduled import Scheduled
-from regtorch.steps.unstepped import Watch
+from regtorch.steps.unstepped import Watch, watch
 from regtorch.steps.wrappers import check_minimises, owned_by
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class Attached:
         """Add a rule; `here` are its parts with weights in the optimizer, `wrappers` wrap the optimizer."""
         self.hook(optimizer)
         if not self.stepped and self._watch is None:
-            self._watch = self._watch_for_steps(optimizer, bound, here)
+            me = ref(self)  # the garbage collector cannot break cycles through a parameter's hook
+            stepped = lambda: getattr(me(), "stepped", True)  # noqa: E731
+            self._watch = watch(optimizer, bound, here, stepped, lambda: Attached.steps_of_all)
         if place == "constraint" and wrappers:
             rule: Any = bound
             self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: rule.project_owned(owned_by(optimizer)))
@@ -122,42 +124,11 @@ class Attached:
         eagerly: Any = torch.compiler.disable
         self._check: Callable[[], None] = eagerly(lambda: check_all(self._unchecked))
 
-    def _watch_for_steps(self, optimizer: Optimizer, bound: Any, here: Sequence[Any]) -> Watch | None:
-        owned = owned_by(optimizer)
-        leaves = [p for part in here for _, p in part.leaves() if id(p) in owned and p.numel()]
-        if not leaves:
-            return None
-        message = (
-            f"{bound!r} has not acted: its weights change, but the {type(optimizer).__name__} that it is attached to "
-            "has not stepped; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
-        )
-        smallest: nn.Parameter = min(leaves, key=lambda p: p.numel())
-        me = ref(self)  # the garbage collector cannot break cycles through a parameter's hook
-        return Watch(smallest, message, lambda: getattr(me(), "stepped", True), lambda: Attached.steps_of_all)
-
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Add the gradients: now, or after each call of the closure, which computes new ones."""
         if not self._outermost.begin():
             return None
-        self.stepped = True
-        if self._unchecked:
-            self._check()
-        for scheduled in self._scheduled.values():
-            scheduled.look()
-        for scheduled in self._scheduled.values():
-            scheduled.move()
-        for outer in self._outer_steps.values():
-            outer.before_step()
-        if not torch.compiler.is_compiling():  # a changing number would recompile every step
-            self.steps += 1
-            Attached.steps_of_all += 1
-            for part in self.parts():
-                part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
-        owned = owned_by(optimizer)
-        if torch.compiler.is_compiling() or owned != self._owned:  # compiled, the question would be a guard
-            self._owned = owned
-        self._kept.check(optimizer, self.parts(), self._owned)
-        self._view, self._taken = None, _none_taken()
+        self._begin(optimizer)
         if not self.rules["gradient"] and self.one_pass is None:
             return None
         check_minimises(optimizer, self.rules["gradient"])
@@ -181,6 +152,33 @@ class Attached:
         if closure is not None and "closure" not in kwargs:
             return (first, closure, *args[2:]), kwargs
         return (first, *args[1:]), kwargs if closure is None else {**kwargs, "closure": closure}
+
+    def make_step(self, optimizer: Optimizer, whole: Whole) -> None:
+        """What a step does whose update a compiled function makes, without the calls of an optimizer's step."""
+        self._begin(optimizer)
+        self._taken = whole.take(optimizer, self.rules, set())
+        self._end(optimizer)
+
+    def _begin(self, optimizer: Optimizer) -> None:
+        self.stepped = True
+        if self._unchecked:
+            self._check()
+        for scheduled in self._scheduled.values():
+            scheduled.look()
+        for scheduled in self._scheduled.values():
+            scheduled.move()
+        for outer in self._outer_steps.values():
+            outer.before_step()
+        if not torch.compiler.is_compiling():  # a changing number would recompile every step
+            self.steps += 1
+            Attached.steps_of_all += 1
+            for part in self.parts():
+                part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
+        owned = owned_by(optimizer)
+        if torch.compiler.is_compiling() or owned != self._owned:  # compiled, the question would be a guard
+            self._owned = owned
+        self._kept.check(optimizer, self.parts(), self._owned)
+        self._view, self._taken = None, _none_taken()
 
     def _wrap(
         self, optimizer: Optimizer, closure: Callable[[], Any], decays: dict[int, float] | None
@@ -258,8 +256,10 @@ class Attached:
 
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Proximal steps first, then projections."""
-        if not self._outermost.end():
-            return
+        if self._outermost.end():
+            self._end(optimizer)
+
+    def _end(self, optimizer: Optimizer) -> None:
         for scheduled in self._scheduled.values():
             scheduled.count(optimizer)
         self._held.clear()

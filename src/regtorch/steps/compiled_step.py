@@ -13,7 +13,7 @@ from regtorch.steps.attached import Attached
 from regtorch.steps.hooks import attached_of
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.trial import Trial, gradients
-from regtorch.steps.one_pass.unseen import check_net, check_unseen
+from regtorch.steps.one_pass.unseen import check_net, check_unseen, steps_plainly
 from regtorch.steps.one_pass.updates import known_updates, update_of
 from regtorch.steps.one_pass.whole import Loss, Whole
 from regtorch.steps.wrappers import bare, check_steps
@@ -97,7 +97,10 @@ class CompiledStep:
         whole, own = self._whole, attached.one_pass
         whole.batch, attached.one_pass = (x, y), whole
         try:
-            self._outer.step()
+            if whole.takes_all and self._outer is self._optimizer and steps_plainly(self._optimizer):
+                attached.make_step(self._optimizer, whole)
+            else:
+                self._outer.step()
             result = whole.result
         finally:
             whole.batch, attached.one_pass, whole.result = (None, None), own, None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from regtorch.numerics.sharded import is_sharded, own_part
+from regtorch.steps.wrappers import owned_by
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "watch"]
 
 _MOVES = 3  # more than the single move before SAM's first step
 
@@ -60,3 +63,27 @@ class Watch:
     def stop(self) -> None:
         """Stop watching; idempotent."""
         self._handle.remove()
+
+
+def watch(
+    optimizer: Optimizer, bound: Any, here: Iterable[Any], stepped: Callable[[], bool], elsewhere: Callable[[], int]
+) -> Watch | None:
+    """Watch the smallest weight of a rule; None if the optimizer owns none.
+
+    Args:
+        optimizer: whose steps are waited for.
+        bound: the rule, for the warning.
+        here: its parts with weights in the optimizer.
+        stepped: as of `Watch`.
+        elsewhere: as of `Watch`.
+    """
+    owned = owned_by(optimizer)
+    leaves = [p for part in here for _, p in part.leaves() if id(p) in owned and p.numel()]
+    if not leaves:
+        return None
+    message = (
+        f"{bound!r} has not acted: its weights change, but the {type(optimizer).__name__} that it is attached to "
+        "has not stepped; attach it to the optimizer that takes the steps, or use way 1, loss + reg()"
+    )
+    smallest: nn.Parameter = min(leaves, key=lambda p: p.numel())
+    return Watch(smallest, message, stepped, elsewhere)

@@ -87,7 +87,7 @@ def pass_of(update: Update, step_size: StepSize | None, form: Form) -> Pass:
             left = iter(pulls[index])
             for part in parts["gradient"]:
                 units = part.units(w)
-                g = g + at[part.name] * part.stored(units * next(left) if part.by_norm else part.rule.grad(units), w)
+                g = g + at[part.name] * part.stored(units * next(left) if part.measured else part.rule.grad(units), w)
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 assert step_size is not None

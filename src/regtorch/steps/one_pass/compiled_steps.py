@@ -92,5 +92,5 @@ class OnePass:
                 stacklevel=2,
             )
             return False
-        plan.count(optimizer)
+        plan.count()
         return True

@@ -8,17 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Direct", "coded"]
+from regtorch.steps.one_pass.inductor import coded
 
-# Beyond these numbers of reads and operations inductor keeps an intermediate result in memory, which costs two passes.
-_LIMITS = (
-    "realize_reads_threshold",
-    "realize_opcount_threshold",
-    "realize_cpu_opcount_threshold",
-    "realize_acc_reads_threshold",
-    "realize_cpu_acc_reads_threshold",
-)
-_MANY = 1 << 20
+__all__ = ["Direct"]
 
 
 class Direct:
@@ -62,15 +54,6 @@ class Direct:
         if self._inner is not None:  # as torch.compile may be switched off
             self._order = [where.get(id(t), t) for t in self._received]  # else the function's own, such as a mask
             self._received = ()
-
-
-def coded(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
-    """The code that inductor makes of a graph."""
-    from torch._inductor import config  # which takes seconds to import
-    from torch._inductor.compile_fx import compile_fx
-
-    code: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in _LIMITS if hasattr(config, k)})
-    return code
 
 
 def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class Plan:
         groups = [optimizer.param_groups[recipe.group] for recipe in recipes]
         kinds = [
             (recipe.group, torch.promote_types(recipe.p.dtype, torch.float32), step)
-            for recipe, step in zip(recipes, self._steps(optimizer), strict=True)
+            for recipe, step in zip(recipes, self._steps([optimizer.state[r.p] for r in recipes]), strict=True)
         ]
         found = list(dict.fromkeys(kinds))
         self._kinds = [(optimizer.param_groups[group], dtype) for group, dtype, _ in found]
@@ -62,21 +62,23 @@ class Plan:
 
     def arguments(self, optimizer: Optimizer, values: Sequence[float]) -> Arguments | None:
         """What the compiled function takes at this step; None if it cannot take these weights now."""
+        states = [optimizer.state[recipe.p] for recipe in self.recipes]
         steps: list[float] = [0.0] * len(self._kinds)
-        for share, step in zip(self.form.shares, self._steps(optimizer), strict=True):
+        for share, step in zip(self.form.shares, self._steps(states), strict=True):
             if steps[share] not in (0.0, step):  # a state was loaded
                 return None
             steps[share] = step
+        weights = [recipe.p.detach() for recipe in self.recipes]
         pulls: list[list[Tensor]] = []
-        for recipe in self.recipes:
-            found = [part.rule.pull(part.units(recipe.p.detach())) for part in recipe.parts["gradient"] if part.by_norm]
+        for recipe, w in zip(self.recipes, weights, strict=True):
+            found = [part.rule.pull(part.units(w)) for part in recipe.parts["gradient"] if part.measured]
             if any(pull is None for pull in found):  # a norm too far from 1 for one multiplication
                 return None
             pulls.append(found)
         return (
-            [recipe.p.detach() for recipe in self.recipes],
+            weights,
             [recipe.p.grad for recipe in self.recipes if recipe.p.grad is not None],
-            [[optimizer.state[recipe.p][name] for name in recipe.states] for recipe in self.recipes],
+            [[state[name] for name in recipe.states] for recipe, state in zip(self.recipes, states, strict=True)],
             [
                 torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
                 for (group, dtype), step in zip(self._kinds, steps, strict=True)
@@ -85,19 +87,19 @@ class Plan:
             pulls,
         )
 
-    def _steps(self, optimizer: Optimizer) -> Iterator[float]:
+    def _steps(self, states: Sequence[Mapping[str, Any]]) -> list[float]:
         """The number of each weight's step; 1 where it is not counted."""
-        for recipe in self.recipes:
-            yield 1.0 + (float(optimizer.state[recipe.p][STEP]) if STEP in recipe.states else 0.0)
+        self._counts = [s.get(STEP) if STEP in r.states else None for r, s in zip(self.recipes, states, strict=True)]
+        return [1.0 if count is None else 1.0 + float(count) for count in self._counts]
 
     def done(self) -> dict[Place, set[int]]:
         """The ids of the weights whose rules a step has done, by place; those under "gradient" are stepped."""
         places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
         return {place: {id(recipe.p) for recipe in self.recipes if place not in recipe.outside} for place in places}
 
-    def count(self, optimizer: Optimizer) -> None:
-        """Count the step."""
-        counts = [optimizer.state[recipe.p][STEP] for recipe in self.recipes if STEP in recipe.states]
+    def count(self) -> None:
+        """Count the step for which the arguments were made."""
+        counts = [count for count in self._counts if count is not None]
         if len(counts) > _FEW:
             torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
         else:

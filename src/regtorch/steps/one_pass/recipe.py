@@ -21,6 +21,7 @@ __all__ = ["Part", "Recipe", "factors", "recipes"]
 
 _DEVICE = "cpu"  # elsewhere the number of steps is not at hand without waiting for the device
 _MEASURED = (torch.float32, torch.float64)  # norms are of the numbers that are stored, which others would round
+_FEW = 1 << 18  # numbers of a weight, whose norms are part of the pass; those of more are measured faster by themselves
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,13 @@ class Part:
         factor: the number of its factor among those of all terms; -1 for a constraint.
         rule: its formula.
         layout: of the weight.
+        measured: whether it needs the norms of units, which are measured before the pass.
     """
 
     factor: int
     rule: Any
     layout: Layout
-
-    @property
-    def by_norm(self) -> bool:
-        """Whether it needs the norms of units, which are measured before the pass."""
-        return self.rule.grain == "unit"
+    measured: bool = False
 
     def units(self, w: Tensor) -> Tensor:
         """A tensor in the layout that the rule receives."""
@@ -58,7 +56,7 @@ class Part:
     @property
     def key(self) -> tuple[object, ...]:
         """What a compiled pass depends on."""
-        return self.factor, id(self.rule), self.layout
+        return self.factor, id(self.rule), self.layout, self.measured
 
 
 @dataclass
@@ -82,14 +80,16 @@ class Recipe:
 
     def add(self, place: Place, number: int, rule: Any, layout: Layout) -> bool:
         """Add a rule; False if no pass can take a weight with it."""
+        by_norm = rule.by_norm and self.p.dtype in _MEASURED
+        # Proximal steps by norms stay outside: with a step size for each element they iterate, and compile for minutes.
+        inside = rule.grain == "element" or (by_norm and place != "proximal" and self.p.numel() <= _FEW)
         if place == "gradient":
-            by_norm = rule.grain == "unit" and rule.by_norm and layout.is_view and self.p.dtype in _MEASURED
-            if rule.grain != "element" and not by_norm:
+            if not inside and not (by_norm and layout.is_view):
                 return False
-        elif rule.grain != "element" or (place == "proximal" and self.parts["proximal"]):
+        elif not inside or (place == "proximal" and self.parts["proximal"]):
             self._leave(place)
         if place not in self.outside:
-            self.parts[place].append(Part(number, rule, layout))
+            self.parts[place].append(Part(number, rule, layout, measured=not inside))
         return True
 
     def _leave(self, place: Place) -> None:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
-from torch.optim.optimizer import _global_optimizer_pre_hooks
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils._pytree import tree_leaves
 
 from regtorch.steps.one_pass.reasons import NotNow, NotWhole
 from regtorch.steps.unstepped import Watch
 
-__all__ = ["check_net", "check_unseen", "needs_no_gradients"]
+__all__ = ["check_net", "check_unseen", "needs_no_gradients", "steps_plainly"]
 
 _MARK = "needs_no_gradients"
 _OURS = "regtorch.steps.attached"
@@ -50,6 +50,14 @@ def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
         for hook in hooks.values():
             if getattr(hook, "__module__", "") != _OURS and not getattr(hook, _MARK, False):
                 raise NotWhole(f"a pre-hook of the steps of this {type(optimizer).__name__} may act on gradients")
+
+
+def steps_plainly(optimizer: Optimizer) -> bool:
+    """Whether a step calls no hooks but those of its rules, and nobody wraps it."""
+    own = vars(optimizer)
+    hooks = own["_optimizer_step_pre_hooks"], own["_optimizer_step_post_hooks"]
+    alone = "step" not in own and all(len(each) == 1 for each in hooks)
+    return alone and not (_global_optimizer_pre_hooks or _global_optimizer_post_hooks)
 
 
 def _others(p: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad_and_value
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import apart, pass_of
-from regtorch.steps.one_pass.direct import coded
+from regtorch.steps.one_pass.inductor import coded
 from regtorch.steps.one_pass.plan import Plan
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
@@ -45,6 +45,7 @@ class Whole:
     Attributes:
         batch: what the next step trains on.
         weights: all of the net's at the last preparation.
+        takes_all: whether the optimizer has no other trainable weights than those that are stepped here.
         result: the loss and the outputs of the last step; None until it is made.
     """
 
@@ -55,6 +56,7 @@ class Whole:
         self._refusal: Exception | None = None  # of the compiler's last call
         self.batch: tuple[Any, Any] = (None, None)
         self.weights: Sequence[nn.Parameter] = ()
+        self.takes_all = False
         self.result: tuple[Tensor, Any] | None = None
 
     def prepare(self, optimizer: Optimizer, rules: Rules, undo: Callable[[], None]) -> None:
@@ -95,6 +97,8 @@ class Whole:
             for name, tensor in holder.items()
             if tensor is not None
         ]
+        owned = (p for group in optimizer.param_groups for p in group["params"])
+        self.takes_all = all(id(p) in found for p in owned if p.requires_grad)
         self._fixed = {name: p for name, p in named.items() if id(p) not in found}
         self._buffers = dict(self._net.named_buffers())
         for p in named.values():
@@ -132,7 +136,7 @@ class Whole:
                 raise refusal from None
             raise NotWhole(_told(error)) from error
         self._fresh = False
-        self._plan.count(optimizer)
+        self._plan.count()
         return self._plan.done()
 
     def _compiling(self, *given: Any) -> Any:
