@@ -89,7 +89,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     # Two optimizers a net, the rules alone, two nets against Keras.
     comparisons = 2 * len(nets) * bool({"step", "floor"} & {*parts}) + ("step" in parts) + 2 * ("keras" in parts)
     comparisons += len(options.forward_nets or NETS_OF_KERAS) * ("forward" in parts)
-    comparisons += 4 * len(nets) * ("fuse" in parts) + len(real) * ("real" in parts)
+    comparisons += 10 * len(nets) * ("fuse" in parts) + len(real) * ("real" in parts)
     settings: dict[str, Any] = {
         "device": torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         "nets": nets,

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmark.against_keras import against_keras
 from benchmark.forwards import forward_of
-from benchmark.fusing import fuse_price, fuse_table
+from benchmark.fusing import fuse_prices, fuse_table
 from benchmark.machine import describe
 from benchmark.memory import memory_of
 from benchmark.per_byte import per_byte
@@ -89,15 +89,13 @@ def run(
             results["watch"] = [asdict(price) for price in watched]
             keep(results)
         if "fuse" in parts:
-            fused = [
-                fuse_price(case, optimizer, busy, settings)
-                for case in settings.nets
-                for optimizer in ("Adam", "SGD")
-                for busy in (False, True)[: 1 if case.large else 2]
-            ]
-            say(f"\n{fuse_table(fused)}")
-            results["fuse"] = [asdict(price) for price in fused]
-            keep(results)
+            results["fuse"] = []
+            prices = []
+            for price in fuse_prices(settings):
+                prices.append(price)
+                results["fuse"].append(asdict(price))
+                keep(results)
+            say(f"\n{fuse_table(prices)}")
         if "real" in parts:
             real = [real_price(case, settings) for case in settings.real if case.is_here]
             say(f"\n{real_table(real)}")

@@ -53,11 +53,9 @@ def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
 
 
 def steps_plainly(optimizer: Optimizer) -> bool:
-    """Whether a step calls no hooks but those of its rules, and nobody wraps it."""
+    """Whether nobody but its rules sees a step, after `check_unseen`: no hooks come after it, and nothing wraps it."""
     own = vars(optimizer)
-    hooks = own["_optimizer_step_pre_hooks"], own["_optimizer_step_post_hooks"]
-    alone = "step" not in own and all(len(each) == 1 for each in hooks)
-    return alone and not (_global_optimizer_pre_hooks or _global_optimizer_post_hooks)
+    return "step" not in own and len(own["_optimizer_step_post_hooks"]) == 1 and not _global_optimizer_post_hooks
 
 
 def _others(p: Any) -> Iterator[Any]:
