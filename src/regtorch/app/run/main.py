@@ -229,12 +229,15 @@ def _report_sweep() -> int:
     folder = Folders.sweep
     if folder is None:
         return 0
+    from regtorch.app.run.beside_none import best_beside_none
     from regtorch.app.terminal.table import jobs_of, print_jobs, without_result
 
     jobs = jobs_of(folder, Folders.jobs)
     if jobs:
         print()
         print_jobs(jobs)
+        if (line := best_beside_none(jobs)) is not None:
+            tell(line)
         tell(f"written to {folder.absolute()}")
     if Folders.jobs is None:  # a sweeper other than the grid
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))
