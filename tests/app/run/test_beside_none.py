@@ -33,7 +33,7 @@ def test_the_command_that_is_named_makes_the_run_that_the_next_is_compared_with(
     assert (none.code, none.err) == (0, "")
     assert "against reg=none" not in none.out
     assert NO_RUN not in none.out
-    own = train("reg=l2", "reg.lam=1", *ONE, "debug=true", "data.dir=elsewhere")
+    own = train("reg=l2", "reg.lam=1", *ONE, "save_every=null", "data.dir=elsewhere")
     assert NO_RUN not in own.out
     records = [RunRecord.read(folder) for folder in (own.folder, none.folder)]
     scores = [record.best["val/accuracy"] for record in records if record is not None and record.best is not None]
@@ -49,9 +49,9 @@ def test_the_command_that_is_named_makes_the_run_that_the_next_is_compared_with(
 
 
 def test_a_sweep_with_none_has_a_column_and_no_line(train: CommandLine):
-    done = train("-m", "reg=none,l2", "reg.lam=1", "seed=0,1", *ONE, "hydra.sweep.dir=mine")
+    done = train("-m", "reg=none,l2", "reg.lam=1", "seed=0,1", *ONE, "hydra.sweep.dir=sweeps/mine")
     assert done.code == 0
-    records = [RunRecord.read(train.folder / "mine" / str(number)) for number in range(4)]
+    records = [RunRecord.read(train.folder / "sweeps" / "mine" / str(number)) for number in range(4)]
     best = [record.best["val/accuracy"] for record in records if record is not None and record.best is not None]
     rows = [line for line in done.out.splitlines() if re.match(r" *(→ +)?\d  ", line)]
     assert [row.split()[-1] for row in rows[2:]] == [f"{best[i + 2] - best[i]:+z.4f}" for i in (0, 1)]

@@ -28,7 +28,7 @@ _SHOWN = {
 """Settings below others that change no result; `data.dir` is compared by what it holds, see `_data`."""
 _BESIDE = {"rate": None, "label_smoothing": 0.0}
 """Settings of `reg` that act without a penalty, too, and their values without effect."""
-_LEFT_OUT = ("resume", "rerun", "out_dir", "doctor")
+_LEFT_OUT = ("resume", "rerun", "out_dir", "doctor", "debug")
 
 
 @dataclass(frozen=True)
