@@ -124,9 +124,7 @@ class Experiment:
     @cached_property
     def against_none(self) -> list[Spread | None]:
         """Of each setting the score minus that of reg=none, seed by seed; None without such runs."""
-        without = {
-            s.beside(alone=True): s.by_seed for s in self.settings if s.entries[0].values.get("reg") == "none"
-        }
+        without = {s.beside(alone=True): s.by_seed for s in self.settings if s.entries[0].values.get("reg") == "none"}
         found: list[Spread | None] = []
         for setting in self.settings:
             entry = setting.entries[0]
