@@ -119,9 +119,27 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
 
 
 def test_runs_that_began_without_the_setting_go_on_without_turning():
-    old = {"settle_batch_norm": "auto", "data": {"interpolation": "nearest", "min_size": None, "on_error": "stop"}}
+    data = {"_target_": "regtorch.data.CatsDogs", "interpolation": "nearest", "min_size": None, "on_error": "stop"}
+    old = {"settle_batch_norm": "auto", "data": data}
     assert completed(old)["data"]["upright"] is False
-    assert lacking(old) == ["data.upright=false"]
+    assert lacking(old) == ["++data.upright=false"]  # also where a config of one's own lacks the key
+    assert lacking({**old, "data": {**data, "_target_": "my.Folders"}}) == []
     assert lacking(completed(old)) == []
     assert completed({"data": {"dir": "data"}})["data"] == {"dir": "data"}
     assert lacking({"settle_batch_norm": "auto", "data": None}) == []
+
+
+def test_an_earlier_run_is_repeated_without_turning(train: CommandLine):
+    write(train.folder / "photos", {f"{name}/{number}.png": photo(6) for name in "ab" for number in range(8)})
+    one = ("trainer=cpu", "trainer.max_epochs=1", "callbacks=none", "logger=none", "reg=none", "hydra.run.dir=old")
+    assert train("data=folder", "data.dir=photos", "data.upright=false", *one, fast=False).code == 0
+    for name, text in (("summary.json", '"upright": false,'), (".hydra/config.yaml", "  upright: false\n")):
+        kept = (train.folder / "old" / name).read_text()
+        assert text in kept
+        (train.folder / "old" / name).write_text(kept.replace(text, ""))
+    for name in ("overrides", "hydra"):
+        path = train.folder / "old" / ".hydra" / f"{name}.yaml"
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if "data.upright" not in line))
+    done = train("rerun=old", fast=False)
+    assert (done.code, "the same to the bit" in done.out) == (0, True), done.out + done.err
+    assert "turned upright" not in done.out

@@ -77,7 +77,8 @@ def test_curves_of_other_programs_do_not(doctor: CommandLine, tmp_path: Path):
 
 def test_a_setup_with_a_slow_norm_names_it(doctor: CommandLine, monkeypatch: pytest.MonkeyPatch):
     made = "nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, momentum=1e-4), nn.Linear(64, 10))"
-    (doctor.folder / "slow_nets.py").write_text(f"from torch import nn\n\n\ndef slow() -> nn.Module:\n    return {made}\n")
+    code = f"from torch import nn\n\n\ndef slow() -> nn.Module:\n    return {made}\n"
+    (doctor.folder / "slow_nets.py").write_text(code)
     monkeypatch.syspath_prepend(str(doctor.folder))
     own = ("model=own", "model.net._target_=slow_nets.slow", "data.resize=null", "reg=none", "trainer=cpu")
     done = doctor(*own, "settle_batch_norm=false", fast=False)

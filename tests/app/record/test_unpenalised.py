@@ -169,6 +169,8 @@ def test_the_command_of_the_same_run_without_a_penalty(overrides: str, command: 
 def test_the_command_of_several_seeds_is_a_sweep_and_dropout_loses_its_rate():
     told = command_without(record({**NONE, "rate": 0.5}), ["reg=dropout", "reg.rate=0.5", "seed=1"], [0, 1])
     assert told.endswith("train.py -m reg=none seed=0,1")
+    told = command_without(record({**NONE, "rate": 0.2}), ["experiment=rps_dropout"])  # which sets the rate
+    assert told.endswith("train.py experiment=rps_dropout reg=none reg.rate=null")
 
 
 def test_runs_near_are_found_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,9 +25,10 @@ def lacking(known: Container[str]) -> list[str]:
     found = {key: value for key, value in LATER.items() if key not in known}
     data = known.get("data") if isinstance(known, Mapping) else None
     if _of_folders(data):
-        found |= {f"data.{key}": value for key, value in _OF_FOLDERS.items() if key not in data}
+        found |= {f"++data.{key}": value for key, value in _OF_FOLDERS.items() if key not in data}
     return [f"{key}={spelled(value)}" for key, value in found.items()]
 
 
 def _of_folders(data: Any) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(data, Mapping) and all(key in data for key in _FOLDERS)
+    ours = isinstance(data, Mapping) and str(data.get("_target_")).startswith("regtorch.data.")
+    return ours and all(key in data for key in _FOLDERS)

@@ -11,7 +11,7 @@ from typing import Any
 from regtorch.app.record.command import command
 from regtorch.app.record.json_file import node, plain
 from regtorch.app.record.later_settings import completed
-from regtorch.app.record.overrides import key_of
+from regtorch.app.record.overrides import key_of, spelled
 from regtorch.app.record.ranking import rank_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.same_settings import placeless
@@ -142,6 +142,8 @@ def command_without(record: RunRecord, overrides: Iterable[str], seeds: Sequence
         else:
             words.append(text)
     words += [] if "reg=none" in words else ["reg=none"]
+    if record.unpenalised and any(word.startswith("experiment=") for word in words):  # it may have set them
+        words += [f"reg.{key}={spelled(none)}" for key, none in _BESIDE.items() if record.setting(f"reg.{key}") != none]
     of_seeds = [f"seed={','.join(map(str, seeds))}"] if seeds else []
     return command(
         "train", [*(["-m"] if len(seeds) > 1 else []), *record.own_configs, *dict.fromkeys(words), *of_seeds]
