@@ -1,7 +1,7 @@
 """Pictures of the pages and of the terminal for the site: `python tests/screens_pictures.py`.
 
-Needs Chromium, and a minute. A sweep is trained and reported, and a setup is examined. Both pages are shown by a browser
-of several widths, and what the doctor prints by a terminal of 60 and of 120 columns.
+Needs Chromium, and a minute. A sweep is trained and reported, and a setup is examined. Both pages are shown by a
+browser of several widths, and what the doctor prints by a terminal of 60 and of 120 columns.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import pytest
 import pages
 from document_runs import write_data
 from image_files import encoded, write, write_jpegs
-from pages import PAGES
+from pages import PAGES, SITE
 from places import ROOT
 from report_runs import a_grid, curve_of, table
 
@@ -46,7 +46,11 @@ SHORT = {
 }
 FAST = [r"python -m regtorch\.conventions .*", r"regtorch train data=(folder|csv) .*"]
 _PROGRAM = re.compile(r"(?:python scripts/|regtorch )(train|path|search|doctor|report|demo)\b")
-BLOCKS = [(page, number) for page in PAGES for number, block in enumerate(pages.shell(page)) if block]
+# Hours of training: tests/app/documents composes each of its settings, and tests/app/run/saves trains their nets.
+NOT_HERE = {SITE / "documents.md"}
+BLOCKS = [
+    (page, number) for page in PAGES if page not in NOT_HERE for number, block in enumerate(pages.shell(page)) if block
+]
 
 
 def elsewhere(command: str) -> bool:
@@ -107,6 +111,8 @@ def shortened(command: str) -> str:
     words = shlex.split(command, comments=True)
     given = {word.lstrip("+").partition("=")[0] for word in words}
     more = [word for word in SHORT.get(found[1], []) if word.partition("=")[0] not in given]
+    if re.search(r"(data|experiment)=(not)?mnist", command):
+        more.append("data.val_size=100")  # of 300 samples
     return shlex.join(["python" if word == "python" else word for word in [*words, *more]])
 
 
@@ -131,7 +137,7 @@ def run(command: str, folder: Path) -> tuple[int, str]:
     return process.returncode, out
 
 
-@pytest.mark.parametrize(("page", "number"), parameters())
+@pytest.mark.parametrize(("page", "number"), [*parameters()])
 def test_it_runs_as_pasted(page: Path, number: int, folder: Path):
     for command in here(page, number):
         code, out = run(shortened(command), folder)
