@@ -113,6 +113,8 @@ def shortened(command: str) -> str:
     more = [word for word in SHORT.get(found[1], []) if word.partition("=")[0] not in given]
     if re.search(r"(data|experiment)=(not)?mnist", command):
         more.append("data.val_size=100")  # of 300 samples
+    if "experiment=notmnist_small" in command:  # of 500 samples, and validated after 50 epochs
+        more += ["data.limit=200", "trainer.check_val_every_n_epoch=1"]
     return shlex.join(["python" if word == "python" else word for word in [*words, *more]])
 
 
