@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any
 
 from regtorch.app.ground.lines import fitting_errors, tell, told
-from regtorch.app.ground.streams import print_anything
+from regtorch.app.ground.streams import print_anything, printed
 from regtorch.app.record.command import command
 from regtorch.counted import counted
 from regtorch.wrong_options import in_one_line
@@ -117,6 +117,6 @@ def _folder(root: Path, page: Path | None) -> int:
     parts = [counted(len(found.entries), "trained net"), f"{failed} failed", f"{len(found.lost) - failed} not finished"]
     print(", ".join(part for part in parts if not part.startswith("0 ")) or "no trained nets")
     for line in found.unreadable:
-        print(f"left out: {line}")
-    print(f"written to {written}")
+        print(f"left out: {printed(line)}")
+    print(f"written to {printed(str(written))}")
     return 0
