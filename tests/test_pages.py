@@ -175,6 +175,14 @@ def test_drawings_are_small_and_all_there():
     assert drawn.keys() <= shown
 
 
+def test_screens_are_small_and_all_shown():
+    screens = {path: path.stat().st_size for path in (SITE / "pictures" / "screens").glob("*.png")}
+    shown = {(page.parent / path).resolve() for page in PAGES for _, path, _ in pages.pictures(page)}
+    assert screens
+    assert screens.keys() <= shown
+    assert {path.name: size for path, size in screens.items() if size > 80_000} == {}
+
+
 @pytest.mark.parametrize(("name", "draw"), [("select", selects.drawn), ("ways", loop.drawn)])
 def test_drawings_without_measurements_are_as_drawn(name: str, draw: Callable[[], str]):
     path = SITE / "pictures" / f"{name}.svg"

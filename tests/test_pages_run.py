@@ -1,4 +1,7 @@
-"""The commands of the pages run, made short, page by page in one folder; test_pages.py reads them all."""
+"""The commands in the text and the sessions of the pages run, made short, page by page in one folder.
+
+test_pages.py reads them all, and test_pages_shell.py runs those of shell blocks.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ SHORT = {
 # What needs another machine, package or folder: a queue, a tracker, data that no test has, what a user keeps.
 _ELSEWHERE = re.compile(
     r"hydra/launcher=|logger=(mlflow|wandb)|experiment=|data=(?!mnist|digits)|data\.(dir|resize)=|history=|rerun=|"
-    r"resume=\w*/|search\.(worker|storage)=|--(help|documents|config-dir)|model=(?!cnn|mnist_mlp)"
+    r"resume=\w*/|search\.(worker|storage)=|--(help|documents|config-dir|serve)|model=(?!cnn|mnist_mlp)"
 )
 _PROGRAM = re.compile(r"python scripts/(train|path|search|doctor|report)\.py (.+)")
 
@@ -39,7 +42,12 @@ def program(command: str) -> tuple[str, list[str]] | None:
     return found[1], shlex.split(found[2], comments=True)
 
 
-RUNNABLE = {page: [p for text in pages.commands(page) if (p := program(text))] for page in PAGES}
+def beside_blocks(page: Path) -> list[str]:
+    """The commands of a page that stand in no shell block."""
+    return pages.commands(page)[sum(map(len, pages.shell(page))) :]
+
+
+RUNNABLE = {page: [p for text in beside_blocks(page) if (p := program(text))] for page in PAGES}
 
 
 def leaves_runs(page: Path) -> bool:

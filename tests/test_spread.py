@@ -18,3 +18,10 @@ def test_what_is_not_finite_is_counted_and_what_is_not_there_is_not():
     assert spread([None, None]) is None
     assert str(spread([math.inf])) == "(nan in 1 of 1)"
     assert str(spread([0.5])) == "0.500"
+
+
+def test_numbers_whose_sum_no_float_holds():
+    found = spread([1.7e308, 1.7e308])
+    assert found == Spread(pytest.approx(1.7e308), 0.0, 2)
+    assert str(found) == "1.700e+308 ± 0.000e+00"
+    assert str(spread([-3.4e38])) == "-3.400e+38"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-__all__ = ["Spread", "spread"]
+__all__ = ["Spread", "mean_of", "spread"]
+
+_LARGE = 1e150  # the squares of larger numbers, or their sum, may be infinite
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Spread:
     lost: int = 0  # values that are not finite
 
     def __str__(self) -> str:
-        digits = "z.3f" if abs(self.mean) < 100 else "z.1f"
+        digits = "z.3f" if abs(self.mean) < 100 else "z.1f" if abs(self.mean) < 1e7 else ".3e"
         text = format(self.mean, digits) if self.count else ""
         if self.count > 1:
             text += f" ± {format(self.deviation, digits)}"
@@ -35,6 +37,19 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     finite = [value for value in given if math.isfinite(value)]
     if not given:
         return None
-    mean = fmean(finite) if finite else math.nan
-    deviation = stdev(finite) if len(finite) > 1 else math.nan
+    scale = _scale(finite)
+    mean = mean_of(finite) if finite else math.nan
+    deviation = stdev([value / scale for value in finite]) * scale if len(finite) > 1 else math.nan
     return Spread(mean, deviation, len(finite), len(given) - len(finite))
+
+
+def mean_of(finite: Sequence[float]) -> float:
+    """The mean of finite values, of which there is one at least; their sum may be infinite."""
+    scale = _scale(finite)
+    return fmean(value / scale for value in finite) * scale
+
+
+def _scale(finite: Iterable[float]) -> float:
+    """What values are divided by, so that neither their sum nor their squares are infinite; mostly 1."""
+    largest = max(map(abs, finite), default=0.0)
+    return largest if largest > _LARGE else 1.0

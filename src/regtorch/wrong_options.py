@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -13,13 +14,13 @@ _UNKNOWN = re.compile(r"unrecognized arguments: (.*)")
 _OF_ONE = re.compile(r"argument (\S+?)(?:/\S+)?: ")
 
 
-def in_one_line(parser: ArgumentParser) -> ArgumentParser:
-    """The parser, changed to print errors in one line, without its usage; it still exits with 2."""
+def in_one_line(parser: ArgumentParser, fit: Callable[[str], str] = str) -> ArgumentParser:
+    """The parser, changed to print errors without its usage, in one line or what `fit` makes of it; it exits with 2."""
 
     def error(message: str) -> NoReturn:
         unknown = _UNKNOWN.fullmatch(message)
         text = _OF_ONE.sub(r"\1: ", message) if unknown is None else _refusal(parser, unknown[1])
-        parser.exit(2, f"error: {text}\n")
+        parser.exit(2, fit(f"error: {text}") + "\n")
 
     parser.error = error
     return parser

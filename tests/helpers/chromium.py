@@ -99,6 +99,10 @@ class Page:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
+    def screenshot(self) -> bytes:
+        """What the screen shows, as a PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
     def pdf(self, path: Path) -> None:
         """Write the page as it is printed."""
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF")["data"]))

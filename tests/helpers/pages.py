@@ -9,7 +9,7 @@ from pathlib import Path
 from places import ROOT
 from regtorch.app.cli import PROGRAMS
 
-__all__ = ["PAGES", "SITE", "anchors", "blocks", "commands", "links", "pictures", "prose", "text_of"]
+__all__ = ["PAGES", "SITE", "anchors", "blocks", "commands", "links", "pictures", "prose", "shell", "text_of"]
 
 SITE = ROOT / "docs"
 PAGES = [
@@ -39,24 +39,27 @@ def prose(page: Path) -> str:
 
 def commands(page: Path) -> list[str]:
     """Every command: of shell blocks, of sessions behind a `$`, and of ours in the text and its tables."""
-    found = [line for block in blocks(page, "sh") for line in _lines(block)]
+    found = [command.partition("\n")[0] for block in shell(page) for command in block]
     found += [line[2:] for block in blocks(page, "") for line in block.splitlines() if line.startswith("$ ")]
     return found + [text.replace("\n", " ") for text in _INLINE.findall(prose(page)) if "…" not in text]
 
 
-def _lines(block: str) -> list[str]:
-    """The lines that a shell runs; none of a script, which a test of its own runs, nor the text behind `<<`."""
-    if block.startswith("#!"):
-        return []
-    kept, end = [], ""
-    for line in block.splitlines():
-        if end:
-            end = "" if line == end else end
-        elif line.strip():
-            kept.append(line)
-            here = re.search(r"<<'(\w+)'", line)
-            end = here[1] if here else ""
-    return kept
+def shell(page: Path) -> list[list[str]]:
+    """The commands of each shell block, with the text behind `<<`; none of a script, which a test of its own runs."""
+    found = []
+    for block in blocks(page, "sh"):
+        commands: list[str] = []
+        end = ""
+        for line in [] if block.startswith("#!") else block.splitlines():
+            if end:
+                commands[-1] += f"\n{line}"
+                end = "" if line == end else end
+            elif line.strip():
+                commands.append(line)
+                here = re.search(r"<<'(\w+)'", line)
+                end = here[1] if here else ""
+        found.append(commands)
+    return found
 
 
 def links(page: Path) -> list[str]:

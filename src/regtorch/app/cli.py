@@ -58,7 +58,7 @@ def run(name: str, *arguments: Any) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("regtorch"):
             raise
-        print(f"error: {not_installed(error.name, f'regtorch {name}')}", file=sys.stderr)
+        tell(f"error: {not_installed(error.name, f'regtorch {name}')}", sys.stderr)
         return 1
 
 
@@ -88,7 +88,7 @@ def _usage(name: str) -> int:
         from regtorch.app.ground.errors import nearest  # late: it loads Hydra
 
         hint = nearest(name, [*PROGRAMS, "--help", "--version"]) or f"; {called()} --help lists them"
-        print(f"error: unknown program {name!r}{hint}", file=sys.stderr)
+        tell(f"error: unknown program {name!r}{hint}", sys.stderr)
         return 2
     text = "\n".join(
         [

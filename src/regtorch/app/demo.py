@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regtorch.app.ground.lines import broken
+from regtorch.app.ground.lines import broken, fitting_errors
 from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command
 from regtorch.wrong_options import in_one_line
@@ -61,7 +61,7 @@ def main(epochs: int = _EPOCHS) -> int:
     Returns:
         The exit code: 0, or that of the program that failed; 2 if nothing can be written here, 130 after Ctrl-C.
     """
-    parser = in_one_line(ArgumentParser(prog=command("demo"), description=_ABOUT))
+    parser = in_one_line(ArgumentParser(prog=command("demo"), description=_ABOUT), fitting_errors)
     parser.parse_args()
     from regtorch.app.ground.errors import RunError, exit_code, message, say  # late: --help does not need Hydra
 

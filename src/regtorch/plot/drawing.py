@@ -16,6 +16,7 @@ NAME = 24
 _ROOM = 0.06  # share of a vertical axis above and below its values
 _MARKERS = 12  # per line, about
 _TICKS = 7  # at most, on a logarithmic axis with known values
+_LARGEST = 1e100  # larger numbers overflow in matplotlib, and are drawn there
 
 
 def escaped(text: str) -> str:
@@ -26,7 +27,8 @@ def escaped(text: str) -> str:
 def draw(panel: Panel, axes: Any) -> None:
     """Draw guides, series, bars and the labels of the axes; neither title nor legend."""
     for guide in panel.guides:
-        _guide(axes, guide)
+        if abs(guide.low) < _LARGEST:
+            _guide(axes, guide)
     for series in panel.series:
         _series(axes, series)
     if panel.bars:
@@ -62,11 +64,11 @@ def _series(axes: Any, series: Series) -> None:
     elif series.marker:
         every = max(1, round(len(series.x) / _MARKERS)) if series.line else 1
         options = {"marker": series.marker, "markersize": 3.5, "markevery": every}
-    y = series.y
+    x, y, band = map(_drawable, (series.x, series.y, series.band))
     if series.marker == "|":
-        y, options = [0.02] * len(series.x), {"marker": "|", "transform": axes.get_xaxis_transform()}
+        y, options = [0.02] * len(x), {"marker": "|", "transform": axes.get_xaxis_transform()}
     axes.plot(
-        series.x,
+        x,
         y,
         linestyle="-" if series.line == "steps" else series.line,
         drawstyle="steps-post" if series.line == "steps" else "default",
@@ -74,9 +76,13 @@ def _series(axes: Any, series: Series) -> None:
         label=escaped(series.label) or None,
         **options,
     )
-    if series.band:
-        low, high = ([v + sign * w for v, w in zip(y, series.band, strict=True)] for sign in (-1, 1))
-        axes.fill_between(series.x, low, high, color=series.look.colour, alpha=0.15, linewidth=0)
+    if band:
+        low, high = ([v + sign * w for v, w in zip(y, band, strict=True)] for sign in (-1, 1))
+        axes.fill_between(x, low, high, color=series.look.colour, alpha=0.15, linewidth=0)
+
+
+def _drawable(values: Sequence[float]) -> list[float]:
+    return [math.copysign(_LARGEST, value) if _LARGEST < abs(value) < math.inf else value for value in values]
 
 
 def _beyond(axes: Any, series: Sequence[Series], low: float, high: float) -> None:

@@ -31,6 +31,8 @@ def fence(values: Iterable[float], *, log: bool = False) -> tuple[float, float] 
     first, middle, third = quantiles(places, n=4, method="inclusive")
     reach = _REACH * (third - first) or _SHARE * abs(middle)
     near = [value for value, place in zip(finite, places, strict=True) if first - reach <= place <= third + reach]
+    if not near:  # the distance of the quartiles is more than a float holds
+        return None
     filled = (math.log10(near[-1]) - math.log10(near[0]) if log else near[-1] - near[0]) or reach
     whole = places[-1] - places[0]
     return (near[0], near[-1]) if 0 < filled < _SQUEEZED * whole else None

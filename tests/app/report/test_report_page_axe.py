@@ -8,6 +8,8 @@ import pytest
 
 from axe import AXE, violations
 from chromium import Page
+from diagnoses import ADVISED, diagnosis, finding, proof, strength
+from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.pages.environment import render
 
 pytestmark = [
@@ -25,6 +27,30 @@ def test_the_report(page: Page, width: int, dark: bool):
     assert violations(page) == []
     page.value("document.querySelector('a.point').focus()")
     assert violations(page) == [], "with its values shown"
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The doctor's page about a setup with findings of all kinds, a proof, a withdrawn one and an advised strength."""
+    found = diagnosis(
+        [finding("collapse"), finding("imbalance", "warning", strength(1e-3)), finding("loss_at_chance", "info")],
+        [proof("collapse", "proved", "reg.lam=0.003"), proof("imbalance", "refuted")],
+        advised=ADVISED,
+        weights=3,
+    )
+    assert found.findings
+    assert found.withdrawn
+    return write_page(tmp_path_factory.mktemp("checkup"), found).as_uri()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_doctor(opened: Page, examined: str, width: int, dark: bool):
+    opened.screen(width, dark=dark)
+    opened.open(examined)
+    assert opened.value("document.querySelectorAll('.finding').length") > 3
+    assert opened.value("document.documentElement.scrollWidth") <= width
+    assert violations(opened) == []
 
 
 @pytest.mark.parametrize("dark", [False, True])

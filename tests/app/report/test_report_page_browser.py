@@ -92,3 +92,15 @@ def test_it_can_be_printed(page: Page, tmp_path: Path):
     page.call("Emulation.setEmulatedMedia", media="print")
     assert page.value("getComputedStyle(document.querySelector('nav')).display") == "none"
     page.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_without_scripts_it_says_what_is_missing_and_shows_the_rest(page: Page, address: str):
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(address)
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+        assert "need JavaScript" in page.value("document.querySelector('.of-script').innerText")
+        assert page.value("document.querySelectorAll('svg[role=img]').length") > 5
+        assert page.value("document.querySelectorAll('table tbody tr').length") > 5
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)

@@ -44,6 +44,41 @@ def test_a_strength_without_a_penalty_is_no_difference(tmp_path: Path):
     assert none.command == "python scripts/train.py -m model=mnist_mlp reg=none seed=0,1"
 
 
+def test_settings_are_compared_with_none_seed_by_seed(tmp_path: Path):
+    a_grid(tmp_path / "a", ["none", "l2"], [1e-3], [0, 1], extra="model.net.dropout=0.1")
+    a_run(tmp_path / "b", "reg=l2", "reg.lam=1e-3", "seed=2", "model.net.dropout=0.1", lam=1e-3, seed=2)  # no partner
+    a_run(tmp_path / "c", "reg=l1", "seed=0", "model.net.dropout=0.7", reg="l1")  # of another net
+    experiment = the_experiment(tmp_path)
+    found = dict(zip(labels(experiment), experiment.against_none, strict=True))
+    l2 = found["model.net.dropout=0.1 reg=l2 reg.lam=0.001"]
+    scores = {s.label: s.by_seed for s in experiment.settings}
+    of_none = scores["model.net.dropout=0.1 reg=none"]
+    expected = [scores["model.net.dropout=0.1 reg=l2 reg.lam=0.001"][seed] - of_none[seed] for seed in (0, 1)]
+    assert l2 is not None
+    assert (l2.count, l2.mean) == (2, pytest.approx(sum(expected) / 2))
+    assert [label for label, value in found.items() if value is None] == [
+        label for label in found if label != "model.net.dropout=0.1 reg=l2 reg.lam=0.001"
+    ]
+
+
+def test_dropout_is_compared_with_none_and_a_penalty_beside_dropout_with_none_beside_it(tmp_path: Path):
+    rate = {"lam": 0.01, "rate": 0.5}
+    a_run(tmp_path / "none", "reg=none", reg="none")
+    a_run(tmp_path / "dropout", "reg=dropout", "reg.rate=0.5", reg="dropout")
+    a_run(tmp_path / "l2", "reg=l2", "reg.rate=0.5", config={"seed": 0, "reg": {**rate, "penalty": {"lam": 0.01}}})
+    config = {"seed": 0, "reg": {**rate, "penalty": None}}
+    a_run(tmp_path / "both", "reg=none", "reg.rate=0.5", reg="none", lam=1.0, config=config)
+    experiment = the_experiment(tmp_path)
+    compared = {
+        setting.entries[0].name: None if found is None else found.mean
+        for setting, found in zip(experiment.settings, experiment.against_none, strict=True)
+    }
+    best = {entry.name: entry.best("val/accuracy") or 0.0 for s in experiment.settings for entry in s.entries}
+    assert compared["dropout"] == pytest.approx(best["dropout"] - best["none"])
+    assert compared["l2"] == pytest.approx(best["l2"] - best["both"])
+    assert compared["none"] is None
+
+
 def test_what_is_left_to_the_defaults_and_how_a_number_is_written_are_no_difference(tmp_path: Path):
     a_run(tmp_path / "0", "reg=l2", lam=1e-4, seed=0)
     a_run(tmp_path / "1", "reg=l2", "reg.lam=1e-4", "optimizer=adam", lam=1e-4, seed=1)

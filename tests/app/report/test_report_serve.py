@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -236,3 +240,50 @@ def test_the_open_page_follows_and_keeps_what_was_chosen(opened: Page, runs: Pat
         assert {urlsplit(address).netloc for address in opened.requests if address.startswith("http")} == {
             ask.place.netloc
         }
+
+
+def test_a_browser_that_leaves_before_its_answer_is_not_told_on_the_terminal(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+):
+    with serving(runs) as ask:
+        for _ in range(3):
+            line = socket.create_connection((str(ask.place.hostname), ask.place.port))
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends without a goodbye
+            line.sendall(f"GET {ask.place.path} HTTP/1.1\r\nHost: {ask.place.netloc}\r\n\r\n".encode())
+            line.close()
+        assert ask()[0] == 200
+        time.sleep(0.5)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_folder_goes_away_under_it(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(followed, "_REST", 0.0)
+    with serving(runs) as ask:
+        ask()
+        shutil.rmtree(runs)
+        status, _, said = ask()
+        assert status == 500
+        assert b"runs: expected a folder with runs, received a missing path" in said
+        a_run(runs / "0", "reg=l2")
+        assert ask()[0] == 200
+
+
+def test_runs_that_come_and_go_while_it_is_read(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(followed, "_REST", 0.0)
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            a_run(runs / "new", "reg=l2", f"seed={number}", seed=number)
+            shutil.rmtree(runs / "new")
+
+    writer = threading.Thread(target=come_and_go)
+    with serving(runs) as ask:
+        writer.start()
+        try:
+            assert [ask()[0] for _ in range(6)] == [200] * 6
+        finally:
+            ended.set()
+            writer.join()

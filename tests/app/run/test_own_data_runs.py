@@ -137,5 +137,6 @@ def test_a_zip_trains_as_its_folder_does(train: CommandLine) -> None:
     write_zip(train.folder / "photos.zip", tree({"my cats": 8, "Hünde": 8, "birds": 8}))
     one = train("data=folder", "data.dir=photos", *QUICK, fast=False)
     other = train("data=folder", "data.dir=photos.zip", *QUICK, fast=False)
+    assert (one.code, other.code) == (0, 0), one.err + other.err
     checksums = [json.loads((r.folder / "summary.json").read_text())["provenance"]["weights"] for r in (one, other)]
     assert checksums[0] == checksums[1]

@@ -40,7 +40,7 @@ def _classes(target: str, given: Mapping[str, Any]) -> int | None:
         return len(_columns(given).targets().classes) or None
     from regtorch.app.data.image_folder import looked_at  # late: --help needs none of it
 
-    return len(looked_at(_place(given, "dir", "photos")).classes)
+    return len(looked_at(_place(given, "dir", "photos"), upright=given.get("upright") is True).classes)
 
 
 def _shape(target: str, given: Mapping[str, Any]) -> list[int] | None:
@@ -53,7 +53,7 @@ def _shape(target: str, given: Mapping[str, Any]) -> list[int] | None:
         return [3, *size] if isinstance(size, list) and len(size) == 2 else None
     from regtorch.app.data.image_folder import looked_at
 
-    seen = looked_at(_place(given, "dir", "photos")).looks
+    seen = looked_at(_place(given, "dir", "photos"), upright=given.get("upright") is True).looks
     if size is None:
         return [seen.channels, seen.height, seen.width]
     return [seen.channels, *(size if isinstance(size, list) else [size, size])]

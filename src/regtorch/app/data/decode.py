@@ -19,13 +19,24 @@ from regtorch.app.data.listing import File
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Decoded", "Decoder", "decode", "header", "reason"]
+__all__ = ["Decoded", "Decoder", "Header", "decode", "header", "reason"]
 
 Size = tuple[int, int]
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # without EPS and others that start programs
 _MOST_BYTES, _MOST_PIXELS = 2**27, 2**26  # of one file
 _MANY_PIXELS = 2**24  # such images are decoded one at a time
 _ALONE = threading.Lock()
+_ORIENTATION = 0x0112  # of EXIF
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_ASIDE = (5, 6, 7, 8)  # stored with height and width exchanged
 _FILE_ERRNOS = (errno.ENOENT, errno.ELOOP, errno.EISDIR)  # a link that leads nowhere
 
 
@@ -43,8 +54,29 @@ class Decoded(NamedTuple):
     problems: list[str]
 
 
+class Header(NamedTuple):
+    """What an image says of itself before it is decoded.
+
+    Attributes:
+        mode: Its mode in Pillow.
+        height: In pixels.
+        width: In pixels.
+        turned: Whether its EXIF orientation asks for a turn.
+    """
+
+    mode: str
+    height: int
+    width: int
+    turned: bool = False
+
+
 def decode(
-    content: bytes, size: Size | None = None, interpolation: str = "nearest", min_size: Size = (1, 1)
+    content: bytes,
+    size: Size | None = None,
+    interpolation: str = "nearest",
+    min_size: Size = (1, 1),
+    *,
+    upright: bool = False,
 ) -> np.ndarray:
     """Decode an image to RGB.
 
@@ -53,6 +85,7 @@ def decode(
         size: The (height, width) to resize to; None leaves it unchanged.
         interpolation: "nearest", Keras's default, or "bilinear", with antialiasing.
         min_size: The least (height, width) before resizing.
+        upright: Whether to turn it as its EXIF orientation says, which cameras write and Keras ignores.
 
     Returns:
         (H, W, 3), uint8.
@@ -60,33 +93,59 @@ def decode(
     from PIL import Image
 
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        if image.height < min_size[0] or image.width < min_size[1]:
-            raise ValueError(
-                f"it has {image.height}×{image.width} pixels (height×width), below data.min_size={list(min_size)}"
-            )
+        turn = _orientation(image) if upright else 1
+        height, width = _sides(image, turn)
+        if height < min_size[0] or width < min_size[1]:
+            raise ValueError(f"it has {height}×{width} pixels (height×width), below data.min_size={list(min_size)}")
         pixels = image.height * image.width
         if pixels > _MOST_PIXELS:
             raise ValueError(f"its header states {pixels:,} pixels, expected at most {_MOST_PIXELS:,}; scale it down")
         with _ALONE if pixels > _MANY_PIXELS else nullcontext():
             rgb = _eight_bits(image).convert("RGB")
+            if turn != 1:
+                rgb = rgb.transpose(Image.Transpose[_TURNS[turn]])
             if size is not None and (rgb.height, rgb.width) != size:
                 rgb = rgb.resize((size[1], size[0]), Image.Resampling[interpolation.upper()])
     return np.asarray(rgb)
 
 
-def header(file: File) -> tuple[str, int, int] | None:
-    """An image's mode in Pillow, height and width, without decoding it; None if they cannot be read."""
+def header(file: File, *, upright: bool = False) -> Header | None:
+    """What an image says of itself, without decoding it; None if it cannot be read.
+
+    `upright` exchanges height and width where its EXIF orientation does.
+    """
     from PIL import Image
 
     try:
         if not file.is_file():
             return None
         with file.open("rb") as opened, Image.open(opened, formats=_FORMATS) as image:
-            return image.mode, image.height, image.width
+            turn = _orientation(image, early=True) if upright else 1
+            return Header(image.mode, *_sides(image, turn), turn != 1)
     except Exception as error:
         if is_machine_error(error) and getattr(error, "errno", None) not in _FILE_ERRNOS:
             raise
         return None
+
+
+def _orientation(image: "Image", *, early: bool = False) -> int:
+    """The EXIF orientation, 1 to 8; 1, upright, without one that can be read. `early` does not decode a PNG for it."""
+    if image.format == "TIFF":  # Pillow turns it
+        return 1
+    if early and image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception as error:  # damaged EXIF raises anything; if the image is damaged, too, its decoding says so
+        if is_machine_error(error):
+            raise
+        return 1
+    return found if type(found) is int and found in _TURNS else 1
+
+
+def _sides(image: "Image", turn: int) -> Size:
+    """Height and width after a turn."""
+    return (image.width, image.height) if turn in _ASIDE else (image.height, image.width)
 
 
 def _eight_bits(image: "Image") -> "Image":
@@ -112,12 +171,14 @@ class Decoder(NamedTuple):
         interpolation: "nearest" or "bilinear".
         min_size: The least (height, width) of an image before resizing.
         skip: Whether to leave out unusable images; otherwise the first one is an error.
+        upright: Whether to turn images as their EXIF orientation says.
     """
 
     size: Size
     interpolation: str = "nearest"
     min_size: Size = (1, 1)
     skip: bool = False
+    upright: bool = False
 
     def __call__(self, files: Sequence[File]) -> Decoded:
         """Decode files in several threads.
@@ -138,7 +199,7 @@ class Decoder(NamedTuple):
                     raise ValueError(f"it has {size:,} bytes, expected at most {_MOST_BYTES:,}; scale it down")
                 with lock:
                     content = file.read_bytes()
-                image = decode(content, self.size, self.interpolation, self.min_size)
+                image = decode(content, self.size, self.interpolation, self.min_size, upright=self.upright)
             except Exception as error:
                 if is_machine_error(error) and getattr(error, "errno", None) not in _FILE_ERRNOS:
                     raise

@@ -33,8 +33,8 @@ class Found(NamedTuple):
     looks: Looks
 
 
-def looked_at(path: Path) -> Found:
-    """The classes of a folder or a .zip of images, and how they are read without a size.
+def looked_at(path: Path, *, upright: bool = False) -> Found:
+    """The classes of a folder or a .zip of images, and how they are read without a size, turned `upright` or not.
 
     Raises:
         DataError: It is not there, or not laid out in classes.
@@ -42,14 +42,14 @@ def looked_at(path: Path) -> Found:
     path = path.expanduser().absolute()
     if not path.exists():
         raise missing(ImageFolders.title, f"there is no {path}", ImageFolders.elsewhere)
-    return _looked_at(path, path.stat().st_mtime_ns)
+    return _looked_at(path, path.stat().st_mtime_ns, upright)
 
 
 @lru_cache(maxsize=8)
-def _looked_at(path: Path, _changed: int) -> Found:
+def _looked_at(path: Path, _changed: int, upright: bool) -> Found:
     with listed(path) as root:
         tree = find_images(root)
-        return Found(tree.classes, looks([file for part in tree.parts.values() for file, _ in part]))
+        return Found(tree.classes, looks([file for part in tree.parts.values() for file, _ in part], upright=upright))
 
 
 class FolderOptions(ImageOptions, total=False):
@@ -58,6 +58,7 @@ class FolderOptions(ImageOptions, total=False):
     size: Sequence[int] | int | None
     interpolation: str
     min_size: Sequence[int] | None
+    upright: bool
     on_error: str
     val_share: float
     test_share: float
@@ -76,6 +77,7 @@ class ImageFolders(ArraysDataModule):
             the longer side, and images are grey if the headers of all (of 200 of more) say so. Otherwise they are RGB.
         interpolation: "nearest", as Keras's `flow_from_directory`, or "bilinear".
         min_size: The least (height, width) of an image before resizing; None accepts any.
+        upright: Whether to turn images as their EXIF orientation says, as photos of phones need; Keras does not.
         on_error: "stop" at an image that is broken or too small, or "skip" such images, with a warning.
         val_share: The share of the validation part, if there is no folder val.
         test_share: The share of the test part, if there is no folder test; with 0 it is the validation part.
@@ -97,6 +99,7 @@ class ImageFolders(ArraysDataModule):
         size: Sequence[int] | int | None = (150, 150),
         interpolation: str = "nearest",
         min_size: Sequence[int] | None = None,
+        upright: bool = False,
         on_error: str = "stop",
         val_share: float = 0.1,
         test_share: float = 0.1,
@@ -104,7 +107,7 @@ class ImageFolders(ArraysDataModule):
     ) -> None:
         options = ImageOptions(num_classes=2) | options
         if options.get("num_classes") is None and not self.class_names:
-            options["num_classes"] = len(looked_at(Path(dir)).classes)
+            options["num_classes"] = len(looked_at(Path(dir), upright=upright).classes)
         super().__init__(dir, **options)
         one_of(self.title, "interpolation", interpolation, ("nearest", "bilinear"))
         one_of(self.title, "on_error", on_error, ("stop", "skip"))
@@ -114,6 +117,7 @@ class ImageFolders(ArraysDataModule):
             interpolation=interpolation,
             min_size=(1, 1) if min_size is None else self._height_width("min_size", min_size),
             skip=on_error == "skip",
+            upright=upright,
         )
         self.val_share = share(self.title, "val_share", val_share)
         self.test_share = share(self.title, "test_share", test_share, zero=True)
@@ -154,7 +158,7 @@ class ImageFolders(ArraysDataModule):
         """Whether images should become grey, and how they are read, in words; nothing if a size is given."""
         if not self.finds:
             return False, ""
-        seen = looks([file for part in tree.parts.values() for file, _ in part])
+        seen = looks([file for part in tree.parts.values() for file, _ in part], upright=self.decoder.upright)
         shape = (seen.channels, seen.height, seen.width) if self.resize is None else self.resize
         self.decoder = self.decoder._replace(size=shape[1:])
         same = shape == (seen.channels, seen.height, seen.width)

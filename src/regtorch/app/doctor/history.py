@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,10 +17,15 @@ from regtorch.app.doctor.terminal import COLOURS, print_finding, print_unwrapped
 from regtorch.app.figures.drawing import write_picture
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.reading import read_text
 from regtorch.app.pages.environment import render
 from regtorch.app.record.command import command
+from regtorch.app.record.file_names import METRICS, RECEIPT
+from regtorch.app.record.later_settings import completed
 from regtorch.app.record.outputs import write_diagnosis
 from regtorch.app.record.provenance import provenance
+from regtorch.app.record.run_record import RunRecord
+from regtorch.app.run.settling import SETTLE_ALL, SETTLES
 from regtorch.app.terminal.sparkline import sparkline
 from regtorch.counted import counted
 from regtorch.doctor.finding import Finding
@@ -59,24 +65,56 @@ def diagnose_history(cfg: DictConfig, overrides: Sequence[str], folder: Path, st
         raise RunError(f"history: {str(error).removeprefix('read_history: ')}") from error
     seconds = perf_counter() - started
     panels = list(history_panels(reading))
+    codes = _Codes(_could_settle(Path(cfg.history)))
     shown = f"history={Path(cfg.history).name}"
     write_diagnosis(
         folder,
         overrides,
         reading,
         seconds,
-        lambda _: (),
+        codes.overrides,
         provenance=provenance(command("doctor", overrides)),
         config={key: cfg[key] for key in KEYS},
         history=reading.to_dict()["history"],
     )
     write_picture(panels, "", folder / "doctor.png")
-    _write_page(folder / "doctor.html", reading, panels, shown, seconds)
-    _print(reading, folder)
+    _write_page(folder / "doctor.html", reading, panels, shown, seconds, codes)
+    _print(reading, folder, codes)
     return severity_of(reading) == "severe"
 
 
-def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str, seconds: float) -> None:
+@dataclass(frozen=True)
+class _Codes:
+    """What the changes of findings are in code."""
+
+    could_settle: bool
+
+    def overrides(self, finding: Finding) -> tuple[str, ...]:
+        """Of the run whose curves were read."""
+        return (SETTLE_ALL,) if finding.cause == "batch_norm_lag" and self.could_settle else ()
+
+    def __call__(self, finding: Finding) -> str:
+        """The overrides, or else Python."""
+        return " ".join(self.overrides(finding)) or ("" if finding.remedy is None else finding.remedy.python())
+
+
+def _could_settle(source: Path) -> bool:
+    """Whether curves are those of a run of `train` whose batch norms, if it has any, settled at their own momentum."""
+    folder = source if source.is_dir() else source.parents[1] if source.match(METRICS) else None
+    if folder is None:
+        return False
+    try:
+        record = RunRecord.read(folder)
+        receipt = read_text(folder / RECEIPT, errors="replace")
+    except (OSError, ValueError):
+        return False
+    if record is None or record.path is not None or not record.config:
+        return False
+    choice = completed(record.config)["settle_batch_norm"]
+    return choice is not True and record.setting("compile") is not True and SETTLES not in receipt
+
+
+def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str, seconds: float, codes: _Codes) -> None:
     history = reading.history
     verdict = {"severity": severity_of(reading), "verdict": _verdict(reading), "command": None}
     text = render(
@@ -84,8 +122,8 @@ def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str,
         title=f"Diagnosis: {shown}",
         overrides=shown,
         diagnosis=verdict,
-        valid=[in_words(finding, _code(finding)) for finding in reading if finding.severity != "info"],
-        noted=[in_words(finding, _code(finding)) for finding in reading if finding.severity == "info"],
+        valid=[in_words(finding, codes(finding)) for finding in reading if finding.severity != "info"],
+        noted=[in_words(finding, codes(finding)) for finding in reading if finding.severity == "info"],
         withdrawn=[],
         strength="",
         panels=panels,
@@ -95,16 +133,12 @@ def _write_page(path: Path, reading: Reading, panels: Sequence[Any], shown: str,
     write_text(path, text)
 
 
-def _code(finding: Finding) -> str:
-    return "" if finding.remedy is None else finding.remedy.python()
-
-
 def _names(history: History) -> Iterator[str]:
     for stage, series in (("training", history.train), ("validation", history.val)):
         yield from (f"{stage} {name.replace('_', ' ')}" for name in series)
 
 
-def _print(reading: Reading, folder: Path) -> None:
+def _print(reading: Reading, folder: Path, codes: _Codes) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -112,7 +146,7 @@ def _print(reading: Reading, folder: Path) -> None:
         print_unwrapped(console, line)
     console.print()
     for number, finding in enumerate(reading, 1):
-        print_finding(console, number, finding, _code(finding))
+        print_finding(console, number, finding, codes(finding))
     for name in ("doctor.html", "doctor.json", "doctor.png"):
         print_unwrapped(console, f"written: {folder / name}")
     console.print()

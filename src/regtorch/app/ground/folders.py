@@ -1,7 +1,6 @@
 """Keep runs from writing into the folders of other runs."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regtorch.app.ground.atomic import remove_leftovers
-from regtorch.app.ground.errors import RunError
+from regtorch.app.ground.errors import RunError, say
 
 __all__ = ["ASIDE", "Folders", "folder_named", "is_follower", "move_aside"]
 
@@ -91,7 +90,7 @@ def folder_named(config: DictConfig, key: str) -> str:
 
 
 def _end(text: str) -> NoReturn:
-    sys.stderr.write(f"error: {text}\n")
+    say(text)
     raise SystemExit(2)  # Hydra turns exceptions of callbacks into warnings
 
 

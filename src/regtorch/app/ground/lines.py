@@ -13,13 +13,15 @@ from typing import IO, Any, TextIO
 
 from regtorch.app.ground.live import is_live
 
-__all__ = ["broken", "fitted", "fitting", "tell", "told"]
+__all__ = ["broken", "fitted", "fitting", "fitting_errors", "tell", "told"]
 
 _LEAST = 30  # columns; a narrower terminal breaks lines itself
 _HANG = 4
 _COMMAND = re.compile(r"\s*(python|regtorch) ")
 _BEFORE_COMMAND = re.compile(r"(?<=:) (?=(?:python|regtorch) )")
 _WORDS = re.compile(r"#.*|(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
+_USAGE_INDENT = "usage: "
+_USAGE = re.compile(rf"(?:{_USAGE_INDENT}|{' ' * len(_USAGE_INDENT)})(?:python|regtorch) .*\[")  # or of its next form
 _ABOUT = re.compile(r"( +\S+(?: \S+)* {2,})\S")  # a name, blanks, and what is said of it
 _MORE = re.compile(r"\n {20,}(?=\S)")  # the next line of what is said
 
@@ -38,7 +40,8 @@ def told() -> Iterator[None]:
         with redirect_stdout(text):
             yield
     finally:
-        tell(text.getvalue().rstrip("\n"))
+        if text.getvalue():
+            tell(text.getvalue().rstrip("\n"))
 
 
 def fitting(text: str, stream: IO[str]) -> str:
@@ -46,11 +49,17 @@ def fitting(text: str, stream: IO[str]) -> str:
     return fitted(text, shutil.get_terminal_size().columns) if is_live(stream) else text
 
 
+def fitting_errors(text: str) -> str:
+    """The text as `tell` prints it to stderr."""
+    return fitting(text, sys.stderr)
+
+
 def fitted(text: str, width: int) -> str:
     r"""Break lines that are longer than `width` between words, and indent what follows.
 
     A command, which `python` or `regtorch` begins, gets a line of its own and is broken with backslashes. What is said
-    of a name, with two blanks or more between them, hangs beside it. Longer words stay whole.
+    of a name, with two blanks or more between them, hangs beside it. A usage, whose brackets nobody copies, has no
+    backslashes. Longer words stay whole.
 
     Example:
         >>> print(fitted("epoch 1/20  |  train: accuracy 0.8594", 30))
@@ -72,6 +81,8 @@ def fitted(text: str, width: int) -> str:
 def _parts(line: str, width: int) -> Iterable[str]:
     if len(line) <= width:
         return [line]
+    if _USAGE.match(line):
+        return _wrapped(line, width, len(_USAGE_INDENT) + _HANG)
     if _COMMAND.match(line):
         return broken(line, width)
     said, *commands = _BEFORE_COMMAND.split(line)
@@ -80,9 +91,12 @@ def _parts(line: str, width: int) -> Iterable[str]:
     name = _ABOUT.match(line)
     indent = len(line) - len(line.lstrip())
     hang = len(name[1]) if name is not None and len(name[1]) <= 3 * width // 5 else indent + _HANG
-    return TextWrapper(width=width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False).wrap(
-        line
-    )
+    return _wrapped(line, width, hang)
+
+
+def _wrapped(line: str, width: int, hang: int) -> list[str]:
+    indent = " " * hang
+    return TextWrapper(width=width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False).wrap(line)
 
 
 def broken(line: str, width: int) -> list[str]:

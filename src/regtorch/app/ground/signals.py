@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from regtorch.app.ground.lines import fitting_errors
+
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 _ASKING = [known for known in signal.Signals if known.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")]
-_PATIENT = "{}: saving after the current step or validation; Ctrl-C ends at once\n"
+_PATIENT = "{}: saving after the current step or validation; Ctrl-C ends at once"
 
 
 class Ended(KeyboardInterrupt):
@@ -75,7 +77,8 @@ def asked_to_end(signals: Iterable[signal.Signals] = _ASKING) -> Iterator[None]:
         if _State.shields > 0:
             return
         if _State.patient and first:
-            os.write(2, _PATIENT.format(Ended(number)).encode())  # print() may be what the signal has interrupted
+            said = fitting_errors(_PATIENT.format(Ended(number)))
+            os.write(2, f"{said}\n".encode())  # print() may be what the signal has interrupted
         else:
             raise Ended(number)
 

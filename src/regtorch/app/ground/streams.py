@@ -3,7 +3,7 @@
 import io
 import sys
 
-__all__ = ["print_anything"]
+__all__ = ["print_anything", "printed"]
 
 
 def print_anything() -> None:
@@ -11,3 +11,8 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def printed(text: str) -> str:
+    """A text in which signs that would steer the terminal, such as those in a folder's name, stand as their codes."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from regtorch.app.ground.reading import is_there
 from regtorch.app.record.epoch_tables import Epochs, read_epochs
 from regtorch.app.record.file_names import METRICS
 from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.run_record import RunRecord
-from regtorch.spread import Spread, spread
+from regtorch.spread import Spread, mean_of, spread
 
 __all__ = ["BrokenRun", "Run", "curve", "mean_curve", "read_run"]
 
@@ -65,7 +64,7 @@ def curve(runs: Sequence[Run], metric: str, most: int | None = None) -> dict[int
 def mean_curve(runs: Sequence[Run], metric: str, most: int) -> dict[int, float | None]:
     """The means of `curve` alone, in a tenth of the time; None where no value is finite."""
     finite = {epoch: [v for v in values if math.isfinite(v)] for epoch, values in _by_epoch(runs, metric, most)}
-    return {epoch: fmean(values) if values else None for epoch, values in finite.items()}
+    return {epoch: mean_of(values) if values else None for epoch, values in finite.items()}
 
 
 def _by_epoch(runs: Sequence[Run], metric: str, most: int | None) -> Iterator[tuple[int, list[float]]]:

@@ -26,6 +26,7 @@ from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.results import read_run
 from regtorch.app.record.run_record import RunRecord, error_line
 from regtorch.app.record.search import SearchRecord
+from regtorch.app.record.walk import walk
 from regtorch.app.report.entry import Entry, Lost, entry_of
 from regtorch.app.report.read_path import read_path
 from regtorch.app.report.read_search import Search, entries_of, lost_of
@@ -92,11 +93,10 @@ def collect(root: Path) -> Collected:
         received = "a file" if root.exists() else "a missing path"
         raise ValueError(f"{root}: expected a folder with runs, received {received}")
     found = Collected(root)
-    for path, below, files in os.walk(root, onerror=found.cannot_read):
-        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _NOT_WALKED)
+    for folder, below, files in walk(root, found.cannot_read):
+        below[:] = [name for name in below if not name.startswith(".") and name not in _NOT_WALKED]
         # A folder that was moved aside does not count if its job was started again.
         below[:] = [name for name in below if (job := _job(name)) is None or job not in below]
-        folder = Path(path)
         for name in [name for name in below if name in _FILES]:
             found.cannot_read(ValueError(f"{folder / name}: expected a regular file, received a folder"))
             below.remove(name)

@@ -17,6 +17,8 @@ from regtorch.spread import Spread, spread
 
 __all__ = ["Experiment", "Setting", "experiments_of", "label_of"]
 
+_ACT_ALONE = ("reg.rate", "reg.label_smoothing")  # without a penalty, too
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -70,6 +72,19 @@ class Setting:
         return command("train", [*several, *own_configs, *own, *of_seeds])
 
     @cached_property
+    def by_seed(self) -> dict[int, float]:
+        """The score after each run's best epoch, by seed."""
+        found = {entry.seed: entry.best(self.score) for entry in self.entries}
+        return {seed: score for seed, score in found.items() if seed is not None and score is not None}
+
+    def beside(self, *, alone: bool) -> frozenset[tuple[str, str]]:
+        """What it shares with the setting of reg=none: all but `reg`, of which `alone` keeps what acts without one."""
+        kept = _ACT_ALONE if alone else ()
+        values = self.entries[0].values.items()
+        own = [(key, text) for key, text in values if key in kept or not (key == "reg" or key.startswith("reg."))]
+        return frozenset((key, text) for key, text in own if key not in _ACT_ALONE or text not in ("0", "null"))
+
+    @cached_property
     def rank(self) -> Rank | None:
         along = self.entries[0].along
         return Rank.of_seeds(self.score, self.ranked_by, self.loss, along, diverged=self.diverged)
@@ -105,6 +120,19 @@ class Experiment:
         """How many other settings have exactly the best score."""
         first, *others = (setting.rank for setting in self.settings)
         return 0 if first is None else tied(first, others)
+
+    @cached_property
+    def against_none(self) -> list[Spread | None]:
+        """Of each setting the score minus that of reg=none, seed by seed; None without such runs."""
+        without = {s.beside(alone=True): s.by_seed for s in self.settings if s.entries[0].values.get("reg") == "none"}
+        found: list[Spread | None] = []
+        for setting in self.settings:
+            entry = setting.entries[0]
+            there = without.get(setting.beside(alone=not entry.run.record.unpenalised), {})
+            itself = entry.values.get("reg") == "none"
+            pairs = [] if itself else [(value, there[seed]) for seed, value in setting.by_seed.items() if seed in there]
+            found.append(spread(here - other for here, other in pairs))
+        return found
 
     @property
     def title(self) -> str:

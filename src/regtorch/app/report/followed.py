@@ -12,6 +12,7 @@ from pathlib import Path
 from regtorch.app.ground.atomic import write_text
 from regtorch.app.pages.environment import render
 from regtorch.app.record.file_names import DIAGNOSIS, ERROR, JOURNAL, OVERRIDES, PATH, SEARCH, SUMMARY
+from regtorch.app.record.walk import walk
 from regtorch.app.report.page import PAGE, NothingYet, report
 
 __all__ = ["Followed"]
@@ -82,8 +83,7 @@ def _stamp(root: Path) -> str:
 
 
 def _lines(root: Path) -> Iterator[str]:
-    for folder, below, files in os.walk(root):
-        below.sort()
+    for folder, _, files in walk(root):
         for name in sorted(files):
             path = Path(folder, name)
             if name in _SEEN:

@@ -6,9 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
-from regtorch.app.ground.streams import print_anything
+from regtorch.app.ground.lines import fitting_errors, tell, told
+from regtorch.app.ground.streams import print_anything, printed
 from regtorch.app.record.command import command
 from regtorch.counted import counted
 from regtorch.wrong_options import in_one_line
@@ -26,7 +29,8 @@ def main(documents: Documents | None = None) -> int:
         Ctrl-C, which also ends --serve.
     """
     parser = _parser(documents is not None)
-    arguments = parser.parse_args()
+    with told():  # --help
+        arguments = parser.parse_args()
     print_anything()
     if arguments.serve and (arguments.documents or arguments.page is not None):
         parser.error(f"--serve writes no page; leave out {'--documents' if arguments.documents else '--page'}")
@@ -49,27 +53,30 @@ def main(documents: Documents | None = None) -> int:
             )
         return documents(arguments)
     except (OSError, ValueError) as error:
-        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
+        tell("\n".join(f"error: {line}" for line in str(error).splitlines()), sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         again = "the same command continues" if arguments.documents else "nothing was written"
-        sys.stderr.write(f"interrupted; {again}\n")
+        tell(f"interrupted; {again}", sys.stderr)
         return getattr(error, "code", 130)
 
 
 def _parser(checkout: bool) -> argparse.ArgumentParser:
     """The options; those of the documents are shown in a checkout, the only place that has them."""
     program = command("report")
-    folders = f"{program} DIR [--page PAGE | --serve [--port PORT]]"
+    usage = f"{program} DIR [--page PAGE]\n       {program} DIR --serve [--port PORT]"
+    about = (
+        "Write one page, and its plots as PNG, SVG and PDF, about all runs, -m grids, paths and searches in a folder"
+        + ("; or the page of the documents." if checkout else ".")
+    )
     sweep = "sweeps/2026-01-31_12-00-00-000000"
     examples = f"  {program} {sweep}\n  {program} . --page report.html\n  {program} {sweep} --serve"
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Write one page, and its plots as PNG, SVG and PDF, about all runs, -m grids, paths and searches "
-        "in a folder" + ("; or the page of the documents." if checkout else "."),
+        description=fill(about, max(get_terminal_size().columns - 2, 30)),
         epilog=f"examples:\n{examples}" + f"\n  {program} --documents" * checkout,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage=folders + f"\n       {program} --documents [--train [overrides ...]] [--page PAGE]" * checkout,
+        usage=usage + f"\n       {program} --documents [--train [overrides ...]] [--page PAGE]" * checkout,
     )
 
     def option(name: str, words: str, **how: Any) -> None:
@@ -93,7 +100,7 @@ def _parser(checkout: bool) -> argparse.ArgumentParser:
     )
     option("--runs", "the folder of the documents' runs", type=Path, default=Path("runs/documents"))
     option("--claims", "the folder of the claims (default: docs/claims)", type=Path)
-    return in_one_line(parser)
+    return in_one_line(parser, fitting_errors)
 
 
 def _serve(root: Path, port: int) -> int:
@@ -110,6 +117,6 @@ def _folder(root: Path, page: Path | None) -> int:
     parts = [counted(len(found.entries), "trained net"), f"{failed} failed", f"{len(found.lost) - failed} not finished"]
     print(", ".join(part for part in parts if not part.startswith("0 ")) or "no trained nets")
     for line in found.unreadable:
-        print(f"left out: {line}")
-    print(f"written to {written}")
+        print(f"left out: {printed(line)}")
+    print(f"written to {printed(str(written))}")
     return 0

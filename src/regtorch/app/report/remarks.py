@@ -18,6 +18,7 @@ from regtorch.doctor.causes import SEVERITIES, precedence, title_of
 __all__ = ["of_doctor", "of_lost", "of_receipts"]
 
 _RECEIPTS = 50
+_LONGEST = 20_000  # characters of a receipt
 
 
 @dataclass(frozen=True)
@@ -80,5 +81,7 @@ def of_receipts(experiments: Sequence[Experiment]) -> tuple[list[dict[str, str]]
             except (OSError, ValueError) as error:
                 text = f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}"
             label = f"{experiment.title}: {setting.label} ({setting.entries[0].name})"
+            if len(text) > _LONGEST:
+                text = f"{text[:_LONGEST]}\n… {len(text) - _LONGEST:,} further characters in {path.name}"
             found[key] = {"label": label, "text": text}
     return list(found.values()), left

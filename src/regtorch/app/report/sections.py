@@ -154,6 +154,12 @@ def _columns(experiment: Experiment) -> dict[str, list[Spread | None]]:
         "norm": lambda s: s.over(lambda record: record.regularized.norm),
     }
     values = {title: [value(s) for s in experiment.settings] for title, value in columns.items()}
+    first, *others = values
+    values = {
+        first: values[first],
+        "vs reg=none": experiment.against_none,
+        **{title: values[title] for title in others},
+    }
     values = {title: column for title, column in values.items() if any(v is not None for v in column)}
     if "zeros" in values and not any(v is not None and v.mean for v in values["zeros"]):
         del values["zeros"]

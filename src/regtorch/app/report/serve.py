@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from regtorch.app.ground.signals import asked_to_end
@@ -50,13 +52,20 @@ def server(root: Path, port: int) -> Iterator[tuple[ThreadingHTTPServer, str]]:
     token = secrets.token_urlsafe(24)
     with TemporaryDirectory(prefix="regtorch-report-") as place:
         try:
-            serving = ThreadingHTTPServer((LOOPBACK, port), _handler(Followed(root, Path(place)), token))
+            serving = _Server((LOOPBACK, port), _handler(Followed(root, Path(place)), token))
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or "ports are 0 to 65535"
             raise ValueError(f"--port: expected a free port, or 0 for any, received {port} ({why})") from None
         serving.daemon_threads = True
         with serving:
             yield serving, f"http://{LOOPBACK}:{serving.server_port}/{token}/"
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that left before it had its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(followed: Followed, token: str) -> type[BaseHTTPRequestHandler]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from time import perf_counter
 
 import torch
@@ -18,6 +19,7 @@ from regtorch.app.config.instantiate import instantiate
 from regtorch.app.data.datamodule import training_batches
 from regtorch.app.ground.errors import RunError
 from regtorch.app.run.remedies import overrides_of
+from regtorch.app.run.settling import SETTLE_ALL, could_settle
 from regtorch.app.run.setup import SetUp
 from regtorch.bound.activity import Activity
 from regtorch.doctor.diagnose import findings_of
@@ -44,9 +46,12 @@ class Examination:
     without_penalties: WatchedSteps | None  # None without penalties
     batches: int  # how many were read
     seconds: float
+    could_settle: bool = False  # whether batch norms would follow faster with settle_batch_norm=true
 
     def overrides(self, finding: Finding) -> tuple[str, ...]:
         """A finding's remedy as overrides of the config."""
+        if finding.cause == "batch_norm_lag" and finding.remedy is None and self.could_settle:
+            return (SETTLE_ALL,)
         return overrides_of(finding.remedy, self.cfg)
 
 
@@ -83,7 +88,15 @@ def examine(
     watched = {name: vars(obs).get(name) for name in ("with_rules", "without_penalties")}
     if not obs.subject.penalised and not obs.subject.activities:
         watched["without_penalties"] = None
-    return Examination(cfg, in_order(findings), **watched, batches=len(batches), seconds=perf_counter() - started)
+    lags = any(finding.cause == "batch_norm_lag" for finding in findings)
+    return Examination(
+        cfg,
+        in_order(findings),
+        **watched,
+        batches=len(batches),
+        seconds=perf_counter() - started,
+        could_settle=lags and could_settle(cfg, net, lambda: _steps(data, cfg.trainer.get("limit_train_batches"))),
+    )
 
 
 def penalties_of(setup: SetUp) -> list[Penalty | Activity]:
@@ -120,6 +133,18 @@ def _restored(data: LightningDataModule) -> Iterator[None]:
         yield
     finally:
         data.load_state_dict(state)
+
+
+def _steps(data: LightningDataModule, limit: float | None) -> float:
+    """The number of training batches of an epoch; infinite if unknown."""
+    with isolate_rng(), _restored(data):
+        try:
+            count = len(data.train_dataloader())
+        except TypeError:
+            return inf
+    if isinstance(limit, float):
+        return int(count * limit)
+    return count if limit is None else min(count, limit)
 
 
 def _batches(data: LightningDataModule, device: torch.device) -> list[tuple[Tensor, Tensor]]:

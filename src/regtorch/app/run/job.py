@@ -27,11 +27,13 @@ from regtorch.app.record.file_names import RECEIPT
 from regtorch.app.record.json_file import plain
 from regtorch.app.record.provenance import device_name, provenance, weights_checksum
 from regtorch.app.record.run_record import Regularized, RunRecord, versions
+from regtorch.app.run.beside_none import beside_none
 from regtorch.app.run.best_epoch import best_of, monitored, require_there
 from regtorch.app.run.checkpoints import use_atomic_checkpoints
 from regtorch.app.run.determinism import determinism
 from regtorch.app.run.diverged import StopWhenDiverged, check_losses
 from regtorch.app.run.empty_hooks import NoProfiler
+from regtorch.app.run.hint import hint_of
 from regtorch.app.run.lean_loop import use_lean_loop
 from regtorch.app.run.loggers import loggers_of
 from regtorch.app.run.run_receipt import Effect, initial_penalty, receipt_of
@@ -79,9 +81,19 @@ def train(
         setup = set_up(cfg, choices, sweep=sweep)
         origin = provenance(command("train", overrides), data=setup.data)
         with loggers_of(cfg, choices, saver.saves) as loggers:
-            hint = None if sweep else _hint(cfg, choices, overrides)
+            hint = None if sweep else hint_of(cfg, choices, overrides)
             return _train(
-                cfg, setup, folder, choices, saver, origin, sweep=sweep, hint=hint, loggers=loggers, callbacks=callbacks
+                cfg,
+                setup,
+                folder,
+                choices,
+                overrides,
+                saver,
+                origin,
+                sweep=sweep,
+                hint=hint,
+                loggers=loggers,
+                callbacks=callbacks,
             )
 
 
@@ -90,6 +102,7 @@ def _train(
     setup: SetUp,
     folder: Path,
     choices: Mapping[str, str],
+    overrides: Sequence[str],
     saver: Saver,
     origin: Mapping[str, Any],
     *,
@@ -197,24 +210,10 @@ def _train(
             tell("exact zeros: " + ", ".join(f"{share:.1%} of {name}" for name, share in zeros.items()))
         record.write(folder)
         saver.saves.remove()
+        if not sweep and (line := beside_none(folder, record, overrides)) is not None:
+            tell(line)
         _print_paths(folder, seconds)
     return record
-
-
-def _hint(cfg: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> str | None:
-    """What to try instead of data or a net that nobody chose."""
-    data, model = choices.get("data"), choices.get("model")
-    if data == "digits":
-        if cfg.data.dir != "data":
-            return (
-                f"hint: data=digits comes with scikit-learn and does not use data.dir={cfg.data.dir}; data=mnist does"
-            )
-        return "hint: data=digits is small and needs no download; data=cifar10 is more realistic"
-    if data in ("folder", "csv") and not any(text.startswith(("model=", "experiment=")) for text in overrides):
-        shape = "×".join(map(str, cfg.model.input_shape))
-        fits = f"net: model={model}, which fits samples of any size (here {shape})"
-        return f"{fits}, as no model= is given; --help lists others"
-    return None
 
 
 def _trainer(

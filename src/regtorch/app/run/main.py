@@ -32,7 +32,7 @@ from regtorch.app.config.instantiate import main_options
 from regtorch.app.config.own_configs import check_flags
 from regtorch.app.ground.errors import RunError, exit_code, is_user_error, message, say, usage
 from regtorch.app.ground.folders import Folders
-from regtorch.app.ground.lines import tell, told
+from regtorch.app.ground.lines import fitting_errors, tell, told
 from regtorch.app.ground.signals import Ended, asked_to_end, before_a_queues_handler, end_if_asked
 from regtorch.app.ground.streams import print_anything
 from regtorch.app.record.command import command, configs
@@ -114,7 +114,7 @@ def _hydra(conf: Path, config: str, job: Callable[[DictConfig], float | None]) -
         say(str(error))
         return 2
     try:
-        parser = in_one_line(get_args_parser())
+        parser = in_one_line(get_args_parser(), fitting_errors)
         parser.prog = command(config)
         given = parser.parse_args()  # before Hydra does, whose usage would name the file that was started
         check_flags(given)
@@ -229,12 +229,15 @@ def _report_sweep() -> int:
     folder = Folders.sweep
     if folder is None:
         return 0
+    from regtorch.app.run.beside_none import best_beside_none
     from regtorch.app.terminal.table import jobs_of, print_jobs, without_result
 
     jobs = jobs_of(folder, Folders.jobs)
     if jobs:
         print()
         print_jobs(jobs)
+        if (line := best_beside_none(jobs)) is not None:
+            tell(line)
         tell(f"written to {folder.absolute()}")
     if Folders.jobs is None:  # a sweeper other than the grid
         return int(any(job.error for job in jobs) or any(folder.rglob(ERROR)))

@@ -20,9 +20,23 @@ from regtorch.app.ground.errors import RunError
 from regtorch.app.record.later_settings import LATER
 from regtorch.counted import counted
 
-__all__ = ["SettleBatchNorm", "Settling", "check_settling", "epoch_steps", "momentum_at", "settled", "settling_of"]
+__all__ = [
+    "SETTLES",
+    "SETTLE_ALL",
+    "SettleBatchNorm",
+    "Settling",
+    "check_settling",
+    "could_settle",
+    "epoch_steps",
+    "momentum_at",
+    "settled",
+    "settling_of",
+]
 
 _KEY = "settle_batch_norm"
+SETTLE_ALL = f"{_KEY}=true"
+SETTLES = "batch norm: running statistics settle faster"
+"""The begin of a line in the receipt of a run whose batch norms do."""
 _PACE = 4  # batch b of an epoch counts about b³ in the running statistics, as the net changes from batch to batch
 _LAG = 3  # /momentum steps until statistics have forgotten all but exp(-3) = 5% of what they were
 
@@ -124,7 +138,14 @@ def settling_of(cfg: DictConfig, net: nn.Module, steps: Callable[[], float]) -> 
         return Settling(math.inf, f"{_KEY}={str(choice).lower()} has no effect: {hindrance}")
     few = "" if math.isinf(count) else f" in epochs of {counted(int(count), 'step')}"
     off = f"{_KEY}=false: at the layers' own momentum"
-    return Settling(settling.steps, f"batch norm: running statistics settle faster{few} ({off})")
+    return Settling(settling.steps, f"{SETTLES}{few} ({off})")
+
+
+def could_settle(cfg: DictConfig, net: nn.Module, steps: Callable[[], float]) -> bool:
+    """Whether more batch norms settle with `settle_batch_norm=true` than now; for the arguments see `settling_of`."""
+    if cfg.get(_KEY, LATER[_KEY]) is True or _hindrance(cfg, net) is not None:
+        return False
+    return len(settling_of(cfg, net, steps).layers(net)) < len(_following(net))
 
 
 def epoch_steps(trainer: Trainer, data: LightningDataModule) -> float:

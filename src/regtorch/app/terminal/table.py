@@ -14,6 +14,7 @@ from regtorch.app.record.overrides import read_overrides
 from regtorch.app.record.ranking import rank_of, tie_remark
 from regtorch.app.record.run_record import RunRecord, error_line
 from regtorch.app.record.seeds import Result, best_setting
+from regtorch.app.record.unpenalised import partners
 from regtorch.plot.labels import score_of
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 
 _METRICS = ("task_loss", "penalty", "loss", "accuracy", "r2")
 _NAMED = 3  # jobs without a result that a message lists
-_NUMBERS = ("val", "test", "best val", "epoch")
+_NUMBERS = ("val", "test", "best val", "epoch", "vs none")
 
 
 def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
@@ -132,19 +133,22 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     scores = "/".join(sorted({score_of(job.record.final) for job in jobs if job.record}) or ["accuracy"])
     best = best_setting([job.result for job in jobs])
     title = f"{scores} after the last epoch, and the best epoch's" + (f"; → best {best.said}" if best else "")
+    beside = _beside_none(jobs)
+    if any(beside):
+        title += "; vs none: best val minus that of the same job with reg=none"
     names: Sequence[str] = ("", "job", "overrides", *_NUMBERS)
     own = own_overrides([job.overrides for job in jobs])
 
     def table(left_out: Collection[str]) -> Table:
         errors = ("error",) if any(job.error for job in jobs) else ()
-        kept = [name for name in names if name not in left_out]
+        kept = [name for name in names if name not in left_out and (name != "vs none" or any(beside))]
         table = Table(*kept, *errors, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
         for column in table.columns:
             column.overflow, column.no_wrap = "fold", column.header in _NUMBERS
         for place, job in enumerate(jobs):
             mark, style = ("→", "bold") if best and place in best.runs else ("", None)
             cells: dict[str, str] = dict(
-                zip(names, (mark, job.folder.name, " ".join(own[place]), *_scores(job)), strict=True)
+                zip(names, (mark, job.folder.name, " ".join(own[place]), *_scores(job), beside[place]), strict=True)
             )
             row = [*(cells[name] for name in kept), *(job.error or "" for _ in errors)]
             table.add_row(*map(Text, row), style=style)
@@ -160,6 +164,16 @@ def _scores(job: Job) -> list[str]:
     of = score_of(final)
     values = (final.get(f"val/{of}"), final.get(f"test/{of}"), epoch.get(f"val/{of}"))
     return [*("" if value is None else f"{value:.4f}" for value in values), str(epoch.get("epoch", ""))]
+
+
+def _beside_none(jobs: Sequence[Job]) -> list[str]:
+    """The best epoch's score of each job minus that of the same job without a penalty; empty where one is missing."""
+    scores = [(job.record.best or {}).get(f"val/{score_of(job.record.final)}") if job.record else None for job in jobs]
+    found: list[str] = []
+    for score, other in zip(scores, partners([job.record for job in jobs]), strict=True):
+        there = None if other is None else scores[other]
+        found.append("" if score is None or there is None else f"{score - there:+z.4f}")
+    return found
 
 
 def print_table(table: Any) -> None:

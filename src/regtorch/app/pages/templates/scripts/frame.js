@@ -1,5 +1,6 @@
 // The frame of a chart: axes, zoom by mouse, keys and buttons, and a box with the values of what is pointed at.
 const ROOM = { left: 74, right: 16, top: 12, bottom: 46 };
+const LETTER = 7; // pixels
 
 class Frame {
   // `chart` has `redraw()`, `move(key)` for the arrow keys, and `state.zoom` (null or the ends of both axes).
@@ -27,23 +28,26 @@ class Frame {
   clear(x, y) {
     const width = this.host.clientWidth || 640;
     const height = Math.round(Math.max(280, Math.min(440, width * 0.55)));
-    Object.assign(this, { x, y, width, height, inner: [width - ROOM.left - ROOM.right, height - ROOM.top - ROOM.bottom] });
+    const tall = height - ROOM.top - ROOM.bottom;
+    const beside = y.ticks(Math.max(2, Math.floor(tall / 50))).map((tick) => ({ ...tick, label: middle(tick.label, 14) }));
+    const left = Math.max(ROOM.left, ...beside.map(({ label }) => 26 + LETTER * label.length));
+    Object.assign(this, { x, y, width, height, left, inner: [width - left - ROOM.right, tall] });
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const [right, bottom] = [ROOM.left + this.inner[0], ROOM.top + this.inner[1]];
+    const [right, bottom] = [left + this.inner[0], ROOM.top + this.inner[1]];
     const axes = shape("g", { class: "axes", "aria-hidden": "true" });
     for (const { share, label } of x.ticks(Math.max(2, Math.floor(this.inner[0] / 90)))) {
-      const at = ROOM.left + share * this.inner[0];
+      const at = left + share * this.inner[0];
       axes.append(shape("path", { class: "grid", d: `M${at},${ROOM.top}V${bottom}` }),
         shape("text", { x: at, y: bottom + 18, "text-anchor": "middle" }, label));
     }
-    for (const { share, label } of y.ticks(Math.max(2, Math.floor(this.inner[1] / 50)))) {
+    for (const { share, label } of beside) {
       const at = bottom - share * this.inner[1];
-      axes.append(shape("path", { class: "grid", d: `M${ROOM.left},${at}H${right}` }),
-        shape("text", { x: ROOM.left - 8, y: at + 4, "text-anchor": "end" }, short(label, 8)));
+      axes.append(shape("path", { class: "grid", d: `M${left},${at}H${right}` }),
+        shape("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, label));
     }
-    const characters = (length) => Math.max(12, Math.floor(length / 7));
-    axes.append(shape("path", { class: "edge", d: `M${ROOM.left},${ROOM.top}V${bottom}H${right}` }),
-      shape("text", { x: ROOM.left + this.inner[0] / 2, y: height - 6, "text-anchor": "middle" },
+    const characters = (length) => Math.max(12, Math.floor(length / LETTER));
+    axes.append(shape("path", { class: "edge", d: `M${left},${ROOM.top}V${bottom}H${right}` }),
+      shape("text", { x: left + this.inner[0] / 2, y: height - 6, "text-anchor": "middle" },
         short(x.axis.label, characters(this.inner[0]))),
       shape("text", { x: 0, y: 0, "text-anchor": "middle", transform: `translate(14,${ROOM.top + this.inner[1] / 2})rotate(-90)` },
         short(y.axis.label, characters(this.inner[1]))));
@@ -54,7 +58,7 @@ class Frame {
   }
 
   at(x, y) {
-    return [ROOM.left + x * this.inner[0], ROOM.top + (1 - y) * this.inner[1]];
+    return [this.left + x * this.inner[0], ROOM.top + (1 - y) * this.inner[1]];
   }
 
   where(event) {
@@ -133,7 +137,7 @@ class Frame {
     this.box.setAttribute("hidden", "");
     const to = this.where(event);
     const shares = [0, 1].map((axis) => [from, to].map((point) =>
-      axis ? 1 - (point[1] - ROOM.top) / this.inner[1] : (point[0] - ROOM.left) / this.inner[0]).sort((a, b) => a - b));
+      axis ? 1 - (point[1] - ROOM.top) / this.inner[1] : (point[0] - this.left) / this.inner[0]).sort((a, b) => a - b));
     this.set(...[this.x, this.y].map((scale, axis) => shares[axis].map((share) => scale.at(share))));
   }
 }

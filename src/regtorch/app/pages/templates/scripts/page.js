@@ -1,5 +1,5 @@
 "use strict";
-// Without this script the page lacks nothing but sorting and copying.
+// Without these scripts the page has its plots and tables, and says that charts, filters and sorting are missing.
 const status = document.querySelector(".status");
 
 function sort(table, column, head, down = head.getAttribute("aria-sort") !== "descending") {

@@ -28,15 +28,17 @@ function check(label, checked, change) {
 const button = (label, click) => html("button", { type: "button", click }, label);
 const several = (count, one) => `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const middle = (text, most) => // long names often differ in their ends
+  (text.length > most ? `${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}` : text);
 
-function shown(value) {
+function shown(value, digits = 5) {
   if (value === null || value === undefined) return "none";
   if (typeof value !== "number") return value === "nan" ? "not finite" : String(value);
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e6)) {
-    return value.toExponential(3).replace(/\.?0*e/, "e").replace("e+", "e");
+    return value.toExponential(Math.max(3, digits - 2)).replace(/\.?0*e/, "e").replace("e+", "e");
   }
-  return String(Number(value.toPrecision(5)));
+  return String(Number(value.toPrecision(Math.min(digits, 15))));
 }
 
 // Colours: a sequence from weak to strong for three numbers and more, else a colour and a sign for each value.
@@ -58,7 +60,7 @@ function palette(factor) {
     const place = (n) => (log ? Math.log10(Math.max(n, Math.min(...positive))) : n);
     const [low, high] = [place(numbers[0]), place(numbers[numbers.length - 1])];
     looks = numbers.map((n, i) => ({
-      colour: `var(--seq${Math.round((STEPS * (place(n) - low)) / (high - low))})`,
+      colour: `var(--seq${Math.round((STEPS * (place(n) - low)) / (high - low || 1))})`,
       sign: SIGNS[0], label: `${factor.key}=${factor.values[i]}`,
     }));
   } else {

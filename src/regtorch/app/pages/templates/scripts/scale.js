@@ -1,4 +1,7 @@
 // A scale: from the values of an axis to shares of its length, and the values that are labelled.
+const LARGEST = 1e307; // ends of an axis, whose length is a number, too
+const [CLOSEST, FARTHEST, FINEST] = [1e-6, 4, 1e-9]; // lengths of a zoomed axis, in whole ones and in its numbers
+
 function scale(axis, values, { log, far, zoom }) {
   const positive = values.filter((value) => value > 0);
   const least = Math.log10(Math.min(...positive));
@@ -7,7 +10,8 @@ function scale(axis, values, { log, far, zoom }) {
   const inner = (value) => (!log ? value : value > 0 ? Math.log10(value) : least - gap); // 0 stands at the start
   const near = far ? null : log ? axis.nearLog : axis.near;
   const kept = near ? values.filter((value) => value >= near[0] && value <= near[1]) : values;
-  const [low, high] = zoom ?? ends((kept.length ? kept : values).map(inner), axis, log);
+  const whole = ends((kept.length ? kept : values).map(inner), axis, log);
+  const [low, high] = zoom ? within(zoom, whole) : whole;
   const place = (value) => (inner(value) - low) / (high - low);
   return {
     axis, low, high, place,
@@ -25,8 +29,17 @@ function ends(places, axis, log) {
     const around = log ? 0.5 : Math.abs(low) * 0.1 || 0.5;
     [low, high] = [low - around, high + around];
   }
-  const room = 0.04 * (high - low);
-  return [low - room, high + room];
+  const room = 0.04 * high - 0.04 * low;
+  const kept = [Math.max(low - room, -LARGEST), Math.min(high + room, LARGEST)];
+  return kept[0] < kept[1] ? kept : [-LARGEST, LARGEST];
+}
+
+// What is zoomed, neither so close that neighbouring numbers look alike nor so far away that the values are a dot.
+function within([from, to], [low, high]) {
+  const least = Math.max(CLOSEST * (high - low), FINEST * Math.max(Math.abs(low), Math.abs(high)));
+  const width = Math.max(least, Math.min(FARTHEST * (high - low), to - from));
+  const centre = Math.max(low, Math.min(high, (from + to) / 2));
+  return [centre - width / 2, centre + width / 2];
 }
 
 const canBeLog = (axis, values) => !axis.names && values.some((v) => v > 0) && values.every((v) => v >= 0);
@@ -35,8 +48,11 @@ function even(low, high, most, whole = false) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = Math.max(whole ? 1 : 0, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough));
+  const digits = Math.max(5, Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / step)) + 1);
   const ticks = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n += 1) ticks.push([n * step, shown(Number((n * step).toPrecision(12)))]);
+  for (let n = Math.ceil(low / step); n * step <= high; n += 1) {
+    ticks.push([n * step, shown(Number((n * step).toPrecision(12)), digits)]);
+  }
   return ticks;
 }
 
@@ -49,8 +65,9 @@ function decades(low, high, most, zero) {
   for (let power = Math.floor(start); power <= last; power += 1) {
     for (const n of steps) {
       const place = power + Math.log10(n);
-      const fits = place >= start - 1e-9 && place <= high + 1e-9;
-      if (fits && (power - first) % every === 0) ticks.push([place, shown(n * 10 ** power)]);
+      const value = n * 10 ** power;
+      const fits = place >= start - 1e-9 && place <= high + 1e-9 && value > 0 && Number.isFinite(value);
+      if (fits && (power - first) % every === 0) ticks.push([place, shown(value)]);
     }
   }
   if (ticks.length < 2) {
@@ -63,6 +80,6 @@ function decades(low, high, most, zero) {
 
 function named(axis, low, high, most) {
   const every = Math.max(1, Math.ceil((high - low) / most));
-  const ticks = axis.names.map((name, number) => [number, short(name, 16)]);
+  const ticks = axis.names.map((name, number) => [number, middle(name, 16)]);
   return ticks.filter(([number]) => number % every === 0 && number >= low && number <= high);
 }
