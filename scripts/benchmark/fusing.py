@@ -35,7 +35,7 @@ _BY_ELEMENT: dict[str, Rules] = {
     "L1L2": [(RULES["L1L2"].rule, {})],
     "L2SP": [(rt.L2SP(1e-3), {})],
     "Box": [(rt.Box(-1.0, 1.0), {})],
-    "proximal L1": [(rt.L1(L1), {"proximal": True})],
+    "proximal L1": [(rt.L1(2 * L1), {"proximal": True})],
 }
 _SETS: dict[str, Rules] = {
     "none": [],

@@ -78,7 +78,6 @@ TESTS = {
     "steps/one_pass/plan": "fuse",
     "steps/one_pass/present": "fuse",
     "steps/one_pass/recipe": "fuse",
-    "steps/one_pass/settings": "fuse",
     "steps/one_pass/updates": "fuse",
     "steps/one_pass/whole": "compile_step",
     "steps/optimizers": "lending optimizers_facts proximal_sums",

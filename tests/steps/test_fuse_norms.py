@@ -178,12 +178,12 @@ def of_weight(numbers: int, dtype: torch.dtype = torch.float32) -> Recipe:
 def test_what_a_recipe_leaves_for_after_the_pass():
     large = of_weight(2 * recipe._FEW)
     assert large.add("gradient", 0, rt.GroupLasso(0.1), Layout())
-    assert large.parts["gradient"][0].measured
     assert not large.add("gradient", 1, rt.Orthogonal(0.1), Layout())
     assert large.add("proximal", 1, rt.L1(0.1), Layout())
     assert large.add("constraint", -1, rt.NonNeg(), Layout())
+    assert large.add("constraint", -1, rt.MaxNorm(1.0), Layout())  # by rows
     assert large.outside == set()
-    assert large.add("constraint", -1, rt.MaxNorm(1.0), Layout())
+    assert large.add("constraint", -1, rt.MaxNorm(1.0, dim=0), Layout())
     assert (large.outside, large.parts["constraint"]) == ({"constraint"}, [])
     assert len(large.parts["proximal"]) == 1
     assert large.add("proximal", 2, rt.L2(0.1), Layout())
@@ -191,20 +191,36 @@ def test_what_a_recipe_leaves_for_after_the_pass():
     assert large.parts["proximal"] == []
 
 
-def test_what_is_part_of_the_pass_over_a_small_weight(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("numbers", "rule", "layout", "dtype", "inside"),
+    [
+        (12, rt.MaxNorm(1.0, dim=0), Layout(), torch.float32, True),
+        (14, rt.MaxNorm(1.0, dim=0), Layout(), torch.float32, False),
+        (14, rt.MaxNorm(1.0), Layout(), torch.float32, True),
+        (14, rt.MaxNorm(1.0), Layout((1,)), torch.float32, False),
+        (12, rt.MaxNorm(1.0), Layout((1,)), torch.float32, True),
+        (12, rt.MaxNorm(1.0), Layout(), torch.bfloat16, False),
+        (12, rt.Simplex(), Layout(), torch.float32, False),
+    ],
+)
+def test_constraints_that_are_part_of_the_pass(
+    monkeypatch: pytest.MonkeyPatch, numbers: int, rule: Any, layout: Layout, dtype: torch.dtype, inside: bool
+):
     monkeypatch.setattr(recipe, "_FEW", 12)
-    rules: Any = {"gradient": rt.GroupLasso(0.1), "constraint": rt.MaxNorm(1.0)}
-    small, large, half = of_weight(12), of_weight(14), of_weight(12, torch.bfloat16)
-    for place, rule in rules.items():
-        assert small.add(place, 0, rule, Layout())
-        assert large.add(place, 0, rule, Layout())
-        assert half.add(place, 0, rule, Layout()) == (place != "gradient")
-    assert [len(parts) for parts in small.parts.values()] == [1, 0, 1]
-    assert not small.parts["gradient"][0].measured
-    assert small.outside == set()
-    assert large.outside == half.outside == {"constraint"}
-    assert small.add("constraint", -1, rt.Simplex(), Layout())
-    assert small.outside == {"constraint"}
+    weight = of_weight(numbers, dtype)
+    assert weight.add("constraint", -1, rule, layout)
+    assert (len(weight.parts["constraint"]), weight.outside) == ((1, set()) if inside else (0, {"constraint"}))
+
+
+def test_a_step_size_that_somebody_registered_is_used(made: list[Any], monkeypatch: pytest.MonkeyPatch):
+    from regtorch.steps import optimizers
+
+    monkeypatch.setattr(optimizers, "_FACTS", dict(optimizers._FACTS))
+    rules: Rules = [(rt.L1(0.02), {"proximal": True})]
+    before = train(mlp, MAKE["SGD"], rules, True)
+    rt.register_optimizer(optim.SGD, lambda group, state: 2 * group["lr"], one_step_size=True)
+    check(mlp, MAKE["SGD"], rules)
+    assert not torch.equal(before[0], train(mlp, MAKE["SGD"], rules, True)[0])
 
 
 @pytest.mark.slow

@@ -106,12 +106,6 @@ class GroupLasso(Penalty):
         return (found.of_length(strength) if pull is None else found.w * pull).to(w.dtype).reshape(w.shape)
 
     @torch.no_grad()
-    def pull(self, w: Float[Tensor, "units *fan_in"]) -> Float[Tensor, "units *fan_in"] | None:
-        """The factor of each unit, λ √n_g / ‖w_g‖, that makes it its gradient; None if a norm is far from 1."""
-        found, _, strength = self._units(w)
-        return found.factor(strength, strength)
-
-    @torch.no_grad()
     def add_grad_(
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
+
+from regtorch.steps.one_pass.updates import UPDATES
 
 __all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "names_of", "register_optimizer", "step_size"]
 
@@ -47,47 +48,22 @@ class Facts:
     sparse_only: bool = False
 
 
-def _steps(state: dict[str, Any]) -> Tensor:
-    """The number of steps made, as a tensor on its device, which avoids a sync and a graph break."""
-    return torch.as_tensor(state["step"]).double()
-
-
-def _sgd(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    momentum = group["momentum"]  # a tensor in a compiled step, if it is not 0
-    there = isinstance(momentum, Tensor) or momentum
-    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if there else group["lr"]
-
-
-def _adam(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    corrected = second / (1 - group["betas"][1] ** _steps(state))
-    return group["lr"] / (corrected.sqrt() + group["eps"])
-
-
 def _adamax(group: dict[str, Any], state: dict[str, Any]) -> Step:
     return group["lr"] / state["exp_inf"]  # eps is inside the running maximum
 
 
-def _rmsprop(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    variance = state["square_avg"]
-    if group["centered"]:
-        variance = variance - state["grad_avg"].square()
-    return group["lr"] / (1 - group["momentum"]) / (variance.sqrt() + group["eps"])
-
-
-def _adagrad(group: dict[str, Any], state: dict[str, Any]) -> Step:
-    lr = group["lr"] / (1 + (_steps(state) - 1) * group["lr_decay"])
-    return lr / (state["sum"].sqrt() + group["eps"])
+def _of(cls: type[Optimizer]) -> StepSize:
+    return UPDATES[cls].step_size
 
 
 _FACTS: dict[type[Optimizer], Facts] = {
-    optim.SGD: Facts(_sgd, one_step_size=True, elementwise=True, couples_decay=True, lends_decay=True),
-    optim.Adam: Facts(_adam, elementwise=True, lends_decay=True),
-    optim.AdamW: Facts(_adam, elementwise=True),
-    optim.NAdam: Facts(_adam, elementwise=True),
+    optim.SGD: Facts(_of(optim.SGD), one_step_size=True, elementwise=True, couples_decay=True, lends_decay=True),
+    optim.Adam: Facts(_of(optim.Adam), elementwise=True, lends_decay=True),
+    optim.AdamW: Facts(_of(optim.AdamW), elementwise=True),
+    optim.NAdam: Facts(_of(optim.Adam), elementwise=True),
     optim.Adamax: Facts(_adamax, elementwise=True, couples_decay=True),
-    optim.RMSprop: Facts(_rmsprop, elementwise=True, couples_decay=True),
-    optim.Adagrad: Facts(_adagrad, elementwise=True, couples_decay=True, lends_decay=True),
+    optim.RMSprop: Facts(_of(optim.RMSprop), elementwise=True, couples_decay=True),
+    optim.Adagrad: Facts(_of(optim.Adagrad), elementwise=True, couples_decay=True, lends_decay=True),
     optim.Adadelta: Facts(elementwise=True, couples_decay=True),
     optim.RAdam: Facts(elementwise=True),
     optim.Rprop: Facts(elementwise=True),

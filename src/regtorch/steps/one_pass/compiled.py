@@ -14,7 +14,6 @@ from regtorch.rule import wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
 from regtorch.steps.one_pass.updates import STEP, Update
-from regtorch.steps.optimizers import StepSize
 
 __all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
 
@@ -23,8 +22,6 @@ Arguments = tuple[
     list[Tensor],  # their gradients
     list[list[Tensor]],  # the tensors of their states
     list[Tensor],  # vectors of numbers, some weights each
-    list[Tensor],  # vectors of the settings of a group, for its proximal steps
-    list[list[Tensor]],  # what multiplies each unit in the gradients of rules by norms
 ]
 Pass = Callable[..., None]  # of `Arguments`
 _COPIES = count()
@@ -39,19 +36,17 @@ class Form:
         shares: which of the vectors of numbers is each weight's.
         names: of the numbers in each vector.
         flags: of each weight: the settings that change the formula.
-        settings: of each vector: from the numbers of its group to its settings, for a proximal step.
     """
 
     recipes: Sequence[Recipe]
     shares: Sequence[int]
     names: Sequence[tuple[str, ...]]
     flags: Sequence[Mapping[str, Any]]
-    settings: Sequence[Callable[[Tensor], dict[str, Any]]]
 
 
-def compiled(update: Update, step_size: StepSize | None, form: Form) -> Pass:
+def compiled(update: Update, form: Form) -> Pass:
     """A compiled pass; it checks nothing of what it is given, which must be of the kind it was compiled with."""
-    return Direct(apart(pass_of(update, step_size, form)))
+    return Direct(apart(pass_of(update, form)))
 
 
 def apart(function: Any) -> Callable[..., Any]:
@@ -64,19 +59,17 @@ def apart(function: Any) -> Callable[..., Any]:
     return FunctionType(code, function.__globals__, closure=function.__closure__)
 
 
-def pass_of(update: Update, step_size: StepSize | None, form: Form) -> Pass:
+def pass_of(update: Update, form: Form) -> Pass:
     """The pass as a function of tensors, to be compiled."""
     states = [recipe.states for recipe in form.recipes]
     rules = [recipe.parts for recipe in form.recipes]
-    shares, names, flags, settings = form.shares, form.names, form.flags, form.settings
+    shares, names, flags = form.shares, form.names, form.flags
 
     def one_pass(
         weights: list[Tensor],
         grads: list[Tensor],
         tensors: list[list[Tensor]],
         numbers: list[Tensor],
-        groups: list[Tensor],
-        pulls: list[list[Tensor]],
     ) -> None:
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
             parts, own = rules[index], shares[index]
@@ -84,16 +77,11 @@ def pass_of(update: Update, step_size: StepSize | None, form: Form) -> Pass:
             at |= flags[index]
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
-            left = iter(pulls[index])
             for part in parts["gradient"]:
-                units = part.units(w)
-                g = g + at[part.name] * part.stored(units * next(left) if part.measured else part.rule.grad(units), w)
+                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
-                assert step_size is not None
-                if STEP in state:
-                    state[STEP] = state[STEP].double() + 1
-                w = _prox(part, w, step_size(settings[own](groups[own]), state), at[part.name])
+                w = _prox(part, w, update.size(state, at), at[part.name])
             for part in parts["constraint"]:
                 w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)

@@ -15,7 +15,6 @@ from regtorch.steps.one_pass.plan import Plan, plans
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.recipe import factors, recipes
 from regtorch.steps.one_pass.updates import Update
-from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -81,7 +80,7 @@ class OnePass:
             if plan.key not in self._passes:
                 if len(self._passes) == _MOST:
                     raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
-                self._passes[plan.key] = compiled(self._update, facts_of(optimizer).step_size, plan.form)
+                self._passes[plan.key] = compiled(self._update, plan.form)
             self._passes[plan.key](*arguments)
         except Exception as error:  # no compiler, or a rule that cannot be compiled
             first = next(iter(str(error).strip().splitlines()), "")

@@ -12,13 +12,12 @@ from torch.optim import Optimizer
 from regtorch.steps.one_pass.compiled import Arguments, Form
 from regtorch.steps.one_pass.present import facts_of
 from regtorch.steps.one_pass.recipe import Recipe
-from regtorch.steps.one_pass.settings import plain, settings_of
 from regtorch.steps.one_pass.updates import STEP, Update
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Plan", "plans"]
+__all__ = ["Plan", "plain", "plans"]
 
 _FEW = 16  # numbers that are faster counted one by one
 _ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
@@ -42,7 +41,6 @@ class Plan:
         ]
         found = list(dict.fromkeys(kinds))
         self._kinds = [(optimizer.param_groups[group], dtype) for group, dtype, _ in found]
-        self._proximal = any(recipe.parts["proximal"] for recipe in recipes)
         self.form = Form(
             recipes=recipes,
             shares=[found.index(kind) for kind in kinds],
@@ -51,7 +49,6 @@ class Plan:
                 for group, _ in self._kinds
             ],
             flags=[{name: group[name] for name in update.flags} for group in groups],
-            settings=[settings_of(group)[0] for group, _ in self._kinds],
         )
         self.key = (
             tuple((recipe.key, facts_of(recipe.p, optimizer.state[recipe.p])[2:]) for recipe in recipes),
@@ -68,23 +65,14 @@ class Plan:
             if steps[share] not in (0.0, step):  # a state was loaded
                 return None
             steps[share] = step
-        weights = [recipe.p.detach() for recipe in self.recipes]
-        pulls: list[list[Tensor]] = []
-        for recipe, w in zip(self.recipes, weights, strict=True):
-            found = [part.rule.pull(part.units(w)) for part in recipe.parts["gradient"] if part.measured]
-            if any(pull is None for pull in found):  # a norm too far from 1 for one multiplication
-                return None
-            pulls.append(found)
         return (
-            weights,
+            [recipe.p.detach() for recipe in self.recipes],
             [recipe.p.grad for recipe in self.recipes if recipe.p.grad is not None],
             [[state[name] for name in recipe.states] for recipe, state in zip(self.recipes, states, strict=True)],
             [
                 torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
                 for (group, dtype), step in zip(self._kinds, steps, strict=True)
             ],
-            [torch.tensor(settings_of(group)[1], dtype=torch.float64) for group, _ in self._kinds if self._proximal],
-            pulls,
         )
 
     def _steps(self, states: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -105,6 +93,11 @@ class Plan:
         else:
             for count in counts:
                 count.add_(1)
+
+
+def plain(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with rates that are tensors as numbers."""
+    return {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
 
 
 def plans(optimizer: Optimizer, update: Update, found: Sequence[Recipe], rules: int) -> list[Plan]:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from regtorch.numerics.sharded import is_sharded
 from regtorch.select.layout import Layout
 from regtorch.steps.one_pass.updates import Update
+from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -21,7 +22,7 @@ __all__ = ["Part", "Recipe", "factors", "recipes"]
 
 _DEVICE = "cpu"  # elsewhere the number of steps is not at hand without waiting for the device
 _MEASURED = (torch.float32, torch.float64)  # norms are of the numbers that are stored, which others would round
-_FEW = 1 << 18  # numbers of a weight, whose norms are part of the pass; those of more are measured faster by themselves
+_FEW = 1 << 18  # numbers of a weight, of which a pass may keep a copy
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,11 @@ class Part:
         factor: the number of its factor among those of all terms; -1 for a constraint.
         rule: its formula.
         layout: of the weight.
-        measured: whether it needs the norms of units, which are measured before the pass.
     """
 
     factor: int
     rule: Any
     layout: Layout
-    measured: bool = False
 
     def units(self, w: Tensor) -> Tensor:
         """A tensor in the layout that the rule receives."""
@@ -56,7 +55,7 @@ class Part:
     @property
     def key(self) -> tuple[object, ...]:
         """What a compiled pass depends on."""
-        return self.factor, id(self.rule), self.layout, self.measured
+        return self.factor, id(self.rule), self.layout
 
 
 @dataclass
@@ -81,16 +80,25 @@ class Recipe:
     def add(self, place: Place, number: int, rule: Any, layout: Layout) -> bool:
         """Add a rule; False if no pass can take a weight with it."""
         by_norm = rule.by_norm and self.p.dtype in _MEASURED
-        # Proximal steps by norms stay outside: with a step size for each element they iterate, and compile for minutes.
-        inside = rule.grain == "element" or (by_norm and place != "proximal" and self.p.numel() <= _FEW)
         if place == "gradient":
-            if not inside and not (by_norm and layout.is_view):
+            if not (by_norm or rule.grain == "element"):
                 return False
-        elif not inside or (place == "proximal" and self.parts["proximal"]):
+        elif not self._has_place(place, rule, layout, by_norm):
             self._leave(place)
         if place not in self.outside:
-            self.parts[place].append(Part(number, rule, layout, measured=not inside))
+            self.parts[place].append(Part(number, rule, layout))
         return True
+
+    def _has_place(self, place: Place, rule: Any, layout: Layout, by_norm: bool) -> bool:
+        """Whether a proximal step or a constraint can be part of the pass.
+
+        Rows are still in cache when their norms are known; other units of a large weight would need a copy of it.
+        Proximal steps by norms iterate where each element has a step size, which compiles for minutes.
+        """
+        if rule.grain == "element":
+            return place == "constraint" or not self.parts["proximal"]
+        rows = self.p.is_contiguous() and rule.by_unit and layout.units_first(self.p) is self.p
+        return place == "constraint" and by_norm and (rows or self.p.numel() <= _FEW)
 
     def _leave(self, place: Place) -> None:
         """Leave a place's rules, and those that act later, for after the pass."""
@@ -101,8 +109,10 @@ class Recipe:
 
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
     """The weights that one pass can take, with their rules; factors are numbered as `factors` gives them."""
+    knows = facts_of(optimizer).step_size == update.step_size  # else somebody registered another
+    after: tuple[Place, ...] = () if knows else ("proximal", "constraint")
     found = {
-        id(p): Recipe(p, index, states)
+        id(p): Recipe(p, index, states, outside=set(after))
         for index, group in enumerate(optimizer.param_groups)
         for states in [update.states(group)]
         for p in group["params"]

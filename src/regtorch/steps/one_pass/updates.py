@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
-__all__ = ["STEP", "Update", "known_updates", "update_of"]
+__all__ = ["STEP", "UPDATES", "Update", "known_updates", "update_of"]
 
 STEP = "step"  # the state that counts steps
 
@@ -29,15 +29,24 @@ class Update:
 
     Attributes:
         move: the new weight from the weight, its gradient, its state and the factors.
-        factors: numbers that are the same for all elements, from a param group and the number of this step.
+        factors: numbers that are the same for all elements, from a param group and the number of this step; tensors if
+            that or a setting is one.
+        size: the step size under a constant gradient, from the state after the step and the factors: a number, or one
+            for each element.
         states: the names of the state's tensors, from a param group; those that are missing change the formula.
         flags: the settings of a param group that change the formula.
     """
 
     move: Callable[[Tensor, Tensor, State, Factors], Tensor]
-    factors: Callable[[Group, float], dict[str, float]]
+    factors: Callable[[Group, Any], dict[str, Any]]
+    size: Callable[[Mapping[str, Any], Factors], Any]
     states: Callable[[Group], tuple[str, ...]]
     flags: tuple[str, ...] = ()
+
+    def step_size(self, group: Group, state: Mapping[str, Any]) -> Any:
+        """The step size of a weight after a step; a tensor on the state's device, without a wait for it, if it can."""
+        t = torch.as_tensor(state[STEP]).double() if STEP in state else 1.0
+        return self.size(state, self.factors(group, t) | {name: group.get(name) for name in self.flags})
 
 
 def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
@@ -48,9 +57,15 @@ def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     return w - at["lr"] * g
 
 
-def _sgd_factors(group: Group, t: float) -> dict[str, float]:
-    numbers = {"lr": group["lr"], "decay": group["weight_decay"], "momentum": group["momentum"]}
-    return numbers | {"share": 1 - group["dampening"]}
+def _sgd_factors(group: Group, t: Any) -> dict[str, Any]:
+    lr, momentum, share = group["lr"], group["momentum"], 1 - group["dampening"]
+    there = isinstance(momentum, Tensor) or momentum  # a tensor in a compiled step, if it is not 0
+    numbers = {"lr": lr, "decay": group["weight_decay"], "momentum": momentum, "share": share}
+    return numbers | {"size": lr * share / (1 - momentum) if there else lr}
+
+
+def _sgd_size(state: Mapping[str, Any], at: Factors) -> Any:
+    return at["size"]
 
 
 def _adam(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
@@ -65,10 +80,15 @@ def _adam(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     return w - at["lr"] * m / (v.sqrt() * at["correction"] + at["eps"])
 
 
-def _adam_factors(group: Group, t: float) -> dict[str, float]:
+def _adam_factors(group: Group, t: Any) -> dict[str, Any]:
     lr, decay, (beta1, beta2) = group["lr"], group["weight_decay"], group["betas"]
-    numbers = {"lr": lr / (1 - beta1**t), "decay": decay, "kept": 1 - lr * decay, "eps": group["eps"]}
+    numbers = {"lr": lr / (1 - beta1**t), "size": lr, "decay": decay, "kept": 1 - lr * decay, "eps": group["eps"]}
     return numbers | {"share1": 1 - beta1, "beta2": beta2, "share2": 1 - beta2, "correction": (1 - beta2**t) ** -0.5}
+
+
+def _adam_size(state: Mapping[str, Any], at: Factors) -> Any:
+    v = state["max_exp_avg_sq" if at["amsgrad"] else "exp_avg_sq"]
+    return at["size"] / (v.sqrt() * at["correction"] + at["eps"])
 
 
 def _rmsprop(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
@@ -83,9 +103,17 @@ def _rmsprop(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     return w - at["lr"] * move
 
 
-def _rmsprop_factors(group: Group, t: float) -> dict[str, float]:
-    numbers = {"lr": group["lr"], "decay": group["weight_decay"], "alpha": group["alpha"], "share": 1 - group["alpha"]}
-    return numbers | {"eps": group["eps"], "momentum": group["momentum"]}
+def _rmsprop_factors(group: Group, t: Any) -> dict[str, Any]:
+    lr, alpha, momentum = group["lr"], group["alpha"], group["momentum"]
+    numbers = {"lr": lr, "decay": group["weight_decay"], "alpha": alpha, "share": 1 - alpha}
+    return numbers | {"eps": group["eps"], "momentum": momentum, "size": lr / (1 - momentum)}
+
+
+def _rmsprop_size(state: Mapping[str, Any], at: Factors) -> Any:
+    v = state["square_avg"]
+    if "grad_avg" in state and at["centered"]:
+        v = v - state["grad_avg"].square()
+    return at["size"] / (v.sqrt() + at["eps"])
 
 
 def _adagrad(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
@@ -94,7 +122,11 @@ def _adagrad(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     return w - at["lr"] * g / (total.sqrt() + at["eps"])
 
 
-def _adagrad_factors(group: Group, t: float) -> dict[str, float]:
+def _adagrad_size(state: Mapping[str, Any], at: Factors) -> Any:
+    return at["lr"] / (state["sum"].sqrt() + at["eps"])
+
+
+def _adagrad_factors(group: Group, t: Any) -> dict[str, Any]:
     lr = group["lr"] / (1 + (t - 1) * group["lr_decay"])
     return {"lr": lr, "decay": group["weight_decay"], "eps": group["eps"]}
 
@@ -116,21 +148,21 @@ def _of_adagrad(group: Group) -> tuple[str, ...]:
     return (STEP, "sum")
 
 
-_ADAM = Update(_adam, _adam_factors, _of_adam, ("amsgrad", "decoupled_weight_decay"))
-_UPDATES: dict[type[Optimizer], Update] = {
-    optim.SGD: Update(_sgd, _sgd_factors, _of_sgd, ("nesterov",)),
+_ADAM = Update(_adam, _adam_factors, _adam_size, _of_adam, ("amsgrad", "decoupled_weight_decay"))
+UPDATES: dict[type[Optimizer], Update] = {
+    optim.SGD: Update(_sgd, _sgd_factors, _sgd_size, _of_sgd, ("nesterov",)),
     optim.Adam: _ADAM,
     optim.AdamW: _ADAM,
-    optim.RMSprop: Update(_rmsprop, _rmsprop_factors, _of_rmsprop),
-    optim.Adagrad: Update(_adagrad, _adagrad_factors, _of_adagrad),
+    optim.RMSprop: Update(_rmsprop, _rmsprop_factors, _rmsprop_size, _of_rmsprop, ("centered",)),
+    optim.Adagrad: Update(_adagrad, _adagrad_factors, _adagrad_size, _of_adagrad),
 }
 
 
 def update_of(optimizer: Optimizer) -> Update | None:
     """The update of an optimizer's class; None if it is not known, as for subclasses, which may do anything."""
-    return _UPDATES.get(type(optimizer))
+    return UPDATES.get(type(optimizer))
 
 
 def known_updates() -> list[type[Optimizer]]:
     """The classes of optimizers whose update is known."""
-    return list(_UPDATES)
+    return list(UPDATES)

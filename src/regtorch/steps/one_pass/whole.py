@@ -20,7 +20,6 @@ from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.recipe import factors, recipes
 from regtorch.steps.one_pass.unseen import check_unseen
 from regtorch.steps.one_pass.updates import Update
-from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -31,7 +30,7 @@ Rules = Mapping["Place", Sequence[Any]]
 Loss = Callable[[Any, Any], Tensor]
 # What `present` checks, or never changes: more than half of the compiler's checks, which take time in a small step.
 _OURS = re.compile(
-    r"(one_pass|weights|tensors|numbers|groups|pulls|names)\b|__import__\('torch'\)"
+    r"(one_pass|weights|tensors|numbers|names)\b|__import__\('torch'\)"
     r"|G\['(__builtins|__import_(torch|regtorch|contextlib)(_dot_|'\])|functional_call|grad_and|is_compiled)"
 )
 _TWICE = re.compile(r"(parts|G)\b")  # tensors and modules that are reached in two ways, always the same
@@ -87,7 +86,7 @@ class Whole:
         if key not in self._functions:
             if len(self._functions) == _MOST:
                 raise NotWhole(f"weights or rules changed {_MOST} times")
-            self._functions[key] = self._compiled(optimizer, names)
+            self._functions[key] = self._compiled(names)
         self._function = self._functions[key]
         undo()
         self._places = [
@@ -158,16 +157,14 @@ class Whole:
             raise self._refusal
         return coded(graph, examples)
 
-    def _compiled(self, optimizer: Optimizer, names: Sequence[str]) -> Callable[..., Any]:
+    def _compiled(self, names: Sequence[str]) -> Callable[..., Any]:
         parts = _Parts(self._net, self._loss)
-        one_pass = pass_of(self._update, facts_of(optimizer).step_size, self._plan.form)
+        one_pass = pass_of(self._update, self._plan.form)
 
         def step(
             weights: list[Tensor],
             tensors: list[list[Tensor]],
             numbers: list[Tensor],
-            groups: list[Tensor],
-            pulls: list[list[Tensor]],
             fixed: dict[str, Tensor],
             buffers: dict[str, Tensor],
             x: Any,
@@ -188,7 +185,7 @@ class Whole:
                 if own[name].shape != buffer.shape or own[name].dtype != buffer.dtype:
                     raise NotWhole(f"the net changes the kind of {name}")
                 buffer.copy_(own[name])
-            one_pass(weights, grads, tensors, numbers, groups, pulls)
+            one_pass(weights, grads, tensors, numbers)
             return value, outputs
 
         options: Any = {"guard_filter_fn": _to_check}
