@@ -86,8 +86,7 @@ def pass_of(update: Update, form: Form) -> Pass:
                 w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)
             for name, t in zip(states[index], tensors[index], strict=True):
-                if name != STEP:  # which the caller counts
-                    t.copy_(state[name])
+                t.copy_(state[name] + 1 if name == STEP else state[name])
 
     return one_pass
 

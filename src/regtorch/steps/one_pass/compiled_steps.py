@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from regtorch.steps.one_pass.compiled import Pass, compiled
+from regtorch.steps.one_pass.compiled import Arguments, Pass, compiled
 from regtorch.steps.one_pass.plan import Plan, plans
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.recipe import factors, recipes
@@ -51,11 +51,17 @@ class OnePass:
         if self.why_not or scaled or torch.compiler.is_compiling():
             return done
         values = factors(rules)
-        for plan in self._prepared(optimizer, rules, held, len(values)):
-            if not self._step(optimizer, plan, values):
+        plans = self._prepared(optimizer, rules, held, len(values))
+        given = [plan.arguments(optimizer, values) for plan in plans]
+        if None in given and not held:  # tensors of other kinds
+            self._present = None
+            plans = self._prepared(optimizer, rules, held, len(values))
+            given = [plan.arguments(optimizer, values) for plan in plans]
+        for plan, arguments in zip(plans, given, strict=True):
+            if arguments is None or not self._step(optimizer, plan, arguments):
                 self._present = None
                 continue
-            for place, ids in plan.done().items():
+            for place, ids in plan.done.items():
                 done[place] |= ids
         return done
 
@@ -71,10 +77,9 @@ class OnePass:
             self._known = [p for group in optimizer.param_groups for p in group["params"]]
         return self._plans
 
-    def _step(self, optimizer: Optimizer, plan: Plan, values: Sequence[float]) -> bool:
+    def _step(self, optimizer: Optimizer, plan: Plan, arguments: Arguments) -> bool:
         """Step the weights of a plan; False, and nothing has changed, if that is not possible."""
-        arguments = None if self.why_not else plan.arguments(optimizer, values)
-        if arguments is None:
+        if self.why_not:
             return False
         try:
             if plan.key not in self._passes:
@@ -91,5 +96,4 @@ class OnePass:
                 stacklevel=2,
             )
             return False
-        plan.count()
         return True

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import Arguments, Form
-from regtorch.steps.one_pass.present import facts_of
+from regtorch.steps.one_pass.kinds import Kinds
 from regtorch.steps.one_pass.recipe import Recipe
 from regtorch.steps.one_pass.updates import STEP, Update
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "plain", "plans"]
 
-_FEW = 16  # numbers that are faster counted one by one
 _ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
 
 
@@ -30,10 +29,12 @@ class Plan:
         recipes: of the weights.
         form: what the compiled function needs to know of them.
         key: what it depends on.
+        done: the ids of the weights whose rules a step has done, by place; those under "gradient" are stepped.
     """
 
     def __init__(self, optimizer: Optimizer, update: Update, recipes: Sequence[Recipe], rules: int) -> None:
         self.recipes, self._update = recipes, update
+        self._tensors: Kinds | None = None  # of the first step
         groups = [optimizer.param_groups[recipe.group] for recipe in recipes]
         kinds = [
             (recipe.group, torch.promote_types(recipe.p.dtype, torch.float32), step)
@@ -41,6 +42,10 @@ class Plan:
         ]
         found = list(dict.fromkeys(kinds))
         self._kinds = [(optimizer.param_groups[group], dtype) for group, dtype, _ in found]
+        places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
+        self.done: dict[Place, set[int]] = {
+            place: {id(recipe.p) for recipe in recipes if place not in recipe.outside} for place in places
+        }
         self.form = Form(
             recipes=recipes,
             shares=[found.index(kind) for kind in kinds],
@@ -51,7 +56,7 @@ class Plan:
             flags=[{name: group[name] for name in update.flags} for group in groups],
         )
         self.key = (
-            tuple((recipe.key, facts_of(recipe.p, optimizer.state[recipe.p])[2:]) for recipe in recipes),
+            tuple((recipe.key, _kinds_of(recipe.p, optimizer.state[recipe.p])) for recipe in recipes),
             tuple(self.form.shares),
             tuple(tuple(flags.items()) for flags in self.form.flags),
             rules,
@@ -59,40 +64,40 @@ class Plan:
 
     def arguments(self, optimizer: Optimizer, values: Sequence[float]) -> Arguments | None:
         """What the compiled function takes at this step; None if it cannot take these weights now."""
-        states = [optimizer.state[recipe.p] for recipe in self.recipes]
+        weights = [recipe.p.detach() for recipe in self.recipes]
+        grads = [g for recipe in self.recipes if (g := recipe.p.grad) is not None]
+        rows = [optimizer.state[recipe.p] for recipe in self.recipes]
+        try:
+            states = [[row[name] for name in recipe.states] for recipe, row in zip(self.recipes, rows, strict=True)]
+        except KeyError:  # somebody has cleared them
+            return None
+        flat = [*weights, *grads, *(t for tensors in states for t in tensors)]
+        if self._tensors is None:
+            self._tensors = Kinds(flat)
+        elif not self._tensors.fit(flat):
+            return None
         steps: list[float] = [0.0] * len(self._kinds)
-        for share, step in zip(self.form.shares, self._steps(states), strict=True):
+        for share, step in zip(self.form.shares, self._steps(rows), strict=True):
             if steps[share] not in (0.0, step):  # a state was loaded
                 return None
             steps[share] = step
-        return (
-            [recipe.p.detach() for recipe in self.recipes],
-            [recipe.p.grad for recipe in self.recipes if recipe.p.grad is not None],
-            [[state[name] for name in recipe.states] for recipe, state in zip(self.recipes, states, strict=True)],
-            [
-                torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
-                for (group, dtype), step in zip(self._kinds, steps, strict=True)
-            ],
-        )
+        numbers = [
+            torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
+            for (group, dtype), step in zip(self._kinds, steps, strict=True)
+        ]
+        return weights, grads, states, numbers
 
     def _steps(self, states: Sequence[Mapping[str, Any]]) -> list[float]:
         """The number of each weight's step; 1 where it is not counted."""
-        self._counts = [s.get(STEP) if STEP in r.states else None for r, s in zip(self.recipes, states, strict=True)]
-        return [1.0 if count is None else 1.0 + float(count) for count in self._counts]
+        pairs = zip(self.recipes, states, strict=True)
+        return [1.0 + float(state[STEP]) if STEP in recipe.states else 1.0 for recipe, state in pairs]
 
-    def done(self) -> dict[Place, set[int]]:
-        """The ids of the weights whose rules a step has done, by place; those under "gradient" are stepped."""
-        places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
-        return {place: {id(recipe.p) for recipe in self.recipes if place not in recipe.outside} for place in places}
 
-    def count(self) -> None:
-        """Count the step for which the arguments were made."""
-        counts = [count for count in self._counts if count is not None]
-        if len(counts) > _FEW:
-            torch._foreach_add_(counts, 1)  # pyright: ignore[reportPrivateImportUsage]
-        else:
-            for count in counts:
-                count.add_(1)
+def _kinds_of(p: nn.Parameter, state: Mapping[str, Any]) -> tuple[object, ...]:
+    """The kinds of a weight, its gradient and the tensors of its state, without their numbers."""
+    g = p.grad
+    tensors = [p, *([] if g is None else [g]), *(t for t in state.values() if isinstance(t, Tensor))]
+    return tuple((t.dtype, t.device, t.shape, t.stride()) for t in tensors)
 
 
 def plain(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def plans(optimizer: Optimizer, update: Update, found: Sequence[Recipe], rules: 
 def _parts(optimizer: Optimizer, found: Sequence[Recipe]) -> Iterator[Sequence[Recipe]]:
     alike: dict[object, list[Recipe]] = {}
     for recipe in found:
-        kind = recipe.key, facts_of(recipe.p, optimizer.state[recipe.p])[2:]
+        kind = recipe.key, _kinds_of(recipe.p, optimizer.state[recipe.p])
         alike.setdefault(kind, []).append(recipe)
     rest: list[Recipe] = []
     for kind in alike.values():

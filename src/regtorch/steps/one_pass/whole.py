@@ -124,6 +124,7 @@ class Whole:
         """
         arguments = self._plan.arguments(optimizer, factors(rules))
         if arguments is None:
+            self._present = None
             raise NotNow
         weights, _, *more = arguments
         fixed = {name: p.detach() for name, p in self._fixed.items()}
@@ -135,8 +136,7 @@ class Whole:
                 raise refusal from None
             raise NotWhole(_told(error)) from error
         self._fresh = False
-        self._plan.count()
-        return self._plan.done()
+        return self._plan.done
 
     def _compiling(self, *given: Any) -> Any:
         """Call the function, which may have to be compiled."""
