@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regtorch.numerics.blocks import BLOCK
+
 # Documented by torch as public, but missing from its type stubs.
 _foreach_add_: Any = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
 _foreach_sign: Any = torch._foreach_sign  # pyright: ignore[reportPrivateImportUsage]
 
 __all__ = ["accumulate_", "add_many_"]
-
-_BLOCK = 1 << 18  # elements; 1 MiB of float32, which fits a core's cache together with its gradient
 
 
 def accumulate_(p: nn.Parameter, g: Tensor) -> None:
@@ -33,7 +33,7 @@ def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2:
         if not l1:
             _foreach_add_(grads, weights, alpha=2 * l2 * factor)
             return
-        few = sum([w.numel() for w in weights]) <= _BLOCK
+        few = sum([w.numel() for w in weights]) <= BLOCK
         for chunk, into in [(weights, grads)] if few else _chunks(weights, grads):
             if l2:
                 _foreach_add_(into, chunk, alpha=2 * l2 * factor)
@@ -41,12 +41,12 @@ def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2:
 
 
 def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Groups of weights and gradients with at most `_BLOCK` elements; on a CPU larger weights are split."""
+    """Groups of weights and gradients with at most `BLOCK` elements; on a CPU larger weights are split."""
     pairs = [block for pair in zip(weights, grads, strict=True) for block in _blocks(*pair)]
     chunk: tuple[list[Tensor], list[Tensor]] = ([], [])
     held = 0
     for w, g in pairs:
-        if held and held + w.numel() > _BLOCK:
+        if held and held + w.numel() > BLOCK:
             yield chunk
             chunk, held = ([], []), 0
         chunk[0].append(w)
@@ -56,7 +56,7 @@ def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tupl
 
 
 def _blocks(w: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    cut = w.numel() > _BLOCK and w.device.type == "cpu" and w.is_contiguous() and g.is_contiguous()
+    cut = w.numel() > BLOCK and w.device.type == "cpu" and w.is_contiguous() and g.is_contiguous()
     if cut and not torch.compiler.is_compiling():  # which fuses the loop anyway
-        return zip(w.view(-1).split(_BLOCK), g.view(-1).split(_BLOCK), strict=True)
+        return zip(w.view(-1).split(BLOCK), g.view(-1).split(BLOCK), strict=True)
     return iter([(w, g)])

@@ -7,20 +7,30 @@ per element if the optimizer scales elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 from torch.optim import Optimizer
 
-from regtorch.steps.one_pass.updates import UPDATES
+from regtorch.steps.one_pass.updates import UPDATES, Update
 
-__all__ = ["Facts", "Step", "StepSize", "check_step_size", "facts_of", "names_of", "register_optimizer", "step_size"]
+__all__ = [
+    "Facts",
+    "Step",
+    "StepSize",
+    "check_step_size",
+    "facts_of",
+    "knows_step_size",
+    "names_of",
+    "register_optimizer",
+    "step_size",
+]
 
 Step = float | Tensor
-StepSize = Callable[[dict[str, Any], dict[str, Any]], Step]  # from a param group and a weight's state after the step
+StepSize = Callable[[dict[str, Any], Any], Step]  # from a param group and a weight's state after the step
 
 
 @dataclass(frozen=True)
@@ -127,11 +137,11 @@ def names_of(which: Callable[[Facts], bool], module: str = "") -> list[str]:
 _UNKNOWN = Facts(reads_loss=True)
 
 
-def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> Step:
-    """The step size of `p` under a constant gradient, in the state after this step, checked."""
+def step_size(optimizer: Optimizer, group: dict[str, Any], p: Tensor, state: Mapping[str, Any] | None = None) -> Step:
+    """The step size of `p` under a constant gradient, after this step, checked; of a part of it with `state`."""
     formula = facts_of(optimizer).step_size
     assert formula is not None, "check_step_size() comes first"
-    step = formula(group, optimizer.state[p])
+    step = formula(group, optimizer.state[p] if state is None else state)
     if isinstance(step, Tensor):
         fits = step.ndim == 0 or step.shape == p.shape
     else:
@@ -143,6 +153,11 @@ def step_size(optimizer: Optimizer, group: dict[str, Any], p: nn.Parameter) -> S
             f"shape {tuple(p.shape)}, received {what}; see rt.register_optimizer"
         )
     return step
+
+
+def knows_step_size(optimizer: Optimizer) -> bool:
+    """Whether the step size of an element depends on its own state alone, for sure: nobody else wrote the formula."""
+    return isinstance(getattr(facts_of(optimizer).step_size, "__self__", None), Update)
 
 
 def check_step_size(optimizer: Optimizer) -> None:

@@ -7,7 +7,7 @@ size to t/(1 + 2tb); then Σ|w| by soft thresholding; then the last one, if its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from regtorch.numerics.blocks import in_blocks
 from regtorch.numerics.sharded import is_sharded
 from regtorch.penalties import L1, L2, Elementwise, Penalty
 from regtorch.select.weight import Weight
-from regtorch.steps.optimizers import Step, facts_of, step_size
+from regtorch.steps.optimizers import Step, facts_of, knows_step_size, step_size
 from regtorch.steps.shares import of_share, share_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _Chain:
     """A weight and the penalties of its proximal step."""
 
     weight: Weight
-    tensor: nn.Parameter
+    tensor: Any
     rules: list[Scaled]
 
 
@@ -78,8 +79,23 @@ def apply(
         p = chain.tensor
         if p.is_meta or (p.grad is None and id(p) not in stepped):  # without values, or not stepped
             continue
-        new = _prox(chain, p, step_size(optimizer, groups[id(p)], p))
-        p.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, p))
+        for w, state, rules in _blocks(optimizer, chain):
+            new = _prox(_Chain(chain.weight, w, rules), w, step_size(optimizer, groups[id(p)], w, state))
+            w.copy_(new if found_inf is None else torch.where(found_inf.to(p.device) == 0, new, w))
+
+
+def _blocks(optimizer: Optimizer, chain: _Chain) -> Iterator[tuple[Any, Mapping[str, Any], list[Scaled]]]:
+    """A weight, its state and its rules; in blocks if they fit."""
+    p, state = chain.tensor, optimizer.state[chain.tensor]
+    by_element = {name: t for name, t in state.items() if isinstance(t, Tensor) and t.ndim}
+    alone = len(chain.rules) == 1 and knows_step_size(optimizer)  # several are merged by what they hold
+    parts = in_blocks(chain.rules[0][1], p, *by_element.values()) if alone else None
+    if parts is None:
+        yield p, state, chain.rules
+        return
+    for part in parts:
+        own = {name: part(t) for name, t in by_element.items()}
+        yield part(p.detach()), {**state, **own}, [(factor, rule.of_part(part)) for factor, rule in chain.rules]
 
 
 def _chains(terms: Iterable[tuple[float, Term]], owned: Any) -> list[_Chain]:

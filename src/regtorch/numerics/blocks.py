@@ -1,0 +1,42 @@
+"""Large weights in blocks that stay in a core's cache with their gradients, for rules of single elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["BLOCK", "in_blocks"]
+
+BLOCK = 1 << 18  # elements; 1 MiB of float32
+
+Part = Callable[[Tensor], Tensor]
+
+
+def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
+    """Cut tensors of one shape, and the rule's own, into blocks.
+
+    Args:
+        rule: it acts on all of these elements.
+        tensors: a weight first.
+
+    Returns:
+        Functions from a tensor of this shape to one block each; None if the weight is small or on another device, a
+        tensor is not contiguous, or the rule sees more than an element.
+    """
+    w = tensors[0]
+    if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    if rule.grain != "element":
+        return None
+    own = [value for value in vars(rule).values() if isinstance(value, Tensor) and value.ndim]
+    if not all(t.shape == w.shape and t.is_contiguous() for t in (*tensors, *own)):
+        return None
+    return (partial(_block, at=at) for at in range(0, w.numel(), BLOCK))
+
+
+def _block(t: Tensor, at: int) -> Tensor:
+    return t.view(-1)[at : at + BLOCK]
