@@ -166,11 +166,13 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
     Rates and strengths may change at every step without compiling again. Random numbers, such as those of dropout,
     are drawn by the compiler's generator: they follow `torch.manual_seed`, but differ from those of other steps.
 
-    Rules of elements, and the gradient of GroupLasso, are part of the compiled function, as for `rt.fuse`; constraints
-    and proximal steps that need whole units act after it. Where a step cannot be compiled (a penalty of other kinds, a
-    net with data-dependent control flow or with hooks that keep activations, hooks on gradients or before the
-    optimizer's steps, a batch that requires a gradient, several processes, other devices than CPUs), steps are made by
-    their parts, after one warning, and `why_not` says why. So is each step under torch's anomaly detection.
+    Rules of elements and by norms are part of the compiled function, as for `rt.fuse`; other constraints and proximal
+    steps act after it. The optimizer's own `step` is called only where somebody may see that: with other hooks, a
+    scheduler or a wrapper. A net that asks a weight whether it requires a gradient is told False. Where a step cannot
+    be compiled (a penalty of other kinds, a net with data-dependent control flow or with hooks that keep activations,
+    hooks on gradients or before the optimizer's steps, a batch that requires a gradient, several processes, other
+    devices than CPUs), steps are made by their parts, after one warning, and `why_not` says why. So is each step under
+    torch's anomaly detection.
 
     Args:
         net: its trainable weights must be the optimizer's.

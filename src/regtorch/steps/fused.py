@@ -55,14 +55,15 @@ def fuse(optimizer: Any) -> Fused:
 
     Every other way reads weights and gradients once more for each rule. Rules of elements (L1, L2, L1L2, L2SP, Box,
     NonNeg and others, whose `grain` is an element), also masked, also as one proximal step, are compiled by inductor
-    with the update of SGD, Adam, AdamW, RMSprop or Adagrad, and so is the gradient of GroupLasso, whose norms are
-    measured before; they may be attached before or afterwards. Constraints and proximal steps that need whole units act
-    after the pass, as after any step. A weight under another penalty's gradient, without a gradient, with a sparse one
-    or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs and under the
-    GradScaler of a fused optimizer. The state is the optimizer's own, so its `state_dict` stays interchangeable. Rates
-    and strengths may change at every step without compiling again.
+    with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. So are rules by
+    norms (GroupLasso's gradient, MaxNorm, UnitNorm, MinMaxNorm) of float32 and float64, which are measured while a unit
+    is in cache; a constraint on columns of more than 262,144 numbers, all other constraints of units and their proximal
+    steps act after the pass, as after any step. A weight under another penalty's gradient, without a gradient, with a
+    sparse one or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs and under
+    the GradScaler of a fused optimizer. The state is the optimizer's own, so its `state_dict` stays interchangeable.
+    Rates and strengths may change at every step without compiling again.
 
-    It pays for large weights: a net of 30,000 numbers loses a quarter of a step to its calls (docs/benchmarks.md).
+    It pays for large weights; for small nets take `rt.compile_step` (docs/benchmarks.md).
 
     The second step takes some seconds, as it compiles. Where that fails, steps go on without, after one warning.
 
