@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from concepts import decay, diagnosis, loop, norms, overview, proximal, selects, strength
+from concepts import busy, decay, diagnosis, loop, norms, overview, proximal, selects, strength
 
 __all__ = ["PICTURES"]
 
@@ -17,4 +17,5 @@ PICTURES: dict[str, Callable[[], str]] = {
     "norms": norms.drawn,
     "proximal": proximal.drawn,
     "diagnosis": diagnosis.drawn,
+    "busy": busy.drawn,
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from regtorch.steps import proximal
+from regtorch.steps.closures import left_out, reads
 from regtorch.steps.debug import check_all
 from regtorch.steps.frames import Outermost
 from regtorch.steps.held import HeldGradients
@@ -18,7 +19,6 @@ from regtorch.steps.kept import KeptWeights
 from regtorch.steps.lending import lends_decay, used, view_of
 from regtorch.steps.one_pass.compiled_steps import OnePass
 from regtorch.steps.one_pass.whole import Whole
-from regtorch.steps.optimizers import facts_of
 from regtorch.steps.outer_steps import OuterSteps
 from regtorch.steps.parts import is_again, parts_of
 from regtorch.steps.scheduled import Scheduled
@@ -129,6 +129,7 @@ class Attached:
         if not self._outermost.begin():
             return None
         self._begin(optimizer)
+        self._look(optimizer)
         if not self.rules["gradient"] and self.one_pass is None:
             return None
         check_minimises(optimizer, self.rules["gradient"])
@@ -156,6 +157,8 @@ class Attached:
     def make_step(self, optimizer: Optimizer, whole: Whole) -> None:
         """What a step does whose update a compiled function makes, without the calls of an optimizer's step."""
         self._begin(optimizer)
+        if whole.fresh:  # else they are those of the last step
+            self._look(optimizer)
         self._taken = whole.take(optimizer, self.rules, set())
         self._end(optimizer)
 
@@ -174,11 +177,14 @@ class Attached:
             Attached.steps_of_all += 1
             for part in self.parts():
                 part.choose_again(f"at step {self.steps} of {type(optimizer).__name__}", optimizer)
+        self._view, self._taken = None, _none_taken()
+
+    def _look(self, optimizer: Optimizer) -> None:
+        """Note which weights the optimizer owns, and that it still owns those of the rules."""
         owned = owned_by(optimizer)
         if torch.compiler.is_compiling() or owned != self._owned:  # compiled, the question would be a guard
             self._owned = owned
         self._kept.check(optimizer, self.parts(), self._owned)
-        self._view, self._taken = None, _none_taken()
 
     def _wrap(
         self, optimizer: Optimizer, closure: Callable[[], Any], decays: dict[int, float] | None
@@ -187,12 +193,12 @@ class Attached:
             loss = closure()
             if decays is not None:
                 decays.clear()
-            if _left_out(loss, optimizer):
+            if left_out(loss, optimizer):
                 return None
             self._take(optimizer, set())
             self._add_gradients(optimizer, decays, set(), {})
             self._held.note(optimizer)
-            if not _reads(optimizer, loss):
+            if not reads(optimizer, loss):
                 return loss
             with torch.no_grad():  # the loss must match the gradient
                 terms = [pair for bound in self.rules["gradient"] for pair in bound.terms()]
@@ -284,13 +290,3 @@ class Attached:
 
 def _none_taken() -> dict[Place, set[int]]:
     return {"gradient": set(), "proximal": set(), "constraint": set()}
-
-
-def _reads(optimizer: Optimizer, loss: Any) -> bool:
-    """Whether its steps depend on the loss, as LBFGS's do and those of unknown classes may."""
-    return facts_of(optimizer).reads_loss and isinstance(loss, Tensor | float)
-
-
-def _left_out(loss: Any, optimizer: Optimizer) -> bool:
-    """Whether the closure skipped its batch, as Lightning's does if training_step returns None."""
-    return loss is None and all(p.grad is None for group in optimizer.param_groups for p in group["params"])

@@ -43,6 +43,7 @@ class Whole:
 
     Attributes:
         batch: what the next step trains on.
+        fresh: whether it is the first after a preparation.
         weights: all of the net's at the last preparation.
         takes_all: whether the optimizer has no other trainable weights than those that are stepped here.
         result: the loss and the outputs of the last step; None until it is made.
@@ -54,6 +55,7 @@ class Whole:
         self._present: tuple[object, ...] | None = None
         self._refusal: Exception | None = None  # of the compiler's last call
         self.batch: tuple[Any, Any] = (None, None)
+        self.fresh = False
         self.weights: Sequence[nn.Parameter] = ()
         self.takes_all = False
         self.result: tuple[Tensor, Any] | None = None
@@ -104,7 +106,7 @@ class Whole:
             p.grad = None
         self._present = present(optimizer, self._update, rules)
         self.weights = list(named.values())  # kept, as they are told by their ids
-        self._fresh = True
+        self.fresh = True
 
     def is_ready(self, optimizer: Optimizer, rules: Rules) -> bool:
         """Whether what was prepared still fits."""
@@ -130,12 +132,12 @@ class Whole:
         fixed = {name: p.detach() for name, p in self._fixed.items()}
         self._refusal, given = None, (weights, *more, fixed, self._buffers, *self.batch)
         try:
-            self.result = self._compiling(*given) if self._fresh else self._function(*given)
+            self.result = self._compiling(*given) if self.fresh else self._function(*given)
         except Exception as error:  # the net cannot be compiled, or it raises an error of its own
             if isinstance(refusal := self._refusal or error, NotNow | NotWhole):
                 raise refusal from None
             raise NotWhole(_told(error)) from error
-        self._fresh = False
+        self.fresh = False
         return self._plan.done
 
     def _compiling(self, *given: Any) -> Any:
@@ -147,7 +149,7 @@ class Whole:
 
     def _backend(self, graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
         """The compiler, which refuses what would not be the step."""
-        if not self._fresh:  # other weights may get a gradient now
+        if not self.fresh:  # other weights may get a gradient now
             self._refusal = Changed()
         elif any(isinstance(t, Tensor) and t.requires_grad for t in examples):
             self._refusal = NotWhole(
