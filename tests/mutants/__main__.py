@@ -66,6 +66,7 @@ TESTS = {
     "select/weight": "bare bind init roles select weights",
     "steps/attached": "attached hooks lending schedules unfreezing wrappers",
     "steps/compiled_step": "compile_step",
+    "steps/closures": "hooks_closure wrappers_closures",
     "steps/debug": "debug",
     "steps/frames": "hooks passes wrappers",
     "steps/fused": "fuse",
