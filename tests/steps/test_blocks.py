@@ -120,6 +120,16 @@ def test_a_step_size_of_ones_own_sees_whole_states(cut: Callable[[], list[int]])
     assert seen == [63]
 
 
+def test_a_strength_for_each_row_as_in_paths(cut: Callable[[], list[int]]):
+    w, strengths = torch.randn(3, 4, 5, dtype=torch.float64), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    for rule in (rt.L2SP(0.5, start=torch.zeros_like(w)), rt.L2(0.5)):
+        found = cut()
+        into = torch.ones_like(w)
+        rule.add_grad_(w, into, strengths[:, None, None])
+        torch.testing.assert_close(into, 1 + w * strengths[:, None, None])
+        assert not found
+
+
 def test_what_is_not_cut():
     large = torch.randn(3, blocks.BLOCK)
     assert len(list(in_blocks(rt.L1(), large) or [])) == 3

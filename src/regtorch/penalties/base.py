@@ -117,12 +117,13 @@ class Penalty(Strengths, Rule):
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:
         """Add factor · `self.grad(w)` to `into` in place; override it to avoid a copy of the weight."""
-        # Out of place: `grad` may return `w` itself or a cached tensor.
-        for part in in_blocks(self, w, into) or [None]:
-            if part is None:
-                into.add_(self.grad(w) * factor)
-            else:
-                part(into).add_(self.of_part(part).grad(part(w)) * factor)
+        several = isinstance(factor, Tensor) and factor.ndim > 0  # as in a path
+        parts = None if several else in_blocks(self, w, into)
+        if parts is None:
+            into.add_(self.grad(w) * factor)  # out of place: `grad` may return `w` itself or a cached tensor
+            return
+        for part in parts:
+            part(into).add_(self.of_part(part).grad(part(w)) * factor)
 
     def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
         """`add_grad_` for several weights; override it if they are faster together."""
