@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,13 @@ def wrong(count: int) -> list[Wrong]:
     chance = random.Random(SEED)
     generated = [*wrong_values(), *misspelt_keys(SEED), *misspelt_options(SEED)]
     drawn = [case for case in chance.sample(generated, count) if str(case) not in VALID]
-    return drawn + CONTRADICTIONS
+    return [case for case in drawn if _is_installed(case)] + CONTRADICTIONS
+
+
+def _is_installed(case: Wrong) -> bool:
+    """Whether the package of its logger is there; else that is what is refused."""
+    loggers = [word.removeprefix("logger=") for word in case.arguments if word.startswith("logger=")]
+    return all(find_spec(name) is not None for name in loggers if name in ("wandb", "mlflow"))
 
 
 Refused = Callable[[Wrong], None]
