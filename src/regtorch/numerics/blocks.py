@@ -12,6 +12,7 @@ from torch import Tensor
 __all__ = ["BLOCK", "in_blocks"]
 
 BLOCK = 1 << 18  # elements; 1 MiB of float32
+_OURS = "regtorch."
 
 Part = Callable[[Tensor], Tensor]
 
@@ -25,17 +26,26 @@ def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
 
     Returns:
         Functions from a tensor of this shape to one block each; None if the weight is small or on another device, a
-        tensor is not contiguous, or the rule sees more than an element.
+        tensor is not contiguous, the rule sees more than an element, or its formula is not the library's: it may
+        hold tensors of the weight's shape, or count on its dims.
     """
     w = tensors[0]
     if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    if rule.grain != "element":
+    rules = list(_inside(rule))
+    if rule.grain != "element" or not all(type(one).__module__.startswith(_OURS) for one in rules):
         return None
-    own = [value for value in vars(rule).values() if isinstance(value, Tensor) and value.ndim]
+    own = [value for one in rules for value in vars(one).values() if isinstance(value, Tensor) and value.ndim]
     if not all(t.shape == w.shape and t.is_contiguous() for t in (*tensors, *own)):
         return None
     return (partial(_block, at=at) for at in range(0, w.numel(), BLOCK))
+
+
+def _inside(rule: Any) -> Iterator[Any]:
+    """The rule, and those that it wraps."""
+    while rule is not None:
+        yield rule
+        rule = vars(rule).get("rule")
 
 
 def _block(t: Tensor, at: int) -> Tensor:

@@ -92,11 +92,11 @@ class Whole:
         self._function = self._functions[key]
         undo()
         self._places = [
-            (holder, name, tensor)
+            (holder, name, held)
             for module in self._net.modules()
-            for holder in (module._parameters, module._buffers)
-            for name, tensor in holder.items()
-            if tensor is not None
+            for holder in (module._parameters, module._buffers, module._modules)
+            for name, held in holder.items()
+            if held is not None
         ]
         owned = (p for group in optimizer.param_groups for p in group["params"])
         self.takes_all = all(id(p) in found for p in owned if p.requires_grad)
