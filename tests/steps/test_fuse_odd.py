@@ -234,6 +234,25 @@ def test_a_step_size_that_is_registered_later(monkeypatch: pytest.MonkeyPatch):
     check(mlp, rules, change, lambda p: optim.SGD(p, 0.1))
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_another_hook_of_steps_changes_gradients(first: bool):
+    def halve(optimizer: optim.Optimizer, *_: Any) -> None:
+        for p in optimizer.param_groups[0]["params"]:
+            p.grad.mul_(0.5)
+
+    def make(weights: Any) -> optim.Optimizer:
+        optimizer = optim.SGD(weights, 0.1)
+        if first:
+            optimizer.register_step_pre_hook(halve)
+        return optimizer
+
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        if step == 4 and not first:
+            optimizer.register_step_pre_hook(halve)
+
+    check(mlp, l1, change, make)
+
+
 def test_a_rule_that_comes_and_goes():
     handles: list[Any] = []
 
