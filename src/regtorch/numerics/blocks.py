@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regtorch.rule import is_ours, with_inner
+
 __all__ = ["BLOCK", "in_blocks"]
 
 BLOCK = 1 << 18  # elements; 1 MiB of float32
-_OURS = "regtorch."
 
 Part = Callable[[Tensor], Tensor]
 
@@ -32,20 +33,14 @@ def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
     w = tensors[0]
     if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    rules = list(_inside(rule))
-    if rule.grain != "element" or not all(type(one).__module__.startswith(_OURS) for one in rules):
+    if rule.grain != "element" or not is_ours(rule):
         return None
-    own = [value for one in rules for value in vars(one).values() if isinstance(value, Tensor) and value.ndim]
+    own = [
+        value for one in with_inner(rule) for value in vars(one).values() if isinstance(value, Tensor) and value.ndim
+    ]
     if not all(t.shape == w.shape and t.is_contiguous() for t in (*tensors, *own)):
         return None
     return (partial(_block, at=at) for at in range(0, w.numel(), BLOCK))
-
-
-def _inside(rule: Any) -> Iterator[Any]:
-    """The rule, and those that it wraps."""
-    while rule is not None:
-        yield rule
-        rule = vars(rule).get("rule")
 
 
 def _block(t: Tensor, at: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regtorch.rule import wide
+from regtorch.rule import is_ours, wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
 from regtorch.steps.one_pass.updates import STEP, Update, plus
@@ -44,10 +44,15 @@ class Form:
     names: Sequence[tuple[str, ...]]
     flags: Sequence[Mapping[str, Any]]
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether all formulas are the library's."""
+        return all(is_ours(part.rule) for recipe in self.recipes for parts in recipe.parts.values() for part in parts)
+
 
 def compiled(update: Update, form: Form) -> Pass:
-    """A compiled pass; it checks nothing of what it is given, which must be of the kind it was compiled with."""
-    return Direct(apart(pass_of(update, form)))
+    """A compiled pass; it must be given what is of the kind it was compiled with."""
+    return Direct(apart(pass_of(update, form)), checked=not form.is_ours)
 
 
 def apart(function: Any) -> Callable[..., Any]:
