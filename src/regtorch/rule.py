@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import Field, dataclass, field, fields
 from html import escape
@@ -204,6 +204,18 @@ def has_exact_repr(rule: Formula) -> bool:
     """Whether `rt.` and the rule's repr make the same rule: it is the library's, and holds plain values alone."""
     ours = type(rule).__module__.startswith("regtorch.")
     return ours and all(isinstance(value, int | float | str | tuple | None) for value in vars(rule).values())
+
+
+def with_inner(rule: Any) -> Iterator[Any]:
+    """A rule, and those that it wraps."""
+    while rule is not None:
+        yield rule
+        rule = vars(rule).get("rule")
+
+
+def is_ours(rule: Any) -> bool:
+    """Whether its formula is the library's, which depends on the rule's fields alone; a user's may do anything."""
+    return all(type(one).__module__.startswith("regtorch.") for one in with_inner(rule))
 
 
 def check_real(owner: str, w: Tensor) -> None:

@@ -138,3 +138,42 @@ def test_what_is_not_cut():
     assert in_blocks(rt.L1(), large.t()) is None
     assert in_blocks(rt.L1(), large, large.t()) is None
     assert in_blocks(rt.L1(), large.to("meta")) is None
+
+
+def test_a_masked_rule_with_a_transposed_start_is_not_cut(cut: Callable[[], list[int]]):
+    net = nn.Linear(9, 7, bias=False)
+    start = {"weight": torch.ones(9, 7).t()}
+    reg = rt.masked(rt.L2SP(0.5, start), torch.ones(7, 9) > 0).on(net)
+    net.weight.grad = torch.zeros(7, 9)
+    cut()
+    reg.add_grad_()
+    torch.testing.assert_close(net.weight.grad, net.weight.detach() - 1)
+
+
+class Weighted(rt.Penalty):
+    """A user's sum over elements that reads a tensor of its own, and the dims of a weight."""
+
+    separable = True
+
+    def __init__(self, by: torch.Tensor) -> None:
+        self._set(by=by)
+
+    def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        return (self.by * w.square()).sum(1).sum()
+
+    def prox(self, w: torch.Tensor, step: Any) -> torch.Tensor:
+        return w / (1 + 2 * step * self.by)
+
+
+@pytest.mark.parametrize("proximal", [False, True])
+def test_a_rule_of_ones_own_sees_whole_weights(proximal: bool, cut: Callable[[], list[int]]):
+    net = nn.Linear(9, 7, bias=False)
+    rule = Weighted(torch.arange(63.0).view(7, 9))
+    made = optim.SGD(net.parameters(), 0.1)
+    rule.on(net).attach(made, proximal=proximal)
+    before = net.weight.detach().clone()
+    net.weight.grad = torch.zeros(7, 9)
+    cut()
+    made.step()
+    after = before / (1 + 0.2 * rule.by) if proximal else before * (1 - 0.2 * rule.by)
+    torch.testing.assert_close(net.weight.detach(), after)

@@ -34,6 +34,11 @@ def another_scale(net: Any, optimizer: Any) -> None:
     SCALE = 2.0
 
 
+def another_layer(net: Any, _: Any) -> None:
+    torch.manual_seed(1)
+    net.layer = nn.Linear(6, 3).double()
+
+
 CHANGES: dict[str, tuple[Change, str]] = {
     "a weight is used": (lambda net, _: setattr(net, "on", True), ""),
     "evaluation": (lambda net, _: net.eval(), ""),
@@ -44,6 +49,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a hook of backward": (lambda net, _: net.layer.register_full_backward_hook(lambda m, g, of: None), "backward"),
     "a gradient's hook": (lambda net, _: net.layer.weight.register_hook(lambda g: g * 2), "hooks act on the gradient"),
     "a hook after": (lambda net, _: net.layer.weight.register_post_accumulate_grad_hook(halve), "hooks act on"),
+    "a layer that is replaced": (another_layer, "it is not the optimizer's"),
     "a step's hook": (lambda _, optimizer: optimizer.register_step_pre_hook(clip), "a pre-hook of the steps"),
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regtorch.rule import is_ours, with_inner
+
 __all__ = ["BLOCK", "in_blocks"]
 
 BLOCK = 1 << 18  # elements; 1 MiB of float32
@@ -25,14 +27,17 @@ def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
 
     Returns:
         Functions from a tensor of this shape to one block each; None if the weight is small or on another device, a
-        tensor is not contiguous, or the rule sees more than an element.
+        tensor is not contiguous, the rule sees more than an element, or its formula is not the library's: it may
+        hold tensors of the weight's shape, or count on its dims.
     """
     w = tensors[0]
     if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    if rule.grain != "element":
+    if rule.grain != "element" or not is_ours(rule):
         return None
-    own = [value for value in vars(rule).values() if isinstance(value, Tensor) and value.ndim]
+    own = [
+        value for one in with_inner(rule) for value in vars(one).values() if isinstance(value, Tensor) and value.ndim
+    ]
     if not all(t.shape == w.shape and t.is_contiguous() for t in (*tensors, *own)):
         return None
     return (partial(_block, at=at) for at in range(0, w.numel(), BLOCK))

@@ -59,8 +59,9 @@ def fuse(optimizer: Any) -> Fused:
     norms (GroupLasso's gradient, MaxNorm, UnitNorm, MinMaxNorm) of float32 and float64, which are measured while a unit
     is in cache; a constraint on columns of more than 262,144 numbers, all other constraints of units and their proximal
     steps act after the pass, as after any step. A weight under another penalty's gradient, without a gradient, with a
-    sparse one or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs and under
-    the GradScaler of a fused optimizer. The state is the optimizer's own, so its `state_dict` stays interchangeable.
+    sparse one or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs, under the
+    GradScaler of a fused optimizer, and where another pre-hook of its steps comes after that of the rules. The state is
+    the optimizer's own, so its `state_dict` stays interchangeable.
     Rates and strengths may change at every step without compiling again.
 
     It pays for large weights; for small nets take `rt.compile_step` (docs/benchmarks.md).

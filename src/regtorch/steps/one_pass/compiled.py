@@ -8,12 +8,13 @@ from itertools import count
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from regtorch.rule import wide
+from regtorch.rule import is_ours, wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
-from regtorch.steps.one_pass.updates import STEP, Update
+from regtorch.steps.one_pass.updates import STEP, Update, plus
 
 __all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
 
@@ -43,10 +44,15 @@ class Form:
     names: Sequence[tuple[str, ...]]
     flags: Sequence[Mapping[str, Any]]
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether all formulas are the library's."""
+        return all(is_ours(part.rule) for recipe in self.recipes for parts in recipe.parts.values() for part in parts)
+
 
 def compiled(update: Update, form: Form) -> Pass:
-    """A compiled pass; it checks nothing of what it is given, which must be of the kind it was compiled with."""
-    return Direct(apart(pass_of(update, form)))
+    """A compiled pass; it must be given what is of the kind it was compiled with."""
+    return Direct(apart(pass_of(update, form)), checked=not form.is_ours)
 
 
 def apart(function: Any) -> Callable[..., Any]:
@@ -78,7 +84,7 @@ def pass_of(update: Update, form: Form) -> Pass:
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
             for part in parts["gradient"]:
-                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
+                g = plus(g, at[part.name], part.stored(part.rule.grad(part.units(w)), w))
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 w = _prox(part, w, update.size(state, at), at[part.name])
@@ -93,4 +99,5 @@ def pass_of(update: Update, form: Form) -> Pass:
 
 def _prox(part: Part, w: Tensor, step: float | Tensor, factor: Tensor) -> Tensor:
     t = step * factor
-    return part.stored(part.rule.prox(part.units(w), part.units(t) if t.ndim else t), w)
+    moved = part.stored(part.rule.prox(part.units(w), part.units(t) if t.ndim else t), w)
+    return torch.where(factor == 0, w, moved)

@@ -14,6 +14,7 @@ from regtorch.steps.one_pass.compiled import Arguments, Pass, compiled
 from regtorch.steps.one_pass.plan import Plan, plans
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.recipe import factors, recipes
+from regtorch.steps.one_pass.unseen import acts_last
 from regtorch.steps.one_pass.updates import Update
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class OnePass:
         """
         done: dict[Place, set[int]] = {"gradient": set(), "proximal": set(), "constraint": set()}
         scaled = getattr(optimizer, "grad_scale", None) is not None or getattr(optimizer, "found_inf", None) is not None
-        if self.why_not or scaled or torch.compiler.is_compiling():
+        if self.why_not or scaled or torch.compiler.is_compiling() or not acts_last(optimizer):
             return done
         values = factors(rules)
         plans = self._prepared(optimizer, rules, held, len(values))

@@ -18,9 +18,14 @@ class Direct:
 
     The function must depend on nothing but its arguments and tensors of its own, and on these alike at every call; it
     returns nothing.
+
+    Args:
+        function: what to compile.
+        checked: whether it may depend on more, which dynamo then checks at every call.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], *, checked: bool = False) -> None:
+        self._checked = checked
         self._compiled: Callable[..., None] = torch.compile(
             function, backend=self._compile, fullgraph=True, dynamic=False
         )
@@ -29,13 +34,13 @@ class Direct:
         self._order: Sequence[int | Tensor] | None = None  # of the arguments, or the tensors themselves
 
     def _compile(self, graph: Any, examples: Any) -> Callable[..., Any]:
-        self._inner = coded(graph, examples)
-        return self._run
+        inner = self._inner = coded(graph, examples)
 
-    def _run(self, *tensors: Tensor) -> Any:
-        self._received = tensors
-        assert self._inner is not None
-        return self._inner(*tensors)
+        def run(*tensors: Tensor) -> Any:
+            self._received = tensors
+            return inner(*tensors)
+
+        return run
 
     def __call__(self, *arguments: Any) -> None:
         """Call the function."""
@@ -51,9 +56,9 @@ class Direct:
         if len(where) < len(flat):
             raise RuntimeError("two weights share a tensor of their states")
         self._compiled(*arguments)
-        if self._inner is not None:  # as torch.compile may be switched off
+        if self._inner is not None and not self._checked:  # as torch.compile may be switched off
             self._order = [where.get(id(t), t) for t in self._received]  # else the function's own, such as a mask
-            self._received = ()
+        self._received = ()
 
 
 def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:

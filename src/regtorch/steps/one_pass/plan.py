@@ -41,7 +41,7 @@ class Plan:
             for recipe, step in zip(recipes, self._steps([optimizer.state[r.p] for r in recipes]), strict=True)
         ]
         found = list(dict.fromkeys(kinds))
-        self._kinds = [(optimizer.param_groups[group], dtype) for group, dtype, _ in found]
+        self._kinds = [(group, dtype) for group, dtype, _ in found]
         places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
         self.done: dict[Place, set[int]] = {
             place: {id(recipe.p) for recipe in recipes if place not in recipe.outside} for place in places
@@ -50,8 +50,8 @@ class Plan:
             recipes=recipes,
             shares=[found.index(kind) for kind in kinds],
             names=[
-                (*update.factors(plain(group), 1.0), *(f"rule {index}" for index in range(rules)))
-                for group, _ in self._kinds
+                (*update.factors(plain(optimizer.param_groups[at]), 1.0), *(f"rule {i}" for i in range(rules)))
+                for at, _ in self._kinds
             ],
             flags=[{name: group[name] for name in update.flags} for group in groups],
         )
@@ -81,9 +81,10 @@ class Plan:
             if steps[share] not in (0.0, step):  # a state was loaded
                 return None
             steps[share] = step
+        groups = optimizer.param_groups  # others once a state is loaded
         numbers = [
-            torch.tensor([*self._update.factors(plain(group), step).values(), *values], dtype=dtype)
-            for (group, dtype), step in zip(self._kinds, steps, strict=True)
+            torch.tensor([*self._update.factors(plain(groups[at]), step).values(), *values], dtype=dtype, device="cpu")
+            for (at, dtype), step in zip(self._kinds, steps, strict=True)
         ]
         return weights, grads, states, numbers
 

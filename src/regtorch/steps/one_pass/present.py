@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.updates import Update
+from regtorch.steps.optimizers import facts_of
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -44,7 +45,8 @@ def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object,
         ]
         for group in groups
     ]
-    return settings, weights, list(_acting(rules))
+    knows = facts_of(optimizer).step_size == update.step_size
+    return knows, settings, weights, list(_acting(rules))
 
 
 def _acting(rules: Rules) -> Iterator[tuple[object, ...]]:

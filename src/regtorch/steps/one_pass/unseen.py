@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from regtorch.steps.one_pass.reasons import NotNow, NotWhole
 from regtorch.steps.unstepped import Watch
 
-__all__ = ["check_net", "check_unseen", "needs_no_gradients", "steps_plainly"]
+__all__ = ["acts_last", "check_net", "check_unseen", "needs_no_gradients", "steps_plainly"]
 
 _MARK = "needs_no_gradients"
 _OURS = "regtorch.steps.attached"
@@ -50,6 +50,16 @@ def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
         for hook in hooks.values():
             if getattr(hook, "__module__", "") != _OURS and not getattr(hook, _MARK, False):
                 raise NotWhole(f"a pre-hook of the steps of this {type(optimizer).__name__} may act on gradients")
+
+
+def acts_last(optimizer: Optimizer) -> bool:
+    """Whether no pre-hook of the steps comes after that of the rules, which a pass would forestall."""
+    for hook in reversed(optimizer._optimizer_step_pre_hooks.values()):
+        if getattr(hook, "__module__", "") == _OURS:
+            return True
+        if not getattr(hook, _MARK, False):
+            return False
+    return True
 
 
 def steps_plainly(optimizer: Optimizer) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
-__all__ = ["STEP", "UPDATES", "Update", "known_updates", "update_of"]
+__all__ = ["STEP", "UPDATES", "Update", "known_updates", "plus", "update_of"]
 
 STEP = "step"  # the state that counts steps
 
@@ -49,8 +49,13 @@ class Update:
         return self.size(state, self.factors(group, t) | {name: group.get(name) for name in self.flags})
 
 
+def plus(g: Tensor, factor: Tensor, by: Tensor) -> Tensor:
+    """`g + factor · by`, and `g` for a factor of 0, even where `by` is infinite."""
+    return g + torch.where(factor == 0, 0.0, factor * by)
+
+
 def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = g + at["decay"] * w
+    g = plus(g, at["decay"], w)
     if "momentum_buffer" in state:
         buffer = state["momentum_buffer"] = at["momentum"] * state["momentum_buffer"] + at["share"] * g
         g = g + at["momentum"] * buffer if at["nesterov"] else buffer
@@ -72,7 +77,7 @@ def _adam(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at["decoupled_weight_decay"]:
         w = w * at["kept"]
     else:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     m = state["exp_avg"] = state["exp_avg"] + at["share1"] * (g - state["exp_avg"])
     v = state["exp_avg_sq"] = at["beta2"] * state["exp_avg_sq"] + at["share2"] * g.square()
     if at["amsgrad"]:
@@ -92,7 +97,7 @@ def _adam_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 
 def _rmsprop(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = g + at["decay"] * w
+    g = plus(g, at["decay"], w)
     v = state["square_avg"] = at["alpha"] * state["square_avg"] + at["share"] * g.square()
     if "grad_avg" in state:
         mean = state["grad_avg"] = state["grad_avg"] + at["share"] * (g - state["grad_avg"])
@@ -117,7 +122,7 @@ def _rmsprop_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 
 def _adagrad(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = g + at["decay"] * w
+    g = plus(g, at["decay"], w)
     total = state["sum"] = state["sum"] + g.square()
     return w - at["lr"] * g / (total.sqrt() + at["eps"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
@@ -92,11 +93,11 @@ class Whole:
         self._function = self._functions[key]
         undo()
         self._places = [
-            (holder, name, tensor)
+            (holder, name, held)
             for module in self._net.modules()
-            for holder in (module._parameters, module._buffers)
-            for name, tensor in holder.items()
-            if tensor is not None
+            for holder in (module._parameters, module._buffers, module._modules)
+            for name, held in holder.items()
+            if held is not None
         ]
         owned = (p for group in optimizer.param_groups for p in group["params"])
         self.takes_all = all(id(p) in found for p in owned if p.requires_grad)
@@ -190,7 +191,7 @@ class Whole:
             one_pass(weights, grads, tensors, numbers)
             return value, outputs
 
-        options: Any = {"guard_filter_fn": _to_check}
+        options: Any = {"guard_filter_fn": partial(_to_check, rules=not self._plan.form.is_ours)}
         own = WeakMethod(self._backend)  # as torch holds a backend for as long as the code, which `self` holds
 
         def backend(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
@@ -226,10 +227,11 @@ def _told(error: Exception) -> str:
     return " ".join([f"{type(error).__name__}:", *lines[:1], *(context or lines[1:2])])[:_LONG]
 
 
-def _to_check(guards: Sequence[Any]) -> list[bool]:
-    """Which of the compiler's assumptions to check at every step: those about the net, the loss and the batch."""
+def _to_check(guards: Sequence[Any], *, rules: bool) -> list[bool]:
+    """Which of the compiler's assumptions to check at every step: of the net, the loss, the batch, a user's `rules`."""
     return [
-        _OURS.match(guard.name) is None and not (guard.guard_type == "DUPLICATE_INPUT" and _TWICE.match(guard.name))
+        ((rules and guard.name.startswith("one_pass")) or _OURS.match(guard.name) is None)
+        and not (guard.guard_type == "DUPLICATE_INPUT" and _TWICE.match(guard.name))
         for guard in guards
     ]
 
