@@ -112,6 +112,8 @@ def check(command: str, capsys: pytest.CaptureFixture[str]) -> None:
             composed(Path(script).stem, rest)
         case ["regtorch", ("train" | "path" | "search" | "doctor") as program, *rest]:
             composed(program, rest)
+        case ["python", "-c", code]:
+            compile(code, command, "exec")
         case ["python", "-m", "regtorch.conventions", *rest]:
             assert not rest or conventions(rest) == 0
         case ["python", "-m", module, *_]:

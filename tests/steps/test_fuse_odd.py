@@ -12,51 +12,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 import regtorch as rt
+from beside_fused import check, kernels, l1, mlp
 from nets import dense
-from regtorch.steps import optimizers
-
-Change = Callable[[nn.Module, optim.Optimizer, int], None]
-
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
-
-
-def check(
-    build: Callable[[], tuple[nn.Module, Callable[[], Tensor]]],
-    rules: Callable[[nn.Module, optim.Optimizer], object],
-    change: Change = lambda net, optimizer, step: None,
-    make: Callable[[Any], optim.Optimizer] = lambda p: optim.Adam(p, 0.01),
-) -> rt.Fused:
-    """Train with and without fuse; `change` is called before every step."""
-    ends: list[list[Tensor]] = []
-    handle: Any = None
-    for fused in (False, True):
-        torch.manual_seed(0)
-        net, loss = build()
-        optimizer = make(net.parameters())
-        rules(net, optimizer)
-        handle = rt.fuse(optimizer) if fused else None
-        for step in range(8):
-            change(net, optimizer, step)
-            optimizer.zero_grad()
-            loss().backward()
-            optimizer.step()
-        ends.append([p.detach().clone() for p in net.parameters()])
-    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
-    return handle
-
-
-def mlp() -> tuple[nn.Module, Callable[[], Tensor]]:
-    net, x, y = dense()
-    return net, lambda: F.cross_entropy(net(x), y)
-
-
-def l1(net: nn.Module, optimizer: optim.Optimizer) -> None:
-    rt.L1(0.01).on(net).attach(optimizer)
-
-
-def kernels(net: nn.Module) -> list[nn.Parameter]:
-    return [p for p in net.parameters() if p.ndim == 2]
 
 
 def test_rules_that_no_pass_takes():
@@ -152,105 +111,6 @@ def test_state_that_is_replaced():
             optimizer.load_state_dict(optimizer.state_dict())
 
     check(mlp, l1, change)
-
-
-def test_groups_that_are_replaced():
-    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-        if step == 4:
-            optimizer.load_state_dict(optimizer.state_dict())  # which makes other groups
-            optimizer.param_groups[0]["lr"] = 0.05
-
-    check(mlp, l1, change)
-
-
-def test_another_default_device():
-    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
-        torch.set_default_device(None)
-        return mlp()
-
-    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-        torch.set_default_device("meta")
-
-    try:
-        check(build, l1, change)
-    finally:
-        torch.set_default_device(None)
-
-
-class Root(rt.Penalty):
-    """λ Σ√|w|, whose gradient at 0 is infinite, and a proximal step that divides by its size."""
-
-    separable = True
-
-    def __call__(self, w: Tensor) -> Tensor:
-        return w.abs().sqrt().sum()
-
-    def prox(self, w: Tensor, step: Any) -> Tensor:
-        return w - step * step / step
-
-
-@pytest.mark.parametrize("proximal", [False, True])
-def test_a_rule_at_scale_0_does_nothing(proximal: bool):
-    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
-        net, loss = mlp()
-        with torch.no_grad():
-            kernels(net)[0][0] = 0
-        return net, loss
-
-    def rules(net: nn.Module, optimizer: optim.Optimizer) -> None:
-        reg = Root().on(net)
-        reg.attach(optimizer, proximal=proximal)
-        reg.scale = 0
-
-    check(build, rules)
-
-
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad"])
-def test_an_infinite_weight_comes_back_to_its_bounds(name: str):
-    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-        if step == 4:
-            with torch.no_grad():
-                kernels(net)[0][0, 0] = torch.inf
-
-    def rules(net: nn.Module, optimizer: optim.Optimizer) -> None:
-        rt.Box(-0.3, 0.3).on(net).attach(optimizer)
-
-    check(mlp, rules, change, lambda p: getattr(optim, name)(p, 0.01))
-
-
-def test_a_step_size_that_is_registered_later(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(optimizers, "_FACTS", optimizers._FACTS.copy())
-    own = optimizers._FACTS[optim.SGD]
-
-    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-        if step == 0:
-            optimizers._FACTS[optim.SGD] = own
-        if step == 4:
-            rt.register_optimizer(optim.SGD, lambda group, state: 2 * group["lr"], one_step_size=True)
-
-    def rules(net: nn.Module, optimizer: optim.Optimizer) -> None:
-        rt.L1(0.01).on(net).attach(optimizer, proximal=True)
-
-    check(mlp, rules, change, lambda p: optim.SGD(p, 0.1))
-
-
-@pytest.mark.parametrize("first", [False, True])
-def test_another_hook_of_steps_changes_gradients(first: bool):
-    def halve(optimizer: optim.Optimizer, *_: Any) -> None:
-        for p in optimizer.param_groups[0]["params"]:
-            p.grad.mul_(0.5)
-
-    def make(weights: Any) -> optim.Optimizer:
-        optimizer = optim.SGD(weights, 0.1)
-        if first:
-            optimizer.register_step_pre_hook(halve)
-        return optimizer
-
-    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
-        if step == 4 and not first:
-            optimizer.register_step_pre_hook(halve)
-
-    check(mlp, l1, change, make)
 
 
 def test_a_rule_that_comes_and_goes():

@@ -8,13 +8,12 @@ from itertools import count
 from types import FunctionType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from regtorch.rule import is_ours, wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
-from regtorch.steps.one_pass.updates import STEP, Update, plus
+from regtorch.steps.one_pass.updates import STEP, Update
 
 __all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
 
@@ -84,7 +83,7 @@ def pass_of(update: Update, form: Form) -> Pass:
             w, g = wide(stored), wide(grad)
             state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
             for part in parts["gradient"]:
-                g = plus(g, at[part.name], part.stored(part.rule.grad(part.units(w)), w))
+                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 w = _prox(part, w, update.size(state, at), at[part.name])
@@ -99,5 +98,4 @@ def pass_of(update: Update, form: Form) -> Pass:
 
 def _prox(part: Part, w: Tensor, step: float | Tensor, factor: Tensor) -> Tensor:
     t = step * factor
-    moved = part.stored(part.rule.prox(part.units(w), part.units(t) if t.ndim else t), w)
-    return torch.where(factor == 0, w, moved)
+    return part.stored(part.rule.prox(part.units(w), part.units(t) if t.ndim else t), w)

@@ -52,6 +52,8 @@ class OnePass:
         if self.why_not or scaled or torch.compiler.is_compiling() or not acts_last(optimizer):
             return done
         values = factors(rules)
+        if 0.0 in values:  # which is no action, and would make NaN of an infinite gradient
+            return done
         plans = self._prepared(optimizer, rules, held, len(values))
         given = [plan.arguments(optimizer, values) for plan in plans]
         if None in given and not held:  # tensors of other kinds

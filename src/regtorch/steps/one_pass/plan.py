@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from regtorch.steps.one_pass.compiled import Arguments, Form
 from regtorch.steps.one_pass.kinds import Kinds
 from regtorch.steps.one_pass.recipe import Recipe
-from regtorch.steps.one_pass.updates import STEP, Update
+from regtorch.steps.one_pass.updates import DECAYS, STEP, Update
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -53,7 +53,9 @@ class Plan:
                 (*update.factors(plain(optimizer.param_groups[at]), 1.0), *(f"rule {i}" for i in range(rules)))
                 for at, _ in self._kinds
             ],
-            flags=[{name: group[name] for name in update.flags} for group in groups],
+            flags=[
+                {name: group[name] for name in update.flags} | {DECAYS: bool(group["weight_decay"])} for group in groups
+            ],
         )
         self.key = (
             tuple((recipe.key, _kinds_of(recipe.p, optimizer.state[recipe.p])) for recipe in recipes),

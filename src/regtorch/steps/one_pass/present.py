@@ -36,7 +36,10 @@ class _Same:
 def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object, ...]:
     """All that decides which weights a pass takes, but their kinds. They are told by their ids: keep them meanwhile."""
     groups = optimizer.param_groups
-    settings = [(update.states(group), [group.get(name) for name in (*update.flags, *_DECIDING)]) for group in groups]
+    settings = [
+        (update.states(group), bool(group["weight_decay"]), [group.get(name) for name in (*update.flags, *_DECIDING)])
+        for group in groups
+    ]
     state = optimizer.state
     weights = [
         [

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
-__all__ = ["STEP", "UPDATES", "Update", "known_updates", "plus", "update_of"]
+__all__ = ["DECAYS", "STEP", "UPDATES", "Update", "known_updates", "update_of"]
 
 STEP = "step"  # the state that counts steps
+DECAYS = "decays"  # the factor that says whether weight_decay is not 0, which makes no NaN of an infinite weight
 
 Group = Mapping[str, Any]
 State = dict[str, Tensor]  # an update replaces the tensors that it changes
@@ -49,13 +50,9 @@ class Update:
         return self.size(state, self.factors(group, t) | {name: group.get(name) for name in self.flags})
 
 
-def plus(g: Tensor, factor: Tensor, by: Tensor) -> Tensor:
-    """`g + factor · by`, and `g` for a factor of 0, even where `by` is infinite."""
-    return g + torch.where(factor == 0, 0.0, factor * by)
-
-
 def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = plus(g, at["decay"], w)
+    if at[DECAYS]:
+        g = g + at["decay"] * w
     if "momentum_buffer" in state:
         buffer = state["momentum_buffer"] = at["momentum"] * state["momentum_buffer"] + at["share"] * g
         g = g + at["momentum"] * buffer if at["nesterov"] else buffer
@@ -76,8 +73,8 @@ def _sgd_size(state: Mapping[str, Any], at: Factors) -> Any:
 def _adam(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at["decoupled_weight_decay"]:
         w = w * at["kept"]
-    else:
-        g = plus(g, at["decay"], w)
+    elif at[DECAYS]:
+        g = g + at["decay"] * w
     m = state["exp_avg"] = state["exp_avg"] + at["share1"] * (g - state["exp_avg"])
     v = state["exp_avg_sq"] = at["beta2"] * state["exp_avg_sq"] + at["share2"] * g.square()
     if at["amsgrad"]:
@@ -97,7 +94,8 @@ def _adam_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 
 def _rmsprop(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = plus(g, at["decay"], w)
+    if at[DECAYS]:
+        g = g + at["decay"] * w
     v = state["square_avg"] = at["alpha"] * state["square_avg"] + at["share"] * g.square()
     if "grad_avg" in state:
         mean = state["grad_avg"] = state["grad_avg"] + at["share"] * (g - state["grad_avg"])
@@ -122,7 +120,8 @@ def _rmsprop_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 
 def _adagrad(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
-    g = plus(g, at["decay"], w)
+    if at[DECAYS]:
+        g = g + at["decay"] * w
     total = state["sum"] = state["sum"] + g.square()
     return w - at["lr"] * g / (total.sqrt() + at["eps"])
 

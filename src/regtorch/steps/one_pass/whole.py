@@ -125,7 +125,10 @@ class Whole:
             NotWhole: it cannot be made, now or ever.
             NotNow: it cannot be made before it is prepared again.
         """
-        arguments = self._plan.arguments(optimizer, factors(rules))
+        values = factors(rules)
+        if 0.0 in values:  # which is no action, and would make NaN of an infinite gradient
+            raise NotNow
+        arguments = self._plan.arguments(optimizer, values)
         if arguments is None:
             self._present = None
             raise NotNow
