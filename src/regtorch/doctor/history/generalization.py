@@ -70,13 +70,13 @@ def _memorised(curves: Curves) -> Iterator[Finding]:
 def _rising(curves: Curves, epoch: float, lowest: float) -> Finding:
     unit, val, task, shares = curves.history.unit, curves.val, curves.task, curves.val_accuracy
     why = (
-        f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.end)}, while the "
-        f"training loss falls from {fmt(task.at(epoch))} to {fmt(task.end)}"
+        f"The validation loss is lowest in {unit} {epoch:g} ({fmt(lowest)}) and ends at {fmt(val.values[-1])}, while "
+        f"the training loss falls from {fmt(task.at(epoch))} to {fmt(task.values[-1])}"
     )
     if len(shares) > 1:
         then = next((v for e, v in zip(shares.epochs, shares.values, strict=True) if e >= epoch), shares.values[-1])
         falls = then - shares.end > max(0.01, SURE * curves.error)
-        why += f"; the validation accuracy goes from {then:.3f} to {shares.end:.3f}"
+        why += f"; the validation accuracy goes from {then:.3f} to {shares.values[-1]:.3f}"
         why += "" if falls else ": the net errs as often, but is surer when it does"
     return Finding(
         "overfitting",
