@@ -200,6 +200,7 @@ def test_what_a_recipe_leaves_for_after_the_pass():
         (14, rt.MaxNorm(1.0), Layout((1,)), torch.float32, False),
         (12, rt.MaxNorm(1.0), Layout((1,)), torch.float32, True),
         (12, rt.MaxNorm(1.0), Layout(), torch.bfloat16, False),
+        (12, rt.MaxNorm(1.0), Layout(), torch.float64, False),
         (12, rt.Simplex(), Layout(), torch.float32, False),
     ],
 )
@@ -229,3 +230,15 @@ def test_compiled(optimizer: str):
     rules: Rules = [(rt.GroupLasso(0.02), {}), (rt.L1(0.01), {}), (rt.MaxNorm(0.4), {})]
     check(mlp, MAKE[optimizer], rules, steps=50)
     check(convolutions, MAKE[optimizer], rules, steps=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [rt.MaxNorm(0.4), rt.MinMaxNorm(0.3, 0.6), rt.UnitNorm()])
+def test_compiled_constraints(rule: Any):
+    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
+        net, x, y = dense()
+        net = net.float()
+        return net, lambda: F.cross_entropy(net(x.float()), y)
+
+    fused, plain = (train(build, MAKE["Adam"], [(rule, {})], fused) for fused in (True, False))
+    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-5)

@@ -56,8 +56,8 @@ def fuse(optimizer: Any) -> Fused:
     Every other way reads weights and gradients once more for each rule. Rules of elements (L1, L2, L1L2, L2SP, Box,
     NonNeg and others, whose `grain` is an element), also masked, also as one proximal step, are compiled by inductor
     with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. So are rules by
-    norms (GroupLasso's gradient, MaxNorm, UnitNorm, MinMaxNorm) of float32 and float64, which are measured while a unit
-    is in cache; a constraint on columns of more than 262,144 numbers, all other constraints of units and their proximal
+    norms (GroupLasso's gradient; MaxNorm, UnitNorm and MinMaxNorm of float32), which are measured while a unit is in
+    cache; a constraint on columns of more than 262,144 numbers, all other constraints of units and their proximal
     steps act after the pass, as after any step. A weight under another penalty's gradient, without a gradient, with a
     sparse one or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs, under the
     GradScaler of a fused optimizer, and where another pre-hook of its steps comes after that of the rules. The state is

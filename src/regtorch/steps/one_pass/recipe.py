@@ -92,13 +92,15 @@ class Recipe:
     def _has_place(self, place: Place, rule: Any, layout: Layout, by_norm: bool) -> bool:
         """Whether a proximal step or a constraint can be part of the pass.
 
-        Rows are still in cache when their norms are known; other units of a large weight would need a copy of it.
-        Proximal steps by norms iterate where each element has a step size, which compiles for minutes.
+        Rows are still in cache when their norms are known; other units of a large weight would need a copy of it. Norms
+        of float32 are summed in float64; those of float64 may have to be scaled and summed again, which compiles for
+        minutes, as do proximal steps by norms, which iterate where each element has a step size.
         """
         if rule.grain == "element":
             return place == "constraint" or not self.parts["proximal"]
         rows = self.p.is_contiguous() and rule.by_unit and layout.units_first(self.p) is self.p
-        return place == "constraint" and by_norm and (rows or self.p.numel() <= _FEW)
+        fits = by_norm and self.p.dtype == torch.float32 and (rows or self.p.numel() <= _FEW)
+        return place == "constraint" and fits
 
     def _leave(self, place: Place) -> None:
         """Leave a place's rules, and those that act later, for after the pass."""
