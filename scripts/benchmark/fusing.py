@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from statistics import median
 from time import perf_counter
@@ -27,7 +28,6 @@ from benchmark.variants import Training
 __all__ = ["FusePrice", "fuse_prices", "fuse_table"]
 
 Rules = Sequence[tuple[Any, dict[str, bool]]]
-Times = dict[str, list[float]]
 ATTACHED, FUSED, WHOLE = "attached", "rt.fuse", "rt.compile_step"
 _PLAIN, _AGAIN = "plain", "plain, again"
 _BY_ELEMENT: dict[str, Rules] = {
@@ -122,7 +122,7 @@ def _stepping(case: NetCase, optimizer: str, way: str, rules: Rules) -> Callable
         compiled: Any = rt.fuse(training.optimizer)
     else:
         compiled = rt.compile_step(training.net, F.cross_entropy, training.optimizer)
-        step = lambda: compiled(training.x, training.y)  # noqa: E731
+        step = partial(compiled, training.x, training.y)
     for _ in range(3):  # the second or third compiles
         step()
     assert not compiled.why_not, compiled.why_not

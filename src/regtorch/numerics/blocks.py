@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regtorch.rule import is_ours, with_inner
 
-__all__ = ["BLOCK", "in_blocks"]
+__all__ = ["BLOCK", "in_blocks", "is_cut"]
 
 BLOCK = 1 << 18  # elements; 1 MiB of float32
 
@@ -30,17 +30,21 @@ def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
         tensor is not contiguous, the rule sees more than an element, or its formula is not the library's: it may
         hold tensors of the weight's shape, or count on its dims.
     """
-    w = tensors[0]
-    if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
-        return None
-    if rule.grain != "element" or not is_ours(rule):
+    if not is_cut(*tensors) or rule.grain != "element" or not is_ours(rule):
         return None
     own = [
         value for one in with_inner(rule) for value in vars(one).values() if isinstance(value, Tensor) and value.ndim
     ]
-    if not all(t.shape == w.shape and t.is_contiguous() for t in (*tensors, *own)):
+    if not is_cut(tensors[0], *own):
         return None
-    return (partial(_block, at=at) for at in range(0, w.numel(), BLOCK))
+    return (partial(_block, at=at) for at in range(0, tensors[0].numel(), BLOCK))
+
+
+def is_cut(w: Tensor, *others: Tensor) -> bool:
+    """Whether to cut a weight, large and on a CPU, and others that lie in memory alike; a compiler fuses the loop."""
+    if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return all(t.shape == w.shape and t.is_contiguous() for t in (w, *others))
 
 
 def _block(t: Tensor, at: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.numerics.blocks import BLOCK
+from regtorch.numerics.blocks import BLOCK, is_cut
 
 # Documented by torch as public, but missing from its type stubs.
 _foreach_add_: Any = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
@@ -56,7 +56,6 @@ def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tupl
 
 
 def _blocks(w: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    cut = w.numel() > BLOCK and w.device.type == "cpu" and w.is_contiguous() and g.is_contiguous()
-    if cut and not torch.compiler.is_compiling():  # which fuses the loop anyway
+    if is_cut(w, g):
         return zip(w.view(-1).split(BLOCK), g.view(-1).split(BLOCK), strict=True)
     return iter([(w, g)])

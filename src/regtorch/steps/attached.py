@@ -73,8 +73,9 @@ class Attached:
         self.hook(optimizer)
         if not self.stepped and self._watch is None:
             me = ref(self)  # the garbage collector cannot break cycles through a parameter's hook
-            stepped = lambda: getattr(me(), "stepped", True)  # noqa: E731
-            self._watch = watch(optimizer, bound, here, stepped, lambda: Attached.steps_of_all)
+            self._watch = watch(
+                optimizer, bound, here, lambda: getattr(me(), "stepped", True), lambda: Attached.steps_of_all
+            )
         if place == "constraint" and wrappers:
             rule: Any = bound
             self._outer_steps[id(bound)] = OuterSteps(rule, wrappers, lambda: rule.project_owned(owned_by(optimizer)))

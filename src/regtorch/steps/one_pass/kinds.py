@@ -8,24 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Kinds"]
+__all__ = ["Kinds", "kind_of"]
 
 
 class Kinds:
     """The dtypes, devices, shapes and strides of some tensors."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._expected = list(map(_kind, tensors))
+        self._expected = list(map(kind_of, tensors))
         self._check: Any = _checked(tensors)
 
     def fit(self, tensors: Sequence[Tensor]) -> bool:
         """Whether these are of the same kinds, in this order."""
         if self._check is not None:
             return len(tensors) == len(self._expected) and self._check(*tensors)
-        return list(map(_kind, tensors)) == self._expected
+        return list(map(kind_of, tensors)) == self._expected
 
 
-def _kind(t: Tensor) -> tuple[object, ...]:
+def kind_of(t: Tensor) -> tuple[object, ...]:
+    """All of a tensor but its numbers and where they lie."""
     return type(t), t.dtype, t.device, t.shape, t.stride() if t.layout is torch.strided else t.layout
 
 

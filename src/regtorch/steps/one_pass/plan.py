@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import Arguments, Form
-from regtorch.steps.one_pass.kinds import Kinds
+from regtorch.steps.one_pass.kinds import Kinds, kind_of
 from regtorch.steps.one_pass.recipe import Recipe
 from regtorch.steps.one_pass.updates import DECAYS, STEP, Update
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Plan", "plain", "plans"]
+__all__ = ["Plan", "plans"]
 
 _ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
 
@@ -50,7 +50,7 @@ class Plan:
             recipes=recipes,
             shares=[found.index(kind) for kind in kinds],
             names=[
-                (*update.factors(plain(optimizer.param_groups[at]), 1.0), *(f"rule {i}" for i in range(rules)))
+                (*update.factors(_plain(optimizer.param_groups[at]), 1.0), *(f"rule {i}" for i in range(rules)))
                 for at, _ in self._kinds
             ],
             flags=[
@@ -85,7 +85,7 @@ class Plan:
             steps[share] = step
         groups = optimizer.param_groups  # others once a state is loaded
         numbers = [
-            torch.tensor([*self._update.factors(plain(groups[at]), step).values(), *values], dtype=dtype, device="cpu")
+            torch.tensor([*self._update.factors(_plain(groups[at]), step).values(), *values], dtype=dtype, device="cpu")
             for (at, dtype), step in zip(self._kinds, steps, strict=True)
         ]
         return weights, grads, states, numbers
@@ -100,10 +100,10 @@ def _kinds_of(p: nn.Parameter, state: Mapping[str, Any]) -> tuple[object, ...]:
     """The kinds of a weight, its gradient and the tensors of its state, without their numbers."""
     g = p.grad
     tensors = [p, *([] if g is None else [g]), *(t for t in state.values() if isinstance(t, Tensor))]
-    return tuple((t.dtype, t.device, t.shape, t.stride()) for t in tensors)
+    return tuple(map(kind_of, tensors))
 
 
-def plain(group: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with rates that are tensors as numbers."""
     return {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.updates import Update
-from regtorch.steps.optimizers import facts_of
+from regtorch.steps.optimizers import knows_step_size
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -48,8 +48,7 @@ def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object,
         ]
         for group in groups
     ]
-    knows = facts_of(optimizer).step_size == update.step_size
-    return knows, settings, weights, list(_acting(rules))
+    return knows_step_size(optimizer), settings, weights, list(_acting(rules))
 
 
 def _acting(rules: Rules) -> Iterator[tuple[object, ...]]:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from regtorch.numerics.sharded import is_sharded
 from regtorch.select.layout import Layout
 from regtorch.steps.one_pass.updates import Update
-from regtorch.steps.optimizers import facts_of
+from regtorch.steps.optimizers import knows_step_size
 
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
@@ -111,8 +111,8 @@ class Recipe:
 
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
     """The weights that one pass can take, with their rules; factors are numbered as `factors` gives them."""
-    knows = facts_of(optimizer).step_size == update.step_size  # else somebody registered another
-    after: tuple[Place, ...] = () if knows else ("proximal", "constraint")
+    # The pass takes the update's own step size; somebody may have registered another.
+    after: tuple[Place, ...] = () if knows_step_size(optimizer) else ("proximal", "constraint")
     found = {
         id(p): Recipe(p, index, states, outside=set(after))
         for index, group in enumerate(optimizer.param_groups)

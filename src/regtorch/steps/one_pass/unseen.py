@@ -48,14 +48,14 @@ def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
             raise NotWhole("hooks act on the gradient of a weight")
     for hooks in (optimizer._optimizer_step_pre_hooks, _global_optimizer_pre_hooks):
         for hook in hooks.values():
-            if getattr(hook, "__module__", "") != _OURS and not getattr(hook, _MARK, False):
+            if not (_is_ours(hook) or getattr(hook, _MARK, False)):
                 raise NotWhole(f"a pre-hook of the steps of this {type(optimizer).__name__} may act on gradients")
 
 
 def acts_last(optimizer: Optimizer) -> bool:
     """Whether no pre-hook of the steps comes after that of the rules, which a pass would forestall."""
     for hook in reversed(optimizer._optimizer_step_pre_hooks.values()):
-        if getattr(hook, "__module__", "") == _OURS:
+        if _is_ours(hook):
             return True
         if not getattr(hook, _MARK, False):
             return False
@@ -66,6 +66,11 @@ def steps_plainly(optimizer: Optimizer) -> bool:
     """Whether nobody but its rules sees a step, after `check_unseen`: no hooks come after it, and nothing wraps it."""
     own = vars(optimizer)
     return "step" not in own and len(own["_optimizer_step_post_hooks"]) == 1 and not _global_optimizer_post_hooks
+
+
+def _is_ours(hook: Any) -> bool:
+    """Whether it is the pre-hook of attached rules."""
+    return getattr(hook, "__module__", "") == _OURS
 
 
 def _others(p: Any) -> Iterator[Any]:
