@@ -113,3 +113,54 @@ def test_another_hook_of_steps_changes_gradients(first: bool):
             optimizer.register_step_pre_hook(halve)
 
     check(mlp, l1, change, make)
+
+
+def _states(net: nn.Module, optimizer: optim.Optimizer) -> list[dict[str, Any]]:
+    return [optimizer.state[p] for p in net.parameters() if p in optimizer.state]
+
+
+def _clear(row: dict[str, Any]) -> None:
+    row.clear()
+
+
+def _replace(row: dict[str, Any]) -> None:
+    row["exp_avg"] = torch.full_like(row["exp_avg"], 0.5)
+
+
+def _refill(row: dict[str, Any]) -> None:
+    row["exp_avg"].data = torch.full_like(row["exp_avg"], 0.5)
+
+
+def _turn(row: dict[str, Any]) -> None:
+    if row["exp_avg"].ndim == 2:
+        row["exp_avg"].data = row["exp_avg"].t().contiguous().t()
+
+
+def _count_again(row: dict[str, Any]) -> None:
+    row["step"].fill_(2.0)
+
+
+def _count_elsewhere(row: dict[str, Any]) -> None:
+    row["step"].data = torch.tensor(2.0)
+
+
+@pytest.mark.parametrize("move", [_clear, _replace, _refill, _turn, _count_again, _count_elsewhere])
+@pytest.mark.parametrize("every", [False, True])
+def test_state_that_somebody_moves(move: Callable[[dict[str, Any]], None], every: bool):
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        if step == 5:
+            with torch.no_grad():
+                for row in _states(net, optimizer)[: None if every else 1]:
+                    move(row)
+
+    check(mlp, l1, change, lambda p: optim.Adam(p, 0.01))
+
+
+def test_state_that_comes_in_another_order():
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        if step == 5:
+            first, *_ = net.parameters()
+            optimizer.state[first] = optimizer.state.pop(first)
+            optimizer.state[first] = dict(reversed(optimizer.state[first].items()))
+
+    check(mlp, l1, change, lambda p: optim.Adam(p, 0.01))

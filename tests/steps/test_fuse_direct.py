@@ -28,9 +28,9 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def move(weights: list[Tensor], pairs: list[list[Tensor]]) -> None:
-    for w, (a, b) in zip(weights, pairs, strict=True):
-        w.copy_(w + MASK * a - b)
+def move(weights: list[Tensor], pairs: list[Tensor]) -> None:
+    for i, w in enumerate(weights):
+        w.copy_(w + MASK * pairs[2 * i] - pairs[2 * i + 1])
 
 
 def test_later_calls_take_their_own_tensors_and_those_of_the_function(graphs: list[Any]):
@@ -38,7 +38,7 @@ def test_later_calls_take_their_own_tensors_and_those_of_the_function(graphs: li
     for call in range(3):
         w, a, b = torch.full((3,), float(call)), torch.rand(3), torch.rand(3)
         expected = w + MASK * a - b
-        direct([w], [[a, b]])
+        direct([w], [a, b])
         assert torch.equal(w, expected)
     assert len(graphs) == 1
 
@@ -46,5 +46,5 @@ def test_later_calls_take_their_own_tensors_and_those_of_the_function(graphs: li
 def test_a_tensor_that_is_given_twice_is_refused_before_anything_moves():
     w, a = torch.ones(3), torch.rand(3)
     with pytest.raises(RuntimeError, match="share a tensor"):
-        Direct(move)([w], [[a, a]])
+        Direct(move)([w], [a, a])
     assert torch.equal(w, torch.ones(3))

@@ -54,7 +54,12 @@ class Places:
         for parent, name, child in self._way.values():
             if name not in parent._modules or parent._modules[name] is not child:
                 return False
-        return all(own_parameter(owner, attribute) is parameter for owner, attribute, parameter in self._held)
+        for owner, attribute, parameter in self._held:  # `own_parameter` without a call for each of hundreds
+            parameters = owner._parameters
+            held = parameters[attribute] if attribute in parameters else None  # noqa: SIM401 (see there)
+            if held is not parameter:
+                return False
+        return True
 
     def _read(self) -> Found:
         owners = [(weight, weight.owner(self._root)) for weight in self.weights]

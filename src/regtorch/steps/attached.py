@@ -283,8 +283,9 @@ class Attached:
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
         if pairs:
             proximal.apply(optimizer, pairs, self._left("proximal"), self._taken["gradient"])
-        for bound in self.rules["constraint"]:
-            bound.project_owned(self._left("constraint"), getattr(optimizer, "found_inf", None))
+        left = self._left("constraint")
+        for bound in self.rules["constraint"] if left else ():
+            bound.project_owned(left, getattr(optimizer, "found_inf", None))
         for outer in self._outer_steps.values():
             outer.after_step()
 

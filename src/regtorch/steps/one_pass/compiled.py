@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count
 from types import FunctionType
 from typing import Any
 
@@ -13,14 +13,14 @@ from torch import Tensor
 from regtorch.rule import is_ours, wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
-from regtorch.steps.one_pass.updates import STEP, Update
+from regtorch.steps.one_pass.updates import Update
 
 __all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
 
 Arguments = tuple[
     list[Tensor],  # the weights
     list[Tensor],  # their gradients
-    list[list[Tensor]],  # the tensors of their states
+    list[Tensor],  # the tensors of their states, weight by weight
     list[Tensor],  # vectors of numbers, some weights each
 ]
 Pass = Callable[..., None]  # of `Arguments`
@@ -66,14 +66,15 @@ def apart(function: Any) -> Callable[..., Any]:
 
 def pass_of(update: Update, form: Form) -> Pass:
     """The pass as a function of tensors, to be compiled."""
-    states = [recipe.states for recipe in form.recipes]
+    states = [recipe.moved for recipe in form.recipes]
+    ends = list(accumulate(map(len, states)))
     rules = [recipe.parts for recipe in form.recipes]
     shares, names, flags = form.shares, form.names, form.flags
 
     def one_pass(
         weights: list[Tensor],
         grads: list[Tensor],
-        tensors: list[list[Tensor]],
+        tensors: list[Tensor],
         numbers: list[Tensor],
     ) -> None:
         for index, (stored, grad) in enumerate(zip(weights, grads, strict=True)):
@@ -81,7 +82,8 @@ def pass_of(update: Update, form: Form) -> Pass:
             at: dict[str, Any] = {name: numbers[own][i] for i, name in enumerate(names[own])}
             at |= flags[index]
             w, g = wide(stored), wide(grad)
-            state = {name: wide(t) for name, t in zip(states[index], tensors[index], strict=True)}
+            held = tensors[ends[index] - len(states[index]) : ends[index]]
+            state = {name: wide(t) for name, t in zip(states[index], held, strict=True)}
             for part in parts["gradient"]:
                 g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
             w = update.move(w, g, state, at)
@@ -90,8 +92,8 @@ def pass_of(update: Update, form: Form) -> Pass:
             for part in parts["constraint"]:
                 w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)
-            for name, t in zip(states[index], tensors[index], strict=True):
-                t.copy_(state[name] + 1 if name == STEP else state[name])
+            for name, t in zip(states[index], held, strict=True):
+                t.copy_(state[name])
 
     return one_pass
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import Arguments, Pass, compiled
-from regtorch.steps.one_pass.plan import Plan, plans
+from regtorch.steps.one_pass.plan import Numbers, Plan, plans
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.recipe import factors, recipes
 from regtorch.steps.one_pass.unseen import acts_last
@@ -54,12 +54,13 @@ class OnePass:
         values = factors(rules)
         if 0.0 in values:  # which is no action, and would make NaN of an infinite gradient
             return done
+        numbers = Numbers(optimizer, self._update, values)
         plans = self._prepared(optimizer, rules, held, len(values))
-        given = [plan.arguments(optimizer, values) for plan in plans]
+        given = [plan.arguments(numbers) for plan in plans]
         if None in given and not held:  # tensors of other kinds
             self._present = None
             plans = self._prepared(optimizer, rules, held, len(values))
-            given = [plan.arguments(optimizer, values) for plan in plans]
+            given = [plan.arguments(numbers) for plan in plans]
         for plan, arguments in zip(plans, given, strict=True):
             if arguments is None or not self._step(optimizer, plan, arguments):
                 self._present = None
@@ -85,11 +86,10 @@ class OnePass:
         if self.why_not:
             return False
         try:
-            if plan.key not in self._passes:
-                if len(self._passes) == _MOST:
-                    raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
-                self._passes[plan.key] = compiled(self._update, plan.form)
-            self._passes[plan.key](*arguments)
+            if plan.run is None:
+                plan.run = self._pass_for(plan)
+            plan.run(*arguments)
+            plan.count()
         except Exception as error:  # no compiler, or a rule that cannot be compiled
             first = next(iter(str(error).strip().splitlines()), "")
             self.why_not = f"{type(error).__name__}: {first}"
@@ -100,3 +100,10 @@ class OnePass:
             )
             return False
         return True
+
+    def _pass_for(self, plan: Plan) -> Pass:
+        if plan.key not in self._passes:
+            if len(self._passes) == _MOST:
+                raise RuntimeError(f"weights or rules changed {_MOST} times; fuse once they are as they stay")
+            self._passes[plan.key] = compiled(self._update, plan.form)
+        return self._passes[plan.key]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -14,10 +16,10 @@ __all__ = ["Direct"]
 
 
 class Direct:
-    """Compiles a function of lists of tensors, or of lists of such; later calls go to the compiler's code at once.
+    """Compiles a function of lists of tensors; later calls go to the compiler's code at once.
 
     The function must depend on nothing but its arguments and tensors of its own, and on these alike at every call; it
-    returns nothing.
+    returns nothing. It is given no tensors that require a gradient; the code does not ask.
 
     Args:
         function: what to compile.
@@ -31,7 +33,8 @@ class Direct:
         )
         self._inner: Callable[..., object] | None = None
         self._received: Sequence[Tensor] = ()
-        self._order: Sequence[int | Tensor] | None = None  # of the arguments, or the tensors themselves
+        self._own: Sequence[Tensor] = ()  # the function's, such as a mask
+        self._chosen: Callable[[list[Tensor]], Sequence[Tensor]] | None = None  # what the code takes, in its order
 
     def _compile(self, graph: Any, examples: Any) -> Callable[..., Any]:
         inner = self._inner = coded(graph, examples)
@@ -42,32 +45,23 @@ class Direct:
 
         return run
 
-    def __call__(self, *arguments: Any) -> None:
+    def __call__(self, *arguments: Sequence[Tensor]) -> None:
         """Call the function."""
-        flat = _flat(arguments)
-        if self._order is None:
-            self._first(arguments, flat)
+        if self._chosen is None:
+            self._first(arguments)
             return
         assert self._inner is not None
-        self._inner(*[flat[at] if type(at) is int else at for at in self._order])
+        self._inner(*self._chosen([*chain.from_iterable(arguments), *self._own]))
 
-    def _first(self, arguments: tuple[Any, ...], flat: Sequence[Tensor]) -> None:
-        where = {id(t): i for i, t in enumerate(flat)}
-        if len(where) < len(flat):
+    def _first(self, arguments: Sequence[Sequence[Tensor]]) -> None:
+        if len(set(map(id, chain.from_iterable(arguments)))) < sum(map(len, arguments)):
             raise RuntimeError("two weights share a tensor of their states")
-        self._compiled(*arguments)
+        given = [[t.detach() for t in part] for part in arguments]
+        self._compiled(*given)
         if self._inner is not None and not self._checked:  # as torch.compile may be switched off
-            self._order = [where.get(id(t), t) for t in self._received]  # else the function's own, such as a mask
+            where = {id(t): i for i, t in enumerate(chain.from_iterable(given))}
+            self._own = [t for t in self._received if id(t) not in where]
+            where |= {id(t): len(where) + i for i, t in enumerate(self._own)}
+            order = [where[id(t)] for t in self._received]
+            self._chosen = itemgetter(*order) if len(order) > 1 else lambda flat: [flat[i] for i in order]
         self._received = ()
-
-
-def _flat(arguments: Sequence[Sequence[Any]]) -> list[Tensor]:
-    """The tensors of lists of tensors and of lists of them."""
-    flat: list[Tensor] = []
-    for part in arguments:
-        for item in part:
-            if type(item) is list:
-                flat += item
-            else:
-                flat.append(item)
-    return flat

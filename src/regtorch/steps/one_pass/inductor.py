@@ -18,6 +18,7 @@ _LIMITS = (
     "realize_cpu_acc_reads_threshold",
 )
 _MANY = 1 << 20
+_ALONGSIDE = 4  # weights of one shape in a loop; of more, the first would have left the cache when all norms are known
 
 
 def coded(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
@@ -26,7 +27,9 @@ def coded(graph: Any, examples: Sequence[Any]) -> Callable[..., Any]:
     from torch._inductor.compile_fx import compile_fx
 
     with _only_waiting():
-        code: Any = compile_fx(graph, examples, config_patches={k: _MANY for k in _LIMITS if hasattr(config, k)})
+        patches = {k: _MANY for k in _LIMITS if hasattr(config, k)}
+        patches |= {"cpp.max_horizontal_fusion_size": _ALONGSIDE}
+        code: Any = compile_fx(graph, examples, config_patches=patches)
     return code
 
 

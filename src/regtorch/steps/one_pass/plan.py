@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from regtorch.steps.one_pass.compiled import Arguments, Form
+from regtorch.steps.one_pass.compiled import Arguments, Form, Pass
 from regtorch.steps.one_pass.kinds import Kinds, kind_of
 from regtorch.steps.one_pass.recipe import Recipe
 from regtorch.steps.one_pass.updates import DECAYS, STEP, Update
@@ -17,31 +18,62 @@ from regtorch.steps.one_pass.updates import DECAYS, STEP, Update
 if TYPE_CHECKING:
     from regtorch.steps.attached import Place
 
-__all__ = ["Plan", "plans"]
+__all__ = ["Numbers", "Plan", "plans"]
 
-_ALIKE, _TOGETHER = 16, 32  # weights in one compiled function: of one kind, of several
+_TOGETHER = 32  # weights in one compiled function
+
+
+class Numbers:
+    """The numbers of a step that are the same for all elements, computed once for all weights that share them.
+
+    Args:
+        optimizer: whose settings they follow.
+        update: its formula.
+        values: the factors of the penalties.
+    """
+
+    def __init__(self, optimizer: Optimizer, update: Update, values: Sequence[float]) -> None:
+        self._groups, self._update, self._values = optimizer.param_groups, update, values
+        self._known: dict[tuple[int, torch.dtype, float], Tensor] = {}
+
+    def __call__(self, group: int, dtype: torch.dtype, step: float) -> Tensor:
+        """Those of a param group at a step, in the order in which the form names them."""
+        key = group, dtype, step
+        if key not in self._known:
+            own = self._update.factors(_plain(self._groups[group]), step).values()
+            self._known[key] = torch.tensor([*own, *self._values], dtype=dtype, device="cpu")
+        return self._known[key]
 
 
 class Plan:
-    """Some weights of one optimizer.
+    """Some weights of one optimizer, and the tensors of their states, for as long as these are the optimizer's.
 
     Attributes:
         recipes: of the weights.
         form: what the compiled function needs to know of them.
         key: what it depends on.
         done: the ids of the weights whose rules a step has done, by place; those under "gradient" are stepped.
+        run: the compiled function, once there is one.
     """
 
     def __init__(self, optimizer: Optimizer, update: Update, recipes: Sequence[Recipe], rules: int) -> None:
-        self.recipes, self._update = recipes, update
-        self._tensors: Kinds | None = None  # of the first step
+        self.recipes = recipes
+        self.run: Pass | None = None
+        self._weights: list[Tensor] = [recipe.p for recipe in recipes]
+        rows = [optimizer.state[p] for p in self._weights]
+        self._states = [row[name] for recipe, row in zip(recipes, rows, strict=True) for name in recipe.moved]
+        self._counted = [i for i, recipe in enumerate(recipes) if STEP in recipe.states]
+        self._counters = [rows[i][STEP] for i in self._counted]
+        self._kinds: Kinds | None = None  # of the weights and gradients of the first step
+        self._state_kinds = Kinds(self._states)
+        self._look()
         groups = [optimizer.param_groups[recipe.group] for recipe in recipes]
         kinds = [
             (recipe.group, torch.promote_types(recipe.p.dtype, torch.float32), step)
-            for recipe, step in zip(recipes, self._steps([optimizer.state[r.p] for r in recipes]), strict=True)
+            for recipe, step in zip(recipes, self._steps(), strict=True)
         ]
         found = list(dict.fromkeys(kinds))
-        self._kinds = [(group, dtype) for group, dtype, _ in found]
+        self._shared = [(group, dtype) for group, dtype, _ in found]
         places: tuple[Place, ...] = ("gradient", "proximal", "constraint")
         self.done: dict[Place, set[int]] = {
             place: {id(recipe.p) for recipe in recipes if place not in recipe.outside} for place in places
@@ -51,7 +83,7 @@ class Plan:
             shares=[found.index(kind) for kind in kinds],
             names=[
                 (*update.factors(_plain(optimizer.param_groups[at]), 1.0), *(f"rule {i}" for i in range(rules)))
-                for at, _ in self._kinds
+                for at, _ in self._shared
             ],
             flags=[
                 {name: group[name] for name in update.flags} | {DECAYS: bool(group["weight_decay"])} for group in groups
@@ -64,36 +96,46 @@ class Plan:
             rules,
         )
 
-    def arguments(self, optimizer: Optimizer, values: Sequence[float]) -> Arguments | None:
+    def arguments(self, numbers: Numbers) -> Arguments | None:
         """What the compiled function takes at this step; None if it cannot take these weights now."""
-        weights = [recipe.p.detach() for recipe in self.recipes]
-        grads = [g for recipe in self.recipes if (g := recipe.p.grad) is not None]
-        rows = [optimizer.state[recipe.p] for recipe in self.recipes]
-        try:
-            states = [[row[name] for name in recipe.states] for recipe, row in zip(self.recipes, rows, strict=True)]
-        except KeyError:  # somebody has cleared them
+        grads = [g for p in self._weights if (g := p.grad) is not None]
+        given = [*self._weights, *grads]
+        if self._kinds is None:
+            self._kinds = Kinds(given)
+        elif not self._kinds.fit(given):
             return None
-        flat = [*weights, *grads, *(t for tensors in states for t in tensors)]
-        if self._tensors is None:
-            self._tensors = Kinds(flat)
-        elif not self._tensors.fit(flat):
-            return None
-        steps: list[float] = [0.0] * len(self._kinds)
-        for share, step in zip(self.form.shares, self._steps(rows), strict=True):
+        if self._where() != self._places:  # they were given other memory, which may be of another kind
+            if not self._state_kinds.fit(self._states):
+                return None
+            self._look()
+        steps: list[float] = [0.0] * len(self._shared)
+        self._step = self._steps()
+        for share, step in zip(self.form.shares, self._step, strict=True):
             if steps[share] not in (0.0, step):  # a state was loaded
                 return None
             steps[share] = step
-        groups = optimizer.param_groups  # others once a state is loaded
-        numbers = [
-            torch.tensor([*self._update.factors(_plain(groups[at]), step).values(), *values], dtype=dtype, device="cpu")
-            for (at, dtype), step in zip(self._kinds, steps, strict=True)
-        ]
-        return weights, grads, states, numbers
+        shared = [numbers(at, dtype, step) for (at, dtype), step in zip(self._shared, steps, strict=True)]
+        return self._weights, grads, self._states, shared
 
-    def _steps(self, states: Sequence[Mapping[str, Any]]) -> list[float]:
+    def count(self) -> None:
+        """Count the step that was made; in the compiled function, each counter would be a barrier of its threads."""
+        for i, count in zip(self._counted, self._counts, strict=True):
+            count[()] = self._step[i]
+
+    def _look(self) -> None:
+        """Note where the tensors of the state lie."""
+        self._counts = [counter.numpy() for counter in self._counters]  # their own memory, read 5 times as fast
+        self._places = self._where()
+
+    def _where(self) -> list[int]:
+        return [t.data_ptr() for t in chain(self._states, self._counters)]
+
+    def _steps(self) -> list[float]:
         """The number of each weight's step; 1 where it is not counted."""
-        pairs = zip(self.recipes, states, strict=True)
-        return [1.0 + float(state[STEP]) if STEP in recipe.states else 1.0 for recipe, state in pairs]
+        steps = [1.0] * len(self.recipes)
+        for i, count in zip(self._counted, self._counts, strict=True):
+            steps[i] += count.item()
+        return steps
 
 
 def _kinds_of(p: nn.Parameter, state: Mapping[str, Any]) -> tuple[object, ...]:
@@ -120,7 +162,7 @@ def _parts(optimizer: Optimizer, found: Sequence[Recipe]) -> Iterator[Sequence[R
         alike.setdefault(kind, []).append(recipe)
     rest: list[Recipe] = []
     for kind in alike.values():
-        even = len(kind) // _ALIKE * _ALIKE if len(kind) > _TOGETHER else 0
-        yield from (kind[at : at + _ALIKE] for at in range(0, even, _ALIKE))
+        even = len(kind) // _TOGETHER * _TOGETHER
+        yield from (kind[at : at + _TOGETHER] for at in range(0, even, _TOGETHER))
         rest += kind[even:]
     yield from (rest[at : at + _TOGETHER] for at in range(0, len(rest), _TOGETHER))

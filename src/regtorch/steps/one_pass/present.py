@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
@@ -16,39 +18,50 @@ if TYPE_CHECKING:
 __all__ = ["present"]
 
 _DECIDING = ("maximize", "differentiable", "capturable")
-_NONE: Mapping[str, Any] = {}
+_REQUIRES_GRAD = attrgetter("requires_grad")
 Rules = Mapping["Place", Sequence[Any]]
 
 
 class _Same:
-    """Equal to what holds the very same object."""
+    """Equal to what holds the very same objects in the same order."""
 
     __slots__ = ("_held",)
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, held: object) -> None:
-        self._held = held
+    def __init__(self, held: Iterable[object]) -> None:
+        self._held = list(held)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._held is other._held
+        if not isinstance(other, _Same) or len(self._held) != len(other._held):
+            return False
+        return all(map(is_, self._held, other._held))
 
 
 def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object, ...]:
-    """All that decides which weights a pass takes, but their kinds. They are told by their ids: keep them meanwhile."""
+    """All that decides which weights a pass takes, but the kinds of tensors; it holds what it tells apart."""
     groups = optimizer.param_groups
     settings = [
-        (update.states(group), bool(group["weight_decay"]), [group.get(name) for name in (*update.flags, *_DECIDING)])
+        (
+            update.states(group),
+            bool(group["weight_decay"]),
+            [group.get(name) for name in (*update.flags, *_DECIDING)],
+            len(group["params"]),
+        )
         for group in groups
     ]
-    state = optimizer.state
-    weights = [
-        [
-            (id(p), p.requires_grad, p.grad is None, list(map(type, state.get(p, _NONE).values())))
-            for p in group["params"]
-        ]
-        for group in groups
-    ]
-    return knows_step_size(optimizer), settings, weights, list(_acting(rules))
+    weights = [p for group in groups for p in group["params"]]
+    rows = optimizer.state.values()
+    return (
+        knows_step_size(optimizer),
+        settings,
+        _Same(weights),
+        list(map(_REQUIRES_GRAD, weights)),
+        [p.grad is None for p in weights],
+        _Same(optimizer.state),
+        list(chain.from_iterable(rows)),  # the names of the state's tensors
+        _Same(chain.from_iterable(row.values() for row in rows)),
+        list(_acting(rules)),
+    )
 
 
 def _acting(rules: Rules) -> Iterator[tuple[object, ...]]:
@@ -57,5 +70,5 @@ def _acting(rules: Rules) -> Iterator[tuple[object, ...]]:
             for term in [term for _, term in bound.terms()] if place != "constraint" else [bound]:
                 found = term.found()
                 computed = [weight for weight, _, parameter in found if parameter is None]
-                acting = [(weight, id(w)) for weight, w in term.weights()] if computed else _Same(found)
+                acting = [(weight, id(w)) for weight, w in term.weights()] if computed else _Same([found])
                 yield place, term, term.rule, acting

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from regtorch.numerics.sharded import is_sharded
 from regtorch.select.layout import Layout
-from regtorch.steps.one_pass.updates import Update
+from regtorch.steps.one_pass.updates import STEP, Update
 from regtorch.steps.optimizers import knows_step_size
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class Recipe:
     states: tuple[str, ...]
     parts: dict[Place, list[Part]] = field(default_factory=lambda: {"gradient": [], "proximal": [], "constraint": []})
     outside: set[Place] = field(default_factory=set)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The names of the tensors that a pass moves: all but the one that counts steps."""
+        return tuple(name for name in self.states if name != STEP)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -160,4 +165,9 @@ def _fits(p: nn.Parameter, group: Mapping[str, Any], state: Mapping[str, Any], n
         and 0 not in g.stride()
         and not (group.get("maximize") or group.get("differentiable") or group.get("capturable"))
         and all(isinstance(state.get(name), Tensor) for name in names)
+        and (STEP not in names or _is_plain_number(state[STEP]))
     )
+
+
+def _is_plain_number(t: Tensor) -> bool:
+    return type(t) is Tensor and t.ndim == 0 and t.device.type == _DEVICE and t.dtype in (torch.float32, torch.float64)

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import apart, pass_of
 from regtorch.steps.one_pass.inductor import coded
-from regtorch.steps.one_pass.plan import Plan
+from regtorch.steps.one_pass.plan import Numbers, Plan
 from regtorch.steps.one_pass.present import present
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.recipe import factors, recipes
@@ -128,11 +128,12 @@ class Whole:
         values = factors(rules)
         if 0.0 in values:  # which is no action, and would make NaN of an infinite gradient
             raise NotNow
-        arguments = self._plan.arguments(optimizer, values)
+        arguments = self._plan.arguments(Numbers(optimizer, self._update, values))
         if arguments is None:
             self._present = None
             raise NotNow
         weights, _, *more = arguments
+        weights = [p.detach() for p in weights]
         fixed = {name: p.detach() for name, p in self._fixed.items()}
         self._refusal, given = None, (weights, *more, fixed, self._buffers, *self.batch)
         try:
@@ -141,6 +142,7 @@ class Whole:
             if isinstance(refusal := self._refusal or error, NotNow | NotWhole):
                 raise refusal from None
             raise NotWhole(_told(error)) from error
+        self._plan.count()
         self.fresh = False
         return self._plan.done
 
@@ -169,7 +171,7 @@ class Whole:
 
         def step(
             weights: list[Tensor],
-            tensors: list[list[Tensor]],
+            tensors: list[Tensor],
             numbers: list[Tensor],
             fixed: dict[str, Tensor],
             buffers: dict[str, Tensor],
