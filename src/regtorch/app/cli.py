@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from regtorch.app.ground.lines import tell
@@ -54,12 +56,24 @@ def run(name: str, *arguments: Any) -> int:
     if "--version" in sys.argv[1:]:
         return _until_unread(_version)
     try:
-        return _until_unread(lambda: import_module(PROGRAMS[name][0]).main(*arguments))
+        return _until_unread(lambda: _loaded(PROGRAMS[name][0]).main(*arguments))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("regtorch"):
             raise
         tell(f"error: {not_installed(error.name, f'regtorch {name}')}", sys.stderr)
         return 1
+
+
+def _loaded(module: str) -> ModuleType:
+    """Import a program; the garbage collector, which finds nothing there, need not look at what it loads again."""
+    if module in sys.modules or not gc.isenabled():
+        return import_module(module)
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _until_unread(program: Callable[[], int]) -> int:

@@ -117,8 +117,10 @@ class Penalty(Strengths, Rule):
         self, w: Float[Tensor, "units *fan_in"], into: Float[Tensor, "units *fan_in"], factor: float | Tensor
     ) -> None:
         """Add factor · `self.grad(w)` to `into` in place; override it to avoid a copy of the weight."""
-        several = isinstance(factor, Tensor) and factor.ndim > 0  # as in a path
-        parts = None if several else in_blocks(self, w, into)
+        if isinstance(factor, Tensor) and factor.ndim:  # as in a path
+            into.addcmul_(self.grad(w), factor.to(into.dtype))
+            return
+        parts = in_blocks(self, w, into)
         if parts is None:
             into.add_(self.grad(w) * factor)  # out of place: `grad` may return `w` itself or a cached tensor
             return

@@ -202,8 +202,5 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
     inner = bare(optimizer, "compile_step")
     check_steps(inner)
     if update_of(inner) is None:
-        names = ", ".join(kind.__name__ for kind in known_updates())
-        raise TypeError(
-            f"compile_step: optimizer must be one of torch.optim's {names}, received {type(inner).__name__}"
-        )
+        raise TypeError(f"compile_step: optimizer must be one of {known_updates()}, received {type(inner).__name__}")
     return CompiledStep(net, loss, optimizer)

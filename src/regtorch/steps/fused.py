@@ -55,13 +55,13 @@ def fuse(optimizer: Any) -> Fused:
 
     Every other way reads weights and gradients once more for each rule. Rules of elements (L1, L2, L1L2, L2SP, Box,
     NonNeg and others, whose `grain` is an element), also masked, also as one proximal step, are compiled by inductor
-    with the update of SGD, Adam, AdamW, RMSprop or Adagrad; they may be attached before or afterwards. So are rules by
-    norms (GroupLasso's gradient; MaxNorm, UnitNorm and MinMaxNorm of float32), which are measured while a unit is in
-    cache; a constraint on columns of more than 262,144 numbers, all other constraints of units and their proximal
-    steps act after the pass, as after any step. A weight under another penalty's gradient, without a gradient, with a
-    sparse one or at its first step is stepped by the optimizer itself, as all are on other devices than CPUs, under the
-    GradScaler of a fused optimizer, and where another pre-hook of its steps comes after that of the rules. The state is
-    the optimizer's own, so its `state_dict` stays interchangeable.
+    with the update of SGD, Adam, AdamW, RMSprop, Adagrad or Lion (of timm, lion-pytorch or pytorch_optimizer); they may
+    be attached before or afterwards. So are rules by norms (GroupLasso's gradient; MaxNorm, UnitNorm and MinMaxNorm of
+    float32), which are measured while a unit is in cache; a constraint on columns of more than 262,144 numbers, all
+    other constraints of units and their proximal steps act after the pass, as after any step. A weight under another
+    penalty's gradient, without a gradient, with a sparse one or at its first step is stepped by the optimizer itself,
+    as all are on other devices than CPUs, under the GradScaler of a fused optimizer, and where another pre-hook of its
+    steps comes after that of the rules. The state is the optimizer's own, so its `state_dict` stays interchangeable.
     Rates and strengths may change at every step without compiling again.
 
     It pays for large weights; for small nets take `rt.compile_step` (docs/benchmarks.md).
@@ -90,8 +90,7 @@ def fuse(optimizer: Any) -> Fused:
     check_steps(inner)
     update = update_of(inner)
     if update is None:
-        names = ", ".join(kind.__name__ for kind in known_updates())
-        raise TypeError(f"fuse: optimizer must be one of torch.optim's {names}, received {type(inner).__name__}")
+        raise TypeError(f"fuse: optimizer must be one of {known_updates()}, received {type(inner).__name__}")
     attached = attached_of(inner) or Attached()
     if attached.one_pass is not None:
         raise ValueError(f"fuse: this {type(inner).__name__} is fused already; remove() its handle first")

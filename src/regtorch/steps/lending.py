@@ -69,6 +69,18 @@ def _view_class(kind: type[Optimizer]) -> Any:
     return type(kind.__name__, (kind,), own)
 
 
+class _Part(dict[str, Any]):
+    """Some weights of a group; what the optimizer's step sets in it, such as its own count of steps, the group gets."""
+
+    def __init__(self, group: dict[str, Any], params: list[Tensor], decay: float) -> None:
+        super().__init__(group, params=params, weight_decay=decay)
+        self._group = group
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        self._group[name] = value
+
+
 def _parts(group: dict[str, Any], decays: Mapping[int, float], taken: Set[int]) -> list[dict[str, Any]]:
     """The group without the weights `taken`, split by weight_decay."""
     by_decay: dict[float, list[Tensor]] = {}
@@ -76,4 +88,6 @@ def _parts(group: dict[str, Any], decays: Mapping[int, float], taken: Set[int]) 
         if id(p) in taken:
             continue
         by_decay.setdefault(group["weight_decay"] + decays.get(id(p), 0.0), []).append(p)
-    return [{**group, "params": params, "weight_decay": decay} for decay, params in by_decay.items()]
+    if not by_decay and "step" in group:  # which counts steps also without weights
+        by_decay[group["weight_decay"]] = []
+    return [_Part(group, params, decay) for decay, params in by_decay.items()]

@@ -88,7 +88,7 @@ def pass_of(update: Update, form: Form) -> Pass:
                 g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
-                w = _prox(part, w, update.size(state, at), at[part.name])
+                w = _prox(part, w, update.size_of(state, at), at[part.name])
             for part in parts["constraint"]:
                 w = part.stored(part.rule(part.units(w)), w)
             stored.copy_(w)

@@ -86,7 +86,8 @@ class Plan:
                 for at, _ in self._shared
             ],
             flags=[
-                {name: group[name] for name in update.flags} | {DECAYS: bool(group["weight_decay"])} for group in groups
+                {name: group.get(name) for name in update.flags} | {DECAYS: bool(group["weight_decay"])}
+                for group in groups
             ],
         )
         self.key = (

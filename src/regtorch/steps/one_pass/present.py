@@ -42,6 +42,7 @@ def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object,
     groups = optimizer.param_groups
     settings = [
         (
+            update.fits(optimizer, group),
             update.states(group),
             bool(group["weight_decay"]),
             [group.get(name) for name in (*update.flags, *_DECIDING)],

@@ -117,10 +117,12 @@ class Recipe:
 def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence[Any]]) -> list[Recipe]:
     """The weights that one pass can take, with their rules; factors are numbered as `factors` gives them."""
     # The pass takes the update's own step size; somebody may have registered another.
-    after: tuple[Place, ...] = () if knows_step_size(optimizer) else ("proximal", "constraint")
+    own = knows_step_size(optimizer) or not rules["proximal"]
+    after: tuple[Place, ...] = () if own else ("proximal", "constraint")
     found = {
         id(p): Recipe(p, index, states, outside=set(after))
         for index, group in enumerate(optimizer.param_groups)
+        if update.fits(optimizer, group)
         for states in [update.states(group)]
         for p in group["params"]
         if _fits(p, group, optimizer.state.get(p, {}), states)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
+from regtorch.steps.one_pass import lion
+
 __all__ = ["DECAYS", "STEP", "UPDATES", "Update", "known_updates", "update_of"]
 
 STEP = "step"  # the state that counts steps
@@ -32,22 +34,29 @@ class Update:
         move: the new weight from the weight, its gradient, its state and the factors.
         factors: numbers that are the same for all elements, from a param group and the number of this step; tensors if
             that or a setting is one.
-        size: the step size under a constant gradient, from the state after the step and the factors: a number, or one
-            for each element.
         states: the names of the state's tensors, from a param group; those that are missing change the formula.
+        size: the step size under a constant gradient, from the state after the step and the factors: a number, or one
+            for each element; None if there is none.
         flags: the settings of a param group that change the formula.
+        fits: whether a param group's steps have this formula at all.
     """
 
     move: Callable[[Tensor, Tensor, State, Factors], Tensor]
     factors: Callable[[Group, Any], dict[str, Any]]
-    size: Callable[[Mapping[str, Any], Factors], Any]
     states: Callable[[Group], tuple[str, ...]]
+    size: Callable[[Mapping[str, Any], Factors], Any] | None = None
     flags: tuple[str, ...] = ()
+    fits: Callable[[Optimizer, Group], bool] = lambda optimizer, group: True
+
+    def size_of(self, state: Mapping[str, Any], at: Factors) -> Any:
+        """`size`, of an optimizer that has one."""
+        assert self.size is not None, "proximal steps are refused before"
+        return self.size(state, at)
 
     def step_size(self, group: Group, state: Mapping[str, Any]) -> Any:
         """The step size of a weight after a step; a tensor on the state's device, without a wait for it, if it can."""
         t = torch.as_tensor(state[STEP]).double() if STEP in state else 1.0
-        return self.size(state, self.factors(group, t) | {name: group.get(name) for name in self.flags})
+        return self.size_of(state, self.factors(group, t) | {name: group.get(name) for name in self.flags})
 
 
 def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
@@ -152,21 +161,24 @@ def _of_adagrad(group: Group) -> tuple[str, ...]:
     return (STEP, "sum")
 
 
-_ADAM = Update(_adam, _adam_factors, _adam_size, _of_adam, ("amsgrad", "decoupled_weight_decay"))
+_ADAM = Update(_adam, _adam_factors, _of_adam, _adam_size, ("amsgrad", "decoupled_weight_decay"))
 UPDATES: dict[type[Optimizer], Update] = {
-    optim.SGD: Update(_sgd, _sgd_factors, _sgd_size, _of_sgd, ("nesterov",)),
+    optim.SGD: Update(_sgd, _sgd_factors, _of_sgd, _sgd_size, ("nesterov",)),
     optim.Adam: _ADAM,
     optim.AdamW: _ADAM,
-    optim.RMSprop: Update(_rmsprop, _rmsprop_factors, _rmsprop_size, _of_rmsprop, ("centered",)),
-    optim.Adagrad: Update(_adagrad, _adagrad_factors, _adagrad_size, _of_adagrad),
+    optim.RMSprop: Update(_rmsprop, _rmsprop_factors, _of_rmsprop, _rmsprop_size, ("centered",)),
+    optim.Adagrad: Update(_adagrad, _adagrad_factors, _of_adagrad, _adagrad_size),
 }
+_LION = Update(lion.move, lion.factors, lion.states, flags=lion.FLAGS, fits=lion.fits)
 
 
 def update_of(optimizer: Optimizer) -> Update | None:
     """The update of an optimizer's class; None if it is not known, as for subclasses, which may do anything."""
-    return UPDATES.get(type(optimizer))
+    kind = type(optimizer)
+    return UPDATES.get(kind) or (_LION if f"{kind.__module__}.{kind.__qualname__}" in lion.NAMES else None)
 
 
-def known_updates() -> list[type[Optimizer]]:
-    """The classes of optimizers whose update is known."""
-    return list(UPDATES)
+def known_updates() -> str:
+    """The optimizers whose update is known, in words."""
+    names = ", ".join(kind.__name__ for kind in UPDATES)
+    return f"torch.optim's {names}, or Lion of timm, lion-pytorch or pytorch_optimizer"
