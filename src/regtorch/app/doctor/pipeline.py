@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
+from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides, within_range
 from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.strength import check_penalty, find_strength
 from regtorch.app.doctor.terminal import announce, print_diagnosis, progress
@@ -64,6 +64,8 @@ def diagnose_setup(
             announce(_SEARCHING.format(seconds))
             strength = find_strength(overrides, conf, seconds=seconds)
     valid, withdrawn = apply_proofs(found.findings, proofs)
+    if strength is not None:
+        valid = within_range(valid, strength, found)
     diagnosis = Diagnosis(overrides, found, valid, withdrawn, proofs, strength, perf_counter() - started)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     write_diagnosis(
@@ -71,7 +73,7 @@ def diagnose_setup(
         overrides,
         [*valid, *withdrawn],
         diagnosis.seconds,
-        found.overrides,
+        diagnosis.change,
         withdrawn=withdrawn,
         proofs=proofs,
         strength=strength,

@@ -117,7 +117,9 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     if experiment.tied:
         parts.append(sentence(tie_remark(experiment.tied)))
     if experiment.alike:
-        parts.append(f"{counted(experiment.alike, 'other')} with the same score in the digits shown; further ones decide.")
+        parts.append(
+            f"{counted(experiment.alike, 'other')} with the same score in the digits shown; further ones decide."
+        )
     if any(setting.diverged for setting in scored):
         parts.append("Settings of which a seed diverged come last.")
     parts += _epochs(experiment)
@@ -141,7 +143,9 @@ def _beside_none(experiment: Experiment, scored: Sequence[Setting]) -> str:
     here, there, more = spread(a for a, _ in pairs), spread(b for _, b in pairs), spread(a - b for a, b in pairs)
     how = "one seed, which may be chance" if len(pairs) == 1 else f"over the {len(pairs)} seeds that both have"
     sign = "" if more is None or more.shown.startswith("-") else "+"
-    return f"The best setting against reg=none: {experiment.score_name} {here} instead of {there} ({sign}{more}), {how}."
+    return (
+        f"The best setting against reg=none: {experiment.score_name} {here} instead of {there} ({sign}{more}), {how}."
+    )
 
 
 def _epochs(experiment: Experiment) -> list[str]:
