@@ -98,3 +98,8 @@ def test_equal_digits_that_are_no_tie_are_said(tmp_path: Path):
     text = shown(tmp_path)
     assert "tied with 1 other setting" in text
     assert "1 other with the same score in the digits shown; further ones decide." in text
+
+
+def test_the_sign_of_the_gap_is_said(tmp_path: Path):
+    scored(tmp_path, "l2", 0, 0.9)
+    assert "The gap is train − val after the last epoch, above 0 where a net overfits." in shown(tmp_path)

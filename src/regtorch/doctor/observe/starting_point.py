@@ -12,7 +12,18 @@ from regtorch.doctor.finding import Unfit
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.steps import equal_rows
 
-__all__ = ["LEARNT", "WIDE", "gain", "has_learnt", "has_stepped", "loss_of_zeros", "paired_and_unrelated", "starts_large", "tables_of", "weights_are_to_blame"]
+__all__ = [
+    "LEARNT",
+    "WIDE",
+    "gain",
+    "has_learnt",
+    "has_stepped",
+    "loss_of_zeros",
+    "paired_and_unrelated",
+    "starts_large",
+    "tables_of",
+    "weights_are_to_blame",
+]
 
 WIDE = 8.0
 """Gain of weights that are far larger than an initialisation's."""
