@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosis", "apply_proofs", "setup_overrides", "severity_of", "verdict_of", "within_range"]
 
-# Keys that `regtorch train` lacks or does not need.
-_OWN = ("cure", "strength", "seconds", "doctor", "history", "run", "classes", "val_samples")
-_TOO_STRONG = ("collapse", "penalty_dominates")
+OWN_KEYS = ("cure", "strength", "seconds", "doctor", "history", "run", "classes", "val_samples")
+"""Keys that `regtorch train` lacks or does not need."""
+TOO_STRONG = ("collapse", "penalty_dominates")
+"""Causes that are a matter of the strength."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,10 @@ def within_range(findings: Sequence[Finding], strength: Strength, examination: E
 
 
 def _within(strength: Strength | None, finding: Finding, change: Sequence[str]) -> tuple[str, ...]:
-    too_strong = finding.cause in _TOO_STRONG
+    too_strong = finding.cause in TOO_STRONG
     return strength.within(change) if strength is not None and too_strong else tuple(change)
 
 
 def setup_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides of the setup, without the doctor's own keys."""
-    return without(overrides, _OWN)
+    return without(overrides, OWN_KEYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,13 @@ class Against:
         rank = rank_of(self.runs[0][0].record)
         assert rank is not None
         return rank
+
+    @property
+    def better(self) -> bool:
+        """Whether the mean score is better than without the penalty."""
+        means = [spread(_value(pair[i].record, self.metric, gap=False) for pair in self.runs) for i in (0, 1)]
+        own, other = (math.nan if found is None else found.mean for found in means)
+        return own > other if self._rank.maximize else own < other
 
     def __str__(self) -> str:
         _, other = self.runs[0]
