@@ -25,12 +25,14 @@ SWEEP = f"-m model=mnist_mlp reg=none,l1,l2 reg.lam=1e-5,1e-4,1e-3,1e-2 seed=0,1
 EXAMINED = "model=mnist_mlp reg=l1 reg.lam=0.1"
 WIDTHS = (1280, 768, 390)
 _LETTER, _LINE = 8, 19  # pixels
+_INSTALLED = "import sys; sys.argv[0] = 'regtorch'; from regtorch.app.cli import main; sys.exit(main())"
+"""Starts a program as the command that an installation has, so that it prints commands of that form."""
 
 
 def program(name: str, words: str, folder: Path, columns: int = 120) -> str:
     """What a program prints."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *words.split()],
+        [sys.executable, "-c", _INSTALLED, name, *words.split()],
         cwd=folder,
         env={**os.environ, "COLUMNS": str(columns), "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

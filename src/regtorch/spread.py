@@ -21,11 +21,19 @@ class Spread:
     count: int  # finite values
     lost: int = 0  # values that are not finite
 
+    @property
+    def shown(self) -> str:
+        """The mean with the digits that are shown; empty without a finite value."""
+        return format(self.mean, self._digits) if self.count else ""
+
+    @property
+    def _digits(self) -> str:
+        return "z.3f" if abs(self.mean) < 100 else "z.1f" if abs(self.mean) < 1e7 else ".3e"
+
     def __str__(self) -> str:
-        digits = "z.3f" if abs(self.mean) < 100 else "z.1f" if abs(self.mean) < 1e7 else ".3e"
-        text = format(self.mean, digits) if self.count else ""
+        text = self.shown
         if self.count > 1:
-            text += f" ± {format(self.deviation, digits)}"
+            text += f" ± {format(self.deviation, self._digits)}"
         if self.lost:
             text += f" (nan in {self.lost} of {self.count + self.lost})"
         return text.strip()

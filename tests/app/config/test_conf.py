@@ -1,4 +1,5 @@
 import inspect
+import subprocess
 import sys
 from dataclasses import replace
 from functools import cache, partial
@@ -13,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import regtorch as rt
-from image_files import tree, write
+from own_data import own_data
 from places import CONF, SHARED
 from regtorch.app.config.instantiate import instantiate
 from regtorch.app.run.main import main
@@ -52,11 +53,7 @@ def composed(*overrides: str, **values: object) -> DictConfig:
 @pytest.mark.parametrize("choices", ROWS, ids=" ".join)
 def test_every_option_composes(choices: list[str], tmp_path: Path):
     net = ["model.net._target_=torch.nn.Linear"] if "model=own" in choices else []
-    if "data=folder" in choices:
-        net.append(f"data.dir={write(tmp_path, tree({'a': 1, 'b': 1}))}")
-    if "data=csv" in choices:
-        write(tmp_path, {"x.csv": b"a,b\n" + b"1,0\n1,1\n" * 9})
-        net += [f"data.file={tmp_path}/x.csv", "data.target=b"]
+    net += [text for choice in choices for text in own_data(choice, tmp_path)]
     cfg = composed(*choices, *net)
     assert cfg.model.net._target_
     assert set(cfg) == set(composed())
@@ -221,3 +218,9 @@ def test_the_l2_experiment_is_the_documents():
     assert cfg.optimizer._target_ == "torch.optim.RMSprop"
     assert cfg.reg.penalty._target_ == "regtorch.L2"
     assert composed("experiment=mnist_sigmoid").reg.penalty is None
+
+
+def test_what_own_data_says_of_itself_is_known_wherever_configs_are_handled():
+    code = "import regtorch.app.config; from omegaconf import OmegaConf; print(OmegaConf.has_resolver('found'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"  # in a process of its own, where no other test has imported what registers it

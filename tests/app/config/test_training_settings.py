@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import regtorch as rt
+from own_data import own_data
 from places import CONF
 from regtorch.app.config import check_settings as settings
 from regtorch.app.config.check_settings import check_settings
@@ -177,13 +178,12 @@ def test_valid_settings_are_accepted(overrides: tuple[str, ...]):
 @pytest.mark.sampled(20)
 @every
 @pytest.mark.parametrize("choice", OPTIONS)
-def test_every_option_is_accepted_and_no_number_is_true(choice: str, every: int, monkeypatch: pytest.MonkeyPatch):
+def test_options_are_right_and_no_number_true(choice: str, every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(settings, "find_spec", lambda _: True)
-    cfg = composed(choice, *([PARTNER[choice]] if choice in PARTNER else MADE_FOR.get(choice, "").split()))
+    cfg = composed(choice, *filter(None, [PARTNER.get(choice) or MADE_FOR.get(choice)]), *own_data(choice, tmp_path))
     assert said(cfg) is None
     ours = [(key, value) for key, value in leaves(cfg) if key.startswith(f"{choice.partition('=')[0]}.")]
-    takes_true = "trainer.fast_dev_run"
-    numbers = [key for key, value in ours if isinstance(value, int | float) and key != takes_true]
+    numbers = [key for key, value in ours if isinstance(value, int | float) and key != "trainer.fast_dev_run"]
     for key in in_turn(numbers, OPTIONS.index(choice), every):
         wrong = cfg.copy()
         OmegaConf.update(wrong, key, 1 if isinstance(OmegaConf.select(cfg, key), bool) else True)

@@ -13,7 +13,7 @@ from command_line import CommandLine
 from diagnoses import ADVISED, CFG, diagnosis, finding, proof, strength
 from regtorch.app.doctor import pipeline
 from regtorch.app.doctor import proofs as proofs_module
-from regtorch.app.doctor.diagnosis import setup_overrides
+from regtorch.app.doctor.diagnosis import setup_overrides, within_range
 from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.main import main
 from regtorch.app.doctor.plots import plots
@@ -111,6 +111,26 @@ def test_experiments_and_strengths_are_printed_and_drawn(tmp_path: Path, capsys:
     html = write_page(tmp_path, found).read_text()
     assert html.count("<svg ") == 6
     assert "Withdrawn" in html
+
+
+@pytest.mark.parametrize(
+    ("cause", "tried", "proofs", "used"),
+    [
+        ("collapse", 1e-4, [], "0.001"),  # ADVISED is from 0.001 to 0.01
+        ("penalty_dominates", 0.0, [], "0.001"),
+        ("penalty_dominates", 0.5, [], "0.01"),
+        ("penalty_dominates", 2e-3, [], "2e-03"),
+        ("penalty_dominates", 2e-3, [proof("penalty_dominates", "proved", "reg.lam=1e-05")], "0.001"),
+        ("norm_penalised", 0.0, [], "0"),  # is no matter of a strength
+    ],
+)
+def test_range_and_command_agree(cause: str, tried: float, proofs: list[Proof], used: str):
+    found = diagnosis([finding(cause, remedy=strength(tried))], proofs, advised=ADVISED)
+    assert found.command == f"python scripts/train.py reg=l2 reg.lam={used}"
+    [advice] = within_range(found.findings, ADVISED, found.examination)
+    moved = used in ("0.001", "0.01") and not proofs
+    said = f"Use reg.lam={used}, within the range that short trainings advise."
+    assert advice.change == (said if moved else "do it")
 
 
 def test_what_is_undecided_may_have_more_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -65,7 +65,7 @@ def test_seeds_alone_are_settings_of_their_own():
     assert best.label == "seed=1"
 
 
-def test_ties_and_the_end_of_a_range_are_reported(capsys: pytest.CaptureFixture[str]):
+def test_ties_are_reported_and_reach_away_from_the_end_of_a_range(capsys: pytest.CaptureFixture[str]):
     losses = {0.0: 1.0, 0.1: 0.9, 1.0: 0.7}
     outcomes = [outcome(n, lam, 0, 0.8, loss=loss) for n, (lam, loss) in enumerate(losses.items())]
     best = best_setting(settings_of(outcomes, "accuracy"))
@@ -75,8 +75,13 @@ def test_ties_and_the_end_of_a_range_are_reported(capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     rule = "of equal scores, the lower task loss leads, then the simpler rule"
     assert f"the best setting is tied with 2 other settings: {rule}" in out
-    assert "the best lam, 1, is at the end of its range" in out
+    assert "end of its range" not in out  # others away from the end are as good
     assert "best, alone:\n  python scripts/train.py reg.lam=1.0" in out
+
+
+def test_a_best_strength_at_the_end_asks_for_a_longer_range(capsys: pytest.CaptureFixture[str]):
+    print_members(a_path({0.0: [0.5], 0.1: [0.8], 1.0: [0.9]}), "accuracy", {"command": "python"})
+    assert "the best lam, 1, is at the end of its range: extend the range" in capsys.readouterr().out
 
 
 def test_a_best_strength_of_0_is_not_the_end_of_a_range(capsys: pytest.CaptureFixture[str]):

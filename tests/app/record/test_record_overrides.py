@@ -1,9 +1,12 @@
 """Overrides: compared, written one way, and put into a command."""
 
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from regtorch.app.record.command import INSTALLED, command
 from regtorch.app.record.overrides import changed, compare, measured, without
 
@@ -56,6 +59,25 @@ def test_changes_take_the_place_of_the_same_keys():
 def test_a_command_is_that_of_the_program_that_runs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(INSTALLED, raising=False)
     assert command("train", ["data.dir=a b"]) == "python scripts/train.py 'data.dir=a b'"
+
+
+@pytest.mark.parametrize(
+    ("folder", "called", "shown"),
+    [
+        (".", "scripts/train.py", "scripts/search.py"),
+        ("scripts", "train.py", "search.py"),
+        ("docs", "../scripts/report.py", "../scripts/search.py"),
+        ("docs", str(ROOT / "scripts" / "train.py"), str(ROOT / "scripts" / "search.py")),
+    ],
+)
+def test_a_script_is_named_as_from_where_it_was_started(
+    folder: str, called: str, shown: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(ROOT / folder)
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.delenv(INSTALLED, raising=False)
+    assert command("search", ["reg=l2"]) == f"python {shown} reg=l2"
+    assert Path(shown).is_file()
     monkeypatch.setenv(INSTALLED, "regtorch search")
     assert command("train", ["data.dir=a b"]) == "regtorch train 'data.dir=a b'"
     monkeypatch.setenv(INSTALLED, "python -m regtorch search")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,20 @@ def test_both_scores_their_epochs_and_gaps_are_said():
     own, other = finished(L2, 0.9), finished(NONE, 0.8, folder="/b")
     assert str(against(own, [other])) == (
         "against reg=none (/b): val/accuracy 0.9000 (epoch 2) instead of 0.8000 (epoch 2), "
-        "train − val 0.0500 instead of 0.0500; one seed, which may be chance"
+        "train − val 0.0500 instead of 0.0500 (above 0 where it overfits); one seed, which may be chance"
     )
+
+
+def test_a_loss_overfits_below_0():
+    monitored = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "val/task_loss", "mode": "min"}
+    values = {"epoch": 2, "val/task_loss": 0.5, "train/task_loss": 0.2, "checkpoint": None}
+    own, other = (
+        Finished(run.folder, replace(run.record, best=values, final={"val/task_loss": 0.5}))
+        for run in (
+            finished(reg, folder=folder, callbacks={"best": monitored}) for reg, folder in ((L2, "/a"), (NONE, "/b"))
+        )
+    )
+    assert "train − val -0.3000 instead of -0.3000 (below 0 where it overfits)" in str(against(own, [other]))
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,14 @@ def test_without_scripts_it_says_what_is_missing_and_shows_the_rest(page: Page, 
         assert page.value("document.querySelectorAll('table tbody tr').length") > 5
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_table_that_goes_on_says_so_and_nothing_else_is_cut(page: Page):
+    said = "getComputedStyle(document.querySelector('.if-narrow')).display !== 'none'"
+    right = "[...document.querySelectorAll('main p')].every(p => p.getBoundingClientRect().right <= innerWidth)"
+    for width, narrow in ((390, True), (1280, False)):
+        page.screen(width)
+        assert page.value("(s => s.scrollWidth > s.clientWidth)(document.querySelector('.scroll'))")
+        assert page.value(said) is narrow
+        assert page.value(right)
+        assert "gradient" in page.value("getComputedStyle(document.querySelector('.scroll')).backgroundImage")

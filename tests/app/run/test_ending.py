@@ -168,7 +168,7 @@ def test_a_second_signal_during_the_sweeps_report(
 def test_a_finished_run_is_not_reported_as_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], where: str, finished: bool
 ) -> None:
-    monkeypatch.setattr(job, where, lambda *_: ask(signal.SIGTERM))
+    monkeypatch.setattr(job, where, lambda *_, **__: ask(signal.SIGTERM))
     result = CommandLine(tmp_path, monkeypatch, capfd)("callbacks=none", "logger=none")
     assert result.code == 143
     assert (result.folder / "summary.json").exists() == finished

@@ -73,5 +73,5 @@ def test_programs_and_the_commands_that_they_print(command: str, folder: Path):
         pytest.importorskip("optuna", reason="searches need the extra [search]")
     printed = [line.strip() for line in run(command, folder).splitlines() if "scripts/train.py" in line]
     assert printed, "no command"
-    again = f"{printed[-1][printed[-1].index('python scripts') :]} trainer.max_epochs=1 trainer.limit_train_batches=2"
+    again = f"{printed[-1][printed[-1].index('python ') :]} trainer.max_epochs=1 trainer.limit_train_batches=2"
     assert "MCP(lam=" in run(again, folder)

@@ -246,3 +246,10 @@ def test_a_full_traceback_on_demand(train: CommandLine, monkeypatch: pytest.Monk
     assert result.code == 2
     assert "Traceback" in result.err
     assert os.environ.get("HYDRA_FULL_ERROR") == ("1" if how == "environment" else None)
+
+
+def test_debug_shows_no_warning_that_only_lightning_could_mend(train: CommandLine):
+    result = train(
+        "reg=none", "debug=true", "callbacks=none", "logger=none"
+    )  # warnings are errors here, as under python -W error
+    assert (result.code, "LeafSpec" in result.err) == (0, False)

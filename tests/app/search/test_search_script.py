@@ -45,7 +45,7 @@ def test_continuing_a_search(tmp_path: Path) -> None:
     with open(folder / "trials.csv", newline="") as rows:
         assert [row["state"] for row in csv.DictReader(rows)] == [trial["state"] for trial in trials]
     command = shlex.split(results["best"]["command"])
-    assert command[:2] == ["python", "scripts/train.py"]
+    assert command[:2] == ["python", str(ROOT / "scripts" / "train.py")]
     assert {"reg=l2", "reg.lam=0.0001", "logger=csv"} <= {*command}
     assert results["best"]["command"] in second.stdout
 

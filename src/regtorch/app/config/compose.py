@@ -9,7 +9,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
-import regtorch.app.config.found  # noqa: F401  registers ${found:...}
 from regtorch.app.config.instantiate import main_options
 
 __all__ = ["composed"]

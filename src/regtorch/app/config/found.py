@@ -78,6 +78,3 @@ def _given(given: Mapping[str, Any], key: str, example: str) -> Any:
     if value in (None, "???"):
         raise RunError(f"data.{key}: expected a value, received none; give data.{key}={example}")
     return value
-
-
-OmegaConf.register_new_resolver("found", found, replace=True)  # wherever a config is composed or unpickled

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from regtorch.app.doctor.strength import Strength
     from regtorch.app.run.examine import Examination
 
-__all__ = ["Diagnosis", "apply_proofs", "setup_overrides", "severity_of", "verdict_of"]
+__all__ = ["Diagnosis", "apply_proofs", "setup_overrides", "severity_of", "verdict_of", "within_range"]
 
-# Keys that `regtorch train` lacks or does not need.
-_OWN = ("cure", "strength", "seconds", "doctor", "history", "run", "classes", "val_samples")
+OWN_KEYS = ("cure", "strength", "seconds", "doctor", "history", "run", "classes", "val_samples")
+"""Keys that `regtorch train` lacks or does not need."""
+TOO_STRONG = ("collapse", "penalty_dominates")
+"""Causes that are a matter of the strength."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Diagnosis:
         return next((proof for proof in self.proofs if proof.cause == finding.cause), None)
 
     def change(self, finding: Finding) -> tuple[str, ...]:
-        """The advised change as overrides."""
-        return self.examination.overrides(finding)
+        """The advised change as overrides; a strength is within the advised range."""
+        return _within(self.strength, finding, self.examination.overrides(finding))
 
     @property
     def verdict(self) -> str:
@@ -66,7 +68,7 @@ class Diagnosis:
             return None
         proof = self.proof(blamed)
         tried = proof.cured if proof is not None and proof.verdict == "proved" else None
-        change = (tried.overrides if tried is not None else ()) or self.change(blamed)
+        change = _within(self.strength, blamed, tried.overrides if tried is not None else ()) or self.change(blamed)
         if not change:
             return None
         return command("train", changed(self.overrides, change))
@@ -110,6 +112,23 @@ def apply_proofs(findings: Sequence[Finding], proofs: Sequence[Proof]) -> tuple[
     return in_order(valid), withdrawn
 
 
+def within_range(findings: Sequence[Finding], strength: Strength, examination: Examination) -> list[Finding]:
+    """Findings whose advice for a penalty that is too strong lies in the range that was searched for."""
+
+    def of(finding: Finding) -> Finding:
+        change = examination.overrides(finding)
+        if (nearest := _within(strength, finding, change)) == change:
+            return finding
+        return replace(finding, change=f"Use {' '.join(nearest)}, within the range that short trainings advise.")
+
+    return [of(finding) for finding in findings]
+
+
+def _within(strength: Strength | None, finding: Finding, change: Sequence[str]) -> tuple[str, ...]:
+    too_strong = finding.cause in TOO_STRONG
+    return strength.within(change) if strength is not None and too_strong else tuple(change)
+
+
 def setup_overrides(overrides: Sequence[str]) -> list[str]:
     """The overrides of the setup, without the doctor's own keys."""
-    return without(overrides, _OWN)
+    return without(overrides, OWN_KEYS)

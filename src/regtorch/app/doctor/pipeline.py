@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides
+from regtorch.app.doctor.diagnosis import Diagnosis, apply_proofs, setup_overrides, within_range
 from regtorch.app.doctor.diagnosis_page import write_page
 from regtorch.app.doctor.strength import check_penalty, find_strength
 from regtorch.app.doctor.terminal import announce, print_diagnosis, progress
+from regtorch.app.doctor.validated import validated
 from regtorch.app.ground.errors import RunError
+from regtorch.app.nets import count
 from regtorch.app.record.command import command
+from regtorch.app.record.near import runs_near
 from regtorch.app.record.outputs import write_diagnosis
 from regtorch.app.record.provenance import provenance
+from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.same_settings import placeless
 from regtorch.app.run.examine import examine, penalties_of, refuse_schedule
 from regtorch.app.run.setup import set_up
@@ -64,18 +68,23 @@ def diagnose_setup(
             announce(_SEARCHING.format(seconds))
             strength = find_strength(overrides, conf, seconds=seconds)
     valid, withdrawn = apply_proofs(found.findings, proofs)
-    diagnosis = Diagnosis(overrides, found, valid, withdrawn, proofs, strength, perf_counter() - started)
+    origin = provenance(command("doctor", given), _device(cfg) or "cpu", setup.data)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    examined = RunRecord(config=settings, parameters={"total": count(setup.net)[0]}, provenance=origin, final={})
+    valid = validated(valid, examined, runs_near(folder))
+    if strength is not None:
+        valid = within_range(valid, strength, found)
+    diagnosis = Diagnosis(overrides, found, valid, withdrawn, proofs, strength, perf_counter() - started)
     write_diagnosis(
         folder,
         overrides,
         [*valid, *withdrawn],
         diagnosis.seconds,
-        found.overrides,
+        diagnosis.change,
         withdrawn=withdrawn,
         proofs=proofs,
         strength=strength,
-        provenance=provenance(command("doctor", given), _device(cfg) or "cpu", setup.data),
+        provenance=origin,
         config=placeless(settings),
     )
     write_page(folder, diagnosis)

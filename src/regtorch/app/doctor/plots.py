@@ -128,7 +128,7 @@ def _strength(strength: Strength) -> Panel:
         guides.append(Guide(strength.low, strength.high, "advised", upright=True))
     parts = [f"{lam:.2g} gives {score:.3f}" for lam, score in scores.items()]
     parts += [] if without is None else [f"none gives {without:.3f}"]
-    text = f"{name}: {'; '.join(parts)}; advised from {strength.low:.2g} to {strength.high:.2g}."
+    text = f"{name}: {'; '.join(parts)}; advised from {' to '.join(strength.ends)}."
     series = [Series(list(scores), list(scores.values()), name, LOOKS[0], marker="o")] if scores else []
     return Panel("Strengths tried", text, Axis("reg.lam", log=bool(scores)), Axis(name), series, guides)
 

@@ -55,6 +55,23 @@ class Strength:
     numbers: Mapping[str, float]
     why: str
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The advised range, as it is shown."""
+        return f"{self.low:.2g}", f"{self.high:.2g}"
+
+    def within(self, change: Sequence[str]) -> tuple[str, ...]:
+        """Overrides in which a strength outside the advised range becomes the nearest that is shown."""
+        return tuple(self._nearest(text) for text in change)
+
+    def _nearest(self, text: str) -> str:
+        key, _, value = text.partition("=")
+        low, high = map(float, self.ends)
+        if key != "reg.lam" or low <= float(value) <= high:
+            return text
+        end = self.ends[float(value) > high]
+        return f"{key}={end}" if math.isfinite(float(end)) else text
+
 
 def find_strength(overrides: Sequence[str], conf: Path, *, seconds: float) -> Strength:
     """Find at which strengths a penalty begins to matter and the net collapses; the given strength is ignored.

@@ -110,7 +110,7 @@ def proof_in_words(proof: Proof) -> str:
 
 def strength_in_words(strength: Strength) -> str:
     """The advised strength in one sentence."""
-    return sentence(f"advised: reg.lam from {strength.low:.2g} to {strength.high:.2g}: {strength.why}")
+    return sentence(f"advised: reg.lam from {' to '.join(strength.ends)}: {strength.why}")
 
 
 def print_wrapped(console: Console, text: str, style: str = "", indent: str = "") -> None:

@@ -104,7 +104,7 @@ def along(
     signs = "val (filled), train (crosses)" if axis.integers else "val (solid), train (dashed)"
     title = f"{shown[:1].upper()}{shown[1:]}: {signs}"
     yield from panel(title, shown, lambda net: net.val, lambda net: net.train)
-    yield from panel(f"Gap: train − val {shown}", "gap", lambda net: net.gap, guides=[Guide(0.0)])
+    yield from panel(f"Gap: train − val {shown}", "gap, above 0: overfits", lambda net: net.gap, guides=[Guide(0.0)])
     yield from panel("Norm of the regularized weights", "‖w‖₂", lambda net: net.norm)
     if any((net.zeros or 0.0) >= _FEW for line in lines for nets in line.points.values() for net in nets):
         yield from panel("Exact zeros among them", "%", lambda net: net.percent_zeros, low=0.0)

@@ -64,12 +64,15 @@ def print_members(outcomes: Sequence[Outcome], score: str, best: Mapping[str, An
 def _remarks(chosen: SeedGroup, settings: Sequence[SeedGroup], axes: Sequence[str]) -> Iterable[str]:
     """Cautions about the best setting: ties, and ends of ranges."""
     assert chosen.rank is not None
-    if remark := tie_remark(tied(chosen.rank, [s.rank for s in settings if s is not chosen])):
+    alike = [s for s in settings if s is not chosen and tied(chosen.rank, [s.rank])]
+    if remark := tie_remark(len(alike)):
         yield remark
     for axis in axes:
         values = sorted({s.outcomes[0].member.values[axis] for s in settings})
         own = chosen.outcomes[0].member.values[axis]
-        if axis != "seed" and len(values) > 2 and own in (values[0] or None, values[-1]):  # nothing is below 0
+        inside = any(s.outcomes[0].member.values[axis] != own for s in alike)  # of the range, as good as its end
+        at_end = len(values) > 2 and own in (values[0] or None, values[-1])  # nothing is below 0
+        if axis != "seed" and at_end and not inside:
             yield f"the best {axis}, {own:.4g}, is at the end of its range: extend the range"
 
 

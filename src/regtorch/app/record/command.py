@@ -26,9 +26,20 @@ def inherited() -> str:
 
 
 def command(program: str, words: Iterable[str] = ()) -> str:
-    """`regtorch train …` or `python scripts/train.py …`, in the form in which this process was called."""
-    start = f"{called()} {program}" if INSTALLED in os.environ else f"python scripts/{program}.py"
+    """`regtorch train …` or `python scripts/train.py …`, in the form in which this process was called.
+
+    The script is named as it was when it was started, so that the command works in the same folder.
+    """
+    start = f"{called()} {program}" if INSTALLED in os.environ else f"python {shlex.quote(_script(program))}"
     return f"{start} {shlex.join(words)}".rstrip()
+
+
+def _script(program: str) -> str:
+    """A script of the checkout, beside the one that was started."""
+    started, scripts = Path(sys.argv[0]), Path(regtorch.__file__).parents[2] / "scripts"
+    if started.absolute().parent.resolve() != scripts.resolve() or not started.is_file():
+        return f"scripts/{program}.py"  # another process of it, or none
+    return str(started.with_name(f"{program}.py"))
 
 
 def own_process(name: str) -> list[str]:

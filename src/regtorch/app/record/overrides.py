@@ -16,6 +16,7 @@ from regtorch.app.ground.reading import read_yaml
 from regtorch.app.record.file_names import OVERRIDES
 
 __all__ = [
+    "OWN_DATA",
     "changed",
     "chosen",
     "compare",
@@ -33,6 +34,8 @@ __all__ = [
 
 # Where a run ran, what it displayed and where it wrote: no influence on what was measured.
 _FREE = ("seed", "data.dir", "trainer.accelerator", "callbacks.progress", "logger", "out_dir", "doctor", "debug")
+OWN_DATA = {"csv": ("file", "target"), "folder": ("dir",), "image_folder": ("dir",), "npz": ("dir",)}
+"""Data sets that are the user's own, by option of `data`, and the settings below it that say which they are."""
 _DEVICES = ("auto", "cpu", "gpu")
 # Small, intended influence on measured numbers: the page lists them.
 _NAMED = ("trainer.precision", "channels_last", "compile")
@@ -106,7 +109,10 @@ def measured(overrides: Sequence[str]) -> dict[str, str]:
 
     1e-4 and 0.0001 are the same setting, and so are `true` and the `True` of Hydra's sweeps.
     """
-    return {key: spelled(value) for key, (value, _) in parse(overrides).items() if not _is_free(key, value)}
+    given = parse(overrides)
+    data, _ = given.get("data", (None, ""))
+    own = [f"data.{key}" for key in OWN_DATA.get(str(data), ())]
+    return {key: spelled(value) for key, (value, _) in given.items() if key in own or not _is_free(key, value)}
 
 
 def setting_of(overrides: Sequence[str]) -> frozenset[tuple[str, str]]:

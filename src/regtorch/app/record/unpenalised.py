@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from regtorch.app.record.command import command
 from regtorch.app.record.json_file import node, plain
 from regtorch.app.record.later_settings import completed
 from regtorch.app.record.overrides import key_of, spelled
-from regtorch.app.record.ranking import rank_of
+from regtorch.app.record.ranking import Rank, rank_of
 from regtorch.app.record.run_record import RunRecord
 from regtorch.app.record.same_settings import placeless
 from regtorch.spread import Spread, spread
@@ -54,9 +55,20 @@ class Against:
     @property
     def metric(self) -> str:
         """The metric of the best epochs, such as "val/accuracy"."""
+        return self._rank.metric
+
+    @property
+    def _rank(self) -> Rank:
         rank = rank_of(self.runs[0][0].record)
         assert rank is not None
-        return rank.metric
+        return rank
+
+    @property
+    def better(self) -> bool:
+        """Whether the mean score is better than without the penalty."""
+        means = [spread(_value(pair[i].record, self.metric, gap=False) for pair in self.runs) for i in (0, 1)]
+        own, other = (math.nan if found is None else found.mean for found in means)
+        return own > other if self._rank.maximize else own < other
 
     def __str__(self) -> str:
         _, other = self.runs[0]
@@ -73,7 +85,8 @@ class Against:
             told, where, how = scores, "reg=none", f"means of best epochs over {count} seeds ± standard deviation"
         parts = [f"{self.metric} {told[0]} instead of {told[1]}"]
         if "" not in gaps:
-            parts.append(f"train − val {gaps[0]} instead of {gaps[1]}")
+            overfits = "above" if self._rank.maximize else "below"
+            parts.append(f"train − val {gaps[0]} instead of {gaps[1]} ({overfits} 0 where it overfits)")
         since = [name for pair in self.runs for name in _changed(*pair)]
         if since:
             parts.append(f"not the same {' and '.join(dict.fromkeys(since))}")

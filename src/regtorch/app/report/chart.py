@@ -89,7 +89,7 @@ def _axes(experiment: Experiment, entries: Sequence[Entry]) -> Iterator[Axis]:
     yield _axis(_best(experiment), [entry.best(experiment.score) for entry in entries])
     for metric in _metrics(experiment, entries):
         values = [entry.run.final(metric) for entry in entries]
-        if _some(values):
+        if _some(values) and (any(values) or not metric.endswith("/penalty")):
             stage, _, name = metric.partition("/")
             yield _axis(f"{stage} {label_of_metric(name).replace('_', ' ')}, last epoch", values)
     gaps = [_gap(entry, experiment.metric) for entry in entries]

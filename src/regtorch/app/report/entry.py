@@ -11,7 +11,7 @@ from typing import Any
 from regtorch.app.ground.errors import DIVERGED
 from regtorch.app.record.axes import STRENGTHS
 from regtorch.app.record.json_file import number
-from regtorch.app.record.overrides import measured, parse, relevant, spelled
+from regtorch.app.record.overrides import OWN_DATA, measured, parse, relevant, spelled
 from regtorch.app.record.results import Run
 
 __all__ = ["Entry", "Lost", "entry_of"]
@@ -45,6 +45,13 @@ class Entry:
         target = self.run.record.setting("model.net._target_")
         own = isinstance(target, str) and not target.startswith("regtorch.")
         return str(target) if own else self.values.get("model.net._target_", self.choice("model"))
+
+    @property
+    def data(self) -> str:
+        """The option of `data`, and of the user's own data the file or folder, and the column to predict."""
+        option = self.choice("data")
+        settings = [self.run.record.setting(f"data.{key}") for key in OWN_DATA.get(option, ())]
+        return " ".join([option, ", ".join(str(value) for value in settings if value is not None)]).rstrip()
 
     def choice(self, group: str) -> str:
         """The option of a config group, such as "model"."""

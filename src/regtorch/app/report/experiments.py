@@ -95,7 +95,7 @@ class Experiment:
     """The settings of one net on one data set."""
 
     net: str  # option of `model`, or the class of a custom net
-    data: str  # option of `data`
+    data: str  # option of `data`, and which of the user's own
     score: str  # metric that ranks settings, such as "val/accuracy"
     settings: Sequence[Setting]  # best first
     repeats: int  # runs dropped because another has the same setting and seed
@@ -121,17 +121,30 @@ class Experiment:
         first, *others = (setting.rank for setting in self.settings)
         return 0 if first is None else tied(first, others)
 
+    @property
+    def alike(self) -> int:
+        """How many other settings show the best score, but differ from it in further digits."""
+        first, *others = (setting.ranked_by for setting in self.settings)
+        if first is None or not first.count:
+            return 0
+        return sum(o is not None and o.shown == first.shown for o in others) - self.tied
+
     @cached_property
     def against_none(self) -> list[Spread | None]:
         """Of each setting the score minus that of reg=none, seed by seed; None without such runs."""
+        return [spread(here - other for here, other in pairs) for pairs in self.beside_none]
+
+    @cached_property
+    def beside_none(self) -> list[list[tuple[float, float]]]:
+        """Of each setting the score and that of reg=none, for each seed that both have."""
         without = {s.beside(alone=True): s.by_seed for s in self.settings if s.entries[0].values.get("reg") == "none"}
-        found: list[Spread | None] = []
+        found: list[list[tuple[float, float]]] = []
         for setting in self.settings:
             entry = setting.entries[0]
             there = without.get(setting.beside(alone=not entry.run.record.unpenalised), {})
             itself = entry.values.get("reg") == "none"
-            pairs = [] if itself else [(value, there[seed]) for seed, value in setting.by_seed.items() if seed in there]
-            found.append(spread(here - other for here, other in pairs))
+            pairs = [(value, there[seed]) for seed, value in setting.by_seed.items() if seed in there]
+            found.append([] if itself else pairs)
         return found
 
     @property
@@ -152,7 +165,7 @@ def experiments_of(entries: Iterable[Entry], lost: Iterable[Lost] = ()) -> list[
             diverged.setdefault(setting_of(run.overrides), set()).add(_seed(run.overrides))
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        found.setdefault((entry.net, entry.choice("data")), []).append(entry)
+        found.setdefault((entry.net, entry.data), []).append(entry)
     order = sorted(found, key=lambda key: (-len(found[key]), key))
     return [_experiment(*key, found[key], diverged) for key in order]
 

@@ -23,7 +23,7 @@ from regtorch.app.report.trials import trial_panels
 from regtorch.counted import counted
 from regtorch.plot.labels import label_of_metric
 from regtorch.plot.panel import Panel
-from regtorch.spread import Spread
+from regtorch.spread import Spread, spread
 
 __all__ = ["of_experiment", "of_search", "search_title"]
 
@@ -50,11 +50,11 @@ class _Plots:
 def of_experiment(experiment: Experiment, name: str, pictures: Path) -> dict[str, Any]:
     """Best settings, plots along strengths, learning curves, and the table of all settings; `name` prefixes files."""
     scored = [s for s in experiment.settings if s.ranked_by is not None and s.ranked_by.count]
-    caution = _caution(experiment, scored) if scored else ""
     return {
         "experiment": experiment,
         "best": scored[:_CARDS],
-        "caution": caution,
+        "caution": _caution(experiment, scored) if scored else "",
+        "beside_none": _beside_none(experiment, scored) if scored else "",
         "plots": list(_plots(experiment, name, pictures)),
         "columns": _columns(experiment),
     }
@@ -116,6 +116,10 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     parts = [f"By {experiment.score_name} after each run's best epoch, mean ± standard deviation over seeds."]
     if experiment.tied:
         parts.append(sentence(tie_remark(experiment.tied)))
+    if experiment.alike:
+        parts.append(
+            f"{counted(experiment.alike, 'other')} with the same score in the digits shown; further ones decide."
+        )
     if any(setting.diverged for setting in scored):
         parts.append("Settings of which a seed diverged come last.")
     parts += _epochs(experiment)
@@ -129,6 +133,19 @@ def _caution(experiment: Experiment, scored: Sequence[Setting]) -> str:
     elif len(scored) > 1:
         parts.append("The first has a single seed: its lead may be chance.")
     return " ".join(parts)
+
+
+def _beside_none(experiment: Experiment, scored: Sequence[Setting]) -> str:
+    """The score of the first setting beside that of the same runs without a penalty, in words; empty without them."""
+    pairs = experiment.beside_none[experiment.settings.index(scored[0])]
+    if not pairs:
+        return ""
+    here, there, more = spread(a for a, _ in pairs), spread(b for _, b in pairs), spread(a - b for a, b in pairs)
+    how = "one seed, which may be chance" if len(pairs) == 1 else f"over the {len(pairs)} seeds that both have"
+    sign = "" if more is None or more.shown.startswith("-") else "+"
+    return (
+        f"The best setting against reg=none: {experiment.score_name} {here} instead of {there} ({sign}{more}), {how}."
+    )
 
 
 def _epochs(experiment: Experiment) -> list[str]:

@@ -43,6 +43,7 @@ from regtorch.app.run.settling import SettleBatchNorm, epoch_steps, settling_of
 from regtorch.app.run.setup import SetUp, set_up
 from regtorch.app.run.unread import unread
 from regtorch.app.run.warned import warn
+from regtorch.app.terminal.progress import is_penalised
 from regtorch.app.terminal.table import print_metrics
 from regtorch.counted import counted
 from regtorch.lightning.epochs import EpochRecord
@@ -203,7 +204,7 @@ def _train(
         for stop in (c for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)):
             if stop.wait_count >= stop.patience:
                 tell(f"stopped early: {stop.monitor} has not improved for {counted(stop.patience, 'epoch')}")
-        print_metrics(final, best)
+        print_metrics(final, best, penalised=is_penalised(module))
         if module.penalties and (line := effect.line(final, norm)) is not None:
             tell(line)
         if any(zeros.values()):

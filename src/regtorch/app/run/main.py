@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-import regtorch.app.config.found  # noqa: F401  registers ${found:...}
 from regtorch.app.config.command_line import (
     check_groups,
     check_new_keys,

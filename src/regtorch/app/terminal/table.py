@@ -34,11 +34,12 @@ _NAMED = 3  # jobs without a result that a message lists
 _NUMBERS = ("val", "test", "best val", "epoch", "vs none")
 
 
-def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None) -> None:
-    """Print the final metrics by stage, and those of the best epoch."""
+def print_metrics(final: Mapping[str, float], best: Mapping[str, Any] | None, *, penalised: bool = True) -> None:
+    """Print the final metrics by stage, and those of the best epoch; without a penalty the task's loss is the whole."""
     from rich.table import Table
 
-    names = [name for name in _METRICS if any(key.endswith(f"/{name}") for key in final)]
+    known = [name for name in _METRICS if penalised or name not in ("penalty", "loss")]
+    names = [name for name in known if any(key.endswith(f"/{name}") for key in final)]
     table = Table("", *names)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True

@@ -18,7 +18,7 @@ from regtorch.doctor.observe.attempt import Attempt
 from regtorch.doctor.observe.lower_rate import LARGE, lower_rate, medians_of
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.optimizer_copy import number, rate_of
-from regtorch.doctor.observe.starting_point import gain, tables_of, weights_are_to_blame
+from regtorch.doctor.observe.starting_point import gain, has_learnt, tables_of, weights_are_to_blame
 from regtorch.doctor.observe.steps import WatchedSteps, watch_steps
 from regtorch.doctor.observe.uses import RELUS
 from regtorch.doctor.remedy import Kind, NoNumber, Remedy
@@ -27,6 +27,7 @@ __all__ = ["SMALL", "TINY", "find"]
 
 TINY, SMALL = 1e-6, 1e-5
 """‖update‖/‖weight‖ below which no weight moves, or hardly any."""
+_FITTED = 0.01  # of the loss with other samples' targets
 _DEAD = 0.9  # share of a layer's units
 _POWERS = 6  # of ten, tried when lowering a strength
 _RISE = 10.0  # of a batch's loss, in a step meant to lower it
@@ -54,9 +55,11 @@ def find(obs: Observed) -> Iterator[Finding]:
 
 
 def _still(obs: Observed) -> Iterator[Finding]:
-    """`rate_too_small` if no weight moves."""
+    """`rate_too_small` if no weight moves; not of a net that fits its batches, whose gradients are small for that."""
     medians = medians_of(obs.without_penalties)
     name, largest = max(medians.items(), key=lambda item: item[1], default=("", inf))
+    if has_learnt(obs, _FITTED):
+        return
     if not largest < SMALL:  # NaN: an infinite rate
         yield from slow(obs, largest)
         return

@@ -13,7 +13,7 @@ from regtorch.doctor.finding import Finding, fmt, listed
 from regtorch.doctor.measure.dead_units import are_idle, are_idle_at_first
 from regtorch.doctor.observe.idle_units import restarted
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.starting_point import WIDE, gain, tables_of
+from regtorch.doctor.observe.starting_point import WIDE, gain, has_learnt, has_stepped, tables_of
 from regtorch.init import NORMS
 
 __all__ = ["NARROW", "find"]
@@ -27,10 +27,11 @@ NARROW = 0.02
 
 
 def find(obs: Observed) -> Iterator[Finding]:
-    """`start_too_large` and `start_too_small`."""
+    """`start_too_large` and `start_too_small`; none of a net that has learnt."""
     gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
-    yield from _large(obs, gains)
-    yield from _small(obs, gains)
+    for finding in (*_large(obs, gains), *_small(obs, gains)):
+        if not has_learnt(obs):
+            yield finding
 
 
 def _large(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
@@ -96,7 +97,7 @@ def _unequal(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
 
 def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
     """Weights so small that signals and gradients die between the layers; zeros are left to other findings."""
-    if _has_norms(obs):
+    if _has_norms(obs) or (has_stepped(obs) and _shrinks(obs)):
         return
     names = [name for name, value in gains.items() if 0 < value < NARROW]
     if len(names) < 2:  # one small head is a common choice
@@ -115,6 +116,11 @@ def _small(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:
         change=f"Initialise weights with a variance of 2 / fan_in (He) or 1 / fan_in ({random.summary}).",
         blame=1 / least,
     )
+
+
+def _shrinks(obs: Observed) -> bool:
+    """Whether steps make weights smaller, and so may have made them small."""
+    return bool(obs.subject.penalised or obs.subject.decays)
 
 
 def _has_norms(obs: Observed) -> bool:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from regtorch.doctor.measure.pull import LATE, Measured, Source
 from regtorch.doctor.observe.forces import norm_of
-from regtorch.doctor.observe.starting_point import paired_and_unrelated
+from regtorch.doctor.observe.starting_point import has_learnt, paired_and_unrelated
 from regtorch.doctor.observe.steps import WatchedSteps
 
 __all__ = ["Destination", "comes_as_low", "destination", "is_kept"]
 
 _STAYS = 0.8  # of its norm: a weight near its equilibrium
-_LEARNT, _HARM = 0.5, 0.05  # of the loss with other samples' targets: a trained net, a harm
+_HARM = 0.05  # of the loss with other samples' targets
 _AS_WELL = 0.8  # of the loss reduction
 _LITTLE = 0.02  # of the first loss
 _LARGE = 2.0  # times Glorot's deviation
@@ -33,9 +33,9 @@ def is_kept(source: Source, measured: Measured) -> bool:
     if pull.half_life <= LATE and pull.equilibrium < _STAYS * pull.norm:
         return False
     obs = source.obs
-    paired, unrelated = paired_and_unrelated(obs)
+    _, unrelated = paired_and_unrelated(obs)
     harm = obs.with_rules.last_task_loss - source.without.last_task_loss
-    return 0 <= paired < _LEARNT * unrelated and harm < _HARM * unrelated
+    return has_learnt(obs) and harm < _HARM * unrelated
 
 
 def comes_as_low(watched: WatchedSteps, free: WatchedSteps) -> bool:

@@ -12,10 +12,23 @@ from regtorch.doctor.finding import Unfit
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.steps import equal_rows
 
-__all__ = ["WIDE", "gain", "loss_of_zeros", "paired_and_unrelated", "starts_large", "tables_of", "weights_are_to_blame"]
+__all__ = [
+    "LEARNT",
+    "WIDE",
+    "gain",
+    "has_learnt",
+    "has_stepped",
+    "loss_of_zeros",
+    "paired_and_unrelated",
+    "starts_large",
+    "tables_of",
+    "weights_are_to_blame",
+]
 
 WIDE = 8.0
 """Gain of weights that are far larger than an initialisation's."""
+LEARNT = 0.5
+"""Of the loss with other samples' targets: a net that has learnt."""
 
 _TOO_LARGE = 4.0  # times the loss of zero outputs; outputs and targets of unit variance cost twice that
 
@@ -56,6 +69,18 @@ def loss_of_zeros(obs: Observed) -> float:
             return float(obs.subject.task_loss(torch.zeros_like(output), y))
     except Unfit:
         return nan
+
+
+def has_learnt(obs: Observed, part: float = LEARNT) -> bool:
+    """Whether the net fits its targets: their loss is less than `part` of the loss with other samples' targets."""
+    paired, unrelated = paired_and_unrelated(obs)
+    return 0 <= paired < part * unrelated
+
+
+def has_stepped(obs: Observed) -> bool:
+    """Whether the optimizer has kept a state of steps, so that the weights are not those of the start."""
+    optimizer = obs.subject.optimizer
+    return optimizer is not None and any(map(optimizer.state.get, obs.subject.trained.values()))
 
 
 def paired_and_unrelated(obs: Observed) -> tuple[float, float]:
