@@ -10,10 +10,25 @@ from torch import nn
 from regtorch.select.layout import own_parameter
 from regtorch.select.weight import Weight
 
-__all__ = ["Found", "Places"]
+__all__ = ["NOTHING_REPLACED", "Found", "Places"]
 
 Found = tuple[tuple[Weight, nn.Module, nn.Parameter | None], ...]
 Way = dict[tuple[str, ...], tuple[nn.Module, str, nn.Module]]  # by path: parent, name, child
+
+
+class _NothingReplaced:
+    """While it is entered, no module or weight is replaced: a single look is enough."""
+
+    since: object | None = None
+
+    def __enter__(self) -> None:
+        self.since = object()
+
+    def __exit__(self, *error: object) -> None:
+        self.since = None
+
+
+NOTHING_REPLACED = _NothingReplaced()
 
 
 class Places:
@@ -25,9 +40,10 @@ class Places:
         self._way: Way | None = None
         self._held: list[tuple[nn.Module, str, nn.Parameter | None]] = []  # what each module held at the last walk
         self._found: Found = ()
+        self._looked: object | None = None  # in which the last look was
 
     def __getstate__(self) -> dict[str, object]:
-        return vars(self) | {"_way": None, "_held": [], "_found": ()}
+        return vars(self) | {"_way": None, "_held": [], "_found": (), "_looked": None}
 
     def now(self) -> Found:
         """Each weight, the module that holds it, and its parameter there; None if the module computes the weight.
@@ -39,8 +55,11 @@ class Places:
         """
         if torch.compiler.is_compiling():  # which would guard every module on the way
             return _once(self._read())
+        if self._looked is not None and self._looked is NOTHING_REPLACED.since:
+            return self._found
+        self._looked = NOTHING_REPLACED.since
         if not self._holds():
-            self._way = None
+            self._way = self._looked = None
             every = self._read()
             self._held, way = self._walk(every)
             self._found = _once(every)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from regtorch.select.places import NOTHING_REPLACED
 from regtorch.steps import proximal
 from regtorch.steps.closures import left_out, reads
 from regtorch.steps.debug import check_all
@@ -130,6 +131,10 @@ class Attached:
         if not self._outermost.begin():
             return None
         self._begin(optimizer)
+        with NOTHING_REPLACED:
+            return self._before(optimizer, args, kwargs)
+
+    def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         self._look(optimizer)
         if not self.rules["gradient"] and self.one_pass is None:
             return None
@@ -281,8 +286,8 @@ class Attached:
 
     def _move(self, optimizer: Optimizer) -> None:
         pairs = [pair for bound in self.rules["proximal"] for pair in bound.terms()]
-        if pairs:
-            proximal.apply(optimizer, pairs, self._left("proximal"), self._taken["gradient"])
+        if pairs and (left := self._left("proximal")):
+            proximal.apply(optimizer, pairs, left, self._taken["gradient"])
         left = self._left("constraint")
         for bound in self.rules["constraint"] if left else ():
             bound.project_owned(left, getattr(optimizer, "found_inf", None))
