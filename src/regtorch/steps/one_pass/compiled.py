@@ -13,6 +13,7 @@ from torch import Tensor
 from regtorch.rule import is_ours, wide
 from regtorch.steps.one_pass.direct import Direct
 from regtorch.steps.one_pass.recipe import Part, Recipe
+from regtorch.steps.one_pass.sums import plus
 from regtorch.steps.one_pass.updates import Update
 
 __all__ = ["Arguments", "Form", "Pass", "apart", "compiled", "pass_of"]
@@ -85,7 +86,7 @@ def pass_of(update: Update, form: Form) -> Pass:
             held = tensors[ends[index] - len(states[index]) : ends[index]]
             state = {name: wide(t) for name, t in zip(states[index], held, strict=True)}
             for part in parts["gradient"]:
-                g = g + at[part.name] * part.stored(part.rule.grad(part.units(w)), w)
+                g = plus(g, at[part.name], part.stored(part.rule.grad(part.units(w)), w))
             w = update.move(w, g, state, at)
             for part in parts["proximal"]:
                 w = _prox(part, w, update.size_of(state, at), at[part.name])

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from regtorch.steps.one_pass.sums import plus
+
 __all__ = ["FLAGS", "NAMES", "factors", "fits", "move", "states"]
 
 NAMES = (
@@ -26,7 +28,7 @@ _UNKNOWN = ("caution", "cautious", "use_gc", "adanorm", "maximize", "decoupled_w
 def move(w: Tensor, g: Tensor, state: dict[str, Tensor], at: Mapping[str, Any]) -> Tensor:
     """The new weight; it replaces the state's tensor."""
     if at["weight_decouple"] is False:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     else:
         w = w * at["kept"]
     m = state["exp_avg"]

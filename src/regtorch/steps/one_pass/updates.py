@@ -15,6 +15,7 @@ from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass import lion
+from regtorch.steps.one_pass.sums import plus
 
 __all__ = ["DECAYS", "STEP", "UPDATES", "Update", "known_updates", "update_of"]
 
@@ -61,7 +62,7 @@ class Update:
 
 def _sgd(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at[DECAYS]:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     if "momentum_buffer" in state:
         buffer = state["momentum_buffer"] = at["momentum"] * state["momentum_buffer"] + at["share"] * g
         g = g + at["momentum"] * buffer if at["nesterov"] else buffer
@@ -83,7 +84,7 @@ def _adam(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at["decoupled_weight_decay"]:
         w = w * at["kept"]
     elif at[DECAYS]:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     m = state["exp_avg"] = state["exp_avg"] + at["share1"] * (g - state["exp_avg"])
     v = state["exp_avg_sq"] = at["beta2"] * state["exp_avg_sq"] + at["share2"] * g.square()
     if at["amsgrad"]:
@@ -104,7 +105,7 @@ def _adam_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 def _rmsprop(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at[DECAYS]:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     v = state["square_avg"] = at["alpha"] * state["square_avg"] + at["share"] * g.square()
     if "grad_avg" in state:
         mean = state["grad_avg"] = state["grad_avg"] + at["share"] * (g - state["grad_avg"])
@@ -130,7 +131,7 @@ def _rmsprop_size(state: Mapping[str, Any], at: Factors) -> Any:
 
 def _adagrad(w: Tensor, g: Tensor, state: State, at: Factors) -> Tensor:
     if at[DECAYS]:
-        g = g + at["decay"] * w
+        g = plus(g, at["decay"], w)
     total = state["sum"] = state["sum"] + g.square()
     return w - at["lr"] * g / (total.sqrt() + at["eps"])
 
