@@ -1,7 +1,8 @@
 """Pictures of the pages and of the terminal for the site: `python tests/screens_pictures.py`.
 
 Needs Chromium, and a minute. A sweep is trained and reported, and a setup is examined. Both pages are shown by a
-browser of several widths, and what the doctor prints by a terminal of 60 and of 120 columns.
+browser of several widths, and what the doctor prints by a terminal of 60 and of 120 columns. With the folder of the
+built site (`docs/_build/html`) as its argument, it pictures that instead.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SHORT = "trainer.max_epochs=5 callbacks=none logger=csv"
 SWEEP = f"-m model=mnist_mlp reg=none,l1,l2 reg.lam=1e-5,1e-4,1e-3,1e-2 seed=0,1 {SHORT}"
 EXAMINED = "model=mnist_mlp reg=l1 reg.lam=0.1"
 WIDTHS = (1280, 768, 390)
+SITE = (("index", "site", 1280), ("index", "site", 390), ("notebooks/doctor", "notebook", 768))
 _LETTER, _LINE = 8, 19  # pixels
 _INSTALLED = "import sys; sys.argv[0] = 'regtorch'; from regtorch.app.cli import main; sys.exit(main())"
 """Starts a program as the command that an installation has, so that it prints commands of that form."""
@@ -64,8 +66,21 @@ def terminal(page: Page, folder: Path, command: str, text: str, columns: int) ->
     screen(page, f"terminal-{columns}")
 
 
+def site(built: Path) -> None:
+    """Picture the site's first page, and a notebook on it."""
+    with TemporaryDirectory() as place, browser(Path(place, "profile")) as page:
+        page.call("Emulation.setScrollbarsHidden", hidden=True)
+        for source, name, width in SITE:
+            page.screen(width, 900)
+            page.open((built / f"{source}.html").absolute().as_uri())
+            screen(page, f"{name}-{width}")
+
+
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
+    if sys.argv[1:]:
+        site(Path(sys.argv[1]))
+        return
     with TemporaryDirectory() as place, browser(Path(place, "profile")) as page:
         folder = Path(place)
         page.call("Emulation.setScrollbarsHidden", hidden=True)
