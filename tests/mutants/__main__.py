@@ -46,7 +46,6 @@ TESTS = {
     "estimates": "anchored estimates lam_max",
     "masked": "masked masks",
     "memory": "keras_settings",
-    "numerics/block_sizes": "block_sizes",
     "numerics/blocks": "blocks",
     "numerics/generators": "doctor_restored compile_step_odd",
     "numerics/gradients": "bind gradients",

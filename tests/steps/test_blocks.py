@@ -11,8 +11,8 @@ from torch import nn, optim
 
 import regtorch as rt
 from cases import PENALTIES
-from regtorch.numerics import block_sizes, blocks
-from regtorch.numerics.blocks import LARGEST, in_blocks
+from regtorch.numerics import blocks
+from regtorch.numerics.blocks import in_blocks
 
 ELEMENTWISE = {name: case.rule for name, case in PENALTIES.items() if case.rule.grain == "element"}
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
@@ -42,13 +42,12 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[int]]:
     found: list[int] = []
     real = blocks._block
 
-    def block(t: torch.Tensor, at: int, size: int) -> torch.Tensor:
+    def block(t: torch.Tensor, at: int) -> torch.Tensor:
         found.append(t.numel())
-        return real(t, at, size)
+        return real(t, at)
 
     def start() -> list[int]:
-        monkeypatch.setattr(blocks, "LARGEST", 5)
-        monkeypatch.setattr(block_sizes, "SIZES", (5, 3))
+        monkeypatch.setattr(blocks, "BLOCK", 5)
         monkeypatch.setattr(blocks, "_block", block)
         return found
 
@@ -132,8 +131,8 @@ def test_a_strength_for_each_row_as_in_paths(cut: Callable[[], list[int]]):
 
 
 def test_what_is_not_cut():
-    large = torch.randn(3, LARGEST)
-    assert len(list(in_blocks(rt.L1(), large) or [])) in (3, 24)  # of either size
+    large = torch.randn(3, blocks.BLOCK)
+    assert len(list(in_blocks(rt.L1(), large) or [])) == 3
     assert in_blocks(rt.L1(), large[0]) is None  # small enough
     assert in_blocks(rt.GroupLasso(), large) is None
     assert in_blocks(rt.L1(), large.t()) is None

@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regtorch.numerics.block_sizes import SIZES, BlockSizes
 from regtorch.rule import is_ours, with_inner
 
-__all__ = ["FASTEST", "LARGEST", "in_blocks", "is_cut"]
+__all__ = ["BLOCK", "in_blocks", "is_cut"]
 
-FASTEST = BlockSizes()
-LARGEST = max(SIZES)  # elements
+BLOCK = 1 << 18  # elements; 1 MiB of float32
 
 Part = Callable[[Tensor], Tensor]
 
@@ -39,17 +37,15 @@ def in_blocks(rule: Any, *tensors: Tensor) -> Iterator[Part] | None:
     ]
     if not is_cut(tensors[0], *own):
         return None
-    w = tensors[0]
-    job = type(rule), len(tensors), w.dtype, w.numel()
-    return FASTEST.cut(job, lambda size: (partial(_block, at=at, size=size) for at in range(0, w.numel(), size)))
+    return (partial(_block, at=at) for at in range(0, tensors[0].numel(), BLOCK))
 
 
 def is_cut(w: Tensor, *others: Tensor) -> bool:
     """Whether to cut a weight, large and on a CPU, and others that lie in memory alike; a compiler fuses the loop."""
-    if w.numel() <= LARGEST or w.device.type != "cpu" or torch.compiler.is_compiling():
+    if w.numel() <= BLOCK or w.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     return all(t.shape == w.shape and t.is_contiguous() for t in (w, *others))
 
 
-def _block(t: Tensor, at: int, size: int) -> Tensor:
-    return t.view(-1)[at : at + size]
+def _block(t: Tensor, at: int) -> Tensor:
+    return t.view(-1)[at : at + BLOCK]

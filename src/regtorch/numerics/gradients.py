@@ -8,15 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regtorch.numerics.blocks import FASTEST, LARGEST, is_cut
+from regtorch.numerics.blocks import BLOCK, is_cut
 
 # Documented by torch as public, but missing from its type stubs.
 _foreach_add_: Any = torch._foreach_add_  # pyright: ignore[reportPrivateImportUsage]
 _foreach_sign: Any = torch._foreach_sign  # pyright: ignore[reportPrivateImportUsage]
 
 __all__ = ["accumulate_", "add_many_"]
-
-_Pair = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 
 def accumulate_(p: nn.Parameter, g: Tensor) -> None:
@@ -35,27 +33,20 @@ def add_many_(weights: Sequence[Tensor], grads: Sequence[Tensor], l1: float, l2:
         if not l1:
             _foreach_add_(grads, weights, alpha=2 * l2 * factor)
             return
-        count = sum([w.numel() for w in weights])
-        if count <= LARGEST:
-            chunks = iter([(weights, grads)])
-        elif weights[0].device.type != "cpu" or torch.compiler.is_compiling():
-            chunks = _chunks(weights, grads, LARGEST)
-        else:
-            job = "signs", bool(l2), weights[0].dtype, len(weights), count
-            chunks = FASTEST.cut(job, lambda size: _chunks(weights, grads, size))
-        for chunk, into in chunks:
+        few = sum([w.numel() for w in weights]) <= BLOCK
+        for chunk, into in [(weights, grads)] if few else _chunks(weights, grads):
             if l2:
                 _foreach_add_(into, chunk, alpha=2 * l2 * factor)
             _foreach_add_(into, _foreach_sign(chunk), alpha=l1 * factor)
 
 
-def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor], size: int) -> Iterator[_Pair]:
-    """Groups of weights and gradients with at most `size` elements; on a CPU larger weights are split."""
-    pairs = [block for pair in zip(weights, grads, strict=True) for block in _blocks(*pair, size)]
+def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Groups of weights and gradients with at most `BLOCK` elements; on a CPU larger weights are split."""
+    pairs = [block for pair in zip(weights, grads, strict=True) for block in _blocks(*pair)]
     chunk: tuple[list[Tensor], list[Tensor]] = ([], [])
     held = 0
     for w, g in pairs:
-        if held and held + w.numel() > size:
+        if held and held + w.numel() > BLOCK:
             yield chunk
             chunk, held = ([], []), 0
         chunk[0].append(w)
@@ -64,7 +55,7 @@ def _chunks(weights: Sequence[Tensor], grads: Sequence[Tensor], size: int) -> It
     yield chunk
 
 
-def _blocks(w: Tensor, g: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _blocks(w: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     if is_cut(w, g):
-        return zip(w.view(-1).split(size), g.view(-1).split(size), strict=True)
+        return zip(w.view(-1).split(BLOCK), g.view(-1).split(BLOCK), strict=True)
     return iter([(w, g)])
