@@ -47,7 +47,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     add(
         "--parts",
         type=_words,
-        help="step, memory, keras, floor, saves, forward, watch, fuse, real; several with commas (default: all)",
+        help="step, memory, keras, floor, saves, forward, watch, fuse, optax, real; several with commas (default: all)",
     )
     add("--nets", type=_words, help="mnist_mlp, cnn, wide and the stacks of dense layers by name (default: all)")
     add("--forward-nets", type=_words, help="MobileNetV2, ResNet50, LSTM(128) and others, for --parts forward")
@@ -89,7 +89,7 @@ def main(description: str, conf: Path, arguments: Sequence[str] | None = None) -
     # Two optimizers a net, the rules alone, two nets against Keras.
     comparisons = 2 * len(nets) * bool({"step", "floor"} & {*parts}) + ("step" in parts) + 2 * ("keras" in parts)
     comparisons += len(options.forward_nets or NETS_OF_KERAS) * ("forward" in parts)
-    comparisons += 10 * len(nets) * ("fuse" in parts) + len(real) * ("real" in parts)
+    comparisons += len(nets) * ("optax" in parts) + 10 * len(nets) * ("fuse" in parts) + len(real) * ("real" in parts)
     settings: dict[str, Any] = {
         "device": torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         "nets": nets,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from benchmark.against_keras import against_keras
+from benchmark.by_optax import optax_prices, optax_table, why_no_optax
 from benchmark.forwards import forward_of
 from benchmark.fusing import fuse_prices, fuse_table
 from benchmark.machine import describe
@@ -26,8 +27,8 @@ from regtorch.app.ground.denormals import flushed_denormals
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch", "fuse", "real")
-_ON_CPU = ("saves", "forward", "fuse")  # what these measure is the CPU's, whatever the device
+PARTS = ("step", "memory", "keras", "floor", "saves", "forward", "watch", "fuse", "optax", "real")
+_ON_CPU = ("saves", "forward", "fuse", "optax")  # what these measure is the CPU's, whatever the device
 
 
 def run(
@@ -96,6 +97,13 @@ def run(
                 results["fuse"].append(asdict(price))
                 keep(results)
             say(f"\n{fuse_table(prices)}")
+        if "optax" in parts and (reason := why_no_optax()):
+            say(f"\nleft out: optax, {reason}")
+        elif "optax" in parts:
+            by_hand = optax_prices(settings)
+            say(f"\n{optax_table(by_hand)}")
+            results["optax"] = [asdict(price) for price in by_hand]
+            keep(results)
         if "real" in parts:
             real = [real_price(case, settings) for case in settings.real if case.is_here]
             say(f"\n{real_table(real)}")

@@ -250,7 +250,8 @@ def test_a_quick_run_measures_and_writes_every_part_but_keras(tmp_path: Path, ca
         (["--seconds", "nan"], "--seconds: expected a number above 0, received nan"),
         (
             ["--parts", "steps"],
-            "--parts: expected some of step, memory, keras, floor, saves, forward, watch, fuse, real, received 'steps'",
+            "--parts: expected some of step, memory, keras, floor, saves, forward, watch, fuse, optax, real, received "
+            "'steps'",
         ),
         (["--forward-nets", "vgg"], "--forward-nets: expected some of MobileNetV2, ResNet50, "),
         (["--nets", "resnet"], "--nets: expected some of mnist_mlp, cnn, "),
@@ -284,6 +285,6 @@ def test_every_net_of_the_forward_passes_has_a_batch_size():
 def test_what_measures_the_cpu_is_left_out_elsewhere():
     said: list[str] = []
     settings = Settings(device=torch.device("meta"), nets=[], real=[], forwards=[], conf=CONF)
-    found = run(settings, ["saves", "forward", "fuse", "memory"], say=said.append)
-    assert "left out on meta: saves, forward, fuse, which measure the CPU" in said[1]
+    found = run(settings, ["saves", "forward", "fuse", "optax", "memory"], say=said.append)
+    assert "left out on meta: saves, forward, fuse, optax, which measure the CPU" in said[1]
     assert found.keys() == {"machine", "memory"}
