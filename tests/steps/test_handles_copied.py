@@ -51,3 +51,15 @@ def test_what_holds_a_handle_can_be_copied():
     assert pickle.loads(pickle.dumps(kept))["model"].weight.equal(model.weight)
     with pytest.raises(AttributeError, match="has no schedule"):
         _ = copy.deepcopy(kept)["handle"].steps
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_fuse_is_of_an_optimizer_that_makes_its_own_steps(copied: Callable[[Any], Any]):
+    optimizer = torch.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+    handle = rt.fuse(optimizer)
+    twin = copied({"handle": handle})["handle"]
+    assert repr(twin) == "Fused(SGD, removed)"
+    twin.remove()
+    assert repr(handle) == repr(copy.copy(handle)) == "Fused(SGD)"
+    copy.copy(handle).remove()
+    assert repr(handle) == "Fused(SGD, removed)"

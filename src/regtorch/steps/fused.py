@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
@@ -19,6 +20,8 @@ __all__ = ["Fused", "fuse"]
 class Fused:
     """The handle that `rt.fuse` returns.
 
+    A deep copy, or what is read from a pickle, is of an optimizer that makes its own steps, as copies drop its hooks.
+
     Example:
         >>> import torch, regtorch as rt
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 1).parameters(), lr=0.1)
@@ -29,25 +32,42 @@ class Fused:
     """
 
     def __init__(self, attached: Attached, one_pass: OnePass, optimizer: Optimizer) -> None:
-        self._attached, self._one_pass, self._optimizer = ref(attached), one_pass, ref(optimizer)
-        self._of = type(optimizer).__name__
+        self._attached: Callable[[], Attached | None] = ref(attached)
+        self._optimizer: Callable[[], Optimizer | None] = ref(optimizer)
+        self._one_pass: OnePass | None = one_pass
+        self._of, self._why_not = type(optimizer).__name__, ""
 
     @property
     def why_not(self) -> str:
         """Why steps are no longer compiled; empty while they are."""
-        return self._one_pass.why_not
+        return self._why_not if self._one_pass is None else self._one_pass.why_not
+
+    def _on(self) -> bool:
+        attached = self._attached()
+        return attached is not None and self._optimizer() is not None and attached.one_pass is self._one_pass
 
     def remove(self) -> None:
         """Let the optimizer make its own steps again; idempotent."""
         attached, optimizer = self._attached(), self._optimizer()
-        if attached is not None and optimizer is not None and attached.one_pass is self._one_pass:
+        if attached is not None and optimizer is not None and self._on():
             attached.fuse(optimizer, None)
 
+    def __copy__(self) -> Fused:
+        twin = object.__new__(Fused)
+        vars(twin).update(vars(self))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"_attached": _nothing, "_optimizer": _nothing, "_one_pass": None, "_why_not": self.why_not}
+        return vars(self) | own
+
     def __repr__(self) -> str:
-        attached, optimizer = self._attached(), self._optimizer()
-        on = attached is not None and optimizer is not None and attached.one_pass is self._one_pass
-        words = [self._of, *([self.why_not] if self.why_not else []), *([] if on else ["removed"])]
+        words = [self._of, *([self.why_not] if self.why_not else []), *([] if self._on() else ["removed"])]
         return f"Fused({', '.join(words)})"
+
+
+def _nothing() -> None:
+    """What the optimizer of a copied handle is."""
 
 
 def fuse(optimizer: Any) -> Fused:
