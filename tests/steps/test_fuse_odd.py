@@ -196,3 +196,37 @@ def test_the_handle():
         rt.fuse(optim.Rprop(net.parameters()))
     with pytest.raises(TypeError, match="fuse: optimizer must be"):
         rt.fuse(net)
+
+
+class Shared(nn.Module):
+    """Two parameters over one memory."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        memory = torch.randn(6, 4, dtype=torch.float64)
+        self.a, self.b = nn.Parameter(memory[:4]), nn.Parameter(memory[first : first + 2])
+        self.c = nn.Parameter(torch.randn(4, 4, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ self.a.T).tanh() @ self.c @ self.b.T
+
+
+@pytest.mark.parametrize(("first", "passes"), [(0, 1), (3, 1), (4, 3)])
+def test_parameters_over_one_memory_are_stepped_in_turn(first: int, passes: int, uncompiled: list[object]):
+    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
+        net, x = Shared(first), torch.randn(8, 4, dtype=torch.float64)
+        return net, lambda: net(x).square().mean()
+
+    handle = check(build, lambda net, optimizer: rt.L1(0.01, select="all").on(net).attach(optimizer))
+    (plan,) = handle._one_pass._plans
+    assert len(plan.recipes) == passes
+
+
+def test_weights_whose_states_share_a_counter_are_stepped_in_turn(uncompiled: list[object]):
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        if step == 2:
+            first, second, *_ = net.parameters()
+            optimizer.state[first]["step"] = optimizer.state[second]["step"]
+
+    handle = check(mlp, l1, change)
+    assert [len(plan.recipes) for plan in handle._one_pass._plans] == [len(list(mlp()[0].parameters())) - 2]

@@ -133,7 +133,27 @@ def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence
             for term in [term for _, term in bound.terms()] if place != "constraint" else [bound]:
                 _add(found, place, -1 if place == "constraint" else number, term)
                 number += place != "constraint"
-    return list(found.values())
+    shared = _sharing(found.values(), optimizer)
+    return [recipe for key, recipe in found.items() if key not in shared]
+
+
+def _sharing(found: Iterable[Recipe], optimizer: Optimizer) -> set[int]:
+    """The ids of weights that share memory with another, or their states do; one loop would step both at once."""
+    places: list[tuple[int, int, int]] = []
+    for recipe in found:
+        state = optimizer.state[recipe.p]
+        for t in (recipe.p, *(state[name] for name in recipe.states)):
+            last = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
+            places.append((t.data_ptr(), t.data_ptr() + (last + 1) * t.itemsize, id(recipe.p)))
+    places.sort()
+    shared: set[int] = set()
+    end, owner = 0, 0  # of what reaches furthest so far
+    for first, after, key in places:
+        if first < end:
+            shared |= {owner, key}
+        if after > end:
+            end, owner = after, key
+    return shared
 
 
 def factors(rules: Mapping[Place, Sequence[Any]]) -> list[float]:
