@@ -80,8 +80,8 @@ class Whole:
                 if _lacks_state(optimizer, self._update, p):
                     raise NotNow
                 raise NotWhole(
-                    f"{name} cannot be stepped so: it is not the optimizer's, it shares memory with another weight, its "
-                    "gradient is sparse or not on the CPU, or a rule of another kind acts on it"
+                    f"{name} cannot be stepped so: it is not the optimizer's, it shares memory with another weight, "
+                    "its gradient is sparse or not on the CPU, or a rule of another kind acts on it"
                 )
         names = [name for name, p in named.items() if id(p) in found]
         self._plan = Plan(optimizer, self._update, [found[id(named[name])] for name in names], len(factors(rules)))
