@@ -164,3 +164,11 @@ def test_state_that_comes_in_another_order():
             optimizer.state[first] = dict(reversed(optimizer.state[first].items()))
 
     check(mlp, l1, change, lambda p: optim.Adam(p, 0.01))
+
+
+@pytest.mark.parametrize("note", [5, torch.tensor([5.0]), {"epoch": 5}, None])
+def test_state_that_is_no_weights(note: Any):
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        optimizer.state["note"] = note
+
+    check(mlp, l1, change)
