@@ -207,6 +207,30 @@ def test_a_wrapper_makes_its_own_steps(uncompiled: list[Any], every: int):
     assert_alike(nets, [wrapper.optimizer for wrapper in wrappers])
 
 
+class Slow(Wrapper):
+    """Moves only weights with a gradient, as Look-ahead of timm and of pytorch_optimizer."""
+
+    def _moved(self) -> list[nn.Parameter]:
+        return [p for p in self.optimizer.param_groups[0]["params"] if p.grad is not None]
+
+    def step(self) -> None:
+        self.optimizer.step()
+        with torch.no_grad():
+            for p in self._moved():
+                p.mul_(0.9)
+
+
+@pytest.mark.filterwarnings("ignore:compile_step")
+def test_a_wrapper_that_reads_gradients_finds_them(uncompiled: list[Any]):
+    net = nn.Linear(6, 3)
+    wrapper = Slow(optim.SGD(net.parameters(), 0.1), 1)
+    step = rt.compile_step(net, F.cross_entropy, wrapper)
+    for x, y in batches(3):
+        step(x.float(), y)
+        assert len(wrapper._moved()) == 2
+    assert "a Slow may read gradients" in step.why_not
+
+
 @pytest.mark.filterwarnings("ignore:Error detected in")
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_anomalies_are_looked_for_in_parts(uncompiled: list[Any]):
