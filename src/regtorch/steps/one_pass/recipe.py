@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -119,13 +120,16 @@ def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence
     # The pass takes the update's own step size; somebody may have registered another.
     own = knows_step_size(optimizer) or not rules["proximal"]
     after: tuple[Place, ...] = () if own else ("proximal", "constraint")
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    users = Counter(id(t) for p in weights for t in optimizer.state.get(p, {}).values())
     found = {
         id(p): Recipe(p, index, states, outside=set(after))
         for index, group in enumerate(optimizer.param_groups)
         if update.fits(optimizer, group)
         for states in [update.states(group)]
         for p in group["params"]
-        if _fits(p, group, optimizer.state.get(p, {}), states)
+        if _fits(p, group, state := optimizer.state.get(p, {}), states)
+        and all(users[id(state[name])] == 1 for name in states)  # weights that share one move it in turn
     }
     number = 0
     for place, bounds in rules.items():
