@@ -2,13 +2,14 @@
 
 from copy import deepcopy
 from pickle import dumps, loads
+from threading import Thread
 
 import pytest
 import torch
 from torch import nn
 
 import regtorch as rt
-from regtorch.select.places import Places
+from regtorch.select.places import NOTHING_REPLACED, Places
 from regtorch.select.weight import weights_of
 
 
@@ -96,3 +97,22 @@ def test_a_weight_that_becomes_computed_is_read_through_its_parametrization():
         net[0].parametrizations.weight.original0.mul_(2.0)
     after = before + 3 * net[0].weight.square().sum() / 4
     assert bound().item() == pytest.approx(after.item())
+
+
+def test_a_look_of_one_thread_is_not_enough_for_another():
+    """A step that compiles for seconds must not hide what is replaced elsewhere meanwhile."""
+    net = _net()
+    places = Places(net, weights_of(net))
+    places.now()  # the first look walks
+    seen: list[bool] = []
+
+    def elsewhere() -> None:
+        before = _found(places)
+        net[0] = nn.Linear(4, 4)
+        seen.append(_found(places)[0] is before[0])
+
+    with NOTHING_REPLACED:
+        thread = Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert seen == [False]

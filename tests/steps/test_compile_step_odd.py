@@ -174,39 +174,6 @@ def test_a_loss_with_buffers_is_called_once(quickly: None):
         assert loss.calls == number
 
 
-class Wrapper:
-    """Steps at every second call, or at all but moves the weights back by half."""
-
-    def __init__(self, optimizer: Any, every: int) -> None:
-        self.optimizer, self.every, self.calls = optimizer, every, 0
-        self.zero_grad = optimizer.zero_grad
-
-    def step(self) -> None:
-        self.calls += 1
-        if self.calls % self.every == 0:
-            self.optimizer.step()
-            with torch.no_grad():
-                for p in self.optimizer.param_groups[0]["params"]:
-                    p.mul_(0.9)
-
-
-@pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.filterwarnings("ignore:compile_step")
-def test_a_wrapper_makes_its_own_steps(uncompiled: list[Any], every: int):
-    nets = [nn.Linear(6, 3).double()]
-    nets.append(copy.deepcopy(nets[0]))
-    wrappers = [Wrapper(optim.SGD(net.parameters(), 0.1), every) for net in nets]
-    step = rt.compile_step(nets[0], F.cross_entropy, wrappers[0])
-    for x, y in batches(6):
-        step(x, y)
-        wrappers[1].zero_grad()
-        F.cross_entropy(nets[1](x), y).backward()
-        wrappers[1].step()
-    assert wrappers[0].calls == 6
-    assert bool(step.why_not) == (every == 2)
-    assert_alike(nets, [wrapper.optimizer for wrapper in wrappers])
-
-
 @pytest.mark.filterwarnings("ignore:Error detected in")
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_anomalies_are_looked_for_in_parts(uncompiled: list[Any]):

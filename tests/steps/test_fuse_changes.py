@@ -164,3 +164,28 @@ def test_state_that_comes_in_another_order():
             optimizer.state[first] = dict(reversed(optimizer.state[first].items()))
 
     check(mlp, l1, change, lambda p: optim.Adam(p, 0.01))
+
+
+@pytest.mark.parametrize("note", [5, torch.tensor([5.0]), {"epoch": 5}, None])
+def test_state_that_is_no_weights(note: Any):
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        optimizer.state["note"] = note
+
+    check(mlp, l1, change)
+
+
+@pytest.mark.parametrize("name", ["step", "exp_avg"])
+def test_a_tensor_that_states_share(name: str):
+    """The optimizer moves it in turn for each weight: a counter by as many as share it."""
+
+    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
+        net = nn.Sequential(*(nn.Linear(3, 3) for _ in range(4))).double()
+        return net, lambda: net(torch.ones(2, 3, dtype=torch.float64)).square().sum()
+
+    def change(net: nn.Module, optimizer: optim.Optimizer, step: int) -> None:
+        if step == 4:
+            first, _, second, *_ = _states(net, optimizer)
+            second[name] = first[name]
+
+    handle = check(build, l1, change, lambda p: optim.Adam(p, 0.01))
+    assert not handle.why_not

@@ -63,3 +63,20 @@ def test_gradients_change_their_strides(checked: None, uncompiled: list[object])
 
     torch.testing.assert_close(train(True), train(False), rtol=0, atol=1e-12)
     assert len(uncompiled) == 2
+
+
+@pytest.mark.parametrize("name", ["exp_avg", "step"])
+def test_a_state_turns_where_it_is(checked: None, uncompiled: list[object], name: str):
+    """Its memory stays the same, so only its kind tells."""
+    net = nn.Linear(3, 3)
+    optimizer = torch.optim.Adam(net.parameters(), 0.1)
+    handle = rt.fuse(optimizer)
+    for step in range(6):
+        if step == 3:
+            state = optimizer.state[net.weight][name]
+            state.data = state.data.t() if state.ndim else state.data[None]
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+    assert not handle.why_not
+    assert len(uncompiled) == 2  # the turned one is compiled for, the weight with another counter is left out

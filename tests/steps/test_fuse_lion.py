@@ -74,6 +74,28 @@ def test_settings_with_another_formula_are_left_to_the_optimizer(uncompiled: lis
     assert not uncompiled
 
 
+def test_compiled_steps_are_counted_where_the_optimizer_counts(uncompiled: list[Any]):
+    net = nn.Linear(6, 3)
+    optimizer = Lion(net.parameters())
+    step = rt.compile_step(net, nn.functional.mse_loss, optimizer)
+    for _ in range(5):
+        step(torch.ones(2, 6), torch.zeros(2, 3))
+    assert uncompiled
+    assert not step.why_not
+    assert optimizer.param_groups[0]["step"] == 5
+
+
+@pytest.mark.parametrize("decoupled", [True, 0, None])
+def test_what_libraries_take_for_false(decoupled: Any, uncompiled: list[Any]):
+    def make(params: Any) -> optim.Optimizer:
+        optimizer = Lion(params)
+        optimizer.param_groups[0]["weight_decouple"] = decoupled
+        return optimizer
+
+    check(mlp, rules("L1"), make=make)
+    assert bool(uncompiled) == (decoupled is True)
+
+
 def test_a_subclass_is_refused():
     class Mine(Lion): ...
 

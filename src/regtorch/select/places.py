@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import local
 
 import torch
 from torch import nn
@@ -16,8 +17,8 @@ Found = tuple[tuple[Weight, nn.Module, nn.Parameter | None], ...]
 Way = dict[tuple[str, ...], tuple[nn.Module, str, nn.Module]]  # by path: parent, name, child
 
 
-class _NothingReplaced:
-    """While it is entered, no module or weight is replaced: a single look is enough."""
+class _NothingReplaced(local):
+    """While a thread has entered it, that replaces no module or weight: a single look is enough."""
 
     since: object | None = None
 

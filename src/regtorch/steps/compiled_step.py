@@ -13,10 +13,10 @@ from regtorch.steps.attached import Attached
 from regtorch.steps.hooks import attached_of
 from regtorch.steps.one_pass.reasons import Changed, NotNow, NotWhole
 from regtorch.steps.one_pass.trial import Trial, gradients
-from regtorch.steps.one_pass.unseen import check_net, check_unseen, steps_plainly
+from regtorch.steps.one_pass.unseen import check_net, check_unseen, check_wrappers, steps_plainly
 from regtorch.steps.one_pass.updates import known_updates, update_of
 from regtorch.steps.one_pass.whole import Loss, Whole
-from regtorch.steps.wrappers import bare, check_steps
+from regtorch.steps.wrappers import bare, check_steps, layers
 
 __all__ = ["CompiledStep", "can_compile_step", "compile_step"]
 
@@ -76,6 +76,7 @@ class CompiledStep:
     def _prepared(self, attached: Attached, x: Any, y: Any) -> tuple[Tensor, Any]:
         """Prepare compiled steps by which weights get a gradient, and make the first; by its parts in vain."""
         check_net(self._net, (x, y))
+        check_wrappers(layers(self._outer, "compile_step")[:-1])
         modules = [module for module in (self._net, self._loss) if isinstance(module, nn.Module)]
         trial = Trial(modules, (x, y))
         self._outer.zero_grad()
@@ -170,14 +171,15 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
     steps act after it. The optimizer's own `step` is called only where somebody may see that: with other hooks, a
     scheduler or a wrapper. A net that asks a weight whether it requires a gradient is told False. Where a step cannot
     be compiled (a penalty of other kinds, a net with data-dependent control flow or with hooks that keep activations,
-    hooks on gradients or before the optimizer's steps, a batch that requires a gradient, several processes, other
-    devices than CPUs), steps are made by their parts, after one warning, and `why_not` says why. So is each step under
-    torch's anomaly detection.
+    hooks on gradients or before the optimizer's steps, a wrapper whose code reads gradients, a batch that requires a
+    gradient, several processes, other devices than CPUs), steps are made by their parts, after one warning, and
+    `why_not` says why. So is each step under torch's anomaly detection.
 
     Args:
         net: its trainable weights must be the optimizer's.
         loss: a function of the outputs and targets, such as `torch.nn.functional.cross_entropy`.
-        optimizer: SGD, Adam, AdamW, RMSprop or Adagrad of torch.optim, or a wrapper around one.
+        optimizer: SGD, Adam, AdamW, RMSprop or Adagrad of torch.optim, or Lion of timm, lion-pytorch or
+            pytorch_optimizer, or a wrapper around one.
 
     Returns:
         The step, which also has `why_not`.

@@ -55,7 +55,7 @@ class Direct:
 
     def _first(self, arguments: Sequence[Sequence[Tensor]]) -> None:
         if len(set(map(id, chain.from_iterable(arguments)))) < sum(map(len, arguments)):
-            raise RuntimeError("two weights share a tensor of their states")
+            raise RuntimeError("two weights share a tensor, such as their gradient")
         given = [[t.detach() for t in part] for part in arguments]
         self._compiled(*given)
         if self._inner is not None and not self._checked:  # as torch.compile may be switched off

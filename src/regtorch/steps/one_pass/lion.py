@@ -51,4 +51,6 @@ def states(group: Mapping[str, Any]) -> tuple[str, ...]:
 
 def fits(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
     """Whether this is the formula of its steps."""
+    if not all(isinstance(group.get(name, True), bool) for name in FLAGS):  # libraries differ in what else is True
+        return False
     return not any(group.get(name) or getattr(optimizer, name, False) for name in _UNKNOWN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -65,7 +64,7 @@ class Plan:
         self._counted = [i for i, recipe in enumerate(recipes) if STEP in recipe.states]
         self._counters = [rows[i][STEP] for i in self._counted]
         self._kinds: Kinds | None = None  # of the weights and gradients of the first step
-        self._state_kinds = Kinds(self._states)
+        self._state_kinds = Kinds([*self._states, *self._counters])
         self._look()
         groups = [optimizer.param_groups[recipe.group] for recipe in recipes]
         kinds = [
@@ -105,9 +104,9 @@ class Plan:
             self._kinds = Kinds(given)
         elif not self._kinds.fit(given):
             return None
-        if self._where() != self._places:  # they were given other memory, which may be of another kind
-            if not self._state_kinds.fit(self._states):
-                return None
+        if not self._state_kinds.fit([*self._states, *self._counters]):  # somebody has turned them, or moved them
+            return None
+        if self._where() != self._places:
             self._look()
         steps: list[float] = [0.0] * len(self._shared)
         self._step = self._steps()
@@ -124,12 +123,12 @@ class Plan:
             count[()] = self._step[i]
 
     def _look(self) -> None:
-        """Note where the tensors of the state lie."""
+        """Note where the counters lie."""
         self._counts = [counter.numpy() for counter in self._counters]  # their own memory, read 5 times as fast
         self._places = self._where()
 
     def _where(self) -> list[int]:
-        return [t.data_ptr() for t in chain(self._states, self._counters)]
+        return [t.data_ptr() for t in self._counters]
 
     def _steps(self) -> list[float]:
         """The number of each weight's step; 1 where it is not counted."""

@@ -51,7 +51,7 @@ def present(optimizer: Optimizer, update: Update, rules: Rules) -> tuple[object,
         for group in groups
     ]
     weights = [p for group in groups for p in group["params"]]
-    rows = optimizer.state.values()
+    rows = [row for row in optimizer.state.values() if isinstance(row, dict)]  # others are no weight's
     return (
         knows_step_size(optimizer),
         settings,

@@ -119,13 +119,14 @@ def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence
     # The pass takes the update's own step size; somebody may have registered another.
     own = knows_step_size(optimizer) or not rules["proximal"]
     after: tuple[Place, ...] = () if own else ("proximal", "constraint")
+    shared = _sharing(optimizer)
     found = {
         id(p): Recipe(p, index, states, outside=set(after))
         for index, group in enumerate(optimizer.param_groups)
         if update.fits(optimizer, group)
         for states in [update.states(group)]
         for p in group["params"]
-        if _fits(p, group, optimizer.state.get(p, {}), states)
+        if _fits(p, group, optimizer.state.get(p, {}), states) and id(p) not in shared
     }
     number = 0
     for place, bounds in rules.items():
@@ -133,18 +134,17 @@ def recipes(optimizer: Optimizer, update: Update, rules: Mapping[Place, Sequence
             for term in [term for _, term in bound.terms()] if place != "constraint" else [bound]:
                 _add(found, place, -1 if place == "constraint" else number, term)
                 number += place != "constraint"
-    shared = _sharing(found.values(), optimizer)
-    return [recipe for key, recipe in found.items() if key not in shared]
+    return list(found.values())
 
 
-def _sharing(found: Iterable[Recipe], optimizer: Optimizer) -> set[int]:
-    """The ids of weights that share memory with another, or their states do; one loop would step both at once."""
+def _sharing(optimizer: Optimizer) -> set[int]:
+    """The ids of weights that share memory with another, or their states do: they must be stepped in turn."""
     places: list[tuple[int, int, int]] = []
-    for recipe in found:
-        state = optimizer.state[recipe.p]
-        for t in (recipe.p, *(state[name] for name in recipe.states)):
-            last = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
-            places.append((t.data_ptr(), t.data_ptr() + (last + 1) * t.itemsize, id(recipe.p)))
+    for p in (p for group in optimizer.param_groups for p in group["params"]):
+        for t in (p, *optimizer.state.get(p, {}).values()):
+            if isinstance(t, Tensor) and t.layout is torch.strided and t.device.type == _DEVICE and not is_sharded(t):
+                last = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
+                places.append((t.data_ptr(), t.data_ptr() + (last + 1) * t.itemsize, id(p)))
     places.sort()
     shared: set[int] = set()
     end, owner = 0, 0  # of what reaches furthest so far

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import unwrap
+from types import CodeType
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from regtorch.steps.one_pass.reasons import NotNow, NotWhole
 from regtorch.steps.unstepped import Watch
 
-__all__ = ["acts_last", "check_net", "check_unseen", "needs_no_gradients", "steps_plainly"]
+__all__ = ["acts_last", "check_net", "check_unseen", "check_wrappers", "needs_no_gradients", "steps_plainly"]
 
 _MARK = "needs_no_gradients"
 _OURS = "regtorch.steps.attached"
@@ -35,6 +37,25 @@ def check_net(net: nn.Module, batch: Any) -> None:
     for part in net.modules():
         if isinstance(part, DataParallel | DistributedDataParallel) or "FSDP" in type(part).__name__:
             raise NotWhole(f"a {type(part).__name__} acts on gradients within backward")
+
+
+def check_wrappers(wrappers: Sequence[object]) -> None:
+    """Raise NotWhole for wrappers of an optimizer whose code names `grad`, as of some that move the weights later."""
+    for wrapper in wrappers:
+        for kind in type(wrapper).__mro__:
+            own = [value for name, value in vars(kind).items() if name != "zero_grad"]
+            if not kind.__module__.startswith("torch.") and any(_names_grad(value) for value in own):
+                raise NotWhole(f"a {type(wrapper).__name__} may read gradients, which compiled steps leave out")
+
+
+def _names_grad(value: Any) -> bool:
+    """Whether the code of a function, or of one inside it, names an attribute `grad`."""
+    for part in (getattr(value, "fget", None), getattr(value, "__func__", None)):
+        value = part or value
+    code = getattr(unwrap(value), "__code__", value) if callable(value) else value
+    if not isinstance(code, CodeType):
+        return False
+    return "grad" in code.co_names or any(map(_names_grad, code.co_consts))
 
 
 def check_unseen(optimizer: Optimizer, weights: Sequence[nn.Parameter]) -> None:
@@ -63,8 +84,13 @@ def acts_last(optimizer: Optimizer) -> bool:
 
 
 def steps_plainly(optimizer: Optimizer) -> bool:
-    """Whether nobody but its rules sees a step, after `check_unseen`: no hooks come after it, and nothing wraps it."""
+    """Whether nobody but its rules sees a step, after `check_unseen`: no hooks come after it, and nothing wraps it.
+
+    Nor may it count its steps in its param groups, as Lion of pytorch_optimizer does.
+    """
     own = vars(optimizer)
+    if any("step" in group for group in optimizer.param_groups):
+        return False
     return "step" not in own and len(own["_optimizer_step_post_hooks"]) == 1 and not _global_optimizer_post_hooks
 
 
