@@ -96,7 +96,7 @@ def test_pages_fit_and_are_searched_from_the_disk(site: Path, tmp_path: Path):
 @pytest.mark.skipif(not AXE.is_file(), reason="npm install --no-save axe-core puts it into node_modules")
 def test_axe_finds_nothing(site: Path, tmp_path: Path):
     with browser(tmp_path) as page:
-        for name in ("index", "start", "benchmarks", "rules", "notebooks/doctor", "api/penalties"):
+        for name in ("index", "start", "benchmarks", "rules", "notebooks/keras_port", "api/penalties"):
             page.open(f"{(site / name).as_uri()}.html")
             for width, dark in ((1280, False), (768, True), (390, False), (390, True)):
                 page.screen(width, dark=dark)

@@ -1,5 +1,5 @@
 // For keyboards and screen readers, which the theme leaves out in places.
-const WIDE = ".highlight pre, .table-wrapper, .cell_output, .picture-box";
+const WIDE = "article pre, .table-wrapper, .cell_output, .picture-box";
 
 // What scrolls is reached by Tab.
 function reach() {
