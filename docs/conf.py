@@ -54,6 +54,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 html_title = "regtorch"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses from the disk
 html_show_sourcelink = False

@@ -25,7 +25,12 @@ SHORT = "trainer.max_epochs=5 callbacks=none logger=csv"
 SWEEP = f"-m model=mnist_mlp reg=none,l1,l2 reg.lam=1e-5,1e-4,1e-3,1e-2 seed=0,1 {SHORT}"
 EXAMINED = "model=mnist_mlp reg=l1 reg.lam=0.1"
 WIDTHS = (1280, 768, 390)
-SITE = (("index", "site", 1280), ("index", "site", 390), ("notebooks/doctor", "notebook", 768))
+SITE = (
+    ("index", "site", 1280, "h1", 850),
+    ("index", "site", 390, "h1", 964),
+    ("notebooks/doctor", "notebook", 768, ".cell_output table", 615),
+)
+"""Page, name, width, what stands at the top, height."""
 _LETTER, _LINE = 8, 19  # pixels
 _INSTALLED = "import sys; sys.argv[0] = 'regtorch'; from regtorch.app.cli import main; sys.exit(main())"
 """Starts a program as the command that an installation has, so that it prints commands of that form."""
@@ -70,9 +75,10 @@ def site(built: Path) -> None:
     """Picture the site's first page, and a notebook on it."""
     with TemporaryDirectory() as place, browser(Path(place, "profile")) as page:
         page.call("Emulation.setScrollbarsHidden", hidden=True)
-        for source, name, width in SITE:
-            page.screen(width, 900)
+        for source, name, width, top, height in SITE:
+            page.screen(width, height)
             page.open((built / f"{source}.html").absolute().as_uri())
+            page.value(f"window.scrollTo(0, document.querySelector('{top}').getBoundingClientRect().top - 185)")
             screen(page, f"{name}-{width}")
 
 

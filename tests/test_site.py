@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from axe import AXE, violations
 from chromium import BROWSER, browser
 from pages import SITE
 from places import ROOT
@@ -86,3 +87,18 @@ def test_pages_fit_and_are_searched_from_the_disk(site: Path, tmp_path: Path):
         assert page.value(found) > 0
         assert [address for address in page.requests if not address.startswith(("file:", "data:"))] == []
         assert page.said == []
+
+
+@SPHINX
+@pytest.mark.slow
+@pytest.mark.script
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+@pytest.mark.skipif(not AXE.is_file(), reason="npm install --no-save axe-core puts it into node_modules")
+def test_axe_finds_nothing(site: Path, tmp_path: Path):
+    with browser(tmp_path) as page:
+        for name in ("index", "start", "benchmarks", "rules", "notebooks/keras_port", "api/penalties"):
+            page.open(f"{(site / name).as_uri()}.html")
+            for width, dark in ((1280, False), (768, True), (390, False), (390, True)):
+                page.screen(width, dark=dark)
+                page.value("new Promise(done => setTimeout(done, 300))")
+                assert violations(page) == [], (name, width, dark)

@@ -36,6 +36,8 @@ def _inline(app: Any, tree: nodes.document, name: str) -> None:
             drawing = path.read_text(encoding="utf-8").partition("<svg ")[2]
             label = html.escape(image.get("alt", ""), quote=True)
             width = re.search(r'width="(\d+)', drawing)
-            least = f"min-width:min(34rem,{width[1]}px)" if width else ""
-            raw = f'<div class="picture-box"><svg role="img" aria-label="{label}" style="{least}" {drawing}</div>'
+            fits = "if-narrow" in image["classes"]
+            least = f"min-width:min(34rem,{width[1]}px)" if width and not fits else ""
+            kind = " ".join(["picture-box", *image["classes"]])
+            raw = f'<div class="{kind}"><svg role="img" aria-label="{label}" style="{least}" {drawing}</div>'
             image.replace_self(nodes.raw("", raw, format="html"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from concepts import busy, decay, diagnosis, loop, norms, overview, proximal, selects, strength
 
@@ -10,6 +11,7 @@ __all__ = ["PICTURES"]
 
 PICTURES: dict[str, Callable[[], str]] = {
     "overview": overview.drawn,
+    "overview-narrow": partial(overview.drawn, columns=1),
     "strength": strength.drawn,
     "select": selects.drawn,
     "ways": loop.drawn,

@@ -16,7 +16,13 @@ _WIDTH, _GAP, _HEIGHT = 452, 18, 160
 _MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
 
 
-def drawn() -> str:
+def _heading(x: float, y: float, number: int, title: str) -> list[str]:
+    """A disc in the card's colour, and words in the page's ink: some colours are too light for words."""
+    disc = f'<circle cx="{x + 3:g}" cy="{y - 5:g}" r="6" fill="{LINES[number]}"/>'
+    return [disc, words(x + 18, y, f"{number + 1}  {title}", size=15, weight="600")]
+
+
+def drawn(columns: int = 2) -> str:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 3))
     receipt = rt.L2(0.01).on(model).receipt().splitlines()
@@ -28,7 +34,7 @@ def drawn() -> str:
     assert finding.remedy is not None
     cards = [
         (
-            "1  Say the rule",
+            "Say the rule",
             ["reg = rt.L2(0.01).on(model)", "rt.MaxNorm(3.0).on(model).attach(optimizer)"],
             [
                 "Penalties add to the loss, constraints move weights back.",
@@ -36,9 +42,9 @@ def drawn() -> str:
                 "A strength means what the receipt says.",
             ],
         ),
-        ("2  Read the receipt", ["print(reg.receipt())"], receipt),
+        ("Read the receipt", ["print(reg.receipt())"], receipt),
         (
-            "3  Train as before",
+            "Train as before",
             ["reg.attach(optimizer)", "loss.backward(); optimizer.step()"],
             [
                 "Exact gradients at every step, no matter who calls it:",
@@ -47,15 +53,15 @@ def drawn() -> str:
             ],
         ),
         (
-            "4  Ask why it hurts",
+            "Ask why it hurts",
             ["rt.diagnose(model, loss_fn, batches, optimizer, [reg])"],
             [*said, f"change: {finding.remedy.rules[0]!r}"],
         ),
     ]
     parts = []
     for number, (title, code, lines) in enumerate(cards):
-        x, y = (_WIDTH + _GAP) * (number % 2) + 6, (_HEIGHT + _GAP) * (number // 2) + 6
-        parts += [box(x, y, _WIDTH, _HEIGHT), words(x + 16, y + 27, title, size=15, weight="600", colour=LINES[number])]
+        x, y = (_WIDTH + _GAP) * (number % columns) + 6, (_HEIGHT + _GAP) * (number // columns) + 6
+        parts += [box(x, y, _WIDTH, _HEIGHT), *_heading(x + 16, y + 27, number, title)]
         for row, line in enumerate(code):
             parts.append(words(x + 16, y + 50 + 17 * row, line, family=_MONO, size=12.5))
         below = y + 50 + 17 * len(code) + 6
@@ -72,4 +78,5 @@ def drawn() -> str:
                     **family,
                 )
             )
-    return drawing(2 * _WIDTH + _GAP + 12, 2 * _HEIGHT + _GAP + 12, parts)
+    rows = len(cards) // columns
+    return drawing(columns * (_WIDTH + _GAP) - _GAP + 12, rows * (_HEIGHT + _GAP) - _GAP + 12, parts)

@@ -232,3 +232,24 @@ def test_what_is_tried_leaves_nothing_behind():
     torch.testing.assert_close(dict(model.named_parameters()), before, rtol=0, atol=0)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_weights_that_a_penalty_has_emptied_are_to_start_anew():
+    """The strength that is advised does not bring them back: from new weights the net learns under it."""
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = Adam(model.parameters(), lr=1e-2)
+    (before, *_) = diagnosed(model, rt.L1(0.05), by=optimizer)
+    assert "more than halves the norm" in before.why
+    assert "new weights" not in before.change
+    handle = rt.L1(0.05).on(model).attach(optimizer)
+    x, y = vectors()[0]
+    for _ in range(200):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    handle.remove()
+    (after, *_) = diagnosed(model, rt.L1(0.05), by=optimizer)
+    assert after.cause == before.cause == "collapse"
+    assert "keeps the norm of 3 of 3 weights below half of what it would be without" in after.why
+    assert after.change.endswith("Start again from new weights, too: these are small already.")

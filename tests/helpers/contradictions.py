@@ -12,6 +12,8 @@ _TRAIN = {
     # options of the command line
     "+reg=l2": r"\+reg=l2: .*write reg=l2",
     "reg@model=l2": "reg@model=l2: .*write reg=l2",
+    "reg=max_norm": "reg: max_norm is a constraint; write constraint=max_norm$",
+    "constraint=l2": "constraint: l2 is a penalty; write reg=l2$",
     "model=../train": "model: expected the name of an option, such as model=cnn, received '../train'",
     "model=/etc/passwd": "model: expected the name of an option, such as model=cnn, received '/etc/passwd'",
     "=1": "cannot read '=1': expected group=option or key=value",

@@ -32,6 +32,11 @@ def test_an_error_of_the_net_is_the_nets(uncompiled: list[Any]):
             "net must be a torch.nn.Module, received 3",
         ),
         ((nn.Linear(2, 2), "ce", optim.SGD([nn.Parameter(torch.ones(1))], 0.1)), "loss must be a function"),
+        (
+            (nn.Linear(2, 2), torch.ones(()), optim.SGD([nn.Parameter(torch.ones(1))], 0.1)),
+            "received 'Tensor'; give the function, not a value of it$",
+        ),
+        ((nn.Linear(2, 2), optim.SGD([nn.Parameter(torch.ones(1))], 0.1), F.mse_loss), "received 'SGD'$"),
         ((nn.Linear(2, 2), F.mse_loss, optim.Adadelta([nn.Parameter(torch.ones(1))])), "received Adadelta"),
         ((nn.Linear(2, 2), F.mse_loss, 5), "optimizer must be a torch.optim.Optimizer, received int"),
     ],

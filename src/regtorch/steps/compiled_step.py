@@ -200,7 +200,9 @@ def compile_step(net: nn.Module, loss: Loss, optimizer: Any) -> CompiledStep:
     if not isinstance(net, nn.Module):
         raise TypeError(f"compile_step: net must be a torch.nn.Module, received {net!r}")
     if not callable(loss):
-        raise TypeError(f"compile_step: loss must be a function of outputs and targets, received {loss!r}")
+        value = "; give the function, not a value of it" if isinstance(loss, Tensor) else ""
+        kind = loss if isinstance(loss, str) else type(loss).__name__
+        raise TypeError(f"compile_step: loss must be a function of outputs and targets, received {kind!r}{value}")
     inner = bare(optimizer, "compile_step")
     check_steps(inner)
     if update_of(inner) is None:

@@ -68,7 +68,7 @@ def test_other_numbers_are_predicted(tmp_path: Path, share: float) -> None:
     assert float(train.labels.mean()) == pytest.approx(0, abs=1e-6)
     back = torch.cat([module.numbers(part.labels) for part in ((train, val, test) if share else (train, val))])
     np.testing.assert_allclose(np.sort(back[:, 0].numpy()), [row[3] for row in ROWS], atol=1e-4)
-    assert module.remark.startswith("csv: numbers of price to predict; 40 rows")
+    assert module.remark.startswith("csv: price is a number to predict; 40 rows")
     assert ("the test part is the validation part" in module.remark) == (share == 0)
 
 

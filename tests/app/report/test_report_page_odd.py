@@ -88,3 +88,16 @@ def test_a_page_that_would_be_none(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"--page: expected a file.*, received .*{name}"):
         report(tmp_path, tmp_path / name)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_regions_of_several_nets_have_names_of_their_own(tmp_path: Path):
+    """A region is named by its headings; the text that all sections share describes their tables."""
+    for data in ("digits", "mnist"):
+        choices = {"model": "mnist_mlp", "data": data, "reg": "l2", "constraint": "none", "optimizer": "adam"}
+        a_run(tmp_path / data, choices=choices)
+    written, _ = report(tmp_path)
+    text = written.read_text(encoding="utf-8")
+    names = re.findall(r'role="region"[^>]*aria-labelledby="([^"]+)"', text)
+    assert len(names) == len({*names}) == 2
+    assert all(f'id="{part}"' in text for name in names for part in name.split())
+    assert all(name.endswith("-title") for name in names)

@@ -101,8 +101,9 @@ def _check_pair(plain: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     model, data = (f"{group}={choices.get(group)}" for group in ("model", "data"))
     shape = _value(plain, "model.input_shape")
     if _value(plain, "model.net.num_classes") is None:  # from the data, which has no classes
+        fit = "mlp" if data == "data=csv" else "distance"
         raise RunError(
-            f"{data} has numbers to predict and no classes, {model} gives classes; choose model=distance, "
+            f"{data} has numbers to predict and no classes, {model} gives classes; choose model={fit}, "
             "or say how many numbers with model.net.num_classes=1"
         )
     if shape is not None and len(shape) != 3 and _value(plain, "data.resize") not in (None, REMOVED):

@@ -35,6 +35,7 @@ _MULTIRUN = {"-m", "--multirun"}
 _PLAIN = re.compile(r"[\w:/.-]+")  # needs no quotes in an override
 _SEVERAL_VALUES = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'(?:\n| requires --multirun)")
 _SEVERAL = ("callbacks", "logger")  # groups that accept several options
+_PLACES = {"reg": ("constraint", "constraint"), "constraint": ("penalty", "reg")}  # what the other one is
 _OWN = ("--config-dir", "-cd", "hydra.searchpath=")  # where options of one's own may be
 
 
@@ -67,10 +68,13 @@ def check_groups(arguments: Sequence[str], conf: Path) -> None:
         if override.is_delete() and group in GROUPS:
             raise RunError(f"~{group}: a run needs this group; choose one of its options, such as {group}={example}")
         values: Any = override.value()
+        own = any(text.startswith(_OWN) for text in arguments)
         for value in values.list if isinstance(values, ChoiceSweep) else [values]:
             _check_choice(group, value, example)
-            if isinstance(value, list) and not any(text.startswith(_OWN) for text in arguments):
+            if isinstance(value, list) and not own:
                 _check_list(group, value, conf)
+            elif isinstance(value, str) and not own:
+                _check_place(group, value, conf)
     check_experiment([(override.key_or_group, override.value()) for override in overrides], conf)
     if is_multirun(arguments):
         check_sweep(overrides)
@@ -133,6 +137,13 @@ def _check_choice(group: str, value: Any, example: str) -> None:
         return
     both = "; for both penalties at once choose reg=l1l2" if group == "reg" and isinstance(value, list) else ""
     raise RunError(f"{group}: expected one option, such as {group}={example}, received {_written(value)}{both}")
+
+
+def _check_place(group: str, option: str, conf: Path) -> None:
+    """Refuse a constraint as a penalty, and a penalty as a constraint."""
+    kind, place = _PLACES.get(group, ("", ""))
+    if place and (conf / place / f"{option}.yaml").is_file() and not (conf / group / f"{option}.yaml").is_file():
+        raise RunError(f"{group}: {option} is a {kind}; write {place}={option}")
 
 
 def _check_together(group: str, options: list[Any]) -> None:

@@ -168,7 +168,7 @@ class Csv(ArraysDataModule):
         kinds += [f"{counted(texts, 'column')} of categories"] if texts else []
         of_test = f" and {parts[2]} for the test" if parts[2] else "; the test part is the validation part"
         of_target = (
-            named_classes(targets.classes) if targets.classes else f"numbers of {self.columns.target} to predict"
+            named_classes(targets.classes) if targets.classes else f"{self.columns.target} is a number to predict"
         )
         remarks = [
             of_target,

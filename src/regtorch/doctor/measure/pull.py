@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite, log, log1p
+from math import hypot, inf, isfinite, log, log1p
 from statistics import fmean
 
 from torch import nn
@@ -24,7 +24,7 @@ SHARE = 0.5, 0.2
 """Severe, warning: its share of the loss."""
 LATE = 10_000
 """Half-life in steps that a training hardly reaches."""
-_COLLAPSED = 0.5  # of the norm that a weight has after the watched steps without the source
+_HALF = 0.5  # of the norm that a weight has after the watched steps without the source, or before them
 _SOON = 300  # half-life in steps, reached in the first epochs
 
 
@@ -65,7 +65,13 @@ class Measured:
     @property
     def emptied(self) -> Sequence[str]:
         """The weights that lose more than half of their norm to it."""
-        return [name for name, pull in self.pulls.items() if pull.after < _COLLAPSED * pull.without]
+        return [name for name, pull in self.pulls.items() if pull.after < _HALF * pull.without]
+
+    @property
+    def were_small(self) -> bool:
+        """Whether those weights hardly shrink in the watched steps, taken together: they were small before."""
+        emptied = [self.pulls[name] for name in self.emptied]
+        return hypot(*(pull.after for pull in emptied)) >= _HALF * hypot(*(pull.norm for pull in emptied))
 
     @property
     def severity(self) -> Severity | None:

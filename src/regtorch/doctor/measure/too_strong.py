@@ -12,7 +12,7 @@ from regtorch.doctor.measure.tolerated import Destination, destination, is_kept
 from regtorch.doctor.measure.weaker import weaker
 from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.scale import HIDDEN
-from regtorch.doctor.observe.starting_point import loss_of_zeros, starts_large
+from regtorch.doctor.observe.starting_point import has_stepped, loss_of_zeros, starts_large
 
 __all__ = ["find"]
 
@@ -55,9 +55,8 @@ def _of(source: Source) -> Iterator[Finding]:
             _where(source, measured.emptied),
             "severe",
             numbers,
-            why=f"In {len(obs.with_rules.steps)} steps {_subject(source, measured)} more than halves the norm of "
-            f"{len(measured.emptied)} of {len(measured.pulls)} weights, which then pass hardly any signal.",
-            change=change,
+            why=_empties(source, measured),
+            change=change + _anew(source, measured),
             remedy=remedy,
             blame=2.0,
         )
@@ -84,6 +83,23 @@ def _of(source: Source) -> Iterator[Finding]:
         remedy=remedy,
         blame=1.0,
     )
+
+
+def _empties(source: Source, measured: Measured) -> str:
+    """That weights shrink in the watched steps, or have shrunk before them and stay small."""
+    start = f"In {len(source.obs.with_rules.steps)} steps {_subject(source, measured)}"
+    number = f"{len(measured.emptied)} of {len(measured.pulls)} weights"
+    if measured.were_small:
+        return (
+            f"{start} keeps the norm of {number} below half of what it would be without; they pass hardly any signal."
+        )
+    return f"{start} more than halves the norm of {number}, which then pass hardly any signal."
+
+
+def _anew(source: Source, measured: Measured) -> str:
+    """More advice for weights that a training has emptied: a lower strength hardly brings them back."""
+    anew = has_stepped(source.obs) and measured.were_small
+    return " Start again from new weights, too: these are small already." if anew else ""
 
 
 def _where(source: Source, names: Sequence[str]) -> str:
