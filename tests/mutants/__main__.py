@@ -50,6 +50,7 @@ TESTS = {
     "numerics/generators": "doctor_restored compile_step_odd",
     "numerics/gradients": "bind gradients",
     "numerics/unit_norms": "constraints group norms",
+    "numerics/unreplaced": "places sharded_whole",
     "numerics/capturing": "waits",
     "numerics/singular": "anchored debug projections singular",
     "outputs": "outputs",

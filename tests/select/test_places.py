@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import regtorch as rt
-from regtorch.select.places import NOTHING_REPLACED, Places
+from regtorch.numerics.unreplaced import NOTHING_REPLACED
+from regtorch.select.places import Places
 from regtorch.select.weight import weights_of
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regtorch.numerics.unreplaced import NOTHING_REPLACED
+
 __all__ = ["Share", "cut_again", "full", "is_flattened", "is_sharded", "own_part"]
 
 
@@ -60,6 +62,8 @@ def cut_again(model: nn.Module) -> bool:
         return False
     for module in modules:
         module.reshard()
+    if modules:
+        NOTHING_REPLACED.look_again()
     return bool(modules)
 
 

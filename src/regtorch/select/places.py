@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import local
 
 import torch
 from torch import nn
 
+from regtorch.numerics.unreplaced import NOTHING_REPLACED
 from regtorch.select.layout import own_parameter
 from regtorch.select.weight import Weight
 
-__all__ = ["NOTHING_REPLACED", "Found", "Places"]
+__all__ = ["Found", "Places"]
 
 Found = tuple[tuple[Weight, nn.Module, nn.Parameter | None], ...]
 Way = dict[tuple[str, ...], tuple[nn.Module, str, nn.Module]]  # by path: parent, name, child
-
-
-class _NothingReplaced(local):
-    """While a thread has entered it, that replaces no module or weight: a single look is enough."""
-
-    since: object | None = None
-
-    def __enter__(self) -> None:
-        self.since = object()
-
-    def __exit__(self, *error: object) -> None:
-        self.since = None
-
-
-NOTHING_REPLACED = _NothingReplaced()
 
 
 class Places:

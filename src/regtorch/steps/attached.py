@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from regtorch.select.places import NOTHING_REPLACED
+from regtorch.numerics.unreplaced import NOTHING_REPLACED
 from regtorch.steps import proximal
 from regtorch.steps.closures import left_out, reads
 from regtorch.steps.debug import check_all
