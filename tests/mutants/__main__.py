@@ -1,8 +1,7 @@
 """`python -m mutants src/regtorch/steps/hooks.py`: which small changes of a file do its tests not notice?
 
-A process that has imported torch forks for each mutant. The child imports the mutant in place of the file and runs,
-until one fails, the tests that were on the changed lines. Hypothesis draws the same examples each time.
-"""
+A process that has imported torch forks for each. The child imports it in place of the file and runs, until one fails,
+the tests that were on the changed lines, always on the same examples of Hypothesis."""
 
 from __future__ import annotations
 
