@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from regtorch.checks import nonnegative, number
@@ -61,6 +62,14 @@ class Elementwise(Penalty):
             return (v * (2 * l2)).to(w.dtype)
         g = v.sign().mul_(l1)
         return (g.add_(v, alpha=2 * l2) if l2 else g).to(w.dtype)
+
+    @torch.no_grad()
+    def add_grad_(self, w: Float[Tensor, "*shape"], into: Float[Tensor, "*shape"], factor: float | Tensor) -> None:
+        l1, l2 = self.coefficients
+        if l1 or not isinstance(factor, Tensor) or not factor.ndim or not w.dtype == into.dtype == factor.dtype:
+            super().add_grad_(w, into, factor)
+        else:  # a strength for each row, as in a path: in one pass
+            into.addcmul_(w.detach(), factor, value=2 * l2)
 
     def add_grads_(self, weights: Sequence[Tensor], into: Sequence[Tensor], factor: float) -> None:
         add_many_(weights, into, *self.coefficients, factor)
