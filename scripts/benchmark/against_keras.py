@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import IO, Any
@@ -23,6 +22,7 @@ from typing import IO, Any
 import torch
 
 from benchmark import keras_worker
+from benchmark.machine import not_installed
 from benchmark.settings import Settings
 from benchmark.timing import Spread, interleave, ratios
 
@@ -174,8 +174,7 @@ def _missing(name: str, settings: Settings) -> str | None:
     if name == "TF-Keras":
         return None if settings.tf_python else "no --tf-python, a Python with TensorFlow 2.14"
     needs = {"Keras, torch": ("keras",), "Keras, JAX": ("keras", "jax")}.get(name, ())
-    absent = [package for package in needs if find_spec(package) is None]
-    return f"{', '.join(absent)} not installed" if absent else None
+    return not_installed(*needs) or None
 
 
 def _elsewhere(worker: Worker, settings: Settings) -> str | None:

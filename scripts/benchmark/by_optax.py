@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import sqrt
 from statistics import median
 from time import perf_counter
@@ -20,7 +19,7 @@ from benchmark.settings import Settings
 from benchmark.tables import table
 from benchmark.timing import Spread, block, interleave, ratios, steps_for
 
-__all__ = ["OptaxPrice", "is_dense", "jax_step", "optax_prices", "optax_table", "penalty_of", "why_no_optax"]
+__all__ = ["OptaxPrice", "is_dense", "jax_step", "optax_prices", "optax_table", "penalty_of"]
 
 NAMES = ("L2", "L1", "GroupLasso", "MaxNorm")
 _PLAIN, _AGAIN = "plain", "plain, again"
@@ -41,12 +40,6 @@ class OptaxPrice:
     ratios: dict[str, Spread]
     noise: Spread
     rounds: int
-
-
-def why_no_optax() -> str:
-    """What is not installed; empty if all is there."""
-    absent = [name for name in ("jax", "optax") if find_spec(name) is None]
-    return f"{', '.join(absent)} not installed" if absent else ""
 
 
 def is_dense(case: NetCase) -> bool:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-__all__ = ["describe"]
+__all__ = ["describe", "not_installed"]
+
+
+def not_installed(*packages: str) -> str:
+    """Which packages are not installed, in words; empty if all are."""
+    absent = [package for package in packages if find_spec(package) is None]
+    return f"{', '.join(absent)} not installed" if absent else ""
 
 
 def describe(device: torch.device) -> dict[str, str | int | bool]:

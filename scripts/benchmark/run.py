@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from benchmark.against_keras import against_keras
-from benchmark.by_optax import optax_prices, optax_table, why_no_optax
+from benchmark.by_optax import optax_prices, optax_table
 from benchmark.forwards import forward_of
 from benchmark.fusing import fuse_prices, fuse_table
-from benchmark.machine import describe
+from benchmark.machine import describe, not_installed
 from benchmark.memory import memory_of
 from benchmark.per_byte import per_byte
 from benchmark.real_steps import real_price, real_table
@@ -97,7 +97,7 @@ def run(
                 results["fuse"].append(asdict(price))
                 keep(results)
             say(f"\n{fuse_table(prices)}")
-        if "optax" in parts and (reason := why_no_optax()):
+        if "optax" in parts and (reason := not_installed("jax", "optax")):
             say(f"\nleft out: optax, {reason}")
         elif "optax" in parts:
             by_hand = optax_prices(settings)

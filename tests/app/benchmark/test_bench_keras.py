@@ -57,7 +57,7 @@ def fake(command: list[str], environment: dict[str, str]):
 
 
 def test_what_is_not_installed_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(against, "find_spec", lambda name: None)
+    monkeypatch.setattr("benchmark.machine.find_spec", lambda name: None)
     monkeypatch.setattr(against, "started", fake)
     found = against.against_keras("mnist_mlp", 2, Settings(CPU, rounds=3))
     assert found.left_out == {

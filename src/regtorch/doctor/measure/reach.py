@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from regtorch.doctor.finding import Finding, listed
 from regtorch.doctor.measure import dead_units
 from regtorch.doctor.observe.observed import Observed
-from regtorch.doctor.observe.starting_point import paired_and_unrelated
+from regtorch.doctor.observe.starting_point import has_learnt
 
 __all__ = ["find", "unreached"]
 
 _MOST = 0.5  # of the trained weights
-_LEARNT = 0.5  # of the loss with other samples' targets
 
 
 def unreached(obs: Observed) -> list[str]:
@@ -35,7 +34,8 @@ def find(obs: Observed) -> Iterator[Finding]:
         return
     names = cut or [name for name in names if not _cancels(obs, name, names)]
     trained = obs.subject.trained
-    if not names or (len(names) == len(trained) and _has_learnt(obs)):
+    # A net that has learnt may have no gradient because nothing is left to learn, as with a hinge loss of 0.
+    if not names or (len(names) == len(trained) and has_learnt(obs)):
         return
     if len(cut) == len(trained):
         yield _cut_off(obs)
@@ -77,9 +77,3 @@ def _cancels(obs: Observed, name: str, unreached_names: list[str]) -> bool:
     """Whether a bias does nothing because outputs are compared with each other: its own weight has a gradient."""
     weight = f"{name.removesuffix('bias')}weight"
     return name.endswith("bias") and weight in obs.subject.trained and weight not in unreached_names
-
-
-def _has_learnt(obs: Observed) -> bool:
-    """Whether there is no gradient because nothing is left to learn, as with a hinge loss of 0."""
-    paired, unrelated = paired_and_unrelated(obs)
-    return 0 <= paired < _LEARNT * unrelated

@@ -29,9 +29,9 @@ NARROW = 0.02
 def find(obs: Observed) -> Iterator[Finding]:
     """`start_too_large` and `start_too_small`; none of a net that has learnt."""
     gains = {name: gain(p) for name, p in obs.subject.trained.items() if p.ndim > 1}
-    for finding in (*_large(obs, gains), *_small(obs, gains)):
-        if not has_learnt(obs):
-            yield finding
+    found = [*_large(obs, gains), *_small(obs, gains)]
+    if found and not has_learnt(obs):
+        yield from found
 
 
 def _large(obs: Observed, gains: Mapping[str, float]) -> Iterator[Finding]:

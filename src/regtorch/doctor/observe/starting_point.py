@@ -13,7 +13,6 @@ from regtorch.doctor.observe.observed import Observed
 from regtorch.doctor.observe.steps import equal_rows
 
 __all__ = [
-    "LEARNT",
     "WIDE",
     "gain",
     "has_learnt",
@@ -27,9 +26,7 @@ __all__ = [
 
 WIDE = 8.0
 """Gain of weights that are far larger than an initialisation's."""
-LEARNT = 0.5
-"""Of the loss with other samples' targets: a net that has learnt."""
-
+_LEARNT = 0.5  # of the loss with other samples' targets
 _TOO_LARGE = 4.0  # times the loss of zero outputs; outputs and targets of unit variance cost twice that
 
 
@@ -71,7 +68,7 @@ def loss_of_zeros(obs: Observed) -> float:
         return nan
 
 
-def has_learnt(obs: Observed, part: float = LEARNT) -> bool:
+def has_learnt(obs: Observed, part: float = _LEARNT) -> bool:
     """Whether the net fits its targets: their loss is less than `part` of the loss with other samples' targets."""
     paired, unrelated = paired_and_unrelated(obs)
     return 0 <= paired < part * unrelated

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from regtorch.steps.one_pass.compiled import Arguments, Pass, compiled
@@ -37,7 +36,6 @@ class OnePass:
         self._passes: dict[tuple[object, ...], Pass] = {}
         self._plans: Sequence[Plan] = ()
         self._present: tuple[object, ...] | None = None  # to which the plans belong
-        self._known: Sequence[nn.Parameter] = ()  # kept, as they are told by their ids
         self.why_not = ""
 
     @torch.no_grad()
@@ -78,7 +76,6 @@ class OnePass:
             found = [recipe for recipe in recipes(optimizer, self._update, rules) if id(recipe.p) not in held]
             self._plans = plans(optimizer, self._update, found, count)
             self._present = None if held else now
-            self._known = [p for group in optimizer.param_groups for p in group["params"]]
         return self._plans
 
     def _step(self, optimizer: Optimizer, plan: Plan, arguments: Arguments) -> bool:
